@@ -1,0 +1,269 @@
+#include "bindings/arrays.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace byhand::bindings {
+namespace {
+
+std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
+
+std::string shown(py::handle object) {
+  std::string text = py::str(py::repr(object));
+  constexpr size_t kLongest = 120;
+  return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
+}
+
+std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
+
+bool is_contiguous(const py::array& array) {
+  constexpr int kNeeded = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+  return (array.flags() & kNeeded) == kNeeded;
+}
+
+Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+py::array as_array(py::handle object, const char* name) {
+  if (!py::isinstance<py::array>(object))
+    throw py::type_error(std::string(name) + " must be a numpy.ndarray, got " + type_name(object));
+  return py::reinterpret_borrow<py::array>(object);
+}
+
+py::array float_array(py::handle object, const char* name, int dimensions) {
+  py::array array = as_array(object, name);
+  if (!py::isinstance<py::array_t<float>>(array))
+    throw py::type_error(std::string(name) + " must be of float32, got " + dtype_name(array) +
+                         "; convert it with .astype(np.float32)");
+  if (dimensions >= 0 && array.ndim() != dimensions)
+    throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
+                          " dimensions, got shape " + to_string(shape_of(array)));
+  return array;
+}
+
+py::array contiguous(const py::array& array) {
+  return is_contiguous(array) ? array : py::array(array.attr("copy")("C"));
+}
+
+// The bytes that an array spans, from its lowest to beyond its highest; empty arrays span none.
+struct Span {
+  intptr_t begin, end;
+};
+
+Span span_of(const py::array& array) {
+  intptr_t begin = reinterpret_cast<intptr_t>(array.data()), end = begin;
+  if (array.size() == 0) return {begin, begin};
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    const intptr_t reach = array.strides(i) * (array.shape(i) - 1);
+    (reach < 0 ? begin : end) += reach;
+  }
+  return {begin, end + array.itemsize()};
+}
+
+void check_no_overlap(const py::array& array, const char* name, std::initializer_list<py::array> others) {
+  const Span a = span_of(array);
+  for (const py::array& other : others) {
+    if (!other) continue;
+    const Span b = span_of(other);
+    if (a.begin < b.end && b.begin < a.end && a.begin != a.end && b.begin != b.end)
+      throw py::value_error(std::string(name) + " must not overlap an input: it spans bytes " +
+                            std::to_string(a.begin) + " to " + std::to_string(a.end) + ", the input " +
+                            std::to_string(b.begin) + " to " + std::to_string(b.end));
+  }
+}
+
+void check_writable(const py::array& array, const char* name) {
+  if (!array.writeable())
+    throw py::value_error(std::string(name) + " must be writable, got a read-only array");
+  if (!is_contiguous(array))
+    throw py::value_error(std::string(name) + " must be C-contiguous and aligned, got shape " +
+                          to_string(shape_of(array)) + " with strides " +
+                          to_string({array.strides(), array.strides() + array.ndim()}));
+}
+
+}  // namespace
+
+std::string to_string(const Shape& shape) {
+  std::string text = "(";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+Input::Input(py::handle object, const char* name, int dimensions)
+    : original_(float_array(object, name, dimensions)),
+      array_(contiguous(original_)),
+      shape_(shape_of(array_)),
+      name_(name) {}
+
+void Input::expect(const Shape& shape, const std::string& why) const {
+  if (shape_ != shape)
+    throw py::value_error(std::string(name_) + " must have shape " + to_string(shape) + " (" + why +
+                          "), got " + to_string(shape_));
+}
+
+MatrixInput::MatrixInput(py::handle object, const char* name)
+    : original_(float_array(object, name, 2)), array_(original_) {
+  constexpr py::ssize_t kSize = sizeof(float);
+  const bool whole = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
+                     reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
+  if (!whole) array_ = contiguous(array_);  // a field of a record: floats at odd bytes
+  matrix_ = {static_cast<const float*>(array_.data()), array_.shape(0), array_.shape(1),
+             array_.strides(0) / kSize, array_.strides(1) / kSize};
+}
+
+IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) {
+  original_ = as_array(object, name);
+  const char kind = original_.dtype().kind();
+  if (kind != 'i' && kind != 'u')
+    throw py::type_error(std::string(name) + " must be of an integer dtype, got " + dtype_name(original_) +
+                         "; convert it with .astype(np.int64)");
+  if (original_.ndim() != dimensions)
+    throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
+                          (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(original_)));
+  if (kind == 'u' && original_.itemsize() == 8 && original_.size() > 0) {
+    const py::object largest = original_.attr("max")();
+    if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
+      PyErr_Clear();
+      throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
+    }
+  }
+  array_ = contiguous(original_.attr("astype")(py::dtype::of<int64_t>(), py::arg("copy") = false));
+  shape_ = shape_of(array_);
+}
+
+template <class T>
+ExactInput<T>::ExactInput(py::handle object, const char* name, int least) : original_(as_array(object, name)) {
+  const std::string dtype = py::str(py::dtype::of<T>());
+  if (!py::isinstance<py::array_t<T>>(original_))
+    throw py::type_error(std::string(name) + " must be of " + dtype + ", got " + dtype_name(original_));
+  array_ = contiguous(original_);
+  shape_ = shape_of(array_);
+  if (array_.ndim() < least)
+    throw py::value_error(std::string(name) + " must have at least " + std::to_string(least) + " dimension" +
+                          (least == 1 ? "" : "s") + ", got shape " + to_string(shape_));
+}
+template class ExactInput<uint8_t>;
+template class ExactInput<int32_t>;
+
+template <class T>
+Output<T>::Output(py::handle out, const char* name, const Shape& shape,
+                  std::initializer_list<py::array> inputs) {
+  if (out.is_none()) {
+    array_ = py::array_t<T>(shape);
+    return;
+  }
+  array_ = as_array(out, name);
+  if (!py::isinstance<py::array_t<T>>(array_))
+    throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
+                         ", got " + dtype_name(array_));
+  if (shape_of(array_) != shape)
+    throw py::value_error(std::string(name) + " must have shape " + to_string(shape) + ", got " +
+                          to_string(shape_of(array_)));
+  check_writable(array_, name);
+  check_no_overlap(array_, name, inputs);
+}
+template class Output<float>;
+template class Output<int32_t>;
+
+InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::array> others)
+    : array_(float_array(object, name, -1)), shape_(shape_of(array_)) {
+  check_writable(array_, name);
+  check_no_overlap(array_, name, others);
+}
+
+std::vector<py::object> unpack_out(py::handle object, size_t count) {
+  if (object.is_none()) return std::vector<py::object>(count, py::none());
+  if (!py::isinstance<py::tuple>(object) || py::len(object) != count)
+    throw py::type_error("out must be a tuple of " + std::to_string(count) + " arrays, got " +
+                         type_name(object));
+  std::vector<py::object> items;
+  for (const py::handle item : object) items.push_back(py::reinterpret_borrow<py::object>(item));
+  return items;
+}
+
+int64_t parse_integer(py::handle object, const std::string& name) {
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (!index) {
+    PyErr_Clear();
+    throw py::type_error(name + " must be an integer, got " + shown(object));
+  }
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow != 0) throw py::value_error(name + " must fit 64 bits, got " + shown(object));
+  return value;
+}
+
+float parse_float(py::handle object, const char* name) {
+  const double value = PyFloat_AsDouble(object.ptr());
+  if (value == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::type_error(std::string(name) + " must be a number, got " + shown(object));
+  }
+  return static_cast<float>(value);
+}
+
+namespace {
+
+bool is_sequence(py::handle object) {
+  return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
+}
+
+py::sequence sequence_of(py::handle object, const char* name, size_t count, const char* form) {
+  if (!is_sequence(object) || py::len(object) != count)
+    throw py::type_error(std::string(name) + " must be " + form + ", got " + shown(object));
+  return py::reinterpret_borrow<py::sequence>(object);
+}
+
+Pair parse_items(py::handle object, const char* name, const char* form) {
+  const py::sequence items = sequence_of(object, name, 2, form);
+  return {parse_integer(items[0], name), parse_integer(items[1], name)};
+}
+
+}  // namespace
+
+Pair parse_pair(py::handle object, const char* name) {
+  if (is_sequence(object)) return parse_items(object, name, "an integer or a pair (height, width)");
+  const int64_t value = parse_integer(object, name);
+  return {value, value};
+}
+
+Padding parse_padding(py::handle object) {
+  constexpr const char* kForm = "an integer, a pair (height, width) or ((top, bottom), (left, right))";
+  if (!is_sequence(object)) {
+    const int64_t value = parse_integer(object, "padding");
+    return {value, value, value, value};
+  }
+  const py::sequence items = sequence_of(object, "padding", 2, kForm);
+  if (is_sequence(items[0]) || is_sequence(items[1])) {
+    const Pair h = parse_items(items[0], "padding", kForm), w = parse_items(items[1], "padding", kForm);
+    return {h.h, h.w, w.h, w.w};
+  }
+  const Pair both = parse_items(object, "padding", kForm);
+  return {both.h, both.h, both.w, both.w};
+}
+
+Shape parse_shape(py::handle object, const char* name, size_t dimensions) {
+  Shape shape;
+  if (is_sequence(object)) {
+    for (const py::handle item : py::reinterpret_borrow<py::sequence>(object))
+      shape.push_back(parse_integer(item, name));
+  } else {
+    shape.push_back(parse_integer(object, name));
+  }
+  if (dimensions != SIZE_MAX && shape.size() != dimensions)
+    throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
+                          " dimensions, got " + to_string(shape));
+  int64_t bytes = sizeof(float);
+  for (const int64_t d : shape)
+    if (d < 0 || (d > 0 && __builtin_mul_overflow(bytes, d, &bytes)))
+      throw py::value_error(std::string(name) + " must be sizes of at least 0 that an array can have, got " +
+                            to_string(shape));
+  return shape;
+}
+
+py::object float32_scalar(float value) {
+  static PyObject* const type =
+      py::object(py::dtype::of<float>().attr("type")).release().ptr();  // lives as long as NumPy
+  return py::reinterpret_borrow<py::object>(type)(value);
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,128 @@
+// NumPy arrays <-> pointers: every check that a binding makes of its arguments.
+//
+// An Input keeps its array alive; an Output is a new array or the caller's `out`. Errors are TypeError where
+// the kind of an argument is wrong and ValueError where its value is, and name the argument.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "core/shapes.h"
+#include "ops/gemm.h"
+
+namespace byhand::bindings {
+
+namespace py = pybind11;
+
+using Shape = std::vector<int64_t>;
+std::string to_string(const Shape& shape);  // as Python writes a tuple
+
+// A float32 array of `dimensions` dimensions (any number where it is -1), C-contiguous: a view as it is, or
+// one copy of it.
+class Input {
+ public:
+  Input(py::handle object, const char* name, int dimensions = -1);
+  const float* data() const { return static_cast<const float*>(array_.data()); }
+  const Shape& shape() const { return shape_; }
+  int64_t size() const { return array_.size(); }
+  const py::array& original() const { return original_; }
+  // The argument must have exactly this shape, which `why` explains.
+  void expect(const Shape& shape, const std::string& why) const;
+
+ private:
+  py::array original_, array_;
+  Shape shape_;
+  const char* name_;
+};
+
+// A float32 matrix read through its own strides, without a copy.
+class MatrixInput {
+ public:
+  MatrixInput(py::handle object, const char* name);
+  const ops::Matrix& matrix() const { return matrix_; }
+  const py::array& original() const { return original_; }
+
+ private:
+  py::array original_, array_;
+  ops::Matrix matrix_;
+};
+
+// Integers of any width and sign, as int64, C-contiguous. bool and float arrays are a TypeError.
+class IntegerInput {
+ public:
+  IntegerInput(py::handle object, const char* name, int dimensions);
+  const int64_t* data() const { return static_cast<const int64_t*>(array_.data()); }
+  const Shape& shape() const { return shape_; }
+  const py::array& original() const { return original_; }
+
+ private:
+  py::array original_, array_;
+  Shape shape_;
+};
+
+// An array of exactly T and of at least `least` dimensions, C-contiguous: a view as it is, or one copy of it.
+template <class T>
+class ExactInput {
+ public:
+  ExactInput(py::handle object, const char* name, int least);
+  const T* data() const { return static_cast<const T*>(array_.data()); }
+  const Shape& shape() const { return shape_; }
+  const py::array& original() const { return original_; }
+
+ private:
+  py::array original_, array_;
+  Shape shape_;
+};
+
+// The array that a function returns: `out` where it is given, else a new one. `out` must be a writable,
+// C-contiguous array of T and of exactly `shape` that overlaps none of `inputs`.
+template <class T>
+class Output {
+ public:
+  Output(py::handle out, const char* name, const Shape& shape, std::initializer_list<py::array> inputs);
+  T* data() const { return static_cast<T*>(const_cast<void*>(array_.data())); }
+  const py::array& array() const { return array_; }
+
+ private:
+  py::array array_;
+};
+
+// An array changed in place: writable, C-contiguous, float32.
+class InPlace {
+ public:
+  InPlace(py::handle object, const char* name, std::initializer_list<py::array> others);
+  float* data() const { return static_cast<float*>(const_cast<void*>(array_.data())); }
+  int64_t size() const { return array_.size(); }
+  const Shape& shape() const { return shape_; }
+  const py::array& array() const { return array_; }
+
+ private:
+  py::array array_;
+  Shape shape_;
+};
+
+// `object` as a tuple of `count`, item by item; all None where it is None. For the `out` of functions that
+// return several arrays.
+std::vector<py::object> unpack_out(py::handle object, size_t count);
+
+int64_t parse_integer(py::handle object, const std::string& name);
+float parse_float(py::handle object, const char* name);
+Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
+Padding parse_padding(py::handle object);  // an int, (height, width), ((top, bottom), (left, right))
+Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);
+
+// work() while other Python threads run. It touches no Python object, not even a reference count.
+template <class Work>
+void without_gil(const Work& work) {
+  const py::gil_scoped_release release;
+  work();
+}
+
+py::object float32_scalar(float value);  // numpy.float32
+
+}  // namespace byhand::bindings

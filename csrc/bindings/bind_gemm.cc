@@ -1,0 +1,63 @@
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "core/check.h"
+#include "ops/gemm.h"
+
+namespace byhand::bindings {
+namespace {
+
+ops::Matrix transposed_if(const MatrixInput& input, bool transpose) {
+  return transpose ? input.matrix().transposed() : input.matrix();
+}
+
+// Whether the array is the very array that C is, in which case beta * C is read where it is written.
+bool same_view(py::handle out, const py::array& c) {
+  if (!py::isinstance<py::array>(out)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(out);
+  return array.data() == c.data() && array.ndim() == c.ndim() &&
+         std::equal(array.shape(), array.shape() + array.ndim(), c.shape()) &&
+         std::equal(array.strides(), array.strides() + array.ndim(), c.strides());
+}
+
+py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py::handle alpha_object,
+               py::handle beta_object, bool trans_a, bool trans_b, py::handle out_object) {
+  const MatrixInput a_input(a_object, "a"), b_input(b_object, "b");
+  const ops::Matrix a = transposed_if(a_input, trans_a), b = transposed_if(b_input, trans_b);
+  require(a.columns == b.rows, "b must have ", a.columns,
+          " rows, as many as a has columns (after transposing), got ", b.rows);
+  const float alpha = parse_float(alpha_object, "alpha");
+  const Shape shape{a.rows, b.columns};
+  if (c_object.is_none()) {
+    const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original()});
+    const py::gil_scoped_release release;
+    ops::gemm(alpha, a, b, 0, {}, out.data());
+    return out.array();
+  }
+  const MatrixInput c(c_object, "c");
+  const float beta = parse_float(beta_object, "beta");
+  require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ",
+          to_string(shape), ", that of the product, got ", to_string({c.matrix().rows, c.matrix().columns}));
+  const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
+  const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
+  const py::gil_scoped_release release;
+  ops::gemm(alpha, a, b, beta, c.matrix(), out.data());
+  return out.array();
+}
+
+}  // namespace
+
+void bind_gemm(py::module_& m) {
+  m.def("gemm", gemm, py::arg("a"), py::arg("b"), py::arg("c") = py::none(), py::kw_only(),
+        py::arg("alpha") = 1.0, py::arg("beta") = 1.0, py::arg("trans_a") = false, py::arg("trans_b") = false,
+        py::arg("out") = py::none(),
+        R"(Matrix product alpha * op(a) @ op(b), plus beta * c where c is given.
+
+op(x) is x, or its transpose where trans_a / trans_b say so. op(a) is (m, k), op(b) (k, n), c and the
+result (m, n), all float32. Inputs may have any strides. With beta == 0 c is not read; with alpha == 0
+or k == 0 a and b are not. NaN and Inf follow IEEE arithmetic. `out` may be exactly c.
+The error of an element is at most (k + 3) * 2**-24 * (abs(alpha) * abs(a) @ abs(b) + abs(beta * c)).
+
+Source: Dongarra et al., A set of level 3 Basic Linear Algebra Subprograms, ACM TOMS 16 (1990).)");
+}
+
+}  // namespace byhand::bindings

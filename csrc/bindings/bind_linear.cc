@@ -1,0 +1,87 @@
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "core/check.h"
+#include "ops/linear.h"
+
+namespace byhand::bindings {
+namespace {
+
+py::array linear(py::handle x_object, py::handle weight_object, py::handle bias_object,
+                 py::handle out_object) {
+  const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
+  require(weight.matrix().columns == x.matrix().columns, "weight must have shape (out_features, ",
+          x.matrix().columns, "), for the ", x.matrix().columns, " columns of x, got ",
+          to_string({weight.matrix().rows, weight.matrix().columns}));
+  const Shape shape{x.matrix().rows, weight.matrix().rows};
+  if (bias_object.is_none()) {
+    const Output<float> out(out_object, "out", shape, {x.original(), weight.original()});
+    const py::gil_scoped_release release;
+    ops::linear(x.matrix(), weight.matrix(), nullptr, out.data());
+    return out.array();
+  }
+  const Input bias(bias_object, "bias", 1);
+  bias.expect({shape[1]}, "a value for each row of weight");
+  const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
+  const py::gil_scoped_release release;
+  ops::linear(x.matrix(), weight.matrix(), bias.data(), out.data());
+  return out.array();
+}
+
+py::array linear_backward_input(py::handle dy_object, py::handle weight_object, py::handle out_object) {
+  const MatrixInput dy(dy_object, "grad_output"), weight(weight_object, "weight");
+  require(weight.matrix().rows == dy.matrix().columns, "weight must have shape (", dy.matrix().columns,
+          ", in_features), a row for each column of grad_output, got ",
+          to_string({weight.matrix().rows, weight.matrix().columns}));
+  const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
+                          {dy.original(), weight.original()});
+  const py::gil_scoped_release release;
+  ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data());
+  return out.array();
+}
+
+py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::handle out_object) {
+  const MatrixInput dy(dy_object, "grad_output"), x(x_object, "x");
+  require(x.matrix().rows == dy.matrix().rows, "x must have ", dy.matrix().rows,
+          " rows, as many as grad_output, got ", x.matrix().rows);
+  const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
+                          {dy.original(), x.original()});
+  const py::gil_scoped_release release;
+  ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data());
+  return out.array();
+}
+
+py::array linear_backward_bias(py::handle dy_object, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 2);
+  const Output<float> out(out_object, "out", {dy.shape()[1]}, {dy.original()});
+  const py::gil_scoped_release release;
+  ops::linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data());
+  return out.array();
+}
+
+}  // namespace
+
+void bind_linear(py::module_& m) {
+  m.def("linear", linear, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
+        py::arg("out") = py::none(),
+        R"(Fully connected layer: x @ weight.T + bias.
+
+x (n, in_features), weight (out_features, in_features), bias (out_features,) -> (n, out_features).
+x and weight may have any strides.)");
+  m.def("linear_backward_input", linear_backward_input, py::arg("grad_output"), py::arg("weight"),
+        py::kw_only(), py::arg("out") = py::none(),
+        R"(Gradient of linear's x: grad_output @ weight.
+
+grad_output (n, out_features), weight (out_features, in_features) -> (n, in_features).)");
+  m.def("linear_backward_weight", linear_backward_weight, py::arg("grad_output"), py::arg("x"), py::kw_only(),
+        py::arg("out") = py::none(),
+        R"(Gradient of linear's weight: grad_output.T @ x.
+
+grad_output (n, out_features), x (n, in_features) -> (out_features, in_features); zeros for n = 0.)");
+  m.def("linear_backward_bias", linear_backward_bias, py::arg("grad_output"), py::kw_only(),
+        py::arg("out") = py::none(),
+        R"(Gradient of linear's bias: the sum of grad_output over its rows.
+
+grad_output (n, out_features) -> (out_features,); zeros for n = 0.)");
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,70 @@
+#include <cstdlib>
+
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "core/check.h"
+#include "cpu/runtime/machine.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::bindings {
+namespace {
+
+py::dict config() {
+  py::dict result;
+  result["version"] = BYHAND_VERSION;
+#if defined(__clang__)
+  result["compiler"] = "Clang " __clang_version__;
+#else
+  result["compiler"] = "GCC " __VERSION__;
+#endif
+  py::list sets;
+  for (const cpu::IsaStatus& isa : cpu::isas()) {
+    py::dict row;
+    row["name"] = isa.name, row["built"] = isa.built, row["runs_here"] = isa.runs_here,
+    row["active"] = isa.active;
+    sets.append(row);
+  }
+  result["instruction_sets"] = sets;
+  result["threads"] = cpu::num_threads();
+  result["usable_cpus"] = cpu::usable_cpus();
+  return result;
+}
+
+py::array empty(py::handle shape_object, const std::string& device) {
+  require(device == "cpu", "device must be \"cpu\", got \"", device, "\"");
+  const Shape shape = parse_shape(shape_object, "shape");
+  size_t bytes = sizeof(float);
+  for (const int64_t d : shape) bytes *= static_cast<size_t>(d);
+  constexpr size_t kLine = 64;
+  void* const memory = std::aligned_alloc(kLine, (bytes / kLine + 1) * kLine);
+  if (memory == nullptr) throw std::bad_alloc();
+  return py::array_t<float>(shape, static_cast<float*>(memory), py::capsule(memory, std::free));
+}
+
+}  // namespace
+
+void bind_runtime(py::module_& m) {
+  m.def("config", config, "What show_config() prints, as a dictionary.");
+  m.def("get_num_threads", cpu::num_threads, R"(The number of threads that a kernel may use.
+
+At first it is BYHAND_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors that the
+affinity mask and the cgroup allow.)");
+  m.def(
+      "set_num_threads",
+      [](py::handle n) {
+        const int64_t count = parse_integer(n, "n");
+        require(count >= 1 && count <= cpu::kMaxThreads, "n must be a whole number of 1 to ",
+                cpu::kMaxThreads, ", got ", count);
+        cpu::set_num_threads(static_cast<int>(count));
+      },
+      py::arg("n"), R"(Sets the number of threads that a kernel may use, 1 to 256.
+
+Results don't depend on it, to the last bit.)");
+  m.def("empty", empty, py::arg("shape"), py::arg("device") = "cpu", R"(A new float32 array, uninitialised.
+
+Its first value lies at a multiple of 64 bytes, a cache line. `shape` is an int or a tuple; `device`
+is "cpu".)");
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,18 @@
+// The extension module byhand._core: every public kernel, by the name that byhand.kernels gives it.
+#include "bindings/bind.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+using namespace byhand::bindings;
+
+PYBIND11_MODULE(_core, m) {
+  m.attr("__version__") = BYHAND_VERSION;
+  // An impossible BYHAND_ISA or BYHAND_NUM_THREADS is an error now, not in the middle of a training run.
+  byhand::cpu::kernels();
+  byhand::cpu::num_threads();
+  bind_runtime(m);
+  bind_gemm(m);
+  bind_linear(m);
+  auto testing = m.def_submodule("testing", "What the tests need and users don't.");
+  bind_testing(testing);
+}

@@ -1,0 +1,15 @@
+// The only reader of the environment in C++.
+#pragma once
+
+#include <string>
+
+namespace byhand::env {
+
+// BYHAND_NUM_THREADS, else the first number of OMP_NUM_THREADS; 0 where neither is set. Anything but a whole
+// number of 1 to `most` is an error.
+int num_threads(int most);
+
+// BYHAND_ISA, or "" where it is not set.
+std::string isa();
+
+}  // namespace byhand::env

@@ -1,0 +1,77 @@
+#include "core/scratch.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+namespace byhand {
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kSmallestBlock = size_t{1} << 20;
+
+struct Block {
+  char* data;
+  size_t size;
+};
+
+Block make_block(size_t size) {
+  size = (std::max(size, kSmallestBlock) + kAlignment - 1) / kAlignment * kAlignment;
+  char* data = static_cast<char*>(std::aligned_alloc(kAlignment, size));
+  if (data == nullptr) throw std::bad_alloc();
+  return {data, size};
+}
+
+// Blocks never move while a frame is open; when the last frame closes, several blocks become one of their
+// joint size, so that from the next call on the stack is a single block.
+struct Stack {
+  std::vector<Block> blocks;
+  size_t block = 0;  // the block in use
+  size_t used = 0;   // bytes of it
+  int frames = 0;
+
+  ~Stack() { clear(); }
+  void clear() {
+    for (const Block& b : blocks) std::free(b.data);
+    blocks.clear();
+  }
+};
+
+thread_local Stack stack;
+
+}  // namespace
+
+ScratchFrame::ScratchFrame() : block_(stack.block), used_(stack.used) { ++stack.frames; }
+
+ScratchFrame::~ScratchFrame() {
+  stack.block = block_;
+  stack.used = used_;
+  if (--stack.frames > 0 || stack.blocks.size() <= 1) return;
+  size_t total = 0;
+  for (const Block& b : stack.blocks) total += b.size;
+  stack.clear();
+  stack.block = stack.used = 0;
+  try {
+    stack.blocks.push_back(make_block(total));
+  } catch (const std::bad_alloc&) {  // the next frame asks again, and reports it
+  }
+}
+
+void* ScratchFrame::allocate_bytes(int64_t count, size_t size) {
+  size_t bytes;
+  if (count < 0 || __builtin_mul_overflow(static_cast<size_t>(count), size, &bytes) ||
+      bytes > PTRDIFF_MAX / 2)
+    throw std::bad_alloc();
+  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  while (stack.block < stack.blocks.size() && stack.used + bytes > stack.blocks[stack.block].size) {
+    ++stack.block;
+    stack.used = 0;
+  }
+  if (stack.block == stack.blocks.size()) stack.blocks.push_back(make_block(bytes));
+  char* data = stack.blocks[stack.block].data + stack.used;
+  stack.used += bytes;
+  return data;
+}
+
+}  // namespace byhand

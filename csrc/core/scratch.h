@@ -1,0 +1,34 @@
+// Temporary memory of a driver: a stack of 64-byte aligned blocks, one a thread.
+//
+//   ScratchFrame frame;
+//   float* panel = frame.allocate<float>(count);   // uninitialised; gone when `frame` goes out of scope
+//
+// The memory stays with the thread, so a call that has run once with the same sizes allocates nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace byhand {
+
+class ScratchFrame {
+ public:
+  ScratchFrame();
+  ~ScratchFrame();
+  ScratchFrame(const ScratchFrame&) = delete;
+  ScratchFrame& operator=(const ScratchFrame&) = delete;
+
+  // Throws std::bad_alloc where `count` values are more than the machine has, or than can be counted.
+  template <class T>
+  T* allocate(int64_t count) {
+    return static_cast<T*>(allocate_bytes(count, sizeof(T)));
+  }
+
+ private:
+  void* allocate_bytes(int64_t count, size_t size);
+
+  size_t block_;  // where the stack stood when the frame opened
+  size_t used_;
+};
+
+}  // namespace byhand

@@ -1,0 +1,50 @@
+// Shapes of the windowed operators, and the checks that make every later index computation safe.
+#pragma once
+
+#include <cstdint>
+
+namespace byhand {
+
+struct Pair {
+  int64_t h, w;
+};
+
+struct Padding {
+  int64_t top, bottom, left, right;
+};
+
+// x (batch, in_channels, in_h, in_w), weight (out_channels, in_channels / groups, kernel.h, kernel.w),
+// y (batch, out_channels, out_h, out_w). All products of sizes fit int64.
+struct Conv2dShape {
+  int64_t batch, in_channels, in_h, in_w;
+  int64_t out_channels, out_h, out_w;
+  Pair kernel, stride, dilation;
+  Padding padding;
+  int64_t groups;
+
+  int64_t taps() const { return kernel.h * kernel.w; }
+  int64_t group_in() const { return in_channels / groups; }
+  int64_t group_out() const { return out_channels / groups; }
+};
+
+// Throws std::invalid_argument that names the argument where the numbers make no convolution.
+// `weight_h`, `weight_w` are the kernel; weight_in its channels.
+Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4], Pair stride, Padding padding,
+                              Pair dilation, int64_t groups);
+
+// x (batch, channels, in_h, in_w) -> (batch, channels, out_h, out_w).
+struct Pool2dShape {
+  int64_t batch, channels, in_h, in_w;
+  int64_t out_h, out_w;
+  Pair kernel, stride, dilation;
+  Padding padding;
+
+  int64_t planes() const { return batch * channels; }
+};
+
+// With `ceil_mode` the output size is rounded up, but no window begins beyond the input and its left padding:
+// PyTorch's rule.
+Pool2dShape make_pool2d_shape(const int64_t (&x)[4], Pair kernel, Pair stride, Padding padding, Pair dilation,
+                              bool ceil_mode);
+
+}  // namespace byhand

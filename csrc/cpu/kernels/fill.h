@@ -1,0 +1,14 @@
+// Each file of this folder defines one of these; table.cc calls them all. They are the only symbols by which
+// the files of an instruction set know each other.
+#pragma once
+
+#include "cpu/kernel_table.h"
+#include BYHAND_VEC_HEADER
+
+namespace byhand::cpu::BYHAND_ISA {
+
+void fill_gemm(GemmKernels&);
+void fill_reduce(ReduceKernels&);
+void fill_peak(PeakKernels&);
+
+}  // namespace byhand::cpu::BYHAND_ISA

@@ -1,0 +1,35 @@
+// Sums.
+#include "cpu/kernels/fill.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+float sum_all(const float* x, int64_t count) {
+  constexpr int kLanes = Vec::kLanes, kChains = 4;  // additions in flight
+  Vec chain[kChains] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+  int64_t i = 0;
+  for (; i + kChains * kLanes <= count; i += kChains * kLanes)
+    for (int c = 0; c < kChains; ++c) chain[c] = chain[c] + Vec::load(x + i + c * kLanes);
+  for (; i < count; i += kLanes)
+    chain[0] = chain[0] + Vec::load(x + i, count - i < kLanes ? static_cast<int>(count - i) : kLanes);
+  return sum((chain[0] + chain[1]) + (chain[2] + chain[3]));
+}
+
+void add_rows(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to) {
+  constexpr int kLanes = Vec::kLanes;
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    const int n = columns - j < kLanes ? static_cast<int>(columns - j) : kLanes;
+    Vec total = Vec::zero();
+    for (int64_t i = 0; i < rows; ++i) total = total + Vec::load(x + i * stride + j, n);
+    (Vec::load(to + j, n) + total).store(to + j, n);
+  }
+}
+
+}  // namespace
+
+void fill_reduce(ReduceKernels& k) {
+  k.sum = sum_all;
+  k.add_rows = add_rows;
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

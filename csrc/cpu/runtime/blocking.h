@@ -1,0 +1,28 @@
+// Block sizes from cache sizes, in one place.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace byhand::cpu {
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Caches that every CPU of the last ten years has at least; a share of each is left to what streams by.
+inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
+inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
+
+// [begin, end) of part `i` of `parts` nearly equal parts of [0, total).
+struct Range {
+  int64_t begin, end;
+};
+inline Range split(int64_t total, int64_t parts, int64_t i) {
+  return {total * i / parts, total * (i + 1) / parts};
+}
+
+// Multiply-adds in nanoseconds of one core, to decide whether threads pay: half of the slowest peak we know.
+inline double fma_ns(double count) { return count / 20; }
+// The same for bytes that an operation without arithmetic to speak of moves.
+inline double memory_ns(double bytes) { return bytes / 10; }
+
+}  // namespace byhand::cpu

@@ -1,0 +1,17 @@
+// Compiled for the plain CPU: this code decides whether the other code may run.
+#include "cpu/runtime/isa.h"
+
+namespace byhand::cpu {
+
+#if defined(__x86_64__)
+
+// libgcc's and compiler-rt's tests look at CPUID and at XGETBV: a virtual machine may hide either.
+bool cpu_runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+#else
+
+bool cpu_runs_avx2() { return false; }
+
+#endif
+
+}  // namespace byhand::cpu

@@ -1,0 +1,205 @@
+#include "cpu/runtime/parallel.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "core/check.h"
+#include "core/env.h"
+#include "cpu/runtime/machine.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace byhand::cpu {
+namespace {
+
+// Waking a sleeping worker takes 5 to 50 us, so less work than this is done sooner by one thread.
+constexpr double kWorthSharingNs = 20'000;
+
+// How long a worker looks out for the next call before it sleeps: about 50 us, the gap between two kernels of
+// a training step. Longer would take the core from whoever runs after us.
+constexpr int kSpins = 2000;
+
+void spin_pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Rounding and denormal mode of the caller, which holds in its workers too: otherwise the bits of a result
+// would depend on who computed it.
+#if defined(__x86_64__)
+using FloatMode = unsigned;
+FloatMode float_mode() { return _mm_getcsr(); }
+void set_float_mode(FloatMode mode) { _mm_setcsr(mode); }
+#else
+struct FloatMode {};
+FloatMode float_mode() { return {}; }
+void set_float_mode(FloatMode) {}
+#endif
+
+thread_local bool inside_task = false;
+
+struct Job {
+  TaskRef task;
+  int64_t count;
+  int helpers;  // workers 0 ... helpers - 1 may join
+  FloatMode mode;
+  std::atomic<int64_t> next{0};
+  std::mutex error_mutex{};
+  std::exception_ptr error{};
+
+  void work() {
+    inside_task = true;
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      try {
+        task(i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+    inside_task = false;
+  }
+};
+
+// One job at a time. `state_` holds the job's number, whether it is open, and how many workers are in it. A
+// worker joins only an open job and the caller closes it before it waits, so a worker that wakes up late
+// delays nobody.
+class Pool {
+ public:
+  // False where another thread has the pool.
+  bool run(int64_t count, int threads, TaskRef task) {
+    const std::unique_lock lock(run_mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    const int helpers = start_workers(static_cast<int>(std::min<int64_t>(threads, count)) - 1);
+    Job job{task, count, helpers, float_mode()};
+    job_ = &job;
+    state_.store((state_.load(std::memory_order_relaxed) & kNumber) + kOneJob + kOpen,
+                 std::memory_order_release);
+    state_.notify_all();
+    job.work();
+    close_and_wait();
+    if (job.error) std::rethrow_exception(job.error);
+    return true;
+  }
+
+ private:
+  static constexpr uint32_t kWorkers = 0xffff;  // count of workers inside
+  static constexpr uint32_t kOpen = 0x10000;
+  static constexpr uint32_t kOneJob = 0x20000;
+  static constexpr uint32_t kNumber = ~(kWorkers | kOpen);
+
+  // The number of workers that are there, which is fewer than `wanted` where the system refuses a thread.
+  int start_workers(int wanted) {
+    if (workers_ >= wanted) return wanted;
+    sigset_t all, before;
+    sigfillset(&all);  // signals are for the threads of the program that uses us
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      for (; workers_ < wanted; ++workers_) std::thread([this, index = workers_] { worker(index); }).detach();
+    } catch (const std::system_error&) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return workers_;
+  }
+
+  void close_and_wait() {
+    uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+    for (int spins = 0; (state & kWorkers) != 0; state = state_.load(std::memory_order_acquire)) {
+      if (++spins < kSpins)
+        spin_pause();
+      else
+        state_.wait(state, std::memory_order_acquire);
+    }
+  }
+
+  [[noreturn]] void worker(int index) {
+    uint32_t last = 0;  // number of the job seen last
+    for (int spins = 0;;) {
+      uint32_t state = state_.load(std::memory_order_acquire);
+      if ((state & kOpen) == 0 || (state & kNumber) == last) {
+        if (++spins < kSpins)
+          spin_pause();
+        else
+          state_.wait(state, std::memory_order_acquire);
+        continue;
+      }
+      // The job may close between the look and the entry; then the exchange fails.
+      if (!state_.compare_exchange_strong(state, state + 1, std::memory_order_acq_rel)) continue;
+      last = state & kNumber;
+      spins = 0;
+      Job& job = *job_;
+      if (index < job.helpers) {
+        const FloatMode own = float_mode();
+        set_float_mode(job.mode);
+        job.work();
+        set_float_mode(own);
+      }
+      if (((state_.fetch_sub(1, std::memory_order_acq_rel) - 1) & (kWorkers | kOpen)) == 0)
+        state_.notify_all();
+    }
+  }
+
+  std::mutex run_mutex_;
+  int workers_ = 0;  // started; they live as long as the process
+  std::atomic<uint32_t> state_{0};
+  Job* job_ = nullptr;
+};
+
+// Never destroyed: workers may still sleep in it while the process ends.
+std::atomic<Pool*> pool{nullptr};
+std::atomic<int> threads{0};  // 0: not asked for yet
+
+Pool& the_pool() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pool = new Pool;
+    // A forked child has only the thread that forked: it begins with a new pool, started when it is needed.
+    pthread_atfork(nullptr, nullptr, [] {
+      pool = new Pool;
+      inside_task = false;
+    });
+  });
+  return *pool;
+}
+
+}  // namespace
+
+int default_num_threads() {
+  const int wanted = env::num_threads(kMaxThreads);
+  return wanted > 0 ? wanted : std::min(usable_cpus(), kMaxThreads);
+}
+
+int num_threads() {
+  int count = threads.load(std::memory_order_relaxed);
+  if (count == 0) threads = count = default_num_threads();
+  return count;
+}
+
+void set_num_threads(int count) {
+  require(count >= 1 && count <= kMaxThreads, "n must be a whole number of 1 to ", kMaxThreads, ", got ",
+          count);
+  threads = count;
+}
+
+void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
+  const bool shared =
+      count > 1 && !inside_task && static_cast<double>(count) * ns_per_task >= kWorthSharingNs;
+  const int wanted = shared ? num_threads() : 1;
+  if (wanted > 1 && the_pool().run(count, wanted, task)) return;
+  for (int64_t i = 0; i < count; ++i) task(i);
+}
+
+}  // namespace byhand::cpu

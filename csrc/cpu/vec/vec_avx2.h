@@ -1,0 +1,144 @@
+// Vec for AVX2 and FMA: 8 lanes, 16 registers.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+// All bits of the first n lanes.
+inline __m256i first_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+struct Vec {
+  static constexpr int kLanes = 8;
+  __m256 v;
+
+  static Vec zero() { return {_mm256_setzero_ps()}; }
+  static Vec set(float x) { return {_mm256_set1_ps(x)}; }
+  static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  // The first n of 0 to kLanes values; the other lanes are 0 and their memory is not touched.
+  static Vec load(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+  void store(float* p, int n) const { _mm256_maskstore_ps(p, first_lanes(n), v); }
+  // p[0], p[stride], p[2 * stride], ... n of them; the other lanes are 0.
+  static Vec load_strided(const float* p, int64_t stride, int n) {
+    if (stride == 1) return load(p, n);
+    if (stride == 2) {
+      const __m256 low = load(p, 2 * n - 1).v, high = load(p + kLanes, 2 * n - 1 - kLanes).v;
+      const __m256 even = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));  // 0 2 | 8 10, 4 6 | 12 14
+      return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), _MM_SHUFFLE(3, 1, 2, 0)))};
+    }
+    float lane[kLanes] = {};
+    for (int i = 0; i < n; ++i) lane[i] = p[i * stride];
+    return load(lane);
+  }
+  static Vec load_bytes(const uint8_t* p, int n) {
+    uint8_t byte[kLanes] = {};
+    if (n == kLanes)
+      __builtin_memcpy(byte, p, kLanes);
+    else
+      for (int i = 0; i < n; ++i) byte[i] = p[i];
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(byte))))};
+  }
+};
+
+struct IVec {
+  __m256i v;
+
+  static IVec set(int32_t x) { return {_mm256_set1_epi32(x)}; }
+  static IVec iota(int32_t step) {  // 0, step, 2 * step, ...
+    return {_mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(step))};
+  }
+  void store(int32_t* p, int n) const { _mm256_maskstore_epi32(p, first_lanes(n), v); }
+};
+
+struct Mask {
+  __m256 v;  // all bits of a lane, or none
+};
+
+inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }  // b where either is NaN
+inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }  // b where either is NaN
+
+inline Mask operator<(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
+inline Mask operator>(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask first_mask(int n) { return {_mm256_castsi256_ps(first_lanes(n))}; }  // the first n lanes
+inline Mask is_nan(Vec a) { return {_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q)}; }
+inline Mask operator|(Mask a, Mask b) { return {_mm256_or_ps(a.v, b.v)}; }
+inline Vec select(Mask m, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
+inline IVec select(Mask m, IVec a, IVec b) {
+  return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))};
+}
+
+inline IVec operator+(IVec a, IVec b) { return {_mm256_add_epi32(a.v, b.v)}; }
+inline IVec operator-(IVec a, IVec b) { return {_mm256_sub_epi32(a.v, b.v)}; }
+inline IVec operator&(IVec a, IVec b) { return {_mm256_and_si256(a.v, b.v)}; }
+inline IVec operator|(IVec a, IVec b) { return {_mm256_or_si256(a.v, b.v)}; }
+template <int kBits>
+inline IVec shift_left(IVec a) {
+  return {_mm256_slli_epi32(a.v, kBits)};
+}
+template <int kBits>
+inline IVec shift_right(IVec a) {  // arithmetic
+  return {_mm256_srai_epi32(a.v, kBits)};
+}
+inline IVec bits(Vec a) { return {_mm256_castps_si256(a.v)}; }
+inline Vec from_bits(IVec a) { return {_mm256_castsi256_ps(a.v)}; }
+
+inline float sum(Vec a) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+inline float max_lane(Vec a) {  // no lane may be NaN
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+// Sums of lanes in double.
+struct DoubleSum {
+  __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+
+  void add(Vec a) {
+    low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)));
+    high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
+  }
+  double total() const {
+    const __m256d four = _mm256_add_pd(low, high);
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+};
+
+// Rows become columns: lane j of row i goes to lane i of row j.
+inline void transpose(Vec (&row)[Vec::kLanes]) {
+  __m256 pair[8], quad[8];
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = _mm256_unpacklo_ps(row[i].v, row[i + 1].v);
+    pair[i + 1] = _mm256_unpackhi_ps(row[i].v, row[i + 1].v);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      quad[i + 2 * j] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], _MM_SHUFFLE(1, 0, 1, 0));
+      quad[i + 2 * j + 1] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+  for (int i = 0; i < 4; ++i) {
+    row[i].v = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x20);
+    row[i + 4].v = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x31);
+  }
+}
+
+// Register tiles that 16 vector registers hold: rows x vectors of accumulators, and what feeds them.
+inline constexpr int kGemmRows = 6, kGemmVectors = 2;  // + 2 of B, 1 broadcast of A
+inline constexpr int kDotRows = 4, kDotColumns = 3;    // + 3 columns, 1 row streamed
+
+}  // namespace
+}  // namespace byhand::cpu::BYHAND_ISA

@@ -1,0 +1,141 @@
+// Vec over the compiler's own vectors: SSE2 on x86-64, NEON on AArch64, whatever else elsewhere. There is no
+// fused multiply-add to rely on, so fma(a, b, c) rounds twice.
+#pragma once
+
+#include <stdint.h>
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+struct Vec {
+  static constexpr int kLanes = 4;
+  typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
+  Floats v;
+
+  static Vec zero() { return {Floats{}}; }
+  static Vec set(float x) { return {x - Floats{}}; }
+  static Vec load(const float* p) {
+    Vec r;
+    __builtin_memcpy(&r.v, p, sizeof r.v);
+    return r;
+  }
+  // The first n of 0 to kLanes values; the other lanes are 0 and their memory is not touched.
+  static Vec load(const float* p, int n) {
+    Vec r = zero();
+    for (int i = 0; i < kLanes; ++i)
+      if (i < n) r.v[i] = p[i];
+    return r;
+  }
+  void store(float* p) const { __builtin_memcpy(p, &v, sizeof v); }
+  void store(float* p, int n) const {
+    for (int i = 0; i < kLanes; ++i)
+      if (i < n) p[i] = v[i];
+  }
+  // p[0], p[stride], p[2 * stride], ... n of them; the other lanes are 0.
+  static Vec load_strided(const float* p, int64_t stride, int n) {
+    Vec r = zero();
+    for (int i = 0; i < kLanes; ++i)
+      if (i < n) r.v[i] = p[i * stride];
+    return r;
+  }
+  static Vec load_bytes(const uint8_t* p, int n) {
+    Vec r = zero();
+    for (int i = 0; i < kLanes; ++i)
+      if (i < n) r.v[i] = p[i];
+    return r;
+  }
+};
+
+struct IVec {
+  typedef int32_t Ints __attribute__((vector_size(Vec::kLanes * sizeof(int32_t))));
+  Ints v;
+
+  static IVec set(int32_t x) { return {x - Ints{}}; }
+  static IVec iota(int32_t step) {  // 0, step, 2 * step, ...
+    IVec r{};
+    for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = i * step;
+    return r;
+  }
+  void store(int32_t* p, int n) const {
+    for (int i = 0; i < Vec::kLanes; ++i)
+      if (i < n) p[i] = v[i];
+  }
+};
+
+struct Mask {
+  IVec::Ints v;  // all bits of a lane, or none
+};
+
+inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
+inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
+inline Vec min(Vec a, Vec b) { return {a.v < b.v ? a.v : b.v}; }  // b where either is NaN
+inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b where either is NaN
+
+inline Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
+inline Mask operator>(Vec a, Vec b) { return {a.v > b.v}; }
+inline Mask first_mask(int n) { return {IVec::iota(1).v < n}; }  // the first n lanes
+inline Mask is_nan(Vec a) { return {a.v != a.v}; }
+inline Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
+inline Vec select(Mask m, Vec a, Vec b) { return {m.v ? a.v : b.v}; }
+inline IVec select(Mask m, IVec a, IVec b) { return {m.v ? a.v : b.v}; }
+
+inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
+inline IVec operator-(IVec a, IVec b) { return {a.v - b.v}; }
+inline IVec operator&(IVec a, IVec b) { return {a.v & b.v}; }
+inline IVec operator|(IVec a, IVec b) { return {a.v | b.v}; }
+template <int kBits>
+inline IVec shift_left(IVec a) {
+  return {a.v << kBits};
+}
+template <int kBits>
+inline IVec shift_right(IVec a) {  // arithmetic
+  return {a.v >> kBits};
+}
+inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
+inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }
+
+inline float sum(Vec a) {  // pairs in the order of a tree: the same in every instruction set of this width
+  float lane[Vec::kLanes];
+  a.store(lane);
+  for (int half = Vec::kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
+}
+inline float max_lane(Vec a) {  // no lane may be NaN
+  float best = a.v[0];
+  for (int i = 1; i < Vec::kLanes; ++i) best = a.v[i] > best ? a.v[i] : best;
+  return best;
+}
+
+// Sums of lanes in double.
+struct DoubleSum {
+  typedef double Doubles __attribute__((vector_size(Vec::kLanes * sizeof(double))));
+  Doubles lane{};
+
+  void add(Vec a) { lane += __builtin_convertvector(a.v, Doubles); }
+  double total() const {
+    double result = 0;
+    for (int i = 0; i < Vec::kLanes; ++i) result += lane[i];
+    return result;
+  }
+};
+
+// Rows become columns: lane j of row i goes to lane i of row j.
+inline void transpose(Vec (&row)[Vec::kLanes]) {
+  for (int i = 0; i < Vec::kLanes; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float t = row[i].v[j];
+      row[i].v[j] = row[j].v[i];
+      row[j].v[i] = t;
+    }
+}
+
+// Register tiles that 16 vector registers hold: rows x vectors of accumulators, and what feeds them.
+inline constexpr int kGemmRows = 6, kGemmVectors = 2;  // + 2 of B, 1 broadcast of A
+inline constexpr int kDotRows = 4, kDotColumns = 3;    // + 3 columns, 1 row streamed
+
+}  // namespace
+}  // namespace byhand::cpu::BYHAND_ISA

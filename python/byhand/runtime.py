@@ -1,0 +1,37 @@
+"""Threads and what runs here."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from byhand._core import config, get_num_threads, set_num_threads
+
+__all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_config"]
+
+
+@contextlib.contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """`with byhand.num_threads(1): ...` uses n threads (1 to 256) inside, as many as before after it."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def show_config() -> None:
+    """Prints the version, the instruction sets, the threads and the compiler."""
+    c = config()
+    print(f"byhand            {c['version']}, built by {c['compiler']}")
+    for isa in c["instruction_sets"]:
+        print(f"{isa['name']:17} {_state(isa)}")
+    print(f"threads           {c['threads']} of {c['usable_cpus']} usable processors")
+
+
+def _state(isa: dict[str, Any]) -> str:
+    if not isa["built"]:
+        return "not in this build"
+    if not isa["runs_here"]:
+        return "built, but this CPU lacks it"
+    return "built, runs here, active" if isa["active"] else "built, runs here"
