@@ -131,10 +131,11 @@ IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) 
 }
 
 template <class T>
-ExactInput<T>::ExactInput(py::handle object, const char* name, int least) : original_(as_array(object, name)) {
-  const std::string dtype = py::str(py::dtype::of<T>());
+ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
+    : original_(as_array(object, name)) {
   if (!py::isinstance<py::array_t<T>>(original_))
-    throw py::type_error(std::string(name) + " must be of " + dtype + ", got " + dtype_name(original_));
+    throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
+                         ", got " + dtype_name(original_));
   array_ = contiguous(original_);
   shape_ = shape_of(array_);
   if (array_.ndim() < least)

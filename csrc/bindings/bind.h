@@ -9,5 +9,12 @@ void bind_runtime(pybind11::module_& m);
 void bind_testing(pybind11::module_& m);
 void bind_gemm(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
+void bind_conv2d(pybind11::module_& m);
+void bind_pool2d(pybind11::module_& m);
+void bind_activation(pybind11::module_& m);
+void bind_softmax_cross_entropy(pybind11::module_& m);
+void bind_squared_error(pybind11::module_& m);
+void bind_optimizer(pybind11::module_& m);
+void bind_gather(pybind11::module_& m);
 
 }  // namespace byhand::bindings

@@ -19,7 +19,8 @@ double fma_peak(double seconds) {
   constexpr int64_t kSteps = 100'000;
   double best = 0;
   volatile float kept = 0;  // so that the work is not optimised away
-  for (const auto begin = Clock::now(); std::chrono::duration<double>(Clock::now() - begin).count() < seconds;) {
+  for (const auto begin = Clock::now();
+       std::chrono::duration<double>(Clock::now() - begin).count() < seconds;) {
     const auto start = Clock::now();
     kept = kept + k.fma_chains(kSteps);
     const double time = std::chrono::duration<double>(Clock::now() - start).count();

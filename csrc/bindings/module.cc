@@ -13,6 +13,13 @@ PYBIND11_MODULE(_core, m) {
   bind_runtime(m);
   bind_gemm(m);
   bind_linear(m);
+  bind_conv2d(m);
+  bind_pool2d(m);
+  bind_activation(m);
+  bind_softmax_cross_entropy(m);
+  bind_squared_error(m);
+  bind_optimizer(m);
+  bind_gather(m);
   auto testing = m.def_submodule("testing", "What the tests need and users don't.");
   bind_testing(testing);
 }

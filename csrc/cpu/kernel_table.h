@@ -10,21 +10,21 @@
 
 namespace byhand::cpu {
 
-inline constexpr int kMaxGemmRows = 6;     // the largest tiles of any instruction set
+inline constexpr int kMaxGemmRows = 6;  // the largest tiles of any instruction set
 inline constexpr int kMaxGemmVectors = 2;
 inline constexpr int kMaxDotRows = 4;
 inline constexpr int kMaxDotColumns = 3;
 
 // C[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile; beta == 0 never reads C.
 struct GemmTile {
-  int64_t depth;                                      // of p
-  const float *a;
+  int64_t depth;  // of p
+  const float* a;
   int64_t a_row_stride, a_column_stride;
   const float* b;
-  int64_t b_row_stride;                               // columns of B and C are adjacent
+  int64_t b_row_stride;  // columns of B and C are adjacent
   float* c;
   int64_t c_row_stride;
-  int columns;                                        // at most vectors * lanes; the masked kernel's edge
+  int columns;  // at most vectors * lanes; the masked kernel's edge
   float alpha, beta;
 };
 using GemmTileKernel = void (*)(const GemmTile&);
@@ -33,11 +33,58 @@ struct GemmKernels {
   int rows, vectors;  // the full tile: rows x (vectors * lanes)
   // tile[r - 1][v - 1][masked]: r rows, v vectors of columns; masked where columns < v * lanes.
   GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][2];
-  // to[p * lane_count + i] = from[i * stride + p] for `count` of i (0 from there to lane_count) and `depth` of p:
-  // rows of a matrix become the columns of a panel of width lane_count.
+  // to[p * lane_count + i] = from[i * stride + p] for `count` of i (0 from there to lane_count) and `depth`
+  // of p: rows of a matrix become the columns of a panel of width lane_count.
   void (*pack_rows)(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count);
   // to[p * lane_count + i] = from[p * stride + i], 0 beyond `count`.
-  void (*pack_columns)(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count);
+  void (*pack_columns)(const float* from, int64_t stride, int count, int64_t depth, float* to,
+                       int lane_count);
+};
+
+// Direct convolution. A position is one vector of neighbouring outputs in a row.
+// y[r * y_stride + position] (+)= sum_p w[r * w_stride + p] * x[position + offset[p]], one row an output
+// channel.
+struct ConvTile {
+  int64_t depth;  // of p, which runs over input channels and taps
+  const float* w;
+  int64_t w_stride;
+  const int64_t* offset;
+  const float* x[kMaxGemmVectors];
+  float* y[kMaxGemmVectors];
+  int count[kMaxGemmVectors];  // lanes of each position to store
+  int64_t y_stride;
+  const float* bias;  // a value a row to begin with; null: begin with y
+};
+using ConvTileKernel = void (*)(const ConvTile&);
+
+// Where a position lies in a plane of outputs and in the staged input, its row, and how many lanes it has.
+struct ConvPosition {
+  int64_t y, x;
+  int64_t row;
+  int count;
+};
+
+// dW[r * dw_stride + c] += sum over images, positions and lanes of dy * x: one row an output channel, one
+// column an (input channel, tap).
+struct ConvDot {
+  int64_t images, dy_image_stride, x_image_stride;
+  const float* dy;
+  int64_t dy_row_stride;
+  const float* x;
+  const int64_t* offset;  // one a column
+  const ConvPosition* position;
+  int64_t full, partial;  // positions of all lanes come first
+  float* dw;
+  int64_t dw_stride;
+};
+using ConvDotKernel = void (*)(const ConvDot&);
+
+struct Conv2dKernels {
+  int tile_rows, tile_vectors, dot_rows, dot_columns;
+  ConvTileKernel tile[kMaxGemmRows][kMaxGemmVectors];  // [rows - 1][positions - 1]
+  ConvDotKernel dot[kMaxDotRows][kMaxDotColumns];      // [rows - 1][columns - 1]
+  // to[i] = from[i * stride] for i in [0, count).
+  void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
 };
 
 struct ReduceKernels {
@@ -51,10 +98,81 @@ struct PeakKernels {
   int flops_per_step;
 };
 
+// A block of pooling windows of one plane that all see the same taps: output (i, j) of it sees
+// x[i * x_row + j * x_column + u * tap_row + v * tap_column] for u < tap_rows and v < tap_columns, at least
+// one of each, and is y[i * y_row + j].
+struct PoolWindows {
+  int64_t rows, columns;
+  int64_t x_row, x_column;  // x_column is 1 where there is one column
+  int64_t y_row;
+  int64_t tap_rows, tap_columns, tap_row, tap_column;
+  int32_t first;  // place of x[0] in its plane
+  float divisor;  // of averages
+};
+
+struct Pool2dKernels {
+  void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index);
+  void (*average)(const PoolWindows&, const float* x, float* y);
+  // dx += dy / divisor at every tap; dx and dy lie as x and y.
+  void (*average_backward)(const PoolWindows&, const float* dy, float* dx);
+};
+
+// Outputs may be inputs.
+struct ActivationKernels {
+  using Forward = void (*)(const float* x, int64_t count, float* y);
+  using Backward = void (*)(const float* dy, const float* y, int64_t count, float* dx);
+  Forward relu, tanh, sigmoid;
+  Backward relu_backward, tanh_backward, sigmoid_backward;
+};
+
+// Targets of a row: t_j = smoothing / classes, plus (1 - smoothing) * (probabilities[j], or 1 for j ==
+// label).
+struct RowTarget {
+  int64_t label;  // where probabilities is null
+  const float* probabilities;
+  float smoothing;
+};
+
+struct SoftmaxKernels {
+  void (*softmax)(const float* x, int64_t classes, float* y);
+  void (*log_softmax)(const float* x, int64_t classes, float* y);
+  // The loss of one row, which it returns, and softmax(x).
+  float (*cross_entropy)(const float* x, int64_t classes, const RowTarget&, float* probabilities);
+  void (*cross_entropy_backward)(const float* probabilities, int64_t classes, const RowTarget&, float scale,
+                                 float* dx);
+};
+
+struct SquaredErrorKernels {
+  void (*each)(const float* prediction, const float* target, int64_t count, float* error);
+  double (*sum)(const float* prediction, const float* target, int64_t count);
+  // grad = factor * each[i] * (prediction - target), without each[i] where `each` is null.
+  void (*backward)(const float* prediction, const float* target, const float* each, float factor,
+                   int64_t count, float* grad);
+};
+
+struct OptimizerKernels {
+  // ops/optimizer.h has the formula.
+  void (*sgd)(float lr, float momentum, float weight_decay, bool nesterov, int64_t count, float* parameters,
+              const float* gradients, float* velocity);
+  void (*accumulate)(int64_t count, float* target, const float* x);
+};
+
+struct GatherKernels {
+  // to = bytes * scale + offset
+  void (*bytes)(const uint8_t* bytes, int64_t count, float scale, float offset, float* to);
+};
+
 struct KernelTable {
   int lanes;  // floats a vector
   GemmKernels gemm;
+  Conv2dKernels conv2d;
   ReduceKernels reduce;
+  Pool2dKernels pool2d;
+  ActivationKernels activation;
+  SoftmaxKernels softmax;
+  SquaredErrorKernels squared_error;
+  OptimizerKernels optimizer;
+  GatherKernels gather;
   PeakKernels peak;
 };
 

@@ -11,7 +11,7 @@ __all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """`with byhand.num_threads(1): ...` uses n threads (1 to 256) inside, as many as before after it."""
+    """`with byhand.num_threads(n): ...` uses n threads inside, 1 to 256, and as before after it."""
     before = get_num_threads()
     set_num_threads(n)
     try:

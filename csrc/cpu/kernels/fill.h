@@ -8,7 +8,14 @@
 namespace byhand::cpu::BYHAND_ISA {
 
 void fill_gemm(GemmKernels&);
+void fill_conv2d(Conv2dKernels&);
 void fill_reduce(ReduceKernels&);
+void fill_pool2d(Pool2dKernels&);
+void fill_activation(ActivationKernels&);
+void fill_softmax(SoftmaxKernels&);
+void fill_squared_error(SquaredErrorKernels&);
+void fill_optimizer(OptimizerKernels&);
+void fill_gather(GatherKernels&);
 void fill_peak(PeakKernels&);
 
 }  // namespace byhand::cpu::BYHAND_ISA

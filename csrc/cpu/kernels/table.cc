@@ -6,7 +6,14 @@ namespace byhand::cpu::BYHAND_ISA {
 void fill_table(KernelTable& table) {
   table.lanes = Vec::kLanes;
   fill_gemm(table.gemm);
+  fill_conv2d(table.conv2d);
   fill_reduce(table.reduce);
+  fill_pool2d(table.pool2d);
+  fill_activation(table.activation);
+  fill_softmax(table.softmax);
+  fill_squared_error(table.squared_error);
+  fill_optimizer(table.optimizer);
+  fill_gather(table.gather);
   fill_peak(table.peak);
 }
 

@@ -39,10 +39,13 @@ struct Vec {
     return r;
   }
   static Vec load_bytes(const uint8_t* p, int n) {
-    Vec r = zero();
-    for (int i = 0; i < kLanes; ++i)
-      if (i < n) r.v[i] = p[i];
-    return r;
+    typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+    Bytes byte{};
+    if (n == kLanes)
+      __builtin_memcpy(&byte, p, kLanes);
+    else
+      for (int i = 0; i < n; ++i) byte[i] = p[i];
+    return {__builtin_convertvector(byte, Floats)};
   }
 };
 
@@ -56,6 +59,7 @@ struct IVec {
     for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = i * step;
     return r;
   }
+  void store(int32_t* p) const { __builtin_memcpy(p, &v, sizeof v); }
   void store(int32_t* p, int n) const {
     for (int i = 0; i < Vec::kLanes; ++i)
       if (i < n) p[i] = v[i];

@@ -1,0 +1,133 @@
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "core/check.h"
+#include "ops/conv2d.h"
+
+namespace byhand::bindings {
+namespace {
+
+// The keyword arguments that all directions share.
+struct Geometry {
+  Pair stride, dilation;
+  Padding padding;
+  int64_t groups;
+
+  Geometry(py::handle stride_object, py::handle padding_object, py::handle dilation_object,
+           py::handle groups_object, const std::string& algorithm)
+      : stride(parse_pair(stride_object, "stride")),
+        dilation(parse_pair(dilation_object, "dilation")),
+        padding(parse_padding(padding_object)),
+        groups(parse_integer(groups_object, "groups")) {
+    require(algorithm == "auto" || algorithm == "direct", "algorithm must be \"auto\" or \"direct\", got \"",
+            algorithm, "\"");
+  }
+  Conv2dShape shape(const Shape& x, const Shape& weight) const {
+    return make_conv2d_shape({x[0], x[1], x[2], x[3]}, {weight[0], weight[1], weight[2], weight[3]}, stride,
+                             padding, dilation, groups);
+  }
+};
+
+Shape output_shape(const Conv2dShape& s) { return {s.batch, s.out_channels, s.out_h, s.out_w}; }
+
+constexpr const char* kOutputWhy = "that of conv2d's output for these arguments";
+
+py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_object, py::handle stride,
+                 py::handle padding, py::handle dilation, py::handle groups, const std::string& algorithm,
+                 py::handle out_object) {
+  const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
+  const Conv2dShape s =
+      Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), weight.shape());
+  if (bias_object.is_none()) {
+    const Output<float> out(out_object, "out", output_shape(s), {x.original(), weight.original()});
+    const py::gil_scoped_release release;
+    ops::conv2d(s, x.data(), weight.data(), nullptr, out.data());
+    return out.array();
+  }
+  const Input bias(bias_object, "bias", 1);
+  bias.expect({s.out_channels}, "a value for each output channel of weight");
+  const Output<float> out(out_object, "out", output_shape(s),
+                          {x.original(), weight.original(), bias.original()});
+  const py::gil_scoped_release release;
+  ops::conv2d(s, x.data(), weight.data(), bias.data(), out.data());
+  return out.array();
+}
+
+py::array conv2d_backward_input(py::handle dy_object, py::handle weight_object, py::handle shape_object,
+                                py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
+                                const std::string& algorithm, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 4), weight(weight_object, "weight", 4);
+  const Shape shape = parse_shape(shape_object, "input_shape", 4);
+  const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(shape, weight.shape());
+  dy.expect(output_shape(s), kOutputWhy);
+  const Output<float> out(out_object, "out", shape, {dy.original(), weight.original()});
+  const py::gil_scoped_release release;
+  ops::conv2d_backward_input(s, dy.data(), weight.data(), out.data());
+  return out.array();
+}
+
+py::array conv2d_backward_weight(py::handle dy_object, py::handle x_object, py::handle shape_object,
+                                 py::handle stride, py::handle padding, py::handle dilation,
+                                 py::handle groups, const std::string& algorithm, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 4), x(x_object, "x", 4);
+  const Shape shape = parse_shape(shape_object, "weight_shape", 4);
+  const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), shape);
+  dy.expect(output_shape(s), kOutputWhy);
+  const Output<float> out(out_object, "out", shape, {dy.original(), x.original()});
+  const py::gil_scoped_release release;
+  ops::conv2d_backward_weight(s, dy.data(), x.data(), out.data());
+  return out.array();
+}
+
+py::array conv2d_backward_bias(py::handle dy_object, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 4);
+  const Shape& shape = dy.shape();
+  const Output<float> out(out_object, "out", {shape[1]}, {dy.original()});
+  const py::gil_scoped_release release;
+  ops::conv2d_backward_bias(dy.data(), shape[0], shape[1], shape[2] * shape[3], out.data());
+  return out.array();
+}
+
+template <class Function, class... Arguments>
+void define(py::module_& m, const char* name, Function function, const char* doc,
+            const Arguments&... arguments) {
+  m.def(name, function, arguments..., py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
+        py::arg("groups") = 1, py::arg("algorithm") = "auto", py::arg("out") = py::none(), doc);
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  define(m, "conv2d", conv2d, R"(Two-dimensional convolution (cross-correlation, as in every network library).
+
+y[n, o, i, j] = bias[o] + sum over c, k, l of
+    weight[o, c, k, l] * x[n, g*C + c, i*stride + k*dilation - padding, j*stride + l*dilation - padding]
+
+x (N, in_channels, H, W), weight (out_channels, C, KH, KW) with C = in_channels / groups and g the group
+of o, bias (out_channels,) -> (N, out_channels, OH, OW) with
+OH = (H + padding_top + padding_bottom - dilation*(KH - 1) - 1) // stride + 1.
+
+stride, dilation: an int or (h, w); padding: an int, (h, w) or ((top, bottom), (left, right)); groups
+divides both channel counts. algorithm is "auto" or "direct". Zeros of the padding take part in the
+arithmetic, so an infinite weight that meets padding gives NaN.
+
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.)",
+         py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only());
+  define(m, "conv2d_backward_input", conv2d_backward_input, R"(Gradient of conv2d's x.
+
+grad_output (N, out_channels, OH, OW), weight as in conv2d, input_shape (N, in_channels, H, W) ->
+an array of input_shape. The other arguments are conv2d's. Zeros stand round grad_output where the kernel
+reaches beyond it and take part in the arithmetic, so an infinite weight that meets one gives NaN.)",
+         py::arg("grad_output"), py::arg("weight"), py::arg("input_shape"), py::kw_only());
+  define(m, "conv2d_backward_weight", conv2d_backward_weight, R"(Gradient of conv2d's weight.
+
+grad_output (N, out_channels, OH, OW), x as in conv2d, weight_shape (out_channels, C, KH, KW) ->
+an array of weight_shape; zeros for N = 0. The other arguments are conv2d's.)",
+         py::arg("grad_output"), py::arg("x"), py::arg("weight_shape"), py::kw_only());
+  m.def("conv2d_backward_bias", conv2d_backward_bias, py::arg("grad_output"), py::kw_only(),
+        py::arg("out") = py::none(),
+        R"(Gradient of conv2d's bias: the sum of grad_output over images and positions.
+
+grad_output (N, out_channels, OH, OW) -> (out_channels,); zeros for N = 0.)");
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,25 @@
+// Arguments that the losses share.
+#pragma once
+
+#include <optional>
+
+#include "bindings/arrays.h"
+#include "core/reduction.h"
+
+namespace byhand::bindings {
+
+Reduction parse_reduction(py::handle object);  // "none", "mean" or "sum"
+
+// grad_loss of a backward function: an array of `shape` with Reduction::kNone, else a number; None is 1.
+class GradLossInput {
+ public:
+  GradLossInput(py::handle object, Reduction reduction, const Shape& shape);
+  GradLoss grad_loss() const { return {each_ ? each_->data() : nullptr, value_}; }
+  py::array original() const { return each_ ? each_->original() : py::array(); }
+
+ private:
+  std::optional<Input> each_;
+  float value_ = 1;
+};
+
+}  // namespace byhand::bindings

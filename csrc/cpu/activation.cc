@@ -1,0 +1,52 @@
+#include "ops/activation.h"
+
+#include "cpu/runtime/parallel_ranges.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+namespace {
+
+// Nanoseconds a value on the slowest instruction set.
+constexpr double kExponentialNs = 2;
+const double kTwoArraysNs = memory_ns(2 * sizeof(float)), kThreeArraysNs = memory_ns(3 * sizeof(float));
+
+void forward(ActivationKernels::Forward kernel, double ns, const float* x, int64_t count, float* y) {
+  parallel_ranges(count, ns, [=](int64_t begin, int64_t end) { kernel(x + begin, end - begin, y + begin); });
+}
+
+void backward(ActivationKernels::Backward kernel, const float* dy, const float* y, int64_t count, float* dx) {
+  parallel_ranges(count, kThreeArraysNs, [=](int64_t begin, int64_t end) {
+    kernel(dy + begin, y + begin, end - begin, dx + begin);
+  });
+}
+
+}  // namespace
+
+void relu(const float* x, int64_t count, float* y) {
+  forward(kernels().activation.relu, kTwoArraysNs, x, count, y);
+}
+
+void tanh(const float* x, int64_t count, float* y) {
+  forward(kernels().activation.tanh, kExponentialNs, x, count, y);
+}
+
+void sigmoid(const float* x, int64_t count, float* y) {
+  forward(kernels().activation.sigmoid, kExponentialNs, x, count, y);
+}
+
+void relu_backward(const float* dy, const float* y, int64_t count, float* dx) {
+  backward(kernels().activation.relu_backward, dy, y, count, dx);
+}
+
+void tanh_backward(const float* dy, const float* y, int64_t count, float* dx) {
+  backward(kernels().activation.tanh_backward, dy, y, count, dx);
+}
+
+void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx) {
+  backward(kernels().activation.sigmoid_backward, dy, y, count, dx);
+}
+
+}  // namespace byhand::ops

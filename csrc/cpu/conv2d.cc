@@ -1,0 +1,183 @@
+#include "ops/conv2d.h"
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/conv2d_correlate.h"
+#include "cpu/conv2d_dot.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+#include "ops/gemm.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+namespace {
+
+// A 1 x 1 convolution is a matrix product an image and group: weight (O, C) times x (C, H W).
+bool is_pointwise(const Conv2dShape& s) {
+  return s.kernel.h == 1 && s.kernel.w == 1 && s.stride.h == 1 && s.stride.w == 1 && s.out_h == s.in_h &&
+         s.out_w == s.in_w && s.padding.top == 0 && s.padding.left == 0;
+}
+
+struct Pointwise {
+  int64_t in, out, plane, products;  // channels of a group, values of a channel, images times groups
+  double ns;
+
+  explicit Pointwise(const Conv2dShape& s)
+      : in(s.group_in()),
+        out(s.group_out()),
+        plane(s.in_h * s.in_w),
+        products(s.batch * s.groups),
+        ns(fma_ns(static_cast<double>(in * out) * static_cast<double>(plane))) {}
+  Matrix weight(const float* w, int64_t group) const { return {w + group * out * in, out, in, in, 1}; }
+  Matrix x(const float* data, int64_t i) const { return {data + i * in * plane, in, plane, plane, 1}; }
+  Matrix y(const float* data, int64_t i) const { return {data + i * out * plane, out, plane, plane, 1}; }
+};
+
+void pointwise(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
+  const Pointwise p(s);
+  parallel_for(p.products, p.ns, [&](int64_t i) {
+    const int64_t group = i % s.groups;
+    float* const to = y + i * p.out * p.plane;
+    if (bias)
+      for (int64_t o = 0; o < p.out; ++o) std::fill_n(to + o * p.plane, p.plane, bias[group * p.out + o]);
+    gemm(1, p.weight(weight, group), p.x(x, i), bias ? 1.0f : 0.0f, p.y(to, 0), to);
+  });
+}
+
+void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  const Pointwise p(s);
+  parallel_for(p.products, p.ns, [&](int64_t i) {
+    gemm(1, p.weight(weight, i % s.groups).transposed(), p.y(dy, i), 0, {}, dx + i * p.in * p.plane);
+  });
+}
+
+void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  const Pointwise p(s);
+  for (int64_t i = 0; i < p.products; ++i) {
+    const Matrix to = p.weight(dw, i % s.groups);
+    gemm(1, p.y(dy, i), p.x(x, i).transposed(), 1, to, const_cast<float*>(to.data));
+  }
+}
+
+// Where the taps of the kernel lie along one axis, as forward and grad weight read the input.
+TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t padding, ScratchFrame& frame) {
+  int64_t* const tap = frame.allocate<int64_t>(kernel);
+  for (int64_t t = 0; t < kernel; ++t) tap[t] = t * dilation - padding;
+  return {kernel, tap, stride};
+}
+
+TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, frame);
+}
+
+TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, frame);
+}
+
+int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
+  int64_t* const table = frame.allocate<int64_t>(count);
+  for (int64_t i = 0; i < count; ++i) table[i] = i * step;
+  return table;
+}
+
+// Grad input along one axis, for the inputs phase + stride * j: output o reads input
+// o * stride + k * dilation - padding, so input j of the phase gets tap k of output
+// j + (phase + padding - k * dilation) / stride, where that is a whole number.
+struct PhaseAxis {
+  TapAxis taps;
+  int64_t* offset;  // of each tap's weight, in steps of `step`
+  int64_t size;     // inputs of the phase
+};
+
+PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
+                     int64_t padding, int64_t step, ScratchFrame& frame) {
+  int64_t* const tap = frame.allocate<int64_t>(kernel);
+  int64_t* const offset = frame.allocate<int64_t>(kernel);
+  int64_t count = 0;
+  for (int64_t k = 0; k < kernel; ++k) {
+    const int64_t distance = phase + padding - k * dilation;
+    if (distance % stride != 0) continue;
+    tap[count] = distance / stride;
+    offset[count++] = k * step;
+  }
+  return {{count, tap, 1}, offset, ceil_div(in - phase, stride)};
+}
+
+void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
+  ScratchFrame frame;
+  const PhaseAxis rows =
+      phase_axis(phase.h, s.in_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.kernel.w, frame);
+  const PhaseAxis columns =
+      phase_axis(phase.w, s.in_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, 1, frame);
+  if (rows.taps.count == 0 || columns.taps.count == 0) return;  // no output reads these: dx is zero there
+
+  const bool dense = s.stride.h == 1 && s.stride.w == 1;
+  const int64_t planes = s.batch * s.in_channels, plane = rows.size * columns.size;
+  Correlation c{};
+  c.batch = s.batch, c.groups = s.groups, c.channels = s.group_out(), c.outputs = s.group_in();
+  c.source = {s.out_h, s.out_w}, c.out = {rows.size, columns.size};
+  c.rows = rows.taps, c.columns = columns.taps;
+  c.x = dy;
+  c.weight = weight;
+  c.weight_channel = s.group_in() * s.taps(), c.weight_output = s.taps();
+  c.weight_group = s.group_out() * c.weight_channel;
+  c.row_offset = rows.offset, c.column_offset = columns.offset;
+  c.y = dense ? dx : frame.allocate<float>(planes * plane);
+  correlate(c);
+  if (dense) return;
+  parallel_for(planes, memory_ns(static_cast<double>(plane) * 8), [&](int64_t i) {
+    for (int64_t y = 0; y < rows.size; ++y)
+      for (int64_t x = 0; x < columns.size; ++x)
+        dx[(i * s.in_h + phase.h + y * s.stride.h) * s.in_w + phase.w + x * s.stride.w] =
+            c.y[i * plane + y * columns.size + x];
+  });
+}
+
+}  // namespace
+
+void conv2d(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
+  if (is_pointwise(s)) return pointwise(s, x, weight, bias, y);
+  ScratchFrame frame;
+  Correlation c{};
+  c.batch = s.batch, c.groups = s.groups, c.channels = s.group_in(), c.outputs = s.group_out();
+  c.source = {s.in_h, s.in_w}, c.out = {s.out_h, s.out_w};
+  c.rows = forward_rows(s, frame), c.columns = forward_columns(s, frame);
+  c.x = x;
+  c.weight = weight;
+  c.weight_channel = s.taps(), c.weight_output = s.group_in() * s.taps();
+  c.weight_group = s.group_out() * c.weight_output;
+  c.row_offset = multiples(s.kernel.h, s.kernel.w, frame), c.column_offset = multiples(s.kernel.w, 1, frame);
+  c.bias = bias;
+  c.y = y;
+  correlate(c);
+}
+
+void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  if (is_pointwise(s)) return pointwise_backward_input(s, dy, weight, dx);
+  std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
+    for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w)
+      backward_input_phase(s, {h, w}, dy, weight, dx);
+}
+
+void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db) {
+  const auto sum = kernels().reduce.sum;
+  parallel_for(channels, memory_ns(static_cast<double>(batch * plane) * 4), [&](int64_t c) {
+    float total = 0;
+    for (int64_t n = 0; n < batch; ++n) total += sum(dy + (n * channels + c) * plane, plane);
+    db[c] = total;
+  });
+}
+
+void conv2d_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  std::fill_n(dw, s.out_channels * s.group_in() * s.taps(), 0.0f);
+  if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
+  ScratchFrame frame;
+  dot_positions(s, forward_rows(s, frame), forward_columns(s, frame), dy, x, dw);
+}
+
+}  // namespace byhand::ops

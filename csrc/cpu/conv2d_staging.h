@@ -1,0 +1,56 @@
+// Staging: a copy of an image in which, for every tap of a convolution, the values that neighbouring outputs
+// read are neighbours. Padding becomes stored zeros; a stride s splits the image into s x s phases, each a
+// plane of every s-th row and column. At most one value a (tap, output) is copied, and for stride 1 about one
+// value a pixel: never a whole im2col matrix.
+#pragma once
+
+#include <cstdint>
+
+#include "core/scratch.h"
+#include "core/shapes.h"
+
+namespace byhand::cpu {
+
+// Taps along one axis: output i reads source[i * stride + tap[t]], which may lie outside and is zero there.
+struct TapAxis {
+  int64_t count;
+  const int64_t* tap;
+  int64_t stride;
+};
+
+// How one axis is staged: planes of `extent` values; output i finds tap t at shift[t] + i of plane[t].
+struct StagedAxis {
+  int64_t planes, extent;
+  int64_t* origin;  // source index of each plane's first value
+  int64_t* plane;
+  int64_t* shift;
+};
+
+class Staging {
+ public:
+  // Of `out` outputs; the tables live in `frame`.
+  Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
+
+  // Output (oy, ox) finds tap (ty, tx) of a channel at
+  // channel * channel_size() + tap_offset(ty, tx) + oy * row_stride() + ox.
+  int64_t channel_size() const { return rows_.planes * columns_.planes * rows_.extent * columns_.extent; }
+  int64_t row_stride() const { return columns_.extent; }
+  int64_t tap_offset(int64_t ty, int64_t tx) const {
+    const int64_t plane = rows_.plane[ty] * columns_.planes + columns_.plane[tx];
+    return (plane * rows_.extent + rows_.shift[ty]) * columns_.extent + columns_.shift[tx];
+  }
+  // Whether the staged image is the source, value for value.
+  bool is_source() const;
+
+  // Stages the outputs from row `first_row` on, for `channels` planes of the source; `to` holds
+  // channels * channel_size() values.
+  void stage(const float* source, int64_t channels, int64_t first_row, float* to) const;
+
+ private:
+  void stage_plane(const float* source, int64_t y, int64_t x, float* to) const;
+
+  Pair source_, stride_;
+  StagedAxis rows_, columns_;
+};
+
+}  // namespace byhand::cpu

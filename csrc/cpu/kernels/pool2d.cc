@@ -1,0 +1,101 @@
+// Pooling of neighbouring windows, one to a lane. Taps are visited row by row.
+#include "cpu/kernels/fill.h"
+#include "cpu/vec/loop.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+Vec load_strided(const float* p, int64_t stride, WholeVector) {
+  return Vec::load_strided(p, stride, Vec::kLanes);
+}
+Vec load_strided(const float* p, int64_t stride, int n) { return Vec::load_strided(p, stride, n); }
+int lanes(WholeVector) { return Vec::kLanes; }
+int lanes(int n) { return n; }
+
+template <int64_t kValue>
+struct Constant {
+  constexpr operator int64_t() const { return kValue; }
+};
+
+// body(stride), which the compiler knows where it is 1 or 2.
+template <class Body>
+void with_stride(int64_t stride, Body body) {
+  if (stride == 1)
+    body(Constant<1>{});
+  else if (stride == 2)
+    body(Constant<2>{});
+  else
+    body(stride);
+}
+
+// tap(offset) for every tap but the first, whose offset is 0.
+template <class Tap>
+inline void for_other_taps(const PoolWindows& w, Tap tap) {
+  for (int64_t u = 0; u < w.tap_rows; ++u)
+    for (int64_t v = u == 0 ? 1 : 0; v < w.tap_columns; ++v) tap(u * w.tap_row + v * w.tap_column);
+}
+
+void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index) {
+  with_stride(w.x_column, [&](auto stride) {
+    const IVec lane = IVec::iota(static_cast<int32_t>(stride)) + IVec::set(w.first);
+    for (int64_t i = 0; i < w.rows; ++i)
+      for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
+        const int64_t at = i * w.x_row + j * stride;
+        const IVec first = lane + IVec::set(static_cast<int32_t>(at));
+        Vec best = load_strided(x + at, stride, n);
+        IVec place = first;
+        for_other_taps(w, [&](int64_t offset) {
+          const Vec value = load_strided(x + at + offset, stride, n);
+          const Mask better = (value > best) | is_nan(value);  // false where `best` alone is NaN
+          best = select(better, value, best);
+          place = select(better, first + IVec::set(static_cast<int32_t>(offset)), place);
+        });
+        store(best, y + i * w.y_row + j, n);
+        store(place, index + i * w.y_row + j, n);
+      });
+  });
+}
+
+void average_windows(const PoolWindows& w, const float* x, float* y) {
+  with_stride(w.x_column, [&](auto stride) {
+    for (int64_t i = 0; i < w.rows; ++i)
+      for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
+        const float* const from = x + i * w.x_row + j * stride;
+        Vec total = load_strided(from, stride, n);
+        for_other_taps(w, [&](int64_t offset) { total = total + load_strided(from + offset, stride, n); });
+        store(total / Vec::set(w.divisor), y + i * w.y_row + j, n);
+      });
+  });
+}
+
+// Windows may overlap in dx, and what one adds the next must see: so a tap at a time, and with a stride
+// beyond 1, which makes it a scatter, a lane at a time.
+void average_backward(const PoolWindows& w, const float* dy, float* dx) {
+  with_stride(w.x_column, [&](auto stride) {
+    for (int64_t i = 0; i < w.rows; ++i)
+      for_vectors(w.columns, [&](int64_t j, auto n) {
+        const Vec share = load(dy + i * w.y_row + j, n) / Vec::set(w.divisor);
+        float lane[Vec::kLanes];
+        share.store(lane);
+        const auto add = [&](int64_t offset) {
+          float* const to = dx + i * w.x_row + j * stride + offset;
+          if (stride == 1)
+            store(load(to, n) + share, to, n);
+          else
+            for (int k = 0; k < lanes(n); ++k) to[k * stride] += lane[k];
+        };
+        add(0);
+        for_other_taps(w, add);
+      });
+  });
+}
+
+}  // namespace
+
+void fill_pool2d(Pool2dKernels& k) {
+  k.max = max_windows;
+  k.average = average_windows;
+  k.average_backward = average_backward;
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

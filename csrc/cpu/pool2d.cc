@@ -1,0 +1,172 @@
+#include "ops/pool2d.h"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+
+#include "core/check.h"
+#include "cpu/runtime/parallel_ranges.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+namespace {
+
+// `count` neighbouring windows along an axis that see the same taps, `taps` of them (perhaps none) from input
+// `first` on.
+struct Run {
+  int64_t count, first, taps;
+  int64_t padded_cells;  // of a window inside input and padding
+};
+
+// Windows along one axis. Those that lie wholly in the input are one run; each of the others is its own.
+struct Axis {
+  int64_t in, out, kernel, stride, dilation, before, after;
+
+  // The run that begins with window i.
+  Run run(int64_t i) const {
+    const int64_t start = i * stride - before;
+    const int64_t begin = start < 0 ? ceil_div(-start, dilation) : 0;
+    const int64_t end = start < in ? std::min(kernel, ceil_div(in - start, dilation)) : 0;
+    Run r{1, start + begin * dilation, std::max<int64_t>(0, end - begin),
+          std::min(start + kernel, in + after) - start};
+    if (r.taps == kernel)
+      r.count = std::min(out, (in - 1 - (kernel - 1) * dilation + before) / stride + 1) - i;
+    return r;
+  }
+
+  bool blind() const {  // some windows see no input
+    for (int64_t i = 0; i < out;) {
+      const Run r = run(i);
+      if (r.taps == 0) return true;
+      i += r.count;
+    }
+    return false;
+  }
+};
+
+// How the windows of one plane lie; the same for every plane.
+class Windows {
+ public:
+  Windows(const Pool2dShape& s, bool count_include_pad)
+      : shape_(s),
+        count_include_pad_(count_include_pad),
+        rows_{s.in_h, s.out_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.padding.bottom},
+        columns_{s.in_w, s.out_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, s.padding.right} {}
+
+  bool blind() const { return rows_.blind() || columns_.blind(); }  // some windows see no input
+
+  // body(windows, input, output) for every block of windows that see input; `input` and `output` are where it
+  // begins in the planes.
+  template <class Body>
+  void visit(const Body& body) const {
+    for (int64_t i = 0; i < rows_.out;) {
+      const Run r = rows_.run(i);
+      for (int64_t j = 0; r.taps > 0 && j < columns_.out;) {
+        const Run c = columns_.run(j);
+        if (c.taps > 0) body(block(r, c), r.first * shape_.in_w + c.first, i * shape_.out_w + j);
+        j += c.count;
+      }
+      i += r.count;
+    }
+  }
+
+ private:
+  PoolWindows block(const Run& r, const Run& c) const {
+    PoolWindows w{};
+    w.rows = r.count, w.columns = c.count;
+    w.x_row = shape_.stride.h * shape_.in_w, w.x_column = c.count > 1 ? shape_.stride.w : 1;
+    w.y_row = shape_.out_w;
+    w.tap_rows = r.taps, w.tap_columns = c.taps;
+    w.tap_row = shape_.dilation.h * shape_.in_w, w.tap_column = shape_.dilation.w;
+    w.first = static_cast<int32_t>(r.first * shape_.in_w + c.first);
+    w.divisor = static_cast<float>(count_include_pad_ ? r.padded_cells * c.padded_cells : r.taps * c.taps);
+    return w;
+  }
+
+  Pool2dShape shape_;
+  bool count_include_pad_;
+  Axis rows_, columns_;
+};
+
+// Of one plane: a vector operation or two a tap and output, on four lanes.
+double plane_ns(const Pool2dShape& s) {
+  const double outputs = static_cast<double>(s.out_h) * static_cast<double>(s.out_w);
+  return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
+}
+
+}  // namespace
+
+void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) {
+  const auto kernel = kernels().pool2d.max;
+  const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
+  const Windows windows(s, false);
+  const bool blind = s.planes() > 0 && windows.blind();
+  parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
+    if (blind) {
+      std::fill(y + begin * outputs, y + end * outputs, -std::numeric_limits<float>::infinity());
+      std::fill(index + begin * outputs, index + end * outputs, -1);
+    }
+    for (int64_t p = begin; p < end; ++p)
+      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
+        kernel(w, x + p * inputs + input, y + p * outputs + output, index + p * outputs + output);
+      });
+  });
+}
+
+void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, float* y) {
+  const auto kernel = kernels().pool2d.average;
+  const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
+  const Windows windows(s, count_include_pad);
+  const bool blind = s.planes() > 0 && windows.blind();
+  parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
+    if (blind) std::fill(y + begin * outputs, y + end * outputs, 0.0f);
+    for (int64_t p = begin; p < end; ++p)
+      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
+        kernel(w, x + p * inputs + input, y + p * outputs + output);
+      });
+  });
+}
+
+void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const float* dy, float* dx) {
+  const auto kernel = kernels().pool2d.average_backward;
+  const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
+  const Windows windows(s, count_include_pad);
+  parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
+    std::fill(dx + begin * inputs, dx + end * inputs, 0.0f);
+    for (int64_t p = begin; p < end; ++p)
+      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
+        kernel(w, dy + p * outputs + output, dx + p * inputs + input);
+      });
+  });
+}
+
+void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, int64_t outputs,
+                         int64_t plane_size, float* dx) {
+  const double ns = 20 + memory_ns(static_cast<double>(outputs + plane_size) * sizeof(float)) +
+                    static_cast<double>(outputs);
+  std::atomic<bool> valid = true;
+  parallel_ranges(planes * outputs, memory_ns(sizeof(float)), [=, &valid](int64_t begin, int64_t end) {
+    bool all = true;
+    for (int64_t i = begin; i < end; ++i) all &= index[i] >= -1 && index[i] < plane_size;
+    if (!all) valid = false;
+  });
+  if (!valid)
+    for (int64_t i = 0; i < planes * outputs; ++i)
+      require(index[i] >= -1 && index[i] < plane_size, "indices must be of -1 to ", plane_size - 1,
+              ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
+  if (plane_size == 0) return;
+  // A scatter, which vectors don't help.
+  parallel_ranges(planes, ns, [=](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      float* const plane = dx + p * plane_size;
+      std::fill_n(plane, plane_size, 0.0f);
+      for (int64_t i = p * outputs; i < (p + 1) * outputs; ++i)
+        if (index[i] >= 0) plane[index[i]] += dy[i];
+    }
+  });
+}
+
+}  // namespace byhand::ops

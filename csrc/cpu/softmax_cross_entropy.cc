@@ -1,0 +1,110 @@
+#include "ops/softmax_cross_entropy.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/scratch.h"
+#include "cpu/runtime/parallel_ranges.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+namespace {
+
+// A row: two passes with an exponential's cost a class, and what a short row costs beside.
+double row_ns(int64_t classes) { return 40 + 4 * static_cast<double>(classes); }
+
+template <class Kernel>
+void map_rows(Kernel kernel, const float* x, int64_t rows, int64_t classes, float* y) {
+  parallel_ranges(rows, row_ns(classes), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) kernel(x + i * classes, classes, y + i * classes);
+  });
+}
+
+bool ignored(const Labels& labels, int64_t row) {
+  return !labels.probabilities && labels.integer[row] == labels.ignore_index;
+}
+
+RowTarget row_target(const Labels& labels, int64_t row, int64_t classes) {
+  if (labels.probabilities) return {0, labels.probabilities + row * classes, labels.smoothing};
+  return {labels.integer[row], nullptr, labels.smoothing};
+}
+
+// The rows that count; all labels are in range.
+int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    if (ignored(labels, i)) continue;
+    ++count;
+    if (labels.probabilities) continue;
+    require(labels.integer[i] >= 0 && labels.integer[i] < classes, "labels[", i, "] must be of 0 to ",
+            classes - 1, ", a class, or ignore_index ", labels.ignore_index, ", got ", labels.integer[i]);
+  }
+  return count;
+}
+
+// Labels are checked before.
+void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
+                    float* probabilities) {
+  const SoftmaxKernels& k = kernels().softmax;
+  parallel_ranges(rows, row_ns(classes), [=, &k, &labels](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* const row = x + i * classes;
+      float* const p = probabilities + i * classes;
+      losses[i] = 0;
+      if (ignored(labels, i))
+        k.softmax(row, classes, p);
+      else
+        losses[i] = k.cross_entropy(row, classes, row_target(labels, i, classes), p);
+    }
+  });
+}
+
+}  // namespace
+
+void softmax(const float* x, int64_t rows, int64_t classes, float* y) {
+  map_rows(kernels().softmax.softmax, x, rows, classes, y);
+}
+
+void log_softmax(const float* x, int64_t rows, int64_t classes, float* y) {
+  map_rows(kernels().softmax.log_softmax, x, rows, classes, y);
+}
+
+void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows, int64_t classes,
+                             float* losses, float* probabilities) {
+  check_labels(labels, rows, classes);
+  losses_of_rows(x, labels, rows, classes, losses, probabilities);
+}
+
+float softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
+                            Reduction reduction, float* probabilities) {
+  const int64_t count = check_labels(labels, rows, classes);
+  ScratchFrame frame;
+  float* const losses = frame.allocate<float>(rows);
+  losses_of_rows(x, labels, rows, classes, losses, probabilities);
+  double total = 0;
+  for (int64_t i = 0; i < rows; ++i) total += losses[i];
+  return static_cast<float>(reduction == Reduction::kMean ? total / static_cast<double>(count) : total);
+}
+
+void softmax_cross_entropy_backward(const float* probabilities, const Labels& labels, int64_t rows,
+                                    int64_t classes, Reduction reduction, GradLoss grad_loss, float* dx) {
+  const int64_t count = check_labels(labels, rows, classes);
+  const double share = reduction == Reduction::kMean ? 1 / static_cast<double>(count) : 1;
+  const float scale = static_cast<float>(share * grad_loss.value);
+  const auto kernel = kernels().softmax.cross_entropy_backward;
+  parallel_ranges(rows, row_ns(classes), [=, &labels](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* const row = dx + i * classes;
+      if (ignored(labels, i))
+        std::fill_n(row, classes, 0.0f);
+      else
+        kernel(probabilities + i * classes, classes, row_target(labels, i, classes),
+               grad_loss.each ? scale * grad_loss.each[i] : scale, row);
+    }
+  });
+}
+
+}  // namespace byhand::ops

@@ -1,0 +1,74 @@
+"""Fits the polynomials of math.h: prints their coefficients and the errors that they reach.
+
+    python csrc/cpu/vec/fit_polynomials.py
+
+Each is a minimax fit of the relative error, by Lawson's algorithm: least squares whose weights move
+to where the error is largest (Lawson, "Contributions to the theory of linear least maximum
+approximation", 1961). Coefficients are rounded to float32 one by one, lowest first, and the rest is
+fitted anew, so that later ones make up for the rounding of earlier ones. Errors are those of the
+rounded coefficients in exact arithmetic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+POINTS = 4000
+ROUNDS = 300
+
+
+def chebyshev(low: float, high: float) -> Float64:
+    angles = (np.arange(POINTS) + 0.5) * np.pi / POINTS
+    return (low + high) / 2 + (high - low) / 2 * np.cos(angles)
+
+
+def lawson(basis: Float64, target: Float64, scale: Float64) -> Float64:
+    """The coefficients c that make max |basis @ c - target| * scale least."""
+    best, least = np.zeros(basis.shape[1]), np.inf
+    weights = np.ones(len(target))
+    for _ in range(ROUNDS):
+        factor = np.sqrt(weights) * scale
+        c = np.linalg.lstsq(basis * factor[:, None], target * factor, rcond=None)[0]
+        error = np.abs(basis @ c - target) * scale
+        if error.max() < least:
+            best, least = c, error.max()
+        weights *= error / error.max() + 1e-3
+        weights /= weights.sum()
+    return best
+
+
+def fit(x: Float64, target: Float64, scale: Float64, degree: int) -> tuple[list[float], float]:
+    """Coefficients that float32 holds, lowest first, and the error."""
+    powers = x[:, None] ** np.arange(degree + 1)
+    rounded: list[float] = []
+    for i in range(degree + 1):
+        rest = target - powers[:, :i] @ np.array(rounded)
+        rounded.append(float(np.float32(lawson(powers[:, i:], rest, scale)[0])))
+    return rounded, float(np.max(np.abs(powers @ np.array(rounded) - target) * scale))
+
+
+def show(name: str, formula: str, coefficients: list[float], error: float) -> None:
+    print(f"{name}: {formula}, relative error 2^{np.log2(error):.1f}")
+    # float32 needs six of the thirteen digits.
+    print("   ", ", ".join(f"{c.hex().replace('0000000p', 'p')}f" for c in coefficients))
+
+
+def main() -> None:
+    # exp(x) = 2^n exp(r) with |r| <= ln(2) / 2, and a little more where n is rounded the other way.
+    r = chebyshev(-0.3475, 0.3475)
+    expm1 = np.expm1(r)
+    coefficients, error = fit(r, (expm1 - r) / r**2, r**2 / np.abs(expm1), 4)
+    show("kExp", "expm1(r) = r + r^2 P(r)", coefficients, error)
+
+    # log(x) = k log(2) + log(1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
+    f = chebyshev(np.sqrt(0.5) - 1, np.sqrt(2) - 1)
+    log1p = np.log1p(f)
+    coefficients, error = fit(f, (log1p - f + f**2 / 2) / f**3, np.abs(f**3 / log1p), 7)
+    show("kLog", "log(1 + f) = f - f^2 / 2 + f^3 P(f)", coefficients, error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+// Loops over arrays in vectors. One body serves whole vectors and the cut one at the end, so that both treat
+// every value alike and nothing is touched beyond the array.
+#pragma once
+
+#include <stdint.h>
+
+#include BYHAND_VEC_HEADER
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+// How many lanes a body works on: a WholeVector, or an int from 1 to kLanes.
+struct WholeVector {};
+
+inline Vec load(const float* p, WholeVector) { return Vec::load(p); }
+inline Vec load(const float* p, int n) { return Vec::load(p, n); }
+inline Vec load_bytes(const uint8_t* p, WholeVector) { return Vec::load_bytes(p, Vec::kLanes); }
+inline Vec load_bytes(const uint8_t* p, int n) { return Vec::load_bytes(p, n); }
+inline void store(Vec v, float* p, WholeVector) { v.store(p); }
+inline void store(Vec v, float* p, int n) { v.store(p, n); }
+inline void store(IVec v, int32_t* p, WholeVector) { v.store(p); }
+inline void store(IVec v, int32_t* p, int n) { v.store(p, n); }
+// v, with `rest` in the lanes that the body does not work on.
+inline Vec fill_rest(Vec v, WholeVector, Vec) { return v; }
+inline Vec fill_rest(Vec v, int n, Vec rest) { return select(first_mask(n), v, rest); }
+
+// body(i, n) for i = 0, kLanes, 2 * kLanes, ... below count.
+template <class Body>
+inline void for_vectors(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + Vec::kLanes <= count; i += Vec::kLanes) body(i, WholeVector{});
+  if (i < count) body(i, static_cast<int>(count - i));
+}
+
+// The same, but with whole vectors alone where there is one: the last ends at `count` and may repeat a part
+// of the one before, so `body` must not read what it writes.
+template <class Body>
+inline void for_overlapping_vectors(int64_t count, Body body) {
+  constexpr int64_t kLanes = Vec::kLanes;
+  if (count < kLanes) return for_vectors(count, body);
+  for (int64_t i = 0; i < count; i += kLanes) body(i + kLanes <= count ? i : count - kLanes, WholeVector{});
+}
+
+}  // namespace
+}  // namespace byhand::cpu::BYHAND_ISA

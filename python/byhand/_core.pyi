@@ -1,0 +1,202 @@
+"""The extension module: the kernels, the threads, the instruction sets.
+
+The documentation is the docstrings of csrc/bindings/.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array: TypeAlias = NDArray[np.float32]
+_Indices: TypeAlias = NDArray[np.int32]
+_Integers: TypeAlias = NDArray[np.integer[Any]]
+_Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+_Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+_Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
+
+__version__: str
+
+def config() -> dict[str, Any]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: SupportsIndex) -> None: ...
+def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
+
+# What the tests use: isas(), isa(), set_isa(name), default_num_threads(), fma_peak(seconds).
+testing: ModuleType
+
+def gemm(
+    a: _Array,
+    b: _Array,
+    c: _Array | None = None,
+    *,
+    alpha: SupportsFloat = 1.0,
+    beta: SupportsFloat = 1.0,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    out: _Array | None = None,
+) -> _Array: ...
+def linear(
+    x: _Array, weight: _Array, bias: _Array | None = None, *, out: _Array | None = None
+) -> _Array: ...
+def linear_backward_input(
+    grad_output: _Array, weight: _Array, *, out: _Array | None = None
+) -> _Array: ...
+def linear_backward_weight(
+    grad_output: _Array, x: _Array, *, out: _Array | None = None
+) -> _Array: ...
+def linear_backward_bias(grad_output: _Array, *, out: _Array | None = None) -> _Array: ...
+def conv2d(
+    x: _Array,
+    weight: _Array,
+    bias: _Array | None = None,
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    algorithm: str = "auto",
+    out: _Array | None = None,
+) -> _Array: ...
+def conv2d_backward_input(
+    grad_output: _Array,
+    weight: _Array,
+    input_shape: _Shape,
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    algorithm: str = "auto",
+    out: _Array | None = None,
+) -> _Array: ...
+def conv2d_backward_weight(
+    grad_output: _Array,
+    x: _Array,
+    weight_shape: _Shape,
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    algorithm: str = "auto",
+    out: _Array | None = None,
+) -> _Array: ...
+def conv2d_backward_bias(grad_output: _Array, *, out: _Array | None = None) -> _Array: ...
+def max_pool2d(
+    x: _Array,
+    kernel_size: _Pair,
+    *,
+    stride: _Pair | None = None,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    ceil_mode: bool = False,
+    out: tuple[_Array | None, _Indices | None] | None = None,
+) -> tuple[_Array, _Indices]: ...
+def max_pool2d_backward(
+    grad_output: _Array, indices: _Indices, input_shape: _Shape, *, out: _Array | None = None
+) -> _Array: ...
+def avg_pool2d(
+    x: _Array,
+    kernel_size: _Pair,
+    *,
+    stride: _Pair | None = None,
+    padding: _Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    out: _Array | None = None,
+) -> _Array: ...
+def avg_pool2d_backward(
+    grad_output: _Array,
+    input_shape: _Shape,
+    kernel_size: _Pair,
+    *,
+    stride: _Pair | None = None,
+    padding: _Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    out: _Array | None = None,
+) -> _Array: ...
+def relu(x: _Array, *, out: _Array | None = None) -> _Array: ...
+def relu_backward(grad_output: _Array, output: _Array, *, out: _Array | None = None) -> _Array: ...
+def tanh(x: _Array, *, out: _Array | None = None) -> _Array: ...
+def tanh_backward(grad_output: _Array, output: _Array, *, out: _Array | None = None) -> _Array: ...
+def sigmoid(x: _Array, *, out: _Array | None = None) -> _Array: ...
+def sigmoid_backward(
+    grad_output: _Array, output: _Array, *, out: _Array | None = None
+) -> _Array: ...
+def softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
+def log_softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
+
+# Another reduction than "none" may be any str here: the value is checked when it is called.
+@overload
+def softmax_cross_entropy(  # type: ignore[overload-overlap]
+    logits: _Array,
+    labels: _Integers | _Array,
+    *,
+    ignore_index: SupportsIndex = -100,
+    label_smoothing: SupportsFloat = 0.0,
+    reduction: Literal["none"],
+    out: tuple[_Array | None, _Array | None] | None = None,
+) -> tuple[_Array, _Array]: ...
+@overload
+def softmax_cross_entropy(
+    logits: _Array,
+    labels: _Integers | _Array,
+    *,
+    ignore_index: SupportsIndex = -100,
+    label_smoothing: SupportsFloat = 0.0,
+    reduction: str = "mean",
+    out: _Array | None = None,
+) -> tuple[np.float32, _Array]: ...
+def softmax_cross_entropy_backward(
+    probabilities: _Array,
+    labels: _Integers | _Array,
+    grad_loss: SupportsFloat | _Array | None = None,
+    *,
+    ignore_index: SupportsIndex = -100,
+    label_smoothing: SupportsFloat = 0.0,
+    reduction: str = "mean",
+    out: _Array | None = None,
+) -> _Array: ...
+@overload
+def squared_error(  # type: ignore[overload-overlap]
+    prediction: _Array,
+    target: _Array,
+    *,
+    reduction: Literal["none"],
+    out: _Array | None = None,
+) -> _Array: ...
+@overload
+def squared_error(
+    prediction: _Array, target: _Array, *, reduction: str = "mean", out: None = None
+) -> np.float32: ...
+def squared_error_backward(
+    prediction: _Array,
+    target: _Array,
+    grad_loss: SupportsFloat | _Array | None = None,
+    *,
+    reduction: str = "mean",
+    out: _Array | None = None,
+) -> _Array: ...
+def gather_images(
+    images: NDArray[np.uint8],
+    index: _Integers,
+    *,
+    scale: SupportsFloat,
+    offset: SupportsFloat,
+    out: _Array | None = None,
+) -> _Array: ...
+def sgd_step(
+    parameters: _Array,
+    gradients: _Array,
+    velocity: _Array,
+    *,
+    lr: SupportsFloat,
+    momentum: SupportsFloat = 0.0,
+    nesterov: bool = False,
+    weight_decay: SupportsFloat = 0.0,
+) -> None: ...
+def accumulate(target: _Array, x: _Array) -> None: ...

@@ -1,0 +1,141 @@
+"""How far each kernel's float32 results may be from the reference, as functions of the call.
+
+Every bound is the accumulation bound of tolerance.py on what the formula adds up, plus what the
+elementary functions promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import reference
+from calls import Array, Call
+from tolerance import EPS, SMALLEST, accumulation, ulp
+
+Bound = Callable[[Call], tuple[npt.ArrayLike, ...]]
+
+# In units of the last place. The exponential has no public function: a softmax of (0, x) shows it.
+EXP_ULP = 2.0
+TANH_ULP = 3.0
+SIGMOID_ULP = 3.0
+
+
+def summed(terms: Callable[..., float]) -> Bound:
+    """Of results that add up terms(*args, **kwargs) products, or fewer."""
+
+    def bound(call: Call) -> tuple[Array, ...]:
+        count = terms(*call.args, **call.kwargs)
+        return tuple(accumulation(size, count) for size in call.sizes())
+
+    return bound
+
+
+def equal(call: Call) -> tuple[float, ...]:
+    return (0.0,) * len(call.expected())
+
+
+def ulps(count: float) -> Bound:
+    return lambda call: tuple(count * ulp(e) for e in call.expected())
+
+
+def window_area(x: Any, *args: Any, kernel_size: Any = None, **_: Any) -> int:
+    """Terms of a pooled value; kernel_size is the last positional argument."""
+    return prod(reference.pair(args[-1] if kernel_size is None else kernel_size))
+
+
+def conv_terms(x: Array, weight: Array, *_: Any, **__: Any) -> int:
+    return prod(weight.shape[1:]) + 1
+
+
+def conv_input_terms(grad_output: Array, weight: Array, *_: Any, groups: int = 1, **__: Any) -> int:
+    return prod(weight.shape[2:]) * weight.shape[0] // groups
+
+
+def pixels(grad_output: Array, *_: Any, **__: Any) -> int:
+    """Terms of a convolution's gradient of the weights or of the bias."""
+    return grad_output.size // max(grad_output.shape[1], 1)
+
+
+def windows_of_a_pixel(grad_output: Array, indices: Array, input_shape: Any) -> int:
+    """Terms of the gradient of a maximum: windows that chose the same pixel."""
+    ones = np.ones_like(grad_output)
+    return int(reference.max_pool2d_backward(ones, indices, input_shape).max(initial=1))
+
+
+def tanh_backward(call: Call) -> tuple[Array]:
+    grad_output, output = np.abs(call.args[0]), np.abs(reference.f64(call.args[1]))
+    return (accumulation(grad_output * (1 + output**2), 1),)
+
+
+def sigmoid_backward(call: Call) -> tuple[Array]:
+    grad_output, output = np.abs(call.args[0]), np.abs(reference.f64(call.args[1]))
+    return (accumulation(grad_output * (1 + output) * output, 1),)
+
+
+def _exp_sum(x: Array) -> tuple[Array, Array, Array]:
+    """Of a row's sum of exp(x - max): |x - max|, the sum's relative error, and its logarithm.
+
+    A difference is rounded to half an ulp of itself, which is a relative error after exp; each
+    exponential has EXP_ULP; and the sum has positive terms only.
+    """
+    shifted = np.abs(reference.f64(x) - x.max(axis=-1, keepdims=True, initial=-np.inf))
+    shifted = np.where(np.isfinite(shifted), shifted, 0.0)
+    log_p = reference.log_softmax(x)
+    rounding = (np.exp(log_p) * shifted).sum(axis=-1, keepdims=True) / 2
+    error = EPS * (rounding + EXP_ULP + 2 * np.sqrt(x.shape[-1]))
+    return shifted, error, np.abs(log_p.max(axis=-1, keepdims=True, initial=-np.inf))
+
+
+def softmax(call: Call) -> tuple[Array]:
+    shifted, error, _ = _exp_sum(call.args[0])
+    relative = error + EPS * (shifted / 2 + EXP_ULP + 2)
+    return (reference.softmax(call.args[0]) * relative + SMALLEST,)
+
+
+def log_softmax(call: Call) -> tuple[Array]:
+    shifted, error, log_sum = _exp_sum(call.args[0])
+    return (error + 2 * EPS * (shifted + log_sum),)
+
+
+def _targets(call: Call, classes: int) -> tuple[Array, Array]:
+    smoothing = call.kwargs.get("label_smoothing", 0.0)
+    ignored = call.kwargs.get("ignore_index", -100)
+    target, kept = reference.targets(call.args[1], classes, ignored, smoothing)
+    return np.where(kept[:, None], np.abs(target), 0.0), kept
+
+
+def cross_entropy(call: Call) -> tuple[npt.ArrayLike, ...]:
+    logits = call.args[0]
+    target, kept = _targets(call, logits.shape[1])
+    shifted, error, log_sum = _exp_sum(logits)
+    terms = (target * (shifted + log_sum)).sum(axis=1)
+    rows = target.sum(axis=1) * error[:, 0] + accumulation(terms, logits.shape[1])
+    reduction = call.kwargs.get("reduction", "mean")
+    if reduction != "none":
+        whole = rows.sum() + accumulation(terms.sum(), len(rows))
+        rows = whole / max(kept.sum(), 1) if reduction == "mean" else whole
+    return rows, softmax(call)[0]
+
+
+def cross_entropy_backward(call: Call) -> tuple[Array]:
+    probabilities = reference.f64(call.args[0])
+    target, kept = _targets(call, probabilities.shape[1])
+    size = probabilities * target.sum(axis=1, keepdims=True) + target
+    grad_loss = call.args[2] if len(call.args) > 2 else call.kwargs.get("grad_loss")
+    reduction = call.kwargs.get("reduction", "mean")
+    scale = np.abs(reference.loss_scale(grad_loss, reduction, kept.sum())).reshape(-1, 1)
+    return (accumulation(size * scale, probabilities.shape[1]),)
+
+
+def all_positive(call: Call) -> tuple[Array]:
+    """Of a sum whose terms are positive whatever the inputs."""
+    return (accumulation(call.expected()[0], call.args[0].size),)
+
+
+def elementwise(call: Call) -> tuple[Array]:
+    """Of a product of a few factors, one of them a difference."""
+    return (accumulation(np.abs(call.expected()[0]), 1),)

@@ -1,0 +1,124 @@
+"""Calls of a kernel as values: draw one, run it, ask the reference for the same, print it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import reference
+from byhand import kernels
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib
+
+Array = npt.NDArray[Any]
+Place = Callable[[Array], Array]
+
+IN_PLACE = {"sgd_step": (0, 2), "accumulate": (0,)}  # the arguments that such a kernel changes
+
+# What makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
+POSITIVE: dict[str, Callable[[Any], Any]] = {
+    "alpha": abs,
+    "beta": abs,
+    "scale": abs,
+    "offset": abs,
+    "momentum": abs,
+    "weight_decay": abs,
+    "lr": lambda lr: -abs(lr),
+}
+
+
+def shapes(family: str) -> dict[str, dict[str, Any]]:
+    """The shapes of shapes/<family>.toml that tests use, without the keys that are no argument."""
+    path = Path(__file__).parent / "shapes" / f"{family}.toml"
+    return {
+        name: {key: shape[key] for key in shape if key not in ("intent", "test", "bench")}
+        for name, shape in tomllib.loads(path.read_text()).items()
+        if shape.get("test", True)
+    }
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Draws arrays: small integers other than 0, or normal floats."""
+
+    rng: np.random.Generator
+    integers: bool = False
+
+    def __call__(self, *shape: int) -> Array:
+        if self.integers:
+            return self.rng.choice(np.float32([-3, -2, -1, 1, 2, 3, 4]), shape)
+        return self.rng.standard_normal(shape, np.float32)
+
+
+def every_exponent(rng: np.random.Generator, per_exponent: int = 2048) -> Array:
+    """Both signs of every exponent, subnormal ones too: about 2^20 finite float32 numbers."""
+    sign, exponent = np.meshgrid(np.arange(2, dtype=np.uint32), np.arange(255, dtype=np.uint32))
+    mantissa = rng.integers(0, 2**23, (per_exponent, *sign.shape), dtype=np.uint32)
+    mantissa[:2] = np.array([0, 2**23 - 1], np.uint32)[:, None, None]  # the ends of each exponent
+    return ((sign << 31) | (exponent << 23) | mantissa).view(np.float32).ravel()
+
+
+@dataclass(frozen=True)
+class Call:
+    op: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def map(self, function: Callable[[Array], Array]) -> Call:
+        """The call with `function` applied to each array."""
+        args = tuple(function(a) if isinstance(a, np.ndarray) else a for a in self.args)
+        return replace(self, args=args)
+
+    def expected(self) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return as_tuple(getattr(reference, self.op)(*self.args, **self.kwargs))
+
+    def sizes(self) -> tuple[Array, ...]:
+        """The sums of the absolute values of what the results add up."""
+        kwargs = {k: POSITIVE[k](v) if k in POSITIVE else v for k, v in self.kwargs.items()}
+        absolute = self.map(lambda a: np.abs(a) if a.dtype == np.float32 else a)
+        return replace(absolute, kwargs=kwargs).expected()
+
+    def outputs(self, place: Place = np.copy) -> tuple[Array, ...]:
+        """An array for each result that `out=` takes: all but numbers."""
+        if self.op in IN_PLACE:
+            return ()
+        return tuple(
+            place(np.full(e.shape, -7, np.int32 if e.dtype.kind == "i" else np.float32))
+            for e in self.expected()
+            if e.ndim
+        )
+
+    def kernel(self, outs: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        """What the kernel returns for these very arrays, or how it changed them."""
+        out = {"out": outs if len(outs) > 1 else outs[0]} if outs else {}
+        result = getattr(kernels, self.op)(*self.args, **self.kwargs, **out)
+        if self.op in IN_PLACE:
+            assert result is None
+            return tuple(self.args[i] for i in IN_PLACE[self.op])
+        return as_tuple(result)
+
+    def run(self, place: Place = np.copy, give_out: bool = False) -> tuple[Any, ...]:
+        """The kernel's results, from copies and into outputs that `place` makes."""
+        return self.map(place).kernel(self.outputs(place) if give_out else ())
+
+    def __repr__(self) -> str:
+        """One line that tells how to repeat the call."""
+
+        def show(value: Any) -> str:
+            array = isinstance(value, np.ndarray)
+            return f"{value.dtype}{list(value.shape)}" if array else repr(value)
+
+        words = [*map(show, self.args), *(f"{k}={show(v)}" for k, v in self.kwargs.items())]
+        return f"{self.op}({', '.join(words)})"
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)

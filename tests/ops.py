@@ -1,0 +1,390 @@
+"""Every kernel as one row: shapes to try it on, how to draw a call, how exact the result must be.
+
+Adding a kernel is adding its row (and its definition in reference.py): test_every_kernel.py then
+holds it to all the promises that kernels make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bounds
+import numpy as np
+import reference
+import tolerance
+from bounds import Bound
+from calls import Array, Call, Fill, shapes
+
+Shape = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Op:
+    """`make(fill, **shape)` draws the positional arguments, and takes the keyword arguments of the
+    kernel out of the shape or leaves them there."""
+
+    make: Callable[..., tuple[Any, ...]]
+    bound: Bound
+    small: Sequence[Shape]  # vector and tile edges; each a few microseconds
+    large: Shape  # enough work for several threads
+    empty: Shape  # N = 0
+    keywords: Sequence[str] = ()  # of the shape, passed to the kernel
+    exact: Callable[[Call], bool] = lambda call: True  # integers in, exact integers out
+
+    def call(self, name: str, fill: Fill, shape: Shape) -> Call:
+        kwargs = {key: shape[key] for key in self.keywords if key in shape}
+        return Call(name, self.make(fill, **shape), kwargs)
+
+
+def draw(name: str, fill: Fill, shape: Shape) -> Call:
+    return OPS[name].call(name, fill, shape)
+
+
+def check(call: Call, results: Sequence[Array]) -> None:
+    """Each result within the bound of its kernel."""
+    expected = call.expected()
+    assert len(results) == len(expected), call
+    with np.errstate(all="ignore"):
+        limits = OPS[call.op].bound(call)
+    for got, want, limit in zip(results, expected, limits, strict=True):
+        tolerance.assert_within(got, want, limit, repr(call))
+
+
+def check_exact(call: Call, results: Sequence[Array]) -> None:
+    """Each result equal to the reference, in integers."""
+    for got, want, size in zip(results, call.expected(), call.sizes(), strict=True):
+        tolerance.assert_exact(got, want, size, repr(call))
+
+
+# --------------------------------------------------------------------------------------------------
+# Matrices
+
+
+def _gemm(
+    fill: Fill, mnk: Sequence[int], trans_a: bool = False, trans_b: bool = False, **_: Any
+) -> tuple[Any, ...]:
+    m, n, k = mnk
+    a = fill(k, m) if trans_a else fill(m, k)
+    b = fill(n, k) if trans_b else fill(k, n)
+    return a, b, fill(m, n)
+
+
+def _gemm_terms(a: Array, b: Array, c: Array | None = None, **kwargs: Any) -> int:
+    return a.shape[0 if kwargs.get("trans_a") else 1] + 1
+
+
+LINEAR = {
+    "small": [
+        {"nio": nio} for nio in ((1, 1, 1), (5, 7, 3), (9, 33, 17), (3, 20, 10), (17, 8, 16))
+    ],
+    "large": {"nio": (130, 784, 128)},
+    "empty": {"nio": (0, 7, 3)},
+}
+
+
+# --------------------------------------------------------------------------------------------------
+# Windows
+
+CONV = shapes("conv2d")
+POOL = shapes("pool2d")
+GEOMETRY = ("stride", "padding", "dilation", "groups")
+WINDOW = ("stride", "padding", "dilation", "ceil_mode")
+AVERAGE = ("stride", "padding", "ceil_mode", "count_include_pad")
+
+
+def conv_output_shape(x: Sequence[int], weight: Sequence[int], **geometry: Any) -> tuple[int, ...]:
+    win, _ = reference.conv_geometry(x, weight, **geometry)
+    return (x[0], weight[0], *win.out)
+
+
+def _conv(fill: Fill, x: Sequence[int], weight: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    return fill(*x), fill(*weight), fill(weight[0])
+
+
+def _conv_grad(fill: Fill, x: Sequence[int], weight: Sequence[int], **geometry: Any) -> Array:
+    return fill(*conv_output_shape(x, weight, **geometry))
+
+
+def _conv_input(
+    fill: Fill, x: Sequence[int], weight: Sequence[int], **geometry: Any
+) -> tuple[Any, ...]:
+    return _conv_grad(fill, x, weight, **geometry), fill(*weight), tuple(x)
+
+
+def _conv_weight(
+    fill: Fill, x: Sequence[int], weight: Sequence[int], **geometry: Any
+) -> tuple[Any, ...]:
+    return _conv_grad(fill, x, weight, **geometry), fill(*x), tuple(weight)
+
+
+def _conv_bias(fill: Fill, **shape: Any) -> tuple[Any, ...]:
+    return (_conv_grad(fill, **shape),)
+
+
+def _some(table: dict[str, Shape], *names: str) -> list[Shape]:
+    return [table[name] for name in names]
+
+
+CONVOLUTION = {
+    "small": _some(
+        CONV,
+        "lenet-conv1",
+        "same-3x3",
+        "pointwise",
+        "stride-2",
+        "dilation-stride",
+        "groups",
+        "depthwise",
+        "asymmetric-padding",
+        "width-17",
+        "kernel-over-input",
+    ),
+    "large": {"x": (16, 20, 12, 12), "weight": (50, 20, 5, 5)},
+    "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
+}
+
+
+def pool_arguments(shape: Shape, keywords: Sequence[str]) -> Shape:
+    return {key: shape[key] for key in keywords if key in shape}
+
+
+def _pool(fill: Fill, x: Sequence[int], kernel_size: reference.Pair, **_: Any) -> tuple[Any, ...]:
+    return fill(*x), kernel_size
+
+
+def _max_pool_grad(
+    fill: Fill, x: Sequence[int], kernel_size: reference.Pair, **window: Any
+) -> tuple[Any, ...]:
+    indices = reference.max_pool2d(fill(*x), kernel_size, **window)[1].astype(np.int32)
+    return fill(*indices.shape), indices, tuple(x)
+
+
+def _avg_pool_grad(
+    fill: Fill, x: Sequence[int], kernel_size: reference.Pair, **window: Any
+) -> tuple[Any, ...]:
+    shape = reference.avg_pool2d(np.zeros(x), kernel_size, **window).shape
+    return fill(*shape), tuple(x), kernel_size
+
+
+def _divides_exactly(call: Call) -> bool:
+    """Windows of 2^n cells, all of the same size."""
+    cells = bounds.window_area(*call.args)
+    return cells & (cells - 1) == 0 and not call.kwargs.get("ceil_mode")
+
+
+POOLING = {
+    "small": _some(
+        POOL, "lenet-pool2", "odd-input", "overlap", "stride-1", "padding", "ceil-mode", "width-17"
+    ),
+    "large": {"x": (16, 20, 24, 24), "kernel_size": 2},
+    "empty": {"x": (0, 3, 6, 5), "kernel_size": 2},
+}
+MAX_POOLING = {**POOLING, "small": [*POOLING["small"], POOL["dilation"], POOL["window-in-padding"]]}
+AVERAGING = {
+    **POOLING,
+    "small": [
+        *POOLING["small"],
+        POOL["window-in-padding"],
+        {**POOL["padding"], "count_include_pad": False},
+        {**POOL["ceil-mode-asymmetric"], "count_include_pad": False},
+    ],
+}
+
+
+# --------------------------------------------------------------------------------------------------
+# Elements, losses, parameters
+
+LENGTHS = (1, 7, 8, 9, 17, 33)
+ELEMENTS = {
+    "small": [*({"shape": (n,)} for n in LENGTHS), {"shape": (3, 5, 7)}],
+    "large": {"shape": (500, 803)},
+    "empty": {"shape": (0, 3)},
+}
+ROWS = {
+    "small": [{"shape": (3, n)} for n in (*LENGTHS, 2, 10, 16)],
+    "large": {"shape": (5003, 10)},
+    "empty": {"shape": (0, 10)},
+}
+
+
+def _one(fill: Fill, shape: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    return (fill(*shape),)
+
+
+def _two(fill: Fill, shape: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    return fill(*shape), fill(*shape)
+
+
+def _three(fill: Fill, shape: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    return fill(*shape), fill(*shape), fill(*shape)
+
+
+def _labels(fill: Fill, shape: Sequence[int], soft: bool = False) -> Array:
+    if not soft:
+        return fill.rng.integers(0, shape[1], shape[0])
+    return reference.softmax(fill(*shape)).astype(np.float32)
+
+
+def _loss(fill: Fill, shape: Sequence[int], soft: bool = False, **_: Any) -> tuple[Any, ...]:
+    return fill(*shape), _labels(fill, shape, soft)
+
+
+def _loss_grad(
+    fill: Fill, shape: Sequence[int], soft: bool = False, **kwargs: Any
+) -> tuple[Any, ...]:
+    probabilities = reference.softmax(fill(*shape)).astype(np.float32)
+    weights = (fill(shape[0]),) if kwargs.get("reduction") == "none" else ()
+    return probabilities, _labels(fill, shape, soft), *weights
+
+
+def _error_grad(fill: Fill, shape: Sequence[int], reduction: str = "mean") -> tuple[Any, ...]:
+    weights = (fill(*shape),) if reduction == "none" else ()
+    return fill(*shape), fill(*shape), *weights
+
+
+REDUCTIONS = [{"reduction": "none"}, {"reduction": "sum"}]
+LOSS = {
+    "small": [
+        *ROWS["small"],
+        *({"shape": (9, 10), **kwargs} for kwargs in REDUCTIONS),
+        {"shape": (9, 10), "label_smoothing": 0.1},
+        {"shape": (9, 10), "ignore_index": 3},
+        {"shape": (9, 10), "soft": True},
+        {"shape": (9, 10), "soft": True, "label_smoothing": 0.25, "reduction": "none"},
+    ],
+    "large": ROWS["large"],
+    "empty": ROWS["empty"],
+}
+LOSS_KEYWORDS = ("reduction", "label_smoothing", "ignore_index")
+ERROR = {
+    **ELEMENTS,
+    "small": [*ELEMENTS["small"], *({"shape": (5, 7), **kwargs} for kwargs in REDUCTIONS)],
+}
+
+
+def _not_a_mean(call: Call) -> bool:
+    return call.kwargs.get("reduction", "mean") != "mean"
+
+
+def _inexact(call: Call) -> bool:
+    return False
+
+
+def _images(fill: Fill, images: Sequence[int], index: int, **_: Any) -> tuple[Any, ...]:
+    pixels = fill.rng.integers(0, 256, images).astype(np.uint8)
+    return pixels, fill.rng.integers(0, max(images[0], 1), index)
+
+
+GATHER = {
+    "small": [
+        {"images": images, "index": 6, "scale": 0.5, "offset": -1.0}
+        for images in ((5, 1), (4, 7), (3, 8), (2, 17), (7, 5, 3), (3, 2, 28, 28))
+    ],
+    "large": {"images": (300, 28, 28), "index": 512, "scale": 1 / 256, "offset": -0.5},
+    "empty": {"images": (3, 4, 4), "index": 0, "scale": 1.0, "offset": 0.0},
+}
+SGD_KEYWORDS = ("lr", "momentum", "nesterov", "weight_decay")
+SGD = {
+    "small": [
+        {"shape": (n,), "lr": 0.5, **kwargs}
+        for n in (1, 8, 17, 33)
+        for kwargs in (
+            {},
+            {"momentum": 0.5},
+            {"momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
+        )
+    ],
+    "large": {"shape": (130_000,), "lr": 0.25, "momentum": 0.5, "weight_decay": 0.125},
+    "empty": {"shape": (0,), "lr": 0.1},
+}
+
+# --------------------------------------------------------------------------------------------------
+# The table
+
+OPS: dict[str, Op] = {
+    "gemm": Op(
+        _gemm,
+        bounds.summed(_gemm_terms),
+        small=[
+            {"mnk": (1, 1, 1)},
+            {"mnk": (7, 17, 5)},
+            {"mnk": (6, 16, 33), "trans_a": True, "alpha": -0.5, "beta": 0.5},
+            {"mnk": (13, 9, 20), "trans_b": True},
+            {"mnk": (5, 31, 8), "trans_a": True, "trans_b": True, "beta": 0.0},
+        ],
+        large={"mnk": (200, 130, 257)},
+        empty={"mnk": (0, 5, 3)},
+        keywords=("alpha", "beta", "trans_a", "trans_b"),
+    ),
+    "linear": Op(
+        lambda fill, nio: (fill(*nio[:2]), fill(nio[2], nio[1]), fill(nio[2])),
+        bounds.summed(lambda x, weight, bias: x.shape[1] + 1),
+        **LINEAR,
+    ),
+    "linear_backward_input": Op(
+        lambda fill, nio: (fill(nio[0], nio[2]), fill(nio[2], nio[1])),
+        bounds.summed(lambda grad_output, weight: len(weight)),
+        **LINEAR,
+    ),
+    "linear_backward_weight": Op(
+        lambda fill, nio: (fill(nio[0], nio[2]), fill(nio[0], nio[1])),
+        bounds.summed(lambda grad_output, x: len(x)),
+        **LINEAR,
+    ),
+    "linear_backward_bias": Op(
+        lambda fill, nio: (fill(nio[0], nio[2]),), bounds.summed(len), **LINEAR
+    ),
+    "conv2d": Op(_conv, bounds.summed(bounds.conv_terms), keywords=GEOMETRY, **CONVOLUTION),
+    "conv2d_backward_input": Op(
+        _conv_input, bounds.summed(bounds.conv_input_terms), keywords=GEOMETRY, **CONVOLUTION
+    ),
+    "conv2d_backward_weight": Op(
+        _conv_weight, bounds.summed(bounds.pixels), keywords=GEOMETRY, **CONVOLUTION
+    ),
+    "conv2d_backward_bias": Op(_conv_bias, bounds.summed(bounds.pixels), **CONVOLUTION),
+    "max_pool2d": Op(_pool, bounds.equal, keywords=WINDOW, **MAX_POOLING),
+    "max_pool2d_backward": Op(
+        _max_pool_grad, bounds.summed(bounds.windows_of_a_pixel), **MAX_POOLING
+    ),
+    "avg_pool2d": Op(
+        _pool,
+        bounds.summed(bounds.window_area),
+        keywords=AVERAGE,
+        exact=_divides_exactly,
+        **AVERAGING,
+    ),
+    "avg_pool2d_backward": Op(
+        _avg_pool_grad,
+        bounds.summed(bounds.window_area),
+        keywords=AVERAGE,
+        exact=_divides_exactly,
+        **AVERAGING,
+    ),
+    "relu": Op(_one, bounds.equal, **ELEMENTS),
+    "relu_backward": Op(_two, bounds.equal, **ELEMENTS),
+    "tanh": Op(_one, bounds.ulps(bounds.TANH_ULP), exact=_inexact, **ELEMENTS),
+    "tanh_backward": Op(_two, bounds.tanh_backward, **ELEMENTS),
+    "sigmoid": Op(_one, bounds.ulps(bounds.SIGMOID_ULP), exact=_inexact, **ELEMENTS),
+    "sigmoid_backward": Op(_two, bounds.sigmoid_backward, **ELEMENTS),
+    "softmax": Op(_one, bounds.softmax, exact=_inexact, **ROWS),
+    "log_softmax": Op(_one, bounds.log_softmax, exact=_inexact, **ROWS),
+    "softmax_cross_entropy": Op(
+        _loss, bounds.cross_entropy, keywords=LOSS_KEYWORDS, exact=_inexact, **LOSS
+    ),
+    "softmax_cross_entropy_backward": Op(
+        _loss_grad, bounds.cross_entropy_backward, keywords=LOSS_KEYWORDS, exact=_inexact, **LOSS
+    ),
+    "squared_error": Op(
+        _two, bounds.all_positive, keywords=("reduction",), exact=_not_a_mean, **ERROR
+    ),
+    "squared_error_backward": Op(
+        _error_grad, bounds.elementwise, keywords=("reduction",), exact=_not_a_mean, **ERROR
+    ),
+    "gather_images": Op(
+        _images, bounds.summed(lambda *_, **__: 2), keywords=("scale", "offset"), **GATHER
+    ),
+    "sgd_step": Op(_three, bounds.summed(lambda *_, **__: 6), keywords=SGD_KEYWORDS, **SGD),
+    "accumulate": Op(_two, bounds.summed(lambda *_: 2), **ELEMENTS),
+}

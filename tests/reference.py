@@ -1,0 +1,442 @@
+"""What every kernel means, as float64 NumPy, named and called as in byhand.kernels.
+
+Loops run over the taps of a window and nothing else, so that a definition can be read against its
+formula. Inputs of any dtype are taken as float64; results are float64 (indices int64), a tuple
+where the kernel returns several. test_reference.py checks this file by finite differences, by known
+examples and, where it is installed, against PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+Pair = int | Sequence[int]
+Padding = int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def f64(x: npt.ArrayLike) -> Float64:
+    return np.asarray(x, np.float64)
+
+
+# --------------------------------------------------------------------------------------------------
+# Matrices
+
+
+def gemm(
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    trans_a: bool = False,
+    trans_b: bool = False,
+) -> Float64:
+    """alpha * op(a) @ op(b) + beta * c; a factor of 0 means that its matrices are not read."""
+    a, b = f64(a.T if trans_a else a), f64(b.T if trans_b else b)
+    product = alpha * (a @ b) if alpha != 0 else np.zeros((a.shape[0], b.shape[1]))
+    return product if c is None or beta == 0 else product + beta * f64(c)
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Float64:
+    """x (N, in) @ weight (out, in).T + bias (out,)."""
+    return f64(x) @ f64(weight).T + (0.0 if bias is None else f64(bias))
+
+
+def linear_backward_input(grad_output: Array, weight: Array) -> Float64:
+    return f64(grad_output) @ f64(weight)
+
+
+def linear_backward_weight(grad_output: Array, x: Array) -> Float64:
+    return f64(grad_output).T @ f64(x)
+
+
+def linear_backward_bias(grad_output: Array) -> Float64:
+    return f64(grad_output).sum(axis=0)
+
+
+# --------------------------------------------------------------------------------------------------
+# Windows: the geometry that convolution and pooling share
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    return (value[0], value[1]) if isinstance(value, Sequence) else (value, value)
+
+
+def sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of an int, a pair (h, w), or the four numbers themselves."""
+    h, w = padding if isinstance(padding, Sequence) else (padding, padding)
+    return pair(h), pair(w)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a window: out[i] sees in[i*stride + tap*dilation - before], 0 <= tap < kernel."""
+
+    size: int
+    kernel: int
+    stride: int
+    before: int
+    after: int
+    dilation: int = 1
+    ceil_mode: bool = False
+
+    @property
+    def out(self) -> int:
+        """PyTorch's: ceil_mode rounds up, but drops a last window that starts after the input."""
+        span = self.size + self.before + self.after - self.dilation * (self.kernel - 1) - 1
+        count = (span + (self.stride - 1 if self.ceil_mode else 0)) // self.stride + 1
+        if self.ceil_mode and (count - 1) * self.stride >= self.size + self.before:
+            count -= 1
+        return count
+
+    def starts(self) -> Array:
+        return np.arange(self.out) * self.stride - self.before
+
+    def tap(self, tap: int) -> tuple[Array, Array]:
+        """Outputs that see an input at this tap, and the inputs that they see."""
+        at = self.starts() + tap * self.dilation
+        inside = np.flatnonzero((at >= 0) & (at < self.size))
+        return inside, at[inside]
+
+
+@dataclass(frozen=True)
+class Window:
+    rows: Axis
+    columns: Axis
+
+    @property
+    def out(self) -> tuple[int, int]:
+        return self.rows.out, self.columns.out
+
+    def taps(self) -> Iterator[tuple[int, int, Any, Any]]:
+        """(u, v, outputs, inputs), row-major; outputs and inputs index the last two axes."""
+        for u in range(self.rows.kernel):
+            out_rows, in_rows = self.rows.tap(u)
+            for v in range(self.columns.kernel):
+                out_columns, in_columns = self.columns.tap(v)
+                out = (..., out_rows[:, None], out_columns)
+                yield u, v, out, (..., in_rows[:, None], in_columns)
+
+
+def window(
+    size: Sequence[int],
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Window:
+    axes = zip(size, pair(kernel), pair(stride), sides(padding), pair(dilation), strict=True)
+    rows, columns = (Axis(n, k, s, *p, d, ceil_mode) for n, k, s, p, d in axes)
+    return Window(rows, columns)
+
+
+# --------------------------------------------------------------------------------------------------
+# Convolution: cross-correlation of NCHW images with OIHW filters. `geometry` is what conv_geometry
+# takes beyond the two shapes.
+
+
+def conv_geometry(
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> tuple[Window, int]:
+    return window(input_shape[2:], weight_shape[2:], stride, padding, dilation), int(groups)
+
+
+def _split(x: Array, axis: int, groups: int) -> Float64:
+    """The channel axis as (groups, channels of a group)."""
+    return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
+
+
+def conv2d(x: Array, weight: Array, bias: Array | None = None, **geometry: Any) -> Float64:
+    """y[n, o, i, j] = bias[o] + the sum over c, u, v of
+    weight[o, c, u, v] * x[n, c, i*stride + u*dilation - top, j*stride + v*dilation - left]."""
+    win, groups = conv_geometry(x.shape, weight.shape, **geometry)
+    xs, ws = _split(f64(x), 1, groups), _split(f64(weight), 0, groups)
+    y: Array = np.zeros((x.shape[0], groups, ws.shape[1], *win.out))
+    for u, v, out, at in win.taps():
+        y[out] += np.einsum("goc,ngcij->ngoij", ws[..., u, v], xs[at], optimize=True)
+    y = y.reshape(x.shape[0], weight.shape[0], *win.out)
+    return y if bias is None else y + f64(bias)[:, None, None]
+
+
+def conv2d_backward_input(
+    grad_output: Array, weight: Array, input_shape: Sequence[int], **geometry: Any
+) -> Float64:
+    win, groups = conv_geometry(input_shape, weight.shape, **geometry)
+    dy, ws = _split(f64(grad_output), 1, groups), _split(f64(weight), 0, groups)
+    dx = _split(np.zeros(tuple(input_shape)), 1, groups)
+    for u, v, out, at in win.taps():
+        dx[at] += np.einsum("goc,ngoij->ngcij", ws[..., u, v], dy[out], optimize=True)
+    return dx.reshape(input_shape)
+
+
+def conv2d_backward_weight(
+    grad_output: Array, x: Array, weight_shape: Sequence[int], **geometry: Any
+) -> Float64:
+    win, groups = conv_geometry(x.shape, weight_shape, **geometry)
+    dy, xs = _split(f64(grad_output), 1, groups), _split(f64(x), 1, groups)
+    dw = _split(np.zeros(tuple(weight_shape)), 0, groups)
+    for u, v, out, at in win.taps():
+        dw[..., u, v] = np.einsum("ngoij,ngcij->goc", dy[out], xs[at], optimize=True)
+    return dw.reshape(weight_shape)
+
+
+def conv2d_backward_bias(grad_output: Array) -> Float64:
+    return f64(grad_output).sum(axis=(0, 2, 3))
+
+
+# --------------------------------------------------------------------------------------------------
+# Pooling
+
+
+def max_pool2d(
+    x: Array,
+    kernel_size: Pair,
+    *,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Float64, Float64]:
+    """Maximum of each window and its index in the input plane.
+
+    The first maximum wins a tie; any NaN wins, and the last one's index is kept. A window that sees
+    no input gives -inf and index -1.
+    """
+    x = f64(x)
+    stride = kernel_size if stride is None else stride
+    win = window(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    plane = np.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
+    best = np.full((*x.shape[:2], *win.out), -np.inf)
+    index = np.full(best.shape, -1)
+    for _, _, out, at in win.taps():
+        better = (x[at] > best[out]) | np.isnan(x[at]) | (index[out] < 0)
+        best[out] = np.where(better, x[at], best[out])
+        index[out] = np.where(better, plane[at[1:]], index[out])
+    return best, index
+
+
+def max_pool2d_backward(grad_output: Array, indices: Array, input_shape: Sequence[int]) -> Float64:
+    planes = np.zeros((*input_shape[:2], input_shape[2] * input_shape[3]))
+    flat = indices.reshape(*indices.shape[:2], indices.shape[2] * indices.shape[3])
+    image, channel, at = np.nonzero(flat >= 0)
+    gradients = f64(grad_output).reshape(flat.shape)[image, channel, at]
+    np.add.at(planes, (image, channel, flat[image, channel, at]), gradients)
+    return planes.reshape(input_shape)
+
+
+def _averages(
+    size: Sequence[int],
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> tuple[Window, Array]:
+    """The window and what each divides by: its cells inside the input (or input plus padding)."""
+    stride = kernel_size if stride is None else stride
+    win = window(size, kernel_size, stride, padding, 1, ceil_mode)
+
+    def cells(axis: Axis) -> Float64:
+        before, after = (axis.before, axis.after) if count_include_pad else (0, 0)
+        starts = axis.starts()
+        ends = starts + axis.kernel
+        return ends.clip(-before, axis.size + after) - starts.clip(-before, axis.size + after)
+
+    divisors: Array = cells(win.rows)[:, None] * cells(win.columns)
+    return win, np.maximum(divisors, 1)
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, **geometry: Any) -> Float64:
+    """Mean of each window; a window that sees no input gives 0."""
+    win, divisors = _averages(x.shape[2:], kernel_size, **geometry)
+    total = np.zeros((*x.shape[:2], *win.out))
+    for _, _, out, at in win.taps():
+        total[out] += f64(x)[at]
+    return total / divisors
+
+
+def avg_pool2d_backward(
+    grad_output: Array, input_shape: Sequence[int], kernel_size: Pair, **geometry: Any
+) -> Float64:
+    win, divisors = _averages(input_shape[2:], kernel_size, **geometry)
+    share = f64(grad_output) / divisors
+    dx = np.zeros(tuple(input_shape))
+    for _, _, out, at in win.taps():
+        dx[at] += share[out]
+    return dx
+
+
+# --------------------------------------------------------------------------------------------------
+# Activations
+
+
+def relu(x: Array) -> Float64:
+    return np.maximum(f64(x), 0.0)
+
+
+def relu_backward(grad_output: Array, output: Array) -> Float64:
+    """The gradient passes unless output <= 0, so it passes where output is NaN."""
+    return np.where(f64(output) <= 0, 0.0, f64(grad_output))
+
+
+def tanh(x: Array) -> Float64:
+    return np.tanh(f64(x))
+
+
+def tanh_backward(grad_output: Array, output: Array) -> Float64:
+    return f64(grad_output) * (1 - f64(output) ** 2)
+
+
+def sigmoid(x: Array) -> Float64:
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-f64(x)))
+
+
+def sigmoid_backward(grad_output: Array, output: Array) -> Float64:
+    return f64(grad_output) * (1 - f64(output)) * f64(output)
+
+
+# --------------------------------------------------------------------------------------------------
+# Losses
+
+
+def log_softmax(x: Array) -> Float64:
+    """x - max - log(sum(exp(x - max))) of a row; a row with NaN, +inf or only -inf is NaN."""
+    x = f64(x)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax(x: Array) -> Float64:
+    return np.exp(log_softmax(x))
+
+
+def targets(
+    labels: Array, classes: int, ignore_index: int, label_smoothing: float
+) -> tuple[Float64, Float64]:
+    """Target probabilities (N, C) and which rows count (N,)."""
+    if labels.ndim == 2:
+        hard, kept = f64(labels), np.ones(len(labels), bool)
+    else:
+        kept = labels != ignore_index
+        hard = np.zeros((len(labels), classes))
+        hard[kept, labels[kept]] = 1.0
+    return (1 - label_smoothing) * hard + label_smoothing / max(classes, 1), kept
+
+
+def _reduce(rows: Float64, reduction: str, count: int) -> Float64:
+    """The rows, their sum, or their sum over `count` (NaN over none)."""
+    if reduction == "none":
+        return rows
+    with np.errstate(invalid="ignore"):
+        return np.asarray(rows.sum() / np.float64(count if reduction == "mean" else 1))
+
+
+def loss_scale(grad_loss: Array | float | None, reduction: str, count: int) -> Float64:
+    with np.errstate(divide="ignore"):
+        scale = f64(1.0 if grad_loss is None else grad_loss)
+        return scale / count if reduction == "mean" else scale
+
+
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Float64, Float64]:
+    """-sum(target * log_softmax(logits)) of each row, and softmax(logits).
+
+    A target of 0 costs 0 though its logit be -inf. An ignored row costs 0 and does not count in
+    the mean; a mean over no row is NaN.
+    """
+    target, kept = targets(labels, logits.shape[1], ignore_index, label_smoothing)
+    log_p = log_softmax(logits)
+    with np.errstate(invalid="ignore"):
+        terms = np.where((target == 0) & ~np.isnan(log_p), 0.0, -target * log_p)
+    rows = np.where(kept, terms.sum(axis=1), 0.0)
+    return _reduce(rows, reduction, kept.sum()), np.exp(log_p)
+
+
+def softmax_cross_entropy_backward(
+    probabilities: Array,
+    labels: Array,
+    grad_loss: Array | float | None = None,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Float64:
+    target, kept = targets(labels, probabilities.shape[1], ignore_index, label_smoothing)
+    gradient = f64(probabilities) * target.sum(axis=1, keepdims=True) - target
+    scale = loss_scale(grad_loss, reduction, kept.sum()).reshape(-1, 1)
+    with np.errstate(invalid="ignore"):
+        return np.where(kept[:, None], gradient * scale, 0.0)
+
+
+def squared_error(prediction: Array, target: Array, *, reduction: str = "mean") -> Float64:
+    """(prediction - target)^2, its sum, or its mean over all elements (NaN over none)."""
+    squares = (f64(prediction) - f64(target)) ** 2
+    return _reduce(squares, reduction, squares.size)
+
+
+def squared_error_backward(
+    prediction: Array,
+    target: Array,
+    grad_loss: Array | float | None = None,
+    *,
+    reduction: str = "mean",
+) -> Float64:
+    difference = f64(prediction) - f64(target)
+    return 2 * difference * loss_scale(grad_loss, reduction, difference.size)
+
+
+# --------------------------------------------------------------------------------------------------
+# Batches and parameters. What a kernel does in place is returned here.
+
+
+def gather_images(images: Array, index: Array, *, scale: float, offset: float) -> Float64:
+    return f64(images)[index] * scale + offset
+
+
+def sgd_step(
+    parameters: Array,
+    gradients: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> tuple[Float64, Float64]:
+    """g += weight_decay * p; v = momentum * v + g; p -= lr * (nesterov ? g + momentum * v : v).
+
+    A factor of 0 means that what it multiplies is not read.
+    """
+    gradient = f64(gradients)
+    if weight_decay != 0:
+        gradient = gradient + weight_decay * f64(parameters)
+    velocity = momentum * f64(velocity) + gradient if momentum != 0 else gradient
+    step = gradient + momentum * velocity if nesterov else velocity
+    return f64(parameters) - lr * step, velocity
+
+
+def accumulate(target: Array, x: Array) -> Float64:
+    return f64(target) + f64(x)

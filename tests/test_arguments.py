@@ -1,0 +1,240 @@
+"""Bad input of every kind: the right result or an exception that names the argument; no signal.
+
+One argument of a valid call is replaced by what hypothesis draws. A crash ends the test run, and
+pytest's fault handler shows the call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from calls import Call, Fill
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ops import OPS, check, draw
+from test_every_kernel import array_arguments, with_argument
+
+many = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+HUGE = [2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, 2**63, 2**64]
+integers = st.integers(-3, 12) | st.sampled_from([*HUGE, *(-n for n in HUGE)])
+pairs = st.tuples(integers, integers)
+nonsense = st.sampled_from(
+    [None, "2", 1.5, 2.0, np.nan, True, np.int64(2), np.float32(2), np.array([1, 1]), (), (1,), {}]
+) | st.lists(integers, min_size=3, max_size=3)
+geometry = integers | pairs | nonsense | st.tuples(pairs, pairs) | st.tuples(pairs, integers)
+sizes = st.tuples(*[st.integers(-1, 7) | st.sampled_from(HUGE)] * 4) | geometry
+
+ARGUMENTS = {
+    "conv2d": ("stride", "padding", "dilation", "groups", "algorithm"),
+    "conv2d_backward_input": ("stride", "padding", "dilation", "groups", "input_shape"),
+    "conv2d_backward_weight": ("stride", "padding", "dilation", "groups", "weight_shape"),
+    "max_pool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    "max_pool2d_backward": ("input_shape",),
+    "avg_pool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "avg_pool2d_backward": ("input_shape", "kernel_size", "stride", "padding", "ceil_mode"),
+    "softmax_cross_entropy": ("ignore_index", "label_smoothing", "reduction"),
+    "softmax_cross_entropy_backward": ("ignore_index", "label_smoothing", "reduction", "grad_loss"),
+    "squared_error": ("reduction",),
+    "squared_error_backward": ("reduction", "grad_loss"),
+    "gather_images": ("scale", "offset"),
+    "sgd_step": ("lr", "momentum", "weight_decay", "nesterov"),
+    "gemm": ("alpha", "beta", "trans_a", "trans_b"),
+}
+MUTATIONS = [(op, argument) for op, arguments in ARGUMENTS.items() for argument in arguments]
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+    """2 GiB beyond what is mapped now, so that huge results are a MemoryError on every machine."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + 2**31, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def valid_call(op: str) -> Call:
+    shape = OPS[op].small[1]
+    if op.startswith("conv2d"):
+        shape = {"x": (2, 4, 6, 5), "weight": (6, 4, 3, 2)}
+    if "pool2d" in op:
+        shape = {"x": (2, 3, 6, 5), "kernel_size": 2}
+    return draw(op, Fill(np.random.default_rng(1)), shape)
+
+
+def with_value(call: Call, argument: str, value: Any) -> Call:
+    """`argument` may be positional in the call."""
+    names = list(inspect.signature(getattr(reference, call.op)).parameters)[: len(call.args)]
+    if argument in names:
+        return with_argument(call, names.index(argument), value)
+    return replace(call, kwargs={**call.kwargs, argument: value})
+
+
+def shown_forms(value: Any) -> list[str]:
+    """How an error may write the value: as Python does, as a float, or one of its numbers."""
+    rounded = [f"{value:g}"] if isinstance(value, (int, float)) else []
+    return [repr(value), *rounded, *re.findall(r"-?\d+", repr(value))]
+
+
+def right_or_refused(call: Call, names: str, values: list[str]) -> None:
+    """The reference's result, or an exception whose text has a name and a value of these."""
+    try:
+        results = call.run()
+    except MemoryError:
+        return
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        assert re.search(rf"\b({names})\b", text), f"{call}: {text}"
+        assert any(value in text for value in values), f"{call}: {text}"
+        return
+    if max(map(np.size, results)) < 10**5:
+        check(call, results)
+
+
+SWITCHES = ("trans_a", "trans_b", "ceil_mode", "count_include_pad")
+# Other words for an argument: what it is part of, or what it is the shape of.
+ALSO = {"kernel_size": "kernel", "input_shape": "input", "weight_shape": "weight"}
+
+
+def blamed(call: Call, argument: str, value: Any) -> tuple[str, list[str]]:
+    """Names and values, one of which an error must have.
+
+    What is right in itself may make an array wrong, which is then named.
+    """
+    names = f"{argument}|{ALSO.get(argument, argument)}"
+    numbers = [int(n) for n in re.findall(r"-?\d+", str(int(value) if value is True else value))]
+    if argument in SWITCHES or (numbers and all(0 <= n <= 2**31 for n in numbers)):
+        return "|".join([names, *(name for _, name, _ in array_arguments(call))]), [""]
+    return names, shown_forms(value)
+
+
+@pytest.mark.parametrize(("op", "argument"), MUTATIONS)
+@given(data=st.data())
+@many
+def test_one_bad_argument(op: str, argument: str, data: st.DataObject) -> None:
+    value = data.draw(sizes if argument.endswith("_shape") else geometry)
+    call = with_value(valid_call(op), argument, value)
+    right_or_refused(call, *blamed(call, argument, value))
+
+
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d"])
+@given(data=st.data())
+@settings(many, max_examples=300)
+def test_any_geometry(op: str, data: st.DataObject) -> None:
+    """All arguments at once, mostly small: the right result, or a refusal."""
+    small = st.integers(1, 4) | st.tuples(st.integers(1, 4), st.integers(1, 5))
+    pad = st.integers(0, 4) | st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 2)
+    x = tuple(data.draw(st.tuples(*[st.integers(0, 3)] * 2, *[st.integers(0, 9)] * 2)))
+    kwargs: dict[str, Any] = {"stride": data.draw(small), "padding": data.draw(pad)}
+    fill = Fill(np.random.default_rng(1))
+    args: tuple[Any, ...]
+    if op == "conv2d":
+        kwargs["groups"] = data.draw(st.integers(1, 3))
+        kernel = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+        out_channels = data.draw(st.integers(0, 3)) * kwargs["groups"]
+        args = (fill(*x), fill(out_channels, x[1] // kwargs["groups"], *kernel))
+    else:
+        kwargs["ceil_mode"] = data.draw(st.booleans())
+        args = (fill(*x), data.draw(small))
+    if op != "avg_pool2d":
+        kwargs["dilation"] = data.draw(small)
+    else:
+        kwargs["count_include_pad"] = data.draw(st.booleans())
+    right_or_refused(Call(op, args, kwargs), "kernel|weight|groups|x", [""])
+
+
+def test_windows_as_large_as_numbers_go() -> None:
+    """The work is that of the pixels seen, not that of the padding or of the window."""
+    huge = 2**31
+    x = Fill(np.random.default_rng(1), integers=True)(2, 3, 6, 5)
+    y, _ = kernels.max_pool2d(x, huge, padding=huge // 2, stride=1)
+    np.testing.assert_array_equal(y, np.broadcast_to(x.max((2, 3), keepdims=True), y.shape))
+    y = kernels.avg_pool2d(x, huge, padding=huge // 2, stride=1)
+    np.testing.assert_array_equal(y, np.broadcast_to(x.sum((2, 3), keepdims=True) / 2**62, y.shape))
+    for op in ("conv2d", "max_pool2d", "avg_pool2d"):
+        call = with_value(with_value(valid_call(op), "stride", huge), "padding", huge)
+        check(call, call.run())
+
+
+@pytest.mark.parametrize("op", OPS)
+@given(data=st.data())
+@many
+def test_one_bad_array(op: str, data: st.DataObject) -> None:
+    """Another shape, dtype or order: a right result, or an error that names one of the arrays."""
+    call = valid_call(op)
+    arrays = list(array_arguments(call))
+    i, _, array = data.draw(st.sampled_from(arrays))
+    shape = data.draw(st.permutations(array.shape) | st.lists(st.integers(0, 5), max_size=5))
+    dtypes = [array.dtype.str, "f4", "f8", "i8", "u1", "i4", "?", "O", "V4"]
+    order = data.draw(st.sampled_from("CF"))
+    other = np.zeros(shape, data.draw(st.sampled_from(dtypes)), order)
+    names = "|".join(name for _, name, _ in arrays)
+    right_or_refused(
+        with_argument(call, i, other), f"{names}|input_shape|weight_shape|groups|kernel", [""]
+    )
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_values_that_are_no_numbers(op: str, isa: str, rng: np.random.Generator) -> None:
+    """NaN, infinities, subnormal and large numbers anywhere, and NaN where it must be."""
+    call = valid_call(op)
+    special = np.float32([np.nan, np.inf, -np.inf, 2.0**-149, -(2.0**-149), 1e18, -1e18, 0, -0.0])
+
+    def spoil(array: Any) -> Any:
+        if array.dtype != np.float32 or call.op.startswith("softmax_cross"):
+            return array
+        spoiled = array.copy()
+        spoiled.ravel()[rng.integers(0, array.size, 2)] = rng.choice(special, 2)
+        return spoiled
+
+    if op in ("conv2d", "conv2d_backward_input"):
+        special = special[3:]  # zeros of the padding meet weights, so that infinite ones are NaN
+    for _ in range(30):
+        changed = call.map(spoil)
+        got = changed.run()
+        for result, expected in zip(got, changed.expected(), strict=True):
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(np.float32(expected)) & (np.abs(expected) < 1e38)
+            assert np.all(np.isfinite(np.asarray(result)[finite])), changed
+            assert np.all(np.isnan(np.asarray(result)[np.isnan(expected)])), changed
+
+
+@given(shape=sizes, device=st.sampled_from(["cpu", "cuda", "", None, 1]))
+@settings(many, max_examples=200)
+def test_empty(shape: Any, device: Any) -> None:
+    try:
+        array = kernels.empty(shape, device)
+    except MemoryError:
+        return
+    except (TypeError, ValueError) as error:
+        assert re.search("shape|device", str(error)), error
+        return
+    assert device == "cpu"
+    wanted = shape if isinstance(shape, (tuple, list)) else (shape,)
+    assert array.shape == tuple(int(n) for n in wanted)
+    assert array.dtype == np.float32
+    assert array.flags.c_contiguous
+    assert array.ctypes.data % 64 == 0
+
+
+def test_the_reference_takes_what_the_kernels_take() -> None:
+    """So that 'right' above is compared and not skipped."""
+    for op, argument in MUTATIONS:
+        assert valid_call(op).expected(), argument
+    assert reference.avg_pool2d(np.zeros((1, 1, 0, 0)), 1, padding=1).shape == (1, 1, 2, 2)

@@ -1,0 +1,295 @@
+"""The promises that every kernel makes, tried on each row of ops.py."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from calls import IN_PLACE, Array, Call, Fill
+from guard import Fence
+from ops import OPS, check, check_exact, draw
+from tolerance import assert_same_bits
+
+SMALL = [(name, i) for name, op in OPS.items() for i in range(len(op.small))]
+RETURNING = [name for name in OPS if name not in IN_PLACE]
+small_calls = pytest.mark.parametrize(("name", "case"), SMALL)
+every_op = pytest.mark.parametrize("name", OPS)
+
+
+def small_call(name: str, case: int, rng: np.random.Generator, integers: bool = False) -> Call:
+    return draw(name, Fill(rng, integers), OPS[name].small[case])
+
+
+def array_arguments(call: Call) -> Iterator[tuple[int, str, Array]]:
+    """Position, name and value of each array; the reference has the kernels' names."""
+    names = inspect.signature(getattr(reference, call.op)).parameters
+    for i, (name, value) in enumerate(zip(names, call.args, strict=False)):
+        if isinstance(value, np.ndarray):
+            yield i, name, value
+
+
+def with_argument(call: Call, i: int, value: Any) -> Call:
+    return replace(call, args=(*call.args[:i], value, *call.args[i + 1 :]))
+
+
+def calls_with_out(rng: np.random.Generator, name: str) -> list[Call]:
+    """A call for each number of arrays that `out=` takes: losses have more without a reduction."""
+    cases = [small_call(name, i, rng) for i in range(1, len(OPS[name].small))]
+    by_count = {len(call.outputs()): call for call in reversed(cases)}
+    return [call for count, call in by_count.items() if count]
+
+
+def replaced(outs: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
+    return (*outs[:i], value, *outs[i + 1 :])
+
+
+def same_bits(got: tuple[Array, ...], expected: tuple[Array, ...], what: object) -> None:
+    for a, b in zip(got, expected, strict=True):
+        assert_same_bits(a, b, repr(what))
+
+
+def test_every_public_kernel_has_a_row() -> None:
+    assert set(kernels.__all__) - {"empty"} == set(OPS)
+
+
+@small_calls
+def test_integers_are_exact(
+    name: str, case: int, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    call = small_call(name, case, rng, integers=True)
+    (check_exact if OPS[name].exact(call) else check)(call, call.run())
+
+
+@every_op
+def test_large_integers_are_exact(
+    name: str, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    call = draw(name, Fill(rng, integers=True), OPS[name].large)
+    (check_exact if OPS[name].exact(call) else check)(call, call.run())
+
+
+@small_calls
+def test_floats_are_within_the_bound(
+    name: str, case: int, isa: str, rng: np.random.Generator
+) -> None:
+    call = small_call(name, case, rng)
+    check(call, call.run())
+
+
+@every_op
+def test_large_floats_are_within_the_bound(name: str, isa: str, rng: np.random.Generator) -> None:
+    call = draw(name, Fill(rng), OPS[name].large)
+    check(call, call.run())
+
+
+@every_op
+def test_same_bits_for_any_number_of_threads(name: str, isa: str, rng: np.random.Generator) -> None:
+    call = draw(name, Fill(rng), OPS[name].large)
+    with byhand.num_threads(1):
+        expected = call.run()
+    for n in (2, 3, 4):
+        with byhand.num_threads(n):
+            same_bits(call.run(), expected, (n, call))
+
+
+@every_op
+def test_same_bits_from_several_python_threads(name: str, rng: np.random.Generator) -> None:
+    call = draw(name, Fill(rng), OPS[name].large)
+    expected = call.run()
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: call.run(), range(8)):
+            same_bits(result, expected, call)
+
+
+@pytest.mark.parametrize(
+    ("side", "shift"), [("end", 0), ("start", 0), ("start", 1), ("start", 3), ("end", 5)]
+)
+@every_op
+def test_not_one_byte_outside_an_array(
+    name: str, side: str, shift: int, isa: str, rng: np.random.Generator
+) -> None:
+    """Unreadable pages beside every array, at several alignments; and alignment changes no bit."""
+    for case in range(len(OPS[name].small)):
+        call = small_call(name, case, rng)
+        fence = Fence(side, shift)
+        same_bits(call.run(fence, give_out=True), call.run(), call)
+        assert fence.untouched(), call
+
+
+@small_calls
+def test_inputs_stay_as_they_are(name: str, case: int, rng: np.random.Generator) -> None:
+    call = small_call(name, case, rng)
+    used = call.map(np.copy)
+    used.kernel()
+    for i, argument, array in array_arguments(call):
+        if i not in IN_PLACE.get(name, ()):
+            assert_same_bits(used.args[i], array, argument)
+
+
+def reversed_copy(array: Array) -> Array:
+    return np.flip(np.flip(array).copy())
+
+
+def every_second(array: Array) -> Array:
+    wide = np.repeat(array[..., None], 2, axis=-1)
+    wide[..., 1] = 99
+    return wide[..., 0]
+
+
+def fortran_order(array: Array) -> Array:
+    return np.asfortranarray(array)
+
+
+def at_an_odd_byte(array: Array) -> Array:
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    shifted = memory[1:].view(array.dtype).reshape(array.shape)
+    shifted[...] = array
+    return shifted
+
+
+@pytest.mark.parametrize("layout", [reversed_copy, every_second, fortran_order, at_an_odd_byte])
+@pytest.mark.parametrize("name", RETURNING)
+def test_inputs_of_any_strides(name: str, layout: Any, rng: np.random.Generator) -> None:
+    for case in range(len(OPS[name].small)):
+        call = small_call(name, case, rng)
+        check(call, call.run(layout))
+
+
+@every_op
+def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
+    """N = 0: empty results, gradients of zeros, a mean of NaN - never what memory held."""
+    call = draw(name, Fill(rng), OPS[name].empty)
+    check(call, call.run())
+    check(call, call.run(give_out=True))
+
+
+# --------------------------------------------------------------------------------------------------
+# Arguments that are refused
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f2", "i4", "u1", "?", "c8", ">f4"])
+@every_op
+def test_float_arrays_are_float32(name: str, dtype: str, rng: np.random.Generator) -> None:
+    call = small_call(name, 0, rng)
+    for i, argument, array in array_arguments(call):
+        if array.dtype == np.float32:
+            wrong = with_argument(call, i, np.ones(array.shape, dtype))
+            with pytest.raises(TypeError, match=rf"^{argument}\b.*\.astype\(np\.float32\)"):
+                wrong.run()
+
+
+@every_op
+def test_arguments_are_arrays(name: str, rng: np.random.Generator) -> None:
+    call = small_call(name, 0, rng)
+    for i, argument, array in array_arguments(call):
+        for wrong in (array.tolist(), 1.0, "text", object()):
+            with pytest.raises(TypeError, match=rf"^{argument}\b"):
+                with_argument(call, i, wrong).run()
+
+
+ANY_SHAPE = ("relu", "tanh", "sigmoid", "softmax", "log_softmax")
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if name not in ANY_SHAPE])
+def test_shapes_agree(name: str, rng: np.random.Generator) -> None:
+    """One dimension more than the argument has, or than agrees with the other arguments."""
+    call = small_call(name, 1, rng)
+    names = "|".join(argument for _, argument, _ in array_arguments(call))
+    for i, argument, array in array_arguments(call):
+        if argument != "images":
+            with pytest.raises(ValueError, match=rf"\b({names})\b.*\(2, {array.shape[0]}"):
+                with_argument(call, i, np.stack([array, array])).run()
+
+
+def wrong_outs(out: Array) -> Iterator[tuple[type[Exception], Any]]:
+    yield TypeError, out.astype(np.float64)
+    yield TypeError, out.tolist()
+    yield ValueError, np.stack([out, out])
+    yield ValueError, np.concatenate([out, out[:1]])
+    yield ValueError, every_second(out)
+    yield ValueError, at_an_odd_byte(out)
+    read_only = out.copy()
+    read_only.flags.writeable = False
+    yield ValueError, read_only
+
+
+@pytest.mark.parametrize("name", RETURNING)
+def test_out_is_checked(name: str, rng: np.random.Generator) -> None:
+    """Each array of `out` in turn is wrong in each way; nothing is written to any of them."""
+    for call in calls_with_out(rng, name):
+        outs = call.outputs()
+        for i, out in enumerate(outs):
+            for error, wrong in wrong_outs(out):
+                with pytest.raises(error, match=r"\bout\b"):
+                    call.kernel(replaced(outs, i, wrong))
+                assert all(np.all(o == -7) for o in outs)
+
+
+def overlapping(array: Array, out: Array) -> tuple[Array, Array]:
+    """The two in one memory: the last element of `array` is in the first of `out`."""
+    memory = np.zeros(array.nbytes + out.nbytes, np.uint8)
+    first = (array.nbytes - 1) // out.itemsize * out.itemsize
+    a, b = memory[: array.nbytes], memory[first : first + out.nbytes]
+    a = a.view(array.dtype).reshape(array.shape)
+    a[...] = array
+    return a, b.view(out.dtype).reshape(out.shape)
+
+
+@pytest.mark.parametrize("name", RETURNING)
+def test_out_must_not_overlap_an_input(name: str, rng: np.random.Generator) -> None:
+    for call in calls_with_out(rng, name):
+        outs = call.outputs()
+        for i, _, array in array_arguments(call):
+            for j, out in enumerate(outs):
+                shared, wrong = overlapping(array, out)
+                with pytest.raises(ValueError, match=r"\bout\b.*overlap"):
+                    with_argument(call, i, shared).kernel(replaced(outs, j, wrong))
+
+
+def test_outs_must_not_overlap_each_other(rng: np.random.Generator) -> None:
+    call = small_call("max_pool2d", 1, rng)
+    values, indices = call.outputs()
+    with pytest.raises(ValueError, match=r"\bout\b.*overlap"):
+        call.kernel((values, values.view(indices.dtype)))
+
+
+@pytest.mark.parametrize("name", RETURNING)
+def test_out_is_what_is_returned(name: str, rng: np.random.Generator) -> None:
+    for call in calls_with_out(rng, name):
+        outs = call.outputs()
+        results = [result for result in call.kernel(outs) if np.ndim(result)]
+        assert all(r is o for r, o in zip(results, outs, strict=True))
+        check(call, call.run(give_out=True))
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_arrays_changed_in_place_are_checked(name: str, rng: np.random.Generator) -> None:
+    call = small_call(name, -1, rng)
+    for i in IN_PLACE[name]:
+        argument = next(arg for at, arg, _ in array_arguments(call) if at == i)
+        for error, wrong in wrong_outs(call.args[i]):
+            with pytest.raises(error, match=rf"\b{argument}\b"):
+                with_argument(call, i, wrong).kernel()
+        for j, _, array in array_arguments(call):
+            if j != i:
+                with pytest.raises(ValueError, match="overlap"):
+                    with_argument(call, i, array).kernel()
+
+
+@every_op
+def test_signatures_have_the_references_names(name: str) -> None:
+    """pybind11 writes the signature into the first line of the docstring."""
+    signature, _, text = (getattr(kernels, name).__doc__ or "").partition("\n")
+    assert text.strip()
+    named = re.findall(r"(\w+): ", signature)
+    for parameter in inspect.signature(getattr(reference, name)).parameters.values():
+        assert parameter.kind is parameter.VAR_KEYWORD or parameter.name in named, parameter

@@ -1,0 +1,71 @@
+"""sgd_step and accumulate, in place on flat buffers."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from byhand import kernels
+from calls import Call, Fill
+from ops import check, check_exact
+
+F32 = np.float32
+
+
+@pytest.mark.parametrize("length", [*range(1, 20), 31, 32, 33, 129_388])
+def test_every_length(length: int, isa: str, threads: int, rng: np.random.Generator) -> None:
+    """Dyadic factors: exact in integers."""
+    fill = Fill(rng, integers=True)
+    for momentum, nesterov, weight_decay in product((0.0, 0.5), (False, True), (0.0, 0.25)):
+        kwargs = {
+            "lr": 0.5,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+        }
+        call = Call("sgd_step", (fill(length), fill(length), fill(length)), kwargs)
+        check_exact(call, call.run())
+    call = Call("accumulate", (fill(length), fill(length)), {})
+    check_exact(call, call.run())
+
+
+def test_many_steps_stay_near_the_reference(isa: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng)
+    p, v = fill(100), np.zeros(100, F32)
+    for _ in range(20):
+        kwargs = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+        call = Call("sgd_step", (p, fill(100), v), kwargs)
+        p, v = call.run()
+        check(call, (p, v))
+
+
+def test_without_momentum_velocity_is_not_read(isa: str) -> None:
+    p, g, v = np.ones(19, F32), np.ones(19, F32), np.full(19, np.nan, F32)
+    kernels.sgd_step(p, g, v, lr=0.25)
+    np.testing.assert_array_equal(p, 0.75)
+
+
+def test_nan_gradients_reach_their_parameter_only(isa: str) -> None:
+    for place in range(19):
+        p, g, v = np.ones(19, F32), np.ones(19, F32), np.zeros(19, F32)
+        g[place] = np.nan
+        kernels.sgd_step(p, g, v, lr=0.25, momentum=0.5)
+        np.testing.assert_array_equal(np.isnan(p), np.arange(19) == place)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "argument"),
+    [
+        ({"lr": "fast"}, "lr"),
+        ({"lr": None}, "lr"),
+        ({"lr": 0.1, "momentum": "a"}, "momentum"),
+        ({"lr": 0.1, "weight_decay": [1]}, "weight_decay"),
+    ],
+)
+def test_bad_arguments(kwargs: dict[str, Any], argument: str) -> None:
+    p, g, v = np.ones(3, F32), np.ones(3, F32), np.zeros(3, F32)
+    with pytest.raises((TypeError, ValueError), match=argument):
+        kernels.sgd_step(p, g, v, **kwargs)
+    np.testing.assert_array_equal(p, 1)

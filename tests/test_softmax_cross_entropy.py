@@ -1,0 +1,220 @@
+"""Softmax and cross entropy: masked classes, ignored rows, large logits, bad labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bounds
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from calls import Array, Call, Fill, every_exponent
+from ops import check
+from tolerance import assert_same_bits, ulp_distance
+
+F32 = np.float32
+INF = np.inf
+CLASSES = [*range(1, 20), 31, 32, 33, 100, 1000]
+KEYWORDS = [
+    {},
+    {"reduction": "sum"},
+    {"reduction": "none"},
+    {"label_smoothing": 0.1},
+    {"label_smoothing": 1.0, "reduction": "none"},
+    {"ignore_index": 2, "label_smoothing": 0.3},
+    {"ignore_index": 2, "reduction": "none"},
+]
+
+
+def loss_calls(logits: Array, labels: Array, kwargs: dict[str, Any], fill: Fill) -> list[Call]:
+    probabilities = reference.softmax(logits).astype(F32)
+    weights = (fill(len(logits)),) if kwargs.get("reduction") == "none" else ()
+    return [
+        Call("softmax_cross_entropy", (logits, labels), kwargs),
+        Call("softmax_cross_entropy_backward", (probabilities, labels, *weights), kwargs),
+    ]
+
+
+@pytest.mark.parametrize("classes", CLASSES)
+def test_every_number_of_classes(classes: int, isa: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng)
+    for n in (1, 7, 9):
+        x = fill(n, classes) * 5
+        labels = rng.integers(0, classes, n)
+        for call in (
+            Call("softmax", (x,), {}),
+            Call("log_softmax", (x,), {}),
+            *loss_calls(x, labels, {}, fill),
+        ):
+            check(call, call.kernel())
+
+
+@pytest.mark.parametrize("kwargs", KEYWORDS, ids=repr)
+def test_keywords(kwargs: dict[str, Any], isa: str, rng: np.random.Generator) -> None:
+    """For labels and, as ignore_index means nothing to them, for probabilities."""
+    fill = Fill(rng)
+    for n, classes in ((1, 10), (8, 10), (21, 5), (3, 33)):
+        for labels in (rng.integers(0, classes, n), rng.random((n, classes), F32)):
+            for call in loss_calls(fill(n, classes) * 3, labels, kwargs, fill):
+                check(call, call.kernel())
+
+
+def test_exp_at_every_exponent(isa: str, rng: np.random.Generator) -> None:
+    """The softmax of (0, -x) is exp(-x) over 1 + exp(-x): the exponential, a sum and a quotient."""
+    x = -np.abs(np.concatenate([every_exponent(rng), rng.uniform(0, 104, 2**19).astype(F32)]))
+    rows = np.stack([np.zeros_like(x), x], axis=1)
+    distance = ulp_distance(kernels.softmax(rows), reference.softmax(rows))
+    worst = np.unravel_index(np.argmax(distance), distance.shape)
+    assert distance[worst] <= bounds.EXP_ULP + 1, f"softmax{rows[worst[0]]}: {distance[worst]} ulp"
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4, -1e4, 3e38])
+def test_a_shift_of_the_logits(shift: float, isa: str, rng: np.random.Generator) -> None:
+    """No overflow, whatever the size of the logits."""
+    x = (Fill(rng, integers=True)(5, 10) * F32(64) + F32(shift)).astype(F32)
+    for call in (Call("softmax", (x,), {}), Call("log_softmax", (x,), {})):
+        check(call, call.kernel())
+
+
+@pytest.mark.parametrize("classes", [1, 2, 8, 10, 17])
+def test_special_rows(classes: int, isa: str) -> None:
+    """NaN, +inf or nothing but -inf make a row NaN, and no other; a single -inf is an exact 0."""
+    for place in range(classes):
+        x = np.zeros((5, classes), F32)
+        x[0, place], x[1, place], x[2], x[3, place] = np.nan, INF, -INF, -INF
+        p, log_p = kernels.softmax(x), kernels.log_softmax(x)
+        assert np.isnan(p[:3]).all()
+        assert np.isnan(log_p[:3]).all()
+        check(Call("softmax", (x,), {}), (p,))
+        check(Call("log_softmax", (x,), {}), (log_p,))
+        if classes > 1:
+            assert p[3, place] == 0
+            assert log_p[3, place] == -INF
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_masked_classes(reduction: str, isa: str, rng: np.random.Generator) -> None:
+    """Logits of -inf: no NaN in the loss or the gradient, an infinite loss only for their label."""
+    fill = Fill(rng)
+    x = fill(6, 10)
+    x[:, [2, 7]] = -INF
+    for label in (1, 2):
+        for labels in (np.full(6, label), np.eye(10, dtype=F32)[np.full(6, label)]):
+            for smoothing in (0.0, 0.1, 1.0):
+                kwargs = {"reduction": reduction, "label_smoothing": smoothing}
+                for call in loss_calls(x, labels, kwargs, fill):
+                    check(call, call.kernel())
+            loss = kernels.softmax_cross_entropy(x, labels, reduction=reduction)[0]
+            assert np.all(np.isinf(loss) if label == 2 else np.isfinite(loss))
+
+
+@pytest.mark.parametrize("ignored", [-100, -1, 3, 10, 2**40, -(2**63)])
+def test_ignored_rows(ignored: int, isa: str, rng: np.random.Generator) -> None:
+    """Any integer may be ignore_index; ignored rows cost 0, have no gradient and do not count."""
+    fill = Fill(rng)
+    x, labels = fill(9, 5), rng.integers(0, 3, 9)
+    labels[[1, 4, 8]] = ignored
+    for smoothing in (0.0, 0.2):
+        for reduction in ("none", "mean", "sum"):
+            kwargs = {
+                "ignore_index": ignored,
+                "label_smoothing": smoothing,
+                "reduction": reduction,
+            }
+            for call in loss_calls(x, labels, kwargs, fill):
+                check(call, call.kernel())
+            gradient = call.kernel()[0]
+            assert not gradient[[1, 4, 8]].any()
+            assert gradient[[0, 2, 3]].any(axis=1).all()
+
+
+def test_all_rows_ignored(isa: str) -> None:
+    """The mean over no row is NaN, as in PyTorch; the gradient is zero."""
+    x, labels = np.ones((3, 4), F32), np.full(3, -100)
+    assert np.isnan(kernels.softmax_cross_entropy(x, labels)[0])
+    assert kernels.softmax_cross_entropy(x, labels, reduction="sum")[0] == 0
+    assert not kernels.softmax_cross_entropy_backward(x, labels).any()
+
+
+def test_scalar_losses_are_float32(rng: np.random.Generator) -> None:
+    x, labels = Fill(rng)(4, 10), np.arange(4)
+    for reduction in ("mean", "sum"):
+        loss, _ = kernels.softmax_cross_entropy(x, labels, reduction=reduction)
+        assert type(loss) is np.float32
+        assert type(kernels.squared_error(x, x, reduction=reduction)) is np.float32
+
+
+@pytest.mark.parametrize("dtype", "bhilqBHILQ")
+def test_labels_of_any_integer_dtype(dtype: str, rng: np.random.Generator) -> None:
+    x, labels = Fill(rng)(6, 10), rng.integers(0, 10, 6)
+    loss, p = kernels.softmax_cross_entropy(x, labels)
+    other, _ = kernels.softmax_cross_entropy(x, labels.astype(dtype))
+    assert_same_bits(other, loss)
+    assert_same_bits(
+        kernels.softmax_cross_entropy_backward(p, labels.astype(dtype)),
+        kernels.softmax_cross_entropy_backward(p, labels),
+    )
+
+
+@pytest.mark.parametrize("wrong", [-1, 10, -101, 2**31, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_labels_out_of_range(wrong: int, reduction: str) -> None:
+    x, labels = np.zeros((5, 10), F32), np.zeros(5, np.int64)
+    labels[3] = wrong
+    with pytest.raises(ValueError, match=rf"labels.*{wrong}"):
+        kernels.softmax_cross_entropy(x, labels, reduction=reduction)
+    with pytest.raises(ValueError, match=rf"labels.*{wrong}"):
+        kernels.softmax_cross_entropy_backward(x, labels)
+
+
+@pytest.mark.parametrize("wrong", [2**63, 2**64 - 1, 2**64 - 100])
+def test_unsigned_labels_never_wrap(wrong: int) -> None:
+    """2^64 - 100 is not -100: such a row is no ignored row."""
+    labels = np.array([0, wrong], np.uint64)
+    with pytest.raises(ValueError, match=rf"labels.*{wrong}"):
+        kernels.softmax_cross_entropy(np.zeros((2, 10), F32), labels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_, np.complex64])
+def test_labels_of_other_dtypes(dtype: type) -> None:
+    """One label a row is an integer; floats are probabilities, one a class."""
+    with pytest.raises((TypeError, ValueError), match="labels"):
+        kernels.softmax_cross_entropy(np.zeros((2, 10), F32), np.zeros(2, dtype))
+
+
+def test_probabilities_are_float32() -> None:
+    for wrong in (np.zeros((2, 10)), np.zeros((2, 10), np.int64)):
+        with pytest.raises((TypeError, ValueError), match="labels"):
+            kernels.softmax_cross_entropy(np.zeros((2, 10), F32), wrong)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "shown"),
+    [
+        ({"reduction": "average"}, "average"),
+        ({"label_smoothing": -0.1}, "-0.1"),
+        ({"label_smoothing": 1.5}, "1.5"),
+        ({"label_smoothing": np.nan}, "nan"),
+    ],
+)
+def test_bad_keywords(kwargs: dict[str, Any], shown: str) -> None:
+    x, labels = np.zeros((2, 10), F32), np.zeros(2, np.int64)
+    for name in ("softmax_cross_entropy", "softmax_cross_entropy_backward"):
+        with pytest.raises(ValueError, match=rf"{next(iter(kwargs))}.*{shown}"):
+            getattr(kernels, name)(x, labels, **kwargs)
+
+
+def test_labels_fit_the_logits() -> None:
+    x = np.zeros((3, 10), F32)
+    for labels in (np.zeros(4, np.int64), np.zeros((3, 9), F32), np.zeros((4, 10), F32)):
+        with pytest.raises(ValueError, match=r"labels"):
+            kernels.softmax_cross_entropy(x, labels)
+
+
+def test_grad_loss_fits_the_reduction() -> None:
+    p, labels = np.full((3, 10), 0.1, F32), np.zeros(3, np.int64)
+    with pytest.raises((ValueError, TypeError), match="grad_loss"):
+        kernels.softmax_cross_entropy_backward(p, labels, np.ones(4, F32), reduction="none")
+    with pytest.raises((ValueError, TypeError), match="grad_loss"):
+        kernels.softmax_cross_entropy_backward(p, labels, np.ones(3, F32), reduction="mean")

@@ -1,0 +1,52 @@
+"""Squared error and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from byhand import kernels
+from calls import Call, Fill
+from ops import check, check_exact
+
+F32 = np.float32
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("length", [*range(1, 20), 31, 32, 33, 1000])
+def test_every_length(length: int, reduction: str, isa: str, rng: np.random.Generator) -> None:
+    kwargs = {"reduction": reduction}
+    for integers in (True, False):
+        fill = Fill(rng, integers)
+        prediction, target = fill(length), fill(length)
+        weights = (fill(length),) if reduction == "none" else ()
+        for call in (
+            Call("squared_error", (prediction, target), kwargs),
+            Call("squared_error_backward", (prediction, target, *weights), kwargs),
+        ):
+            exact = integers and reduction != "mean" and call.op == "squared_error"
+            (check_exact if exact else check)(call, call.kernel())
+
+
+def test_a_mean_of_many_values(isa: str) -> None:
+    """A float32 sum in one chain would stop growing at 2^24."""
+    x = np.zeros(2**24 + 2**22, F32)
+    assert kernels.squared_error(x, np.ones_like(x)) == 1
+
+
+def test_nan_and_infinities(isa: str) -> None:
+    x, zero = F32([1, np.nan, np.inf, -np.inf]), np.zeros(4, F32)
+    errors = kernels.squared_error(x, zero, reduction="none")
+    np.testing.assert_array_equal(errors, F32([1, np.nan, np.inf, np.inf]))
+    assert np.isnan(kernels.squared_error(x, zero))
+    gradient = kernels.squared_error_backward(x, zero, reduction="sum")
+    np.testing.assert_array_equal(gradient, F32([2, np.nan, np.inf, -np.inf]))
+
+
+def test_bad_arguments() -> None:
+    a, b = np.zeros((3, 4), F32), np.zeros((4, 3), F32)
+    with pytest.raises(ValueError, match=r"target.*\(3, 4\).*\(4, 3\)"):
+        kernels.squared_error(a, b)
+    with pytest.raises(ValueError, match=r"reduction.*median"):
+        kernels.squared_error(a, a, reduction="median")
+    with pytest.raises((ValueError, TypeError), match="grad_loss"):
+        kernels.squared_error_backward(a, a, np.ones((4, 3), F32), reduction="none")
