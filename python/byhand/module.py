@@ -1,0 +1,194 @@
+"""What layers and networks have in common, and how a layer's calculation is called by hand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from byhand import kernels
+from byhand.engine import Array, Backward, Buffer, Forward, Shape
+from byhand.parameters import Parameter, load_arrays
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Module:
+    """A layer or a network."""
+
+    training: bool = True
+
+    def forward(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def backward(self, grad_output: Array) -> Array:
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one image's output for that of its input, both without the batch axis.
+
+        Raises ValueError where the input does not fit.
+        """
+        raise NotImplementedError
+
+    def flops(self, shape: Shape) -> int:
+        """Floating-point operations of the matrix products in one image's forward pass.
+
+        A multiplication with its addition counts as two; bias, pooling and activation as none.
+        """
+        raise NotImplementedError
+
+    def layers(self) -> Iterator[Layer]:
+        """The layers in the order in which they run, those of inner networks included."""
+        raise NotImplementedError
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters():
+            parameter.grad.fill(0.0)
+
+    def train(self: Self, mode: bool = True) -> Self:
+        self.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters, by name, from float32 arrays or whatever NumPy reads as such.
+
+        Raises ValueError that lists every missing, unexpected and unfit entry; then nothing has
+        changed.
+        """
+        targets = {name: parameter.data for name, parameter in self.named_parameters()}
+        load_arrays(targets, state, type(self).__name__)
+
+
+class Layer(Module):
+    """One step of a network, and an `engine.Op`.
+
+    A layer stores its arguments under their names. Its calculation is `run`, `run_backward` and
+    `saved`, on buffers that are given: calls by hand make fresh ones, plans have an arena. Arrays
+    have the batch axis in front, shapes have not.
+    """
+
+    is_view: bool = False
+
+    _last: Forward | None = None
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return ()
+
+    def gradients(self) -> tuple[Array, ...]:
+        return tuple(parameter.grad for parameter in self.parameters())
+
+    def run(self, b: Forward) -> None:
+        raise NotImplementedError
+
+    def run_backward(self, b: Backward) -> None:
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def flops(self, shape: Shape) -> int:
+        return 0
+
+    def layers(self) -> Iterator[Layer]:
+        yield self
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+
+    def forward(self, x: Array) -> Array:
+        """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
+
+        The layer keeps x and its output for `backward` and does not copy them.
+        Raises ValueError where x does not fit, TypeError where it is not float32.
+        """
+        if not isinstance(x, np.ndarray) or x.ndim == 0:
+            raise TypeError(f"x must be an array with a batch axis, not {_form(x)}")
+        n, shape = x.shape[0], x.shape[1:]
+        output = (n, *self.output_shape(shape))
+        if self.is_view:
+            self._last = Forward(x, x.reshape(output), ())
+        else:
+            saved = tuple(kernels.empty((n, *b.shape)).view(b.dtype) for b in self.saved(shape))
+            buffers = Forward(x, kernels.empty(output), saved)
+            self.run(buffers)
+            self._last = buffers
+        return self._last.y
+
+    def backward(self, grad_output: Array) -> Array:
+        """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
+
+        Raises RuntimeError before the first forward, ValueError where grad_output has not the
+        output's shape.
+        """
+        last = self._last
+        if last is None:
+            raise RuntimeError(f"backward of {self!r} was called before forward")
+        if not isinstance(grad_output, np.ndarray) or grad_output.shape != last.y.shape:
+            raise ValueError(
+                f"grad_output of {self!r} must have the output's shape {last.y.shape}, "
+                f"not be {_form(grad_output)}"
+            )
+        if self.is_view:
+            return grad_output.reshape(last.x.shape)
+        grad_x = kernels.empty(last.x.shape)
+        parameters = self.parameters()
+        fresh = tuple(kernels.empty(parameter.shape) for parameter in parameters)
+        self.run_backward(Backward(last.x, last.y, last.saved, grad_output, grad_x, fresh))
+        for parameter, gradient in zip(parameters, fresh, strict=True):
+            kernels.accumulate(parameter.grad, gradient)
+        return grad_x
+
+    def arguments(self) -> dict[str, Any]:
+        """What the class was called with, apart from the weights: numbers, pairs and booleans."""
+        names = inspect.signature(type(self)).parameters
+        return {name: _shortest(getattr(self, name)) for name in names if name != "rng"}
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self)).parameters
+        shown = []
+        for name, value in self.arguments().items():
+            default = signature[name].default
+            if default is inspect.Parameter.empty:
+                shown.append(str(value))
+            elif value != default:
+                shown.append(f"{name}={value}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def with_batch(shape: Shape) -> str:
+    """A shape with its batch axis, for messages."""
+    return f"({', '.join(['N', *map(str, shape)])})"
+
+
+def _shortest(value: Any) -> Any:
+    """One number where a pair, or a pair of pairs, says the same twice."""
+    if not isinstance(value, tuple):
+        return value
+    first, second = map(_shortest, value)
+    return first if first == second else (first, second)
+
+
+def _form(x: object) -> str:
+    return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__

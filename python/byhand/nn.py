@@ -1,0 +1,402 @@
+"""Layers with PyTorch's names, arguments and initial weights, backward passes written out.
+
+    network = Sequential(Flatten(), Linear(784, 10))
+    logits = network.forward(images)
+    network.backward(grad)  # adds to every parameter's .grad; returns the gradient of the images
+
+Images are (N, channels, height, width). A kernel_size, stride or dilation is an int or a pair
+(height, width); a padding also ((top, bottom), (left, right)). Weights come from `rng`: a NumPy
+Generator, which advances; a seed; or None for a seed from the system.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from byhand import kernels
+from byhand.engine import Array, Backward, Buffer, Forward, Shape
+from byhand.module import Layer, Module, with_batch
+from byhand.parameters import NO_WEIGHTS, Parameter, draw, generator, share_storage
+
+if TYPE_CHECKING:
+    from byhand.parameters import Rng
+
+__all__ = [
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+]
+
+Pair = int | Sequence[int]
+Padding = int | Sequence[int] | Sequence[Sequence[int]]
+Self = TypeVar("Self", bound="Sequential")
+
+
+class _Weighted(Layer):
+    """A layer with a weight and, unless bias=False, a bias."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def _draw(self, shape: Shape, bias: bool, rng: Rng) -> None:
+        fan_in = math.prod(shape[1:])
+        rng = rng if rng is NO_WEIGHTS else generator(rng)
+        self.weight = draw(shape, fan_in, rng)
+        self.bias = draw(shape[:1], fan_in, rng) if _flag("bias", bias) else None
+
+    def _bias(self) -> Array | None:
+        return None if self.bias is None else self.bias.data
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"bias": self.bias is not None}
+
+
+class Linear(_Weighted):
+    """y = x W' + b: x (N, in_features), W (out_features, in_features)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None
+    ) -> None:
+        self.in_features = _count("in_features", in_features)
+        self.out_features = _count("out_features", out_features)
+        self._draw((self.out_features, self.in_features), bias, rng)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape != (self.in_features,):
+            raise ValueError(f"{self!r} takes (N, {self.in_features}), not {with_batch(shape)}")
+        return (self.out_features,)
+
+    def flops(self, shape: Shape) -> int:
+        return 2 * self.in_features * self.out_features
+
+    def run(self, b: Forward) -> None:
+        kernels.linear(b.x, self.weight.data, self._bias(), out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        kernels.linear_backward_weight(b.grad_y, b.x, out=b.gradients[0])
+        if self.bias is not None:
+            kernels.linear_backward_bias(b.grad_y, out=b.gradients[1])
+        if b.grad_x is not None:
+            kernels.linear_backward_input(b.grad_y, self.weight.data, out=b.grad_x)
+
+
+class Conv2d(_Weighted):
+    """Cross-correlation of x (N, in_channels, H, W) with out_channels filters.
+
+    weight: (out_channels, in_channels / groups, kernel height, kernel width). Output height, and
+    width alike: floor((H + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: Rng = None,
+    ) -> None:
+        self.in_channels = _count("in_channels", in_channels)
+        self.out_channels = _count("out_channels", out_channels)
+        self.kernel_size = _pair("kernel_size", kernel_size)
+        self.stride = _pair("stride", stride)
+        self.padding = _sides(padding)
+        self.dilation = _pair("dilation", dilation)
+        self.groups = _count("groups", groups)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups={groups} must divide in_channels={in_channels} "
+                f"and out_channels={out_channels}"
+            )
+        self._geometry: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+        kernel = self.kernel_size
+        self._draw((self.out_channels, self.in_channels // self.groups, *kernel), bias, rng)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or shape[0] != self.in_channels:
+            wanted = f"(N, {self.in_channels}, H, W)"
+            raise ValueError(f"{self!r} takes {wanted}, not {with_batch(shape)}")
+        return (self.out_channels, *_windows(self, shape))
+
+    def flops(self, shape: Shape) -> int:
+        return 2 * math.prod(self.output_shape(shape)) * math.prod(self.weight.shape[1:])
+
+    def run(self, b: Forward) -> None:
+        kernels.conv2d(b.x, self.weight.data, self._bias(), **self._geometry, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        weight, geometry = self.weight.data, self._geometry
+        kernels.conv2d_backward_weight(b.grad_y, b.x, weight.shape, **geometry, out=b.gradients[0])
+        if self.bias is not None:
+            kernels.conv2d_backward_bias(b.grad_y, out=b.gradients[1])
+        if b.grad_x is not None:
+            kernels.conv2d_backward_input(b.grad_y, weight, b.x.shape, **geometry, out=b.grad_x)
+
+
+class _Pool2d(Layer):
+    dilation: tuple[int, int] = (1, 1)
+
+    def _set(self, kernel_size: Pair, stride: Pair | None, padding: Padding, ceil: bool) -> None:
+        self.kernel_size = _pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else _pair("stride", stride)
+        self.padding = _sides(padding)
+        self.ceil_mode = _flag("ceil_mode", ceil)
+        self._geometry: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ValueError(f"{self!r} takes (N, C, H, W), not {with_batch(shape)}")
+        return (shape[0], *_windows(self, shape, self.ceil_mode))
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window; a NaN wins, and the first of equal values.
+
+    Its gradient goes to that one position. With ceil_mode a last window may reach over the edge.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._set(kernel_size, stride, padding, ceil_mode)
+        self.dilation = _pair("dilation", dilation)
+        self._geometry["dilation"] = self.dilation
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return (Buffer(self.output_shape(shape), np.int32),)  # positions of the maxima
+
+    def run(self, b: Forward) -> None:
+        kernels.max_pool2d(b.x, self.kernel_size, **self._geometry, out=(b.y, b.saved[0]))
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            kernels.max_pool2d_backward(b.grad_y, b.saved[0], b.x.shape, out=b.grad_x)
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window; with count_include_pad, padding counts as zeros."""
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self._set(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = _flag("count_include_pad", count_include_pad)
+        self._geometry["count_include_pad"] = self.count_include_pad
+
+    def run(self, b: Forward) -> None:
+        kernels.avg_pool2d(b.x, self.kernel_size, **self._geometry, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            size = self.kernel_size
+            kernels.avg_pool2d_backward(b.grad_y, b.x.shape, size, **self._geometry, out=b.grad_x)
+
+
+class _Activation(Layer):
+    """Elementwise; its gradient is a function of its output alone."""
+
+    _forward: ClassVar[Any]
+    _backward: ClassVar[Any]
+
+    def run(self, b: Forward) -> None:
+        self._forward(b.x, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            self._backward(b.grad_y, b.y, out=b.grad_x)
+
+
+class ReLU(_Activation):
+    """max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
+
+    _forward = staticmethod(kernels.relu)
+    _backward = staticmethod(kernels.relu_backward)
+
+
+class Tanh(_Activation):
+    """tanh(x)."""
+
+    _forward = staticmethod(kernels.tanh)
+    _backward = staticmethod(kernels.tanh_backward)
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x))."""
+
+    _forward = staticmethod(kernels.sigmoid)
+    _backward = staticmethod(kernels.sigmoid_backward)
+
+
+class Flatten(Layer):
+    """(N, ...) to (N, features): the same memory in another shape."""
+
+    is_view = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+
+class Sequential(Module):
+    """Layers, or inner networks, one after the other; all weights move into two flat buffers.
+
+    Raises TypeError where an argument is not a layer, ValueError where one occurs twice.
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes layers, not {type(layer).__name__}")
+        self.children = layers
+        if len({id(layer) for layer in self.layers()}) < sum(1 for _ in self.layers()):
+            raise ValueError("a layer occurs twice in the network: make a layer for each place")
+        parameters = self.parameters()
+        if all(parameter.storage is not None for parameter in parameters):
+            share_storage(parameters)
+
+    def __getitem__(self, i: int) -> Module:
+        return self.children[i]
+
+    def __len__(self) -> int:
+        return len(self.children)
+
+    def layers(self) -> Iterator[Layer]:
+        for child in self.children:
+            yield from child.layers()
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for i, child in enumerate(self.children):
+            for name, parameter in child.named_parameters():
+                yield f"{i}.{name}", parameter
+
+    def train(self: Self, mode: bool = True) -> Self:
+        for child in self.children:
+            child.train(mode)
+        return super().train(mode)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        for child in self.children:
+            shape = child.output_shape(shape)
+        return shape
+
+    def flops(self, shape: Shape) -> int:
+        total = 0
+        for child in self.children:
+            total += child.flops(shape)
+            shape = child.output_shape(shape)
+        return total
+
+    def forward(self, x: Array) -> Array:
+        """x (N, ...) through all layers."""
+        for child in self.children:
+            x = child.forward(x)
+        return x
+
+    def backward(self, grad_output: Array) -> Array:
+        """The gradient of x; adds to the `.grad` of every parameter."""
+        for child in reversed(self.children):
+            grad_output = child.backward(grad_output)
+        return grad_output
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
+
+
+# --------------------------------------------------------------------------------------------------
+# Arguments and shapes
+
+
+def _count(name: str, value: Any) -> int:
+    return _integer(name, value, 1)
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    if not isinstance(value, list | tuple):
+        return (_integer(name, value, least),) * 2
+    if len(value) != 2:
+        raise ValueError(f"{name} must be an integer or a pair, not {value}")
+    return _integer(name, value[0], least), _integer(name, value[1], least)
+
+
+def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right))."""
+    if isinstance(padding, list | tuple) and any(isinstance(p, list | tuple) for p in padding):
+        if len(padding) != 2:
+            raise ValueError(f"padding must be ((top, bottom), (left, right)), not {padding}")
+        return _pair("padding", padding[0], 0), _pair("padding", padding[1], 0)
+    height, width = _pair("padding", padding, 0)
+    return (height, height), (width, width)
+
+
+def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int]:
+    """Rows and columns of windows on an input of `shape` (C, H, W).
+
+    With ceil_mode a last, incomplete window counts if it begins inside the input or the padding
+    before it: PyTorch's rule.
+    """
+    counts = []
+    for axis in (0, 1):
+        before, after = layer.padding[axis]
+        size, stride = shape[axis + 1], layer.stride[axis]
+        room = size + before + after - layer.dilation[axis] * (layer.kernel_size[axis] - 1) - 1
+        if room < 0:
+            raise ValueError(
+                f"{layer!r}: its window is larger than the padded input {with_batch(shape)}"
+            )
+        windows = -(-room // stride) + 1 if ceil_mode else room // stride + 1
+        if ceil_mode and (windows - 1) * stride >= size + before:
+            windows -= 1
+        counts.append(windows)
+    return counts[0], counts[1]

@@ -1,0 +1,257 @@
+"""Files are written whole or not at all, and a damaged one is an error that names it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import struct
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+from byhand import nn
+from byhand.checkpoint import CheckpointError, RunFolder, read_tensors, write_atomic, write_tensors
+from byhand.models import Model
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_atomic(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for data in (b"first", b"", b"second" * 1000):
+        write_atomic(str(path), data)
+        assert path.read_bytes() == data and names(tmp_path) == ["file"]
+    before = os.umask(0o027)
+    try:
+        write_atomic(path, b"as any other file")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
+def test_a_write_that_fails_changes_nothing(
+    step: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(error)) as caught:
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["file"]
+    if isinstance(caught.value, OSError):
+        assert caught.value.errno == errno.ENOSPC
+        assert str(path) in str(caught.value) and "No space left" in str(caught.value)
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """Enforced by the system: no file may grow beyond 1000 bytes."""
+    path = tmp_path / "model.safetensors"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="could not write") as caught:
+            byhand.models.softmax_regression().save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(path) in str(caught.value) and names(tmp_path) == []
+
+
+def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
+    model = byhand.models.softmax_regression()
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileNotFoundError, match="nowhere/model"):
+        model.save(tmp_path / "nowhere" / "model")
+    with pytest.raises(NotADirectoryError, match="file/model"):
+        model.save(tmp_path / "file" / "model")
+    with pytest.raises(IsADirectoryError, match="could not write"):
+        model.save(tmp_path / "folder")
+    assert names(tmp_path) == ["file", "folder"] and names(tmp_path / "folder") == []
+
+
+# --------------------------------------------------------------------------------------------------
+# Damaged files
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    tiny_model().save(path)
+    return path
+
+
+def tiny_model() -> Model:
+    layers = nn.Conv2d(1, 2, 3, rng=0), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 2, rng=1)
+    return Model(*layers, input_shape=(1, 6, 6))
+
+
+def assert_refused(path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        byhand.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_anywhere(file: Path) -> None:
+    whole = file.read_bytes()
+    for size in range(0, len(whole), 7):
+        file.write_bytes(whole[:size])
+        assert_refused(file)
+    file.write_bytes(whole + b"\0")
+    assert_refused(file)
+
+
+def test_every_flipped_bit_is_noticed_or_harmless(file: Path) -> None:
+    """Harmless: in the name of the checksum, and in blanks at the header's end."""
+    whole = file.read_bytes()
+    expected = tiny_model()
+    unnoticed = []
+    for i in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[i] ^= 1 << i % 8
+        file.write_bytes(damaged)
+        try:
+            loaded = byhand.load(file)
+        except CheckpointError as error:
+            assert str(file) in str(error)
+            continue
+        unnoticed.append(i)
+        assert loaded.description() == expected.description()
+        for a, b in zip(loaded.parameters(), expected.parameters(), strict=True):
+            assert np.array_equal(a.data, b.data)
+    assert len(unnoticed) <= len("byhand.crc32") + 8
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for data in (b"", b"\0" * 8, b"{}", b"PK\3\4" + b"\0" * 100, b"\xff" * 1000):
+        path.write_bytes(data)
+        assert_refused(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        byhand.load(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError):
+        byhand.load(tmp_path)
+
+
+def test_a_safetensors_file_without_a_description(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, path)
+    with pytest.raises(CheckpointError, match="was not written by byhand"):
+        byhand.load(path)
+    for text, message in (
+        ("{", "is not JSON"),
+        ("[" * 10**6, "is not JSON"),
+        ("[1]", "format None"),
+    ):
+        save_file({}, path, metadata={"byhand": text})
+        with pytest.raises(CheckpointError, match=message):
+            byhand.load(path)
+
+
+def with_header(tensors: dict[str, Any], data: bytes, description: dict[str, Any]) -> bytes:
+    header = {"__metadata__": {"byhand": json.dumps(description)}, **tensors}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize("features", [4096, 10**9])
+def test_memory_is_bounded_by_the_files_size(
+    features: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lie.safetensors"
+    layers = nn.Flatten(), nn.Linear(16, 3), nn.Linear(3, 2)
+    huge = Model(*layers, input_shape=(1, 4, 4)).description()
+    huge["layers"][1]["arguments"]["out_features"] = features
+    huge["layers"][2]["arguments"]["in_features"] = features
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("memory was asked for on the word of the file")
+
+    monkeypatch.setattr(byhand.kernels, "empty", refuse)
+    weight = {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4 * 10**18]}
+    bias = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    wraps = {"dtype": "F32", "shape": [2**33, 2**31 + 1], "data_offsets": [0, 8]}
+    claims = [
+        ({"1.weight": weight}, b""),
+        ({"1.weight": wraps}, b"\0" * 8),
+        ({"1.weight": bias | {"shape": [10**9, 10**9]}}, b"\0" * 8),
+        ({"1.weight": bias, "1.bias": bias}, b"\0" * 8),
+        ({"1.bias": bias}, b"\0" * 8),
+        ({}, b""),
+    ]
+    for tensors, data in claims:
+        path.write_bytes(with_header(tensors, data, huge))
+        tracemalloc.start()
+        try:
+            assert_refused(path)
+            assert tracemalloc.get_traced_memory()[1] < 2**20
+        finally:
+            tracemalloc.stop()
+    path.write_bytes(struct.pack("<Q", 2**62) + b"{}")
+    assert_refused(path)
+
+
+def test_values_are_kept_to_the_bit(tmp_path: Path) -> None:
+    values = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, 3.4e38], np.float32)
+    tensors = {"a": values, "empty": np.zeros((0, 3), np.float32), "strided": values[::2]}
+    write_tensors(tmp_path / "file", tensors, {"format": 1})
+    loaded, _ = read_tensors(tmp_path / "file")
+    assert loaded.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert loaded[name].tobytes() == array.tobytes() and loaded[name].shape == array.shape
+
+
+# --------------------------------------------------------------------------------------------------
+# Run folders
+
+
+def test_a_run_folder_takes_one_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "a")
+    folder.begin({"epochs": 1})
+    folder.begin({"epochs": 2})  # nothing was trained yet
+    assert folder.read_config() == {"epochs": 2}
+    write_tensors(folder.state_path, {}, {"format": 1})
+    with pytest.raises(FileExistsError, match=r"runs/a already holds a trained run"):
+        folder.begin({"epochs": 3})
+    assert folder.read_config() == {"epochs": 2}
+
+
+def test_metrics_are_lines(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    rows = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1 / 3}]
+    folder.write_metrics(rows)
+    assert folder.metrics_path.read_text().count("\n") == 2
+    assert folder.read_metrics() == rows
+    for text in ("{}\n[", "3\n", "\xff"):
+        folder.metrics_path.write_text(text, encoding="latin-1")
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
+            folder.read_metrics()
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        folder.read_config()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        RunFolder(tmp_path / "file" / "run").begin({})
+    with pytest.raises(OSError, match="file"):
+        RunFolder(tmp_path / "file").begin({})
+    with pytest.raises(TypeError, match="JSON"):
+        RunFolder(tmp_path / "new").begin({"notes": object()})
+    assert names(tmp_path) == ["file"]

@@ -1,0 +1,179 @@
+"""SGD: PyTorch's steps exactly, one kernel call for a network, whatever becomes of its layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from byhand import kernels, nn, optim
+
+# Dyadic numbers: a few steps from small integers are exact in float32.
+SETTINGS = [
+    {},
+    {"momentum": 0.5},
+    {"momentum": 0.5, "nesterov": True},
+    {"weight_decay": 0.25},
+    {"momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
+]
+
+
+def set_integers(parameters: list[nn.Parameter], rng: np.random.Generator, what: str) -> None:
+    for parameter in parameters:
+        setattr(parameter, what, rng.integers(-3, 4, parameter.shape).astype(np.float32))
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 7, bias=False))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_steps_follow_the_formula_exactly(settings: Any, rng: np.random.Generator) -> None:
+    parameters = network().parameters()
+    set_integers(parameters, rng, "data")
+    optimizer = optim.SGD(parameters, 0.5, **settings)
+    data = [parameter.data.astype(float) for parameter in parameters]
+    velocity = [np.zeros(parameter.shape) for parameter in parameters]
+    momentum = settings.get("momentum", 0.0)
+    for _ in range(3):
+        set_integers(parameters, rng, "grad")
+        for p, v, parameter in zip(data, velocity, parameters, strict=True):
+            g = parameter.grad + settings.get("weight_decay", 0.0) * p
+            v[...] = momentum * v + g
+            p -= 0.5 * (g + momentum * v if settings.get("nesterov") else v)
+        optimizer.step()
+    for p, parameter in zip(data, parameters, strict=True):
+        assert np.array_equal(parameter.data, p)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_steps_are_pytorchs(settings: Any, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    parameters = network().parameters()
+    set_integers(parameters, rng, "data")
+    theirs = [torch.from_numpy(parameter.data.copy()) for parameter in parameters]
+    ours, other = optim.SGD(parameters, 0.5, **settings), torch.optim.SGD(theirs, 0.5, **settings)
+    for lr in (0.5, 0.25, 0.5):
+        set_integers(parameters, rng, "grad")
+        for parameter, tensor in zip(parameters, theirs, strict=True):
+            tensor.grad = torch.from_numpy(parameter.grad.copy())
+        ours.lr = other.param_groups[0]["lr"] = lr
+        ours.step()
+        other.step()
+    for parameter, tensor in zip(parameters, theirs, strict=True):
+        assert np.array_equal(parameter.data, tensor.numpy())
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the arrays that each call of the kernel gets."""
+    sizes: list[int] = []
+    kernel = kernels.sgd_step
+
+    def counted(parameters: Any, *args: Any, **settings: Any) -> None:
+        sizes.append(parameters.size)
+        kernel(parameters, *args, **settings)
+
+    monkeypatch.setattr(kernels, "sgd_step", counted)
+    return sizes
+
+
+def test_a_step_of_a_network_is_one_call(calls: list[int]) -> None:
+    parameters = network().parameters()
+    optimizer = optim.SGD(parameters, 0.1)
+    optimizer.step()
+    optimizer.step()
+    assert len(calls) == 2 and calls[0] >= sum(parameter.size for parameter in parameters)
+
+
+def test_any_choice_of_parameters_is_stepped_and_no_other(
+    calls: list[int], rng: np.random.Generator
+) -> None:
+    whole = network()
+    first, second, third = whole.parameters()
+    loose = nn.Linear(2, 2)
+    chosen = [third, first, loose.bias]
+    set_integers([*whole.parameters(), loose.weight, loose.bias], rng, "grad")
+    before = [p.data.copy() for p in (first, second, third, loose.weight, loose.bias)]
+    optim.SGD(chosen, 1.0).step()
+    after = [p.data for p in (first, second, third, loose.weight, loose.bias)]
+    stepped = [True, False, True, False, True]
+    for old, new, moved, parameter in zip(
+        before, after, stepped, [first, second, third, loose.weight, loose.bias], strict=True
+    ):
+        assert np.array_equal(new, old - parameter.grad if moved else old)
+    assert len(calls) == 3
+
+
+def test_steps_follow_layers_into_another_network(
+    calls: list[int], rng: np.random.Generator
+) -> None:
+    layers = nn.Linear(3, 2), nn.Linear(2, 4)
+    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    optimizer = optim.SGD(parameters, 1.0, momentum=1.0)
+    set_integers(parameters, rng, "data")
+    set_integers(parameters, rng, "grad")
+    start = [parameter.data.copy() for parameter in parameters]
+    optimizer.step()
+    assert len(calls) == 4
+    nn.Sequential(*layers)
+    optimizer.step()
+    assert len(calls) == 5
+    for parameter, old in zip(parameters, start, strict=True):
+        assert np.array_equal(parameter.data, old - 3 * parameter.grad)  # velocities g and 2 g
+
+
+def test_state_goes_from_one_optimizer_to_another(rng: np.random.Generator) -> None:
+    first = network()
+    second = network()
+    second.load_state_dict(first.state_dict())
+    optimizers = [optim.SGD(n.parameters(), 0.5, momentum=0.5) for n in (first, second)]
+    set_integers(first.parameters(), rng, "grad")
+    optimizers[0].step()
+    second.load_state_dict(first.state_dict())
+    state = optimizers[0].state_dict()
+    assert [(name, array.shape) for name, array in state.items()] == [
+        ("velocity.0", (3, 5)),
+        ("velocity.1", (3,)),
+        ("velocity.2", (7, 3)),
+    ]
+    optimizers[1].load_state_dict(state)
+    for optimizer, n in zip(optimizers, (first, second), strict=True):
+        n.zero_grad()
+        optimizer.step()
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert np.array_equal(a.data, b.data)
+    with pytest.raises(ValueError, match=r"state does not fit SGD: missing velocity\.0"):
+        optimizers[0].load_state_dict({})
+
+
+def test_zero_grad(rng: np.random.Generator) -> None:
+    parameters = network().parameters()
+    set_integers(parameters, rng, "grad")
+    optim.SGD(parameters, 0.1).zero_grad()
+    assert not any(parameter.grad.any() for parameter in parameters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": -1.0}, "lr must be finite and not negative, not -1.0"),
+        ({"lr": float("nan")}, "lr must be finite"),
+        ({"lr": 0.1, "momentum": -0.5}, "momentum must be finite and not negative"),
+        ({"lr": 0.1, "weight_decay": float("inf")}, "weight_decay must be finite"),
+        ({"lr": 0.1, "nesterov": True}, "nesterov needs a momentum above 0"),
+    ],
+)
+def test_wrong_settings(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        optim.SGD(network().parameters(), **arguments)
+
+
+def test_wrong_parameters() -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="parameters must be different ones"):
+        optim.SGD([layer.weight, layer.weight], 0.1)
+    with pytest.raises(ValueError, match="parameters must be different ones"):
+        optim.SGD([], 0.1)
+    with pytest.raises(TypeError, match=r"network\.parameters\(\)"):
+        optim.SGD([layer.weight.data], 0.1)  # type: ignore[list-item]

@@ -1,0 +1,388 @@
+"""Training: a golden run in float64, the same bits again, events, files, and wrong data."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import numpy.typing as npt
+import pytest
+import reference
+from byhand import losses, models, nn, optim
+from byhand.parameters import stream
+from byhand.schedules import Constant, OneCycle
+from byhand.training import (
+    RECIPES,
+    BatchEnd,
+    EpochEnd,
+    Event,
+    Trainer,
+    TrainingEnded,
+    TrainingStarted,
+    evaluate,
+)
+from networks import Float64Network, digits, trainer
+from tolerance import EPS
+
+Array = npt.NDArray[Any]
+
+
+# --------------------------------------------------------------------------------------------------
+# The numbers
+
+
+DECAY = 0.1
+GOLDEN: dict[str, tuple[Callable[[], models.Model], losses.Loss]] = {
+    "softmax": (models.softmax_regression, losses.CrossEntropyLoss()),
+    "mlp": (lambda: models.mlp((12, 8)), losses.CrossEntropyLoss(label_smoothing=0.1)),
+    "mlp squared error": (lambda: models.mlp((12,), "sigmoid"), losses.MSELoss()),
+    "lenet5": (lambda: models.lenet5("tanh"), losses.CrossEntropyLoss()),
+}
+
+
+def reference_losses(
+    model: models.Model,
+    loss: losses.Loss,
+    data: tuple[Array, Array],
+    epochs: int,
+    batch_size: int,
+    lr: Any,
+) -> list[float]:
+    """The same run in float64: the definitions of reference.py, called in order."""
+    images, labels = data
+    network = Float64Network(model)
+    weights = [array for layer in network.weights for array in layer]
+    velocities = [np.zeros_like(array) for array in weights]
+    losses_of_steps = []
+    for epoch in range(1, epochs + 1):
+        order = stream(5, epoch).permutation(len(labels))
+        for start in range(0, len(order), batch_size):
+            index = order[start : start + batch_size]
+            x = reference.gather_images(
+                images[:, None], index, scale=model.scale, offset=model.offset
+            )
+            logits = network.forward(x)
+            if loss.one_hot:
+                target = np.eye(10)[labels[index]]
+                value = reference.squared_error(logits, target)
+                grad = reference.squared_error_backward(logits, target)
+            else:
+                smooth = {"label_smoothing": vars(loss)["label_smoothing"]}
+                target = labels[index].astype(int)
+                value, p = reference.softmax_cross_entropy(logits, target, **smooth)
+                grad = reference.softmax_cross_entropy_backward(p, target, **smooth)
+            _, gradients = network.backward(grad)
+            rate = lr(len(losses_of_steps))
+            for w, g, v in zip(weights, gradients, velocities, strict=True):
+                w[...], v[...] = reference.sgd_step(
+                    w, g, v, lr=rate, momentum=0.9, nesterov=True, weight_decay=DECAY
+                )
+            losses_of_steps.append(float(value))
+    return losses_of_steps
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_golden_run(name: str) -> None:
+    """Every loss of some steps against float64.
+
+    Rounding errors stay in the weights, so the bound grows with the steps. The rounding of some
+    hundred terms averages out over images and classes: a step adds 0.3 eps of the loss at most
+    (measured), and 4 eps are allowed. A step without nesterov, or without the decay, is off by more
+    than a hundred times that.
+    """
+    make, loss = GOLDEN[name]
+    data, schedule = digits(40), OneCycle(0.02, 8)
+    model = make()
+    expected = reference_losses(model, loss, data, 2, 12, schedule)
+    seen: list[float] = []
+
+    def handler(event: Event) -> None:
+        if isinstance(event, BatchEnd):
+            seen.append(event.loss)
+
+    optimizer = optim.SGD(model.parameters(), 1.0, 0.9, nesterov=True, weight_decay=DECAY)
+    training = Trainer(model, optimizer, loss=loss, schedule=schedule, handlers=[handler])
+    training.fit(data, epochs=2, batch_size=12, seed=5)
+    assert len(seen) == len(expected) == 8
+    for step, (got, wanted) in enumerate(zip(seen, expected, strict=True), 1):
+        assert abs(got - wanted) <= 4 * EPS * step * max(wanted, 1), f"step {step}"
+    assert max(abs(a - b) for a, b in pairwise(expected)) > 1e-3  # something was learnt
+
+
+def run(threads: int, seed: int = 0, **kwargs: Any) -> tuple[list[EpochEnd], dict[str, Array]]:
+    model = models.lenet5(seed=1)
+    with byhand.num_threads(threads):
+        history = trainer(model).fit(digits(70), epochs=2, batch_size=32, seed=seed, **kwargs)
+    return history, model.state_dict()
+
+
+def test_same_seed_same_bits_for_any_number_of_threads() -> None:
+    (first, weights), (again, same), (_, other) = run(1), run(2), run(1, seed=1)
+    assert [(e.loss, e.error) for e in first] == [(e.loss, e.error) for e in again]
+    for name, array in weights.items():
+        assert array.tobytes() == same[name].tobytes()
+        assert not np.array_equal(array, other[name])
+
+
+def test_validation_and_handlers_do_not_change_training() -> None:
+    assert run(1)[1]["0.weight"].tobytes() == (
+        run(1, validation=digits(20, seed=1))[1]["0.weight"].tobytes()
+    )
+
+
+def test_training_learns() -> None:
+    model = models.softmax_regression()
+    before = evaluate(model, digits(100, seed=1))
+    history = trainer(model).fit(digits(500), epochs=3, batch_size=32)
+    after = evaluate(model, digits(100, seed=1))
+    assert before.accuracy < 0.5 and after.accuracy > 0.95 and after.loss < before.loss / 4
+    assert history[-1].error < 0.05 and history[-1].loss < history[0].loss
+
+
+def test_every_image_is_seen_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Array] = []
+    kernel = byhand.kernels.gather_images
+
+    def spy(images: Array, index: Array, **kwargs: Any) -> Array:
+        seen.append(index.copy())
+        return kernel(images, index, **kwargs)
+
+    monkeypatch.setattr(byhand.kernels, "gather_images", spy)
+    trainer().fit(digits(50), epochs=3, batch_size=16)
+    assert [len(index) for index in seen] == [16, 16, 16, 2] * 3
+    epochs = [np.concatenate(seen[i : i + 4]) for i in (0, 4, 8)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert not np.array_equal(epochs[0], epochs[1]) and not np.array_equal(epochs[1], epochs[2])
+
+
+def test_evaluate_is_loss_and_accuracy() -> None:
+    model, (images, labels) = models.mlp((6,)), digits(300)
+    x = (images * np.float32(model.scale) + np.float32(model.offset)).reshape(-1, 1, 28, 28)
+    logits = model.forward(x)
+    loss, accuracy = evaluate(model, (images, labels))
+    assert loss == pytest.approx(float(losses.CrossEntropyLoss().forward(logits, labels)), rel=1e-5)
+    assert accuracy == np.mean(logits.argmax(axis=1) == labels)
+    rows = np.eye(10, dtype=np.float32)[labels]
+    for loss_ in (losses.MSELoss(), losses.MSELoss(reduction="sum")):
+        value = float(loss_.forward(logits, rows))
+        expected = value if loss_.reduction == "mean" else value / 300
+        assert evaluate(model, (images, labels), loss=loss_).loss == pytest.approx(expected, 1e-5)
+
+
+@pytest.mark.parametrize("loss", [None, losses.MSELoss()], ids=str)
+def test_a_step_allocates_no_array(loss: losses.Loss | None) -> None:
+    """From the second step on; the arrays of a step are thousands of times as large as the peak."""
+    peaks: list[int] = []
+
+    def handler(event: Event) -> None:
+        if isinstance(event, BatchEnd) and event.batch > 1:
+            now, peak = tracemalloc.get_traced_memory()
+            peaks.append(peak - last[0])
+            last[0] = now
+        elif isinstance(event, BatchEnd):
+            last[0] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+
+    last = [0]
+    training = trainer(models.mlp((64,)), loss=loss, handlers=[handler])
+    tracemalloc.start()
+    try:
+        training.fit(digits(256 * 4), epochs=1, batch_size=256)
+    finally:
+        tracemalloc.stop()
+    assert len(peaks) == 3 and max(peaks) < 256 * 10 * 4  # the smallest array of a step
+
+
+# --------------------------------------------------------------------------------------------------
+# Events
+
+
+def test_events_tell_the_whole_story() -> None:
+    events: list[Event] = []
+    model = models.softmax_regression()
+    schedule = OneCycle(0.02, 8)
+    training = trainer(model, schedule=schedule, handlers=[events.append])
+    history = training.fit(digits(50), epochs=2, batch_size=16, validation=digits(30, seed=1))
+
+    kinds = [type(event) for event in events]
+    epoch = [BatchEnd] * 4 + [EpochEnd]
+    assert kinds == [TrainingStarted, *epoch, *epoch, TrainingEnded]
+    assert events[0] == TrainingStarted(model, 2, 4, 16, 50, 30, None)
+    steps = [event for event in events if isinstance(event, BatchEnd)]
+    assert [(e.epoch, e.batch, e.batches, e.images) for e in steps] == [
+        (epoch, batch, 4, 16 if batch < 4 else 2) for epoch in (1, 2) for batch in (1, 2, 3, 4)
+    ]
+    assert [e.lr for e in steps] == [schedule(step) for step in range(8)]
+    ends = [event for event in events if isinstance(event, EpochEnd)]
+    assert ends == history and [(e.epoch, e.epochs) for e in ends] == [(1, 2), (2, 2)]
+    for end, own in zip(ends, (steps[:4], steps[4:]), strict=True):
+        assert end.loss == pytest.approx(sum(e.loss * e.images for e in own) / 50, rel=1e-12)
+        assert end.error == pytest.approx(sum(e.error * e.images for e in own) / 50, rel=1e-12)
+        assert end.lr == own[-1].lr
+        assert end.seconds > 0 and end.images_per_second == 50 / end.seconds
+    checked = evaluate(model, digits(30, seed=1))
+    assert (ends[1].validation_loss, ends[1].validation_accuracy) == checked
+    ended = events[-1]
+    assert isinstance(ended, TrainingEnded) and ended.history == tuple(history)
+    assert ended.seconds >= sum(e.seconds for e in history)
+
+
+def test_a_batchs_error_is_that_before_its_update() -> None:
+    events: list[Any] = []
+    model = models.softmax_regression()
+    before = evaluate(model, digits(20))
+    trainer(model, handlers=[events.append]).fit(digits(20), epochs=1)
+    assert events[1].loss == pytest.approx(before.loss, rel=1e-6)
+    assert events[1].error == pytest.approx(1 - before.accuracy)
+
+
+def test_without_validation_and_schedule() -> None:
+    (end,) = trainer(lr=0.03).fit(digits(20), epochs=1)
+    assert end.validation_loss is None and end.validation_accuracy is None
+    assert end.best is False and end.lr == 0.03
+
+
+def test_steps_of_the_schedule_go_on_over_fits() -> None:
+    rates: list[float] = []
+    training = trainer(schedule=lambda step: rates.append(step) or 0.01)
+    training.fit(digits(20), epochs=1, batch_size=10)
+    training.fit(digits(20), epochs=1, batch_size=10)
+    assert [rate for rate in rates if rates.count(rate)][-2:] == [2, 3] and training.step == 4
+
+
+# --------------------------------------------------------------------------------------------------
+# Wrong use, before any work
+
+IMAGES, LABELS = digits(8)
+WRONG_DATA: list[tuple[Any, type[Exception], str]] = [
+    ((IMAGES[:7], LABELS), ValueError, r"train has 7 images but labels of shape \(8,\)"),
+    ((IMAGES, LABELS[:, None]), ValueError, r"train has 8 images but labels of shape \(8, 1\)"),
+    ((IMAGES[:0], LABELS[:0]), ValueError, "train has no images"),
+    ((IMAGES, LABELS + 10), ValueError, "labels of train must be from 0 to 9, not 1"),
+    ((IMAGES, np.full(8, -1)), ValueError, "labels of train must be from 0 to 9, not -1"),
+    ((IMAGES, LABELS.astype(float)), TypeError, "labels of train must be .* integers, not float64"),
+    ((IMAGES, list(LABELS)), TypeError, "labels of train must be .* integers, not list"),
+    ((IMAGES.astype(np.float32), LABELS), TypeError, "images of train .* uint8, not float32"),
+    ((IMAGES.astype(int), LABELS), TypeError, "images of train must be .* uint8, not int64"),
+    ((IMAGES[:, 1:], LABELS), ValueError, r"train: images must have the shape .*\(8, 27, 28\)"),
+    ((IMAGES[0], LABELS), ValueError, "train: .*add the axis"),
+    ((IMAGES, LABELS, LABELS), ValueError, r"train must be \(images, labels\), not 3 things"),
+    (IMAGES, TypeError, r"train must be a data set or \(images, labels\), not ndarray"),
+    ([IMAGES, LABELS], TypeError, "not list"),
+]
+
+
+@pytest.mark.parametrize(("data", "error", "message"), WRONG_DATA)
+def test_wrong_data(data: Any, error: type[Exception], message: str, tmp_path: Path) -> None:
+    events: list[Event] = []
+    training = trainer(handlers=[events.append], run=tmp_path / "run")
+    with pytest.raises(error, match=message):
+        training.fit(data, epochs=1)
+    with pytest.raises(error, match=message.replace("train", "validation")):
+        training.fit((IMAGES, LABELS), epochs=1, validation=data)
+    with pytest.raises(error, match=message.replace("train", "data")):
+        evaluate(training.model, data)
+    assert events == [] and not (tmp_path / "run").exists()
+
+
+def test_forms_of_data() -> None:
+    class Both:
+        images, labels = IMAGES, LABELS
+
+    results = [
+        trainer().fit(data, epochs=1)[0].loss
+        for data in (
+            (IMAGES, LABELS),
+            (IMAGES[:, None], LABELS.astype(np.int64)),
+            (np.asfortranarray(IMAGES), LABELS.astype(np.uint16)),
+            Both(),
+            byhand.data.Dataset(IMAGES, LABELS),
+        )
+    ]
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be an integer of at least 1, not 0"),
+        ({"epochs": 1.5}, ValueError, "epochs must be an integer of at least 1, not 1.5"),
+        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
+        ({"epochs": 1, "seed": -1}, ValueError, "seed must be from 0 to"),
+        ({"epochs": 1, "seed": "a"}, TypeError, "seed must be an integer, not str"),
+        ({"epochs": 1, "seed": None}, TypeError, "seed must be an integer, not NoneType"),
+        ({"epochs": 3}, ValueError, "step 2 is not one of the schedule's 2 steps"),
+    ],
+)
+def test_wrong_arguments_of_fit(arguments: Any, error: type[Exception], message: str) -> None:
+    training = trainer(schedule=OneCycle(0.1, 2))
+    with pytest.raises(error, match=message):
+        training.fit((IMAGES, LABELS), **arguments)
+    assert training.step == 0
+
+
+def test_wrong_arguments_of_a_trainer() -> None:
+    model = models.softmax_regression()
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match="optimizer has parameters that are not the model's"):
+        Trainer(models.softmax_regression(), optimizer)
+    with pytest.raises(ValueError, match="device must be 'cpu', not 'cuda'"):
+        Trainer(model, optimizer, device="cuda")
+    with pytest.raises(ValueError, match="loss must have the reduction 'mean', not 'sum'"):
+        Trainer(model, optimizer, loss=losses.MSELoss(reduction="sum"))
+    with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not Sequential"):
+        Trainer(nn.Sequential(nn.Linear(1, 1)), optimizer)  # type: ignore[arg-type]
+
+
+def test_some_layers_may_stay_as_they_are() -> None:
+    model = models.mlp((6,))
+    before = model.state_dict()
+    last = model[3].parameters()
+    Trainer(model, optim.SGD(last, 0.1), schedule=Constant(0.2)).fit((IMAGES, LABELS), epochs=1)
+    after = model.state_dict()
+    same = {name: np.array_equal(before[name], after[name]) for name in before}
+    assert same == {"1.weight": True, "1.bias": True, "3.weight": False, "3.bias": False}
+
+
+# --------------------------------------------------------------------------------------------------
+# Recipes
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp", "lenet5"])
+def test_a_recipe_is_a_whole_training(name: str) -> None:
+    recipe = replace(RECIPES[name], epochs=2, batch_size=16)
+    model = recipe.model(seed=2)
+    optimizer, schedule = recipe.optimizer(model), recipe.schedule(50)
+    assert optimizer.settings() == {
+        "lr": recipe.lr,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": recipe.weight_decay,
+    }
+    assert schedule == OneCycle(recipe.lr, 2 * 4)
+    history = Trainer(model, optimizer, schedule=schedule).fit(
+        digits(50), epochs=recipe.epochs, batch_size=recipe.batch_size
+    )
+    assert history[-1].loss < history[0].loss and history[-1].lr < recipe.lr / 1e4
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "goal"), [("softmax", 10, 0.924), ("mlp", 10, 0.98), ("lenet5", 1, 0.98)]
+)
+def test_recipes_on_mnist(name: str, epochs: int, goal: float, mnist: Any) -> None:
+    """The whole recipe's mean of 3 seeds on the test set; of LeNet-5, what one epoch must reach."""
+    train, test = mnist
+    recipe = replace(RECIPES[name], epochs=epochs)
+    accuracies = []
+    for seed in range(3 if epochs == RECIPES[name].epochs else 1):
+        model = recipe.model(seed=seed)
+        training = Trainer(model, recipe.optimizer(model), schedule=recipe.schedule(len(train)))
+        training.fit(train, epochs=recipe.epochs, batch_size=recipe.batch_size, seed=seed)
+        accuracies.append(evaluate(model, test).accuracy)
+    assert np.mean(accuracies) >= goal, accuracies
