@@ -1,0 +1,165 @@
+"""MNIST in other forms: Keras's mnist.npz and the Paddle tutorial's mnist.json.gz.
+
+Both readers take the bytes of the file and return (x_train, y_train, x_test, y_test) as uint8. What
+they allocate is bounded by the size of the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import DataError
+from .idx import DEFLATE_LIMIT
+
+Bytes = NDArray[np.uint8]
+Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
+
+_CHUNK = 1 << 18
+# One index for each depth of a row of pixels, and one for its numbers.
+_DEEPEST = 5
+# The longest list of numbers read at once: the labels of more than a million images.
+_LONGEST_LIST = 1 << 22
+
+# What the standard library raises on malformed bytes, all of them in memory: no OSError here comes
+# from a disk. KeyError: no such member; RuntimeError: encrypted, or a feature that zipfile lacks.
+_FORMAT_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
+_MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
+
+
+def read_npz(content: Bytes, path: Path) -> Arrays:
+    """Arrays x_train, x_test (N, H, W) of uint8 and y_train, y_test (N,) of any integer type."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
+            x_train, y_train, x_test, y_test = (
+                _read_member(archive, name, content.size)
+                for name in ("x_train", "y_train", "x_test", "y_test")
+            )
+            return _bytes(x_train), _bytes(y_train), _bytes(x_test), _bytes(y_test)
+    except _MALFORMED as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
+    """One array, once its header, its size in the archive and the archive's size agree."""
+    info = archive.getinfo(f"{name}.npy")
+    deflated = info.compress_type == zipfile.ZIP_DEFLATED
+    if not deflated and info.compress_type != zipfile.ZIP_STORED:
+        raise DataError(f"{name} is neither stored nor deflated")
+    largest = info.compress_size * (DEFLATE_LIMIT if deflated else 1)
+    if info.compress_size > limit or info.file_size > largest:
+        raise DataError(f"{name} claims {info.file_size:,} bytes, more than the file can hold")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+        size = member.tell() + math.prod(shape) * dtype.itemsize
+    if dtype.kind not in "iu":
+        raise DataError(f"{name} must hold integers, not {dtype}")
+    if min(shape, default=0) < 0 or size != info.file_size:
+        raise DataError(
+            f"{name} of shape {shape} and {dtype} takes {size:,} bytes, "
+            f"but there are {info.file_size:,}"
+        )
+    with archive.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def read_json(content: Bytes, path: Path) -> Arrays:
+    """[train, validation, test], each [images, labels]; an image is a row of floats in [0, 1].
+
+    A row of n floats is a square image. The floats become the bytes they were made from: k / 255,
+    or k / 256 as in the pickled MNIST that this layout comes from (lisa-lab/pylearn2 issue 93).
+    Training and validation images together are the training set. The JSON text of MNIST would take
+    some 2 GB as Python objects, so one row at a time is read and turned into bytes.
+    """
+    pixels = [bytearray() for _ in range(3)]
+    labels: dict[int, Bytes] = {}
+    width = 0
+    try:
+        stream = gzip.GzipFile(fileobj=io.BytesIO(content.data))
+        with io.TextIOWrapper(stream, encoding="ascii") as text:
+            for place, values in _number_lists(text):
+                match place:
+                    case (0, (0 | 1 | 2) as split, 0, _):
+                        row = _unscale(values)
+                        width = width or row.size
+                        if row.size != width:
+                            raise DataError(f"an image of {row.size} pixels among {width}s")
+                        pixels[split] += row.data
+                    case (0, (0 | 1 | 2) as split, 1):
+                        labels[split] = _bytes(values)
+                    case (0, 0 | 1 | 2, 0) if values.size == 0:
+                        pass  # a set without images
+                    case _:
+                        raise DataError(f"numbers at {place}, not images or labels of 3 sets")
+        side = math.isqrt(width)
+        if len(labels) != 3 or side * side != width:
+            raise DataError(f"{len(labels)} of 3 sets, images of {width} pixels, not of a square")
+        images = [np.frombuffer(part, np.uint8).reshape(-1, side, side) for part in pixels]
+    except _MALFORMED as error:
+        raise DataError(f"{path}: {error}") from error
+    x_train = np.concatenate((images[0], images[1]))
+    y_train = np.concatenate((labels[0], labels[1]))
+    return x_train, y_train, images[2], labels[2]
+
+
+def _number_lists(text: IO[str]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Every list of numbers in nested JSON lists, with its index at each depth, outermost first."""
+    place, innermost, pending = [0], False, ""
+    while chunk := text.read(_CHUNK):
+        *tokens, pending = re.split(r"([\[\]])", pending + chunk)
+        if len(pending) > _LONGEST_LIST:
+            raise DataError(f"a list longer than {_LONGEST_LIST:,} characters")
+        for before, bracket in zip(tokens[::2], tokens[1::2], strict=True):
+            if bracket == "]" and innermost:
+                values = np.array(json.loads(f"[{before}]"))
+                if values.dtype.kind not in "iuf":
+                    raise DataError(f"a list that is not of numbers: [{before[:40]}...")
+                yield tuple(place[:-1]), values
+            elif before.strip() not in ("", ","):
+                raise DataError(f"{before[:40]!r} where a list is expected")
+            innermost = bracket == "["
+            if innermost:
+                place.append(0)
+            else:
+                place.pop()
+                if place:
+                    place[-1] += 1
+            if not 1 <= len(place) <= _DEEPEST:
+                raise DataError("lists that are nested in another way")
+    if len(place) != 1 or pending.strip():
+        raise DataError("the JSON text ends early or goes on after its end")
+
+
+def _unscale(values: NDArray[Any]) -> Bytes:
+    if np.all((values >= 0) & (values <= 1)):
+        for scale in (255, 256):
+            pixels = np.rint(values * scale)
+            # float32 printed in decimal errs by 3e-8; the two scales lie 1.5e-5 apart.
+            if np.all((np.abs(pixels / scale - values) <= 1e-6) & (pixels <= 255)):
+                exact: Bytes = pixels.astype(np.uint8)
+                return exact
+    raise DataError("an image whose values are not whole steps of 1/255 or 1/256 in [0, 1]")
+
+
+def _bytes(values: NDArray[Any]) -> Bytes:
+    if values.size == 0:
+        return values.astype(np.uint8)
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+        raise DataError(f"{values.dtype} from {values.min()} to {values.max()}, not whole bytes")
+    return np.ascontiguousarray(values, np.uint8)
