@@ -1,14 +1,30 @@
-"""Hand-written kernels for handwritten digits. `byhand.kernels` are the C++ kernels on NumPy arrays."""
+"""Hand-written kernels for handwritten digits.
 
-from byhand import kernels
+`byhand.kernels` are the C++ kernels on NumPy arrays; `byhand.nn`, `losses`, `optim`, `schedules`
+and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
+"""
+
+from byhand import data, kernels, losses, models, nn, optim, schedules, training
 from byhand._core import __version__
+from byhand.models import load
 from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
+from byhand.training import Trainer, evaluate
 
 __all__ = [
+    "Trainer",
     "__version__",
+    "data",
+    "evaluate",
     "get_num_threads",
     "kernels",
+    "load",
+    "losses",
+    "models",
+    "nn",
     "num_threads",
+    "optim",
+    "schedules",
     "set_num_threads",
     "show_config",
+    "training",
 ]

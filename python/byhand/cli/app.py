@@ -1,0 +1,65 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import byhand
+from byhand.cli import data, evaluate, info, predict, train
+from byhand.cli.output import errors_end_the_command, say
+
+
+class _Group(TyperGroup):
+    """One place where errors become exit codes, whichever command raises them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with errors_end_the_command():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train and use digit classifiers that run on hand-written kernels.",
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.add_typer(data.app, name="data")
+app.command()(info.info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"byhand {byhand.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+# The benchmarks are their own command line, imported when it is asked for: --help included.
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+)
+def bench(context: typer.Context) -> None:
+    """Time the kernels and the training against NumPy and, where installed, PyTorch."""
+    from byhand.bench.cli import app as bench_app
+
+    bench_app(context.args, prog_name="byhand bench")

@@ -1,0 +1,72 @@
+"""`byhand data fetch|show`, and how every command comes by its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import byhand.data
+from byhand.checkpoint import write_atomic
+from byhand.cli.display import fetch_display
+from byhand.cli.options import DataOption
+from byhand.cli.output import say, warn
+from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
+
+app = typer.Typer(no_args_is_help=True, help="Fetch MNIST and look at it.")
+
+_SHOWN = 10
+# It may take seconds until the first byte arrives.
+_ASKING = "MNIST is not here yet: asking for it on the web"
+
+
+def load(root: Path | None) -> tuple[byhand.data.Dataset, byhand.data.Dataset]:
+    """byhand.data.mnist, with what it fetches shown on stderr."""
+    if locate(root) is None:
+        warn(_ASKING)
+    with fetch_display() as progress:
+        return byhand.data.mnist(root, progress=progress)
+
+
+def locate(root: Path | None) -> Path | None:
+    """The folder that `load` reads, or None where it would fetch."""
+    for folder in (*named_folders(root), cache_folder()):
+        if is_complete(find_files(folder)):
+            return folder
+    return None
+
+
+@app.command()
+def fetch(data: DataOption = None) -> None:
+    """Fetch the files of MNIST that are not there yet; check those that are."""
+    target = next(iter(named_folders(data)), cache_folder())
+    if not is_complete(find_files(target)):
+        warn(_ASKING)
+    with fetch_display() as progress:
+        folder = byhand.data.fetch(data, progress)
+    say(f"MNIST is in {folder}, every file as published (SHA-256)")
+
+
+@app.command()
+def show(
+    data: DataOption = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The picture, a PNG file; replaced if it exists.")
+    ] = Path("byhand-digits.png"),
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Chooses the images.", show_default="others every time"),
+    ] = None,
+) -> None:
+    """Draw 10 random training images with their labels."""
+    from byhand.cli.figures import digits_png
+
+    if out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out} must end in .png", param_hint="--out")
+    train, _ = load(data)
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(train), min(_SHOWN, len(train)), replace=False))
+    write_atomic(out, digits_png(train, chosen))
+    say(f"{len(chosen)} of {len(train):,} training images: {out.resolve()}")

@@ -1,0 +1,150 @@
+"""What moves: the progress of training and of fetching."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from byhand import data
+from byhand.cli.output import is_terminal, say, warn
+from byhand.events import BatchEnd, EpochEnd, Event, TrainingStarted
+
+# The bar is redrawn this often; between, a batch costs it two additions.
+_SECONDS = 0.1
+
+_TABLE = "epoch  train loss  train error  test loss  test accuracy  seconds  images/s"
+_WIDTHS = [len(title) for title in _TABLE.split("  ")]
+
+
+class TrainingDisplay:
+    """A handler of training events: a line of a table an epoch, and on a terminal a bar below."""
+
+    def __init__(self) -> None:
+        self.history: list[EpochEnd] = []
+        self._bar = _Bar() if is_terminal(sys.stdout) else None
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            say(_TABLE)
+        if isinstance(event, EpochEnd):
+            self.history.append(event)
+            cells = zip(_row(event), _WIDTHS, strict=True)
+            say("  ".join(f"{text:>{width}}" for text, width in cells))
+        if self._bar is not None:
+            self._bar(event)
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _row(event: EpochEnd) -> tuple[str, ...]:
+    tested = event.validation_loss is not None and event.validation_accuracy is not None
+    return (
+        str(event.epoch),
+        f"{event.loss:.4f}",
+        percent(event.error),
+        f"{event.validation_loss:.4f}" if tested else "-",
+        percent(event.validation_accuracy or 0.0) if tested else "-",
+        f"{event.seconds:.2f}",
+        f"{event.images_per_second:,.0f}",
+    )
+
+
+class _Bar:
+    """The running epoch: how far, images/s, mean loss and error so far."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(compact=True),
+            console=Console(file=sys.stdout),
+            refresh_per_second=1 / _SECONDS,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", numbers="")
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._progress.start()
+            self._progress.update(self._task, total=event.batches)
+            self._begin_epoch(1, event.epochs)
+        elif isinstance(event, BatchEnd):
+            self._images += event.images
+            self._loss += event.loss * event.images
+            self._error += event.error * event.images
+            if event.batch == event.batches or time.perf_counter() > self._shown + _SECONDS:
+                self._show(event)
+        elif isinstance(event, EpochEnd) and event.epoch < event.epochs:
+            self._begin_epoch(event.epoch + 1, event.epochs)
+
+    def _begin_epoch(self, epoch: int, epochs: int) -> None:
+        self._progress.reset(self._task, description=f"epoch {epoch}/{epochs}", numbers="")
+        self._begin = self._shown = time.perf_counter()
+        self._images, self._loss, self._error = 0, 0.0, 0.0
+
+    def _show(self, event: BatchEnd) -> None:
+        self._shown = time.perf_counter()
+        speed = self._images / (self._shown - self._begin)
+        loss, error = self._loss / self._images, self._error / self._images
+        numbers = f"{speed:,.0f} images/s  loss {loss:.4f}  error {percent(error)}"
+        self._progress.update(self._task, completed=event.batch, numbers=numbers)
+
+
+@contextlib.contextmanager
+def fetch_display() -> Iterator[data.Progress]:
+    """A callback for byhand.data that shows every file that arrives: a bar or a line on stderr."""
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+    )
+    moves = is_terminal(sys.stderr)
+    tasks: dict[str, TaskID] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=total)
+            if moves:
+                progress.start()
+            else:
+                warn(f"fetching {name}, {total:,} bytes")
+        progress.update(tasks[name], completed=done)
+
+    try:
+        yield show
+    finally:
+        if moves:
+            progress.stop()

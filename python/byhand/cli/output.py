@@ -1,0 +1,59 @@
+"""What a command says: results on stdout, all else on stderr, an error as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import NoReturn, TextIO
+
+import typer
+
+
+def say(text: str = "") -> None:
+    """A line on stdout; what its encoding lacks is written as \\x... ."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def warn(text: str) -> None:
+    """A line on stderr, under the command's name."""
+    print(f"byhand: {text}", file=sys.stderr)
+
+
+def fail(text: str) -> NoReturn:
+    """A line on stderr and exit code 1."""
+    warn(text)
+    raise typer.Exit(1)
+
+
+def describe(error: BaseException) -> str:
+    """What an exception says, without its type and errno."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}".removesuffix(": ")
+    return str(error) or type(error).__name__
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person may be shown something that moves: a terminal that knows control codes."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+@contextlib.contextmanager
+def errors_end_the_command() -> Iterator[None]:
+    """What users can cause and mend ends in one line: exit code 1, or 130 after Ctrl-C.
+
+    Other exceptions are faults of byhand: they keep their traceback.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read has seen enough: typer ends quietly
+    except KeyboardInterrupt:
+        warn("interrupted")
+        raise typer.Exit(130) from None
+    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
+        fail(describe(error))

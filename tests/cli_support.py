@@ -1,0 +1,50 @@
+"""For tests of the command line: to run it in this process, on a tiny data set like MNIST."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from byhand.cli.app import app
+from byhand.data import Dataset
+from typer.testing import CliRunner
+
+Sets = tuple[Dataset, Dataset]
+Result = Any  # of CliRunner.invoke: its module is not public
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def only_line(result: Result) -> str:
+    """stderr, which must be one line under the command's name."""
+    stderr = str(result.stderr)
+    assert re.fullmatch(r"byhand: [^\n]+\n", stderr), stderr
+    return stderr
+
+
+def make_sets(train: int, test: int) -> Sets:
+    """28x28 noise; class k has its own bright rows."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 10, train + test).astype(np.uint8)
+    images = rng.integers(0, 60, (train + test, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 6] += 190
+    data = Dataset(images, labels)
+    return data.split(train)
+
+
+def write_folder(folder: Path, sets: Sets) -> Path:
+    """The four IDX files."""
+    folder.mkdir(exist_ok=True)
+    for part, data in zip(("train", "t10k"), sets, strict=True):
+        for kind, array in (("images-idx3", data.images), ("labels-idx1", data.labels)):
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+    return folder

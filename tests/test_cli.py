@@ -1,0 +1,130 @@
+"""byhand data, info, bench; help, versions, and a missing extra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+import typer
+from byhand import cli
+from byhand.data import FetchError
+from cli_support import make_sets, run, write_folder
+from PIL import Image
+
+SETS = make_sets(train=300, test=100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), SETS)
+
+
+def test_data_show(folder: Path, tmp_path: Path) -> None:
+    first, again, other = (tmp_path / name for name in ("1.png", "2.png", "3.png"))
+    for path, seed in ((first, 1), (again, 1), (other, 2)):
+        result = run("data", "show", "--data", folder, "--out", path, "--seed", seed)
+        assert str(path) in result.stdout
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+    with Image.open(first, formats=["PNG"]) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert min(pixels.shape) > 200
+    # Black and white come from the images: noise, bright rows and the paper round them.
+    assert len(np.unique(pixels)) > 50
+
+
+def test_data_show_of_few_images(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", make_sets(train=3, test=1))
+    out = tmp_path / "digits.png"
+    assert "3 of 3" in run("data", "show", "--data", data, "--out", out).stdout
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_show_writes_png_alone(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "digits.jpg"
+    assert ".png" in run("data", "show", "--data", folder, "--out", out, code=2).stderr
+    assert not out.exists()
+
+
+def test_data_fetch_shows_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(root: Path, progress: Any) -> Path:
+        for name, total in (("images.gz", 2000), ("labels.gz", 100)):
+            for done in (0, total // 2, total):
+                progress(name, done, total)
+        return root
+
+    monkeypatch.setattr("byhand.data.fetch", fetch)
+    result = run("data", "fetch", "--data", tmp_path)
+    assert str(tmp_path) in result.stdout
+    assert result.stderr == (
+        "byhand: MNIST is not here yet: asking for it on the web\n"
+        "byhand: fetching images.gz, 2,000 bytes\nbyhand: fetching labels.gz, 100 bytes\n"
+    )
+
+
+def test_data_fetch_without_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(root: Path, progress: Any) -> Path:
+        raise FetchError("MNIST could not be fetched:\n  here: no answer")
+
+    monkeypatch.setattr("byhand.data.fetch", fetch)
+    result = run("data", "fetch", "--data", tmp_path, code=1)
+    assert result.stderr.endswith("\nbyhand: MNIST could not be fetched:\n  here: no answer\n")
+
+
+def test_info(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("BYHAND_DATA", str(folder))
+    printed = run("info").stdout
+    for part in (byhand.__version__, "threads", str(folder), f"numpy             {np.__version__}"):
+        assert part in printed
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"byhand {byhand.__version__}\n"
+
+
+def test_bench_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = []
+    bench_app = typer.Typer()
+
+    @bench_app.command()
+    def kernels(name: str, quick: bool = False) -> None:
+        got.append((name, quick))
+
+    @bench_app.command()
+    def training() -> None:
+        pass
+
+    module = ModuleType("byhand.bench.cli")
+    module.app = bench_app  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "byhand.bench", ModuleType("byhand.bench"))
+    monkeypatch.setitem(sys.modules, "byhand.bench.cli", module)
+    run("bench", "kernels", "gemm", "--quick")
+    assert got == [("gemm", True)]
+    assert "byhand bench" in run("bench", "--help").stdout
+
+
+def test_help_imports_nothing_slow() -> None:
+    code = """
+import sys
+from byhand.cli import main
+try:
+    main()
+except SystemExit as end:
+    slow = {"matplotlib", "PIL", "byhand.bench", "urllib.request", "safetensors"} & set(sys.modules)
+    sys.exit(f"imported {slow}" if slow else end.code)
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich", "PIL", "matplotlib"])
+def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else name)
+    with pytest.raises(SystemExit, match=r'pip install "byhand\[cli\]"$'):
+        cli.main()

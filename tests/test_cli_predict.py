@@ -1,0 +1,167 @@
+"""byhand evaluate and predict: answers, and every file that is refused."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from byhand.checkpoint import RunFolder
+from byhand.models import load
+from cli_support import make_sets, only_line, run, write_folder
+from PIL import Image
+
+SETS = make_sets(train=300, test=100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), SETS)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder."""
+    out = tmp_path_factory.mktemp("runs") / "softmax"
+    run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3)
+    return out
+
+
+def test_evaluate(trained: Path, folder: Path) -> None:
+    metrics = RunFolder(trained).read_metrics()
+    best = min(metrics, key=lambda m: m["validation_loss"])
+    for arguments, epoch in (
+        ([trained], metrics[-1]),
+        ([trained / "model.safetensors"], metrics[-1]),
+        ([trained, "--best"], best),
+    ):
+        accuracy = epoch["validation_accuracy"]
+        assert run("evaluate", *arguments, "--data", folder).stdout == (
+            f"test loss {epoch['validation_loss']:.4f}, accuracy {100 * accuracy:.2f} % "
+            f"({round(100 * accuracy)} of 100 images)\n"
+        )
+
+
+def test_evaluate_what_is_no_model(trained: Path, folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes((trained / "model.safetensors").read_bytes()[:-1])
+    for path in (damaged, tmp_path / "nothing", tmp_path):
+        assert str(path) in only_line(run("evaluate", path, "--data", folder, code=1))
+    assert "--best" in run("evaluate", damaged, "--best", code=2).stderr
+
+
+DIGIT = SETS[1].images[0]
+
+
+def save(path: Path, mode: str = "L", form: str = "PNG", pixels: np.ndarray = DIGIT) -> Path:
+    Image.fromarray(pixels).convert(mode).save(path, form)
+    return path
+
+
+def predict_json(model: Path, *paths: Path, code: int = 0) -> list[dict[str, Any]]:
+    result = run("predict", model, *paths, "--json", code=code)
+    assert result.stderr == ""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_predict_takes_grey_as_it_is(mode: str, form: str, trained: Path, tmp_path: Path) -> None:
+    # The content decides, not the name.
+    path = save(tmp_path / "digit.txt", mode, form)
+    proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
+    assert predict_json(trained, path) == [
+        {"path": str(path), "digit": int(proba.argmax()), "probabilities": proba.tolist()}
+    ]
+
+
+@pytest.mark.parametrize(("mode", "form"), [("1", "PNG"), ("L", "PPM"), ("L", "BMP"), ("L", "GIF")])
+def test_predict_other_forms(mode: str, form: str, trained: Path, tmp_path: Path) -> None:
+    pixels = np.where(DIGIT > 127, np.uint8(255), np.uint8(0))
+    proba = load(trained / "model.safetensors").predict_proba(pixels[np.newaxis])[0]
+    path = save(tmp_path / "digit", mode, form, pixels)
+    assert predict_json(trained, path)[0]["probabilities"] == proba.tolist()
+
+
+def test_predict_prints_a_line_a_picture(trained: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "a [b].png")
+    proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
+    expected = f"{path}: {proba.argmax()} ({100 * proba.max():.2f} %)\n"
+    assert run("predict", trained, path, path).stdout == 2 * expected
+
+
+def bad_pictures(folder: Path) -> dict[Path, str]:
+    """Files that must be refused, with words of the reason."""
+    colour = np.repeat(DIGIT[..., np.newaxis], 3, axis=2)
+    colour[20, 20] = (1, 2, 3)
+    clear = np.dstack((np.repeat(DIGIT[..., np.newaxis], 3, axis=2), np.full((28, 28), 255, "u1")))
+    clear[3, 3, 3] = 254
+    whole = save(folder / "whole.png").read_bytes()
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(folder / "deep.png")
+    width_and_height = whole.index(b"IHDR") + 4
+    bomb = bytearray(whole)
+    bomb[width_and_height : width_and_height + 8] = b"\0\0\xff\xff\0\0\xff\xff"
+    # Pillow checks the header's CRC before the size.
+    end = width_and_height + 13
+    bomb[end : end + 4] = zlib.crc32(bomb[width_and_height - 4 : end]).to_bytes(4, "big")
+    files = {
+        "bomb.png": (bytes(bomb), "pixels"),
+        "cut.png": (whole[: len(whole) // 2], "damaged"),
+        "empty.png": (b"", "not a picture"),
+        "text.png": (b"seven", "not a picture"),
+        "vector.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n", "not a picture"),
+    }
+    for name, (content, _) in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.png").mkdir()
+    return {
+        **{folder / name: reason for name, (_, reason) in files.items()},
+        save(folder / "wide.png", pixels=np.zeros((28, 32), np.uint8)): "28x28",
+        save(folder / "colour.png", "RGB", pixels=colour): "colour",
+        save(folder / "clear.png", "RGBA", pixels=clear): "transparent",
+        folder / "deep.png": "8-bit",
+        folder / "folder.png": "directory",
+        folder / "missing.png": "No such file",
+    }
+
+
+def test_predict_refuses_each_bad_file_and_does_the_others(trained: Path, tmp_path: Path) -> None:
+    bad = bad_pictures(tmp_path)
+    good = tmp_path / "whole.png"
+    paths = [good, *bad, good]
+    answers = predict_json(trained, *paths, code=1)
+    assert [answer["path"] for answer in answers] == [str(path) for path in paths]
+    assert [set(a) for a in (answers[0], answers[-1])] == [{"path", "digit", "probabilities"}] * 2
+    for answer, (path, reason) in zip(answers[1:-1], bad.items(), strict=True):
+        assert set(answer) == {"path", "error"}
+        assert str(path) in answer["error"] and reason in answer["error"]
+    result = run("predict", trained, *paths, code=1)
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr.splitlines() == [f"byhand: {a['error']}" for a in answers[1:-1]]
+
+
+def test_predict_a_test_image(trained: Path, folder: Path) -> None:
+    image, label = SETS[1].images[3], int(SETS[1].labels[3])
+    proba = load(trained / "model.safetensors").predict_proba(image[np.newaxis])[0]
+    options = ("--test-image", 3, "--data", folder)
+    lines = run("predict", trained, *options).stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        *([str(digit), f"{100 * p:.2f}"] for digit, p in enumerate(proba)),
+        ["predicted", str(proba.argmax())],
+        ["actual", str(label)],
+    ]
+    assert json.loads(run("predict", trained, *options, "--json").stdout) == {
+        "test_image": 3,
+        "digit": int(proba.argmax()),
+        "probabilities": proba.tolist(),
+        "actual": label,
+    }
+
+
+def test_predict_wrong_usage(trained: Path, folder: Path) -> None:
+    assert "IMAGE" in run("predict", trained, code=2).stderr
+    result = run("predict", trained, "--test-image", 100, "--data", folder, code=2)
+    assert "--test-image" in result.stderr and "99" in result.stderr

@@ -1,0 +1,191 @@
+"""byhand train: the run folder, the lines it prints, what it refuses."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import byhand
+import pytest
+from byhand.checkpoint import RunFolder
+from byhand.cli.train import ModelName
+from byhand.data import Dataset
+from byhand.models import load
+from byhand.training import RECIPES
+from cli_support import make_sets, only_line, run, write_folder
+from PIL import Image
+
+SETS = make_sets(train=300, test=100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), SETS)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run folder and what training it printed."""
+    out = tmp_path_factory.mktemp("runs") / "softmax"
+    result = run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3)
+    assert result.stderr == ""
+    return out, result.stdout
+
+
+def test_train_writes_a_run_folder(trained: tuple[Path, str], folder: Path) -> None:
+    out, _ = trained
+    assert sorted(path.name for path in out.iterdir()) == [
+        "best.safetensors",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "state.safetensors",
+    ]
+    with Image.open(out / "curves.png", formats=["PNG"]) as picture:
+        picture.load()
+    notes = RunFolder(out).read_config()["notes"]
+    assert notes["data"] == str(folder)
+    assert notes["model"] == "softmax"
+    assert "test set" in notes["validation"]
+
+
+def test_train_prints_plain_lines_one_an_epoch(trained: tuple[Path, str], folder: Path) -> None:
+    out, printed = trained
+    assert not re.search(r"[^\n -~]", printed)
+    rows = re.findall(
+        r"^ *(\d+) +([\d.]+) +([\d.]+) % +([\d.]+) +([\d.]+) % +[\d.]+ +[\d,]+$", printed, re.M
+    )
+    metrics = RunFolder(out).read_metrics()
+    assert rows == [
+        (
+            str(m["epoch"]),
+            f"{m['loss']:.4f}",
+            f"{100 * m['error']:.2f}",
+            f"{m['validation_loss']:.4f}",
+            f"{100 * m['validation_accuracy']:.2f}",
+        )
+        for m in metrics
+    ]
+    best = min(metrics, key=lambda m: m["validation_loss"])
+    assert f"best.safetensors is epoch {best['epoch']}" in printed
+    assert "test set" in printed.split("best.safetensors is")[1]
+    for shown in ("7,850 parameters", "300 training and 100 test images", str(folder), str(out)):
+        assert shown in printed
+    assert f"byhand predict {out} --test-image 3 --data {folder}" in printed
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_its_name(name: str, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", make_sets(train=40, test=10))
+    run("train", name, "--data", data, "--out", tmp_path / "run", "--epochs", 1)
+    expected = repr(RECIPES[name].model())
+    assert repr(load(tmp_path / "run" / "model.safetensors")) == expected
+
+
+def test_no_name_without_a_recipe() -> None:
+    assert [name.value for name in ModelName] == list(RECIPES)
+
+
+def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
+    before = byhand.get_num_threads()
+    options = "--epochs 2 --batch-size 50 --lr 0.02 --momentum 0.5 --no-nesterov --weight-decay 0.1"
+    more = "--activation tanh --seed 5 --threads 1"
+    try:
+        out = tmp_path / "run"
+        run("train", "mlp", "--data", folder, "--out", out, *options.split(), *more.split())
+    finally:
+        byhand.set_num_threads(before)
+    config = RunFolder(out).read_config()
+    wanted = {"epochs": 2, "batch_size": 50, "seed": 5, "threads": 1}
+    assert {key: config[key] for key in wanted} == wanted
+    optimizer = config["optimizer"]
+    assert (optimizer["momentum"], optimizer["nesterov"], optimizer["weight_decay"]) == (
+        0.5,
+        False,
+        0.1,
+    )
+    assert "max_lr=0.02" in config["schedule"] and "total_steps=12" in config["schedule"]
+    assert config["notes"]["model"] == "mlp, tanh"
+    assert [layer["type"] for layer in config["model"]["layers"]].count("Tanh") == 2
+
+
+def test_no_momentum_means_no_nesterov(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run("train", "softmax", "--data", folder, "--out", out, "--epochs", 1, "--momentum", 0)
+    assert RunFolder(out).read_config()["optimizer"]["nesterov"] is False
+
+
+def test_default_run_folders_are_never_shared(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Clock:
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr("byhand.cli.train.datetime", Clock)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        run("train", "softmax", "--data", folder, "--epochs", 1)
+    runs = sorted((tmp_path / "runs").iterdir())
+    assert [path.name for path in runs] == ["softmax-20260102-030405", "softmax-20260102-030405-2"]
+    assert all((path / "state.safetensors").exists() for path in runs)
+
+
+def test_a_trained_run_is_not_overwritten(trained: tuple[Path, str], folder: Path) -> None:
+    out, _ = trained
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    result = run("train", "softmax", "--data", folder, "--out", out, code=1)
+    assert str(out) in only_line(result)
+    assert result.stdout == ""
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_data_that_does_not_fit_leaves_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = (Dataset(data.images[:, :20].copy(), data.labels) for data in SETS)
+    write_folder(tmp_path / "data", (train, test))
+    monkeypatch.chdir(tmp_path)
+    line = only_line(run("train", "softmax", "--data", "data", code=1))
+    assert "20, 28" in line and "1, 28, 28" in line
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_damaged_data(folder: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", SETS)
+    images = data / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    line = only_line(run("train", "softmax", "--data", data, "--out", tmp_path / "run", code=1))
+    assert str(images) in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ("--lr", "1e38", "--batch-size", 50, "--out", out, "--data", folder)
+    line = only_line(run("train", "mlp", *options, code=1))
+    assert "loss is" in line and "epoch 1" in line
+    assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["softmax", "--activation", "relu"], "--activation"),
+        (["resnet"], "resnet"),
+        (["softmax", "--epochs", "0"], "--epochs"),
+        (["softmax", "--threads", "0"], "--threads"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], named: str) -> None:
+    assert named in run("train", *arguments, code=2).stderr
+
+
+def test_a_setting_out_of_range(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    line = only_line(run("train", "softmax", "--lr", "-1", "--data", folder, "--out", out, code=1))
+    assert "lr" in line and "-1" in line
