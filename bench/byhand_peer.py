@@ -1,0 +1,81 @@
+"""byhand, as a contender."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import byhand
+import numpy as np
+from byhand import kernels
+from byhand.bench.cases import Case
+from byhand.bench.sampling import Clock, KernelJob, Sample
+from byhand.bench.tasks import Index, Task, Training
+from byhand.events import BatchEnd, Event
+from byhand.optim import SGD
+from byhand.training import Trainer
+from numpy.typing import NDArray
+
+
+class Peer:
+    version = f"byhand {byhand.__version__}"
+
+    def __init__(self, threads: int) -> None:
+        byhand.set_num_threads(threads)
+
+    def kernel(self, case: Case, batch: int) -> KernelJob:
+        return KernelJob(getattr(kernels, case.op), case, batch)
+
+    def training(self, task: Task) -> ByhandTraining:
+        return ByhandTraining(task)
+
+
+class _Enough(Exception):
+    """Ends an epoch early."""
+
+
+class ByhandTraining(Training):
+    """`Trainer.fit` itself, on the bytes, with all that it does in a step."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._images, self._labels = task.load_bytes(), task.load_labels()
+        self._model = task.start()
+        self._optimizer = SGD(
+            self._model.parameters(),
+            task.lr,
+            momentum=task.momentum,
+            weight_decay=task.weight_decay,
+        )
+
+    def first(self, index: Index) -> float:
+        trainer = Trainer(self._model, self._optimizer)
+        data = self._images[index], self._labels[index]
+        return trainer.fit(data, epochs=1, batch_size=len(index))[0].loss
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        return [parameter.data for parameter in self._model.parameters()]
+
+    def epoch(self, number: int, steps: int | None) -> Sample:
+        clock = Clock()
+        samples: list[Sample] = []
+        images = 0
+
+        def watch(event: Event) -> None:
+            nonlocal images
+            if not isinstance(event, BatchEnd):
+                return
+            if event.batch == 1:
+                clock.start()
+                return
+            images += event.images
+            if event.batch == event.batches or event.batch - 1 == steps:
+                samples.append(clock.stop(images, event.batch - 1))
+                raise _Enough
+
+        trainer = Trainer(self._model, self._optimizer, handlers=[watch])
+        data: Any = self._images, self._labels
+        try:
+            trainer.fit(data, epochs=1, batch_size=self.task.batch, seed=number)
+        except _Enough:
+            return samples[0]
+        raise ValueError(f"{self.task.count} images are one batch: there is no second step to time")

@@ -1,0 +1,235 @@
+"""The operations in NumPy: names and arguments of byhand.kernels, for what the benchmarks need.
+
+As fast as NumPy makes it with care: matrix products for all that is one, windows by strides, and
+convolution in groups of images whose columns stay in the cache. Any float dtype: in float64 these
+functions are the reference that every contender is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# Images whose columns are made at a time: 2 MB of them in LeNet's second convolution.
+GROUP = 16
+
+
+def gemm(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    return np.matmul(a, b, out=out)
+
+
+def linear(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.matmul(x, weight.T, out=out)
+    y += bias
+    return y
+
+
+def linear_backward_input(grad: Array, weight: Array, *, out: Array | None = None) -> Array:
+    return np.matmul(grad, weight, out=out)
+
+
+def linear_backward_weight(grad: Array, x: Array, *, out: Array | None = None) -> Array:
+    return np.matmul(grad.T, x, out=out)
+
+
+def linear_backward_bias(grad: Array) -> Any:
+    return grad.sum(axis=0)
+
+
+def _columns(x: Array, kernel: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
+    """Groups of images, each with its windows as a matrix (images, C * kernel, pixels)."""
+    windows = sliding_window_view(x, kernel, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
+    pixels = windows.shape[4] * windows.shape[5]
+    columns = np.empty((min(GROUP, len(x)), *windows.shape[1:]), x.dtype)
+    for start in range(0, len(x), GROUP):
+        part = slice(start, min(start + GROUP, len(x)))
+        n = part.stop - start
+        columns[:n] = windows[part]
+        yield part, columns[:n].reshape(n, -1, pixels)
+
+
+def conv2d(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
+    n, (o, _, kh, kw) = len(x), weight.shape
+    y = np.empty((n, o, x.shape[2] - kh + 1, x.shape[3] - kw + 1), x.dtype) if out is None else out
+    for part, columns in _columns(x, (kh, kw)):
+        np.matmul(weight.reshape(o, -1), columns, out=y[part].reshape(len(columns), o, -1))
+    y += bias[:, None, None]
+    return y
+
+
+def conv2d_backward_input(
+    grad: Array, weight: Array, input_shape: Sequence[int], *, out: Array | None = None
+) -> Array:
+    n, o, height, width = grad.shape
+    grad_x = np.empty(input_shape, grad.dtype) if out is None else out
+    grad_x.fill(0)
+    for start in range(0, n, GROUP):
+        part = slice(start, start + GROUP)
+        rows = grad[part].reshape(-1, o, height * width)
+        columns = np.matmul(weight.reshape(o, -1).T, rows)
+        columns = columns.reshape(len(rows), *weight.shape[1:], height, width)
+        for i in range(weight.shape[2]):
+            for j in range(weight.shape[3]):
+                grad_x[part, :, i : i + height, j : j + width] += columns[:, :, i, j]
+    return grad_x
+
+
+def conv2d_backward_weight(
+    grad: Array, x: Array, weight_shape: Sequence[int], *, out: Array | None = None
+) -> Array:
+    grad_weight = np.empty(weight_shape, grad.dtype) if out is None else out
+    grad_weight.fill(0)
+    flat = grad_weight.reshape(weight_shape[0], -1)
+    for part, columns in _columns(x, (weight_shape[2], weight_shape[3])):
+        rows = grad[part].reshape(len(columns), weight_shape[0], -1)
+        flat += np.matmul(rows, columns.transpose(0, 2, 1)).sum(axis=0)
+    return grad_weight
+
+
+def conv2d_backward_bias(grad: Array) -> Any:
+    return grad.sum(axis=(0, 2, 3))
+
+
+def _cells(x: Array, k: int) -> Iterator[tuple[int, int, Array]]:
+    """One cell of every k x k window at a time, the windows side by side from the first pixel."""
+    height, width = x.shape[2] // k * k, x.shape[3] // k * k
+    for i in range(k):
+        for j in range(k):
+            yield i, j, x[:, :, i:height:k, j:width:k]
+
+
+def max_pool2d(x: Array, kernel_size: int) -> tuple[Array, NDArray[np.int32]]:
+    k, width = kernel_size, x.shape[3]
+    rows = np.arange(x.shape[2] // k, dtype=np.int32)[:, None] * (k * width)
+    corners = rows + np.arange(width // k, dtype=np.int32) * k
+    y = x[:, :, : x.shape[2] // k * k : k, : width // k * k : k].copy()
+    indices = np.empty(y.shape, np.int32)
+    indices[...] = corners
+    for i, j, cell in _cells(x, k):
+        larger = cell > y
+        np.copyto(y, cell, where=larger)
+        np.copyto(indices, corners + np.int32(i * width + j), where=larger)
+    return y, indices
+
+
+def max_pool2d_backward(grad: Array, indices: Array, input_shape: Sequence[int]) -> Array:
+    n, c = input_shape[:2]
+    grad_x = np.zeros(input_shape, grad.dtype)
+    planes = grad_x.reshape(n, c, -1)
+    np.put_along_axis(planes, indices.reshape(n, c, -1), grad.reshape(n, c, -1), axis=2)
+    return grad_x
+
+
+def avg_pool2d(x: Array, kernel_size: int) -> Array:
+    k = kernel_size
+    y: Array = np.zeros((*x.shape[:2], x.shape[2] // k, x.shape[3] // k), x.dtype)
+    for _, _, cell in _cells(x, k):
+        y += cell
+    y /= k * k
+    return y
+
+
+def avg_pool2d_backward(grad: Array, input_shape: Sequence[int], kernel_size: int) -> Array:
+    grad_x = np.zeros(input_shape, grad.dtype)
+    share = grad / grad.dtype.type(kernel_size * kernel_size)
+    for _, _, cell in _cells(grad_x, kernel_size):
+        cell[...] = share
+    return grad_x
+
+
+def relu(x: Array, *, out: Array | None = None) -> Array:
+    return np.maximum(x, 0, out=out)
+
+
+def relu_backward(grad: Array, output: Array, *, out: Array | None = None) -> Array:
+    return np.multiply(grad, output > 0, out=out)
+
+
+def tanh(x: Array, *, out: Array | None = None) -> Array:
+    return np.tanh(x, out=out)
+
+
+def tanh_backward(grad: Array, output: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.multiply(output, output, out=out)
+    np.subtract(1, y, out=y)
+    y *= grad
+    return y
+
+
+def sigmoid(x: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.negative(x, out=out)
+    np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
+
+
+def sigmoid_backward(grad: Array, output: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.subtract(1, output, out=out)
+    y *= output
+    y *= grad
+    return y
+
+
+def softmax(x: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+    np.exp(y, out=y)
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
+
+
+def log_softmax(x: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.subtract(x, x.max(axis=-1, keepdims=True), out=out)
+    y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+    return y
+
+
+def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Any, Array]:
+    log_p = log_softmax(logits)
+    return -log_p[np.arange(len(labels)), labels].mean(), np.exp(log_p)
+
+
+def softmax_cross_entropy_backward(probabilities: Array, labels: Array) -> Array:
+    grad: Array = probabilities.copy()
+    grad[np.arange(len(labels)), labels] -= 1
+    grad /= len(labels)
+    return grad
+
+
+def squared_error(prediction: Array, target: Array) -> Any:
+    difference = (prediction - target).ravel()
+    return difference @ difference / difference.size
+
+
+def squared_error_backward(prediction: Array, target: Array, *, out: Array | None = None) -> Array:
+    y: Array = np.subtract(prediction, target, out=out)
+    y *= y.dtype.type(2 / y.size)
+    return y
+
+
+def gather_images(
+    images: Array, index: Array, *, scale: float, offset: float, out: Array | None = None
+) -> Array:
+    y: Array = np.multiply(images[index], np.float32(scale), out=out, dtype=np.float32)
+    y += np.float32(offset)
+    return y
+
+
+def sgd_step(
+    parameters: Array,
+    gradients: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    velocity *= momentum
+    velocity += gradients
+    velocity += weight_decay * parameters
+    parameters -= lr * velocity

@@ -1,0 +1,59 @@
+"""Who is measured."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+OURS = "byhand"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`module` has a class Peer(threads, **options) with a version, kernel(...), training(...).
+
+    package: what must be installed. steps: a model's steps that are timed where an epoch would take
+    minutes. asked: measured only where it is named.
+    """
+
+    name: str
+    module: str
+    package: str
+    options: Mapping[str, bool] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    asked: bool = False
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.package) is not None
+
+
+CONTENDERS = [
+    Contender(OURS, "byhand.bench.byhand_peer", "byhand"),
+    Contender("numpy", "byhand.bench.numpy_peer", "numpy", steps={"lenet5": 60}),
+    Contender("torch", "byhand.bench.torch_peer", "torch"),
+    Contender(
+        "torch-channels-last", "byhand.bench.torch_peer", "torch", options={"channels_last": True}
+    ),
+    Contender(
+        "torch-compile", "byhand.bench.torch_peer", "torch", options={"compiled": True}, asked=True
+    ),
+    Contender("jax", "byhand.bench.jax_peer", "jax"),
+]
+
+
+def choose(names: Sequence[str], also: Sequence[str] = ()) -> list[Contender]:
+    """byhand and the contenders of these names; without names, those installed, and `also`.
+
+    Raises ValueError for a name that isn't known, or a library that isn't installed.
+    """
+    known = {contender.name: contender for contender in CONTENDERS}
+    for name in [*names, *also]:
+        if name not in known:
+            raise ValueError(f"peers must be of {', '.join(known)}, not {name!r}")
+        if not known[name].installed:
+            raise ValueError(f"{name} needs {known[name].package}, which is not installed")
+    if names:
+        return [c for c in CONTENDERS if c.name in (OURS, *names, *also)]
+    return [c for c in CONTENDERS if c.installed and (not c.asked or c.name in also)]

@@ -1,0 +1,124 @@
+"""What a contender's own process measures: time, page faults, memory; and kernels, call by call."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from byhand.bench.cases import IN_PLACE, Case
+from numpy.typing import NDArray
+
+# A loop of calls is at least this long, so that neither clock nor loop weighs anything. Seconds.
+LOOP = 1e-3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`units` calls or images took `seconds`; faults: minor page faults a call or training step."""
+
+    seconds: float
+    units: int
+    faults: float
+    rss: int
+
+
+class Clock:
+    """Time and minor page faults between `start` and `stop`."""
+
+    def start(self) -> None:
+        self._faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        self._start = time.perf_counter()
+
+    def stop(self, units: int, steps: int) -> Sample:
+        seconds = time.perf_counter() - self._start
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - self._faults
+        return Sample(seconds, units, faults / steps, peak_rss())
+
+
+def peak_rss() -> int:
+    """In bytes. Not getrusage's where Linux has better: that one starts from the parent's peak."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Job(Protocol):
+    """Something to verify, then to time."""
+
+    def results(self) -> list[NDArray[Any]]:
+        """What must agree with the reference."""
+
+    def sample(self, amount: Any) -> Sample:
+        """Kernels: calls for `amount` seconds. Training: `amount` steps, None for an epoch."""
+
+
+class KernelJob:
+    """The same call again and again, into the same arrays where the function takes `out`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        case: Case,
+        batch: int,
+        put: Callable[[Any], Any] = lambda argument: argument,
+    ) -> None:
+        arguments = tuple(put(argument) for argument in case.arguments(batch))
+        keywords: dict[str, Any] = dict(case.keywords)
+        self._in_place = arguments if case.op in IN_PLACE else None
+        if self._in_place is None and _takes_out(function):
+            arrays = [r for r in _several(function(*arguments, **keywords)) if np.ndim(r) > 0]
+            if arrays:
+                keywords["out"] = arrays[0] if len(arrays) == 1 else tuple(arrays)
+        self._call: Callable[[], Any] = partial(function, *arguments, **keywords)
+
+    def results(self) -> list[NDArray[Any]]:
+        result = self._call()
+        return [np.asarray(r) for r in self._in_place or _several(result)]
+
+    def sample(self, amount: float) -> Sample:
+        """Seconds are those of the median loop of calls."""
+        calls = self._calls_a_loop()
+        loops: list[float] = []
+        clock = Clock()
+        clock.start()
+        end = time.perf_counter() + amount
+        while not loops or time.perf_counter() < end:
+            loops.append(self._loop(calls))
+        whole = clock.stop(calls, calls * len(loops))
+        return Sample(statistics.median(loops), calls, whole.faults, whole.rss)
+
+    def _loop(self, calls: int) -> float:
+        call = self._call
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return time.perf_counter() - start
+
+    def _calls_a_loop(self) -> int:
+        calls = 1
+        while self._loop(calls) < LOOP:
+            calls *= 2
+        return calls
+
+
+def _several(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _takes_out(function: Callable[..., Any]) -> bool:
+    """Compiled functions have no signature, and those of byhand all take `out`."""
+    try:
+        return "out" in inspect.signature(function).parameters
+    except ValueError:
+        return True

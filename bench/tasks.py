@@ -1,0 +1,134 @@
+"""What `byhand bench training` measures: steps of SGD on MNIST, the same for all contenders."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from byhand.bench.sampling import Clock, Sample
+from byhand.models import Model, lenet5, mlp, softmax_regression
+from numpy.typing import DTypeLike, NDArray
+
+Index = NDArray[np.int64]
+
+IMAGE = (1, 28, 28)
+# Steps whose losses, and whose weights at the end, must agree with the reference.
+VERIFIED = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model, its start and its data: raw files of `count` images (uint8) and labels (int64)."""
+
+    model: str
+    activation: str
+    images: str
+    labels: str
+    count: int
+    batch: int = 128
+    lr: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    seed: int = 0
+
+    def start(self) -> Model:
+        """The model with the weights that every contender starts from."""
+        makers: dict[str, Callable[[], Model]] = {
+            "softmax": lambda: softmax_regression(seed=self.seed),
+            "mlp": lambda: mlp(activation=self.activation, seed=self.seed),
+            "lenet5": lambda: lenet5(activation=self.activation, seed=self.seed),
+        }
+        return makers[self.model]()
+
+    def flops(self) -> int:
+        """Of an image's step: forward, and the gradients of weights and of inputs but the first."""
+        model = self.start()
+        shape, layers = model.input_shape, []
+        for layer in model.layers():
+            layers.append(layer.flops(shape))
+            shape = layer.output_shape(shape)
+        products = [flops for flops in layers if flops]
+        return 3 * sum(products) - products[0]
+
+    def load_labels(self) -> Index:
+        return np.fromfile(self.labels, np.int64, self.count)
+
+    def load_bytes(self) -> NDArray[np.uint8]:
+        return np.fromfile(self.images, np.uint8).reshape(-1, *IMAGE)
+
+    def load_floats(self, count: int | None = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """The first images as floats in [-1, 1], without the bytes beside them in memory."""
+        model = self.start()
+        floats = np.empty((self.count if count is None else count, *IMAGE), dtype)
+        with open(self.images, "rb") as file:
+            for start in range(0, len(floats), 1000):
+                part = floats[start : start + 1000]
+                pixels = np.fromfile(file, np.uint8, part.size).reshape(part.shape)
+                np.multiply(pixels, model.scale, out=part, dtype=dtype)
+                part += model.offset
+        return floats
+
+
+class Training(ABC):
+    """One contender's way through a task; also the `Job` of its process."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._epochs = 0
+
+    def results(self) -> list[NDArray[Any]]:
+        """The losses of the first steps, and all weights after them."""
+        batch = self.task.batch
+        losses = [self.first(np.arange(i * batch, (i + 1) * batch)) for i in range(VERIFIED)]
+        return [np.array(losses), *(np.asarray(weight) for weight in self.weights())]
+
+    def sample(self, amount: int | None) -> Sample:
+        self._epochs += 1
+        return self.epoch(self._epochs, amount)
+
+    def shuffled(self, number: int) -> list[Index]:
+        """The batches of an epoch, the last one ragged."""
+        order = np.random.default_rng((self.task.seed, number)).permutation(self.task.count)
+        size = self.task.batch
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    @abstractmethod
+    def first(self, index: Index) -> float:
+        """Train on these images; the loss before the update."""
+
+    @abstractmethod
+    def weights(self) -> Sequence[Any]:
+        """All parameters in the order of the model's."""
+
+    @abstractmethod
+    def epoch(self, number: int, steps: int | None) -> Sample:
+        """Time `steps` steps, or all, of a shuffled epoch; the first step isn't counted."""
+
+
+class Stepwise(Training):
+    """Training that is a Python loop over steps."""
+
+    whole_batches = False
+    """Leave out the ragged end of an epoch, where another batch size is compiled anew."""
+
+    @abstractmethod
+    def step(self, index: Index) -> Any:
+        """Gather these images and train on them; returns the loss."""
+
+    def first(self, index: Index) -> float:
+        return float(self.step(index))
+
+    def epoch(self, number: int, steps: int | None) -> Sample:
+        batches = self.shuffled(number)
+        if self.whole_batches:
+            batches = [index for index in batches if len(index) == self.task.batch]
+        first, *others = batches if steps is None else batches[: steps + 1]
+        self.step(first)
+        clock = Clock()
+        clock.start()
+        for index in others:
+            self.step(index)
+        return clock.stop(sum(map(len, others)), len(others))

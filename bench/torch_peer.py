@@ -1,0 +1,172 @@
+"""PyTorch, as a contender: eager, in the channels-last layout, or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from byhand.bench.cases import Case
+from byhand.bench.sampling import KernelJob
+from byhand.bench.tasks import Index, Stepwise, Task
+from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
+from torch import Tensor
+from torch.nn import functional
+
+aten = torch.ops.aten
+
+
+def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Memory nobody reads: these operators want a tensor where only its shape counts."""
+    nhwc = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    layout = torch.channels_last if nhwc else torch.contiguous_format
+    return torch.empty(tuple(shape), memory_format=layout)
+
+
+def _conv2d_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int) -> Any:
+    mask = [i == wanted for i in range(3)]
+    geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+    return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[wanted]
+
+
+def _max_pool2d_backward(grad: Tensor, indices: Tensor, shape: Sequence[int]) -> Any:
+    k, x = [shape[2] // grad.shape[2]] * 2, _blank(shape, grad)
+    return aten.max_pool2d_with_indices_backward(grad, x, k, k, [0, 0], [1, 1], False, indices)
+
+
+def _avg_pool2d_backward(grad: Tensor, shape: Sequence[int], kernel_size: int) -> Any:
+    k, x = [kernel_size] * 2, _blank(shape, grad)
+    return aten.avg_pool2d_backward(grad, x, k, k, [0, 0], False, True, None)
+
+
+def _into(operator: Any) -> Callable[..., Any]:
+    """A gradient operator of aten with its `grad_input=` as `out=`."""
+
+    def call(*arguments: Any, out: Tensor | None = None) -> Any:
+        if out is None:
+            return operator(*arguments)
+        return operator(*arguments, grad_input=out)
+
+    return call
+
+
+def _sgd_step(w: Tensor, grad: Tensor, v: Tensor, **settings: float) -> None:
+    rest = {"dampening": 0.0, "nesterov": False, "maximize": False, "is_first_step": False}
+    torch._fused_sgd_([w], [grad], [v], **settings, **rest)
+
+
+# The kernels under byhand's names and with its arguments; gradients are the operators that autograd
+# calls, without autograd round them. There is none for the gradient of cross entropy in
+# probabilities: PyTorch keeps logarithms.
+OPS: dict[str, Callable[..., Any]] = {
+    "gemm": lambda a, b, out=None: torch.mm(a, b, out=out),
+    "linear": lambda x, w, b, out=None: torch.addmm(b, x, w.t(), out=out),
+    "linear_backward_input": lambda g, w, out=None: torch.mm(g, w, out=out),
+    "linear_backward_weight": lambda g, x, out=None: torch.mm(g.t(), x, out=out),
+    "linear_backward_bias": lambda g, out=None: torch.sum(g, 0, out=out),
+    "conv2d": lambda x, w, b: functional.conv2d(x, w, b),
+    "conv2d_backward_input": lambda g, w, shape: _conv2d_backward(g, _blank(shape, g), w, 0),
+    "conv2d_backward_weight": lambda g, x, shape: _conv2d_backward(g, x, _blank(shape, g), 1),
+    "conv2d_backward_bias": lambda g, out=None: torch.sum(g, (0, 2, 3), out=out),
+    "max_pool2d": lambda x, k: functional.max_pool2d(x, k, return_indices=True),
+    "max_pool2d_backward": _max_pool2d_backward,
+    "avg_pool2d": lambda x, k: functional.avg_pool2d(x, k),
+    "avg_pool2d_backward": _avg_pool2d_backward,
+    "relu": lambda x, out=None: torch.clamp_min(x, 0, out=out),
+    "relu_backward": lambda g, y, out=None: _into(aten.threshold_backward)(g, y, 0, out=out),
+    "tanh": lambda x, out=None: torch.tanh(x, out=out),
+    "tanh_backward": _into(aten.tanh_backward),
+    "sigmoid": lambda x, out=None: torch.sigmoid(x, out=out),
+    "sigmoid_backward": _into(aten.sigmoid_backward),
+    "softmax": lambda x, out=None: torch.softmax(x, -1, out=out),
+    "log_softmax": lambda x, out=None: torch.log_softmax(x, -1, out=out),
+    "softmax_cross_entropy": functional.cross_entropy,
+    "squared_error": functional.mse_loss,
+    "squared_error_backward": lambda x, y: aten.mse_loss_backward(torch.ones(()), x, y, 1),
+    "gather_images": lambda images, index, scale, offset: (
+        images.index_select(0, index).float().mul_(scale).add_(offset)
+    ),
+    "sgd_step": _sgd_step,
+}
+
+
+class Peer:
+    version = f"PyTorch {torch.__version__}"
+
+    def __init__(self, threads: int, channels_last: bool = False, compiled: bool = False) -> None:
+        torch.set_num_threads(threads)
+        self._channels_last = channels_last
+        self._compiled = compiled
+
+    def kernel(self, case: Case, batch: int) -> KernelJob | None:
+        """None where PyTorch has no such operator, or no such layout of it."""
+        planes = "conv2d" in case.op or "pool2d" in case.op
+        if case.op not in OPS or (self._channels_last and not planes):
+            return None
+        torch.set_grad_enabled(False)
+        return KernelJob(OPS[case.op], case, batch, self._put)
+
+    def _put(self, argument: Any) -> Any:
+        if not isinstance(argument, np.ndarray):
+            return argument
+        tensor = torch.from_numpy(argument)
+        if tensor.dtype == torch.int32:  # the indices of its pooling have 64 bits
+            tensor = tensor.long()
+        if self._channels_last and tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
+
+    def training(self, task: Task) -> TorchTraining | None:
+        if self._channels_last and task.model != "lenet5":
+            return None
+        return TorchTraining(task, self._channels_last, self._compiled)
+
+
+class TorchTraining(Stepwise):
+    """Autograd, and the fused SGD."""
+
+    def __init__(self, task: Task, channels_last: bool, compiled: bool) -> None:
+        super().__init__(task)
+        self.whole_batches = compiled
+        self._images = torch.from_numpy(task.load_floats())
+        self._labels = torch.from_numpy(task.load_labels())
+        start = task.start()
+        model = torch.nn.Sequential(*map(_translate, start.layers()))
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in start.state_dict().items()})
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        model = model.to(memory_format=self._layout)
+        self._parameters = list(model.parameters())
+        self._optimizer = torch.optim.SGD(
+            self._parameters,
+            task.lr,
+            momentum=task.momentum,
+            weight_decay=task.weight_decay,
+            fused=True,
+        )
+        self._model = torch.compile(model, dynamic=False) if compiled else model
+
+    def weights(self) -> list[Any]:
+        return [parameter.detach() for parameter in self._parameters]
+
+    def step(self, index: Index) -> Tensor:
+        rows = torch.from_numpy(index)
+        x = self._images.index_select(0, rows).contiguous(memory_format=self._layout)
+        loss = functional.cross_entropy(self._model(x), self._labels.index_select(0, rows))
+        loss.backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+
+def _translate(layer: Any) -> torch.nn.Module:
+    if isinstance(layer, Conv2d):
+        return torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
+    if isinstance(layer, Linear):
+        return torch.nn.Linear(layer.in_features, layer.out_features)
+    if isinstance(layer, MaxPool2d):
+        return torch.nn.MaxPool2d(layer.kernel_size)
+    if isinstance(layer, Flatten):
+        return torch.nn.Flatten()
+    activations = {"ReLU": torch.nn.ReLU, "Tanh": torch.nn.Tanh, "Sigmoid": torch.nn.Sigmoid}
+    return activations[type(layer).__name__]()

@@ -1,0 +1,66 @@
+"""One contender in a process of its own: python -m byhand.bench.worker CONFIG.
+
+CONFIG is JSON: the module with the `Peer`, the number of threads, options. Then each line on stdin
+is a request in JSON and each line on stdout its reply: {"prepare": ...} makes a job and saves what
+it computes, {"sample": amount} times it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+import numpy as np
+from byhand.bench.cases import CASES
+from byhand.bench.sampling import Job
+from byhand.bench.tasks import Task
+
+
+class Worker:
+    def __init__(self, config: dict[str, Any]) -> None:
+        module = importlib.import_module(config["module"])
+        self.peer = module.Peer(config["threads"], **config["options"])
+        self._job: Job | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "sample" in request:
+            assert self._job is not None
+            return dataclasses.asdict(self._job.sample(request["sample"]))
+        self._job = None  # its memory first
+        self._job = self._prepare(request["prepare"])
+        if self._job is None:
+            return {"skipped": True}
+        np.savez(request["results"], *self._job.results())
+        return {}
+
+    def _prepare(self, what: dict[str, Any]) -> Job | None:
+        job: Job | None
+        if "kernel" in what:
+            job = self.peer.kernel(CASES[what["kernel"]], what["batch"])
+        else:
+            job = self.peer.training(Task(**what["task"]))
+        return job
+
+
+def main() -> None:
+    # Whatever a library prints goes to stderr: stdout is for replies.
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    worker = Worker(json.loads(sys.argv[1]))
+    print(json.dumps({"version": worker.peer.version}), file=replies)
+    for line in sys.stdin:
+        try:
+            reply = worker.answer(json.loads(line))
+        except Exception as error:
+            traceback.print_exc()
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=replies)
+
+
+if __name__ == "__main__":
+    main()

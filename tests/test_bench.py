@@ -1,0 +1,206 @@
+"""The benchmarks: NumPy's page, the statistics, and whole runs that are too short to tell times."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+from byhand import kernels
+from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, peers, report
+from byhand.bench.cases import CASES, IN_PLACE, OPS
+from byhand.bench.tasks import Task
+from typer.testing import CliRunner, Result
+
+QUICK = ["kernels", "--batch", "2", "--rounds", "2", "--seconds", "0", "--threads", "1"]
+WRONG_PEER = """
+from byhand.bench import numpy_peer, sampling
+
+class Peer(numpy_peer.Peer):
+    version = "wrong"
+
+    def kernel(self, case, batch):
+        if batch == 3:
+            raise MemoryError("no room")
+        return sampling.KernelJob(lambda x: x + 1e-3, case, batch)
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Of the first result in the file, by contender."""
+    result = json.loads(path.read_text())["results"][0]
+    return {entry["contender"]: entry for entry in result["entries"]}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numpys_page_equals_the_kernels(name: str) -> None:
+    case = CASES[name]
+    ours, theirs = (
+        page.kernel(case, 17).results()  # a group of images more than one, for convolution
+        for page in (byhand_peer.Peer(byhand.get_num_threads()), numpy_peer.Peer(1))
+    )
+    assert len(ours) == len(theirs) > 0
+    assert harness.difference(ours, theirs) < 1e-5
+
+
+def test_every_kernel_that_lenet_needs_is_measured() -> None:
+    fused_or_not_arithmetic = {"empty", "accumulate"}
+    assert set(kernels.__all__) - fused_or_not_arithmetic == set(OPS)
+    assert all(hasattr(numpy_page, op) for op in OPS)
+    assert set(OPS) >= IN_PLACE
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    rng = np.random.default_rng(0)
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    rng.integers(0, 256, (70, 28, 28), np.uint8).tofile(images)
+    rng.integers(0, 10, 70).tofile(labels)
+    return Task("softmax", "tanh", str(images), str(labels), count=70, batch=16)
+
+
+@pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])
+def test_numpys_training_equals_ours(task: Task, model: str) -> None:
+    task = dataclasses.replace(task, model=model)
+    ours, theirs = byhand_peer.ByhandTraining(task), numpy_peer.NumpyTraining(task)
+    assert harness.difference(ours.results(), theirs.results()) < 1e-5
+
+
+def test_a_wrong_update_is_a_difference(task: Task) -> None:
+    """Losses alone would hardly tell: L2 changes them by less than float32 does."""
+    reference = numpy_peer.NumpyTraining(task, dtype=np.float64).results()
+    for change in ({"weight_decay": 0.0}, {"momentum": 0.89}, {"lr": 0.0201}):
+        other = numpy_peer.NumpyTraining(dataclasses.replace(task, **change))
+        assert harness.difference(other.results(), reference) > cli.TRAINING_TOLERANCE
+
+
+@pytest.mark.parametrize(("steps", "images", "batches"), [(None, 54, 4), (2, 32, 2), (9, 54, 4)])
+def test_the_first_step_is_not_counted(
+    task: Task, steps: int | None, images: int, batches: int
+) -> None:
+    """70 images in batches of 16: four whole ones and 6 images more."""
+    ours, theirs = byhand_peer.ByhandTraining(task), numpy_peer.NumpyTraining(task)
+    theirs.whole_batches = False
+    calls = 0
+    step = theirs.step
+
+    def counted(index: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return step(index)
+
+    theirs.step = counted  # type: ignore[method-assign]
+    assert ours.sample(steps).units == theirs.sample(steps).units == images
+    assert calls == batches + 1
+    theirs.whole_batches = True
+    assert theirs.sample(None).units == 48
+
+
+def test_work_of_a_step() -> None:
+    """By hand: 1,991,680 products forward, as many for weights, 1,703,680 for inputs."""
+    assert Task("lenet5", "tanh", "", "", 0).flops() == 2 * (2 * 1_991_680 + 1_703_680)
+    assert CASES["conv2d LeNet conv2"].work(128) == 128 * 2 * 1_600_000
+    assert CASES["gemm 256x256x256"].work(128) == 2 * 256**3
+
+
+def test_times() -> None:
+    times = harness.Times((4.0, 1.0, 2.0, 9.0))
+    assert (times.min, times.median, times.max, times.spread) == (1.0, 3.0, 9.0, 8 / 3)
+
+
+def test_difference() -> None:
+    x = np.array([3.0, 4.0])
+    assert harness.difference([x], [x]) == 0
+    assert harness.difference([x, x + np.array([0, 0.05])], [x, x]) == pytest.approx(0.01)
+    assert harness.difference([x], [x, x + 1]) == 0
+    assert harness.difference([np.array([3.0, np.nan])], [x]) == np.inf
+    assert harness.difference([x[:1]], [x]) == np.inf
+    assert harness.difference([], [x]) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12.34, "12.3 s"), (1, "1.00 s"), (0.5, "500 ms"), (4.2e-5, "42.0 us"), (3e-9, "3.00 ns")],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert report.seconds(value) == text
+
+
+def test_kernels_in_a_table_and_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "run.json"
+    result = run(*QUICK, "--op", "relu", "--op", "linear", "--peers", "numpy", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    assert "relu MLP 128" in result.output
+    assert "numpy" in result.output
+    document = json.loads(path.read_text())
+    assert document["machine"]["byhand"]["version"] == byhand.__version__
+    assert document["versions"]["numpy"] == f"NumPy {np.__version__}"
+    assert len(document["fma_peak"]["1"]) == 2
+    assert [r["case"]["op"] for r in document["results"]] == ["linear"] * 3 + ["relu"] * 2
+    for entry in document["results"][0]["entries"]:  # MLP 784-128
+        times = entry["times"]
+        assert len(times["rounds"]) == 2
+        assert 0 < times["min"] <= times["median"] <= times["max"]
+        assert entry["flops_per_second"] == 2 * 2 * 784 * 128 / times["median"]
+        assert entry["of_peak"] == entry["flops_per_second"] / document["fma_peak"]["1"][0]
+        assert entry["difference"] < cli.KERNEL_TOLERANCE
+    ours, theirs = entries(path)["byhand"], entries(path)["numpy"]
+    assert theirs["ratio"] == theirs["times"]["median"] / ours["times"]["median"]
+
+
+def test_training_in_a_table_and_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    options = ["--models", "softmax", "--steps", "3", "--repeats", "1", "--peers", "numpy"]
+    result = run("training", *options, "--synthetic", "--threads", "1", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    for entry in entries(path).values():
+        assert entry["problem"] is None
+        assert entry["times"]["median"] > 0
+        assert entry["note"] == "3 steps, scaled"
+        assert 30e6 < entry["rss"] < 1e9
+    # Bytes against floats: 47 and 188 MB of images.
+    assert entries(path)["byhand"]["rss"] < entries(path)["numpy"]["rss"]
+
+
+@pytest.fixture
+def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contender "wrong", whose relu is, and who fails on three images."""
+    (tmp_path / "wrong_peer.py").write_text(WRONG_PEER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    wrong = peers.Contender("wrong", "wrong_peer", "numpy")
+    monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], wrong])
+
+
+@pytest.mark.usefixtures("wrong_peer")
+@pytest.mark.parametrize(("batch", "said"), [("2", "WRONG"), ("3", "MemoryError: no room")])
+def test_a_wrong_contender_is_reported_and_not_timed(tmp_path: Path, batch: str, said: str) -> None:
+    path = tmp_path / "run.json"
+    result = run(*QUICK, "--op", "relu", "--batch", batch, "--json", str(path))
+    assert result.exit_code == 1
+    assert said in result.output
+    assert said in entries(path)["wrong"]["problem"]
+    assert entries(path)["wrong"]["times"] is None
+    assert entries(path)["byhand"]["times"] is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["kernels", "--op", "relo"], "'relo'"),
+        (["kernels", "--threads", "0"], "'0'"),
+        (["kernels", "--peers", "numpi"], "'numpi'"),
+        (["training", "--models", "lenet6"], "'lenet6'"),
+    ],
+)
+def test_unknown_names(arguments: list[str], said: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in result.output
