@@ -39,16 +39,14 @@ py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_
       Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), weight.shape());
   if (bias_object.is_none()) {
     const Output<float> out(out_object, "out", output_shape(s), {x.original(), weight.original()});
-    const py::gil_scoped_release release;
-    ops::conv2d(s, x.data(), weight.data(), nullptr, out.data());
+    without_gil([&] { ops::conv2d(s, x.data(), weight.data(), nullptr, out.data()); });
     return out.array();
   }
   const Input bias(bias_object, "bias", 1);
   bias.expect({s.out_channels}, "a value for each output channel of weight");
   const Output<float> out(out_object, "out", output_shape(s),
                           {x.original(), weight.original(), bias.original()});
-  const py::gil_scoped_release release;
-  ops::conv2d(s, x.data(), weight.data(), bias.data(), out.data());
+  without_gil([&] { ops::conv2d(s, x.data(), weight.data(), bias.data(), out.data()); });
   return out.array();
 }
 
@@ -60,8 +58,7 @@ py::array conv2d_backward_input(py::handle dy_object, py::handle weight_object, 
   const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(shape, weight.shape());
   dy.expect(output_shape(s), kOutputWhy);
   const Output<float> out(out_object, "out", shape, {dy.original(), weight.original()});
-  const py::gil_scoped_release release;
-  ops::conv2d_backward_input(s, dy.data(), weight.data(), out.data());
+  without_gil([&] { ops::conv2d_backward_input(s, dy.data(), weight.data(), out.data()); });
   return out.array();
 }
 
@@ -73,8 +70,7 @@ py::array conv2d_backward_weight(py::handle dy_object, py::handle x_object, py::
   const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), shape);
   dy.expect(output_shape(s), kOutputWhy);
   const Output<float> out(out_object, "out", shape, {dy.original(), x.original()});
-  const py::gil_scoped_release release;
-  ops::conv2d_backward_weight(s, dy.data(), x.data(), out.data());
+  without_gil([&] { ops::conv2d_backward_weight(s, dy.data(), x.data(), out.data()); });
   return out.array();
 }
 
@@ -82,8 +78,8 @@ py::array conv2d_backward_bias(py::handle dy_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4);
   const Shape& shape = dy.shape();
   const Output<float> out(out_object, "out", {shape[1]}, {dy.original()});
-  const py::gil_scoped_release release;
-  ops::conv2d_backward_bias(dy.data(), shape[0], shape[1], shape[2] * shape[3], out.data());
+  without_gil(
+      [&] { ops::conv2d_backward_bias(dy.data(), shape[0], shape[1], shape[2] * shape[3], out.data()); });
   return out.array();
 }
 

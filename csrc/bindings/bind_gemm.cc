@@ -29,8 +29,7 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   const Shape shape{a.rows, b.columns};
   if (c_object.is_none()) {
     const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original()});
-    const py::gil_scoped_release release;
-    ops::gemm(alpha, a, b, 0, {}, out.data());
+    without_gil([&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
     return out.array();
   }
   const MatrixInput c(c_object, "c");
@@ -39,8 +38,7 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
           to_string(shape), ", that of the product, got ", to_string({c.matrix().rows, c.matrix().columns}));
   const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
   const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
-  const py::gil_scoped_release release;
-  ops::gemm(alpha, a, b, beta, c.matrix(), out.data());
+  without_gil([&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }
 

@@ -15,15 +15,13 @@ py::array linear(py::handle x_object, py::handle weight_object, py::handle bias_
   const Shape shape{x.matrix().rows, weight.matrix().rows};
   if (bias_object.is_none()) {
     const Output<float> out(out_object, "out", shape, {x.original(), weight.original()});
-    const py::gil_scoped_release release;
-    ops::linear(x.matrix(), weight.matrix(), nullptr, out.data());
+    without_gil([&] { ops::linear(x.matrix(), weight.matrix(), nullptr, out.data()); });
     return out.array();
   }
   const Input bias(bias_object, "bias", 1);
   bias.expect({shape[1]}, "a value for each row of weight");
   const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
-  const py::gil_scoped_release release;
-  ops::linear(x.matrix(), weight.matrix(), bias.data(), out.data());
+  without_gil([&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), out.data()); });
   return out.array();
 }
 
@@ -34,8 +32,7 @@ py::array linear_backward_input(py::handle dy_object, py::handle weight_object, 
           to_string({weight.matrix().rows, weight.matrix().columns}));
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.original(), weight.original()});
-  const py::gil_scoped_release release;
-  ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data());
+  without_gil([&] { ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
   return out.array();
 }
 
@@ -45,16 +42,14 @@ py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::
           " rows, as many as grad_output, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
                           {dy.original(), x.original()});
-  const py::gil_scoped_release release;
-  ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data());
+  without_gil([&] { ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
   return out.array();
 }
 
 py::array linear_backward_bias(py::handle dy_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 2);
   const Output<float> out(out_object, "out", {dy.shape()[1]}, {dy.original()});
-  const py::gil_scoped_release release;
-  ops::linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data());
+  without_gil([&] { ops::linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data()); });
   return out.array();
 }
 
