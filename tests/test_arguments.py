@@ -238,3 +238,27 @@ def test_the_reference_takes_what_the_kernels_take() -> None:
     for op, argument in MUTATIONS:
         assert valid_call(op).expected(), argument
     assert reference.avg_pool2d(np.zeros((1, 1, 0, 0)), 1, padding=1).shape == (1, 1, 2, 2)
+
+
+class Deceiver(np.ndarray):
+    """Its methods answer with other arrays than they should."""
+
+    def copy(self, *_: Any, **__: Any) -> Any:
+        return np.zeros(3, np.int8)
+
+    astype = copy
+
+
+def test_methods_of_a_subclass_are_not_trusted() -> None:
+    strided = np.ones((2, 3, 4, 8), np.float32)[..., ::2].view(Deceiver)
+    assert kernels.conv2d_backward_bias(strided).tolist() == [32, 32, 32]
+
+
+@pytest.mark.parametrize(
+    "value", ["é" * 200, 10**5000, b"\xff", 1.5], ids=lambda value: type(value).__name__
+)
+def test_any_value_can_be_named(value: Any) -> None:
+    x = np.ones((1, 1, 3, 3), np.float32)
+    for name in ("stride", "groups", "algorithm"):
+        with pytest.raises((TypeError, ValueError), match=name):
+            kernels.conv2d(x, x, **{name: value})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import byhand
 import numpy as np
 import pytest
 from byhand import kernels
@@ -142,3 +143,34 @@ def test_gradients_have_the_output_shape() -> None:
         kernels.conv2d_backward_input(dy, w, x.shape)
     with pytest.raises(ValueError, match=r"grad_output.*\(2, 4, 4, 4\).*\(2, 4, 4, 5\)"):
         kernels.conv2d_backward_weight(dy, x, w.shape)
+
+
+@pytest.mark.parametrize("value", [np.inf, 1.0])
+def test_padding_and_bands_do_not_change_bits(value: float) -> None:
+    """The number of threads cuts an image into bands; it may not choose the zeros that count."""
+    x = np.full((1, 1, 6, 6), -0.0 if value == 1 else 1, np.float32)
+    weight = np.ones((1, 1, 3, 3), np.float32)
+    weight[0, 0, 0] = value
+    bias = np.array([-0.0], np.float32)
+    results = set()
+    for n in (1, 2, 3, 8):
+        with byhand.num_threads(n):
+            y = kernels.conv2d(x, weight, bias, padding=1)
+            dx = kernels.conv2d_backward_input(x, weight, x.shape, padding=1)
+        results.add((y.tobytes(), dx.tobytes()))
+    assert len(results) == 1
+
+
+def test_empty_arrays_take_no_time_and_no_memory() -> None:
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    assert kernels.conv2d_backward_bias(zeros(2**31, 1, 0, 0)).tolist() == [0]
+    big = (0, 1, 2**30, 2**28)
+    assert (
+        kernels.conv2d_backward_input(zeros(0, 1, 1, 1), zeros(1, 1, 1, 1), big, stride=2**31).shape
+        == big
+    )
+    assert kernels.conv2d(zeros(0, 1, 2**26, 1), zeros(0, 1, 2**26, 1)).shape == (0, 0, 1, 1)
+    with pytest.raises(ValueError, match=f"groups .* got {2**62}"):
+        kernels.conv2d(zeros(1, 0, 2, 2), zeros(0, 0, 1, 1), groups=2**62)

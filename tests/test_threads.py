@@ -43,6 +43,8 @@ def test_default_is_the_affinity_mask() -> None:
         ({"BYHAND_NUM_THREADS": "3"}, 3),
         ({"OMP_NUM_THREADS": "5"}, 5),
         ({"OMP_NUM_THREADS": "4,2"}, 4),
+        ({"OMP_NUM_THREADS": " 4 "}, 4),
+        ({"OMP_NUM_THREADS": "384"}, 256),  # another library's variable, on a large machine
         ({"BYHAND_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
     ],
 )
@@ -50,8 +52,15 @@ def test_environment_sets_the_number(environment: dict[str, str], threads: int) 
     assert run(SHOW, **environment).stdout.strip() == str(threads)
 
 
-@pytest.mark.parametrize("name", ["BYHAND_NUM_THREADS", "OMP_NUM_THREADS"])
-@pytest.mark.parametrize("value", ["0", "-1", "two", "2.5", "257", "99999999999999", "2 "])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (own, value)
+        for own in ("BYHAND_NUM_THREADS", "OMP_NUM_THREADS")
+        for value in ("0", "-1", "two", "2.5")
+    ]
+    + [("BYHAND_NUM_THREADS", value) for value in ("257", "99999999999999", "2 ")],
+)
 def test_impossible_number_in_the_environment_is_an_error(name: str, value: str) -> None:
     result = run("import byhand", **{name: value})
     assert result.returncode != 0

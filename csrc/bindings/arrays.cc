@@ -1,17 +1,21 @@
 #include "bindings/arrays.h"
 
-#include <algorithm>
-#include <limits>
+#include <new>
 
 namespace byhand::bindings {
 namespace {
 
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
+// What Python writes for an argument, not too long; its type where Python cannot write it.
 std::string shown(py::handle object) {
-  std::string text = py::str(py::repr(object));
-  constexpr size_t kLongest = 120;
-  return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
+  try {
+    constexpr int kLongest = 120;
+    const py::str text = py::repr(object);
+    return text[py::slice(0, kLongest, 1)].cast<std::string>() + (py::len(text) > kLongest ? "..." : "");
+  } catch (const py::error_already_set&) {
+    return "a value of type " + type_name(object);
+  }
 }
 
 std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
@@ -40,8 +44,15 @@ py::array float_array(py::handle object, const char* name, int dimensions) {
   return array;
 }
 
+// As it is where its values lie in order, else a copy, as a plain array whatever the subclass.
+template <class T>
 py::array contiguous(const py::array& array) {
-  return is_contiguous(array) ? array : py::array(array.attr("copy")("C"));
+  if (is_contiguous(array) && py::isinstance<py::array_t<T>>(array)) return array;
+  constexpr int kFlags =
+      int{py::array::c_style} | int{py::array::forcecast} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+  auto copy = py::array_t<T, kFlags>::ensure(array);
+  if (!copy) throw std::bad_alloc();
+  return copy;
 }
 
 // The bytes that an array spans, from its lowest to beyond its highest; empty arrays span none.
@@ -62,7 +73,6 @@ Span span_of(const py::array& array) {
 void check_no_overlap(const py::array& array, const char* name, std::initializer_list<py::array> others) {
   const Span a = span_of(array);
   for (const py::array& other : others) {
-    if (!other) continue;
     const Span b = span_of(other);
     if (a.begin < b.end && b.begin < a.end && a.begin != a.end && b.begin != b.end)
       throw py::value_error(std::string(name) + " must not overlap an input: it spans bytes " +
@@ -90,7 +100,7 @@ std::string to_string(const Shape& shape) {
 
 Input::Input(py::handle object, const char* name, int dimensions)
     : original_(float_array(object, name, dimensions)),
-      array_(contiguous(original_)),
+      array_(contiguous<float>(original_)),
       shape_(shape_of(array_)),
       name_(name) {}
 
@@ -105,7 +115,7 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
   constexpr py::ssize_t kSize = sizeof(float);
   const bool whole = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
                      reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
-  if (!whole) array_ = contiguous(array_);  // a field of a record: floats at odd bytes
+  if (!whole) array_ = contiguous<float>(array_);  // a field of a record: floats at odd bytes
   matrix_ = {static_cast<const float*>(array_.data()), array_.shape(0), array_.shape(1),
              array_.strides(0) / kSize, array_.strides(1) / kSize};
 }
@@ -120,13 +130,13 @@ IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) 
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
                           (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(original_)));
   if (kind == 'u' && original_.itemsize() == 8 && original_.size() > 0) {
-    const py::object largest = original_.attr("max")();
+    const py::object largest = py::array::ensure(original_).attr("max")();  // of the plain array
     if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
       PyErr_Clear();
       throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
     }
   }
-  array_ = contiguous(original_.attr("astype")(py::dtype::of<int64_t>(), py::arg("copy") = false));
+  array_ = contiguous<int64_t>(original_);
   shape_ = shape_of(array_);
 }
 
@@ -136,7 +146,7 @@ ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
   if (!py::isinstance<py::array_t<T>>(original_))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
                          ", got " + dtype_name(original_));
-  array_ = contiguous(original_);
+  array_ = contiguous<T>(original_);
   shape_ = shape_of(array_);
   if (array_.ndim() < least)
     throw py::value_error(std::string(name) + " must have at least " + std::to_string(least) + " dimension" +
@@ -184,6 +194,7 @@ std::vector<py::object> unpack_out(py::handle object, size_t count) {
 int64_t parse_integer(py::handle object, const std::string& name) {
   const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!index) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
     PyErr_Clear();
     throw py::type_error(name + " must be an integer, got " + shown(object));
   }
@@ -196,10 +207,19 @@ int64_t parse_integer(py::handle object, const std::string& name) {
 float parse_float(py::handle object, const char* name) {
   const double value = PyFloat_AsDouble(object.ptr());
   if (value == -1.0 && PyErr_Occurred()) {
+    const bool too_large = PyErr_ExceptionMatches(PyExc_OverflowError);
+    if (!too_large && !PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
     PyErr_Clear();
+    if (too_large) throw py::value_error(std::string(name) + " must fit a float, got " + shown(object));
     throw py::type_error(std::string(name) + " must be a number, got " + shown(object));
   }
   return static_cast<float>(value);
+}
+
+std::string parse_string(py::handle object, const char* name) {
+  if (!py::isinstance<py::str>(object))
+    throw py::type_error(std::string(name) + " must be a string, got " + shown(object));
+  return object.cast<std::string>();
 }
 
 namespace {

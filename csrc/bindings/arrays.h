@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,22 @@ class Input {
   py::array original_, array_;
   Shape shape_;
   const char* name_;
+};
+
+// The same, or None: then data() is null.
+class OptionalInput {
+ public:
+  OptionalInput(py::handle object, const char* name, int dimensions) {
+    if (!object.is_none()) input_.emplace(object, name, dimensions);
+  }
+  const float* data() const { return input_ ? input_->data() : nullptr; }
+  py::array original() const { return input_ ? input_->original() : py::array(); }
+  void expect(const Shape& shape, const std::string& why) const {
+    if (input_) input_->expect(shape, why);
+  }
+
+ private:
+  std::optional<Input> input_;
 };
 
 // A float32 matrix read through its own strides, without a copy.
@@ -112,6 +129,7 @@ std::vector<py::object> unpack_out(py::handle object, size_t count);
 
 int64_t parse_integer(py::handle object, const std::string& name);
 float parse_float(py::handle object, const char* name);
+std::string parse_string(py::handle object, const char* name);
 Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
 Padding parse_padding(py::handle object);  // an int, (height, width), ((top, bottom), (left, right))
 Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);

@@ -13,13 +13,14 @@ struct Geometry {
   int64_t groups;
 
   Geometry(py::handle stride_object, py::handle padding_object, py::handle dilation_object,
-           py::handle groups_object, const std::string& algorithm)
+           py::handle groups_object, py::handle algorithm)
       : stride(parse_pair(stride_object, "stride")),
         dilation(parse_pair(dilation_object, "dilation")),
         padding(parse_padding(padding_object)),
         groups(parse_integer(groups_object, "groups")) {
-    require(algorithm == "auto" || algorithm == "direct", "algorithm must be \"auto\" or \"direct\", got \"",
-            algorithm, "\"");
+    const auto name = parse_string(algorithm, "algorithm");
+    require(name == "auto" || name == "direct", "algorithm must be \"auto\" or \"direct\", got \"", name,
+            "\"");
   }
   Conv2dShape shape(const Shape& x, const Shape& weight) const {
     return make_conv2d_shape({x[0], x[1], x[2], x[3]}, {weight[0], weight[1], weight[2], weight[3]}, stride,
@@ -32,17 +33,12 @@ Shape output_shape(const Conv2dShape& s) { return {s.batch, s.out_channels, s.ou
 constexpr const char* kOutputWhy = "that of conv2d's output for these arguments";
 
 py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_object, py::handle stride,
-                 py::handle padding, py::handle dilation, py::handle groups, const std::string& algorithm,
+                 py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm,
                  py::handle out_object) {
   const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
   const Conv2dShape s =
       Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), weight.shape());
-  if (bias_object.is_none()) {
-    const Output<float> out(out_object, "out", output_shape(s), {x.original(), weight.original()});
-    without_gil([&] { ops::conv2d(s, x.data(), weight.data(), nullptr, out.data()); });
-    return out.array();
-  }
-  const Input bias(bias_object, "bias", 1);
+  const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({s.out_channels}, "a value for each output channel of weight");
   const Output<float> out(out_object, "out", output_shape(s),
                           {x.original(), weight.original(), bias.original()});
@@ -52,7 +48,7 @@ py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_
 
 py::array conv2d_backward_input(py::handle dy_object, py::handle weight_object, py::handle shape_object,
                                 py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
-                                const std::string& algorithm, py::handle out_object) {
+                                py::handle algorithm, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4), weight(weight_object, "weight", 4);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(shape, weight.shape());
@@ -64,7 +60,7 @@ py::array conv2d_backward_input(py::handle dy_object, py::handle weight_object, 
 
 py::array conv2d_backward_weight(py::handle dy_object, py::handle x_object, py::handle shape_object,
                                  py::handle stride, py::handle padding, py::handle dilation,
-                                 py::handle groups, const std::string& algorithm, py::handle out_object) {
+                                 py::handle groups, py::handle algorithm, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4), x(x_object, "x", 4);
   const Shape shape = parse_shape(shape_object, "weight_shape", 4);
   const Conv2dShape s = Geometry(stride, padding, dilation, groups, algorithm).shape(x.shape(), shape);
@@ -103,16 +99,17 @@ of o, bias (out_channels,) -> (N, out_channels, OH, OW) with
 OH = (H + padding_top + padding_bottom - dilation*(KH - 1) - 1) // stride + 1.
 
 stride, dilation: an int or (h, w); padding: an int, (h, w) or ((top, bottom), (left, right)); groups
-divides both channel counts. algorithm is "auto" or "direct". Zeros of the padding take part in the
-arithmetic, so an infinite weight that meets padding gives NaN.
+divides both channel counts. algorithm is "auto" or "direct". Zeros left and right of the image take
+part in the arithmetic, so an infinite weight that meets one gives NaN.
 
 Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.)",
          py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only());
   define(m, "conv2d_backward_input", conv2d_backward_input, R"(Gradient of conv2d's x.
 
 grad_output (N, out_channels, OH, OW), weight as in conv2d, input_shape (N, in_channels, H, W) ->
-an array of input_shape. The other arguments are conv2d's. Zeros stand round grad_output where the kernel
-reaches beyond it and take part in the arithmetic, so an infinite weight that meets one gives NaN.)",
+an array of input_shape. The other arguments are conv2d's. Zeros stand left and right of grad_output
+where the kernel reaches beyond it and take part in the arithmetic, so an infinite weight that meets one
+gives NaN.)",
          py::arg("grad_output"), py::arg("weight"), py::arg("input_shape"), py::kw_only());
   define(m, "conv2d_backward_weight", conv2d_backward_weight, R"(Gradient of conv2d's weight.
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "core/check.h"
@@ -10,13 +12,20 @@ ops::Matrix transposed_if(const MatrixInput& input, bool transpose) {
   return transpose ? input.matrix().transposed() : input.matrix();
 }
 
+// Strides of dimensions of one element say nothing.
+bool same_strides(const py::array& a, const py::array& b) {
+  for (py::ssize_t i = 0; i < a.ndim(); ++i)
+    if (a.shape(i) != 1 && a.strides(i) != b.strides(i)) return false;
+  return true;
+}
+
 // Whether the array is the very array that C is, in which case beta * C is read where it is written.
 bool same_view(py::handle out, const py::array& c) {
   if (!py::isinstance<py::array>(out)) return false;
   const auto array = py::reinterpret_borrow<py::array>(out);
   return array.data() == c.data() && array.ndim() == c.ndim() &&
          std::equal(array.shape(), array.shape() + array.ndim(), c.shape()) &&
-         std::equal(array.strides(), array.strides() + array.ndim(), c.strides());
+         (array.size() <= 1 || same_strides(array, c));
 }
 
 py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py::handle alpha_object,

@@ -13,12 +13,7 @@ py::array linear(py::handle x_object, py::handle weight_object, py::handle bias_
           x.matrix().columns, "), for the ", x.matrix().columns, " columns of x, got ",
           to_string({weight.matrix().rows, weight.matrix().columns}));
   const Shape shape{x.matrix().rows, weight.matrix().rows};
-  if (bias_object.is_none()) {
-    const Output<float> out(out_object, "out", shape, {x.original(), weight.original()});
-    without_gil([&] { ops::linear(x.matrix(), weight.matrix(), nullptr, out.data()); });
-    return out.array();
-  }
-  const Input bias(bias_object, "bias", 1);
+  const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({shape[1]}, "a value for each row of weight");
   const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
   without_gil([&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), out.data()); });

@@ -80,7 +80,7 @@ void bind_pool2d(py::module_& m) {
 x (n, channels, h, w) -> output (n, channels, oh, ow) float32 and indices of the same shape, int32: the
 place of each maximum in its plane, row * w + column.
     oh = floor((h + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1
-ow likewise; ceil_mode rounds up instead, but no window begins beyond the input and its top padding.
+ow likewise; ceil_mode rounds up instead, less a last window that begins beyond the input and its top padding.
 kernel_size, stride and dilation are an int or a pair (height, width), padding also
 ((top, bottom), (left, right)); stride None is kernel_size. `out` is a pair.
 

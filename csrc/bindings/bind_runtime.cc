@@ -31,7 +31,8 @@ py::dict config() {
   return result;
 }
 
-py::array empty(py::handle shape_object, const std::string& device) {
+py::array empty(py::handle shape_object, py::handle device_object) {
+  const auto device = parse_string(device_object, "device");
   require(device == "cpu", "device must be \"cpu\", got \"", device, "\"");
   const Shape shape = parse_shape(shape_object, "shape");
   size_t bytes = sizeof(float);

@@ -37,7 +37,8 @@ void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
 }
 
 // How many windows of `kernel` taps, `dilation` apart, a step of `stride` places over `size` values and their
-// padding. With `ceil_mode` a window may end beyond the padding, but not begin beyond `before` + `size`.
+// padding. With `ceil_mode` the last window may end beyond the padding, but not begin beyond `before` +
+// `size`.
 int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t dilation,
                     int64_t before, int64_t after, bool ceil_mode) {
   // kernel and dilation are at most 2**31 each, so the span fits int64.
@@ -59,7 +60,8 @@ Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4],
   const Pair kernel{weight[2], weight[3]};
   require(kernel.h >= 1 && kernel.w >= 1 && kernel.h <= kMost && kernel.w <= kMost,
           "weight must have a kernel of 1 x 1 to 2**31 x 2**31, got ", kernel.h, " x ", kernel.w);
-  require(groups >= 1, "groups must be at least 1, got ", groups);
+  require(groups >= 1 && groups <= std::max({x[1], weight[0], int64_t{1}}),
+          "groups must be of 1 to the number of channels, got ", groups);
   require(x[1] % groups == 0, "groups must divide the ", x[1], " channels of the input, got ", groups);
   require(weight[0] % groups == 0, "groups must divide the ", weight[0], " output channels of weight, got ",
           groups);

@@ -27,8 +27,8 @@ struct Conv2dShape {
   int64_t group_out() const { return out_channels / groups; }
 };
 
-// Throws std::invalid_argument that names the argument where the numbers make no convolution.
-// `weight_h`, `weight_w` are the kernel; weight_in its channels.
+// From the shapes of x and weight. Throws std::invalid_argument that names the argument where the numbers
+// make no convolution.
 Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4], Pair stride, Padding padding,
                               Pair dilation, int64_t groups);
 
@@ -42,8 +42,8 @@ struct Pool2dShape {
   int64_t planes() const { return batch * channels; }
 };
 
-// With `ceil_mode` the output size is rounded up, but no window begins beyond the input and its left padding:
-// PyTorch's rule.
+// With `ceil_mode` the output size is rounded up, less a last window that would begin beyond the input and
+// the padding before it: PyTorch's rule.
 Pool2dShape make_pool2d_shape(const int64_t (&x)[4], Pair kernel, Pair stride, Padding padding, Pair dilation,
                               bool ceil_mode);
 

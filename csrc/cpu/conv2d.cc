@@ -140,6 +140,7 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
 }  // namespace
 
 void conv2d(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
+  if (s.batch * s.out_channels * s.out_h * s.out_w == 0) return;
   if (is_pointwise(s)) return pointwise(s, x, weight, bias, y);
   ScratchFrame frame;
   Correlation c{};
@@ -157,24 +158,33 @@ void conv2d(const Conv2dShape& s, const float* x, const float* weight, const flo
 }
 
 void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  const int64_t size = s.batch * s.in_channels * s.in_h * s.in_w;
+  if (size == 0) return;
   if (is_pointwise(s)) return pointwise_backward_input(s, dy, weight, dx);
-  std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  std::fill_n(dx, size, 0.0f);
+  if (s.out_channels == 0) return;
   for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
     for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w)
       backward_input_phase(s, {h, w}, dy, weight, dx);
 }
 
 void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db) {
+  if (batch * plane == 0) {
+    std::fill_n(db, channels, 0.0f);
+    return;
+  }
   const auto sum = kernels().reduce.sum;
   parallel_for(channels, memory_ns(static_cast<double>(batch * plane) * 4), [&](int64_t c) {
-    float total = 0;
+    double total = 0;
     for (int64_t n = 0; n < batch; ++n) total += sum(dy + (n * channels + c) * plane, plane);
-    db[c] = total;
+    db[c] = static_cast<float>(total);
   });
 }
 
 void conv2d_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
-  std::fill_n(dw, s.out_channels * s.group_in() * s.taps(), 0.0f);
+  const int64_t size = s.out_channels * s.group_in() * s.taps();
+  std::fill_n(dw, size, 0.0f);
+  if (size == 0 || s.batch * s.out_h * s.out_w == 0) return;
   if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
   ScratchFrame frame;
   dot_positions(s, forward_rows(s, frame), forward_columns(s, frame), dy, x, dw);

@@ -153,21 +153,24 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
   for (int64_t i = 0; i < row_tiles; ++i) {
     const Range rows = split(c.outputs, row_tiles, i);
     t.bias = block == 0 ? p.bias + group * c.outputs + rows.begin : nullptr;
-    for (int64_t first = 0; first < positions; first += k.tile_vectors) {
-      const int vectors = static_cast<int>(std::min<int64_t>(k.tile_vectors, positions - first));
-      Range taps{c.rows.count, 0};
-      for (int v = 0; v < vectors; ++v) {
-        const ConvPosition& at = p.position[first + v];
+    for (int64_t first = 0; first < positions;) {
+      const Range taps = p.tap_rows[first_row + p.position[first].row];
+      int vectors = 0;
+      // A tile ends where the next output row reads other tap rows: what is computed must not depend on where
+      // the band begins, which depends on the number of threads.
+      for (; vectors < k.tile_vectors && first + vectors < positions; ++vectors) {
+        const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
-        taps = {std::min(taps.begin, inside.begin), std::max(taps.end, inside.end)};
-        t.x[v] = staged + at.x;
-        t.y[v] = y + rows.begin * plane + at.y;
-        t.count[v] = at.count;
+        if (inside.begin != taps.begin || inside.end != taps.end) break;
+        t.x[vectors] = staged + at.x;
+        t.y[vectors] = y + rows.begin * plane + at.y;
+        t.count[vectors] = at.count;
       }
       t.depth = (taps.end - taps.begin) * row_depth;
       t.w = weights + rows.begin * t.w_stride + taps.begin * row_depth;
       t.offset = offset + taps.begin * row_depth;
       k.tile[rows.end - rows.begin - 1][vectors - 1](t);
+      first += vectors;
     }
   }
 }

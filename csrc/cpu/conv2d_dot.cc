@@ -12,6 +12,9 @@ namespace {
 // Images whose weight gradients are summed in registers before they are added to the total.
 constexpr int64_t kDotImages = 16;
 
+// Where images have to be staged, no more at a time than this, or one.
+constexpr int64_t kDotStagedFloats = int64_t{1} << 20;
+
 // Enough tasks for the last ones not to leave a thread idle for long.
 constexpr int64_t kTasksPerThread = 8;
 
@@ -43,7 +46,6 @@ Positions image_positions(const Conv2dShape& s, int64_t row_stride, ScratchFrame
 void dot_positions(const Conv2dShape& s, const TapAxis& rows, const TapAxis& columns, const float* dy,
                    const float* x, float* dw) {
   const int64_t in = s.group_in(), out = s.group_out(), depth = in * s.taps(), plane = s.out_h * s.out_w;
-  if (depth == 0 || out == 0 || plane == 0) return;
   const Conv2dKernels& k = kernels().conv2d;
   ScratchFrame frame;
   const Staging staging({s.in_h, s.in_w}, {s.out_h, s.out_w}, rows, columns, frame);
@@ -63,21 +65,22 @@ void dot_positions(const Conv2dShape& s, const TapAxis& rows, const TapAxis& col
   whole.full = positions.full;
   whole.partial = positions.partial;
   whole.dw_stride = depth;
-  const int64_t staged_floats =
-      staging.is_source() ? 0 : std::min(kDotImages, s.batch) * whole.x_image_stride;
-  float* const staged = frame.allocate<float>(staged_floats);
+  const bool stages = !staging.is_source();
+  const int64_t fitting = stages ? kDotStagedFloats / whole.x_image_stride : kDotImages;
+  const int64_t images = std::min(std::clamp<int64_t>(fitting, 1, kDotImages), s.batch);
+  float* const staged = stages ? frame.allocate<float>(images * whole.x_image_stride) : nullptr;
 
   // A task is one row of tiles against a part of the columns.
   const int64_t row_tiles = ceil_div(out, k.dot_rows), column_tiles = ceil_div(depth, k.dot_columns);
   const int64_t parts =
       std::min(column_tiles, ceil_div(kTasksPerThread * num_threads(), s.groups * row_tiles));
   const int64_t tasks = s.groups * row_tiles * parts;
-  for (int64_t first = 0; first < s.batch; first += kDotImages) {
+  for (int64_t first = 0; first < s.batch; first += images) {
     ConvDot chunk = whole;
-    chunk.images = std::min(kDotImages, s.batch - first);
+    chunk.images = std::min(images, s.batch - first);
     chunk.dy = dy + first * chunk.dy_image_stride;
     chunk.x = x + first * source_image;
-    if (staged_floats > 0) {
+    if (stages) {
       parallel_for(chunk.images, memory_ns(static_cast<double>(chunk.x_image_stride) * 8), [&](int64_t n) {
         staging.stage(chunk.x + n * source_image, s.in_channels, 0, staged + n * chunk.x_image_stride);
       });
@@ -91,7 +94,7 @@ void dot_positions(const Conv2dShape& s, const TapAxis& rows, const TapAxis& col
       const int64_t row = group * out + tile_rows.begin;
       ConvDot tile = chunk;
       tile.dy = chunk.dy + row * plane;
-      tile.x = (staged_floats > 0 ? staged : chunk.x) + group * in * staging.channel_size();
+      tile.x = (stages ? staged : chunk.x) + group * in * staging.channel_size();
       for (int64_t i = tiles.begin; i < tiles.end; ++i) {
         const Range tile_columns = split(depth, column_tiles, i);
         tile.offset = offset + tile_columns.begin;

@@ -8,7 +8,8 @@ namespace byhand::cpu {
 
 // dw[o, c, ty, tx] += sum over n, oy, ox of dy[n, o, oy, ox] *
 //     x[n, g C + c, oy rows.stride + rows.tap[ty], ox columns.stride + columns.tap[tx]]
-// One thread owns each element and sums in the order of the images: the bits don't depend on the threads.
+// No operand is empty. One thread owns each element and sums in the order of the images: the bits don't
+// depend on the threads.
 void dot_positions(const Conv2dShape& s, const TapAxis& rows, const TapAxis& columns, const float* dy,
                    const float* x, float* dw);
 

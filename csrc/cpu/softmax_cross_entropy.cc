@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/runtime/parallel_ranges.h"

@@ -4,7 +4,8 @@
 // with c over the C = in_channels / groups channels of o's group g, and x zero outside the image.
 // x (N, in_channels, H, W), weight (out_channels, C, KH, KW), bias (out_channels) or null, y and dy
 // (N, out_channels, OH, OW); all contiguous; no result overlaps an input. N = 0 gives empty or zero results.
-// Zeros of the padding take part in the arithmetic: an infinite weight times padding is NaN.
+// Rows of taps in the padding above or below the image (of dy, for dx) are left out; zeros to its left and
+// right take part in the arithmetic, so that an infinite weight which meets one gives NaN.
 #pragma once
 
 #include "core/shapes.h"

@@ -47,6 +47,8 @@ void tile(const GemmTile& t) {
   }
 }
 
+int clamp_lanes(int n) { return n < 0 ? 0 : n < Vec::kLanes ? n : Vec::kLanes; }
+
 void pack_rows(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count) {
   constexpr int kLanes = Vec::kLanes;
   for (int first = 0; first < lane_count; first += kLanes) {
@@ -67,7 +69,8 @@ void pack_rows(const float* from, int64_t stride, int count, int64_t depth, floa
 void pack_columns(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t p = 0; p < depth; ++p, from += stride, to += lane_count)
-    for (int i = 0; i < lane_count; i += kLanes) Vec::load(from + i, count - i).store(to + i, lane_count - i);
+    for (int i = 0; i < lane_count; i += kLanes)
+      Vec::load(from + i, clamp_lanes(count - i)).store(to + i, clamp_lanes(lane_count - i));
 }
 
 template <int kRows, int kVectors>

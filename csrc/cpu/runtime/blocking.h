@@ -17,7 +17,8 @@ struct Range {
   int64_t begin, end;
 };
 inline Range split(int64_t total, int64_t parts, int64_t i) {
-  return {total * i / parts, total * (i + 1) / parts};
+  const int64_t size = total / parts, longer = total % parts;  // the first `longer` parts have one more
+  return {size * i + std::min(i, longer), size * (i + 1) + std::min(i + 1, longer)};
 }
 
 // Multiply-adds in nanoseconds of one core, to decide whether threads pay: half of the slowest peak we know.

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,6 +42,14 @@ void spin_pause() {
 using FloatMode = unsigned;
 FloatMode float_mode() { return _mm_getcsr(); }
 void set_float_mode(FloatMode mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+using FloatMode = uint64_t;
+FloatMode float_mode() {
+  FloatMode mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_float_mode(FloatMode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
 #else
 struct FloatMode {};
 FloatMode float_mode() { return {}; }
@@ -109,7 +116,7 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       for (; workers_ < wanted; ++workers_) std::thread([this, index = workers_] { worker(index); }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread or no memory to be had: fewer workers do
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return workers_;

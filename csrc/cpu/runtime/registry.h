@@ -17,8 +17,8 @@ struct IsaStatus {
 };
 std::vector<IsaStatus> isas();  // from the plainest to the best
 
-// Uses another instruction set from the next call on; for tests. Unknown, not built or not runnable here:
-// std::invalid_argument.
+// Uses another instruction set from the next call on, while no kernel runs; for tests. Unknown, not built or
+// not runnable here: std::invalid_argument.
 void set_isa(const std::string& name);
 
 }  // namespace byhand::cpu

@@ -36,7 +36,7 @@ struct Vec {
       part = _mm_movehl_ps(part, part);
       p += 2;
     }
-    if (n & 1) _mm_store_ss(p, part);
+    if (n & 1) __builtin_memcpy(p, &part, sizeof(float));
   }
   // p[0], p[stride], p[2 * stride], ... n of them; the other lanes are 0.
   static Vec load_strided(const float* p, int64_t stride, int n) {
@@ -84,7 +84,6 @@ inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }  // b where either is NaN
 inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }  // b where either is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }

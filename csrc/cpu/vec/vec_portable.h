@@ -56,7 +56,8 @@ struct IVec {
   static IVec set(int32_t x) { return {x - Ints{}}; }
   static IVec iota(int32_t step) {  // 0, step, 2 * step, ...
     IVec r{};
-    for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = i * step;
+    for (int i = 0; i < Vec::kLanes; ++i)
+      r.v[i] = static_cast<int32_t>(static_cast<uint32_t>(i) * static_cast<uint32_t>(step));
     return r;
   }
   void store(int32_t* p) const { __builtin_memcpy(p, &v, sizeof v); }
@@ -75,7 +76,6 @@ inline Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 inline Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
 inline Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
-inline Vec min(Vec a, Vec b) { return {a.v < b.v ? a.v : b.v}; }  // b where either is NaN
 inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b where either is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
