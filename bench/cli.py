@@ -19,6 +19,7 @@ from byhand.bench.peak import fma_peak
 from byhand.bench.peers import CONTENDERS, Contender, choose
 from byhand.bench.sampling import KernelJob
 from byhand.bench.tasks import IMAGE, VERIFIED, Task
+from byhand.data import DataError, load_folder, mnist
 from byhand.runtime import config
 from rich.console import Console
 
@@ -34,6 +35,8 @@ app = typer.Typer(
 KERNEL_TOLERANCE = 3e-5
 TRAINING_TOLERANCE = 1e-5
 MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+MOST_THREADS = 256
 EPOCH = 60_000
 
 PeersOption = Annotated[
@@ -45,7 +48,8 @@ PeersOption = Annotated[
     ),
 ]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write everything there.")
+    Path | None,
+    typer.Option("--json", metavar="FILE", dir_okay=False, help="Write everything there."),
 ]
 
 
@@ -55,6 +59,9 @@ class _Run:
     def __init__(self, arguments: dict[str, Any], json: Path | None, memory: bool) -> None:
         if json is not None:
             json.parent.mkdir(parents=True, exist_ok=True)
+            # Measuring is long: a folder that cannot be written must show first.
+            with tempfile.TemporaryFile(dir=json.parent):
+                pass
         self.console = Console()
         if not self.console.is_terminal:
             self.console.width = 200  # whole rows for files and pipes
@@ -184,7 +191,12 @@ def training(
         bool, typer.Option("--compile", help="PyTorch compiled as well: starts slowly.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder with MNIST, as in byhand train.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with MNIST or your own images.",
+            show_default="where byhand.data.mnist finds it",
+        ),
     ] = None,
     synthetic: Annotated[bool, typer.Option(help="Random images in the place of MNIST.")] = False,
     peers: PeersOption = "",
@@ -195,12 +207,14 @@ def training(
     for model in chosen:
         if model not in MODELS:
             raise typer.BadParameter(f"{model!r} is not of {', '.join(MODELS)}")
+    if activation and activation not in ACTIVATIONS:
+        raise typer.BadParameter(f"{activation!r} is not of {', '.join(ACTIVATIONS)}")
     contenders = _contenders(peers, ["torch-compile"] if compile else [])
     counts = _counts(threads, [config()["usable_cpus"]])
     arguments = {"command": "training", "steps": steps, "repeats": repeats, "synthetic": synthetic}
-    run = _Run(arguments, json, memory=True)
     with tempfile.TemporaryDirectory(prefix="byhand-bench-") as folder:
         files = _write_data(Path(folder), data, synthetic)
+        run = _Run(arguments, json, memory=True)
         for count in counts:
             run.begin(count)
             for model in chosen:
@@ -208,7 +222,7 @@ def training(
                 with Contest(contenders, count) as contest:
                     result = _training(contest, contenders, task, steps, repeats)
                     run.show(f"training {model}", [result], contest)
-    run.end()
+        run.end()
 
 
 def _training(
@@ -246,14 +260,13 @@ def _write_data(folder: Path, root: Path | None, synthetic: bool) -> tuple[str, 
         images = rng.integers(0, 256, (EPOCH, *IMAGE), np.uint8)
         labels = rng.integers(0, 10, EPOCH)
     else:
-        from byhand.data import mnist
-
-        train, _ = mnist(root)
+        # A folder that is named is never passed over.
+        train, _ = mnist() if root is None else load_folder(root)
         images, labels = train.images, train.labels.astype(np.int64)
     task = Task("softmax", "", str(folder / "images"), str(folder / "labels"), len(labels))
     if len(labels) < VERIFIED * task.batch or images.shape[-2:] != IMAGE[1:]:
         needed = f"{VERIFIED * task.batch} images of 28x28 or more"
-        raise ValueError(f"data must be {needed}, not of the shape {images.shape}")
+        raise DataError(f"data must be {needed}, not of the shape {images.shape}")
     images.tofile(task.images)
     labels.tofile(task.labels)
     return task.images, task.labels, task.count
@@ -269,8 +282,10 @@ def _counts(text: str, default: Sequence[int]) -> list[int]:
         counts = [int(name) for name in _names(text)] or list(default)
     except ValueError:
         counts = [0]
-    if min(counts) < 1:
-        raise typer.BadParameter(f"{text!r} is not numbers of at least 1", param_hint="--threads")
+    if not all(1 <= count <= MOST_THREADS for count in counts):
+        raise typer.BadParameter(
+            f"{text!r} is not numbers from 1 to {MOST_THREADS}", param_hint="--threads"
+        )
     return list(dict.fromkeys(counts))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from pathlib import Path
@@ -27,6 +28,16 @@ def only_line(result: Result) -> str:
     stderr = str(result.stderr)
     assert re.fullmatch(r"byhand: [^\n]+\n", stderr), stderr
     return stderr
+
+
+def read_config(run_folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((run_folder / "config.json").read_text())
+    return config
+
+
+def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
+    """An object an epoch."""
+    return [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def make_sets(train: int, test: int) -> Sets:

@@ -37,6 +37,7 @@ PYTHON_ORDER = [
     "schedules",
     "checkpoint",
     "models",
+    "recipes",
     "events",
     "training",
     "data",

@@ -14,6 +14,7 @@ from byhand import kernels
 from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, peers, report
 from byhand.bench.cases import CASES, IN_PLACE, OPS
 from byhand.bench.tasks import Task
+from byhand.data import DataError
 from typer.testing import CliRunner, Result
 
 QUICK = ["kernels", "--batch", "2", "--rounds", "2", "--seconds", "0", "--threads", "1"]
@@ -196,11 +197,28 @@ def test_a_wrong_contender_is_reported_and_not_timed(tmp_path: Path, batch: str,
     [
         (["kernels", "--op", "relo"], "'relo'"),
         (["kernels", "--threads", "0"], "'0'"),
+        (["kernels", "--threads", "1,257"], "'1,257'"),
         (["kernels", "--peers", "numpi"], "'numpi'"),
         (["training", "--models", "lenet6"], "'lenet6'"),
+        (["training", "--activation", "relo"], "'relo'"),
     ],
 )
 def test_unknown_names(arguments: list[str], said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "fma_peak", lambda threads: pytest.fail("measured"))
+    result = run(*QUICK, "--json", str(tmp_path))
+    assert result.exit_code == 2 and "--json" in result.output
+    assert isinstance(run(*QUICK, "--json", "/proc/run.json").exception, OSError)
+
+
+def test_a_named_folder_without_data_is_not_passed_over(tmp_path: Path) -> None:
+    result = run("training", "--data", str(tmp_path), "--steps", "1", "--models", "softmax")
+    assert isinstance(result.exception, DataError)
+    assert str(tmp_path) in str(result.exception) and result.stdout == ""

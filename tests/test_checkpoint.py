@@ -15,7 +15,14 @@ import byhand
 import numpy as np
 import pytest
 from byhand import nn
-from byhand.checkpoint import CheckpointError, RunFolder, read_tensors, write_atomic, write_tensors
+from byhand.checkpoint import (
+    CheckpointError,
+    RunFolder,
+    read_tensors,
+    write_atomic,
+    write_tensors,
+    write_together,
+)
 from byhand.models import Model
 
 
@@ -79,8 +86,9 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
         model.save(tmp_path / "nowhere" / "model")
     with pytest.raises(NotADirectoryError, match="file/model"):
         model.save(tmp_path / "file" / "model")
-    with pytest.raises(IsADirectoryError, match="could not write"):
-        model.save(tmp_path / "folder")
+    for folder in (tmp_path / "folder", "/", "."):
+        with pytest.raises(IsADirectoryError, match="could not write"):
+            model.save(folder)
     assert names(tmp_path) == ["file", "folder"] and names(tmp_path / "folder") == []
 
 
@@ -221,37 +229,89 @@ def test_values_are_kept_to_the_bit(tmp_path: Path) -> None:
 # Run folders
 
 
+def begin(folder: RunFolder, **config: Any) -> None:
+    with folder.begin({"byhand": "1.0", **config}):
+        pass
+
+
+def config_of(folder: RunFolder) -> Any:
+    return json.loads(folder.config_path.read_text())
+
+
 def test_a_run_folder_takes_one_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "a")
-    folder.begin({"epochs": 1})
-    folder.begin({"epochs": 2})  # nothing was trained yet
-    assert folder.read_config() == {"epochs": 2}
+    begin(folder, epochs=1)
+    folder.model_path.write_bytes(b"")  # the end came between the files of the first epoch
+    begin(folder, epochs=2)
+    assert config_of(folder)["epochs"] == 2
     write_tensors(folder.state_path, {}, {"format": 1})
     with pytest.raises(FileExistsError, match=r"runs/a already holds a trained run"):
-        folder.begin({"epochs": 3})
-    assert folder.read_config() == {"epochs": 2}
+        begin(folder, epochs=3)
+    assert config_of(folder)["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "metrics.jsonl", "model.safetensors", "best.safetensors", "curves.png"],
+)
+@pytest.mark.parametrize("content", [b"[1]", b'{"epochs": 3}', b"\xff"])
+def test_files_of_others_are_not_overwritten(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileExistsError, match=f"holds {name}, which training would overwrite"):
+        begin(RunFolder(tmp_path))
+    assert (tmp_path / name).read_bytes() == content and names(tmp_path) == [name]
+
+
+def test_other_files_may_lie_in_a_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"mine")
+    begin(RunFolder(tmp_path))
+    assert names(tmp_path) == ["config.json", "notes.txt"]
+
+
+def test_a_run_folder_is_one_runs_at_a_time(tmp_path: Path) -> None:
+    with RunFolder(tmp_path).begin({"byhand": "1.0", "run": 1}):
+        with pytest.raises(FileExistsError, match="the folder of a run that is going on"):
+            begin(RunFolder(tmp_path), run=2)
+        assert config_of(RunFolder(tmp_path))["run"] == 1
+    begin(RunFolder(tmp_path), run=3)
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    begin(RunFolder(tmp_path))
+    assert names(tmp_path) == ["config.json"]
+
+
+def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    """What fails is the last of them, for its folder is not there."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"old")
+    with pytest.raises(FileNotFoundError, match="nowhere/file"):
+        write_together({old: b"changed", new: b"", tmp_path / "nowhere" / "file": b""})
+    assert old.read_bytes() == b"old" and names(tmp_path) == ["old"]
+    write_together({old: b"changed", new: b"1"})
+    assert (old.read_bytes(), new.read_bytes()) == (b"changed", b"1")
+    assert names(tmp_path) == ["new", "old"]
 
 
 def test_metrics_are_lines(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    rows = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1 / 3}]
-    folder.write_metrics(rows)
-    assert folder.metrics_path.read_text().count("\n") == 2
-    assert folder.read_metrics() == rows
-    for text in ("{}\n[", "3\n", "\xff"):
-        folder.metrics_path.write_text(text, encoding="latin-1")
-        with pytest.raises(CheckpointError, match=r"metrics\.jsonl is damaged"):
-            folder.read_metrics()
-    with pytest.raises(FileNotFoundError, match=r"config\.json"):
-        folder.read_config()
+    rows = [{"epoch": 1, "best": True}, {"epoch": 2, "loss": 1 / 3, "best": False}]
+    folder.write_epoch(rows, b"model", b"state")
+    assert names(tmp_path) == ["metrics.jsonl", "model.safetensors", "state.safetensors"]
+    lines = folder.metrics_path.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
-        RunFolder(tmp_path / "file" / "run").begin({})
+        begin(RunFolder(tmp_path / "file" / "run"))
     with pytest.raises(OSError, match="file"):
-        RunFolder(tmp_path / "file").begin({})
+        begin(RunFolder(tmp_path / "file"))
     with pytest.raises(TypeError, match="JSON"):
-        RunFolder(tmp_path / "new").begin({"notes": object()})
+        begin(RunFolder(tmp_path / "new"), notes=object())
     assert names(tmp_path) == ["file"]

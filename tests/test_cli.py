@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 import typer
 from byhand import cli
 from byhand.data import FetchError
-from cli_support import make_sets, run, write_folder
+from byhand.models import softmax_regression
+from cli_support import make_sets, only_line, run, write_folder
 from PIL import Image
 
 SETS = make_sets(train=300, test=100)
@@ -74,6 +76,47 @@ def test_data_fetch_without_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("byhand.data.fetch", fetch)
     result = run("data", "fetch", "--data", tmp_path, code=1)
     assert result.stderr.endswith("\nbyhand: MNIST could not be fetched:\n  here: no answer\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "softmax"],
+        ["evaluate", "MODEL"],
+        ["predict", "MODEL", "--test-image", "0"],
+        ["data", "show"],
+    ],
+)
+def test_a_named_folder_without_data_is_not_passed_over(
+    command: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BYHAND_DATA", str(folder))
+    softmax_regression().save("MODEL")
+    part = write_folder(tmp_path / "a part", SETS)
+    (part / "t10k-labels-idx1-ubyte").unlink()
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for data in ("typo", "empty", "a part"):
+        result = run(*command, "--data", data, code=1)
+        line = only_line(result)
+        assert line.startswith(f"byhand: --data: {data} ")
+        assert line.endswith(f": byhand data fetch --data {shlex.quote(data)}\n")
+        assert result.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_folder_of_a_user_who_does_not_exist() -> None:
+    for command in (["data", "fetch"], ["train", "softmax"]):
+        assert "'~nosuch/x'" in only_line(run(*command, "--data", "~nosuch/x", code=1))
+
+
+def test_faults_of_byhand_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault() -> None:
+        raise ValueError("a fault of byhand")
+
+    monkeypatch.setattr("byhand.show_config", fault)
+    assert isinstance(run("info", code=1).exception, ValueError)
 
 
 def test_info(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

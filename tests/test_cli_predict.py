@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byhand.checkpoint import RunFolder
+from byhand.data import Dataset
 from byhand.models import load
-from cli_support import make_sets, only_line, run, write_folder
+from cli_support import make_sets, only_line, read_metrics, run, write_folder
 from PIL import Image
 
 SETS = make_sets(train=300, test=100)
@@ -31,7 +31,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_evaluate(trained: Path, folder: Path) -> None:
-    metrics = RunFolder(trained).read_metrics()
+    metrics = read_metrics(trained)
     best = min(metrics, key=lambda m: m["validation_loss"])
     for arguments, epoch in (
         ([trained], metrics[-1]),
@@ -41,7 +41,7 @@ def test_evaluate(trained: Path, folder: Path) -> None:
         accuracy = epoch["validation_accuracy"]
         assert run("evaluate", *arguments, "--data", folder).stdout == (
             f"test loss {epoch['validation_loss']:.4f}, accuracy {100 * accuracy:.2f} % "
-            f"({round(100 * accuracy)} of 100 images)\n"
+            f"({round(100 * accuracy)} of 100 images)\ndata {folder}\n"
         )
 
 
@@ -159,6 +159,35 @@ def test_predict_a_test_image(trained: Path, folder: Path) -> None:
         "probabilities": proba.tolist(),
         "actual": label,
     }
+
+
+def test_a_model_that_is_not_finite(trained: Path, folder: Path, tmp_path: Path) -> None:
+    model = load(trained / "model.safetensors")
+    next(iter(model.parameters())).data[...] = np.nan
+    damaged, picture = tmp_path / "nan.safetensors", save(tmp_path / "digit.png")
+    model.save(damaged)
+    for arguments in (
+        ("evaluate", damaged, "--data", folder),
+        ("predict", damaged, picture),
+        ("predict", damaged, picture, "--json"),
+        ("predict", damaged, "--test-image", 0, "--data", folder, "--json"),
+    ):
+        result = run(*arguments, code=1)
+        assert "finite" in only_line(result) and result.stdout == ""
+
+
+def test_data_that_the_model_cannot_take(trained: Path, tmp_path: Path) -> None:
+    train, test = SETS
+    others = {
+        "20, 28": Dataset(test.images[:, :20].copy(), test.labels),
+        "labels must be from 0 to 9, not 10": Dataset(test.images, test.labels + np.uint8(10)),
+        "no images": Dataset(test.images[:0], test.labels[:0]),
+    }
+    for number, (reason, other) in enumerate(others.items()):
+        data = write_folder(tmp_path / str(number), (other if number == 0 else train, other))
+        for command in (["evaluate", trained], ["predict", trained, "--test-image", 0]):
+            line = only_line(run(*command, "--data", data, code=1))
+            assert str(data) in line and reason.split(",")[0] in line
 
 
 def test_predict_wrong_usage(trained: Path, folder: Path) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import byhand
 import pytest
-from byhand.checkpoint import RunFolder
 from byhand.cli.train import ModelName
 from byhand.data import Dataset
 from byhand.models import load
-from byhand.training import RECIPES
-from cli_support import make_sets, only_line, run, write_folder
+from byhand.recipes import RECIPES
+from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
 
 SETS = make_sets(train=300, test=100)
@@ -46,7 +45,7 @@ def test_train_writes_a_run_folder(trained: tuple[Path, str], folder: Path) -> N
     ]
     with Image.open(out / "curves.png", formats=["PNG"]) as picture:
         picture.load()
-    notes = RunFolder(out).read_config()["notes"]
+    notes = read_config(out)["notes"]
     assert notes["data"] == str(folder)
     assert notes["model"] == "softmax"
     assert "test set" in notes["validation"]
@@ -58,7 +57,7 @@ def test_train_prints_plain_lines_one_an_epoch(trained: tuple[Path, str], folder
     rows = re.findall(
         r"^ *(\d+) +([\d.]+) +([\d.]+) % +([\d.]+) +([\d.]+) % +[\d.]+ +[\d,]+$", printed, re.M
     )
-    metrics = RunFolder(out).read_metrics()
+    metrics = read_metrics(out)
     assert rows == [
         (
             str(m["epoch"]),
@@ -98,7 +97,7 @@ def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
         run("train", "mlp", "--data", folder, "--out", out, *options.split(), *more.split())
     finally:
         byhand.set_num_threads(before)
-    config = RunFolder(out).read_config()
+    config = read_config(out)
     wanted = {"epochs": 2, "batch_size": 50, "seed": 5, "threads": 1}
     assert {key: config[key] for key in wanted} == wanted
     optimizer = config["optimizer"]
@@ -115,7 +114,7 @@ def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
 def test_no_momentum_means_no_nesterov(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run("train", "softmax", "--data", folder, "--out", out, "--epochs", 1, "--momentum", 0)
-    assert RunFolder(out).read_config()["optimizer"]["nesterov"] is False
+    assert read_config(out)["optimizer"]["nesterov"] is False
 
 
 def test_default_run_folders_are_never_shared(
@@ -152,7 +151,15 @@ def test_data_that_does_not_fit_leaves_no_run(
     monkeypatch.chdir(tmp_path)
     line = only_line(run("train", "softmax", "--data", "data", code=1))
     assert "20, 28" in line and "1, 28, 28" in line
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_that_cannot_be_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("nowhere")
+    assert "runs" in only_line(run("train", "softmax", "--data", folder, code=1))
 
 
 def test_damaged_data(folder: Path, tmp_path: Path) -> None:
@@ -187,5 +194,8 @@ def test_wrong_usage(arguments: list[str], named: str) -> None:
 
 def test_a_setting_out_of_range(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    line = only_line(run("train", "softmax", "--lr", "-1", "--data", folder, "--out", out, code=1))
-    assert "lr" in line and "-1" in line
+    for option, value in (("lr", "-1"), ("momentum", "nan"), ("weight_decay", "inf")):
+        options = (f"--{option.replace('_', '-')}", value, "--data", folder, "--out", out)
+        said = run("train", "softmax", *options, code=2).stderr
+        assert option in said and value in said
+    assert not out.exists()

@@ -300,6 +300,11 @@ def test_a_named_folder_must_be_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
         data.mnist()
 
 
+def test_the_folder_of_a_user_who_does_not_exist() -> None:
+    with pytest.raises(DataError, match="root must be a folder, not '~nosuch/x'"):
+        data.mnist("~nosuch/x")
+
+
 def test_the_official_table() -> None:
     """The sizes follow from the format; 60,000 and 10,000 images of 28x28."""
     for name, count in ((NAMES[0], 60_000), (NAMES[2], 10_000)):

@@ -362,7 +362,8 @@ def test_a_folder_that_holds_another_data_set_is_left_alone(world: World, tmp_pa
     (tmp_path / NAMES[3]).unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     for call in (data.fetch, data.mnist):
-        with pytest.raises(DataError, match=f"{tmp_path}/train-images.*not MNIST's"):
+        reason = f"{tmp_path} lacks {NAMES[3]}, .*{tmp_path}/train-images.*not MNIST's"
+        with pytest.raises(DataError, match=reason):
             call(tmp_path)
     assert server.asked == []
     assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
@@ -375,8 +376,12 @@ def test_a_folder_with_some_of_the_files_is_completed(world: World) -> None:
     (root / GZ_NAMES[2]).write_bytes(world.packed[GZ_NAMES[2]])
     server = world.serve(world.good())
     world.use(server)
+    hashed = []
+    sha256 = official._sha256
+    world.monkeypatch.setattr(official, "_sha256", lambda c: hashed.append(c.size) or sha256(c))
     assert_holds(data.mnist(root), world.arrays)
     assert server.asked == [GZ_NAMES[1], GZ_NAMES[3]]
+    assert len(hashed) == 2  # what was there, once; the others as they came
 
 
 def test_a_folder_that_cannot_be_made(world: World, tmp_path: Path) -> None:

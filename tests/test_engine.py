@@ -213,6 +213,23 @@ def test_changed_weights_are_seen(rng: np.random.Generator) -> None:
     assert not np.array_equal(batch.output, before)
 
 
+def test_gradients_go_where_the_parameters_are(rng: np.random.Generator) -> None:
+    """A layer that joins another network takes its gradients along, between two steps too."""
+    network = NETWORKS["mlp"]
+    training = plan(network, 4, losses.CrossEntropyLoss())
+    x, labels = data(rng, 4)
+    batch = training.batch(4)
+    batch.input[...] = x
+    batch.train(labels)
+    expected = [parameter.grad.copy() for parameter in network.parameters()]
+    nn.Sequential(*network.layers())
+    for parameter in network.parameters():
+        parameter.grad.fill(np.nan)
+    batch.train(labels)
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        assert np.array_equal(parameter.grad, gradient)
+
+
 def test_wrong_sizes() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         plan(lenet(), 0)

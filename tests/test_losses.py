@@ -96,6 +96,16 @@ def test_wrong_arguments() -> None:
         losses.MSELoss(reduction="none")
     with pytest.raises(ValueError, match="label_smoothing must be from 0 to 1, not 2"):
         losses.CrossEntropyLoss(label_smoothing=2)
+    with pytest.raises(TypeError, match="label_smoothing must be a number, not 'a'"):
+        losses.CrossEntropyLoss(label_smoothing="a")  # type: ignore[arg-type]
+    for prediction, form in (
+        ([[1.0, 2.0]], "list"),
+        (np.float32(1), "float32"),
+        (np.ones(()), r"of shape \(\)"),
+    ):
+        for loss in (losses.CrossEntropyLoss(), losses.MSELoss()):
+            with pytest.raises(TypeError, match=f"prediction must be an array .*not {form}"):
+                loss.forward(prediction, np.array([0]))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="labels"):
         losses.CrossEntropyLoss().forward(np.zeros((2, 3), np.float32), np.array([0, 3]))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,10 @@ def test_layers_of_the_classifiers() -> None:
     )
     with pytest.raises(ValueError, match="activation must be one of relu, tanh, sigmoid, not 'x'"):
         models.lenet5("x")
+    with pytest.raises(ValueError, match=r"activation must be one of .*, not \['relu'\]"):
+        models.mlp(activation=["relu"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="hidden must be a sequence of widths, not 5"):
+        models.mlp(hidden=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("make", [models.softmax_regression, models.mlp, models.lenet5])
@@ -199,6 +205,31 @@ def test_forms_of_images(rng: np.random.Generator) -> None:
     assert np.abs(model.predict_proba(floats) - expected).max() < 1e-5
     colour = small()
     assert colour.predict_proba(bytes_of(rng, 4, 2, 9, 8)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_of_a_model_that_has_predicted(duplicate: Any, rng: np.random.Generator) -> None:
+    model, images = models.lenet5(), bytes_of(rng, 140)
+    expected = model.predict_proba(images)
+    twin = duplicate(model)
+    assert np.array_equal(twin.predict_proba(images), expected)
+    storage = twin.parameters()[0].storage
+    assert all(parameter.storage is storage for parameter in twin.parameters())
+    storage.data.fill(0)  # the predictions see it, and the original does not
+    assert np.allclose(twin.predict_proba(images), 0.1)
+    assert np.array_equal(model.predict_proba(images), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_weights_that_are_no_use(value: float) -> None:
+    model = models.softmax_regression()
+    model.parameters()[0].data.fill(value)
+    images = np.full((130, 28, 28), 255, np.uint8)
+    for predict in (model.predict_proba, model.predict):
+        with pytest.raises(FloatingPointError, match="the network's output is not finite"):
+            predict(images)
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf)"):
+        byhand.evaluate(model, (images, np.zeros(130, int)))
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,16 @@ def test_copies_are_whole_and_apart(duplicate: Any) -> None:
     assert not twin(x).any() and network(x).any()
 
 
+def test_copies_leave_activations_behind() -> None:
+    network = nn.Sequential(nn.Linear(2, 2))
+    size = len(pickle.dumps(network))
+    network(np.zeros((1000, 2), np.float32))
+    assert len(pickle.dumps(network)) == size
+    with pytest.raises(RuntimeError, match="before forward"):
+        copy.deepcopy(network).backward(np.zeros((1000, 2), np.float32))
+    network.backward(np.zeros((1000, 2), np.float32))
+
+
 def test_state_dict_is_a_copy_and_loads_whole_or_not_at_all() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1, bias=False))
     state = network.state_dict()
@@ -296,6 +306,8 @@ def test_state_dict_is_a_copy_and_loads_whole_or_not_at_all() -> None:
     ):
         assert part in str(caught.value)
     assert all(np.array_equal(v, state[name]) for name, v in network.state_dict().items())
+    with pytest.raises(TypeError, match="state must be arrays by name"):
+        network.load_state_dict(5)  # type: ignore[arg-type]
 
 
 def test_train_and_eval_reach_every_layer() -> None:
@@ -321,6 +333,12 @@ def test_backward_needs_a_forward_and_the_outputs_shape() -> None:
         layer.backward([1.0])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"astype\(np.float32\)"):
         layer.backward(np.zeros((4, 3)))
+    flatten = nn.Flatten()
+    flatten.forward(np.zeros((4, 3), np.float32))
+    with pytest.raises(
+        TypeError, match=r"grad_output must be a float32 array, not float64.*astype"
+    ):
+        flatten.backward(np.zeros((4, 3)))
 
 
 @pytest.mark.parametrize(
@@ -345,6 +363,9 @@ def test_inputs_that_are_no_float32_arrays() -> None:
         nn.ReLU().forward([1.0])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"astype\(np.float32\)"):
         nn.Linear(2, 2).forward(np.zeros((1, 2)))
+    for array in (np.zeros((1, 2)), np.array(["a", "b"])):
+        with pytest.raises(TypeError, match=r"x must be a float32 array, not .*astype"):
+            nn.Flatten().forward(array)
 
 
 @pytest.mark.parametrize(
@@ -352,6 +373,7 @@ def test_inputs_that_are_no_float32_arrays() -> None:
     [
         (lambda: nn.Linear(0, 3), ValueError, "in_features must be at least 1, not 0"),
         (lambda: nn.Linear(3, 2.5), TypeError, "out_features must be an integer, not 2.5"),
+        (lambda: nn.Linear(3, True), TypeError, "out_features must be an integer, not True"),
         (lambda: nn.Linear(3, 2, bias="no"), TypeError, "bias must be True or False, not 'no'"),
         (lambda: nn.Conv2d(3, 4, 0), ValueError, "kernel_size must be at least 1"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), ValueError, "kernel_size must be an integer or a"),

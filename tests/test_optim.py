@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -147,6 +149,25 @@ def test_state_goes_from_one_optimizer_to_another(rng: np.random.Generator) -> N
         optimizers[0].load_state_dict({})
 
 
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))]
+)
+def test_a_copy_steps_its_own_network(duplicate: Any, rng: np.random.Generator) -> None:
+    original = network()
+    optimizer = optim.SGD(original.parameters(), 1.0, momentum=1.0)
+    set_integers(original.parameters(), rng, "data")
+    set_integers(original.parameters(), rng, "grad")
+    optimizer.step()
+    twin, own = duplicate((original, optimizer))
+    before = [parameter.data.copy() for parameter in original.parameters()]
+    own.step()
+    for parameter, other, old in zip(twin.parameters(), original.parameters(), before, strict=True):
+        assert np.array_equal(parameter.data, old - 2 * parameter.grad)  # the second velocity
+        assert np.array_equal(other.data, old)
+    assert np.array_equal(own.state_dict()["velocity.0"], 2 * original.parameters()[0].grad)
+    assert np.array_equal(optimizer.state_dict()["velocity.0"], original.parameters()[0].grad)
+
+
 def test_zero_grad(rng: np.random.Generator) -> None:
     parameters = network().parameters()
     set_integers(parameters, rng, "grad")
@@ -169,6 +190,22 @@ def test_wrong_settings(arguments: Any, message: str) -> None:
         optim.SGD(network().parameters(), **arguments)
 
 
+@pytest.mark.parametrize("name", ["lr", "momentum", "weight_decay"])
+@pytest.mark.parametrize("value", [None, "0.1", True, 1j])
+def test_settings_are_numbers(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number, not {value!r}"):
+        optim.SGD(network().parameters(), **{"lr": 0.1, name: value})
+
+
+def test_settings_of_numpy_are_floats() -> None:
+    optimizer = optim.SGD(network().parameters(), np.float32(0.5), np.float64(0.5))
+    assert [type(value) for value in (optimizer.lr, optimizer.momentum)] == [float, float]
+    optimizer.lr = np.float32(0.25)
+    settings = optimizer.settings()
+    assert settings == {"lr": 0.25, "momentum": 0.5, "nesterov": False, "weight_decay": 0.0}
+    assert [type(value) for value in settings.values()] == [float, float, bool, float]
+
+
 def test_wrong_parameters() -> None:
     layer = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="parameters must be different ones"):
@@ -177,3 +214,5 @@ def test_wrong_parameters() -> None:
         optim.SGD([], 0.1)
     with pytest.raises(TypeError, match=r"network\.parameters\(\)"):
         optim.SGD([layer.weight.data], 0.1)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="state must be arrays by name"):
+        optim.SGD(layer.parameters(), 0.1).load_state_dict(5)  # type: ignore[arg-type]

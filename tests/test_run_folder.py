@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,17 @@ import byhand
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import models
+from byhand import models, optim
 from byhand.checkpoint import RunFolder, read_tensors
 from byhand.schedules import OneCycle
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer
 from networks import digits, trainer
 
 Array = npt.NDArray[Any]
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def fit_in(folder: Path, epochs: int = 3, **kwargs: Any) -> tuple[Trainer, list[EpochEnd]]:
@@ -38,7 +44,7 @@ def test_a_run_folder_has_it_all(tmp_path: Path) -> None:
         "model.safetensors",
         "state.safetensors",
     ]
-    config = run.read_config()
+    config = json.loads(run.config_path.read_text())
     assert config["model"] == training.model.description()
     assert config["optimizer"]["type"] == "SGD" and config["optimizer"]["momentum"] == 0.9
     assert config["schedule"] == repr(schedule) and config["loss"] == repr(training.loss)
@@ -46,7 +52,7 @@ def test_a_run_folder_has_it_all(tmp_path: Path) -> None:
     assert config["validation_images"] == 20 and config["notes"] == {"data": "digits"}
     assert config["byhand"] == byhand.__version__
     assert config["threads"] == byhand.get_num_threads()
-    assert run.read_metrics() == [asdict(end) for end in history]
+    assert metrics(run.path) == [asdict(end) for end in history]
 
     last = byhand.load(run.model_path).state_dict()
     tensors, state = read_tensors(run.state_path)
@@ -81,7 +87,7 @@ def test_best_is_the_lowest_validation_loss(tmp_path: Path) -> None:
 def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
     trainer(run=tmp_path).fit(digits(20), epochs=1)
     assert not (tmp_path / "best.safetensors").exists()
-    assert RunFolder(tmp_path).read_metrics()[0]["validation_loss"] is None
+    assert metrics(tmp_path)[0]["validation_loss"] is None
 
 
 def test_a_trained_run_is_not_overwritten(tmp_path: Path) -> None:
@@ -108,21 +114,66 @@ def test_an_interrupt_leaves_the_last_whole_epoch(
         fit_in(tmp_path, handlers=[handler])
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
     assert read_tensors(tmp_path / "state.safetensors")[1]["epoch"] == 1
-    assert len(RunFolder(tmp_path).read_metrics()) == 1
+    assert len(metrics(tmp_path)) == 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     training = trainer(models.mlp((8,)), run=tmp_path, schedule=lambda s: 0.01 if s < 5 else 1e30)
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) in batch \d of epoch 2"):
         training.fit(digits(40), epochs=3, batch_size=8)
-    assert len(RunFolder(tmp_path).read_metrics()) == 1
+    assert len(metrics(tmp_path)) == 1
 
 
 def test_a_validation_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     training = trainer(models.mlp((8,)), run=tmp_path, schedule=lambda s: 0.01 if s < 9 else 1e38)
     with pytest.raises(FloatingPointError, match=r"the validation loss is (nan|inf) after epoch 2"):
         training.fit(digits(40), epochs=2, batch_size=8, validation=digits(10))
-    assert len(RunFolder(tmp_path).read_metrics()) == 1
+    assert len(metrics(tmp_path)) == 1
+
+
+def test_an_epoch_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+    """The state is twice as large as the model, whose rename would come before it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    files: dict[Path, bytes] = {}
+
+    def fill_the_disk(event: Event) -> None:
+        if isinstance(event, EpochEnd):
+            files.update({path: path.read_bytes() for path in tmp_path.iterdir()})
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+
+    try:
+        with pytest.raises(OSError, match=r"could not write.*state\.safetensors"):
+            fit_in(tmp_path, handlers=[fill_the_disk])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(files) == 5
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_numbers_of_numpy_can_be_written(tmp_path: Path) -> None:
+    rate = np.float32(0.02)
+    model = models.softmax_regression()
+    optimizer = optim.SGD(model.parameters(), rate, np.float32(0.5), weight_decay=np.float32(0.1))
+    history = Trainer(model, optimizer, run=tmp_path / "a").fit(digits(20), epochs=1)
+    training = trainer(run=tmp_path / "b", schedule=lambda _: rate)
+    history += training.fit(digits(20), epochs=np.int64(1), batch_size=np.int64(8))
+    training = trainer(run=tmp_path / "c")
+    training.optimizer.lr = rate
+    history += training.fit(digits(20), epochs=1)
+    assert [type(end.lr) for end in history] == [float] * 3
+    assert {end.lr for end in history} == {float(rate)}
+    assert all((tmp_path / name / "state.safetensors").exists() for name in "abc")
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:
+    def handler(event: Event) -> None:
+        if isinstance(event, BatchEnd):
+            fit_in(tmp_path)
+
+    with pytest.raises(FileExistsError, match="going on"):
+        fit_in(tmp_path, handlers=[handler])
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    fit_in(tmp_path)  # it is free again
 
 
 def test_an_unwritable_folder_is_noticed_before_the_work(tmp_path: Path) -> None:

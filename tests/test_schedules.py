@@ -76,6 +76,21 @@ def test_constant() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Constant("a"), "lr must be a number, not 'a'"),
+        (lambda: OneCycle("a", 5), "max_lr must be a number, not 'a'"),
+        (lambda: OneCycle(0.1, 2.5), "total_steps must be an integer, not 2.5"),
+        (lambda: OneCycle(0.1, 3, "a"), "pct_start must be a number, not 'a'"),
+        (lambda: OneCycle(0.1, 3, div_factor=None), "div_factor must be a number, not None"),
+    ],
+)
+def test_settings_are_numbers(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
         (lambda: Constant(-1.0), "lr must be finite and not negative"),
         (lambda: OneCycle(float("nan"), 3), "max_lr must be finite"),
         (lambda: OneCycle(0.1, 0), "total_steps must be at least 1, not 0"),

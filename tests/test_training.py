@@ -16,9 +16,9 @@ import pytest
 import reference
 from byhand import losses, models, nn, optim
 from byhand.parameters import stream
+from byhand.recipes import RECIPES
 from byhand.schedules import Constant, OneCycle
 from byhand.training import (
-    RECIPES,
     BatchEnd,
     EpochEnd,
     Event,
@@ -311,9 +311,10 @@ def test_forms_of_data() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"epochs": 0}, ValueError, "epochs must be an integer of at least 1, not 0"),
-        ({"epochs": 1.5}, ValueError, "epochs must be an integer of at least 1, not 1.5"),
-        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size must be an integer of at least 1"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1, not 0"),
+        ({"epochs": 1.5}, TypeError, "epochs must be an integer, not 1.5"),
+        ({"epochs": True}, TypeError, "epochs must be an integer, not True"),
+        ({"epochs": 1, "batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
         ({"epochs": 1, "seed": -1}, ValueError, "seed must be from 0 to"),
         ({"epochs": 1, "seed": "a"}, TypeError, "seed must be an integer, not str"),
         ({"epochs": 1, "seed": None}, TypeError, "seed must be an integer, not NoneType"),
@@ -338,6 +339,55 @@ def test_wrong_arguments_of_a_trainer() -> None:
         Trainer(model, optimizer, loss=losses.MSELoss(reduction="sum"))
     with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not Sequential"):
         Trainer(nn.Sequential(nn.Linear(1, 1)), optimizer)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"optimizer must be a byhand\.optim\.SGD, not str"):
+        Trainer(model, "sgd")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"loss must be a byhand\.losses\.Loss, not str"):
+        Trainer(model, optimizer, loss="mse")  # type: ignore[arg-type]
+    for handlers in (print, [print, 3]):
+        with pytest.raises(TypeError, match="handlers must be"):
+            Trainer(model, optimizer, handlers=handlers)  # type: ignore[arg-type]
+
+
+def test_wrong_arguments_of_evaluate() -> None:
+    with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not str"):
+        evaluate("x", (IMAGES, LABELS))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"loss must be a byhand\.losses\.Loss, not str"):
+        evaluate(models.softmax_regression(), (IMAGES, LABELS), loss="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), np.float32("nan")])
+def test_a_learning_rate_that_is_not_finite_moves_nothing(rate: Any) -> None:
+    weights: list[dict[str, Array]] = []
+    training = trainer(
+        schedule=lambda step: 0.01 if step != 1 else rate,
+        handlers=[lambda event: weights.append(training.model.state_dict())],
+    )
+    with pytest.raises(FloatingPointError, match=r"learning rate is (nan|inf) in batch 2"):
+        training.fit((IMAGES, LABELS), epochs=1, batch_size=2)
+    after = training.model.state_dict()
+    assert all(np.array_equal(weights[-1][name], array) for name, array in after.items())
+
+
+def test_a_schedule_gives_numbers() -> None:
+    with pytest.raises(TypeError, match="the learning rate of the schedule must be a number"):
+        trainer(schedule=lambda _: None).fit((IMAGES, LABELS), epochs=1)
+
+
+def test_layers_may_join_another_network_while_they_are_trained() -> None:
+    def fit(*handlers: Callable[[Event], object]) -> dict[str, Array]:
+        training = trainer(model := models.mlp((6,)), handlers=handlers)
+        training.fit((IMAGES, LABELS), epochs=2, batch_size=2)
+        return model.state_dict()
+
+    def wrap(event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            started.append(event.model)
+        elif isinstance(event, BatchEnd) and event.batch == 2:
+            nn.Sequential(*started[0].layers())
+
+    started: list[models.Model] = []
+    expected, wrapped = fit(), fit(wrap)
+    assert all(np.array_equal(wrapped[name], array) for name, array in expected.items())
 
 
 def test_some_layers_may_stay_as_they_are() -> None:

@@ -4,7 +4,7 @@
 and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
 """
 
-from byhand import data, kernels, losses, models, nn, optim, schedules, training
+from byhand import data, kernels, losses, models, nn, optim, recipes, schedules, training
 from byhand._core import __version__
 from byhand.models import load
 from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
@@ -23,6 +23,7 @@ __all__ = [
     "nn",
     "num_threads",
     "optim",
+    "recipes",
     "schedules",
     "set_num_threads",
     "show_config",

@@ -7,11 +7,14 @@ damaged file is noticed; a file without that sum, say one made by another progra
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +38,63 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     Raises OSError of the system's kind with the path; what was there before stays, nothing else
     remains.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    write_together({Path(path): data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files of one folder as `write_atomic` writes one; none is renamed before all lie there.
+
+    They are renamed in order: who finds the last one new finds all of them new.
+    """
+    temporaries: dict[Path, Path] = {}
+    path = Path()
     try:
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            for path, data in files.items():
+                if not path.name:
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+                temporaries[path] = temporary
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for path, temporary in temporaries.items():
+                os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            for temporary in temporaries.values():
+                temporary.unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
+        with _opened(path.parent) as folder:
             os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Array], description: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint of float32 arrays and a JSON-able description; errors of write_atomic."""
+    write_atomic(path, tensors_file(tensors, description))
+
+
+def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> bytes:
+    """The content of a checkpoint."""
     from safetensors.numpy import save  # not on the way of `import byhand`
 
     text = json.dumps(description, allow_nan=False)
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     metadata = {_DESCRIPTION: text, _CHECKSUM: _checksum(text, whole)}
-    write_atomic(path, save(whole, metadata))
+    return save(whole, metadata)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -88,7 +117,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     text = metadata.get(_DESCRIPTION)
     if text is None:
         raise CheckpointError(f"{path} was not written by byhand: it has no description")
-    if metadata.get(_CHECKSUM, _checksum(text, tensors)) != _checksum(text, tensors):
+    if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(text, tensors):
         raise CheckpointError(f"{path} is damaged: its checksum is wrong")
     try:
         description = json.loads(text)
@@ -103,7 +132,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
 def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     value = zlib.crc32(text.encode())
     for name in sorted(tensors):
-        value = zlib.crc32(tensors[name].tobytes(), zlib.crc32(name.encode(), value))
+        value = zlib.crc32(tensors[name].data, zlib.crc32(name.encode(), value))
     return f"{value:08x}"
 
 
@@ -117,41 +146,65 @@ class RunFolder:
         self.model_path = self.path / "model.safetensors"
         self.best_path = self.path / "best.safetensors"
         self.state_path = self.path / "state.safetensors"
+        self.curves_path = self.path / "curves.png"
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """Make the folder and write config.json.
+    @contextlib.contextmanager
+    def begin(self, config: Mapping[str, Any]) -> Iterator[None]:
+        """Make the folder, write config.json, and hold the folder against other runs meanwhile.
 
-        Raises FileExistsError where it already holds a trained run, OSError where it is not
+        config has the key "byhand", by which a run that ended before its first epoch is known:
+        its folder may be taken again. Raises FileExistsError where the folder holds a trained run,
+        files of these names that no run wrote, or a run that is going on; OSError where it is not
         writable.
         """
-        if self.state_path.exists() or self.model_path.exists():
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _opened(self.path) as folder:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileExistsError(
+                    f"{self.path} is the folder of a run that is going on: choose another"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            self._refuse_what_others_wrote()
+            write_atomic(self.config_path, text.encode())
+            yield
+
+    def _refuse_what_others_wrote(self) -> None:
+        if self.state_path.exists():
             raise FileExistsError(
                 f"{self.path} already holds a trained run: choose another folder or remove it"
             )
-        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.config_path, text.encode())
+        own = self.config_path, self.metrics_path, self.model_path, self.best_path, self.curves_path
+        found = [path.name for path in own if os.path.lexists(path)]
+        if found and not self._was_begun():
+            raise FileExistsError(
+                f"{self.path} holds {', '.join(found)}, which training would overwrite: "
+                "choose another folder"
+            )
 
-    def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
-        """Write metrics.jsonl: one JSON object a line, one line an epoch."""
-        lines = (json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs)
-        write_atomic(self.metrics_path, "".join(lines).encode())
+    def _was_begun(self) -> bool:
+        try:
+            config = json.loads(self.config_path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(config, dict) and "byhand" in config
 
-    def read_config(self) -> dict[str, Any]:
-        """config.json; FileNotFoundError, or CheckpointError with the path."""
-        return _parse(self.config_path, self.config_path.read_bytes())
+    def write_epoch(self, metrics: list[dict[str, Any]], model: bytes, state: bytes) -> None:
+        """The files of an epoch: none changes where one of them finds no room.
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; FileNotFoundError, or CheckpointError with the path."""
-        lines = self.metrics_path.read_bytes().splitlines()
-        return [_parse(self.metrics_path, line) for line in lines]
-
-
-def _parse(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} is damaged: {type(value).__name__} instead of an object")
-    return value
+        metrics: of all epochs so far, the lines of metrics.jsonl; by the last one, the model is the
+        best or is not. The state comes last: with it the epoch is part of the run.
+        """
+        lines = [json.dumps(epoch, allow_nan=False) + "\n" for epoch in metrics]
+        best = {self.best_path: model} if metrics[-1]["best"] else {}
+        write_together(
+            {
+                self.model_path: model,
+                **best,
+                self.metrics_path: "".join(lines).encode(),
+                self.state_path: state,
+            }
+        )

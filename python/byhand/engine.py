@@ -36,7 +36,7 @@ class Buffer(NamedTuple):
     dtype: type[np.float32] | type[np.int32] = np.float32
 
 
-@dataclass(frozen=True)
+@dataclass
 class Forward:
     """The arrays of one op in one batch: input, output, and what backward needs beside them."""
 
@@ -45,7 +45,7 @@ class Forward:
     saved: Saved
 
 
-@dataclass(frozen=True)
+@dataclass
 class Backward(Forward):
     """With their gradients; grad_x is None where nobody wants it."""
 
@@ -116,7 +116,7 @@ class Batch:
         self._loss = loss
         self._forward = tuple((r.op.run, r.forward) for r in records)
         self._backward = tuple(
-            (r.op.run_backward, r.backward) for r in reversed(records) if r.backward is not None
+            (r.op, r.backward) for r in reversed(records) if r.backward is not None
         )
 
     def forward(self) -> Array:
@@ -132,8 +132,10 @@ class Batch:
         loss, saved, grad = self._loss
         value = loss.run(self.forward(), target, saved)
         loss.run_backward(self.output, target, saved, grad)
-        for run_backward, buffers in self._backward:
-            run_backward(buffers)
+        for op, buffers in self._backward:
+            if buffers.gradients:
+                buffers.gradients = op.gradients()  # they move when a layer joins another network
+            op.run_backward(buffers)
         return value
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.engine import Array, Buffer, Saved, Shape
+from byhand.module import form, number
 
 
 class Loss:
@@ -38,7 +39,14 @@ class Loss:
         raise NotImplementedError
 
     def forward(self, prediction: Array, target: NDArray[Any]) -> np.float32:
-        """The loss of a batch. Keeps both arrays for `backward` and does not copy them."""
+        """The loss of a batch. Keeps both arrays for `backward` and does not copy them.
+
+        Raises TypeError or ValueError where they are not arrays that fit.
+        """
+        if not isinstance(prediction, np.ndarray) or prediction.ndim == 0:
+            raise TypeError(
+                f"prediction must be an array with a batch axis, not {form(prediction)}"
+            )
         n, shape = prediction.shape[0], prediction.shape[1:]
         saved = tuple(kernels.empty((n, *b.shape)) for b in self.saved(shape))
         value = self.run(prediction, target, saved)
@@ -75,10 +83,10 @@ class CrossEntropyLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing}")
         self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = number("label_smoothing", label_smoothing)
+        if not 0.0 <= self.label_smoothing <= 1.0:
+            raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing}")
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         return (Buffer(shape),)  # probabilities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ def mlp(hidden: Sequence[int] = (128, 64), activation: str = "relu", seed: int =
 
     activation: "relu", "tanh" or "sigmoid".
     """
+    if not isinstance(hidden, Iterable) or isinstance(hidden, str):
+        raise TypeError(f"hidden must be a sequence of widths, not {hidden!r}")
     rng = generator(seed)
     act = _activation(activation)
     layers: list[Layer] = [Flatten()]
@@ -86,7 +88,7 @@ def _activation(name: str) -> type[ReLU | Tanh | Sigmoid]:
         "tanh": Tanh,
         "sigmoid": Sigmoid,
     }
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(f"activation must be one of {', '.join(known)}, not {name!r}")
     return known[name]
 
@@ -104,6 +106,8 @@ class Model(Sequential):
     Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
     """
 
+    _plan: Plan | None = None
+
     def __init__(
         self,
         *layers: Module,
@@ -120,7 +124,6 @@ class Model(Sequential):
         if len(output) != 1:
             raise ValueError(f"a model's output must be (N, classes), not {with_batch(output)}")
         self.class_names = _names(class_names, output[0])
-        self._plan: Plan | None = None
 
     @property
     def classes(self) -> int:
@@ -130,11 +133,12 @@ class Model(Sequential):
         """The probability of each class: (N, classes), rows that sum to 1.
 
         images: uint8, or float32 in [0, 1] (pixel / 255), (N, H, W) or (N, C, H, W) of the input
-        shape. Raises TypeError for another dtype, ValueError for another shape or range.
+        shape. Raises TypeError for another dtype, ValueError for another shape or range,
+        FloatingPointError where the network's output is not finite.
         """
         images = self.check_images(images)
         probabilities = kernels.empty((len(images), self.classes))
-        for part, logits in self.logits(images):
+        for part, logits in self._finite_logits(images):
             kernels.softmax(logits, out=probabilities[part])
         return probabilities
 
@@ -142,9 +146,17 @@ class Model(Sequential):
         """The likeliest class of each image, (N,); arguments and errors of `predict_proba`."""
         images = self.check_images(images)
         classes = np.empty(len(images), np.int64)
-        for part, logits in self.logits(images):
+        for part, logits in self._finite_logits(images):
             logits.argmax(axis=1, out=classes[part])
         return classes
+
+    def _finite_logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
+        for part, logits in self.logits(images):
+            if not np.isfinite(logits).all():
+                raise FloatingPointError(
+                    "the network's output is not finite: its weights are NaN, infinite or too large"
+                )
+            yield part, logits
 
     def logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
         """Chunks of checked images: which, and the network's output, valid until the next chunk."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Shape
-from byhand.parameters import Parameter, load_arrays
+from byhand.parameters import Parameter, clear_gradients, load_arrays
 
 Self = TypeVar("Self", bound="Module")
+T = TypeVar("T")
 
 
 class Module:
@@ -55,8 +60,7 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
-        for parameter in self.parameters():
-            parameter.grad.fill(0.0)
+        clear_gradients(self.parameters())
 
     def train(self: Self, mode: bool = True) -> Self:
         self.training = mode
@@ -77,6 +81,10 @@ class Module:
         """
         targets = {name: parameter.data for name, parameter in self.named_parameters()}
         load_arrays(targets, state, type(self).__name__)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of a plan's arena, and of activations, copies would be views that have come apart.
+        return {name: v for name, v in vars(self).items() if name not in ("_last", "_plan")}
 
 
 class Layer(Module):
@@ -124,7 +132,8 @@ class Layer(Module):
         Raises ValueError where x does not fit, TypeError where it is not float32.
         """
         if not isinstance(x, np.ndarray) or x.ndim == 0:
-            raise TypeError(f"x must be an array with a batch axis, not {_form(x)}")
+            raise TypeError(f"x must be an array with a batch axis, not {form(x)}")
+        _check_float32("x", x)
         n, shape = x.shape[0], x.shape[1:]
         output = (n, *self.output_shape(shape))
         if self.is_view:
@@ -140,7 +149,7 @@ class Layer(Module):
         """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
 
         Raises RuntimeError before the first forward, ValueError where grad_output has not the
-        output's shape.
+        output's shape, TypeError where it is not float32.
         """
         last = self._last
         if last is None:
@@ -148,8 +157,9 @@ class Layer(Module):
         if not isinstance(grad_output, np.ndarray) or grad_output.shape != last.y.shape:
             raise ValueError(
                 f"grad_output of {self!r} must have the output's shape {last.y.shape}, "
-                f"not be {_form(grad_output)}"
+                f"not be {form(grad_output)}"
             )
+        _check_float32("grad_output", grad_output)
         if self.is_view:
             return grad_output.reshape(last.x.shape)
         grad_x = kernels.empty(last.x.shape)
@@ -190,5 +200,53 @@ def _shortest(value: Any) -> Any:
     return first if first == second else (first, second)
 
 
-def _form(x: object) -> str:
+def _check_float32(name: str, array: NDArray[Any]) -> None:
+    if array.dtype != np.float32:
+        raise TypeError(
+            f"{name} must be a float32 array, not {array.dtype}: use .astype(np.float32)"
+        )
+
+
+# --------------------------------------------------------------------------------------------------
+# Arguments
+
+
+def form(x: object) -> str:
+    """What `x` is, for messages."""
     return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+
+
+def instance(name: str, value: object, kind: type[T]) -> T:
+    """`value`; TypeError where it is not of this kind."""
+    if not isinstance(value, kind):
+        wanted = f"{kind.__module__}.{kind.__qualname__}"
+        raise TypeError(f"{name} must be a {wanted}, not {type(value).__name__}")
+    return value
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int; TypeError where it is not an integer, ValueError below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as a float, NaN and infinity included; TypeError where it is not a real number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """`value` as a float; TypeError or ValueError where it is not a finite number from 0 up."""
+    checked = number(name, value)
+    if not (checked >= 0 and math.isfinite(checked)):
+        raise ValueError(f"{name} must be finite and not negative, not {value}")
+    return checked

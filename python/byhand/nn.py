@@ -12,7 +12,6 @@ Generator, which advances; a seed; or None for a seed from the system.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Shape
-from byhand.module import Layer, Module, with_batch
+from byhand.module import Layer, Module, integer, with_batch
 from byhand.parameters import NO_WEIGHTS, Parameter, draw, generator, share_storage
 
 if TYPE_CHECKING:
@@ -60,6 +59,10 @@ class _Weighted(Layer):
 
     def _bias(self) -> Array | None:
         return None if self.bias is None else self.bias.data
+
+    def gradients(self) -> tuple[Array, ...]:
+        # In every step: ten times as fast as looking for parameters.
+        return (self.weight.grad,) if self.bias is None else (self.weight.grad, self.bias.grad)
 
     def arguments(self) -> dict[str, Any]:
         return super().arguments() | {"bias": self.bias is not None}
@@ -343,17 +346,7 @@ class Sequential(Module):
 
 
 def _count(name: str, value: Any) -> int:
-    return _integer(name, value, 1)
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, not {number}")
-    return number
+    return integer(name, value, 1)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -364,10 +357,10 @@ def _flag(name: str, value: Any) -> bool:
 
 def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
     if not isinstance(value, list | tuple):
-        return (_integer(name, value, least),) * 2
+        return (integer(name, value, least),) * 2
     if len(value) != 2:
         raise ValueError(f"{name} must be an integer or a pair, not {value}")
-    return _integer(name, value[0], least), _integer(name, value[1], least)
+    return integer(name, value[0], least), integer(name, value[1], least)
 
 
 def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from byhand import kernels
 from byhand.engine import Array, aligned_offsets
-from byhand.parameters import Parameter, Storage, load_arrays
+from byhand.module import not_negative
+from byhand.parameters import Parameter, Storage, clear_gradients, load_arrays
 
 
 class SGD:
@@ -17,7 +17,8 @@ class SGD:
     For a gradient g: g += weight_decay * p; v = momentum * v + g; p -= lr * v, or with nesterov
     p -= lr * (g + momentum * v). `lr` and the other settings may be changed between steps.
 
-    Raises ValueError where a setting is out of range, a parameter occurs twice or there is none.
+    Raises ValueError where a setting is out of range, a parameter occurs twice or there is none,
+    TypeError where a setting is not a number.
     """
 
     def __init__(
@@ -33,15 +34,12 @@ class SGD:
             raise TypeError("parameters must be those of a network: network.parameters()")
         if not self.parameters or len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"parameters must be different ones, not {list(self.parameters)}")
-        for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be finite and not negative, not {value}")
+        self.lr = not_negative("lr", lr)
+        self.momentum = not_negative("momentum", momentum)
+        self.nesterov = nesterov
+        self.weight_decay = not_negative("weight_decay", weight_decay)
         if nesterov and momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
-        self.lr = lr
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.weight_decay = weight_decay
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._velocity = kernels.empty((size,))
@@ -65,15 +63,14 @@ class SGD:
             )
 
     def zero_grad(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad.fill(0.0)
+        clear_gradients(self.parameters)
 
     def settings(self) -> dict[str, float | bool]:
         return {
-            "lr": self.lr,
-            "momentum": self.momentum,
-            "nesterov": self.nesterov,
-            "weight_decay": self.weight_decay,
+            "lr": float(self.lr),
+            "momentum": float(self.momentum),
+            "nesterov": bool(self.nesterov),
+            "weight_decay": float(self.weight_decay),
         }
 
     def state_dict(self) -> dict[str, Array]:
@@ -83,6 +80,10 @@ class SGD:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set the velocities; ValueError, and no change, where names, shapes or dtypes differ."""
         load_arrays(self._velocities(), state, "SGD")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Runs are views: a copy finds its own.
+        return {**vars(self), "_storages": [], "_runs": []}
 
     def _velocities(self) -> dict[str, Array]:
         return {

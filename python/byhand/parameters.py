@@ -7,7 +7,7 @@ optimiser's step is one kernel call.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,6 +110,11 @@ def share_storage(parameters: Sequence[Parameter]) -> None:
         parameter.bind(storage, offset)
 
 
+def clear_gradients(parameters: Iterable[Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad.fill(0.0)
+
+
 def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> list[str]:
     """Every way in which `arrays` are not float32 arrays of these names and shapes, in words."""
     problems = [f"unexpected {name}" for name in arrays if name not in shapes]
@@ -125,7 +130,9 @@ def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> 
 
 
 def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: str) -> None:
-    """Copy `state` into the arrays of the same names: all, or ValueError and none."""
+    """Copy `state` into the arrays of the same names: all, or TypeError or ValueError and none."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be arrays by name, as of state_dict(), not {state!r}")
     arrays = {name: np.asarray(value) for name, value in state.items()}
     problems = misfits({name: target.shape for name, target in targets.items()}, arrays)
     if problems:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from byhand.module import integer, not_negative, number
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -13,7 +15,7 @@ class Constant:
     lr: float
 
     def __post_init__(self) -> None:
-        _check_rate("lr", self.lr)
+        not_negative("lr", self.lr)
 
     def __call__(self, step: int) -> float:
         return self.lr
@@ -35,16 +37,15 @@ class OneCycle:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        _check_rate("max_lr", self.max_lr)
-        if self.total_steps < 1:
-            raise ValueError(f"total_steps must be at least 1, not {self.total_steps}")
-        if not 0.0 <= self.pct_start <= 1.0:
+        not_negative("max_lr", self.max_lr)
+        integer("total_steps", self.total_steps, 1)
+        if not 0.0 <= number("pct_start", self.pct_start) <= 1.0:
             raise ValueError(f"pct_start must be from 0 to 1, not {self.pct_start}")
         for name, factor in (
             ("div_factor", self.div_factor),
             ("final_div_factor", self.final_div_factor),
         ):
-            if not (factor > 0 and math.isfinite(factor)):
+            if not (number(name, factor) > 0 and math.isfinite(factor)):
                 raise ValueError(f"{name} must be positive and finite, not {factor}")
 
     def __call__(self, step: int) -> float:
@@ -62,8 +63,3 @@ class OneCycle:
 def _cosine(start: float, end: float, fraction: float) -> float:
     """From start at 0 to end at 1, level at both ends."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
-
-
-def _check_rate(name: str, value: float) -> None:
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be finite and not negative, not {value}")

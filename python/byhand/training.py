@@ -11,30 +11,27 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.checkpoint import FORMAT, RunFolder, write_tensors
+from byhand.checkpoint import FORMAT, RunFolder, tensors_file
 from byhand.engine import Batch, Plan
 from byhand.events import BatchEnd, EpochEnd, Event, TrainingEnded, TrainingStarted
 from byhand.losses import CrossEntropyLoss, Loss
-from byhand.models import Model, lenet5, mlp, softmax_regression
+from byhand.models import Model
+from byhand.module import instance, integer, number
 from byhand.optim import SGD
 from byhand.parameters import stream
 from byhand.runtime import get_num_threads
-from byhand.schedules import OneCycle
 
 __all__ = [
-    "RECIPES",
     "BatchEnd",
     "EpochEnd",
     "Evaluation",
     "Event",
-    "Recipe",
     "Trainer",
     "TrainingEnded",
     "TrainingStarted",
@@ -102,9 +99,17 @@ class Evaluation(NamedTuple):
 def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluation:
     """The model's loss (CrossEntropyLoss unless given) and accuracy on data.
 
-    data: as in `Trainer.fit`, with its errors.
+    data: as in `Trainer.fit`, with its errors. Raises FloatingPointError where the loss is not
+    finite.
     """
-    return _evaluate(model, _check_data("data", data, model), loss or CrossEntropyLoss())
+    instance("model", model, Model)
+    loss = CrossEntropyLoss() if loss is None else instance("loss", loss, Loss)
+    result = _evaluate(model, _check_data("data", data, model), loss)
+    if not math.isfinite(result.loss):
+        raise FloatingPointError(
+            f"the loss is {result.loss}: the model's weights are NaN, infinite or too large"
+        )
+    return result
 
 
 def _evaluate(model: Model, data: Arrays, loss: Loss) -> Evaluation:
@@ -160,20 +165,24 @@ class Trainer:
         run: str | os.PathLike[str] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(model, Model):
-            raise TypeError(f"model must be a byhand.models.Model, not {type(model).__name__}")
+        instance("model", model, Model)
+        instance("optimizer", optimizer, SGD)
         if not set(optimizer.parameters) <= set(model.parameters()):
             raise ValueError("optimizer has parameters that are not the model's")
         if device != "cpu":
             raise ValueError(f"device must be 'cpu', not {device!r}")
         self.model = model
         self.optimizer = optimizer
-        self.loss = CrossEntropyLoss() if loss is None else loss
+        self.loss = CrossEntropyLoss() if loss is None else instance("loss", loss, Loss)
         if self.loss.reduction != "mean":
             raise ValueError(f"loss must have the reduction 'mean', not {self.loss.reduction!r}")
         self.schedule = schedule
         self.device = device
+        if not isinstance(handlers, Iterable):
+            raise TypeError(f"handlers must be a list of functions, not {handlers!r}")
         self.handlers = tuple(handlers)
+        if not all(map(callable, self.handlers)):
+            raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
         self.run = None if run is None else RunFolder(run)
         self.notes = dict(notes or {})
         self.step = 0
@@ -190,20 +199,22 @@ class Trainer:
         """Train for `epochs` passes over `train`, each in its own order, the ragged end included.
 
         train, validation: a data set or a pair of images, uint8 (N, H, W) or (N, C, H, W), and
-        integer labels (N,). The order of epoch e depends on (seed, e) alone.
+        integer labels (N,) from 0 to classes - 1: every image has one, so there is no label for
+        CrossEntropyLoss to ignore. The order of epoch e depends on (seed, e) alone.
 
         After every epoch the run folder gets model.safetensors, best.safetensors where the
-        validation loss is the lowest so far, metrics.jsonl and, last, state.safetensors.
+        validation loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other
+        run may use the folder meanwhile.
 
         Before any work: TypeError or ValueError for arguments that do not fit, FileExistsError
-        where the folder holds a trained run, OSError where it is not writable. Later:
-        FloatingPointError where the loss is no longer finite, OSError where a file cannot be
-        written. These, KeyboardInterrupt and what handlers raise leave the files of the last whole
-        epoch.
+        where the folder holds a trained run or files of others, OSError where it is not writable.
+        Later: FloatingPointError where the loss or the learning rate is not finite, OSError where
+        a file cannot be written. These and what handlers raise leave the files of the last whole
+        epoch; so does KeyboardInterrupt, unless it falls between the renames of an epoch's files:
+        then some are of the next epoch, each of them whole.
         """
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, not {value!r}")
+        epochs = integer("epochs", epochs, 1)
+        batch_size = integer("batch_size", batch_size, 1)
         data = _check_data("train", train, self.model)
         held_out = None if validation is None else _check_data("validation", validation, self.model)
         images = len(data[0])
@@ -219,13 +230,19 @@ class Trainer:
         stream(seed, 0)  # refuses what is not a seed
         if self.schedule is not None:
             self.schedule(self.step + epochs * started.batches - 1)  # refuses too many steps
-        if self.run is not None:
-            self.run.begin(self._config(started, seed))
+        if self.run is None:
+            return self._epochs(started, data, held_out, seed)
+        with self.run.begin(self._config(started, seed)):
+            return self._epochs(started, data, held_out, seed)
+
+    def _epochs(
+        self, started: TrainingStarted, data: Arrays, held_out: Arrays | None, seed: int
+    ) -> list[EpochEnd]:
         self._tell(started)
         begin = time.perf_counter()
         history: list[EpochEnd] = []
-        pass_ = _Pass(self, data, batch_size)
-        for epoch in range(1, epochs + 1):
+        pass_ = _Pass(self, data, started.batch_size)
+        for epoch in range(1, started.epochs + 1):
             start = time.perf_counter()
             loss, error = pass_.run(epoch, stream(seed, epoch))
             seconds = time.perf_counter() - start
@@ -237,19 +254,19 @@ class Trainer:
             earlier = [e.validation_loss for e in history if e.validation_loss is not None]
             end = EpochEnd(
                 epoch=epoch,
-                epochs=epochs,
+                epochs=started.epochs,
                 loss=loss,
                 error=error,
                 validation_loss=None if checked is None else checked.loss,
                 validation_accuracy=None if checked is None else checked.accuracy,
-                lr=self.optimizer.lr,
+                lr=float(self.optimizer.lr),
                 seconds=seconds,
-                images_per_second=images / seconds,
+                images_per_second=started.images / seconds,
                 best=checked is not None and checked.loss < min(earlier, default=math.inf),
             )
             history.append(end)
             if self.run is not None:
-                self._write(self.run, history, seed, batch_size)
+                self._write(self.run, history, seed, started.batch_size)
             self._tell(end)
         self._tell(TrainingEnded(tuple(history), time.perf_counter() - begin))
         return history
@@ -281,23 +298,23 @@ class Trainer:
         return {"type": type(self.optimizer).__name__, **self.optimizer.settings()}
 
     def _write(self, run: RunFolder, history: list[EpochEnd], seed: int, batch_size: int) -> None:
-        """The files of one epoch; the rename of the state makes the epoch part of the run."""
-        self.model.save(run.model_path)
-        if history[-1].best:
-            self.model.save(run.best_path)
-        run.write_metrics([dataclasses.asdict(end) for end in history])
-        weights = {f"model.{name}": array for name, array in self.model.state_dict().items()}
+        model, state = self.model.description(), self.model.state_dict()
+        weights = {f"model.{name}": array for name, array in state.items()}
         moving = {f"optimizer.{name}": a for name, a in self.optimizer.state_dict().items()}
         description = {
             "format": FORMAT,
-            "model": self.model.description(),
+            "model": model,
             "optimizer": self._optimizer_settings(),
             "epoch": history[-1].epoch,
             "step": self.step,
             "seed": int(seed),
             "batch_size": batch_size,
         }
-        write_tensors(run.state_path, weights | moving, description)
+        run.write_epoch(
+            [dataclasses.asdict(end) for end in history],
+            model=tensors_file(state, model),
+            state=tensors_file(weights | moving, description),
+        )
 
 
 class _Pass:
@@ -324,8 +341,8 @@ class _Pass:
         shuffled = order.permutation(len(self._labels))
         batches = -(-len(shuffled) // self._batch_size)
         total, total_wrong = 0.0, 0
-        for number in range(1, batches + 1):
-            index = shuffled[(number - 1) * self._batch_size : number * self._batch_size]
+        for batch in range(1, batches + 1):
+            index = shuffled[(batch - 1) * self._batch_size : batch * self._batch_size]
             n = len(index)
             step = self._steps.get(n) or self._new_step(n)
             kernels.gather_images(
@@ -334,10 +351,15 @@ class _Pass:
             np.take(self._labels, index, out=step.labels, mode="clip")
             loss = float(step.batch.train(self._target(step.labels, step.rows)))
             if trainer.schedule is not None:
-                optimizer.lr = trainer.schedule(trainer.step)
+                rate = number("the learning rate of the schedule", trainer.schedule(trainer.step))
+                optimizer.lr = rate
+            if not math.isfinite(optimizer.lr):
+                raise FloatingPointError(
+                    f"the learning rate is {optimizer.lr} in batch {batch} of epoch {epoch}"
+                )
             if not math.isfinite(loss):
                 raise FloatingPointError(
-                    f"the loss is {loss} in batch {number} of epoch {epoch}, at the learning rate "
+                    f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
                     f"{optimizer.lr:g}: try a smaller one"
                 )
             optimizer.step()
@@ -346,7 +368,7 @@ class _Pass:
             total += loss * n
             total_wrong += wrong
             if trainer.handlers:
-                event = BatchEnd(epoch, number, batches, n, loss, wrong / n, optimizer.lr)
+                event = BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr)
                 for handler in trainer.handlers:
                     handler(event)
         return total / len(shuffled), total_wrong / len(shuffled)
@@ -372,37 +394,3 @@ class _Step:
         self.batch.output.argmax(axis=1, out=self._likeliest)
         np.equal(self._likeliest, self.labels, out=self._hit)
         return self._hit.size - int(np.count_nonzero(self._hit))
-
-
-# --------------------------------------------------------------------------------------------------
-# Recipes
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained unless one says otherwise: SGD with momentum, one cycle of `lr`.
-
-    lr is the peak of the cycle. Change a recipe with dataclasses.replace.
-    """
-
-    model: Callable[..., Model]
-    epochs: int
-    lr: float
-    batch_size: int = 128
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 0.0
-
-    def optimizer(self, model: Model) -> SGD:
-        return SGD(model.parameters(), self.lr, self.momentum, self.nesterov, self.weight_decay)
-
-    def schedule(self, images: int) -> OneCycle:
-        """One cycle over `epochs` passes of `images` images."""
-        return OneCycle(self.lr, self.epochs * -(-images // self.batch_size))
-
-
-RECIPES = {
-    "softmax": Recipe(softmax_regression, epochs=10, lr=0.05),
-    "mlp": Recipe(mlp, epochs=10, lr=0.05, weight_decay=5e-4),
-    "lenet5": Recipe(lenet5, epochs=5, lr=0.1, weight_decay=5e-4),
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from byhand.checkpoint import write_atomic
 from byhand.cli.display import fetch_display
 from byhand.cli.options import DataOption
 from byhand.cli.output import say, warn
+from byhand.data import DataError, Dataset
 from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
+from byhand.models import Model
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MNIST and look at it.")
 
@@ -22,17 +25,45 @@ _SHOWN = 10
 _ASKING = "MNIST is not here yet: asking for it on the web"
 
 
-def load(root: Path | None) -> tuple[byhand.data.Dataset, byhand.data.Dataset]:
-    """byhand.data.mnist, with what it fetches shown on stderr."""
+def load(root: Path | None) -> tuple[Dataset, Dataset]:
+    """byhand.data.mnist, with what it fetches shown on stderr; errors of `locate`."""
     if locate(root) is None:
         warn(_ASKING)
     with fetch_display() as progress:
         return byhand.data.mnist(root, progress=progress)
 
 
+def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
+    """`load`; DataError where the model cannot take the images or the labels."""
+    sets = load(root)
+    for name, data in zip(("training", "test"), sets, strict=True):
+        where = f"{locate(root)}, {name} set"
+        try:
+            model.check_images(data.images)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from None
+        if len(data) == 0:
+            raise DataError(f"{where}: no images")
+        if data.labels.max() >= model.classes:
+            raise DataError(
+                f"{where}: labels must be from 0 to {model.classes - 1}, not {data.labels.max()}"
+            )
+    return sets
+
+
 def locate(root: Path | None) -> Path | None:
-    """The folder that `load` reads, or None where it would fetch."""
-    for folder in (*named_folders(root), cache_folder()):
+    """The folder that `load` reads, or None where it would fetch.
+
+    A `root` on the command line is never passed over: DataError where it holds no data set.
+    """
+    if root is not None:
+        folder = named_folders(root)[0]
+        if not is_complete(find_files(folder)):
+            command = shlex.join(["byhand", "data", "fetch", "--data", str(root)])
+            state = "holds no whole data set" if folder.exists() else "does not exist"
+            raise DataError(f"--data: {folder} {state}; to fetch MNIST into it: {command}")
+        return folder
+    for folder in (*named_folders(None), cache_folder()):
         if is_complete(find_files(folder)):
             return folder
     return None

@@ -9,11 +9,10 @@ import typer
 
 from byhand import models, training
 from byhand.checkpoint import RunFolder
-from byhand.cli.data import load
+from byhand.cli.data import load_for, locate
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import fail, say
-from byhand.runtime import set_num_threads
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
@@ -46,10 +45,9 @@ def evaluate(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure a model's loss and accuracy on the test set."""
-    if threads is not None:
-        set_num_threads(threads)
     network = load_model(model, best)
-    _, test = load(data)
+    _, test = load_for(network, data)
     loss, accuracy = training.evaluate(network, test)
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
+    say(f"data {locate(data)}")

@@ -7,20 +7,35 @@ from typing import Annotated
 
 import typer
 
+from byhand.runtime import set_num_threads
+
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
         file_okay=False,
         metavar="DIR",
-        help="Folder with MNIST, or your own images under its file names. MNIST is fetched where "
-        "there is nothing.",
-        show_default="BYHAND_DATA, else the cache",
+        help="Folder with MNIST, or your own images under its file names.",
+        show_default="BYHAND_DATA, else the cache; MNIST is fetched where there is nothing",
     ),
 ]
+
+
+def _set_threads(count: int | None) -> None:
+    if count is not None:
+        set_num_threads(count)
+
+
+# Set as soon as it is read: commands need not use it.
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        min=1, max=256, metavar="N", help="Threads to compute with.", show_default="all processors"
+        min=1,
+        max=256,
+        metavar="N",
+        help="Threads to compute with.",
+        show_default="all processors",
+        callback=_set_threads,
+        expose_value=False,
     ),
 ]

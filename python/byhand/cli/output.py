@@ -10,6 +10,9 @@ from typing import NoReturn, TextIO
 
 import typer
 
+from byhand.checkpoint import CheckpointError
+from byhand.data import DataError
+
 
 def say(text: str = "") -> None:
     """A line on stdout; what its encoding lacks is written as \\x... ."""
@@ -55,5 +58,5 @@ def errors_end_the_command() -> Iterator[None]:
     except KeyboardInterrupt:
         warn("interrupted")
         raise typer.Exit(130) from None
-    except (OSError, ValueError, FloatingPointError, MemoryError) as error:
+    except (OSError, DataError, CheckpointError, FloatingPointError, MemoryError) as error:
         fail(describe(error))

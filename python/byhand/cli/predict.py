@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from byhand.cli.data import load
+from byhand.cli.data import load_for
 from byhand.cli.display import percent
 from byhand.cli.evaluate import BestOption, ModelArgument, load_model
 from byhand.cli.options import DataOption
@@ -52,7 +52,7 @@ def predict(
         failed |= isinstance(answer, str)
         if as_json:
             fields = {"error": answer} if isinstance(answer, str) else answer.fields()
-            say(json.dumps({"path": str(path), **fields}))
+            say(json.dumps({"path": str(path), **fields}, allow_nan=False))
         elif isinstance(answer, str):
             warn(answer)
         else:
@@ -96,7 +96,7 @@ def _predict_files(model: Model, paths: list[Path]) -> Iterator[tuple[Path, _Ans
 
 
 def _predict_test_image(model: Model, number: int, data: Path | None, as_json: bool) -> None:
-    _, test = load(data)
+    _, test = load_for(model, data)
     if number >= len(test):
         raise typer.BadParameter(
             f"{number} is not one of the {len(test):,} test images, 0 to {len(test) - 1}",
@@ -104,9 +104,10 @@ def _predict_test_image(model: Model, number: int, data: Path | None, as_json: b
         )
     answer, actual = _answer(model, test.images[number]), int(test.labels[number])
     if as_json:
-        say(json.dumps({"test_image": number, **answer.fields(), "actual": actual}))
+        fields = {"test_image": number, **answer.fields(), "actual": actual}
+        say(json.dumps(fields, allow_nan=False))
         return
     for name, probability in zip(model.class_names, answer.probabilities, strict=True):
         say(f"{name:>9}  {percent(probability):>8}  {'#' * round(40 * probability)}".rstrip())
     say(f"predicted  {answer.name}")
-    say(f"   actual  {model.class_names[actual] if actual < model.classes else actual}")
+    say(f"   actual  {model.class_names[actual]}")

@@ -16,15 +16,16 @@ from typing import Annotated, Any
 import typer
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.data import load, locate
+from byhand.cli.data import load_for, locate
 from byhand.cli.display import TrainingDisplay, percent
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
 from byhand.models import Model
-from byhand.runtime import get_num_threads, set_num_threads
-from byhand.training import RECIPES, Recipe, Trainer
+from byhand.recipes import RECIPES, Recipe
+from byhand.runtime import get_num_threads
+from byhand.training import Trainer
 
 
 class ModelName(str, Enum):
@@ -87,8 +88,6 @@ def train(
 
     Ctrl-C ends it; the run folder keeps the last whole epoch.
     """
-    if threads is not None:
-        set_num_threads(threads)
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -98,10 +97,11 @@ def train(
         "weight_decay": weight_decay,
     }
     job = _Job(model, _activation(model, activation), _recipe(model, settings), seed, data)
-    sets = load(data)
+    network = job.new_model()
+    sets = load_for(network, data)
     display = TrainingDisplay()
     with _run_folder(out, model.value) as folder, _saying_what_is_kept(display, folder), display:
-        _fit(job, sets, folder, display)
+        _fit(job, network, sets, folder, display)
     write_atomic(folder / "curves.png", _curves(job, display))
     _say_result(job, folder, display)
 
@@ -146,10 +146,11 @@ def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
         yield out
         return
     stem = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    stem.parent.mkdir(exist_ok=True)
     for number in itertools.count(1):
         folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            folder.mkdir()
             break
     try:
         yield folder
@@ -181,13 +182,17 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
 
 def _fit(
     job: _Job,
+    model: Model,
     sets: tuple[Dataset, Dataset],
     folder: Path,
     display: TrainingDisplay,
 ) -> None:
     train_set, test_set = sets
     recipe, source = job.recipe, str(locate(job.data))
-    model = job.new_model()
+    try:
+        optimizer, schedule = recipe.optimizer(model), recipe.schedule(len(train_set))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
@@ -195,8 +200,8 @@ def _fit(
 
     trainer = Trainer(
         model,
-        recipe.optimizer(model),
-        schedule=recipe.schedule(len(train_set)),
+        optimizer,
+        schedule=schedule,
         handlers=[header, display],
         run=folder,
         notes={

@@ -41,15 +41,17 @@ def mnist(
     other folder is your own data set and is returned as it is.
 
     Raises FetchError, an OSError, where there is no data and none can be fetched; DataError with
-    the path where a file is malformed or is a damaged copy of MNIST's.
+    the path where a file is malformed or is a damaged copy of MNIST's, or where a folder that you
+    name lacks files and those that it has are not MNIST's.
     """
+    # `fetch` has checked what was there and what it added.
     for folder in named_folders(root):
         files = find_files(folder)
         if is_complete(files):
             return load_folder(folder, must_not_be_damaged)
         if files:
-            return load_folder(fetch(folder, progress), must_be_official)
+            return load_folder(fetch(folder, progress))
     folder = cache_folder()
-    if not is_complete(find_files(folder)):
-        folder = fetch(root, progress)
-    return load_folder(folder, must_be_official)
+    if is_complete(find_files(folder)):
+        return load_folder(folder, must_be_official)
+    return load_folder(fetch(root, progress))

@@ -103,7 +103,10 @@ def named_folders(root: str | os.PathLike[str] | None) -> list[Path]:
     folders = []
     for label, path in (("root", root), ("BYHAND_DATA", os.environ.get("BYHAND_DATA"))):
         if path:
-            folder = Path(path).expanduser()
+            try:
+                folder = Path(path).expanduser()
+            except RuntimeError as error:  # no such user
+                raise DataError(f"{label} must be a folder, not {str(path)!r}: {error}") from None
             if folder.exists() and not folder.is_dir():
                 raise DataError(f"{label} must be a folder, not {str(path)!r}")
             folders.append(folder)

@@ -163,7 +163,13 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
     """
     folder = next(iter(named_folders(root)), None) or cache_folder()
     here = find_files(folder)
-    must_be_official({path: np.fromfile(path, np.uint8) for path in here.values()})
+    try:
+        must_be_official({path: np.fromfile(path, np.uint8) for path in here.values()})
+    except DataError as error:
+        if is_complete(here):
+            raise
+        missing = ", ".join(name for name in IDX_NAMES if name not in here)
+        raise DataError(f"{folder} lacks {missing}, and it is not MNIST alone: {error}") from None
     if is_complete(here):
         return folder
     try:
