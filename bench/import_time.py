@@ -1,6 +1,6 @@
 """Prints what `import byhand` costs over `import numpy`; exits 1 where that is more than --most ms.
 
-python tests/import_time.py [--most 80]
+python -m byhand.bench.import_time [--most 80]
 """
 
 import argparse
