@@ -80,14 +80,14 @@ void block(const Product& g, Range rows, Range columns) {
       t.b = pack_b ? b_panel : b.data + j;
       t.b_row_stride = pack_b ? width : b.column_stride;
       const int64_t vectors = ceil_div(t.columns, table.lanes);
-      const auto* const tiles = &k.tile[0][vectors - 1][t.columns < vectors * table.lanes];
+      const bool masked = t.columns < vectors * table.lanes;
       for (int64_t i = 0; i < row_tiles; ++i) {
         const Range r = row_tile(i);
         t.a = pack_a ? a_panels + i * k.rows * step : a.data + r.begin * a.row_stride;
         t.a_row_stride = pack_a ? 1 : a.row_stride;
         t.a_column_stride = pack_a ? k.rows : a.column_stride;
         t.c = g.out + r.begin * t.c_row_stride + j;
-        tiles[(r.end - r.begin - 1) * (kMaxGemmVectors * 2)](t);
+        k.tile[r.end - r.begin - 1][vectors - 1][masked](t);
       }
     }
   }
