@@ -22,7 +22,7 @@ py::dict config() {
   for (const cpu::IsaStatus& isa : cpu::isas()) {
     py::dict row;
     row["name"] = isa.name, row["built"] = isa.built, row["runs_here"] = isa.runs_here,
-    row["active"] = isa.active;
+    row["active"] = isa.active, row["for_tests"] = isa.for_tests, row["tested"] = isa.tested;
     sets.append(row);
   }
   result["instruction_sets"] = sets;
@@ -46,7 +46,11 @@ py::array empty(py::handle shape_object, py::handle device_object) {
 }  // namespace
 
 void bind_runtime(py::module_& m) {
-  m.def("config", config, "What show_config() prints, as a dictionary.");
+  m.def("config", config, R"(What show_config() prints, as a dictionary.
+
+Of each instruction set "tested" says what tests on this machine run: "instructions"; "geometry" where they
+run its lanes and masks in plain code alone; None where they run nothing of it. A set "for_tests" is never
+chosen by itself.)");
   m.def("get_num_threads", cpu::num_threads, R"(The number of threads that a kernel may use.
 
 At first it is BYHAND_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors that the

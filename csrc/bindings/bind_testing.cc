@@ -16,7 +16,8 @@ void bind_testing(py::module_& m) {
           if (isa.built && isa.runs_here) names.push_back(isa.name);
         return names;
       },
-      "The instruction sets that this build has and this CPU runs, from the plainest to the best.");
+      "The instruction sets that this build has and this CPU runs, those for tests too, from the plainest to "
+      "the best.");
   m.def(
       "isa",
       [] {

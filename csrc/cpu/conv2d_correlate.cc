@@ -81,7 +81,7 @@ int64_t* depth_offsets(const Plan& p, int64_t channels, ScratchFrame& frame) {
 }
 
 ConvPosition* band_positions(const Plan& p, ScratchFrame& frame) {
-  const int lanes = kernels().lanes;
+  const int lanes = kernels().conv2d.lanes;
   ConvPosition* const position = frame.allocate<ConvPosition>(p.band * p.row_positions);
   ConvPosition* to = position;
   for (int64_t oy = 0; oy < p.band; ++oy)
@@ -124,7 +124,7 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
          nullptr,
          {},
          nullptr,
-         ceil_div(c.out.w, kernels().lanes),
+         ceil_div(c.out.w, kernels().conv2d.lanes),
          inside_tap_rows(c, frame),
          bias_or_zeros(c, frame)};
   p.weights = pack_weights(p, frame);
@@ -146,7 +146,7 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
       p.weights + group * c.outputs * p.depth() + block * p.block_channels * c.rows.count * c.columns.count;
   float* const y = c.y + image * c.outputs * plane + first_row * c.out.w;
   const int64_t positions = std::min(p.band, c.out.h - first_row) * p.row_positions;
-  const int64_t row_tiles = ceil_div(c.outputs, k.tile_rows);
+  const int64_t row_tiles = ceil_div(c.outputs, kConvRows);
   ConvTile t{};
   t.w_stride = p.depth();
   t.y_stride = plane;
@@ -158,7 +158,7 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
       int vectors = 0;
       // A tile ends where the next output row reads other tap rows: what is computed must not depend on where
       // the band begins, which depends on the number of threads.
-      for (; vectors < k.tile_vectors && first + vectors < positions; ++vectors) {
+      for (; vectors < kConvPositions && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
         if (inside.begin != taps.begin || inside.end != taps.end) break;
@@ -188,7 +188,8 @@ void correlate(const Correlation& c) {
         const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
         ScratchFrame task_frame;
         // The last vector of a row reads on beyond its row: lanes that are never stored.
-        const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = kernels().lanes;
+        const int64_t staged_size = p.block_channels * p.staging.channel_size(),
+                      lanes = kernels().conv2d.lanes;
         float* const staged = task_frame.allocate<float>(staged_size + lanes);
         std::fill_n(staged + staged_size, lanes, 0.0f);
         for (int64_t block = 0; block < p.blocks; ++block) {

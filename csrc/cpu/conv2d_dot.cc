@@ -25,7 +25,7 @@ struct Positions {
 };
 
 Positions image_positions(const Conv2dShape& s, int64_t row_stride, ScratchFrame& frame) {
-  const int lanes = kernels().lanes;
+  const int lanes = kernels().conv2d.lanes;
   const int64_t whole = s.out_w / lanes;  // a row
   const int rest = static_cast<int>(s.out_w % lanes);
   Positions p{frame.allocate<ConvPosition>(s.out_h * ceil_div(s.out_w, lanes)), s.out_h * whole,
@@ -71,7 +71,7 @@ void dot_positions(const Conv2dShape& s, const TapAxis& rows, const TapAxis& col
   float* const staged = stages ? frame.allocate<float>(images * whole.x_image_stride) : nullptr;
 
   // A task is one row of tiles against a part of the columns.
-  const int64_t row_tiles = ceil_div(out, k.dot_rows), column_tiles = ceil_div(depth, k.dot_columns);
+  const int64_t row_tiles = ceil_div(out, kDotRows), column_tiles = ceil_div(depth, kDotColumns);
   const int64_t parts =
       std::min(column_tiles, ceil_div(kTasksPerThread * num_threads(), s.groups * row_tiles));
   const int64_t tasks = s.groups * row_tiles * parts;

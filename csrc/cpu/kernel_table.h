@@ -12,8 +12,6 @@ namespace byhand::cpu {
 
 inline constexpr int kMaxGemmRows = 6;  // the largest tiles of any instruction set
 inline constexpr int kMaxGemmVectors = 2;
-inline constexpr int kMaxDotRows = 4;
-inline constexpr int kMaxDotColumns = 3;
 
 // C[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile; beta == 0 never reads C.
 struct GemmTile {
@@ -41,6 +39,12 @@ struct GemmKernels {
                        int lane_count);
 };
 
+// The register tiles of direct convolution, which 16 registers hold: kConvRows x kConvPositions accumulators
+// and what feeds them, 2 inputs and a broadcast weight; kDotRows x kDotColumns, 3 inputs and a gradient
+// streamed.
+inline constexpr int kConvRows = 6, kConvPositions = 2;
+inline constexpr int kDotRows = 4, kDotColumns = 3;
+
 // Direct convolution. A position is one vector of neighbouring outputs in a row.
 // y[r * y_stride + position] (+)= sum_p w[r * w_stride + p] * x[position + offset[p]], one row an output
 // channel.
@@ -49,9 +53,9 @@ struct ConvTile {
   const float* w;
   int64_t w_stride;
   const int64_t* offset;
-  const float* x[kMaxGemmVectors];
-  float* y[kMaxGemmVectors];
-  int count[kMaxGemmVectors];  // lanes of each position to store
+  const float* x[kConvPositions];
+  float* y[kConvPositions];
+  int count[kConvPositions];  // lanes of each position to store
   int64_t y_stride;
   const float* bias;  // a value a row to begin with; null: begin with y
 };
@@ -80,9 +84,9 @@ struct ConvDot {
 using ConvDotKernel = void (*)(const ConvDot&);
 
 struct Conv2dKernels {
-  int tile_rows, tile_vectors, dot_rows, dot_columns;
-  ConvTileKernel tile[kMaxGemmRows][kMaxGemmVectors];  // [rows - 1][positions - 1]
-  ConvDotKernel dot[kMaxDotRows][kMaxDotColumns];      // [rows - 1][columns - 1]
+  int lanes;  // floats a vector; these kernels may be another instruction set's
+  ConvTileKernel tile[kConvRows][kConvPositions];  // [rows - 1][positions - 1]
+  ConvDotKernel dot[kDotRows][kDotColumns];        // [rows - 1][columns - 1]
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
 };
@@ -163,7 +167,7 @@ struct GatherKernels {
 };
 
 struct KernelTable {
-  int lanes;  // floats a vector
+  int lanes;  // floats a vector, in all but conv2d
   GemmKernels gemm;
   Conv2dKernels conv2d;
   ReduceKernels reduce;

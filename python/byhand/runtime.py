@@ -33,5 +33,7 @@ def _state(isa: dict[str, Any]) -> str:
     if not isa["built"]:
         return "not in this build"
     if not isa["runs_here"]:
-        return "built, but this CPU lacks it"
-    return "built, runs here, active" if isa["active"] else "built, runs here"
+        tested = "its geometry in plain code" if isa["tested"] == "geometry" else "nothing of it"
+        return f"built, but this CPU lacks it: tests here run {tested}"
+    state = "for tests, avx512's geometry in plain code" if isa["for_tests"] else "built, runs here"
+    return f"{state}, active" if isa["active"] else state

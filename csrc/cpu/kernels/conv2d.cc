@@ -86,13 +86,13 @@ void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
   }
 }
 
-template <int kRows, int kVectors>
+template <int kRows, int kPositions>
 void add_tile(Conv2dKernels& k) {
-  k.tile[kRows - 1][kVectors - 1] = tile<kRows, kVectors>;
-  if constexpr (kVectors > 1)
-    add_tile<kRows, kVectors - 1>(k);
+  k.tile[kRows - 1][kPositions - 1] = tile<kRows, kPositions>;
+  if constexpr (kPositions > 1)
+    add_tile<kRows, kPositions - 1>(k);
   else if constexpr (kRows > 1)
-    add_tile<kRows - 1, kGemmVectors>(k);
+    add_tile<kRows - 1, kConvPositions>(k);
 }
 
 template <int kRows, int kColumns>
@@ -107,12 +107,8 @@ void add_dot(Conv2dKernels& k) {
 }  // namespace
 
 void fill_conv2d(Conv2dKernels& k) {
-  static_assert(kDotRows <= kMaxDotRows && kDotColumns <= kMaxDotColumns);
-  k.tile_rows = kGemmRows;
-  k.tile_vectors = kGemmVectors;
-  k.dot_rows = kDotRows;
-  k.dot_columns = kDotColumns;
-  add_tile<kGemmRows, kGemmVectors>(k);
+  k.lanes = Vec::kLanes;
+  add_tile<kConvRows, kConvPositions>(k);
   add_dot<kDotRows, kDotColumns>(k);
   k.copy_strided = copy_strided;
 }

@@ -5,6 +5,8 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+constexpr int kGemmRows = 6, kGemmVectors = 2;
+
 // kRows x kVectors accumulators stay in registers over the whole depth: per p, kVectors loads of B and one
 // broadcast of A for each row feed kRows * kVectors multiply-adds, enough independent chains to hide their
 // latency (4 cycles on 2 units need 8).

@@ -7,10 +7,15 @@ namespace byhand::cpu {
 
 // libgcc's and compiler-rt's tests look at CPUID and at XGETBV: a virtual machine may hide either.
 bool cpu_runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool cpu_runs_avx512() {
+  return cpu_runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 
 #else
 
 bool cpu_runs_avx2() { return false; }
+bool cpu_runs_avx512() { return false; }
 
 #endif
 

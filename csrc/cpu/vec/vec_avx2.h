@@ -7,6 +7,8 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+inline constexpr int kRegisters = 16;
+
 // All bits of the first n lanes.
 inline __m256i first_lanes(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -154,10 +156,6 @@ inline void transpose(Vec (&row)[Vec::kLanes]) {
     row[i + 4].v = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x31);
   }
 }
-
-// Register tiles that 16 vector registers hold: rows x vectors of accumulators, and what feeds them.
-inline constexpr int kGemmRows = 6, kGemmVectors = 2;  // + 2 of B, 1 broadcast of A
-inline constexpr int kDotRows = 4, kDotColumns = 3;    // + 3 columns, 1 row streamed
 
 }  // namespace
 }  // namespace byhand::cpu::BYHAND_ISA

@@ -1,14 +1,23 @@
 // Vec over the compiler's own vectors: SSE2 on x86-64, NEON on AArch64, whatever else elsewhere. There is no
 // fused multiply-add to rely on, so fma(a, b, c) rounds twice.
+//
+// With BYHAND_LANES=16 it has the lanes and registers of AVX-512, so that kernels of that geometry can be
+// tested on any CPU: slow, since a vector then takes several registers.
 #pragma once
 
 #include <stdint.h>
 
+#if !defined(BYHAND_LANES)
+#define BYHAND_LANES 4
+#endif
+
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+inline constexpr int kRegisters = BYHAND_LANES == 16 ? 32 : 16;
+
 struct Vec {
-  static constexpr int kLanes = 4;
+  static constexpr int kLanes = BYHAND_LANES;
   typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
   Floats v;
 
@@ -136,10 +145,6 @@ inline void transpose(Vec (&row)[Vec::kLanes]) {
       row[j].v[i] = t;
     }
 }
-
-// Register tiles that 16 vector registers hold: rows x vectors of accumulators, and what feeds them.
-inline constexpr int kGemmRows = 6, kGemmVectors = 2;  // + 2 of B, 1 broadcast of A
-inline constexpr int kDotRows = 4, kDotColumns = 3;    // + 3 columns, 1 row streamed
 
 }  // namespace
 }  // namespace byhand::cpu::BYHAND_ISA
