@@ -11,17 +11,18 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from byhand.bench import machine, numpy_page, report
+from byhand.bench import gemm as gemm_cases
+from byhand.bench import gemm_report, ladder, numpy_page
 from byhand.bench.cases import CASES, OPS, Case
 from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.numpy_peer import NumpyTraining
-from byhand.bench.peak import fma_peak
 from byhand.bench.peers import CONTENDERS, Contender, choose
+from byhand.bench.run import Run, check_folder, describe_threads
 from byhand.bench.sampling import KernelJob
 from byhand.bench.tasks import IMAGE, VERIFIED, Task
+from byhand.checkpoint import write_atomic
 from byhand.data import DataError, load_folder, mnist
 from byhand.runtime import config
-from rich.console import Console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,64 +54,6 @@ JsonOption = Annotated[
 ]
 
 
-class _Run:
-    """What the two commands share: threads, peaks, tables, the file."""
-
-    def __init__(self, arguments: dict[str, Any], json: Path | None, memory: bool) -> None:
-        if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            # Measuring is long: a folder that cannot be written must show first.
-            with tempfile.TemporaryFile(dir=json.parent):
-                pass
-        self.console = Console()
-        if not self.console.is_terminal:
-            self.console.width = 200  # whole rows for files and pipes
-        self._arguments = arguments
-        self._json = json
-        self._memory = memory
-        self._machine = machine.describe()
-        load, processors = self._machine["load"][0], self._machine["usable_processors"]
-        if load > processors / 2:
-            warning = f"Other work runs here: load {load:.1f} on {processors} processors."
-            self.console.print(f"{warning} The figures will not be reproducible.", style="red")
-        self._versions: dict[str, str] = {}
-        self._peaks: dict[int, list[float]] = {}
-        self._results: list[Result] = []
-
-    def begin(self, threads: int) -> None:
-        self._peaks[threads] = [fma_peak(threads)]
-        gflops = self._peaks[threads][0] / 1e9
-        self.console.print(f"FMA peak, {_threads(threads)}: {gflops:.0f} GFLOP/s", style="bold")
-
-    def show(self, title: str, results: Sequence[Result], contest: Contest) -> None:
-        self._results += results
-        self._versions |= contest.versions
-        peak = self._peaks[contest.threads][0]
-        title = f"{title}, {_threads(contest.threads)}"
-        self.console.print(report.table(title, results, peak, memory=self._memory))
-
-    def end(self) -> None:
-        """Writes the file; exits with 1 where a contender was wrong or failed."""
-        for threads, peak in self._peaks.items():
-            peak.append(fma_peak(threads))
-        report.legend(self.console)
-        if self._json is not None:
-            report.write(
-                self._json,
-                self._arguments,
-                self._machine,
-                self._versions,
-                self._peaks,
-                self._results,
-            )
-        problems = [(r.case["label"], e) for r in self._results for e in r.entries if e.problem]
-        for label, entry in problems:
-            message = f"{label}: {entry.contender}: {entry.problem}"
-            typer.secho(message, fg=typer.colors.RED, err=True)
-        if problems:
-            raise typer.Exit(1)
-
-
 @app.command()
 def kernels(
     op: Annotated[
@@ -133,7 +76,7 @@ def kernels(
     contenders = _contenders(peers)
     counts = _counts(threads, [1, config()["usable_cpus"]])
     arguments = {"command": "kernels", "op": op, "batch": batch, "rounds": rounds}
-    run = _Run(arguments | {"seconds": seconds}, json, memory=False)
+    run = Run(arguments | {"seconds": seconds}, json, memory=False)
     for count in counts:
         run.begin(count)
         with Contest(contenders, count) as contest:
@@ -172,6 +115,145 @@ def _reference(case: Case, batch: int) -> Arrays:
         return argument.astype(np.float64) if wide else argument
 
     return KernelJob(getattr(numpy_page, case.op), case, batch, to_float64).results()
+
+
+@app.command()
+def gemm(
+    groups: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Of {', '.join(gemm_cases.SECTIONS)}.",
+            show_default="all",
+        ),
+    ] = "",
+    threads: Annotated[
+        str, typer.Option(metavar="N,...", show_default="1 and all processors")
+    ] = "",
+    peers: Annotated[
+        str, typer.Option(metavar="NAME,...", show_default="those installed of numpy, torch")
+    ] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 0.02,
+    climb: Annotated[
+        bool, typer.Option("--ladder", help="What each step from three loops to gemm gains.")
+    ] = False,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Of the ladder's product, cubed.", show_default="512")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", dir_okay=False, help="The ladder as a chart."),
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Matrix products of every shape that training meets, a call's overhead, errors; the goals."""
+    if climb:
+        if groups:
+            raise typer.BadParameter("the ladder has none", param_hint="--groups")
+        _ladder(threads, peers, size or 512, rounds, seconds, plot, json)
+        return
+    for option, value in (("--size", size), ("--plot", plot)):
+        if value is not None:
+            raise typer.BadParameter("goes with --ladder", param_hint=option)
+    sections = _sections(groups)
+    installed = (c.name for c in CONTENDERS if c.name in ("numpy", "torch") and c.installed)
+    contenders = _contenders(peers or ",".join(installed))
+    counts = _counts(threads, [1, config()["usable_cpus"]])
+    arguments = {"command": "gemm", "groups": sections, "rounds": rounds, "seconds": seconds}
+    run = Run(arguments, json, memory=False)
+    lines = {}
+    for count in counts:
+        run.begin(count)
+        with Contest(contenders, count) as contest:
+            results = []
+            for section in sections:
+                results += _section(run, contest, contenders, section, rounds, seconds)
+        lines[count] = list(gemm_report.summary(results, count))
+    against = ", ".join(contender.name for contender in contenders[1:])
+    for count in counts:
+        title = f"Goals, {describe_threads(count)}, against {against}"
+        run.console.print(gemm_report.summary_table(title, lines[count]))
+    run.end(gemm_report.LEGEND, [line.as_json(count) for count in counts for line in lines[count]])
+
+
+def _ladder(
+    threads: str,
+    peers: str,
+    size: int,
+    rounds: int,
+    seconds: float,
+    plot: Path | None,
+    json: Path | None,
+) -> None:
+    _, *others = _contenders(peers or "numpy")
+    counts = _counts(threads, [1, config()["usable_cpus"]])
+    arguments = {"command": "gemm", "ladder": size, "rounds": rounds, "seconds": seconds}
+    run = Run(arguments, json, memory=False)
+    if plot is not None:
+        check_folder(plot)
+    rungs = ladder.rungs(ladder.climb(run, counts, others, size, rounds, seconds))
+    title = f"From three loops to gemm, {size} x {size} x {size}"
+    run.console.print(ladder.table(title, rungs))
+    if plot is not None:
+        write_atomic(plot, ladder.chart(title, rungs))
+    run.end(ladder.LEGEND)
+
+
+def _sections(text: str) -> list[str]:
+    """Of gemm_cases.SECTIONS, each once."""
+    sections = list(dict.fromkeys(_names(text) or gemm_cases.SECTIONS))
+    for name in sections:
+        if name not in gemm_cases.SECTIONS:
+            known = ", ".join(gemm_cases.SECTIONS)
+            raise typer.BadParameter(f"{name!r} is not of {known}", param_hint="--groups")
+    return sections
+
+
+def _section(
+    run: Run,
+    contest: Contest,
+    contenders: Sequence[Contender],
+    name: str,
+    rounds: int,
+    seconds: float,
+) -> list[Result]:
+    """Measures and shows one of gemm_cases.SECTIONS."""
+    title = f"{name}, {describe_threads(contest.threads)}"
+    names = [contender.name for contender in contenders]
+    if name == "error":
+        results = [_error(contest, product) for product in gemm_cases.ERRORS]
+        run.keep(results, contest)
+        run.console.print(gemm_report.errors(title, results, names))
+        return results
+    results = []
+    for product in gemm_cases.GROUPS.get(name, [gemm_cases.CALL]):
+        result = _kernel(contest, contenders, product.case, 1, rounds, seconds)
+        result.case |= {"group": name, **dataclasses.asdict(product)}
+        results.append(result)
+    run.keep(results, contest, around=True)
+    if name == "call":
+        run.console.print(gemm_report.calls(title, results[0]))
+        return results
+    run.console.print(gemm_report.products(title, results, names))
+    mean = gemm_report.mean(results)
+    if mean is not None:
+        run.console.print(f"{name}: geometric mean of the ratios {mean:.3f}\n", highlight=False)
+    return results
+
+
+def _error(contest: Contest, product: gemm_cases.Product) -> Result:
+    """The largest error of an element; more than the bound is wrong."""
+    bound = gemm_cases.bound(product)
+    entries = contest.verify(
+        {"kernel": product.case.name, "batch": 1},
+        gemm_cases.exact(product),
+        tolerance=bound,
+        measure=gemm_cases.error,
+    )
+    labels = {"label": product.case.name, "op": "gemm", "shape": product.case.shape}
+    case = {**labels, "group": "error", **dataclasses.asdict(product), "bound": bound}
+    return Result(case, contest.threads, 0, entries)
 
 
 @app.command()
@@ -214,7 +296,7 @@ def training(
     arguments = {"command": "training", "steps": steps, "repeats": repeats, "synthetic": synthetic}
     with tempfile.TemporaryDirectory(prefix="byhand-bench-") as folder:
         files = _write_data(Path(folder), data, synthetic)
-        run = _Run(arguments, json, memory=True)
+        run = Run(arguments, json, memory=True)
         for count in counts:
             run.begin(count)
             for model in chosen:
@@ -294,7 +376,3 @@ def _contenders(text: str, also: Sequence[str] = ()) -> list[Contender]:
         return choose(_names(text), also)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
-
-
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ import numpy as np
 from byhand.bench.peers import OURS, Contender
 from numpy.typing import NDArray
 
-# Before each turn, seconds. Libraries' idle threads spin for up to 20 ms or so after their last
-# call, and would take the next contender's processors.
+# Seconds. Libraries' idle threads spin for up to 20 ms or so after their last call, and would take
+# the next contender's processors.
 PAUSE = 0.05
 Arrays = Sequence[NDArray[Any]]
+# From a contender's arrays and the reference's to how far they are apart.
+Measure = Callable[[Arrays, Arrays], float]
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,16 @@ class Entry:
 
 @dataclass
 class Result:
-    """One case on a number of threads. flops: of what is timed; 0 where memory bounds it."""
+    """One case on a number of threads. flops: of what is timed; 0 where memory bounds it.
+
+    peak: FLOP/s of multiply-adds on these threads, measured in this run.
+    """
 
     case: dict[str, Any]
     threads: int
     flops: int
     entries: list[Entry] = field(default_factory=list)
+    peak: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -181,24 +188,28 @@ class Contest:
         scale: int,
         rounds: int,
         tolerance: float,
+        measure: Measure = difference,
+        enough: float = math.inf,
     ) -> list[Entry]:
         """Verify, then `rounds` rounds, each contender once a round, a different one first.
 
         prepare: the case as the worker knows it. amounts: by name, of each sample. scale: times are
-        those of so many calls or images.
+        those of so many calls or images. enough: seconds of turns after which a contender has no
+        more of them.
         """
-        entries = {}
-        for contender in self._contenders:
-            entry = self._verify(contender, prepare, reference, tolerance)
-            if entry is not None:
-                entries[contender.name] = entry
+        verified = self.verify(prepare, reference, tolerance=tolerance, measure=measure)
+        entries = {entry.contender: entry for entry in verified}
+        time.sleep(PAUSE)  # NumPy, whose reference was made in this process, has threads too
         names = [name for name, entry in entries.items() if entry.problem is None]
         samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        spent = dict.fromkeys(names, 0.0)
         for i in range(rounds):
             first = i % len(names) if names else 0
             for name in [*names[first:], *names[:first]]:
-                if entries[name].problem is None:
+                if entries[name].problem is None and spent[name] < enough:
+                    start = time.perf_counter()
                     self._sample(entries[name], amounts[name], samples[name])
+                    spent[name] += time.perf_counter() - start
         for name in names:
             if entries[name].problem is None:
                 _sum_up(entries[name], samples[name], scale)
@@ -208,8 +219,28 @@ class Contest:
                 entry.ratio = entry.times.median / ours.median
         return list(entries.values())
 
+    def verify(
+        self,
+        prepare: dict[str, Any],
+        reference: Arrays,
+        *,
+        tolerance: float,
+        measure: Measure = difference,
+    ) -> list[Entry]:
+        """What each contender computes, compared with the reference and not timed."""
+        entries = (
+            self._verify(contender, prepare, reference, tolerance, measure)
+            for contender in self._contenders
+        )
+        return [entry for entry in entries if entry is not None]
+
     def _verify(
-        self, contender: Contender, prepare: dict[str, Any], reference: Arrays, tolerance: float
+        self,
+        contender: Contender,
+        prepare: dict[str, Any],
+        reference: Arrays,
+        tolerance: float,
+        measure: Measure,
     ) -> Entry | None:
         """None where the contender has no such thing."""
         entry = Entry(contender.name)
@@ -223,17 +254,19 @@ class Contest:
             if reply.get("skipped"):
                 return None
             with np.load(path) as arrays:
-                entry.difference = difference(list(arrays.values()), reference)
+                entry.difference = measure(list(arrays.values()), reference)
             path.unlink()
         except WorkerError as error:
             self._fail(entry, str(error))
             return entry
-        if entry.difference > tolerance:
-            entry.problem = f"WRONG: differs from the reference by {entry.difference:.1e}"
+        if not entry.difference <= tolerance:  # NaN is wrong
+            apart = f"{entry.difference:.1e}, more than {tolerance:.1e}"
+            entry.problem = f"WRONG: differs from the reference by {apart}"
         return entry
 
     def _sample(self, entry: Entry, amount: Any, samples: list[dict[str, Any]]) -> None:
-        time.sleep(PAUSE)
+        if self.threads > 1:
+            time.sleep(PAUSE)
         try:
             samples.append(self._processes[entry.contender].ask({"sample": amount}))
         except WorkerError as error:

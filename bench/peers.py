@@ -20,7 +20,7 @@ class Contender:
     name: str
     module: str
     package: str
-    options: Mapping[str, bool] = field(default_factory=dict)
+    options: Mapping[str, bool | str] = field(default_factory=dict)
     steps: Mapping[str, int] = field(default_factory=dict)
     asked: bool = False
 

@@ -12,11 +12,14 @@ from typing import Any
 from byhand.bench.harness import Entry, Result
 from byhand.bench.peers import OURS
 from byhand.checkpoint import write_atomic
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 FORMAT = 1
+LEGEND = (
+    "ratio: the contender's median over byhand's; below 1, in red, byhand is slower.\n"
+    "of peak: of the multiply-adds that these threads can do, measured in this run."
+)
 # The largest unit that leaves at least 1 before the point.
 UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
@@ -34,7 +37,7 @@ def rate(result: Result, entry: Entry) -> float | None:
     return result.flops / entry.times.median if result.flops and entry.times else None
 
 
-def table(title: str, results: Iterable[Result], peak: float, *, memory: bool) -> Table:
+def table(title: str, results: Iterable[Result], *, memory: bool) -> Table:
     """A row a contender. memory: with columns of resident memory and page faults."""
     view = Table(title=title, title_justify="left", show_lines=False)
     view.add_column("case")
@@ -47,11 +50,11 @@ def table(title: str, results: Iterable[Result], peak: float, *, memory: bool) -
         for i, entry in enumerate(result.entries):
             label = result.case["label"] if i == 0 else ""
             end = i == len(result.entries) - 1
-            view.add_row(label, *_cells(result, entry, peak, memory), end_section=end)
+            view.add_row(label, *_cells(result, entry, memory), end_section=end)
     return view
 
 
-def _cells(result: Result, entry: Entry, peak: float, memory: bool) -> list[str]:
+def _cells(result: Result, entry: Entry, memory: bool) -> list[str]:
     width = 9 if memory else 7
     if entry.times is None:
         return [entry.contender, *[""] * width, f"[bold red]{escape(entry.problem or '')}[/]"]
@@ -63,22 +66,14 @@ def _cells(result: Result, entry: Entry, peak: float, memory: bool) -> list[str]
         f"{times.spread:.0%}",
         f"[red]{ratio}[/]" if ratio and entry.ratio is not None and entry.ratio < 1 else ratio,
         "" if flops is None else f"{flops / 1e9:.1f}",
-        "" if flops is None else f"{flops / peak:.0%}",
+        "" if flops is None else f"{flops / result.peak:.0%}",
     ]
     if memory:
         cells += [f"{(entry.rss or 0) / 1e6:.0f} MB", f"{entry.faults:.1f}"]
     return [*cells, escape(entry.note)]
 
 
-def legend(console: Console) -> None:
-    console.print(
-        "ratio: the contender's median over byhand's; below 1, in red, byhand is slower.\n"
-        "of peak: of the multiply-adds that these threads can do, measured in this run.",
-        style="dim",
-    )
-
-
-def _entry(result: Result, entry: Entry, peak: float) -> dict[str, Any]:
+def _entry(result: Result, entry: Entry) -> dict[str, Any]:
     row = dataclasses.asdict(entry)
     flops = rate(result, entry)
     if entry.times is not None:
@@ -87,7 +82,10 @@ def _entry(result: Result, entry: Entry, peak: float) -> dict[str, Any]:
         row["times"]["spread"] = times.spread
     if entry.difference is not None and not math.isfinite(entry.difference):
         row["difference"] = None  # JSON has no infinity; `problem` tells
-    return row | {"flops_per_second": flops, "of_peak": None if flops is None else flops / peak}
+    return row | {
+        "flops_per_second": flops,
+        "of_peak": None if flops is None else flops / result.peak,
+    }
 
 
 def write(
@@ -97,8 +95,9 @@ def write(
     versions: Mapping[str, str],
     peaks: Mapping[int, Sequence[float]],
     results: Iterable[Result],
+    summary: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Everything that was measured, as JSON. peaks: FLOP/s by threads, before and after."""
+    """Everything that was measured, as JSON. peaks: FLOP/s by threads, in order of time."""
     document = {
         "format": FORMAT,
         "arguments": arguments,
@@ -106,9 +105,10 @@ def write(
         "versions": versions,
         "fma_peak": {str(threads): list(peak) for threads, peak in peaks.items()},
         "results": [
-            {"case": r.case, "threads": r.threads, "flops": r.flops, "failed": r.failed}
-            | {"entries": [_entry(r, entry, peaks[r.threads][0]) for entry in r.entries]}
+            {"case": r.case, "threads": r.threads, "flops": r.flops, "fma_peak": r.peak}
+            | {"failed": r.failed, "entries": [_entry(r, entry) for entry in r.entries]}
             for r in results
         ],
+        "summary": list(summary),
     }
     write_atomic(path, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")

@@ -16,9 +16,11 @@ import traceback
 from typing import Any
 
 import numpy as np
-from byhand.bench.cases import CASES
+from byhand.bench import cases, gemm
 from byhand.bench.sampling import Job
 from byhand.bench.tasks import Task
+
+CASES = cases.CASES | gemm.CASES
 
 
 class Worker:
@@ -42,6 +44,8 @@ class Worker:
         job: Job | None
         if "kernel" in what:
             job = self.peer.kernel(CASES[what["kernel"]], what["batch"])
+        elif "product" in what:
+            job = self.peer.kernel(gemm.Product(**what["product"]).case, 1)
         else:
             job = self.peer.training(Task(**what["task"]))
         return job

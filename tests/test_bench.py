@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from byhand import kernels
 from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, peers, report
+from byhand.bench import run as bench_run
 from byhand.bench.cases import CASES, IN_PLACE, OPS
 from byhand.bench.tasks import Task
 from byhand.data import DataError
@@ -53,7 +55,7 @@ def test_numpys_page_equals_the_kernels(name: str) -> None:
 
 
 def test_every_kernel_that_lenet_needs_is_measured() -> None:
-    fused_or_not_arithmetic = {"empty", "accumulate"}
+    fused_or_not_arithmetic = {"empty", "accumulate", "linear_act"}
     assert set(kernels.__all__) - fused_or_not_arithmetic == set(OPS)
     assert all(hasattr(numpy_page, op) for op in OPS)
     assert set(OPS) >= IN_PLACE
@@ -175,7 +177,7 @@ def test_training_in_a_table_and_a_file(tmp_path: Path) -> None:
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contender "wrong", whose relu is, and who fails on three images."""
     (tmp_path / "wrong_peer.py").write_text(WRONG_PEER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     wrong = peers.Contender("wrong", "wrong_peer", "numpy")
     monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], wrong])
 
@@ -212,7 +214,7 @@ def test_unknown_names(arguments: list[str], said: str) -> None:
 def test_a_file_that_cannot_be_written_is_refused_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "fma_peak", lambda threads: pytest.fail("measured"))
+    monkeypatch.setattr(bench_run, "fma_peak", lambda threads: pytest.fail("measured"))
     result = run(*QUICK, "--json", str(tmp_path))
     assert result.exit_code == 2 and "--json" in result.output
     assert isinstance(run(*QUICK, "--json", "/proc/run.json").exception, OSError)

@@ -1,0 +1,127 @@
+"""What `byhand bench gemm` measures: cubes, tall and flat shapes, networks, random shapes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from byhand.bench.cases import Case, Maker, values
+from byhand.models import Model, lenet5, mlp
+from byhand.nn import Conv2d, Linear
+from numpy.typing import NDArray
+
+BATCHES = (1, 32, 128)
+# The first letter is A's, the second B's; T: the transpose of what lies in memory, as a view.
+TRANSPOSES = ("NN", "NT", "TN", "TT")
+
+
+@dataclass(frozen=True)
+class Product:
+    """C (m, n) = A (m, k) B (k, n). of: which product of a network, at which batch size."""
+
+    m: int
+    n: int
+    k: int
+    transposes: str = "NN"
+    of: str = ""
+    batch: int | None = None
+
+    @property
+    def case(self) -> Case:
+        a = _operand(self.m, self.k, self.transposes[0])
+        b = _operand(self.k, self.n, self.transposes[1])
+        shape = f"{self.m}x{self.n}x{self.k} {self.transposes}"
+        return Case("gemm", shape, (a, b), flops=2 * self.m * self.n * self.k, fixed=True)
+
+
+def _operand(rows: int, columns: int, transpose: str) -> Maker:
+    if transpose == "N":
+        return values(rows, columns)
+    stored = values(columns, rows)
+    return lambda rng, n: stored(rng, n).T
+
+
+def _network(model: Model) -> Iterator[Product]:
+    """Every product of forward and backward.
+
+    A convolution is im2col's: a row for each pixel of the output, with the window that it sees.
+    x: (rows, inputs), weight: (outputs, inputs). y = x weight', grad weight = grad y' x, and, but
+    in the first layer, grad x = grad y weight.
+    """
+    shape, first = model.input_shape, True
+    for layer in model.layers():
+        shape = layer.output_shape(shape)
+        if not isinstance(layer, Conv2d | Linear):
+            continue
+        outputs, inputs = shape[0], math.prod(layer.weight.shape[1:])
+        name = f"{type(layer).__name__.lower()} {inputs}-{outputs}"
+        for batch in BATCHES:
+            rows = batch * math.prod(shape[1:])
+            yield Product(rows, outputs, inputs, "NT", f"{name} forward", batch)
+            yield Product(outputs, inputs, rows, "TN", f"{name} grad weight", batch)
+            if not first:
+                yield Product(rows, inputs, outputs, "NN", f"{name} grad input", batch)
+        first = False
+
+
+def exact(product: Product) -> list[NDArray[np.float64]]:
+    """C in float64, and what its error is measured by: |A| |B|."""
+    a, b = (argument.astype(np.float64) for argument in product.case.arguments(1))
+    return [a @ b, np.abs(a) @ np.abs(b)]
+
+
+def error(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) -> float:
+    """The largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24.
+
+    reference: that of `exact`. Infinite where the shape differs.
+    """
+    (c, *_), (want, magnitude) = results, reference
+    if c.shape != want.shape:
+        return math.inf
+    return float((np.abs(c - want) / magnitude).max() * 2**24)
+
+
+def bound(product: Product) -> int:
+    """What `error` may be: that of byhand.kernels.gemm, in any order of the sum."""
+    return product.k + 3
+
+
+def _random(count: int, largest: int) -> Iterator[Product]:
+    sizes = np.random.default_rng(0).integers(1, largest + 1, (count, 3)).tolist()
+    for (m, n, k), transposes in zip(sizes, itertools.cycle(TRANSPOSES), strict=False):
+        yield Product(m, n, k, transposes)
+
+
+GROUPS: dict[str, tuple[Product, ...]] = {
+    "cubes": tuple(Product(n, n, n) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)),
+    "baselines": (
+        Product(128, 10, 784),
+        Product(128, 128, 784),
+        Product(8192, 50, 500),
+        Product(50, 500, 8192),
+        Product(73_728, 20, 25),
+    ),
+    "mlp": tuple(_network(mlp())),
+    "lenet5": tuple(_network(lenet5())),
+    "random": tuple(_random(100, 600)),
+}
+# Nothing but a call's overhead.
+CALL = Product(1, 1, 1)
+# Not timed: what rounding does to them.
+ERRORS = tuple(
+    Product(m, n, k, transposes)
+    for (k, (m, n)), transposes in zip(
+        itertools.product((1, 10, 100, 784, 8192), ((1, 64), (64, 10), (96, 80))),
+        itertools.cycle(TRANSPOSES),
+        strict=False,
+    )
+)
+SECTIONS = (*GROUPS, "call", "error")
+CASES = {
+    product.case.name: product.case
+    for product in (*itertools.chain(*GROUPS.values()), CALL, *ERRORS)
+}

@@ -1,0 +1,22 @@
+"""A step of the matrix product's way from three loops to `gemm`, as a contender."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import byhand
+from byhand._core import testing
+from byhand.bench.cases import Case
+from byhand.bench.sampling import KernelJob
+
+
+class Peer:
+    version = f"byhand {byhand.__version__}"
+
+    def __init__(self, threads: int, step: str) -> None:
+        byhand.set_num_threads(threads)
+        self._step = step
+
+    def kernel(self, case: Case, batch: int) -> KernelJob:
+        """`case` is a product of operands that lie row by row."""
+        return KernelJob(partial(testing.gemm_ladder, self._step), case, batch)
