@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -287,9 +287,40 @@ def test_arrays_changed_in_place_are_checked(name: str, rng: np.random.Generator
 
 @every_op
 def test_signatures_have_the_references_names(name: str) -> None:
-    """pybind11 writes the signature into the first line of the docstring."""
-    signature, _, text = (getattr(kernels, name).__doc__ or "").partition("\n")
-    assert text.strip()
-    named = re.findall(r"(\w+): ", signature)
+    kernel = getattr(kernels, name)
+    assert (kernel.__doc__ or "").strip()
+    named = inspect.signature(kernel).parameters
     for parameter in inspect.signature(getattr(reference, name)).parameters.values():
         assert parameter.kind is parameter.VAR_KEYWORD or parameter.name in named, parameter
+
+
+@every_op
+def test_calls_that_no_signature_takes(name: str, rng: np.random.Generator) -> None:
+    """Each is a TypeError that names the function and the argument, as Python's own are."""
+    call = small_call(name, -1, rng)
+    kernel = getattr(kernels, name)
+    first, *others = inspect.signature(kernel).parameters.values()
+    positional = [p for p in (first, *others) if p.kind is not p.KEYWORD_ONLY]
+    cases: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        (f"takes at most {len(positional)} positional", (None,) * (len(positional) + 1), {}),
+        ("unexpected keyword argument 'sigma'", call.args, {**call.kwargs, "sigma": 1}),
+        (f"multiple values for argument '{first.name}'", call.args, {first.name: call.args[0]}),
+        (f"misses the argument '{first.name}'", (), {}),
+    ]
+    for message, args, kwargs in cases:
+        with pytest.raises(TypeError, match=rf"{name}\(\) .*{message}"):
+            kernel(*args, **kwargs)
+
+
+@every_op
+def test_kernels_are_pickled_by_name(name: str) -> None:
+    kernel = getattr(kernels, name)
+    assert pickle.loads(pickle.dumps(kernel)) is kernel
+    assert repr(kernel) == f"<built-in function {name}>"
+
+
+def test_keywords_that_were_computed(rng: np.random.Generator) -> None:
+    """Python interns the keywords that stand in a program, not those that it makes."""
+    x = rng.standard_normal((3, 4)).astype(np.float32)
+    kwargs = {"".join(["trans", "_", "b"]): True, "".join(["al", "pha"]): 2.0}
+    np.testing.assert_array_equal(kernels.gemm(x, x, **kwargs), kernels.gemm(x, x.T, alpha=2.0))

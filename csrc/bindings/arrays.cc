@@ -20,6 +20,14 @@ std::string shown(py::handle object) {
 
 std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
 
+// The number and the byte order tell soonest; for an equivalent type NumPy is asked.
+template <class T>
+bool is_of(const py::array& array) {
+  const py::dtype type = array.dtype();
+  return (type.num() == py::detail::npy_format_descriptor<T>::value && type.byteorder() == '=') ||
+         py::isinstance<py::array_t<T>>(array);
+}
+
 bool is_contiguous(const py::array& array) {
   constexpr int kNeeded = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   return (array.flags() & kNeeded) == kNeeded;
@@ -35,7 +43,7 @@ py::array as_array(py::handle object, const char* name) {
 
 py::array float_array(py::handle object, const char* name, int dimensions) {
   py::array array = as_array(object, name);
-  if (!py::isinstance<py::array_t<float>>(array))
+  if (!is_of<float>(array))
     throw py::type_error(std::string(name) + " must be of float32, got " + dtype_name(array) +
                          "; convert it with .astype(np.float32)");
   if (dimensions >= 0 && array.ndim() != dimensions)
@@ -47,7 +55,7 @@ py::array float_array(py::handle object, const char* name, int dimensions) {
 // As it is where its values lie in order, else a copy, as a plain array whatever the subclass.
 template <class T>
 py::array contiguous(const py::array& array) {
-  if (is_contiguous(array) && py::isinstance<py::array_t<T>>(array)) return array;
+  if (is_contiguous(array) && is_of<T>(array)) return array;
   constexpr int kFlags =
       int{py::array::c_style} | int{py::array::forcecast} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   auto copy = py::array_t<T, kFlags>::ensure(array);
@@ -116,8 +124,11 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
   const bool whole = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
                      reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
   if (!whole) array_ = contiguous<float>(array_);  // a field of a record: floats at odd bytes
-  matrix_ = {static_cast<const float*>(array_.data()), array_.shape(0), array_.shape(1),
-             array_.strides(0) / kSize, array_.strides(1) / kSize};
+  const int64_t rows = array_.shape(0), columns = array_.shape(1);
+  // NumPy leaves the stride of a dimension of one element to chance; the way through a kernel, and with it
+  // the bits of a result, must not depend on it.
+  matrix_ = {static_cast<const float*>(array_.data()), rows, columns,
+             rows == 1 ? columns : array_.strides(0) / kSize, columns == 1 ? 1 : array_.strides(1) / kSize};
 }
 
 IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) {
@@ -143,7 +154,7 @@ IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) 
 template <class T>
 ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
     : original_(as_array(object, name)) {
-  if (!py::isinstance<py::array_t<T>>(original_))
+  if (!is_of<T>(original_))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
                          ", got " + dtype_name(original_));
   array_ = contiguous<T>(original_);
@@ -163,7 +174,7 @@ Output<T>::Output(py::handle out, const char* name, const Shape& shape,
     return;
   }
   array_ = as_array(out, name);
-  if (!py::isinstance<py::array_t<T>>(array_))
+  if (!is_of<T>(array_))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
                          ", got " + dtype_name(array_));
   if (shape_of(array_) != shape)
@@ -202,6 +213,14 @@ int64_t parse_integer(py::handle object, const std::string& name) {
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
   if (overflow != 0) throw py::value_error(name + " must fit 64 bits, got " + shown(object));
   return value;
+}
+
+bool parse_bool(py::handle object, const char* name) {
+  if (object.ptr() == Py_True || object.ptr() == Py_False) return object.ptr() == Py_True;
+  const std::string type = Py_TYPE(object.ptr())->tp_name;
+  if (type != "numpy.bool" && type != "numpy.bool_")
+    throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
+  return PyObject_IsTrue(object.ptr()) == 1;
 }
 
 float parse_float(py::handle object, const char* name) {

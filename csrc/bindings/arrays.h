@@ -128,6 +128,7 @@ class InPlace {
 std::vector<py::object> unpack_out(py::handle object, size_t count);
 
 int64_t parse_integer(py::handle object, const std::string& name);
+bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
 std::string parse_string(py::handle object, const char* name);
 Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
@@ -139,6 +140,15 @@ template <class Work>
 void without_gil(const Work& work) {
   const py::gil_scoped_release release;
   work();
+}
+
+// The same, unless the work is so short, a few hundred nanoseconds, that handing the lock over and taking it
+// back would take a good part of it.
+template <class Work>
+void without_gil(double multiply_adds, const Work& work) {
+  constexpr double kBrief = 10'000;
+  if (multiply_adds < kBrief) return work();
+  without_gil(work);
 }
 
 py::object float32_scalar(float value);  // numpy.float32

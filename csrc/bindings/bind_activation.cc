@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "ops/activation.h"
 
 namespace byhand::bindings {
@@ -25,32 +26,32 @@ py::array backward(py::handle dy_object, py::handle y_object, py::handle out_obj
 }  // namespace
 
 void bind_activation(py::module_& m) {
-  m.def("relu", forward<ops::relu>, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
-        R"(max(x, 0) of every value; NaN gives NaN.
+  define<forward<ops::relu>>(m, "relu(x, *, out=None)",
+                             R"(max(x, 0) of every value; NaN gives NaN.
 
 x of any shape -> the same shape.)");
-  m.def("relu_backward", backward<ops::relu_backward>, py::arg("grad_output"), py::arg("output"),
-        py::kw_only(), py::arg("out") = py::none(),
-        R"(Gradient of relu's x: grad_output where output > 0 or output is NaN, else 0.
+  define<backward<ops::relu_backward>>(
+      m, "relu_backward(grad_output, output, *, out=None)",
+      R"(Gradient of relu's x: grad_output where output > 0 or output is NaN, else 0.
 
 grad_output and output, relu's result, of one shape -> the same shape.)");
-  m.def("tanh", forward<ops::tanh>, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
-        R"(Hyperbolic tangent of every value, less than 2.5 units in the last place from the true one.
+  define<forward<ops::tanh>>(
+      m, "tanh(x, *, out=None)",
+      R"(Hyperbolic tangent of every value, less than 2.5 units in the last place from the true one.
 
 x of any shape -> the same shape. tanh(-x) is exactly -tanh(x); no result is beyond 1; NaN gives NaN.)");
-  m.def("tanh_backward", backward<ops::tanh_backward>, py::arg("grad_output"), py::arg("output"),
-        py::kw_only(), py::arg("out") = py::none(),
-        R"(Gradient of tanh's x: grad_output * (1 - output**2).
+  define<backward<ops::tanh_backward>>(m, "tanh_backward(grad_output, output, *, out=None)",
+                                       R"(Gradient of tanh's x: grad_output * (1 - output**2).
 
 grad_output and output, tanh's result, of one shape -> the same shape.)");
-  m.def("sigmoid", forward<ops::sigmoid>, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
-        R"(1 / (1 + exp(-x)) of every value, less than 2.5 units in the last place from the true one.
+  define<forward<ops::sigmoid>>(
+      m, "sigmoid(x, *, out=None)",
+      R"(1 / (1 + exp(-x)) of every value, less than 2.5 units in the last place from the true one.
 
 x of any shape -> the same shape. Very negative x give results down to the smallest float32, then 0;
 NaN gives NaN.)");
-  m.def("sigmoid_backward", backward<ops::sigmoid_backward>, py::arg("grad_output"), py::arg("output"),
-        py::kw_only(), py::arg("out") = py::none(),
-        R"(Gradient of sigmoid's x: grad_output * (1 - output) * output.
+  define<backward<ops::sigmoid_backward>>(m, "sigmoid_backward(grad_output, output, *, out=None)",
+                                          R"(Gradient of sigmoid's x: grad_output * (1 - output) * output.
 
 grad_output and output, sigmoid's result, of one shape -> the same shape.)");
 }

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "ops/conv2d.h"
 
@@ -79,17 +80,14 @@ py::array conv2d_backward_bias(py::handle dy_object, py::handle out_object) {
   return out.array();
 }
 
-template <class Function, class... Arguments>
-void define(py::module_& m, const char* name, Function function, const char* doc,
-            const Arguments&... arguments) {
-  m.def(name, function, arguments..., py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
-        py::arg("groups") = 1, py::arg("algorithm") = "auto", py::arg("out") = py::none(), doc);
-}
-
 }  // namespace
 
 void bind_conv2d(py::module_& m) {
-  define(m, "conv2d", conv2d, R"(Two-dimensional convolution (cross-correlation, as in every network library).
+  define<conv2d>(
+      m,
+      "conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm='auto', "
+      "out=None)",
+      R"(Two-dimensional convolution (cross-correlation, as in every network library).
 
 y[n, o, i, j] = bias[o] + sum over c, k, l of
     weight[o, c, k, l] * x[n, g*C + c, i*stride + k*dilation - padding, j*stride + l*dilation - padding]
@@ -102,23 +100,27 @@ stride, dilation: an int or (h, w); padding: an int, (h, w) or ((top, bottom), (
 divides both channel counts. algorithm is "auto" or "direct". Zeros left and right of the image take
 part in the arithmetic, so an infinite weight that meets one gives NaN.
 
-Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.)",
-         py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only());
-  define(m, "conv2d_backward_input", conv2d_backward_input, R"(Gradient of conv2d's x.
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.)");
+  define<conv2d_backward_input>(
+      m,
+      "conv2d_backward_input(grad_output, weight, input_shape, *, stride=1, padding=0, dilation=1, "
+      "groups=1, algorithm='auto', out=None)",
+      R"(Gradient of conv2d's x.
 
 grad_output (N, out_channels, OH, OW), weight as in conv2d, input_shape (N, in_channels, H, W) ->
 an array of input_shape. The other arguments are conv2d's. Zeros stand left and right of grad_output
 where the kernel reaches beyond it and take part in the arithmetic, so an infinite weight that meets one
-gives NaN.)",
-         py::arg("grad_output"), py::arg("weight"), py::arg("input_shape"), py::kw_only());
-  define(m, "conv2d_backward_weight", conv2d_backward_weight, R"(Gradient of conv2d's weight.
+gives NaN.)");
+  define<conv2d_backward_weight>(
+      m,
+      "conv2d_backward_weight(grad_output, x, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, "
+      "algorithm='auto', out=None)",
+      R"(Gradient of conv2d's weight.
 
 grad_output (N, out_channels, OH, OW), x as in conv2d, weight_shape (out_channels, C, KH, KW) ->
-an array of weight_shape; zeros for N = 0. The other arguments are conv2d's.)",
-         py::arg("grad_output"), py::arg("x"), py::arg("weight_shape"), py::kw_only());
-  m.def("conv2d_backward_bias", conv2d_backward_bias, py::arg("grad_output"), py::kw_only(),
-        py::arg("out") = py::none(),
-        R"(Gradient of conv2d's bias: the sum of grad_output over images and positions.
+an array of weight_shape; zeros for N = 0. The other arguments are conv2d's.)");
+  define<conv2d_backward_bias>(m, "conv2d_backward_bias(grad_output, *, out=None)",
+                               R"(Gradient of conv2d's bias: the sum of grad_output over images and positions.
 
 grad_output (N, out_channels, OH, OW) -> (out_channels,); zeros for N = 0.)");
 }

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "ops/gather.h"
 
 namespace byhand::bindings {
@@ -22,9 +23,8 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
 }  // namespace
 
 void bind_gather(py::module_& m) {
-  m.def("gather_images", gather_images, py::arg("images"), py::arg("index"), py::kw_only(), py::arg("scale"),
-        py::arg("offset"), py::arg("out") = py::none(),
-        R"(A batch out of a set of images: images[index] * scale + offset.
+  define<gather_images>(m, "gather_images(images, index, *, scale, offset, out=None)",
+                        R"(A batch out of a set of images: images[index] * scale + offset.
 
 images (n, ...) of uint8, index (m,) of any integer dtype -> (m, ...) float32.
 Raises ValueError where an index is not of 0 to n - 1: negative ones don't count from the end.)");

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "ops/gemm.h"
 
@@ -29,16 +30,19 @@ bool same_view(py::handle out, const py::array& c) {
 }
 
 py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py::handle alpha_object,
-               py::handle beta_object, bool trans_a, bool trans_b, py::handle out_object) {
+               py::handle beta_object, py::handle trans_a, py::handle trans_b, py::handle out_object) {
   const MatrixInput a_input(a_object, "a"), b_input(b_object, "b");
-  const ops::Matrix a = transposed_if(a_input, trans_a), b = transposed_if(b_input, trans_b);
+  const ops::Matrix a = transposed_if(a_input, parse_bool(trans_a, "trans_a")),
+                    b = transposed_if(b_input, parse_bool(trans_b, "trans_b"));
   require(a.columns == b.rows, "b must have ", a.columns,
           " rows, as many as a has columns (after transposing), got ", b.rows);
   const float alpha = parse_float(alpha_object, "alpha");
   const Shape shape{a.rows, b.columns};
+  const double multiply_adds =
+      static_cast<double>(a.rows) * static_cast<double>(a.columns + 1) * static_cast<double>(b.columns);
   if (c_object.is_none()) {
     const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original()});
-    without_gil([&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
+    without_gil(multiply_adds, [&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
     return out.array();
   }
   const MatrixInput c(c_object, "c");
@@ -47,17 +51,15 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
           to_string(shape), ", that of the product, got ", to_string({c.matrix().rows, c.matrix().columns}));
   const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
   const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
-  without_gil([&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
+  without_gil(multiply_adds, [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }
 
 }  // namespace
 
 void bind_gemm(py::module_& m) {
-  m.def("gemm", gemm, py::arg("a"), py::arg("b"), py::arg("c") = py::none(), py::kw_only(),
-        py::arg("alpha") = 1.0, py::arg("beta") = 1.0, py::arg("trans_a") = false, py::arg("trans_b") = false,
-        py::arg("out") = py::none(),
-        R"(Matrix product alpha * op(a) @ op(b), plus beta * c where c is given.
+  define<gemm>(m, "gemm(a, b, c=None, *, alpha=1.0, beta=1.0, trans_a=False, trans_b=False, out=None)",
+               R"(Matrix product alpha * op(a) @ op(b), plus beta * c where c is given.
 
 op(x) is x, or its transpose where trans_a / trans_b say so. op(a) is (m, k), op(b) (k, n), c and the
 result (m, n), all float32. Inputs may have any strides. With beta == 0 c is not read; with alpha == 0

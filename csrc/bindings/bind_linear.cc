@@ -1,13 +1,28 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "ops/linear.h"
 
 namespace byhand::bindings {
 namespace {
 
-py::array linear(py::handle x_object, py::handle weight_object, py::handle bias_object,
-                 py::handle out_object) {
+double multiply_adds(const MatrixInput& a, int64_t columns) {
+  return static_cast<double>(a.matrix().rows) * static_cast<double>(a.matrix().columns + 1) *
+         static_cast<double>(columns);
+}
+
+ops::Activation parse_activation(py::handle object) {
+  if (object.is_none()) return ops::Activation::kNone;
+  const std::string name = parse_string(object, "activation");
+  if (name == "relu") return ops::Activation::kRelu;
+  if (name == "tanh") return ops::Activation::kTanh;
+  if (name == "sigmoid") return ops::Activation::kSigmoid;
+  fail("activation must be \"relu\", \"tanh\", \"sigmoid\" or None, got \"", name, "\"");
+}
+
+py::array linear_act(py::handle x_object, py::handle weight_object, py::handle bias_object,
+                     py::handle activation_object, py::handle out_object) {
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
   require(weight.matrix().columns == x.matrix().columns, "weight must have shape (out_features, ",
           x.matrix().columns, "), for the ", x.matrix().columns, " columns of x, got ",
@@ -15,9 +30,15 @@ py::array linear(py::handle x_object, py::handle weight_object, py::handle bias_
   const Shape shape{x.matrix().rows, weight.matrix().rows};
   const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({shape[1]}, "a value for each row of weight");
+  const ops::Activation activation = parse_activation(activation_object);
   const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
-  without_gil([&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), out.data()); });
+  without_gil(multiply_adds(x, shape[1]),
+              [&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), activation, out.data()); });
   return out.array();
+}
+
+py::array linear(py::handle x, py::handle weight, py::handle bias, py::handle out) {
+  return linear_act(x, weight, bias, py::none(), out);
 }
 
 py::array linear_backward_input(py::handle dy_object, py::handle weight_object, py::handle out_object) {
@@ -27,7 +48,8 @@ py::array linear_backward_input(py::handle dy_object, py::handle weight_object, 
           to_string({weight.matrix().rows, weight.matrix().columns}));
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.original(), weight.original()});
-  without_gil([&] { ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
+  without_gil(multiply_adds(dy, weight.matrix().columns),
+              [&] { ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
   return out.array();
 }
 
@@ -37,7 +59,8 @@ py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::
           " rows, as many as grad_output, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
                           {dy.original(), x.original()});
-  without_gil([&] { ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
+  without_gil(multiply_adds(dy, x.matrix().columns),
+              [&] { ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
   return out.array();
 }
 
@@ -51,25 +74,27 @@ py::array linear_backward_bias(py::handle dy_object, py::handle out_object) {
 }  // namespace
 
 void bind_linear(py::module_& m) {
-  m.def("linear", linear, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::kw_only(),
-        py::arg("out") = py::none(),
-        R"(Fully connected layer: x @ weight.T + bias.
+  define<linear>(m, "linear(x, weight, bias=None, *, out=None)",
+                 R"(Fully connected layer: x @ weight.T + bias.
 
 x (n, in_features), weight (out_features, in_features), bias (out_features,) -> (n, out_features).
 x and weight may have any strides.)");
-  m.def("linear_backward_input", linear_backward_input, py::arg("grad_output"), py::arg("weight"),
-        py::kw_only(), py::arg("out") = py::none(),
-        R"(Gradient of linear's x: grad_output @ weight.
+  define<linear_act>(
+      m, "linear_act(x, weight, bias=None, activation='relu', *, out=None)",
+      R"(Fully connected layer with its activation, in one pass: activation(x @ weight.T + bias).
+
+activation is "relu", "tanh", "sigmoid" or None; the other arguments, and every bit of the result, are
+those of linear and then of the function of that name.)");
+  define<linear_backward_input>(m, "linear_backward_input(grad_output, weight, *, out=None)",
+                                R"(Gradient of linear's x: grad_output @ weight.
 
 grad_output (n, out_features), weight (out_features, in_features) -> (n, in_features).)");
-  m.def("linear_backward_weight", linear_backward_weight, py::arg("grad_output"), py::arg("x"), py::kw_only(),
-        py::arg("out") = py::none(),
-        R"(Gradient of linear's weight: grad_output.T @ x.
+  define<linear_backward_weight>(m, "linear_backward_weight(grad_output, x, *, out=None)",
+                                 R"(Gradient of linear's weight: grad_output.T @ x.
 
 grad_output (n, out_features), x (n, in_features) -> (out_features, in_features); zeros for n = 0.)");
-  m.def("linear_backward_bias", linear_backward_bias, py::arg("grad_output"), py::kw_only(),
-        py::arg("out") = py::none(),
-        R"(Gradient of linear's bias: the sum of grad_output over its rows.
+  define<linear_backward_bias>(m, "linear_backward_bias(grad_output, *, out=None)",
+                               R"(Gradient of linear's bias: the sum of grad_output over its rows.
 
 grad_output (n, out_features) -> (out_features,); zeros for n = 0.)");
 }

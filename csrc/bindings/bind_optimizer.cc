@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "ops/optimizer.h"
 
@@ -7,7 +8,7 @@ namespace byhand::bindings {
 namespace {
 
 void sgd_step(py::handle parameters_object, py::handle gradients_object, py::handle velocity_object,
-              py::handle lr, py::handle momentum, bool nesterov, py::handle weight_decay) {
+              py::handle lr, py::handle momentum, py::handle nesterov, py::handle weight_decay) {
   const Input gradients(gradients_object, "gradients");
   const InPlace parameters(parameters_object, "parameters", {gradients.original()});
   const InPlace velocity(velocity_object, "velocity", {gradients.original(), parameters.array()});
@@ -15,7 +16,7 @@ void sgd_step(py::handle parameters_object, py::handle gradients_object, py::han
   require(velocity.shape() == parameters.shape(), "velocity must have shape ", to_string(parameters.shape()),
           ", that of parameters, got ", to_string(velocity.shape()));
   const ops::Sgd sgd{parse_float(lr, "lr"), parse_float(momentum, "momentum"),
-                     parse_float(weight_decay, "weight_decay"), nesterov};
+                     parse_float(weight_decay, "weight_decay"), parse_bool(nesterov, "nesterov")};
   without_gil(
       [&] { ops::sgd_step(sgd, parameters.size(), parameters.data(), gradients.data(), velocity.data()); });
 }
@@ -30,9 +31,9 @@ void accumulate(py::handle target_object, py::handle x_object) {
 }  // namespace
 
 void bind_optimizer(py::module_& m) {
-  m.def("sgd_step", sgd_step, py::arg("parameters"), py::arg("gradients"), py::arg("velocity"), py::kw_only(),
-        py::arg("lr"), py::arg("momentum") = 0.0, py::arg("nesterov") = false, py::arg("weight_decay") = 0.0,
-        R"(One step of stochastic gradient descent with momentum; changes parameters and velocity in place.
+  define<sgd_step>(
+      m, "sgd_step(parameters, gradients, velocity, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0)",
+      R"(One step of stochastic gradient descent with momentum; changes parameters and velocity in place.
 
     g = gradients + weight_decay * parameters
     velocity = momentum * velocity + g
@@ -43,7 +44,8 @@ momentum == 0 the old velocity is not read.
 
 Source: Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013,
 in PyTorch's form, where lr multiplies the velocity.)");
-  m.def("accumulate", accumulate, py::arg("target"), py::arg("x"), R"(target += x, in place.
+  define<accumulate>(m, "accumulate(target, x)",
+                     R"(target += x, in place.
 
 Two arrays of one shape that don't overlap.)");
 }

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "ops/pool2d.h"
 
@@ -7,17 +8,17 @@ namespace byhand::bindings {
 namespace {
 
 Pool2dShape pool_shape(const Shape& x, py::handle kernel_size, py::handle stride, py::handle padding,
-                       Pair dilation, bool ceil_mode) {
+                       Pair dilation, py::handle ceil_mode) {
   const Pair kernel = parse_pair(kernel_size, "kernel_size");
   return make_pool2d_shape({x[0], x[1], x[2], x[3]}, kernel,
                            stride.is_none() ? kernel : parse_pair(stride, "stride"), parse_padding(padding),
-                           dilation, ceil_mode);
+                           dilation, parse_bool(ceil_mode, "ceil_mode"));
 }
 
 Shape output_shape(const Pool2dShape& s) { return {s.batch, s.channels, s.out_h, s.out_w}; }
 
 py::tuple max_pool2d(py::handle x_object, py::handle kernel_size, py::handle stride, py::handle padding,
-                     py::handle dilation, bool ceil_mode, py::handle out_object) {
+                     py::handle dilation, py::handle ceil_mode, py::handle out_object) {
   const Input x(x_object, "x", 4);
   const Pool2dShape s =
       pool_shape(x.shape(), kernel_size, stride, padding, parse_pair(dilation, "dilation"), ceil_mode);
@@ -49,33 +50,34 @@ py::array max_pool2d_backward(py::handle dy_object, py::handle indices_object, p
 constexpr Pair kNoDilation{1, 1};
 
 py::array avg_pool2d(py::handle x_object, py::handle kernel_size, py::handle stride, py::handle padding,
-                     bool ceil_mode, bool count_include_pad, py::handle out_object) {
+                     py::handle ceil_mode, py::handle count_include_pad, py::handle out_object) {
   const Input x(x_object, "x", 4);
   const Pool2dShape s = pool_shape(x.shape(), kernel_size, stride, padding, kNoDilation, ceil_mode);
   const Output<float> out(out_object, "out", output_shape(s), {x.original()});
-  without_gil([&] { ops::avg_pool2d(s, count_include_pad, x.data(), out.data()); });
+  const bool include_pad = parse_bool(count_include_pad, "count_include_pad");
+  without_gil([&] { ops::avg_pool2d(s, include_pad, x.data(), out.data()); });
   return out.array();
 }
 
 py::array avg_pool2d_backward(py::handle dy_object, py::handle shape_object, py::handle kernel_size,
-                              py::handle stride, py::handle padding, bool ceil_mode, bool count_include_pad,
-                              py::handle out_object) {
+                              py::handle stride, py::handle padding, py::handle ceil_mode,
+                              py::handle count_include_pad, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   const Pool2dShape s = pool_shape(shape, kernel_size, stride, padding, kNoDilation, ceil_mode);
   dy.expect(output_shape(s), "that of avg_pool2d's output for these arguments");
   const Output<float> out(out_object, "out", shape, {dy.original()});
-  without_gil([&] { ops::avg_pool2d_backward(s, count_include_pad, dy.data(), out.data()); });
+  const bool include_pad = parse_bool(count_include_pad, "count_include_pad");
+  without_gil([&] { ops::avg_pool2d_backward(s, include_pad, dy.data(), out.data()); });
   return out.array();
 }
 
 }  // namespace
 
 void bind_pool2d(py::module_& m) {
-  m.def("max_pool2d", max_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
-        py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("dilation") = 1,
-        py::arg("ceil_mode") = false, py::arg("out") = py::none(),
-        R"(Largest value of every window: (output, indices).
+  define<max_pool2d>(
+      m, "max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, out=None)",
+      R"(Largest value of every window: (output, indices).
 
 x (n, channels, h, w) -> output (n, channels, oh, ow) float32 and indices of the same shape, int32: the
 place of each maximum in its plane, row * w + column.
@@ -86,26 +88,28 @@ kernel_size, stride and dilation are an int or a pair (height, width), padding a
 
 The first of equal values wins; NaN wins over numbers, and a later NaN over an earlier one. Padding
 never wins: a window that sees no input gives -inf and index -1.)");
-  m.def("max_pool2d_backward", max_pool2d_backward, py::arg("grad_output"), py::arg("indices"),
-        py::arg("input_shape"), py::kw_only(), py::arg("out") = py::none(),
-        R"(Gradient of max_pool2d's x: every value of grad_output, added where its maximum came from.
+  define<max_pool2d_backward>(
+      m, "max_pool2d_backward(grad_output, indices, input_shape, *, out=None)",
+      R"(Gradient of max_pool2d's x: every value of grad_output, added where its maximum came from.
 
 grad_output and indices (n, channels, oh, ow), as max_pool2d returned them; input_shape
 (n, channels, h, w) -> that shape. Index -1 has no gradient. Raises ValueError for an index beyond
 -1 to h * w - 1.)");
-  m.def("avg_pool2d", avg_pool2d, py::arg("x"), py::arg("kernel_size"), py::kw_only(),
-        py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
-        py::arg("count_include_pad") = true, py::arg("out") = py::none(),
-        R"(Mean of every window.
+  define<avg_pool2d>(
+      m,
+      "avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+      "out=None)",
+      R"(Mean of every window.
 
 x (n, channels, h, w) -> (n, channels, oh, ow); sizes and arguments as for max_pool2d. The sum over a
 window is divided by the number of its cells in the input, or in input and padding with
 count_include_pad; cells beyond the padding, where ceil_mode may reach, never count. A window that
 sees no input gives 0.)");
-  m.def("avg_pool2d_backward", avg_pool2d_backward, py::arg("grad_output"), py::arg("input_shape"),
-        py::arg("kernel_size"), py::kw_only(), py::arg("stride") = py::none(), py::arg("padding") = 0,
-        py::arg("ceil_mode") = false, py::arg("count_include_pad") = true, py::arg("out") = py::none(),
-        R"(Gradient of avg_pool2d's x: grad_output over the divisor, added to every input of the window.
+  define<avg_pool2d_backward>(
+      m,
+      "avg_pool2d_backward(grad_output, input_shape, kernel_size, *, stride=None, padding=0, "
+      "ceil_mode=False, count_include_pad=True, out=None)",
+      R"(Gradient of avg_pool2d's x: grad_output over the divisor, added to every input of the window.
 
 grad_output (n, channels, oh, ow), input_shape (n, channels, h, w) -> that shape; the other arguments
 as avg_pool2d took them.)");

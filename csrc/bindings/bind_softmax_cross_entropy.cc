@@ -1,6 +1,7 @@
 #include <optional>
 
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
 #include "ops/softmax_cross_entropy.h"
@@ -96,21 +97,23 @@ py::array softmax_cross_entropy_backward(py::handle probabilities_object, py::ha
 }  // namespace
 
 void bind_softmax_cross_entropy(py::module_& m) {
-  m.def("softmax", over_last_axis<ops::softmax>, py::arg("x"), py::kw_only(), py::arg("out") = py::none(),
-        R"(exp(x) / sum(exp(x)) over the last axis, taken from x - max(x): no overflow.
+  define<over_last_axis<ops::softmax>>(
+      m, "softmax(x, *, out=None)",
+      R"(exp(x) / sum(exp(x)) over the last axis, taken from x - max(x): no overflow.
 
 x of any shape with at least one dimension -> the same shape. A row with NaN or +inf, or of -inf
 alone, gives NaN.)");
-  m.def("log_softmax", over_last_axis<ops::log_softmax>, py::arg("x"), py::kw_only(),
-        py::arg("out") = py::none(),
-        R"(x - max(x) - log(sum(exp(x - max(x)))) over the last axis: the logarithm of softmax(x).
+  define<over_last_axis<ops::log_softmax>>(
+      m, "log_softmax(x, *, out=None)",
+      R"(x - max(x) - log(sum(exp(x - max(x)))) over the last axis: the logarithm of softmax(x).
 
 x of any shape with at least one dimension -> the same shape. A row with NaN or +inf, or of -inf
 alone, gives NaN.)");
-  m.def("softmax_cross_entropy", softmax_cross_entropy, py::arg("logits"), py::arg("labels"), py::kw_only(),
-        py::arg("ignore_index") = -100, py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean",
-        py::arg("out") = py::none(),
-        R"(Cross entropy of softmax(logits) against labels: (loss, probabilities).
+  define<softmax_cross_entropy>(
+      m,
+      "softmax_cross_entropy(logits, labels, *, ignore_index=-100, label_smoothing=0.0, reduction='mean', "
+      "out=None)",
+      R"(Cross entropy of softmax(logits) against labels: (loss, probabilities).
 
 logits (n, classes). labels are (n,) integers, a class each, or (n, classes) float32 probabilities t.
 The loss of a row is -sum(t * log_softmax(logits)), where an integer label is t = 1 for its class;
@@ -123,10 +126,10 @@ is NaN. Raises ValueError for a label that is neither a class nor ignore_index.
 
 Source: Goodfellow et al., Deep Learning (2016), section 6.2.2; smoothing: Szegedy et al.,
 arXiv 1512.00567.)");
-  m.def(
-      "softmax_cross_entropy_backward", softmax_cross_entropy_backward, py::arg("probabilities"),
-      py::arg("labels"), py::arg("grad_loss") = py::none(), py::kw_only(), py::arg("ignore_index") = -100,
-      py::arg("label_smoothing") = 0.0, py::arg("reduction") = "mean", py::arg("out") = py::none(),
+  define<softmax_cross_entropy_backward>(
+      m,
+      "softmax_cross_entropy_backward(probabilities, labels, grad_loss=None, *, ignore_index=-100, "
+      "label_smoothing=0.0, reduction='mean', out=None)",
       R"(Gradient of softmax_cross_entropy's logits: (probabilities * sum(t) - t) * grad_loss in each row, over
 the number of rows that count with reduction "mean"; 0 in ignored rows.
 

@@ -1,4 +1,5 @@
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
 #include "ops/squared_error.h"
@@ -44,16 +45,15 @@ py::array squared_error_backward(py::handle prediction_object, py::handle target
 }  // namespace
 
 void bind_squared_error(py::module_& m) {
-  m.def("squared_error", squared_error, py::arg("prediction"), py::arg("target"), py::kw_only(),
-        py::arg("reduction") = "mean", py::arg("out") = py::none(),
-        R"(Squared error (prediction - target)**2: its mean or sum over all values, or each of them.
+  define<squared_error>(
+      m, "squared_error(prediction, target, *, reduction='mean', out=None)",
+      R"(Squared error (prediction - target)**2: its mean or sum over all values, or each of them.
 
 prediction and target of one shape; reduction "mean" or "sum" -> numpy.float32, "none" -> that shape.
 The mean over no values is NaN. Sums are taken in double precision. `out` is for "none" alone.)");
-  m.def("squared_error_backward", squared_error_backward, py::arg("prediction"), py::arg("target"),
-        py::arg("grad_loss") = py::none(), py::kw_only(), py::arg("reduction") = "mean",
-        py::arg("out") = py::none(),
-        R"(Gradient of squared_error's prediction: 2 * (prediction - target) * grad_loss, over the number of
+  define<squared_error_backward>(
+      m, "squared_error_backward(prediction, target, grad_loss=None, *, reduction='mean', out=None)",
+      R"(Gradient of squared_error's prediction: 2 * (prediction - target) * grad_loss, over the number of
 values with reduction "mean".
 
 grad_loss is a number, or with reduction "none" an array of prediction's shape; None stands for 1.

@@ -1,0 +1,118 @@
+#include "bindings/function.h"
+
+#include <pybind11/eval.h>
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace byhand::bindings {
+
+struct Parameter {
+  py::handle name;           // interned
+  py::handle default_value;  // null: the caller must give it
+};
+
+struct Signature {
+  std::string name, text;  // text: with the documentation, as Python's inspect reads it
+  std::vector<Parameter> parameters;
+  size_t positional = 0;  // that may be given by position
+  PyMethodDef method{};
+};
+
+namespace {
+
+constexpr size_t kUnknown = SIZE_MAX;
+
+size_t find(const Signature& f, py::handle name) {
+  for (size_t i = 0; i < f.parameters.size(); ++i)
+    if (f.parameters[i].name.ptr() == name.ptr()) return i;
+  for (size_t i = 0; i < f.parameters.size(); ++i)  // a keyword that was computed is not interned
+    if (PyUnicode_Compare(f.parameters[i].name.ptr(), name.ptr()) == 0) return i;
+  return kUnknown;
+}
+
+std::string quoted(py::handle name) { return " '" + std::string(py::str(name)) + "'"; }
+
+[[noreturn]] void refuse(const Signature& f, const std::string& what) {
+  throw py::type_error(f.name + "() " + what);
+}
+
+// "f(a, b=None, *, c=1.0)" into f, a and b and c. Defaults hold neither commas nor equals signs.
+void read_signature(Signature& f, const std::string& signature) {
+  const size_t open = signature.find('('), close = signature.rfind(')');
+  f.name = signature.substr(0, open);
+  bool by_position = true;
+  for (size_t begin = open + 1; begin < close;) {
+    const size_t end = std::min(signature.find(", ", begin), close);
+    const std::string item = signature.substr(begin, end - begin);
+    begin = end + 2;
+    if (item == "*") {
+      by_position = false;
+      continue;
+    }
+    const size_t equals = item.find('=');
+    PyObject* const name = PyUnicode_InternFromString(item.substr(0, equals).c_str());
+    if (name == nullptr) throw py::error_already_set();
+    Parameter parameter{name, {}};
+    if (equals != std::string::npos) parameter.default_value = py::eval(item.substr(equals + 1)).release();
+    f.parameters.push_back(parameter);
+    f.positional += by_position;
+  }
+}
+
+}  // namespace
+
+const Signature& add_function(py::module_& m, const char* signature, size_t parameters, Call call,
+                              const char* doc) {
+  auto& f = *new Signature;
+  read_signature(f, signature);
+  if (f.parameters.size() != parameters) throw std::logic_error(std::string("parameters of ") + signature);
+  f.text = std::string(signature) + "\n--\n\n" + doc;
+  f.method = {f.name.c_str(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)),
+              METH_FASTCALL | METH_KEYWORDS, f.text.c_str()};
+  const py::object module_name = m.attr("__name__");
+  m.attr(f.name.c_str()) =
+      py::reinterpret_steal<py::object>(PyCFunction_NewEx(&f.method, m.ptr(), module_name.ptr()));
+  return f;
+}
+
+void read_arguments(const Signature& f, PyObject* const* given, size_t count, PyObject* keywords,
+                    py::handle* arguments) {
+  if (count > f.positional)
+    refuse(f, "takes at most " + std::to_string(f.positional) + " positional arguments, got " +
+                  std::to_string(count));
+  for (size_t i = 0; i < count; ++i) arguments[i] = given[i];
+  for (size_t k = 0; keywords != nullptr && k < static_cast<size_t>(PyTuple_GET_SIZE(keywords)); ++k) {
+    const py::handle name = PyTuple_GET_ITEM(keywords, static_cast<Py_ssize_t>(k));
+    const size_t i = find(f, name);
+    if (i == kUnknown) refuse(f, "got an unexpected keyword argument" + quoted(name));
+    if (arguments[i]) refuse(f, "got multiple values for argument" + quoted(name));
+    arguments[i] = given[count + k];
+  }
+  for (size_t i = 0; i < f.parameters.size(); ++i) {
+    if (arguments[i]) continue;
+    arguments[i] = f.parameters[i].default_value;
+    if (!arguments[i]) refuse(f, "misses the argument" + quoted(f.parameters[i].name));
+  }
+}
+
+void translate_exception() {
+  try {
+    throw;
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+}
+
+}  // namespace byhand::bindings
