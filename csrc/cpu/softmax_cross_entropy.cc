@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <algorithm>
-
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/runtime/parallel_ranges.h"

@@ -18,26 +18,40 @@ Vec row_max(const float* x, int64_t classes) {
   return Vec::set(max_lane(best));
 }
 
+// exp(x - top), and 0 in the lanes that n leaves out. They compute exp(0) before: a result below the normal
+// numbers would take a CPU many times as long.
+template <class N>
+Vec exp_below(const float* x, N n, Vec top) {
+  return fill_rest(exp_nonpositive(fill_rest(load(x, n), n, top) - top), n, Vec::zero());
+}
+
 // exp(x - top) into y where y is given, and their sum. A NaN in the row, and top - top = NaN for an infinite
 // top, reach every later result through the sum.
 Vec exp_row(const float* x, int64_t classes, Vec top, float* y) {
   Vec total = Vec::zero();
   for_vectors(classes, [=, &total](int64_t i, auto n) {
-    // The rest has exp(-inf) = 0.
-    const Vec e = exp_nonpositive(fill_rest(load(x + i, n), n, Vec::set(-kInfinity)) - top);
+    const Vec e = exp_below(x + i, n, top);
     if (y) store(e, y + i, n);
     total = total + e;
   });
   return Vec::set(sum(total));
 }
 
-void divide_row(float* y, int64_t classes, Vec divisor) {
-  for_vectors(classes, [=](int64_t i, auto n) { store(load(y + i, n) / divisor, y + i, n); });
+// exp(x - top) / sum into y; returns the sum. What fits a vector stays in it: a load waits long for the
+// masked store that it follows.
+Vec softmax_row(const float* x, int64_t classes, Vec top, float* y) {
+  if (classes <= Vec::kLanes) {
+    const int n = static_cast<int>(classes);
+    const Vec e = exp_below(x, n, top), total = Vec::set(sum(e));
+    store(e / total, y, n);
+    return total;
+  }
+  const Vec total = exp_row(x, classes, top, y);
+  for_vectors(classes, [=](int64_t i, auto n) { store(load(y + i, n) / total, y + i, n); });
+  return total;
 }
 
-void softmax(const float* x, int64_t classes, float* y) {
-  divide_row(y, classes, exp_row(x, classes, row_max(x, classes), y));
-}
+void softmax(const float* x, int64_t classes, float* y) { softmax_row(x, classes, row_max(x, classes), y); }
 
 void log_softmax(const float* x, int64_t classes, float* y) {
   const Vec top = row_max(x, classes), log_sum = log(exp_row(x, classes, top, nullptr));
@@ -45,9 +59,9 @@ void log_softmax(const float* x, int64_t classes, float* y) {
 }
 
 float first_lane(Vec v) {
-  float lane;
-  v.store(&lane, 1);
-  return lane;
+  float lane[Vec::kLanes];
+  v.store(lane);
+  return lane[0];
 }
 
 // With d = x - top: -sum_j t_j log p_j = sum_j t_j (log_sum - d_j).
@@ -87,8 +101,7 @@ float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec to
 }
 
 float cross_entropy(const float* x, int64_t classes, const RowTarget& target, float* probabilities) {
-  const Vec top = row_max(x, classes), total = exp_row(x, classes, top, probabilities);
-  divide_row(probabilities, classes, total);
+  const Vec top = row_max(x, classes), total = softmax_row(x, classes, top, probabilities);
   return (target.probabilities ? soft_loss : integer_loss)(x, classes, target, top, log(total));
 }
 

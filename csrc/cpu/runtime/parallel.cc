@@ -12,6 +12,7 @@
 
 #include "core/check.h"
 #include "core/env.h"
+#include "cpu/runtime/blocking.h"
 #include "cpu/runtime/machine.h"
 
 #if defined(__x86_64__)
@@ -24,9 +25,10 @@ namespace {
 // Waking a sleeping worker takes 5 to 50 us, so less work than this is done sooner by one thread.
 constexpr double kWorthSharingNs = 20'000;
 
-// How long a worker looks out for the next call before it sleeps: about 50 us, the gap between two kernels of
-// a training step. Longer would take the core from whoever runs after us.
-constexpr int kSpins = 2000;
+// How long a worker looks out for the next call before it sleeps: about 50 us on Zen, the gap between two
+// kernels of a training step, and more where a pause is longer. Longer would take the core from whoever runs
+// after us.
+constexpr int kSpins = 4000;
 
 void spin_pause() {
 #if defined(__x86_64__)
@@ -58,26 +60,42 @@ void set_float_mode(FloatMode) {}
 
 thread_local bool inside_task = false;
 
+// How many tasks of a range are taken; alone on its line of the cache.
+struct alignas(64) Taken {
+  std::atomic<int64_t> count{0};
+};
+
+// The caller and its helpers have a range of the tasks each, the same ones for the same count of tasks: what
+// a thread wrote in one call is in its cache when the next call gives it the same rows. Who is done early, or
+// finds that another has not come, takes tasks of the others.
 struct Job {
   TaskRef task;
   int64_t count;
-  int helpers;  // workers 0 ... helpers - 1 may join
+  int participants;  // the caller, and workers 0 ... participants - 2
   FloatMode mode;
-  std::atomic<int64_t> next{0};
+  Taken* taken;  // of each range
   std::mutex error_mutex{};
   std::exception_ptr error{};
 
-  void work() {
+  void work(int participant) {
     inside_task = true;
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      try {
-        task(i);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
-      }
+    for (int i = 0; i < participants; ++i) {
+      const int owner = (participant + i) % participants;
+      const Range range = split(count, participants, owner);
+      for (int64_t t;
+           (t = range.begin + taken[owner].count.fetch_add(1, std::memory_order_relaxed)) < range.end;)
+        run(t);
     }
     inside_task = false;
+  }
+
+  void run(int64_t i) {
+    try {
+      task(i);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      if (!error) error = std::current_exception();
+    }
   }
 };
 
@@ -91,12 +109,13 @@ class Pool {
     const std::unique_lock lock(run_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     const int helpers = start_workers(static_cast<int>(std::min<int64_t>(threads, count)) - 1);
-    Job job{task, count, helpers, float_mode()};
+    Job job{task, count, helpers + 1, float_mode(), taken_};
+    for (int i = 0; i <= helpers; ++i) taken_[i].count.store(0, std::memory_order_relaxed);
     job_ = &job;
     state_.store((state_.load(std::memory_order_relaxed) & kNumber) + kOneJob + kOpen,
                  std::memory_order_release);
     state_.notify_all();
-    job.work();
+    job.work(0);
     close_and_wait();
     if (job.error) std::rethrow_exception(job.error);
     return true;
@@ -148,10 +167,10 @@ class Pool {
       last = state & kNumber;
       spins = 0;
       Job& job = *job_;
-      if (index < job.helpers) {
+      if (index + 1 < job.participants) {
         const FloatMode own = float_mode();
         set_float_mode(job.mode);
-        job.work();
+        job.work(index + 1);
         set_float_mode(own);
       }
       if (((state_.fetch_sub(1, std::memory_order_acq_rel) - 1) & (kWorkers | kOpen)) == 0)
@@ -163,6 +182,7 @@ class Pool {
   int workers_ = 0;  // started; they live as long as the process
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
+  Taken taken_[kMaxThreads];
 };
 
 // Never destroyed: workers may still sleep in it while the process ends.
@@ -201,9 +221,10 @@ void set_num_threads(int count) {
   threads = count;
 }
 
+bool worth_sharing(double ns) { return ns >= kWorthSharingNs && !inside_task; }
+
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
-  const bool shared =
-      count > 1 && !inside_task && static_cast<double>(count) * ns_per_task >= kWorthSharingNs;
+  const bool shared = count > 1 && worth_sharing(static_cast<double>(count) * ns_per_task);
   const int wanted = shared ? num_threads() : 1;
   if (wanted > 1 && the_pool().run(count, wanted, task)) return;
   for (int64_t i = 0; i < count; ++i) task(i);

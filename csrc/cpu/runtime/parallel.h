@@ -13,6 +13,9 @@ int num_threads();
 void set_num_threads(int count);  // of 1 to kMaxThreads, else std::invalid_argument
 int default_num_threads();        // what the environment, the affinity mask and the cgroup allow
 
+// Whether work of about `ns` on one thread is done sooner by several.
+bool worth_sharing(double ns);
+
 // A reference to a callable of one int64_t; the callable must outlive it.
 class TaskRef {
  public:
