@@ -323,6 +323,19 @@ OPS: dict[str, Op] = {
         bounds.summed(lambda x, weight, bias: x.shape[1] + 1),
         **LINEAR,
     ),
+    "linear_act": Op(
+        lambda fill, nio, activation: (
+            *(fill(*nio[:2]), fill(nio[2], nio[1]), fill(nio[2])),
+            activation,
+        ),
+        bounds.linear_act,
+        small=[
+            {"nio": (9, 33, 17), "activation": name} for name in ("relu", "tanh", "sigmoid", None)
+        ],
+        large={"nio": (130, 784, 128), "activation": "relu"},
+        empty={"nio": (0, 7, 3), "activation": "tanh"},
+        exact=lambda call: call.args[3] in ("relu", None),
+    ),
     "linear_backward_input": Op(
         lambda fill, nio: (fill(nio[0], nio[2]), fill(nio[2], nio[1])),
         bounds.summed(lambda grad_output, weight: len(weight)),

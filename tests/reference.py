@@ -50,6 +50,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Float64:
     return f64(x) @ f64(weight).T + (0.0 if bias is None else f64(bias))
 
 
+def linear_act(
+    x: Array, weight: Array, bias: Array | None = None, activation: str | None = "relu"
+) -> Float64:
+    y = linear(x, weight, bias)
+    return y if activation is None else np.asarray(globals()[activation](y))
+
+
 def linear_backward_input(grad_output: Array, weight: Array) -> Float64:
     return f64(grad_output) @ f64(weight)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from byhand import kernels, losses, nn
 from byhand.engine import Batch, Plan
+from byhand.fusion import fused
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +42,13 @@ NETWORKS = {
     "nested, view last": nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 5, 12, rng=0), nn.ReLU()), nn.Flatten()
     ),
+    "no bias, two activations": nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(144, 9, bias=False, rng=0),
+        nn.Tanh(),
+        nn.Tanh(),
+        nn.Linear(9, 5, rng=1),
+    ),
     "two views": nn.Sequential(nn.Flatten(), nn.Flatten(), nn.Linear(144, 5, rng=0), nn.Tanh()),
     "lenet relu": lenet(nn.ReLU),
     "lenet tanh": lenet(nn.Tanh),
@@ -49,7 +57,7 @@ SHAPE = (1, 12, 12)
 
 
 def plan(network: nn.Module, batch_size: int, loss: losses.Loss | None = None) -> Plan:
-    return Plan(list(network.layers()), SHAPE, batch_size, loss=loss)
+    return Plan(fused(network.layers()), SHAPE, batch_size, loss=loss)
 
 
 def data(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
@@ -238,3 +246,15 @@ def test_wrong_sizes() -> None:
             plan(lenet(), 4).batch(n)
     with pytest.raises(ValueError, match=r"Linear\(3, 2\) takes \(N, 3\), not \(N, 144\)"):
         plan(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), 4)
+
+
+def test_what_is_fused() -> None:
+    class Louder(nn.ReLU):
+        pass
+
+    linear, bare = nn.Linear(4, 4, rng=0), nn.Linear(4, 4, bias=False, rng=0)
+    layers = [linear, nn.ReLU(), bare, nn.Tanh(), nn.Tanh(), linear, Louder(), linear]
+    ops = fused(layers)
+    assert [layers.index(op) if op in layers else None for op in ops] == [None, None, 4, 0, 6, 0]
+    assert [op.gradients() for op in ops[:2]] == [linear.gradients(), bare.gradients()]
+    assert fused([]) == []

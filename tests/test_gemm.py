@@ -1,4 +1,4 @@
-"""gemm: every tile edge, transpose and stride; alpha, beta and what is not read."""
+"""gemm's contract: transposes, strides, alpha and beta, NaN, what is not touched, the error."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand import kernels
+from byhand._core import testing
 from calls import Array, Call, Fill, shapes
 from guard import Fence
+from numpy.lib.stride_tricks import as_strided
 from ops import check, check_exact
-from tolerance import assert_same_bits
+from tolerance import assert_same_bits, assert_within
 
-SIZES = (0, 1, 2, 5, 6, 7, 15, 16, 17, 33, 97)  # tiles are 6 rows or fewer and 16 columns or fewer
 TRANSPOSES = [{"trans_a": a, "trans_b": b} for a, b in product((False, True), repeat=2)]
 transposes = pytest.mark.parametrize(
     "transpose", TRANSPOSES, ids=lambda t: "".join("NT"[v] for v in t.values())
 )
 SHAPES = shapes("gemm")
+
+# (m, n, k) of every way through csrc/cpu/gemm*.cc; test_gemm_paths.py goes through each in full.
+TILES = [*product((1, 5, 6, 7, 14, 15), (1, 7, 8, 9, 15, 16, 17, 31, 32, 33), (1, 9, 17))]
+PACKED = [(57, 17, 9), (57, 131, 8), (60, 33, 17), (3, 1025, 512), (15, 1025, 512)]
+STEPS = [(7, 18, 513), (15, 33, 1025), (57, 70, 600)]
+DOTS = [(1, 1, 67), (2, 5, 64), (4, 7, 131), (9, 1, 70), (1, 9, 70), (7, 3, 300), (200, 3, 1000)]
+CHUNKS = [(1, 1, 8192), (5, 3, 8200), (6, 17, 12_289)]
+WAYS = [*PACKED, *STEPS, *DOTS, *CHUNKS]
 
 
 def stored(x: Array, transposed: bool) -> Array:
@@ -33,15 +42,15 @@ def operands(
 
 
 @transposes
-def test_every_size(
-    transpose: dict[str, bool], isa: str, threads: int, rng: np.random.Generator
+def test_no_rows_no_columns_no_depth(
+    transpose: dict[str, bool], isa: str, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
-    a, b = fill(97, 97), fill(97, 97)
-    for m, n, k in product(SIZES, repeat=3):
-        pair = stored(a[:m, :k], transpose["trans_a"]), stored(b[:k, :n], transpose["trans_b"])
-        call = Call("gemm", pair, transpose)
-        check_exact(call, call.kernel())
+    for m, n, k in product((0, 1, 9), repeat=3):
+        pair = operands(fill, m, n, k, **transpose)
+        for args in (pair, (*pair, fill(m, n))):
+            call = Call("gemm", args, transpose)
+            check_exact(call, call.kernel())
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -61,7 +70,7 @@ def test_alpha_and_beta(
     alpha: float, beta: float, transpose: dict[str, bool], isa: str, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
-    for m, n, k in ((7, 17, 5), (1, 33, 6), (13, 2, 0), (40, 40, 40)):
+    for m, n, k in ((7, 17, 5), (1, 33, 6), (13, 2, 0), (40, 40, 40), (5, 3, 70), (3, 9, 513)):
         kwargs = {"alpha": alpha, "beta": beta, **transpose}
         call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), kwargs)
         check_exact(call, call.kernel())
@@ -71,16 +80,20 @@ def test_alpha_and_beta(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_beta_0_never_reads_c(bad: float, isa: str, rng: np.random.Generator) -> None:
-    """In full tiles and in edge tiles; nor is the old content of `out` read."""
+@transposes
+def test_beta_0_never_reads_c(
+    bad: float, transpose: dict[str, bool], isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """Nor is the old content of `out` read."""
     fill = Fill(rng)
-    for m, n, k in product((1, 5, 6, 7, 13), (1, 15, 16, 17, 33), (0, 1, 7)):
+    for m, n, k in [*TILES, *WAYS, (7, 17, 0)]:
         c, out = np.full((m, n), bad, np.float32), np.full((m, n), bad, np.float32)
-        a, b = operands(fill, m, n, k)
-        expected = kernels.gemm(a, b)
+        a, b = operands(fill, m, n, k, **transpose)
+        expected = kernels.gemm(a, b, **transpose)
         assert np.isfinite(expected).all()
-        assert_same_bits(kernels.gemm(a, b, c, beta=0.0, out=c), expected)
-        assert_same_bits(kernels.gemm(a, b, beta=5.0, out=out), expected)
+        assert_same_bits(kernels.gemm(a, b, c, beta=0.0, **transpose), expected)
+        assert_same_bits(kernels.gemm(a, b, c, beta=0.0, **transpose, out=c), expected)
+        assert_same_bits(kernels.gemm(a, b, beta=5.0, **transpose, out=out), expected)
 
 
 def test_alpha_0_never_reads_a_and_b(isa: str) -> None:
@@ -89,10 +102,16 @@ def test_alpha_0_never_reads_a_and_b(isa: str) -> None:
     assert_same_bits(kernels.gemm(a, a, alpha=0.0), np.zeros_like(a))
 
 
+def test_alpha_means_nothing_without_depth(isa: str) -> None:
+    a, b, c = (np.ones(shape, np.float32) for shape in ((3, 0), (0, 9), (3, 9)))
+    assert_same_bits(kernels.gemm(a, b, c, alpha=np.nan, beta=0.5), c / 2)
+    assert_same_bits(kernels.gemm(a, b, alpha=np.inf), np.zeros_like(c))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_zero_times_nan_is_nan(bad: float, isa: str) -> None:
-    """No product is left out because a factor is 0: not in full tiles, not in edges."""
-    for m, n, k in ((6, 16, 4), (7, 17, 5), (1, 1, 1), (1, 40, 33), (40, 1, 33)):
+    """No product is left out because a factor is 0."""
+    for m, n, k in [(6, 16, 4), (7, 17, 5), (1, 1, 1), (1, 40, 33), (40, 1, 33), *WAYS]:
         a, b = np.zeros((m, k), np.float32), np.ones((k, n), np.float32)
         a[m - 1, k - 1] = bad
         b[k - 1, n - 1] = 0
@@ -123,36 +142,65 @@ def views(x: Array) -> dict[str, Array]:
 @pytest.mark.parametrize("layout_b", views(np.ones((1, 1), np.float32)))
 def test_strides(layout_a: str, layout_b: str, isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng, integers=True)
-    for m, n, k in ((7, 18, 5), (1, 33, 9), (12, 1, 17), (35, 34, 40)):
+    for m, n, k in ((7, 18, 5), (1, 33, 9), (12, 1, 17), (57, 34, 20), (5, 3, 70), (7, 18, 513)):
         a, b = operands(fill, m, n, k)
-        c = views(fill(m, n))[layout_a]
-        call = Call("gemm", (views(a)[layout_a], views(b)[layout_b], c), {"beta": -1.0})
-        check_exact(call, call.kernel())
+        for c in (views(fill(m, n))[layout_a], views(fill(m, n))[layout_b]):
+            call = Call("gemm", (views(a)[layout_a], views(b)[layout_b], c), {"beta": -1.0})
+            check_exact(call, call.kernel())
 
 
 def test_strides_of_0(isa: str, rng: np.random.Generator) -> None:
     """Broadcast rows, columns and single values are read as they are."""
     fill = Fill(rng, integers=True)
-    for m, n, k in ((7, 18, 5), (20, 33, 16)):
+    for m, n, k in ((7, 18, 5), (20, 33, 16), (1, 1, 3), (5, 3, 70), (7, 18, 513), (4, 5, 8192)):
         rows = np.broadcast_to(fill(1, k), (m, k)), np.broadcast_to(fill(k, 1), (k, n))
         columns = np.broadcast_to(fill(m, 1), (m, k)), np.broadcast_to(fill(1, n), (k, n))
-        value = np.broadcast_to(fill(1, 1), (m, n))
         for a, b in product((rows[0], columns[0]), (rows[1], columns[1])):
-            call = Call("gemm", (a, b, value), {})
-            check_exact(call, call.kernel())
+            for c in (fill(1, n), fill(m, 1), fill(1, 1)):
+                call = Call("gemm", (a, b, np.broadcast_to(c, (m, n))), {"beta": 2.0})
+                check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize("stride", [0, -4, 7, 2**40])
+def test_the_stride_of_one_element_says_nothing(
+    stride: int, isa: str, rng: np.random.Generator
+) -> None:
+    """NumPy leaves it to chance, so the bits must not depend on it."""
+
+    def odd(x: Array) -> Array:
+        pairs = zip(x.shape, x.strides, strict=True)
+        return as_strided(x, strides=[stride if size == 1 else usual for size, usual in pairs])
+
+    fill = Fill(rng)
+    for m, n, k in ((1, 1, 1), (1, 33, 70), (33, 1, 70), (9, 17, 1), (1, 1, 300), (1, 40, 5)):
+        for transpose in TRANSPOSES:
+            call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), transpose)
+            assert_same_bits(call.map(odd).kernel()[0], call.kernel()[0], repr(call))
 
 
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.Generator) -> None:
     """Unreadable pages beside A, B, C and the result: no load passes a last row or column."""
     fill = Fill(rng)
-    packed = [(50, 17, 9), (8, 130, 11), (50, 131, 8)]  # enough tiles to share a packed panel
     for transpose in TRANSPOSES:
-        for m, n, k in [*product((1, 6, 7), (1, 7, 8, 15, 16, 17, 31), (1, 8, 9)), *packed]:
+        for m, n, k in [*TILES, *WAYS]:
             call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), transpose)
             fence = Fence(side)
             assert_same_bits(call.run(fence, give_out=True)[0], call.kernel()[0], repr(call))
             assert fence.untouched(), call
+
+
+@transposes
+def test_the_error_that_the_docstring_promises(
+    transpose: dict[str, bool], isa: str, rng: np.random.Generator
+) -> None:
+    """(k + 3) 2^-24 (|alpha| |A| |B| + |beta C|), whatever the order of the sums."""
+    fill = Fill(rng)
+    kwargs = {"alpha": -1.625, "beta": 0.375, **transpose}  # exact in float32
+    for m, n, k in [(40, 70, 0), (40, 70, 1), (40, 70, 2), (29, 33, 5), *WAYS]:
+        call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), kwargs)
+        bound = (k + 3) * 2.0**-24 * call.sizes()[0]
+        assert_within(call.kernel()[0], call.expected()[0], bound, repr(call))
 
 
 def test_a_large_product_as_its_action_on_a_vector(isa: str, rng: np.random.Generator) -> None:
@@ -184,3 +232,42 @@ def test_out_may_be_c_but_not_a_part_of_it(rng: np.random.Generator) -> None:
         kernels.gemm(memory[1:], a, memory[1:], out=memory[1:])
     with pytest.raises(ValueError, match="out must not overlap"):
         kernels.gemm(a, a, memory[:8, ::-1], out=memory[:8])
+
+
+@pytest.mark.parametrize("step", testing.gemm_ladder_steps())
+def test_every_step_of_the_ladder(
+    step: str, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """The last shape is packed, A too, and shared by the threads."""
+    for m, n, k in ((1, 1, 1), (17, 33, 9), (40, 70, 600), (60, 300, 512)):
+        a, b = operands(Fill(rng, integers=True), m, n, k)
+        out = np.full((m, n), np.nan, np.float32)
+        assert testing.gemm_ladder(step, a, b, out=out) is out
+        np.testing.assert_array_equal(out, a.astype(np.float64) @ b)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"step": "four loops"}, '^step must be .* got "four loops"'),
+        ({"a": np.ones((2, 3), np.float64)}, "^a must .*float64"),
+        ({"a": np.ones(3, np.float32)}, "^a must have"),
+        ({"b": np.ones((4, 2), np.float32)}, "^b must have 3 rows, .* got 4"),
+        ({"a": np.ones((0, 3), np.float32)}, r"must not be empty, got shapes \(0, 3\)"),
+        ({"out": np.ones((2, 3), np.float32)}, "^out must have"),
+    ],
+)
+def test_arguments_of_the_ladder(change: dict[str, Any], said: str) -> None:
+    a, b = np.ones((2, 3), np.float32), np.ones((3, 2), np.float32)
+    arguments: dict[str, Any] = {"step": "packing", "a": a, "b": b, **change}
+    with pytest.raises((ValueError, TypeError), match=said):
+        testing.gemm_ladder(**arguments)
+
+
+def test_the_stride_of_a_column_of_c_changes_no_bit(isa: str, rng: np.random.Generator) -> None:
+    """With one column the product may go as a row; whether it does is not for C's layout to say."""
+    fill = Fill(rng)
+    for m, k in ((8, 12), (20, 10), (33, 12), (9, 100), (1, 5)):
+        a, b, wide = fill(m, k), fill(k, 1), fill(m, 3)
+        apart, contiguous = wide[:, :1], wide[:, :1].copy()
+        assert_same_bits(kernels.gemm(a, b, apart), kernels.gemm(a, b, contiguous), f"{m, k}")

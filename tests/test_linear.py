@@ -7,6 +7,7 @@ import pytest
 from byhand import kernels
 from calls import Call, Fill
 from ops import check_exact
+from tolerance import assert_same_bits
 
 MODELS = [
     (128, 784, 10),
@@ -55,3 +56,26 @@ def test_nan_reaches_its_row_only() -> None:
     x, w = np.ones((9, 20), np.float32), np.ones((7, 20), np.float32)
     x[4, 3] = np.nan
     np.testing.assert_array_equal(np.isnan(kernels.linear(x, w)).any(axis=1), np.arange(9) == 4)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_a_fused_activation_changes_no_bit(
+    activation: str, bias: bool, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """On every way through the product: (n, in, out) and what it is there for."""
+    for n, i, o in [
+        (5, 9000, 3),  # chunks of a long sum
+        (64, 8192, 64),
+        (57, 30, 2100),  # blocks of columns
+        (10, 60, 1500),  # parts of columns
+        (30, 2000, 9),  # dots
+        (15, 1025, 33),  # steps of the depth
+        (7, 5, 1),
+        (3, 0, 2),
+        (0, 4, 3),
+    ]:
+        x, w = rng.standard_normal((n, i), np.float32), rng.standard_normal((o, i), np.float32)
+        b = rng.standard_normal(o, np.float32) if bias else None
+        expected = getattr(kernels, activation)(kernels.linear(x, w, b))
+        assert_same_bits(kernels.linear_act(x, w, b, activation), expected, f"{n, i, o}")

@@ -1,96 +1,128 @@
 #include "ops/gemm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/scratch.h"
-#include "cpu/runtime/blocking.h"
+#include "cpu/gemm_product.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
 
-namespace byhand::ops {
+namespace byhand {
+namespace cpu {
 
-using namespace cpu;
+using ops::Matrix;
+
+Matrix rows_of(const Matrix& m, Range rows) {
+  return {m.data + rows.begin * m.row_stride, rows.end - rows.begin, m.columns, m.row_stride,
+          m.column_stride};
+}
+Matrix columns_of(const Matrix& m, Range columns) { return rows_of(m.transposed(), columns).transposed(); }
+
+void pack(const GemmKernels& k, const Matrix& m, float* to, int64_t width) {
+  if (m.column_stride == 1) return k.pack_rows(m.data, m.row_stride, m.rows, m.columns, to, width);
+  if (m.row_stride == 1) return k.pack_columns(m.data, m.column_stride, m.rows, m.columns, to, width);
+  for (int64_t p = 0; p < m.columns; ++p)
+    for (int64_t i = 0; i < m.rows; ++i)
+      to[i / width * width * m.columns + p * width + i % width] =
+          m.data[i * m.row_stride + p * m.column_stride];
+}
 
 namespace {
 
-// C is cut into blocks of at most kBlockRows x kBlockColumns, built in steps of kBlockDepth. With AVX2 a
-// panel of B (depth x 16, 16 KB) stays in L1 while the row tiles pass; the block of A (120 KB) stays in L2.
-constexpr int64_t kBlockRows = 120, kBlockColumns = 480, kBlockDepth = 256;
+double ns(const Product& g) {
+  return fma_ns(static_cast<double>(g.rows()) * static_cast<double>(g.columns()) *
+                static_cast<double>(g.depth() + 1));
+}
 
-// Packing an operand costs a read and a write of it, so a panel must be used by this many tiles to pay.
-constexpr int64_t kUsesWorthPacking = 8;
+// What copying a value into a panel takes, and what transposing it takes, in multiply-adds.
+constexpr double kPackCost = 3, kTransposeCost = 8;
 
-struct Product {
-  float alpha;
-  Matrix a, b;
-  float beta;
-  float* out;
+// The multiply-adds of a row of C in either way, with all that costs time counted as so many of them.
+double cost_by_tiles(const Product& g, double lanes) {
+  const double m = static_cast<double>(g.rows()), depth = static_cast<double>(g.depth());
+  const double n = std::ceil(static_cast<double>(g.columns()) / lanes * 2) * lanes / 2;  // to half a vector
+  return n * depth + (g.b.column_stride == 1 ? 0 : kTransposeCost * n * depth / m);
+}
+double cost_by_dots(const Product& g, double lanes) {
+  const double m = static_cast<double>(g.rows()), n = static_cast<double>(g.columns());
+  const double depth = static_cast<double>(g.depth()), whole = std::ceil(depth / lanes) * lanes;
+  const double sums = n * (whole + 4 * lanes);  // a sum over lanes takes four multiply-adds of vectors
+  return sums + (g.a.column_stride == 1 ? 0 : kTransposeCost * depth) +
+         (g.b.row_stride == 1 ? 0 : kTransposeCost * n * depth / m);
+}
+
+// Dots must win clearly: their loads cross lines of the cache, which the cost leaves out.
+bool better_by_dots(const Product& g) {
+  const double lanes = kernels().gemm.lanes;
+  return 1.25 * cost_by_dots(g, lanes) < cost_by_tiles(g, lanes);
+}
+
+// How many parts of rows and of columns C is cut into, a part a thread.
+struct Cut {
+  int64_t rows, columns;
 };
 
-// Rows [first, first + count) of `m` into a panel of `width` rows: row i, column p at to[p * width + i].
-void pack(const GemmKernels& k, const Matrix& m, int64_t first, int count, float* to, int width) {
-  const float* from = m.data + first * m.row_stride;
-  if (m.column_stride == 1) return k.pack_rows(from, m.row_stride, count, m.columns, to, width);
-  if (m.row_stride == 1) return k.pack_columns(from, m.column_stride, count, m.columns, to, width);
-  for (int64_t p = 0; p < m.columns; ++p)
-    for (int i = 0; i < width; ++i)
-      to[p * width + i] = i < count ? from[i * m.row_stride + p * m.column_stride] : 0;
-}
-
-// The columns [begin, end) of depth of a matrix.
-Matrix depth_slice(const Matrix& m, int64_t begin, int64_t count) {
-  return {m.data + begin * m.column_stride, m.rows, count, m.row_stride, m.column_stride};
-}
-
-// One block of C over the whole depth, in order: the bits don't depend on how C was cut into blocks.
-void block(const Product& g, Range rows, Range columns) {
-  const KernelTable& table = kernels();
-  const GemmKernels& k = table.gemm;
-  const int width = k.vectors * table.lanes;
-  const int64_t m = rows.end - rows.begin, n = columns.end - columns.begin;
-  const int64_t row_tiles = ceil_div(m, k.rows), column_tiles = ceil_div(n, width);
-  const bool pack_a = column_tiles >= kUsesWorthPacking;
-  const bool pack_b = row_tiles >= kUsesWorthPacking || g.b.column_stride != 1;
-
-  ScratchFrame frame;
-  float* const a_panels = pack_a ? frame.allocate<float>(row_tiles * k.rows * kBlockDepth) : nullptr;
-  float* const b_panel = pack_b ? frame.allocate<float>(width * kBlockDepth) : nullptr;
-
-  const int64_t depth = g.a.columns;
-  for (int64_t p = 0; p == 0 || p < depth; p += kBlockDepth) {  // once even for a depth of 0: beta * C
-    const int64_t step = std::min(kBlockDepth, depth - p);
-    const Matrix a = depth_slice(g.a, p, step), b = depth_slice(g.b.transposed(), p, step);
-    const auto row_tile = [&](int64_t i) {
-      const Range r = split(m, row_tiles, i);  // nearly equal tiles: a last one of a row or two would be slow
-      return Range{rows.begin + r.begin, rows.begin + r.end};
-    };
-    if (pack_a)
-      for (int64_t i = 0; i < row_tiles; ++i) {
-        const Range r = row_tile(i);
-        pack(k, a, r.begin, static_cast<int>(r.end - r.begin), a_panels + i * k.rows * step, k.rows);
-      }
-    for (int64_t j = columns.begin; j < columns.end; j += width) {
-      GemmTile t{};
-      t.depth = step;
-      t.alpha = g.alpha;
-      t.beta = p == 0 ? g.beta : 1;
-      t.c_row_stride = g.b.columns;
-      t.columns = static_cast<int>(std::min<int64_t>(width, columns.end - j));
-      if (pack_b) pack(k, b, j, t.columns, b_panel, width);
-      t.b = pack_b ? b_panel : b.data + j;
-      t.b_row_stride = pack_b ? width : b.column_stride;
-      const int64_t vectors = ceil_div(t.columns, table.lanes);
-      const bool masked = t.columns < vectors * table.lanes;
-      for (int64_t i = 0; i < row_tiles; ++i) {
-        const Range r = row_tile(i);
-        t.a = pack_a ? a_panels + i * k.rows * step : a.data + r.begin * a.row_stride;
-        t.a_row_stride = pack_a ? 1 : a.row_stride;
-        t.a_column_stride = pack_a ? k.rows : a.column_stride;
-        t.c = g.out + r.begin * t.c_row_stride + j;
-        k.tile[r.end - r.begin - 1][vectors - 1][masked](t);
-      }
-    }
+// The cut whose parts have the least to do: a thread packs for itself what it needs of A and B.
+Cut best_cut(const Product& g, int64_t parts) {
+  const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
+  Cut best{1, 1};
+  double least = INFINITY;
+  for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
+    const Cut c{row_parts, std::min(parts / row_parts, vectors)};
+    const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
+    const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
+    const double cost = rows * columns + kPackCost * (rows + columns);
+    if (cost < least) best = c, least = cost;
   }
+  return best;
+}
+
+Product part_of(const Product& g, Range rows, Range columns) {
+  Product part = g;
+  part.a = rows_of(g.a, rows);
+  part.b = columns_of(g.b, columns);
+  part.c += rows.begin * g.c_row_stride + columns.begin;
+  part.out += rows.begin * g.out_row_stride + columns.begin;
+  return part;
+}
+
+// A long sum into a small C is cut into chunks, so that the threads have something to share. They depend on
+// the shape alone, and their sums are added up in order.
+constexpr int64_t kChunk = 4096, kSmallC = 64 * 64;
+
+void multiply_in_chunks(const Product& g) {
+  const int64_t chunks = ceil_div(g.depth(), kChunk), count = g.rows() * g.columns();
+  ScratchFrame frame;
+  float* const sums = frame.allocate<float>((chunks - 1) * count);
+  parallel_for(chunks, ns(g) / static_cast<double>(chunks), [&](int64_t i) {
+    const Range d = split(g.depth(), chunks, i);
+    Product chunk = g;
+    chunk.a = columns_of(g.a, d);
+    chunk.b = rows_of(g.b, d);
+    chunk.activation = nullptr;
+    if (i > 0) chunk.beta = 0, chunk.c = chunk.out = sums + (i - 1) * count;
+    multiply(chunk);
+  });
+  kernels().reduce.add_rows(sums, chunks - 1, count, count, g.out);
+  activate(g, g.out, g.rows(), g.columns());
+}
+
+void multiply_in_parts(const Product& g) {
+  const Cut cut = worth_sharing(ns(g)) ? best_cut(g, num_threads()) : Cut{1, 1};
+  const int64_t parts = cut.rows * cut.columns;
+  if (parts == 1) return multiply(g);
+  const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
+  const bool dots = better_by_dots(g);  // of the whole: the parts depend on the threads
+  parallel_for(parts, ns(g) / static_cast<double>(parts), [&](int64_t i) {
+    const Range v = split(vectors, cut.columns, i % cut.columns);
+    const Product part = part_of(g, split(g.rows(), cut.rows, i / cut.columns),
+                                 {v.begin * lanes, std::min(v.end * lanes, g.columns())});
+    if (dots)
+      multiply_by_dots(part);
+    else
+      multiply_by_tiles(part, blocking_for(kernels().gemm));
+  });
 }
 
 void copy(const Matrix& from, float* to) {
@@ -101,26 +133,40 @@ void copy(const Matrix& from, float* to) {
 
 }  // namespace
 
-void gemm(float alpha, Matrix a, Matrix b, float beta, Matrix c, float* out) {
-  const int64_t m = a.rows, n = b.columns;
-  if (m == 0 || n == 0) return;
-  if (alpha == 0) a.columns = b.rows = 0;
-  if (a.columns == 0) alpha = 0;
-  if (beta != 0 && c.data != out) copy(c, out);
-
-  const Product product{alpha, a, b, beta, out};
-  const double ns =
-      fma_ns(static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(a.columns + 1));
-  int64_t row_blocks = ceil_div(m, kBlockRows), column_blocks = ceil_div(n, kBlockColumns);
-  const int64_t threads = num_threads();
-  if (row_blocks * column_blocks < threads) {  // an idle thread costs more than packing an operand twice
-    int64_t& blocks = m >= n ? row_blocks : column_blocks;
-    blocks = std::min(ceil_div(std::max(m, n), 16), blocks * ceil_div(threads, row_blocks * column_blocks));
-  }
-  const int64_t blocks = row_blocks * column_blocks;
-  parallel_for(blocks, ns / static_cast<double>(blocks), [&](int64_t i) {
-    block(product, split(m, row_blocks, i / column_blocks), split(n, column_blocks, i % column_blocks));
-  });
+void multiply(const Product& g) {
+  if (better_by_dots(g)) return multiply_by_dots(g);
+  multiply_by_tiles(g, blocking_for(kernels().gemm));
 }
 
-}  // namespace byhand::ops
+void multiply_on_all_threads(const Product& g) {
+  if (g.rows() == 0 || g.columns() == 0) return;
+  if (g.depth() >= 2 * kChunk && g.rows() * g.columns() <= kSmallC) return multiply_in_chunks(g);
+  multiply_in_parts(g);
+}
+
+void activate(const Product& g, float* out, int64_t rows, int64_t columns) {
+  if (!g.activation) return;
+  if (columns == g.out_row_stride) return g.activation(out, rows * columns, out);
+  for (int64_t i = 0; i < rows; ++i)
+    g.activation(out + i * g.out_row_stride, columns, out + i * g.out_row_stride);
+}
+
+}  // namespace cpu
+
+void ops::gemm(float alpha, Matrix a, Matrix b, float beta, Matrix c, float* out) {
+  using namespace cpu;
+  const int64_t m = a.rows, n = b.columns;
+  if (alpha == 0) a.columns = b.rows = 0;
+  if (a.columns == 0) alpha = 0;
+  if (beta == 0) {
+    c = {out, m, n, n, 1};
+  } else if ((n == 1 ? c.row_stride : c.column_stride) != 1 && c.data != out) {
+    copy(c, out);
+    c = {out, m, n, n, 1};
+  }
+  if (n == 1)  // a column of C is the row of the transposed product
+    return multiply_on_all_threads({alpha, b.transposed(), a.transposed(), beta, c.data, m, out, m});
+  multiply_on_all_threads({alpha, a, b, beta, c.data, c.row_stride, out, n});
+}
+
+}  // namespace byhand

@@ -10,33 +10,62 @@
 
 namespace byhand::cpu {
 
-inline constexpr int kMaxGemmRows = 6;  // the largest tiles of any instruction set
-inline constexpr int kMaxGemmVectors = 2;
+inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;  // the largest tiles of any instruction set
+inline constexpr int kMaxGemmDotColumns = 8;
 
-// C[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile; beta == 0 never reads C.
+// How much of a tile's last vector of columns is there: all of it, a part, or at most the half, which CPUs
+// with 256-bit units compute in half of the time of a 512-bit vector.
+enum GemmEdge { kWholeEdge, kCutEdge, kHalfEdge, kGemmEdges };
+
+// out[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile.
 struct GemmTile {
   int64_t depth;  // of p
   const float* a;
   int64_t a_row_stride, a_column_stride;
   const float* b;
-  int64_t b_row_stride;  // columns of B and C are adjacent
-  float* c;
-  int64_t c_row_stride;
+  int64_t b_row_stride;  // columns of B, C and out are adjacent
+  const float* c;        // not read where beta == 0; may be out
+  int64_t c_row_stride;  // 0: one row for all, which is a bias
+  float* out;
+  int64_t out_row_stride;
   int columns;  // at most vectors * lanes; the masked kernel's edge
   float alpha, beta;
 };
 using GemmTileKernel = void (*)(const GemmTile&);
 
+// The same where p is what lies adjacent in A and B': sum_p A[i, p] * B'[j, p], vectors along p.
+struct GemmDot {
+  int64_t depth;
+  const float* a;
+  int64_t a_row_stride;
+  const float* b;
+  int64_t b_row_stride;  // of B': a row is a column of out
+  const float* c;
+  int64_t c_row_stride;
+  float* out;
+  int64_t out_row_stride;
+  float alpha, beta;
+};
+using GemmDotKernel = void (*)(const GemmDot&);
+
 struct GemmKernels {
-  int rows, vectors;  // the full tile: rows x (vectors * lanes)
-  // tile[r - 1][v - 1][masked]: r rows, v vectors of columns; masked where columns < v * lanes.
-  GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][2];
-  // to[p * lane_count + i] = from[i * stride + p] for `count` of i (0 from there to lane_count) and `depth`
-  // of p: rows of a matrix become the columns of a panel of width lane_count.
-  void (*pack_rows)(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count);
-  // to[p * lane_count + i] = from[p * stride + i], 0 beyond `count`.
-  void (*pack_columns)(const float* from, int64_t stride, int count, int64_t depth, float* to,
-                       int lane_count);
+  int lanes;
+  int rows;                   // of the highest tile
+  int vectors[kMaxGemmRows];  // of columns in the widest tile of r rows, [r - 1]
+  GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors]
+                     [kGemmEdges];                      // [r - 1][v - 1][edge]: v vectors of columns
+  int dot_rows;                                         // of the highest dot
+  int dot_columns[kMaxGemmRows];                        // of the widest dot of r rows, [r - 1]
+  GemmDotKernel dot[kMaxGemmRows][kMaxGemmDotColumns];  // [rows - 1][columns - 1]
+  // Copies of `count` rows of a matrix into the columns of panels of `width`: row i, column p to
+  // to[i / width * (width * depth) + p * width + i % width], for `depth` of p. A row lies adjacent in
+  // pack_rows, a column in pack_columns. More than a panel needs a width of whole vectors. A panel narrower
+  // than a vector spoils up to lanes - 1 values behind it; what the last panel has beyond `count` is
+  // undefined.
+  void (*pack_rows)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,
+                    int64_t width);
+  void (*pack_columns)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,
+                       int64_t width);
 };
 
 // The register tiles of direct convolution, which 16 registers hold: kConvRows x kConvPositions accumulators

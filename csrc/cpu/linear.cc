@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cpu/runtime/blocking.h"
+#include "cpu/gemm_product.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
 
@@ -10,11 +10,14 @@ namespace byhand::ops {
 
 using namespace cpu;
 
-void linear(Matrix x, Matrix weight, const float* bias, float* y) {
-  const Matrix out{y, x.rows, weight.rows, weight.rows, 1};
-  if (bias)
-    for (int64_t i = 0; i < out.rows; ++i) std::copy_n(bias, out.columns, y + i * out.columns);
-  gemm(1, x, weight.transposed(), bias ? 1.0f : 0.0f, out, y);
+void linear(Matrix x, Matrix weight, const float* bias, Activation f, float* y) {
+  const int64_t columns = weight.rows;
+  Product product{1, x, weight.transposed(), 0, y, columns, y, columns};
+  if (bias) product.beta = 1, product.c = bias, product.c_row_stride = 0;
+  const ActivationKernels& k = kernels().activation;
+  if (f != Activation::kNone)
+    product.activation = f == Activation::kRelu ? k.relu : f == Activation::kTanh ? k.tanh : k.sigmoid;
+  multiply_on_all_threads(product);
 }
 
 void linear_backward_input(Matrix dy, Matrix weight, float* dx) { gemm(1, dy, weight, 0, {}, dx); }

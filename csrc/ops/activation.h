@@ -9,6 +9,9 @@
 
 namespace byhand::ops {
 
+// What another operator may apply to its result.
+enum class Activation { kNone, kRelu, kTanh, kSigmoid };
+
 void relu(const float* x, int64_t count, float* y);
 void relu_backward(const float* dy, const float* y, int64_t count, float* dx);
 void tanh(const float* x, int64_t count, float* y);

@@ -24,7 +24,8 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
 
-# What the tests use: isas(), isa(), set_isa(name), default_num_threads(), fma_peak(seconds).
+# What tests and benchmarks use: isas(), isa(), set_isa(name), default_num_threads(),
+# fma_peak(seconds), gemm_ladder_steps(), gemm_ladder(step, a, b, out=None).
 testing: ModuleType
 
 def gemm(
@@ -40,6 +41,14 @@ def gemm(
 ) -> _Array: ...
 def linear(
     x: _Array, weight: _Array, bias: _Array | None = None, *, out: _Array | None = None
+) -> _Array: ...
+def linear_act(
+    x: _Array,
+    weight: _Array,
+    bias: _Array | None = None,
+    activation: Literal["relu", "tanh", "sigmoid"] | None = "relu",
+    *,
+    out: _Array | None = None,
 ) -> _Array: ...
 def linear_backward_input(
     grad_output: _Array, weight: _Array, *, out: _Array | None = None

@@ -1,97 +1,217 @@
-// The register tile of the matrix product, and the copies that bring operands into its order.
+// The register tiles of the matrix product, and the copies that bring operands into their order.
 #include "cpu/kernels/fill.h"
+#include "cpu/vec/loop.h"
 #include "cpu/vec/unroll.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-constexpr int kGemmRows = 6, kGemmVectors = 2;
+// A tile of r rows and v vectors of columns needs registers for r * v sums, v vectors of B and one value of
+// A. A cut edge takes one more for its mask where masks are vectors.
+constexpr int kTileRegisters = kRegisters - (kRegisters < 32);
+constexpr int widest_tile(int rows) {
+  const int vectors = (kTileRegisters - 1) / (rows + 1);
+  return vectors < kMaxGemmVectors ? vectors : kMaxGemmVectors;
+}
+// The highest tile that is two vectors wide: one vector would need a load of A for every multiply-add.
+constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
+static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 
-// kRows x kVectors accumulators stay in registers over the whole depth: per p, kVectors loads of B and one
-// broadcast of A for each row feed kRows * kVectors multiply-adds, enough independent chains to hide their
-// latency (4 cycles on 2 units need 8).
-template <int kRows, int kVectors, bool kMasked>
+// Rows of A are addressed in groups of four, the most that one pointer and one stride reach without an
+// addition: base, base + stride, base + 2 * stride, base + stride3.
+constexpr int kGroup = 4;
+
+template <class T>
+T low(Vec a) {
+  if constexpr (__is_same(T, Vec))
+    return a;
+  else
+    return low_half(a);
+}
+
+// kRows x kVectors sums stay in registers over the whole depth: per p, kVectors loads of B and one broadcast
+// of A for each row feed kRows * kVectors multiply-adds, enough independent chains to hide their latency (4
+// cycles on 2 units need 8). `Last` is the type of the last vector of a row, and the only one that can be
+// cut.
+template <int kRows, int kVectors, class Last, bool kCut>
 void tile(const GemmTile& t) {
-  // Only the last vector can be cut.
-  const int last = t.columns - (kVectors - 1) * Vec::kLanes;
-  Vec sum[kRows][kVectors];
-  BYHAND_UNROLL
-  for (auto& row : sum) BYHAND_UNROLL
-  for (Vec& s : row) s = Vec::zero();
+  constexpr int kWhole = kVectors - 1, kLanes = Vec::kLanes, kGroups = (kRows + kGroup - 1) / kGroup;
+  int cut = t.columns - kWhole * kLanes;
+  const auto load_last = [&](const float* p) {
+    if constexpr (kCut)
+      return Last::load(p, cut);
+    else
+      return Last::load(p);
+  };
 
-  const float *a = t.a, *b = t.b;
-  for (int64_t p = 0; p < t.depth; ++p, a += t.a_column_stride, b += t.b_row_stride) {
-    Vec bv[kVectors];
+  Vec sum[kRows][kWhole + 1];
+  Last last_sum[kRows];
+  BYHAND_UNROLL
+  for (int r = 0; r < kRows; ++r) {
     BYHAND_UNROLL
-    for (int v = 0; v < kVectors; ++v)
-      bv[v] = kMasked && v == kVectors - 1 ? Vec::load(b + v * Vec::kLanes, last)
-                                           : Vec::load(b + v * Vec::kLanes);
+    for (int v = 0; v < kWhole; ++v) sum[r][v] = Vec::zero();
+    last_sum[r] = Last::zero();
+    __builtin_prefetch(t.out + r * t.out_row_stride, 1);
+    __builtin_prefetch(t.out + r * t.out_row_stride + t.columns - 1, 1);
+  }
+
+  const int64_t a_row = t.a_row_stride, a_column = t.a_column_stride, b_row = t.b_row_stride;
+  const float *a[kGroups], *b = t.b;
+  BYHAND_UNROLL
+  for (int g = 0; g < kGroups; ++g) a[g] = t.a + g * kGroup * a_row;
+
+  for (int64_t p = t.depth; p > 0; --p, b += b_row) {
+    Vec bv[kWhole + 1];
+    BYHAND_UNROLL
+    for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
+    const Last b_last = load_last(b + kWhole * kLanes);
     BYHAND_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const Vec av = Vec::set(a[r * t.a_row_stride]);
+      const float* const value = a[r / kGroup] + r % kGroup * a_row;
+      const Vec av = Vec::set(*value);
       BYHAND_UNROLL
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+      for (int v = 0; v < kWhole; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+      const Last a_last = kWhole > 0 ? low<Last>(av) : Last::set(*value);
+      last_sum[r] = fma(a_last, b_last, last_sum[r]);
+    }
+    BYHAND_UNROLL
+    for (int g = 0; g < kGroups; ++g) {
+      a[g] += a_column;
+      BYHAND_KEEP(a[g]);
     }
   }
 
-  const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);
+  BYHAND_KEEP(cut);  // a mask made anew is cheaper than one kept over the loop
   BYHAND_UNROLL
-  for (int r = 0; r < kRows; ++r) BYHAND_UNROLL
-  for (int v = 0; v < kVectors; ++v) {
-    float* c = t.c + r * t.c_row_stride + v * Vec::kLanes;
-    const bool cut = kMasked && v == kVectors - 1;
-    Vec value = alpha * sum[r][v];
-    if (t.beta != 0) value = fma(beta, cut ? Vec::load(c, last) : Vec::load(c), value);
-    if (cut)
-      value.store(c, last);
+  for (int r = 0; r < kRows; ++r) {
+    const float* const c = t.c + r * t.c_row_stride;
+    float* const out = t.out + r * t.out_row_stride;
+    const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);  // anew for each row: registers are full
+    BYHAND_UNROLL
+    for (int v = 0; v < kWhole; ++v) {
+      Vec value = alpha * sum[r][v];
+      if (t.beta != 0) value = fma(beta, Vec::load(c + v * kLanes), value);
+      value.store(out + v * kLanes);
+    }
+    Last value = low<Last>(alpha) * last_sum[r];
+    if (t.beta != 0) value = fma(low<Last>(beta), load_last(c + kWhole * kLanes), value);
+    if constexpr (kCut)
+      value.store(out + kWhole * kLanes, cut);
     else
-      value.store(c);
+      value.store(out + kWhole * kLanes);
   }
 }
 
-int clamp_lanes(int n) { return n < 0 ? 0 : n < Vec::kLanes ? n : Vec::kLanes; }
+// kDotTileRows x 5 sums keep the multiply-adds busy with few loads; a single row needs more columns for that.
+constexpr int kDotTileRows = kRegisters >= 32 ? 4 : 2;
+constexpr int dot_columns(int rows) {
+  if (rows > 1) return 5;
+  return kRegisters >= 32 ? kMaxGemmDotColumns : 7;
+}
 
-void pack_rows(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count) {
+template <int kRows, int kColumns>
+void dot(const GemmDot& t) {
+  Vec total[kRows][kColumns];
+  BYHAND_UNROLL
+  for (auto& row : total) BYHAND_UNROLL
+  for (Vec& s : row) s = Vec::zero();
+  const int64_t a_row = t.a_row_stride, b_row = t.b_row_stride;
+  const auto step = [&](int64_t p, auto n) {
+    Vec av[kRows];
+    BYHAND_UNROLL
+    for (int i = 0; i < kRows; ++i) av[i] = load(t.a + i * a_row + p, n);
+    BYHAND_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const Vec bv = load(t.b + j * b_row + p, n);
+      BYHAND_UNROLL
+      for (int i = 0; i < kRows; ++i) total[i][j] = fma(av[i], bv, total[i][j]);
+    }
+  };
+  for_vectors(t.depth, step);
+  BYHAND_UNROLL
+  for (int i = 0; i < kRows; ++i) {
+    float value[kColumns];  // in a loop of its own: Clang unrolls a larger one too late for registers
+    BYHAND_UNROLL
+    for (int j = 0; j < kColumns; ++j) value[j] = sum(total[i][j]);
+    BYHAND_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      float result = t.alpha * value[j];
+      if (t.beta != 0) result += t.beta * t.c[i * t.c_row_stride + j];
+      t.out[i * t.out_row_stride + j] = result;
+    }
+  }
+}
+
+// A panel narrower than a vector is written in whole vectors all the same: what one puts beyond its row of
+// the panel, the next row overwrites.
+void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
   constexpr int kLanes = Vec::kLanes;
-  for (int first = 0; first < lane_count; first += kLanes) {
-    const int rows = count - first < kLanes ? count - first : kLanes;  // may be 0 or less: zeros
-    const int width = lane_count - first < kLanes ? lane_count - first : kLanes;
-    for (int64_t p = 0; p < depth; p += kLanes) {
-      const int n = depth - p < kLanes ? static_cast<int>(depth - p) : kLanes;
+  for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {
+    const int64_t last = count - first < kLanes ? count - first - 1 : kLanes - 1;
+    const int64_t column = first % width;
+    float* const panel = to + (first - column) * depth + column;
+    const bool cut = column > 0 && width - column < kLanes;
+    for_vectors(depth, [&](int64_t p, auto n) {
       Vec block[kLanes];
       BYHAND_UNROLL
-      for (int i = 0; i < kLanes; ++i)
-        block[i] = i < rows ? Vec::load(from + (first + i) * stride + p, n) : Vec::zero();
+      for (int i = 0; i < kLanes; ++i) block[i] = load(from + (i < last ? i : last) * stride + p, n);
       transpose(block);
-      for (int i = 0; i < n; ++i) block[i].store(to + (p + i) * lane_count + first, width);
-    }
+      BYHAND_UNROLL
+      for (int i = 0; i < kLanes; ++i) {
+        if constexpr (!__is_same(decltype(n), WholeVector))
+          if (i >= n) break;
+        if (cut)
+          block[i].store(panel + (p + i) * width, static_cast<int>(width - column));
+        else
+          block[i].store(panel + (p + i) * width);
+      }
+    });
   }
 }
 
-void pack_columns(const float* from, int64_t stride, int count, int64_t depth, float* to, int lane_count) {
-  constexpr int kLanes = Vec::kLanes;
-  for (int64_t p = 0; p < depth; ++p, from += stride, to += lane_count)
-    for (int i = 0; i < lane_count; i += kLanes)
-      Vec::load(from + i, clamp_lanes(count - i)).store(to + i, clamp_lanes(lane_count - i));
+void pack_columns(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
+  for (int64_t p = 0; p < depth; ++p, from += stride, to += width) {
+    float* panel = to;
+    for (int64_t first = 0; first < count; first += width, panel += width * depth) {
+      const int64_t end = count - first < width ? count : first + width;
+      int64_t i = first;
+      for (; i + Vec::kLanes <= end; i += Vec::kLanes) Vec::load(from + i).store(panel + i - first);
+      if (i < end) Vec::load(from + i, static_cast<int>(end - i)).store(panel + i - first);
+    }
+  }
 }
 
 template <int kRows, int kVectors>
-void add_tile(GemmKernels& k) {
-  k.tile[kRows - 1][kVectors - 1][0] = tile<kRows, kVectors, false>;
-  k.tile[kRows - 1][kVectors - 1][1] = tile<kRows, kVectors, true>;
+void add_tiles(GemmKernels& k) {
+  auto& edges = k.tile[kRows - 1][kVectors - 1];
+  edges[kWholeEdge] = tile<kRows, kVectors, Vec, false>;
+  edges[kCutEdge] = tile<kRows, kVectors, Vec, true>;
+  edges[kHalfEdge] = tile<kRows, kVectors, HalfVec, true>;
   if constexpr (kVectors > 1)
-    add_tile<kRows, kVectors - 1>(k);
+    add_tiles<kRows, kVectors - 1>(k);
   else if constexpr (kRows > 1)
-    add_tile<kRows - 1, kGemmVectors>(k);
+    add_tiles<kRows - 1, widest_tile(kRows - 1)>(k);
+}
+
+template <int kRows, int kColumns>
+void add_dots(GemmKernels& k) {
+  k.dot[kRows - 1][kColumns - 1] = dot<kRows, kColumns>;
+  if constexpr (kColumns > 1)
+    add_dots<kRows, kColumns - 1>(k);
+  else if constexpr (kRows > 1)
+    add_dots<kRows - 1, dot_columns(kRows - 1)>(k);
 }
 
 }  // namespace
 
 void fill_gemm(GemmKernels& k) {
-  static_assert(kGemmRows <= kMaxGemmRows && kGemmVectors <= kMaxGemmVectors);
-  k.rows = kGemmRows;
-  k.vectors = kGemmVectors;
-  add_tile<kGemmRows, kGemmVectors>(k);
+  k.lanes = Vec::kLanes;
+  k.rows = kTileRows;
+  for (int r = 1; r <= kTileRows; ++r) k.vectors[r - 1] = widest_tile(r);
+  add_tiles<kTileRows, widest_tile(kTileRows)>(k);
+  k.dot_rows = kDotTileRows;
+  for (int r = 1; r <= kDotTileRows; ++r) k.dot_columns[r - 1] = dot_columns(r);
+  add_dots<kDotTileRows, dot_columns(kDotTileRows)>(k);
   k.pack_rows = pack_rows;
   k.pack_columns = pack_columns;
 }

@@ -4,7 +4,6 @@
 namespace byhand::cpu::BYHAND_ISA {
 
 void fill_table(KernelTable& table) {
-  table.lanes = Vec::kLanes;
   fill_gemm(table.gemm);
   fill_conv2d(table.conv2d);
   fill_reduce(table.reduce);

@@ -11,6 +11,8 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Caches that every CPU of the last ten years has at least; a share of each is left to what streams by.
 inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
 inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
+// L2 and a core's share of L3: what is read again and again in long streams may take so much.
+inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 
 // [begin, end) of part `i` of `parts` nearly equal parts of [0, total).
 struct Range {

@@ -8,3 +8,8 @@
 #else
 #define BYHAND_UNROLL _Pragma("GCC unroll 16")
 #endif
+
+// Keeps an integer or a pointer as it is here: what follows from it cannot be computed before, nor kept from
+// before. Compilers otherwise address all rows from one pointer and a table of offsets, which is more than
+// the integer registers hold, and hold an edge's mask where vectors are short.
+#define BYHAND_KEEP(value) asm("" : "+r"(value))

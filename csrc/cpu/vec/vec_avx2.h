@@ -157,5 +157,8 @@ inline void transpose(Vec (&row)[Vec::kLanes]) {
   }
 }
 
+using HalfVec = Vec;  // 128-bit operations take as long
+inline HalfVec low_half(Vec a) { return a; }
+
 }  // namespace
 }  // namespace byhand::cpu::BYHAND_ISA

@@ -136,6 +136,23 @@ struct DoubleSum {
   }
 };
 
+#if BYHAND_LANES == 16
+struct HalfVec {  // as AVX-512 has it; here the upper half of a Vec is idle
+  Vec whole;
+
+  static HalfVec zero() { return {Vec::zero()}; }
+  static HalfVec set(float x) { return {Vec::set(x)}; }
+  static HalfVec load(const float* p, int n) { return {Vec::load(p, n)}; }
+  void store(float* p, int n) const { whole.store(p, n); }
+};
+inline HalfVec operator*(HalfVec a, HalfVec b) { return {a.whole * b.whole}; }
+inline HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return {fma(a.whole, b.whole, c.whole)}; }
+inline HalfVec low_half(Vec a) { return {a}; }
+#else
+using HalfVec = Vec;
+inline HalfVec low_half(Vec a) { return a; }
+#endif
+
 // Rows become columns: lane j of row i goes to lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   for (int i = 0; i < Vec::kLanes; ++i)

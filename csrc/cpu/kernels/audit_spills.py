@@ -1,0 +1,136 @@
+"""Fails where a register tile of the matrix product does not stay in registers.
+
+    python audit_spills.py [--objdump OBJDUMP] [--verbose] OBJECT...
+
+Disassembles the objects of gemm.cc. Each tile<...> and dot<...> must have a loop of as many
+multiply-adds as its size says that touches no stack, and no vector may be stored to the stack or
+loaded from it anywhere in the function. To see it fail, make a 5 in dot_columns() an 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FUNCTION = re.compile(r"[0-9a-f]+ <(.+)>:")
+INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(.+)")
+JUMP = re.compile(r"j\w+ +([0-9a-f]+) <")
+NO_FALL_THROUGH = re.compile(r"jmp|ret|ud2")
+VECTOR = re.compile(r"%[xyz]mm")
+FMA = re.compile(r"vfn?madd\d+ps")
+SCOPE = re.compile(r"byhand::cpu::\w+::\(anonymous namespace\)::")
+TILE = re.compile(r"\b(?P<kind>tile|dot)<(?P<rows>\d+), (?P<columns>\d+)[^>]*>")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    address: int
+    text: str
+
+
+class Function:
+    """A function's code, and which instructions come before which: a graph of its indices."""
+
+    def __init__(self, name: str, code: list[Instruction]) -> None:
+        self.name = name
+        self.code = code
+        at = {instruction.address: i for i, instruction in enumerate(code)}
+        self.before: list[list[int]] = [[] for _ in code]
+        self.jumps_back: list[tuple[int, int]] = []  # from, to
+        for i, instruction in enumerate(code):
+            jump = JUMP.match(instruction.text)
+            if jump and (to := at.get(int(jump[1], 16))) is not None:
+                self.before[to].append(i)
+                if to <= i:
+                    self.jumps_back.append((i, to))
+            if i + 1 < len(code) and not NO_FALL_THROUGH.match(instruction.text):
+                self.before[i + 1].append(i)
+        framed = any(re.match(r"mov +%rsp,%rbp", instruction.text) for instruction in code)
+        self.stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
+
+    def innermost_loops(self) -> list[frozenset[int]]:
+        """Of each loop the instructions that lead from its head back to its head."""
+        loops = [loop for tail, head in self.jumps_back if (loop := self._loop(tail, head))]
+        return [loop for loop in loops if not any(other < loop for other in loops)]
+
+    def _loop(self, tail: int, head: int) -> frozenset[int]:
+        """Empty where the tail is reached past the head: code that was only laid out later."""
+        found, to_visit = {head, tail}, {tail} - {head}
+        while to_visit:
+            new = set(self.before[to_visit.pop()]) - found
+            found |= new
+            to_visit |= new
+        return frozenset(found) if head == 0 or 0 not in found else frozenset()
+
+    def multiply_adds(self, loop: frozenset[int]) -> int:
+        return sum(FMA.match(self.code[i].text) is not None for i in loop)
+
+    def on_stack(self) -> set[int]:
+        return {
+            i
+            for i, instruction in enumerate(self.code)
+            if self.stack.search(instruction.text) and not instruction.text.startswith("lea")
+        }
+
+
+def functions(objdump: str, path: Path) -> Iterator[Function]:
+    command = [objdump, "-d", "-C", "--no-show-raw-insn", str(path)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    name, code = "", list[Instruction]()
+    for line in [*listing.splitlines(), "0 <end>:"]:
+        if head := FUNCTION.fullmatch(line):
+            if code:
+                yield Function(name, code)
+            name, code = head[1], []
+        elif found := INSTRUCTION.fullmatch(line):
+            code.append(Instruction(int(found[1], 16), found[2]))
+
+
+def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[str]:
+    """What is wrong with it."""
+    size = int(tile["rows"]) * int(tile["columns"])
+    loops = [loop for loop in function.innermost_loops() if function.multiply_adds(loop)]
+    stack = function.on_stack()
+    in_loops = sorted(i for i in stack if any(i in loop for loop in loops))
+    vectors = sorted(i for i in stack if VECTOR.search(function.code[i].text))
+    if verbose:
+        counts = [f"{len(loop):4} {function.multiply_adds(loop):4}" for loop in loops]
+        print(f"{tile[0]:24} {', '.join(counts):>17} {len(in_loops):7} {len(vectors):9}")
+    if not loops or any(function.multiply_adds(loop) % size for loop in loops):
+        yield f"{tile[0]} has no loop of {size} multiply-adds, or another beside it"
+    for what, found in (("in its loop", in_loops), ("for vectors", vectors)):
+        if found:
+            example = function.code[found[0]].text
+            yield f"{tile[0]} uses the stack {what}, {len(found)} times: {example}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--objdump", default="objdump")
+    parser.add_argument("--verbose", action="store_true", help="print a line for each function")
+    parser.add_argument("objects", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    problems = []
+    for path in (path for path in arguments.objects if path.name.startswith("gemm.")):
+        if arguments.verbose:
+            print(f"{path}\n{'':24} {'loop, its FMAs':>17}   stack: in loop, vectors")
+        kinds = set()
+        for function in functions(arguments.objdump, path):
+            if tile := TILE.search(SCOPE.sub("", function.name)):
+                kinds.add(tile["kind"])
+                problems += [f"{path}: {line}" for line in audit(function, tile, arguments.verbose)]
+        if kinds != {"tile", "dot"}:
+            problems.append(f"{path}: of tile<...> and dot<...> there is only {sorted(kinds)}")
+    print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

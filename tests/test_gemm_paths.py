@@ -1,0 +1,208 @@
+"""gemm's ways to a result: both sides of every decision that csrc/cpu/gemm*.cc takes.
+
+Nothing tells which way a product took; these shapes reach each on every instruction set. Tiles have
+at most 14 rows and 8 vectors of 16 columns. Integers, so that any order of the sums is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import product
+
+import byhand
+import numpy as np
+import pytest
+from byhand import kernels
+from calls import Array, Call, Fill
+from ops import check_exact
+from tolerance import assert_same_bits
+
+HIGHEST, WIDEST = 14, 8 * 16
+HEIGHTS = range(1, 2 * HIGHEST + 2)  # every tile alone, and two and three together
+WIDTHS = range(1, WIDEST + 2)  # whole, cut and at most half a last vector
+PACKED_B = 4 * HIGHEST + 1  # rows enough for B to be packed wherever it lies
+PACKED_A = 7 * WIDEST + 5  # columns enough for A to be packed where its rows or columns alias
+
+
+def spread(x: Array) -> Array:
+    """x with gaps of NaN in both directions, backwards in one."""
+    memory = np.full((2 * x.shape[0], 3 * x.shape[1]), np.nan, np.float32)
+    memory[::-2, ::3] = x
+    return memory[::-2, ::3]
+
+
+def aliased_rows(x: Array) -> Array:
+    """Rows 512 floats apart."""
+    memory = np.full((x.shape[0], 512), np.nan, np.float32)
+    memory[:, : x.shape[1]] = x
+    return memory[:, : x.shape[1]]
+
+
+def aliased_columns(x: Array) -> Array:
+    return aliased_rows(x.T).T
+
+
+def aliased_and_spread(x: Array) -> Array:
+    """Rows 1024 floats apart, columns 2."""
+    memory = np.full((x.shape[0], 1024), np.nan, np.float32)
+    memory[:, : 2 * x.shape[1] : 2] = x
+    return memory[:, : 2 * x.shape[1] : 2]
+
+
+Layout = Callable[[Array], Array]
+LAYOUTS: tuple[Layout, ...] = (np.ascontiguousarray, np.asfortranarray, spread)
+layouts_of_a = pytest.mark.parametrize("layout_a", LAYOUTS)
+layouts_of_b = pytest.mark.parametrize("layout_b", LAYOUTS)
+
+
+def check_parts(a: Array, b: Array, rows: Iterable[int], columns: Iterable[int]) -> None:
+    """The products of the first m rows of a and the first n columns of b."""
+    expected = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.float32)
+    for m, n in product(rows, columns):
+        assert_same_bits(kernels.gemm(a[:m], b[:, :n]), expected[:m, :n], f"{m} x {n}")
+
+
+@layouts_of_a
+@layouts_of_b
+def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
+    """Of every height, width and edge, with A and B where they lie or B packed."""
+    fill = Fill(rng, integers=True)
+    for k in (1, 4):
+        a, b = layout_a(fill(HEIGHTS[-1], k)), layout_b(fill(k, WIDTHS[-1]))
+        check_parts(a, b, HEIGHTS, WIDTHS)
+
+
+@layouts_of_b
+def test_every_panel_of_b(layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
+    """Of every width; its depth a vector of any instruction set and a part of one more."""
+    fill = Fill(rng, integers=True)
+    for k in (1, 16, 21):
+        a, b = fill(PACKED_B, k), layout_b(fill(k, WIDTHS[-1]))
+        check_parts(a, b, [PACKED_B - 1, PACKED_B], WIDTHS)
+
+
+@pytest.mark.parametrize("layout", [aliased_rows, aliased_columns, aliased_and_spread])
+def test_every_panel_of_a(layout: Layout, isa: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng, integers=True)
+    for k in (1, 16, 21):
+        a, b = layout(fill(HEIGHTS[-1], k)), fill(k, PACKED_A)
+        check_parts(a, b, HEIGHTS, [WIDEST, PACKED_A])
+
+
+@layouts_of_a
+@layouts_of_b
+def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
+    """Of every height and width: few rows and a long sum, its last vector whole or cut."""
+    fill = Fill(rng, integers=True)
+    for k in (64, 67, 256, 263):
+        a, b = layout_a(fill(9, k)), layout_b(fill(k, 17))
+        check_parts(a, b, range(1, 10), range(1, 18))
+
+
+@layouts_of_a
+@layouts_of_b
+@pytest.mark.parametrize("m,n,k", [(200, 3, 1001), (60, 5, 701), (61, 2, 303), (301, 1, 97)])
+def test_narrow_products(
+    m: int,
+    n: int,
+    k: int,
+    layout_a: Layout,
+    layout_b: Layout,
+    isa: str,
+    threads: int,
+    rng: np.random.Generator,
+) -> None:
+    """Fewer columns than lanes: dots even where B has to be transposed for them."""
+    fill = Fill(rng, integers=True)
+    a, b = layout_a(fill(m, k)), layout_b(fill(k, n))
+    for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # a column of C that is no row of its transpose
+        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+        check_exact(call, call.kernel())
+
+
+@layouts_of_b
+@pytest.mark.parametrize("m,n", [(1, 300), (15, 33), (PACKED_B, 130)])
+@pytest.mark.parametrize("k", [511, 512, 513, 1024, 1025])
+def test_steps_of_the_depth(
+    m: int, n: int, k: int, layout_b: Layout, isa: str, rng: np.random.Generator
+) -> None:
+    """C is scaled and added once, in the first step, whatever its stride."""
+    fill = Fill(rng, integers=True)
+    a, b = fill(m, k), layout_b(fill(k, n))
+    for c in (fill(m, n), fill(m, 3 * n)[:, :n], np.broadcast_to(fill(n), (m, n))):
+        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+        check_exact(call, call.kernel())
+
+
+@layouts_of_b
+@pytest.mark.parametrize("n,k", [(2048, 5), (2049, 5), (4200, 3), (2055, 513)])
+def test_blocks_of_columns(
+    n: int, k: int, layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    fill = Fill(rng, integers=True)
+    call = Call("gemm", (fill(PACKED_B, k), layout_b(fill(k, n)), fill(PACKED_B, n)), {})
+    check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize("k", [8191, 8192, 8193, 12_289])
+@pytest.mark.parametrize("m,n", [(1, 1), (1, 9), (9, 1), (7, 17)])
+def test_long_sums(
+    m: int, n: int, k: int, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """In chunks from 8192 on; C is added once, whatever its stride."""
+    fill = Fill(rng, integers=True)
+    a, b = np.asfortranarray(fill(m, k)), fill(k, n)
+    for c in (fill(m, n), fill(m, 2 * n)[:, ::2], np.broadcast_to(fill(n), (m, n))):
+        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+        check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize("m,n", [(64, 64), (17, 241)])
+def test_long_sums_into_the_largest_c_of_chunks(
+    m: int, n: int, isa: str, rng: np.random.Generator
+) -> None:
+    """4096 values, and one more, which is not cut into chunks."""
+    fill = Fill(rng, integers=True)
+    call = Call("gemm", (fill(m, 8192), fill(8192, n), fill(m, n)), {})
+    check_exact(call, call.kernel())
+
+
+SHARED = {
+    "rows": (500, 30, 50),
+    "columns": (10, 1500, 60),
+    "rows and columns": (160, 160, 40),
+    "one column": (2000, 1, 300),
+    "one row": (1, 2000, 300),
+    "dots": (30, 9, 2000),
+    "dots of the parts but not of the whole": (40, 100, 600),
+    "steps, A packed": (130, 300, 512),
+    "blocks": (PACKED_B, 2300, 30),
+    "chunks": (20, 30, 9000),
+    "chunks of one column": (100, 1, 20_000),
+}
+
+
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True)], ids=str)
+@pytest.mark.parametrize("name", SHARED)
+def test_same_bits_for_any_number_of_threads(
+    name: str, transposed: tuple[bool, bool], isa: str, rng: np.random.Generator
+) -> None:
+    """And each part of C in its place."""
+    m, n, k = SHARED[name]
+    kwargs = {"trans_a": transposed[0], "trans_b": transposed[1], "alpha": 0.5, "beta": -1.0}
+
+    def call(fill: Fill) -> Call:
+        a = fill(k, m) if transposed[0] else fill(m, k)
+        b = fill(n, k) if transposed[1] else fill(k, n)
+        return Call("gemm", (a, b, np.broadcast_to(fill(n), (m, n))), kwargs)
+
+    floats = call(Fill(rng))
+    integers = call(Fill(rng, integers=True))
+    with byhand.num_threads(1):
+        (expected,) = floats.kernel()
+        (exact,) = integers.kernel()
+    check_exact(integers, (exact,))
+    for count in (2, 3, 4):
+        with byhand.num_threads(count):
+            assert_same_bits(floats.kernel()[0], expected, f"{count} threads")
+            assert_same_bits(integers.kernel()[0], exact, f"{count} threads")
