@@ -64,7 +64,7 @@ class Op(Protocol):
         """The output's shape for this input's; ValueError where the op cannot take it."""
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """What `run` keeps for `run_backward` beside x and y."""
+        """What `run` keeps for `run_backward` beside x and y, or room that it needs."""
 
     def gradients(self) -> tuple[Array, ...]:
         """Where the gradients of the op's parameters go; empty where it has none."""

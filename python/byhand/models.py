@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from byhand import kernels
 from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, write_tensors
 from byhand.engine import Array, Plan, Shape
+from byhand.fusion import fused
 from byhand.module import with_batch
 from byhand.nn import (
     AvgPool2d,
@@ -162,7 +163,7 @@ class Model(Sequential):
         """Chunks of checked images: which, and the network's output, valid until the next chunk."""
         n = len(images)
         if self._plan is None or self._plan.batch_size < min(n, CHUNK):
-            self._plan = Plan(list(self.layers()), self.input_shape, max(1, min(n, CHUNK)))
+            self._plan = Plan(fused(self.layers()), self.input_shape, max(1, min(n, CHUNK)))
         for start in range(0, n, self._plan.batch_size):
             part = slice(start, min(start + self._plan.batch_size, n))
             batch = self._plan.batch(part.stop - start)

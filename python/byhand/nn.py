@@ -90,11 +90,15 @@ class Linear(_Weighted):
         kernels.linear(b.x, self.weight.data, self._bias(), out=b.y)
 
     def run_backward(self, b: Backward) -> None:
-        kernels.linear_backward_weight(b.grad_y, b.x, out=b.gradients[0])
+        self.run_gradients(b, b.grad_y)
+
+    def run_gradients(self, b: Backward, grad_y: Array) -> None:
+        """`run_backward` where the gradient of the output is not `b`'s."""
+        kernels.linear_backward_weight(grad_y, b.x, out=b.gradients[0])
         if self.bias is not None:
-            kernels.linear_backward_bias(b.grad_y, out=b.gradients[1])
+            kernels.linear_backward_bias(grad_y, out=b.gradients[1])
         if b.grad_x is not None:
-            kernels.linear_backward_input(b.grad_y, self.weight.data, out=b.grad_x)
+            kernels.linear_backward_input(grad_y, self.weight.data, out=b.grad_x)
 
 
 class Conv2d(_Weighted):
@@ -236,35 +240,36 @@ class _Activation(Layer):
     """Elementwise; its gradient is a function of its output alone."""
 
     _forward: ClassVar[Any]
-    _backward: ClassVar[Any]
+    gradient: ClassVar[Any]
+    """(grad_output, output, out=) -> grad of the input"""
 
     def run(self, b: Forward) -> None:
         self._forward(b.x, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
         if b.grad_x is not None:
-            self._backward(b.grad_y, b.y, out=b.grad_x)
+            self.gradient(b.grad_y, b.y, out=b.grad_x)
 
 
 class ReLU(_Activation):
     """max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
 
     _forward = staticmethod(kernels.relu)
-    _backward = staticmethod(kernels.relu_backward)
+    gradient = staticmethod(kernels.relu_backward)
 
 
 class Tanh(_Activation):
     """tanh(x)."""
 
     _forward = staticmethod(kernels.tanh)
-    _backward = staticmethod(kernels.tanh_backward)
+    gradient = staticmethod(kernels.tanh_backward)
 
 
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
     _forward = staticmethod(kernels.sigmoid)
-    _backward = staticmethod(kernels.sigmoid_backward)
+    gradient = staticmethod(kernels.sigmoid_backward)
 
 
 class Flatten(Layer):

@@ -20,6 +20,7 @@ from byhand import kernels
 from byhand.checkpoint import FORMAT, RunFolder, tensors_file
 from byhand.engine import Batch, Plan
 from byhand.events import BatchEnd, EpochEnd, Event, TrainingEnded, TrainingStarted
+from byhand.fusion import fused
 from byhand.losses import CrossEntropyLoss, Loss
 from byhand.models import Model
 from byhand.module import instance, integer, number
@@ -326,7 +327,7 @@ class _Pass:
         self._batch_size = min(batch_size, len(self._labels))
         model = trainer.model
         self._plan = Plan(
-            list(model.layers()),
+            fused(model.layers()),
             model.input_shape,
             self._batch_size,
             loss=trainer.loss,
@@ -348,7 +349,7 @@ class _Pass:
             kernels.gather_images(
                 self._images, index, scale=model.scale, offset=model.offset, out=step.batch.input
             )
-            np.take(self._labels, index, out=step.labels, mode="clip")
+            self._labels.take(index, out=step.labels, mode="clip")
             loss = float(step.batch.train(self._target(step.labels, step.rows)))
             if trainer.schedule is not None:
                 rate = number("the learning rate of the schedule", trainer.schedule(trainer.step))
