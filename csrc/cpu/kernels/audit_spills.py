@@ -2,9 +2,10 @@
 
     python audit_spills.py [--objdump OBJDUMP] [--verbose] OBJECT...
 
-Disassembles the objects of gemm.cc. Each tile<...> and dot<...> must have a loop of as many
-multiply-adds as its size says that touches no stack, and no vector may be stored to the stack or
-loaded from it anywhere in the function. To see it fail, make a 5 in dot_columns() an 8.
+Disassembles the objects of gemm.cc with GNU objdump, whose output it reads. Each tile<...> and
+dot<...> must have a loop of as many multiply-adds as its size says that touches no stack, and no
+vector may be stored to the stack or loaded from it anywhere in the function. To see it fail, make
+a 5 in dot_columns() an 8.
 """
 
 from __future__ import annotations
