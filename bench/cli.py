@@ -22,6 +22,7 @@ from byhand.bench.sampling import KernelJob
 from byhand.bench.tasks import IMAGE, VERIFIED, Task
 from byhand.checkpoint import write_atomic
 from byhand.data import DataError, load_folder, mnist
+from byhand.nn import ACTIVATIONS
 from byhand.runtime import config
 
 app = typer.Typer(
@@ -36,7 +37,6 @@ app = typer.Typer(
 KERNEL_TOLERANCE = 3e-5
 TRAINING_TOLERANCE = 1e-5
 MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
-ACTIVATIONS = ("relu", "tanh", "sigmoid")
 MOST_THREADS = 256
 EPOCH = 60_000
 

@@ -35,12 +35,11 @@ POSITIVE: dict[str, Callable[[Any], Any]] = {
 
 
 def shapes(family: str) -> dict[str, dict[str, Any]]:
-    """The shapes of shapes/<family>.toml that tests use, without the keys that are no argument."""
+    """The shapes of shapes/<family>.toml, without the key that is no argument."""
     path = Path(__file__).parent / "shapes" / f"{family}.toml"
     return {
-        name: {key: shape[key] for key in shape if key not in ("intent", "test", "bench")}
+        name: {key: shape[key] for key in shape if key != "intent"}
         for name, shape in tomllib.loads(path.read_text()).items()
-        if shape.get("test", True)
     }
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import byhand
 import numpy as np
 import pytest
+from bench_support import only_peer
 from byhand import kernels
-from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, peers, report
+from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, report
 from byhand.bench import run as bench_run
 from byhand.bench.cases import CASES, IN_PLACE, OPS
 from byhand.bench.tasks import Task
@@ -176,10 +176,7 @@ def test_training_in_a_table_and_a_file(tmp_path: Path) -> None:
 @pytest.fixture
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contender "wrong", whose relu is, and who fails on three images."""
-    (tmp_path / "wrong_peer.py").write_text(WRONG_PEER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    wrong = peers.Contender("wrong", "wrong_peer", "numpy")
-    monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], wrong])
+    only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("wrong_peer")

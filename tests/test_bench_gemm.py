@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_support import only_peer
 from byhand._core import testing
-from byhand.bench import cli, gemm, gemm_report, harness, ladder, numpy_page, peers
+from byhand.bench import cli, gemm, gemm_report, harness, ladder, numpy_page
 from byhand.bench.gemm import GROUPS, Product
 from byhand.bench.tasks import Task
 from typer.testing import CliRunner, Result
@@ -196,10 +196,7 @@ def test_lines_goals_and_a_file(tmp_path: Path) -> None:
 @pytest.fixture
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contender "wrong", whose product is."""
-    (tmp_path / "wrong_peer.py").write_text(WRONG_PEER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    wrong = peers.Contender("wrong", "wrong_peer", "numpy")
-    monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], wrong])
+    only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("few", "wrong_peer")

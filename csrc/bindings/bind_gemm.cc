@@ -38,11 +38,9 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
           " rows, as many as a has columns (after transposing), got ", b.rows);
   const float alpha = parse_float(alpha_object, "alpha");
   const Shape shape{a.rows, b.columns};
-  const double multiply_adds =
-      static_cast<double>(a.rows) * static_cast<double>(a.columns + 1) * static_cast<double>(b.columns);
   if (c_object.is_none()) {
     const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original()});
-    without_gil(multiply_adds, [&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
+    without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
     return out.array();
   }
   const MatrixInput c(c_object, "c");
@@ -51,7 +49,7 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
           to_string(shape), ", that of the product, got ", to_string({c.matrix().rows, c.matrix().columns}));
   const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
   const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
-  without_gil(multiply_adds, [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
+  without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }
 

@@ -7,11 +7,6 @@
 namespace byhand::bindings {
 namespace {
 
-double multiply_adds(const MatrixInput& a, int64_t columns) {
-  return static_cast<double>(a.matrix().rows) * static_cast<double>(a.matrix().columns + 1) *
-         static_cast<double>(columns);
-}
-
 ops::Activation parse_activation(py::handle object) {
   if (object.is_none()) return ops::Activation::kNone;
   const std::string name = parse_string(object, "activation");
@@ -32,7 +27,7 @@ py::array linear_act(py::handle x_object, py::handle weight_object, py::handle b
   bias.expect({shape[1]}, "a value for each row of weight");
   const ops::Activation activation = parse_activation(activation_object);
   const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
-  without_gil(multiply_adds(x, shape[1]),
+  without_gil(ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
               [&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), activation, out.data()); });
   return out.array();
 }
@@ -48,7 +43,7 @@ py::array linear_backward_input(py::handle dy_object, py::handle weight_object, 
           to_string({weight.matrix().rows, weight.matrix().columns}));
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.original(), weight.original()});
-  without_gil(multiply_adds(dy, weight.matrix().columns),
+  without_gil(ops::multiply_adds(dy.matrix(), weight.matrix()),
               [&] { ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
   return out.array();
 }
@@ -59,7 +54,7 @@ py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::
           " rows, as many as grad_output, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
                           {dy.original(), x.original()});
-  without_gil(multiply_adds(dy, x.matrix().columns),
+  without_gil(ops::multiply_adds(dy.matrix().transposed(), x.matrix()),
               [&] { ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
   return out.array();
 }

@@ -30,10 +30,7 @@ void pack(const GemmKernels& k, const Matrix& m, float* to, int64_t width) {
 
 namespace {
 
-double ns(const Product& g) {
-  return fma_ns(static_cast<double>(g.rows()) * static_cast<double>(g.columns()) *
-                static_cast<double>(g.depth() + 1));
-}
+double ns(const Product& g) { return fma_ns(multiply_adds(g.a, g.b)); }
 
 // What copying a value into a panel takes, and what transposing it takes, in multiply-adds.
 constexpr double kPackCost = 3, kTransposeCost = 8;
@@ -56,6 +53,11 @@ double cost_by_dots(const Product& g, double lanes) {
 bool better_by_dots(const Product& g) {
   const double lanes = kernels().gemm.lanes;
   return 1.25 * cost_by_dots(g, lanes) < cost_by_tiles(g, lanes);
+}
+
+void multiply_one_way(const Product& g, bool dots) {
+  if (dots) return multiply_by_dots(g);
+  multiply_by_tiles(g, blocking_for(kernels().gemm));
 }
 
 // How many parts of rows and of columns C is cut into, a part a thread.
@@ -118,10 +120,7 @@ void multiply_in_parts(const Product& g) {
     const Range v = split(vectors, cut.columns, i % cut.columns);
     const Product part = part_of(g, split(g.rows(), cut.rows, i / cut.columns),
                                  {v.begin * lanes, std::min(v.end * lanes, g.columns())});
-    if (dots)
-      multiply_by_dots(part);
-    else
-      multiply_by_tiles(part, blocking_for(kernels().gemm));
+    multiply_one_way(part, dots);
   });
 }
 
@@ -133,10 +132,7 @@ void copy(const Matrix& from, float* to) {
 
 }  // namespace
 
-void multiply(const Product& g) {
-  if (better_by_dots(g)) return multiply_by_dots(g);
-  multiply_by_tiles(g, blocking_for(kernels().gemm));
-}
+void multiply(const Product& g) { multiply_one_way(g, better_by_dots(g)); }
 
 void multiply_on_all_threads(const Product& g) {
   if (g.rows() == 0 || g.columns() == 0) return;

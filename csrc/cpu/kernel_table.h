@@ -196,7 +196,6 @@ struct GatherKernels {
 };
 
 struct KernelTable {
-  int lanes;  // floats a vector, in all but conv2d
   GemmKernels gemm;
   Conv2dKernels conv2d;
   ReduceKernels reduce;

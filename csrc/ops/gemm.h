@@ -19,6 +19,11 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
+// What A B costs; one more a value of the result, which is written for a depth of 0, too.
+inline double multiply_adds(const Matrix& a, const Matrix& b) {
+  return static_cast<double>(a.rows) * static_cast<double>(b.columns) * static_cast<double>(a.columns + 1);
+}
+
 void gemm(float alpha, Matrix a, Matrix b, float beta, Matrix c, float* out);
 
 }  // namespace byhand::ops

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
 
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Op, Shape
 from byhand.module import Layer
-from byhand.nn import Linear, ReLU, Sigmoid, Tanh
+from byhand.nn import ACTIVATIONS, Linear, ReLU, Sigmoid, Tanh
 
 __all__ = ["fused"]
 
 
-ACTIVATIONS: dict[type[Layer], Literal["relu", "tanh", "sigmoid"]] = {
-    ReLU: "relu",
-    Tanh: "tanh",
-    Sigmoid: "sigmoid",
-}
+NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
 
 class _LinearActivation:
@@ -28,7 +23,7 @@ class _LinearActivation:
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
         self._activation = activation
-        self._name = ACTIVATIONS[type(activation)]
+        self._name = NAMES[type(activation)]
 
     def output_shape(self, shape: Shape) -> Shape:
         return self._linear.output_shape(shape)
@@ -41,8 +36,7 @@ class _LinearActivation:
 
     def run(self, b: Forward) -> None:
         linear = self._linear
-        bias = None if linear.bias is None else linear.bias.data
-        kernels.linear_act(b.x, linear.weight.data, bias, self._name, out=b.y)
+        kernels.linear_act(b.x, linear.weight.data, linear.bias_data(), self._name, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
         (between,) = b.saved
@@ -52,7 +46,7 @@ class _LinearActivation:
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op]]
 
-RULES: list[Rule] = [((Linear, activation), _LinearActivation) for activation in ACTIVATIONS]
+RULES: list[Rule] = [((Linear, activation), _LinearActivation) for activation in NAMES]
 
 
 def fused(layers: Iterable[Layer]) -> list[Op]:

@@ -16,6 +16,7 @@ from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
 from byhand.module import with_batch
 from byhand.nn import (
+    ACTIVATIONS,
     AvgPool2d,
     Conv2d,
     Flatten,
@@ -84,14 +85,10 @@ def lenet5(activation: str = "relu", seed: int = 0) -> Model:
 
 
 def _activation(name: str) -> type[ReLU | Tanh | Sigmoid]:
-    known: dict[str, type[ReLU | Tanh | Sigmoid]] = {
-        "relu": ReLU,
-        "tanh": Tanh,
-        "sigmoid": Sigmoid,
-    }
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"activation must be one of {', '.join(known)}, not {name!r}")
-    return known[name]
+    for known, layer in ACTIVATIONS.items():
+        if name == known:
+            return layer
+    raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {name!r}")
 
 
 # --------------------------------------------------------------------------------------------------

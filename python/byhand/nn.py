@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class _Weighted(Layer):
         self.weight = draw(shape, fan_in, rng)
         self.bias = draw(shape[:1], fan_in, rng) if _flag("bias", bias) else None
 
-    def _bias(self) -> Array | None:
+    def bias_data(self) -> Array | None:
         return None if self.bias is None else self.bias.data
 
     def gradients(self) -> tuple[Array, ...]:
@@ -87,7 +87,7 @@ class Linear(_Weighted):
         return 2 * self.in_features * self.out_features
 
     def run(self, b: Forward) -> None:
-        kernels.linear(b.x, self.weight.data, self._bias(), out=b.y)
+        kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
 
     def run_backward(self, b: Backward) -> None:
         self.run_gradients(b, b.grad_y)
@@ -152,7 +152,7 @@ class Conv2d(_Weighted):
         return 2 * math.prod(self.output_shape(shape)) * math.prod(self.weight.shape[1:])
 
     def run(self, b: Forward) -> None:
-        kernels.conv2d(b.x, self.weight.data, self._bias(), **self._geometry, out=b.y)
+        kernels.conv2d(b.x, self.weight.data, self.bias_data(), **self._geometry, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
         weight, geometry = self.weight.data, self._geometry
@@ -270,6 +270,13 @@ class Sigmoid(_Activation):
 
     _forward = staticmethod(kernels.sigmoid)
     gradient = staticmethod(kernels.sigmoid_backward)
+
+
+ACTIVATIONS: dict[Literal["relu", "tanh", "sigmoid"], type[ReLU | Tanh | Sigmoid]] = {
+    "relu": ReLU,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+}
 
 
 class Flatten(Layer):

@@ -4,6 +4,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "cpu/vec/reduce_x86.h"
+
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
@@ -113,16 +115,8 @@ inline IVec shift_right(IVec a) {  // arithmetic
 inline IVec bits(Vec a) { return {_mm256_castps_si256(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm256_castsi256_ps(a.v)}; }
 
-inline float sum(Vec a) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-inline float max_lane(Vec a) {  // no lane may be NaN
-  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
-}
+inline float sum(Vec a) { return sum_of_8(a.v); }
+inline float max_lane(Vec a) { return max_of_8(a.v); }  // no lane may be NaN
 
 // Sums of lanes in double.
 struct DoubleSum {
@@ -132,11 +126,7 @@ struct DoubleSum {
     low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)));
     high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
   }
-  double total() const {
-    const __m256d four = _mm256_add_pd(low, high);
-    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
-  }
+  double total() const { return sum_of_4(_mm256_add_pd(low, high)); }
 };
 
 // Rows become columns: lane j of row i goes to lane i of row j.

@@ -12,6 +12,8 @@
 #endif
 #include <stdint.h>
 
+#include "cpu/vec/reduce_x86.h"
+
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
@@ -118,17 +120,9 @@ inline HalfVec low_half(Vec a) {
 }
 inline __m256 high_half(Vec a) { return _mm512_extractf32x8_ps(a.v, 1); }
 
-inline float sum(Vec a) {
-  const __m256 eight = _mm256_add_ps(low_half(a).v, high_half(a));
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
+inline float sum(Vec a) { return sum_of_8(_mm256_add_ps(low_half(a).v, high_half(a))); }
 inline float max_lane(Vec a) {  // no lane may be NaN
-  const __m256 eight = _mm256_max_ps(low_half(a).v, high_half(a));
-  __m128 s = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+  return max_of_8(_mm256_max_ps(low_half(a).v, high_half(a)));
 }
 
 // Sums of lanes in double.
@@ -141,9 +135,7 @@ struct DoubleSum {
   }
   double total() const {
     const __m512d eight = _mm512_add_pd(low, high);
-    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
-    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+    return sum_of_4(_mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1)));
   }
 };
 
