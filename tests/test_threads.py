@@ -165,5 +165,29 @@ print(time.process_time() - used)
     assert float(run(code).stdout) < 0.1
 
 
+WHERE = """
+import os, numpy as np, byhand
+from byhand import kernels
+before = set(os.listdir("/proc/self/task"))
+byhand.set_num_threads(2)
+a = np.ones((256, 256), np.float32)
+cpus = os.sched_getaffinity(0)
+for cpu in sorted(cpus)[:2]:
+    os.sched_setaffinity(0, {cpu})  # the caller moves there
+    os.sched_setaffinity(0, cpus)
+    kernels.gemm(a, a)
+(worker,) = set(os.listdir("/proc/self/task")) - before
+print(len(cpus) - len(os.sched_getaffinity(int(worker))), os.sched_getaffinity(0) == cpus)
+os.sched_setaffinity(0, {cpu})  # leaves no other processor to the caller: the worker stays where it was
+kernels.gemm(a, a)
+print(len(cpus) - len(os.sched_getaffinity(int(worker))))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: nowhere to go")
+def test_a_worker_keeps_off_the_callers_processor() -> None:
+    assert run(WHERE).stdout.split() == ["1", "True", "1"]
+
+
 def test_default_num_threads_is_within_its_range() -> None:
     assert 1 <= testing.default_num_threads() <= 256

@@ -69,4 +69,13 @@ int usable_cpus() {
   return std::max(1, quota < cpus ? static_cast<int>(quota) : cpus);
 }
 
+int current_cpu() { return sched_getcpu(); }
+
+void keep_off(pthread_t thread, int cpu) {
+  cpu_set_t set;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) != 0) return;
+  CPU_CLR(cpu, &set);
+  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
 }  // namespace byhand::cpu

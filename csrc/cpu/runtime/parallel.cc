@@ -110,6 +110,7 @@ class Pool {
     const int helpers = start_workers(static_cast<int>(std::min<int64_t>(threads, count)) - 1);
     Job job{task, count, helpers + 1, float_mode(), taken_};
     for (int i = 0; i <= helpers; ++i) taken_[i].count.store(0, std::memory_order_relaxed);
+    leave_this_cpu(helpers);
     job_ = &job;
     state_.store((state_.load(std::memory_order_relaxed) & kNumber) + kOneJob + kOpen,
                  std::memory_order_release);
@@ -133,11 +134,28 @@ class Pool {
     sigfillset(&all);  // signals are for the threads of the program that uses us
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      for (; workers_ < wanted; ++workers_) std::thread([this, index = workers_] { worker(index); }).detach();
+      for (; workers_ < wanted; ++workers_) {
+        std::thread thread([this, index = workers_] { worker(index); });
+        handles_[workers_] = thread.native_handle();
+        kept_off_[workers_] = -1;
+        thread.detach();
+      }
     } catch (const std::exception&) {  // no thread or no memory to be had: fewer workers do
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return workers_;
+  }
+
+  // A worker that is woken may be put on the caller's own processor, though another is idle: the two then
+  // take turns there for tens of milliseconds. So the helpers are kept off it, told anew where the caller has
+  // moved.
+  void leave_this_cpu(int helpers) {
+    const int cpu = current_cpu();
+    for (int i = 0; i < helpers; ++i) {
+      if (kept_off_[i] == cpu) continue;
+      keep_off(handles_[i], cpu);
+      kept_off_[i] = cpu;
+    }
   }
 
   void close_and_wait() {
@@ -179,6 +197,8 @@ class Pool {
 
   std::mutex run_mutex_;
   int workers_ = 0;  // started; they live as long as the process
+  pthread_t handles_[kMaxThreads];
+  int kept_off_[kMaxThreads];  // the processor
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
   Taken taken_[kMaxThreads];
