@@ -26,7 +26,8 @@ WORDS = {
     "vectors in registers": "the sums of a row stay in the instruction set's vectors",
     "register tile": "as many rows at a time as registers hold: each shares the load of B",
     "steps of the depth": "a tile's rows of A stay in L1",
-    "packing": "B, and A where it needs it, copied into the order of reading",
+    "prefetching": "the cache fetches what the tiles after this one will read",
+    "packing": "A copied into the order of reading, where its rows evict each other",
     "threads": "C shared out",
 }
 # Seconds of a step's turns after which it has no more: three loops take many seconds a product.

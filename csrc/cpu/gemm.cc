@@ -32,8 +32,8 @@ namespace {
 
 double ns(const Product& g) { return fma_ns(multiply_adds(g.a, g.b)); }
 
-// What copying a value into a panel takes, and what transposing it takes, in multiply-adds.
-constexpr double kPackCost = 3, kTransposeCost = 8;
+// What bringing a value from a cache farther out takes, and what transposing it takes, in multiply-adds.
+constexpr double kReadCost = 3, kTransposeCost = 8;
 
 // The multiply-adds of a row of C in either way, with all that costs time counted as so many of them.
 double cost_by_tiles(const Product& g, double lanes) {
@@ -65,16 +65,22 @@ struct Cut {
   int64_t rows, columns;
 };
 
-// The cut whose parts have the least to do: a thread packs for itself what it needs of A and B.
+// Where two cores write into one row of C, the prefetcher of one fetches lines that the other is about to
+// write, which takes some 70 ns a row: as long as so many multiply-adds.
+constexpr double kSharedRowCost = 4000;
+
+// The cut whose parts take the least for each p. Each thread reads for itself what it needs of A and B.
 Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
+  const double transpose = g.b.column_stride == 1 ? 0 : kTransposeCost;
   Cut best{1, 1};
   double least = INFINITY;
   for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
     const Cut c{row_parts, std::min(parts / row_parts, vectors)};
     const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
     const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
-    const double cost = rows * columns + kPackCost * (rows + columns);
+    const double shared = c.columns > 1 ? rows * kSharedRowCost / static_cast<double>(g.depth()) : 0;
+    const double cost = rows * columns + kReadCost * (rows + columns) + transpose * columns + shared;
     if (cost < least) best = c, least = cost;
   }
   return best;

@@ -41,22 +41,29 @@ void rows_of_b(const Matrix& a, const Matrix& b, float* out) {
 
 // Sums of one row stay in registers, as vectors of the instruction set.
 void one_row(const Matrix& a, const Matrix& b, float* out) {
-  multiply_by_tiles(product(a, b, out), {1, kWhole, kWhole, false});
+  multiply_by_tiles(product(a, b, out), {1, kWhole, kWhole, false, false});
 }
 
 // So many rows at a time that the registers are full: a value of B that was loaded serves them all.
 void register_tile(const Matrix& a, const Matrix& b, float* out) {
-  multiply_by_tiles(product(a, b, out), {kernels().gemm.rows, kWhole, kWhole, false});
+  multiply_by_tiles(product(a, b, out), {kernels().gemm.rows, kWhole, kWhole, false, false});
 }
 
 // The depth in steps: a tile's rows of A stay in L1.
 void blocks(const Matrix& a, const Matrix& b, float* out) {
   Blocking blocking = blocking_for(kernels().gemm);
+  blocking.prefetch = blocking.pack = false;
+  multiply_by_tiles(product(a, b, out), blocking);
+}
+
+// While a tile is multiplied, the cache fetches what the tiles after it will read.
+void prefetched(const Matrix& a, const Matrix& b, float* out) {
+  Blocking blocking = blocking_for(kernels().gemm);
   blocking.pack = false;
   multiply_by_tiles(product(a, b, out), blocking);
 }
 
-// B and, where its rows would evict each other, A are copied into the order in which they are read.
+// A is copied into the order in which it is read, where its rows would evict each other.
 void packed(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), blocking_for(kernels().gemm));
 }
@@ -70,8 +77,13 @@ struct Step {
   void (*multiply)(const Matrix&, const Matrix&, float*);
 };
 constexpr Step kSteps[] = {
-    {"three loops", three_loops},     {"rows of B inside", rows_of_b}, {"vectors in registers", one_row},
-    {"register tile", register_tile}, {"steps of the depth", blocks},  {"packing", packed},
+    {"three loops", three_loops},
+    {"rows of B inside", rows_of_b},
+    {"vectors in registers", one_row},
+    {"register tile", register_tile},
+    {"steps of the depth", blocks},
+    {"prefetching", prefetched},
+    {"packing", packed},
     {"threads", all_threads},
 };
 

@@ -24,12 +24,13 @@ struct Product {
   int64_t depth() const { return a.columns; }
 };
 
-// How far a product is cut, and whether its operands are packed where that pays.
+// How far a product is cut, and what is done for the caches.
 struct Blocking {
   int64_t rows;     // of the highest tile
   int64_t depth;    // of a step
   int64_t columns;  // of a block
-  bool pack;
+  bool prefetch;
+  bool pack;  // A where that pays; B is packed where its columns are not adjacent, and only there
 };
 Blocking blocking_for(const GemmKernels&);
 

@@ -21,8 +21,18 @@ using ops::Matrix;
 
 namespace {
 
-// Packing costs a read and a write of the operand, so a panel must be used by so many tiles to pay.
-constexpr int64_t kUsesWorthPackingA = 8, kUsesWorthPackingB = 4;
+// B as it lies is prefetched so many tiles ahead. The next tile's would be late where rows are not aligned:
+// the line that it shares with the one after it comes with the latter.
+constexpr int64_t kTilesAhead = 2;
+
+// Of the next rows of A these values are prefetched, a few lines; from there on the hardware sees the stream.
+constexpr int64_t kValuesAhead = 64;
+void prefetch_rows(const Matrix& a) {
+  constexpr int64_t kLine = 16;
+  for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kLine)
+    for (int64_t i = 0; i < a.rows; ++i)
+      __builtin_prefetch(a.data + i * a.row_stride + p * a.column_stride, 0, 2);
+}
 
 // How C is cut. Parts are nearly equal: a last tile of a row or two would be slow.
 struct Tiling {
@@ -51,8 +61,9 @@ struct Block {
   Matrix a, b;    // of this depth, all rows and columns
   GemmTile tile;  // what all tiles have in common: c and out are the whole matrices
   Range column_tiles;
-  float* a_panel;           // room for a tile's rows of A; null: A as it lies
-  float* b_panels;          // null: B as it lies
+  float* a_panel;   // room for a tile's rows of A; null: A as it lies
+  float* b_panels;  // null: B as it lies
+  bool prefetch;
   const Product* finished;  // whose rows are complete after this step; null before the last
 
   float* b_panel(int64_t j) const {
@@ -89,6 +100,8 @@ void Block::multiply() const {
     } else {
       t.a = rows.data, t.a_row_stride = rows.row_stride, t.a_column_stride = rows.column_stride;
     }
+    if (prefetch && a.column_stride == 1 && i + 1 < tiling.row_tiles)
+      prefetch_rows(rows_of(a, tiling.rows(i + 1)));
     multiply_row(t, rows.rows);
     if (finished) {
       const int64_t first = tiling.columns(column_tiles.begin).begin;
@@ -107,6 +120,7 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
     t.columns = static_cast<int>(columns);
     t.b = b_panels ? b_panel(j) : b.data + range.begin;
     t.b_row_stride = b_panels ? width : b.row_stride;
+    t.b_ahead = prefetch && !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
     t.c = c + range.begin;
     t.out = out + range.begin;
     const GemmEdge edge = columns == width                       ? kWholeEdge
@@ -116,12 +130,11 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Rows or columns of A that lie apart by a multiple of 2 KB share so few sets of L1 that they evict each
-// other. Other A is read from L1 as fast where it lies.
+// Lines of L1 a multiple of 2 KB apart share so few sets that they evict each other. So where rows or columns
+// of A lie so, it is packed, if enough tiles use the copy. Other A is read from L1 as fast where it lies.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  constexpr int64_t kAliased = 512;
-  return t.column_tiles >= kUsesWorthPackingA &&
-         (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
+  constexpr int64_t kAliased = 512, kUses = 8;
+  return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
 }
 
 }  // namespace
@@ -130,7 +143,7 @@ Blocking blocking_for(const GemmKernels& k) {
   // A step: a tile's rows of A take at most 7/8 of L1, the rest is for what streams by. Steps beyond 512 gain
   // nothing. A block: its B is read once for every tile of rows.
   const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
-  return {k.rows, depth, kSharedFloats / depth, true};
+  return {k.rows, depth, kSharedFloats / depth, true, true};
 }
 
 void multiply_by_tiles(const Product& g, const Blocking& blocking) {
@@ -140,7 +153,7 @@ void multiply_by_tiles(const Product& g, const Blocking& blocking) {
                 longest = ceil_div(g.depth(), steps);
   const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), blocking.columns));
   const bool pack_a = blocking.pack && worth_packing_a(g.a, tiling);
-  const bool pack_b = blocking.pack && (g.b.column_stride != 1 || tiling.row_tiles >= kUsesWorthPackingB);
+  const bool pack_b = g.b.column_stride != 1;
 
   ScratchFrame frame;
   float* const a_panel = pack_a ? frame.allocate<float>(k.rows * longest + k.lanes) : nullptr;
@@ -164,6 +177,7 @@ void multiply_by_tiles(const Product& g, const Blocking& blocking) {
             split(tiling.column_tiles, blocks, i),
             a_panel,
             b_panels,
+            blocking.prefetch,
             s + 1 == steps ? &g : nullptr}
           .multiply();
   }

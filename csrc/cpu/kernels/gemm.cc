@@ -21,6 +21,10 @@ static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 // addition: base, base + stride, base + 2 * stride, base + stride3.
 constexpr int kGroup = 4;
 
+// Tiles of fewer rows need all loads that a cycle can do.
+constexpr int kRowsWorthPrefetching = 4;
+constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
+
 template <class T>
 T low(Vec a) {
   if constexpr (__is_same(T, Vec))
@@ -55,16 +59,21 @@ void tile(const GemmTile& t) {
     __builtin_prefetch(t.out + r * t.out_row_stride + t.columns - 1, 1);
   }
 
-  const int64_t a_row = t.a_row_stride, a_column = t.a_column_stride, b_row = t.b_row_stride;
-  const float *a[kGroups], *b = t.b;
+  const int64_t a_row = t.a_row_stride, a_column = t.a_column_stride;
+  const int64_t b_row = t.b_row_stride;
+  const float *a[kGroups], *b = t.b, *b_ahead = t.b + t.b_ahead;
   BYHAND_UNROLL
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + g * kGroup * a_row;
 
-  for (int64_t p = t.depth; p > 0; --p, b += b_row) {
+  for (int64_t p = t.depth; p > 0; --p, b += b_row, b_ahead += b_row) {
     Vec bv[kWhole + 1];
     BYHAND_UNROLL
     for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
     const Last b_last = load_last(b + kWhole * kLanes);
+    if constexpr (kRows >= kRowsWorthPrefetching) {
+      BYHAND_UNROLL
+      for (int v = 0; v < kVectors; v += kVectorsPerLine) __builtin_prefetch(b_ahead + v * kLanes, 0, 2);
+    }
     BYHAND_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const float* const value = a[r / kGroup] + r % kGroup * a_row;
@@ -79,6 +88,7 @@ void tile(const GemmTile& t) {
       a[g] += a_column;
       BYHAND_KEEP(a[g]);
     }
+    BYHAND_KEEP(b_ahead);
   }
 
   BYHAND_KEEP(cut);  // a mask made anew is cheaper than one kept over the loop

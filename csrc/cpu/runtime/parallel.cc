@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -21,13 +22,15 @@
 namespace byhand::cpu {
 namespace {
 
-// Waking a sleeping worker takes 5 to 50 us, so less work than this is done sooner by one thread.
-constexpr double kWorthSharingNs = 20'000;
+// Waking a sleeping worker takes 5 to 50 us, handing work over to one that looks out for it less than one.
+// Less work than this is done sooner by one thread.
+constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
 // How long a worker looks out for the next call before it sleeps: about 50 us on Zen, the gap between two
 // kernels of a training step, and more where a pause is longer. Longer would take the core from whoever runs
 // after us.
 constexpr int kSpins = 4000;
+constexpr int64_t kAwakeNs = 30'000;  // with a margin
 
 void spin_pause() {
 #if defined(__x86_64__)
@@ -103,6 +106,17 @@ struct Job {
 // delays nobody.
 class Pool {
  public:
+  // Whether so many workers look out for work.
+  bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
+
+  // Whether a worker that were woken now would still look out when the next short call comes: where they come
+  // in quick succession.
+  bool worth_waking() {
+    using Clock = std::chrono::steady_clock;
+    const int64_t now = std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+    return now - last_short_call_.exchange(now, std::memory_order_relaxed) < kAwakeNs;
+  }
+
   // False where another thread has the pool.
   bool run(int64_t count, int threads, TaskRef task) {
     const std::unique_lock lock(run_mutex_, std::try_to_lock);
@@ -170,13 +184,17 @@ class Pool {
 
   [[noreturn]] void worker(int index) {
     uint32_t last = 0;  // number of the job seen last
+    awake_.fetch_add(1, std::memory_order_relaxed);
     for (int spins = 0;;) {
       uint32_t state = state_.load(std::memory_order_acquire);
       if ((state & kOpen) == 0 || (state & kNumber) == last) {
-        if (++spins < kSpins)
+        if (++spins < kSpins) {
           spin_pause();
-        else
+        } else {
+          awake_.fetch_sub(1, std::memory_order_relaxed);
           state_.wait(state, std::memory_order_acquire);
+          awake_.fetch_add(1, std::memory_order_relaxed);
+        }
         continue;
       }
       // The job may close between the look and the entry; then the exchange fails.
@@ -199,6 +217,8 @@ class Pool {
   int workers_ = 0;  // started; they live as long as the process
   pthread_t handles_[kMaxThreads];
   int kept_off_[kMaxThreads];  // the processor
+  std::atomic<int> awake_{0};  // workers that do not sleep
+  std::atomic<int64_t> last_short_call_{0};
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
   Taken taken_[kMaxThreads];
@@ -240,7 +260,10 @@ void set_num_threads(int count) {
   threads = count;
 }
 
-bool worth_sharing(double ns) { return ns >= kWorthSharingNs && !inside_task; }
+bool worth_sharing(double ns) {
+  if (ns < kWorthSharingNs || inside_task || num_threads() == 1) return false;
+  return ns >= kWorthWakingNs || the_pool().awake(num_threads() - 1) || the_pool().worth_waking();
+}
 
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
   const bool shared = count > 1 && worth_sharing(static_cast<double>(count) * ns_per_task);

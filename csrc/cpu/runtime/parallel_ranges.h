@@ -9,7 +9,7 @@
 namespace byhand::cpu {
 
 // Long enough that handing a piece out (some 100 ns) costs little.
-inline constexpr double kPieceNs = 10'000;
+inline constexpr double kPieceNs = 2'500;
 
 // body(begin, end) for pieces of [0, count), an item taking about `ns_per_item` > 0. The pieces depend on
 // these two numbers alone.
