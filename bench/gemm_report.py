@@ -16,7 +16,8 @@ from rich.table import Table
 LEGEND = (
     "Columns of contenders: GFLOP/s by the median; the median itself below 0.1 MFLOP.\n"
     "NT and the like: T where the operand is a transposed view of what lies in memory.\n"
-    "ratio: the fastest peer's median over byhand's; below 1, in red, byhand is slower.\n"
+    "ratio: the fastest peer's time over byhand's, round by round, the median; below 1, in red, "
+    "byhand is slower.\n"
     "of peak: byhand's GFLOP/s of the multiply-adds that these threads can do, measured before and "
     "after the group; the larger counts.\n"
     "error: the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24."
@@ -67,7 +68,7 @@ def of_peak(result: Result) -> float | None:
 
 
 def ratio(result: Result) -> float | None:
-    """The fastest peer's median over byhand's, None where either is missing."""
+    """The fastest peer's time over byhand's, None where either is missing."""
     peers = [e.ratio for e in result.entries if e.contender != OURS and e.ratio is not None]
     return min(peers, default=None)
 

@@ -51,6 +51,11 @@ class Times:
         """(max - min) / median."""
         return (self.max - self.min) / self.median
 
+    def over(self, other: Times) -> float:
+        """The median of the rounds' quotients: a neighbour slows a whole round, so they bear it."""
+        quotients = (a / b for a, b in zip(self.rounds, other.rounds, strict=False))
+        return statistics.median(quotients)
+
 
 @dataclass
 class Entry:
@@ -216,7 +221,7 @@ class Contest:
         ours = entries[OURS].times if OURS in entries else None
         for entry in entries.values():
             if ours is not None and entry.times is not None:
-                entry.ratio = entry.times.median / ours.median
+                entry.ratio = entry.times.over(ours)
         return list(entries.values())
 
     def verify(

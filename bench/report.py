@@ -17,7 +17,8 @@ from rich.table import Table
 
 FORMAT = 1
 LEGEND = (
-    "ratio: the contender's median over byhand's; below 1, in red, byhand is slower.\n"
+    "ratio: the contender's time over byhand's, round by round, the median; below 1, in red, "
+    "byhand is slower.\n"
     "of peak: of the multiply-adds that these threads can do, measured in this run."
 )
 # The largest unit that leaves at least 1 before the point.

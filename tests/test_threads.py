@@ -178,7 +178,7 @@ for cpu in sorted(cpus)[:2]:
     kernels.gemm(a, a)
 (worker,) = set(os.listdir("/proc/self/task")) - before
 print(len(cpus) - len(os.sched_getaffinity(int(worker))), os.sched_getaffinity(0) == cpus)
-os.sched_setaffinity(0, {cpu})  # leaves no other processor to the caller: the worker stays where it was
+os.sched_setaffinity(0, {cpu})  # no other is left: the worker stays where it was
 kernels.gemm(a, a)
 print(len(cpus) - len(os.sched_getaffinity(int(worker))))
 """
