@@ -89,7 +89,7 @@ LINEAR = {
 
 CONV = shapes("conv2d")
 POOL = shapes("pool2d")
-GEOMETRY = ("stride", "padding", "dilation", "groups")
+GEOMETRY = ("stride", "padding", "dilation", "groups", "algorithm")
 WINDOW = ("stride", "padding", "dilation", "ceil_mode")
 AVERAGE = ("stride", "padding", "ceil_mode", "count_include_pad")
 
@@ -127,21 +127,25 @@ def _some(table: dict[str, Shape], *names: str) -> list[Shape]:
     return [table[name] for name in names]
 
 
+# The direct algorithm: Winograd's has test_conv2d_winograd.py.
 CONVOLUTION = {
-    "small": _some(
-        CONV,
-        "lenet-conv1",
-        "same-3x3",
-        "pointwise",
-        "stride-2",
-        "dilation-stride",
-        "groups",
-        "depthwise",
-        "asymmetric-padding",
-        "width-17",
-        "kernel-over-input",
-    ),
-    "large": {"x": (16, 20, 12, 12), "weight": (50, 20, 5, 5)},
+    "small": [
+        {**shape, "algorithm": "direct"}
+        for shape in _some(
+            CONV,
+            "lenet-conv1",
+            "same-3x3",
+            "pointwise",
+            "stride-2",
+            "dilation-stride",
+            "groups",
+            "depthwise",
+            "asymmetric-padding",
+            "width-17",
+            "kernel-over-input",
+        )
+    ],
+    "large": {"x": (16, 20, 12, 12), "weight": (50, 20, 5, 5), "algorithm": "direct"},
     "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
 }
 

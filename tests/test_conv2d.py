@@ -1,4 +1,4 @@
-"""Convolution and its gradients on every shape of shapes/conv2d.toml."""
+"""Direct convolution and its gradients on every shape of shapes/conv2d.toml."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ F32 = np.float32
 def calls(fill: Fill, shape: dict[str, Any]) -> list[Call]:
     """All four directions over the same x, weight, bias and grad_output."""
     geometry = {key: value for key, value in shape.items() if key not in ("x", "weight")}
+    geometry["algorithm"] = "direct"
     x, w = fill(*shape["x"]), fill(*shape["weight"])
     b, dy = fill(len(w)), fill(*conv_output_shape(**shape))
     return [
@@ -99,7 +100,7 @@ def test_a_bad_pixel_reaches_its_windows_only(value: float, isa: str) -> None:
     x, w = np.ones((2, 3, 9, 20), F32), np.ones((5, 3, 3, 3), F32)
     w[1] = 0
     x[1, 2, 4, 10] = value
-    y = kernels.conv2d(x, w, padding=1)
+    y = kernels.conv2d(x, w, padding=1, algorithm="direct")
     spoiled = np.zeros(y.shape, bool)
     spoiled[1, :, 3:6, 9:12] = True
     np.testing.assert_array_equal(~np.isfinite(y), spoiled)

@@ -89,20 +89,23 @@ def test_a_seed_decides_the_weights(make: Any) -> None:
         assert np.array_equal(a.data, b.data) and not np.array_equal(a.data, c.data)
 
 
-def test_lenet5_is_exact_on_integers_as_in_float64(rng: np.random.Generator) -> None:
-    """Whole network, forward and backward, at zero tolerance; ties in pooling included."""
-    model = models.lenet5()
-    for parameter in model.parameters():
-        parameter.data = rng.integers(-1, 2, parameter.shape).astype(np.float32)
-    x = rng.integers(-1, 2, (3, 1, 28, 28)).astype(np.float32)
+def assert_near(got: Array, exact: Array) -> None:
+    """Within what Winograd's convolution may be off by, in the Euclidean norm of the array."""
+    assert np.linalg.norm(got - exact) < 2e-5 * np.linalg.norm(exact)
+
+
+def test_lenet5_is_the_network_in_float64(rng: np.random.Generator) -> None:
+    """Whole network, forward and backward."""
+    model = models.lenet5(seed=0)
+    x = rng.standard_normal((3, 1, 28, 28), np.float32)
     expected = Float64Network(model)
     logits = model.forward(x)
-    assert np.array_equal(logits, expected.forward(x)) and logits.any()
-    grad = rng.integers(-1, 2, logits.shape).astype(np.float32)
+    assert_near(logits, expected.forward(x))
+    grad = rng.standard_normal(logits.shape, np.float32)
     grad_x, gradients = expected.backward(grad)
-    assert np.array_equal(model.backward(grad), grad_x) and grad_x.any()
+    assert_near(model.backward(grad), grad_x)
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-        assert np.array_equal(parameter.grad, gradient) and gradient.any()
+        assert_near(parameter.grad, gradient)
 
 
 def test_lenet5_in_pytorch(rng: np.random.Generator) -> None:
@@ -121,11 +124,9 @@ def test_lenet5_in_pytorch(rng: np.random.Generator) -> None:
         t.Linear(128, 10),
     )
     model = models.lenet5()
-    for parameter in model.parameters():
-        parameter.data = rng.integers(-1, 2, parameter.shape).astype(np.float32)
     theirs.load_state_dict({k: torch.from_numpy(v) for k, v in model.state_dict().items()})
-    x = rng.integers(-1, 2, (2, 1, 28, 28)).astype(np.float32)
-    assert np.array_equal(model.forward(x), theirs(torch.from_numpy(x)).detach().numpy())
+    x = rng.standard_normal((2, 1, 28, 28), np.float32)
+    assert_near(model.forward(x), theirs(torch.from_numpy(x)).detach().numpy())
     again = models.lenet5(seed=1)
     again.load_state_dict(theirs.state_dict())
     for a, b in zip(model.parameters(), again.parameters(), strict=True):

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/conv2d_correlate.h"
 #include "cpu/conv2d_dot.h"
+#include "cpu/conv2d_winograd.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -137,10 +139,24 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   });
 }
 
+bool by_winograd(const Conv2dShape& s, ConvAlgorithm algorithm) {
+  if (algorithm != ConvAlgorithm::kWinograd)
+    return algorithm == ConvAlgorithm::kAuto && s.in_channels > 0 && winograd_pays(s);
+  require(
+      winograd_takes(s),
+      "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group, got ",
+      s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
+      s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
+  return s.in_channels > 0;
+}
+
 }  // namespace
 
-void conv2d(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
+void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const float* weight,
+            const float* bias, float* y) {
+  const bool winograd = by_winograd(s, algorithm);
   if (s.batch * s.out_channels * s.out_h * s.out_w == 0) return;
+  if (winograd) return cpu::winograd(s, x, weight, bias, y);
   if (is_pointwise(s)) return pointwise(s, x, weight, bias, y);
   ScratchFrame frame;
   Correlation c{};
@@ -157,9 +173,12 @@ void conv2d(const Conv2dShape& s, const float* x, const float* weight, const flo
   correlate(c);
 }
 
-void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm algorithm, const float* dy,
+                           const float* weight, float* dx) {
+  const bool winograd = by_winograd(s, algorithm);
   const int64_t size = s.batch * s.in_channels * s.in_h * s.in_w;
   if (size == 0) return;
+  if (winograd && s.out_channels > 0) return winograd_backward_input(s, dy, weight, dx);
   if (is_pointwise(s)) return pointwise_backward_input(s, dy, weight, dx);
   std::fill_n(dx, size, 0.0f);
   if (s.out_channels == 0) return;
@@ -181,10 +200,13 @@ void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int6
   });
 }
 
-void conv2d_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm algorithm, const float* dy, const float* x,
+                            float* dw) {
+  const bool winograd = by_winograd(s, algorithm);
   const int64_t size = s.out_channels * s.group_in() * s.taps();
   std::fill_n(dw, size, 0.0f);
   if (size == 0 || s.batch * s.out_h * s.out_w == 0) return;
+  if (winograd) return winograd_backward_weight(s, dy, x, dw);
   if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
   ScratchFrame frame;
   dot_positions(s, forward_rows(s, frame), forward_columns(s, frame), dy, x, dw);

@@ -113,12 +113,70 @@ struct ConvDot {
 };
 using ConvDotKernel = void (*)(const ConvDot&);
 
+// Winograd's convolution of one size: patches of 8 x 8 inputs, for kernels of 3 x 3 and 5 x 5 weights.
+// Transformed, each patch, kernel and patch of outputs is 64 values, and a product of two patches is one of
+// values.
+inline constexpr int kWinogradSize = 8, kWinogradValues = kWinogradSize * kWinogradSize;
+
+// Transformed patches: value q of patch i is at data[q / lanes * plane + i * lanes + q % lanes], with the
+// lanes of WinogradKernels, so that a vector has neighbouring values of one patch.
+struct WinogradPatches {
+  float* data;
+  int64_t plane;
+};
+
+// `count` patches, a channel each: of images, what lies in rows and columns [begin, end) of a patch; the rest
+// is outside and reads as zero. `values` is where the first row of the patch would be, inside or not.
+struct WinogradImages {
+  int64_t count;
+  const float* values;
+  int64_t channel, row;  // strides
+  int row_begin, row_end, column_begin, column_end;
+};
+
+// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p], value by value, in one plane of patches.
+struct WinogradTile {
+  int64_t depth;
+  const float* a;
+  int64_t a_row, a_depth;
+  const float* b;
+  int64_t b_row, b_depth;
+  float* out;
+  int64_t out_row, out_column;
+  bool add;
+};
+using WinogradTileKernel = void (*)(const WinogradTile&);
+
+inline constexpr int kMaxWinogradRows = 5, kMaxWinogradColumns = 5;
+
+struct WinogradProductKernels {
+  int lanes;
+  int rows, columns;                                               // of the largest tile
+  WinogradTileKernel tile[kMaxWinogradRows][kMaxWinogradColumns];  // [rows - 1][columns - 1]
+};
+
+// A transform and its adjoint, between images and patches of `lanes`.
+struct WinogradTransform {
+  void (*forward)(const WinogradImages& from, const WinogradPatches& to, int lanes);
+  // Stores values, plus bias[i] in channel i where `bias` is not null; or adds to what is there.
+  void (*adjoint)(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias);
+  void (*adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
+};
+
+// [0] for kernels of 3 x 3, [1] for 5 x 5; ops as in winograd_matrices.py.
+struct WinogradTransformKernels {
+  WinogradTransform input;      // B
+  WinogradTransform weight[2];  // G
+  WinogradTransform output[2];  // A
+};
+
 struct Conv2dKernels {
   int lanes;  // floats a vector; these kernels may be another instruction set's
   ConvTileKernel tile[kConvRows][kConvPositions];  // [rows - 1][positions - 1]
   ConvDotKernel dot[kDotRows][kDotColumns];        // [rows - 1][columns - 1]
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
+  WinogradTransformKernels winograd;
 };
 
 struct ReduceKernels {
@@ -199,6 +257,7 @@ struct GatherKernels {
 struct KernelTable {
   GemmKernels gemm;
   Conv2dKernels conv2d;
+  WinogradProductKernels winograd;
   ReduceKernels reduce;
   Pool2dKernels pool2d;
   ActivationKernels activation;

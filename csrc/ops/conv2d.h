@@ -12,9 +12,16 @@
 
 namespace byhand::ops {
 
-void conv2d(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y);
-void conv2d_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
-void conv2d_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dweight);
+// kWinograd throws std::invalid_argument where that algorithm cannot take the shape; kAuto takes it where it
+// is faster.
+enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
+
+void conv2d(const Conv2dShape& s, ConvAlgorithm, const float* x, const float* weight, const float* bias,
+            float* y);
+void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm, const float* dy, const float* weight,
+                           float* dx);
+void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm, const float* dy, const float* x,
+                            float* dweight);
 // db[o] = sum of dy over images and positions; dy (batch, channels, plane).
 void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db);
 

@@ -111,6 +111,7 @@ void fill_conv2d(Conv2dKernels& k) {
   add_tile<kConvRows, kConvPositions>(k);
   add_dot<kDotRows, kDotColumns>(k);
   k.copy_strided = copy_strided;
+  fill_winograd_transforms(k.winograd);
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

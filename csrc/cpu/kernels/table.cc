@@ -6,6 +6,7 @@ namespace byhand::cpu::BYHAND_ISA {
 void fill_table(KernelTable& table) {
   fill_gemm(table.gemm);
   fill_conv2d(table.conv2d);
+  fill_winograd_products(table.winograd);
   fill_reduce(table.reduce);
   fill_pool2d(table.pool2d);
   fill_activation(table.activation);

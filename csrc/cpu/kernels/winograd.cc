@@ -1,0 +1,288 @@
+// Winograd's convolution: the transforms between images and patches, and the products of patches.
+#include "cpu/kernels/fill.h"
+#include "cpu/kernels/winograd_matrices.h"
+#include "cpu/vec/unroll.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+constexpr int kSize = kWinogradSize, kLanes = Vec::kLanes;
+constexpr int kParts = kLanes < kSize ? kSize / kLanes : 1;  // vectors that a row of 8 values takes
+constexpr int kPart = kSize / kParts;                        // values in each
+
+// sum + P[i][j] x; `kFirst`: just the product. Templates, because a loop over i and j is not always unrolled
+// before the compiler looks for zeros and ones.
+template <class P, int i, int j, bool kFirst>
+inline Vec add_product(Vec x, Vec sum) {
+  constexpr float kFactor = P::kValue[i][j];
+  if constexpr (kFirst)
+    return kFactor == 1 ? x : Vec::set(kFactor) * x;
+  else if constexpr (kFactor == 1)
+    return sum + x;
+  else if constexpr (kFactor == -1)
+    return sum - x;
+  else
+    return fma(Vec::set(kFactor), x, sum);
+}
+
+// The sum of P[i][j] x[j] over every second column from j on.
+template <class P, int i, int j, bool kFirst = true>
+inline Vec row_sum(const Vec (&x)[P::kColumns], Vec sum = Vec::zero()) {
+  if constexpr (j >= P::kColumns)
+    return sum;
+  else if constexpr (P::kValue[i][j] == 0)
+    return row_sum<P, i, j + 2, kFirst>(x, sum);
+  else
+    return row_sum<P, i, j + 2, false>(x, add_product<P, i, j, kFirst>(x[j], sum));
+}
+
+// y = P x for the matrices of winograd_matrices.py. Rows 1 and 2, 3 and 4, 5 and 6 of P are those of a point
+// and of its negative: equal in even columns, opposite in odd ones.
+template <class P, int i = 0>
+inline void expand(const Vec (&x)[P::kColumns], Vec (&y)[kSize]) {
+  const Vec even = row_sum<P, i, 0>(x), odd = row_sum<P, i, 1>(x);
+  y[i] = even + odd;
+  if constexpr (i > 0 && i + 1 < kSize) y[i + 1] = even - odd;
+  constexpr int kNext = i == 0 ? 1 : i + 2;
+  if constexpr (kNext < kSize) expand<P, kNext>(x, y);
+}
+
+// The sum of P[i][j] y[i] over i, for one j; of each pair of rows, their sum or difference comes in.
+template <class P, int j, int i = 0, bool kFirst = true>
+inline Vec column_sum(const Vec (&y)[kSize], const Vec (&sum)[3], const Vec (&difference)[3],
+                      Vec total = Vec::zero()) {
+  if constexpr (i >= kSize) {
+    return total;
+  } else {
+    constexpr int kNext = i == 0 ? 1 : i + 2;
+    if constexpr (P::kValue[i][j] == 0) {
+      return column_sum<P, j, kNext, kFirst>(y, sum, difference, total);
+    } else {
+      const Vec value = i == 0 || i + 1 == kSize ? y[i] : j % 2 ? difference[i / 2] : sum[i / 2];
+      return column_sum<P, j, kNext, false>(y, sum, difference, add_product<P, i, j, kFirst>(value, total));
+    }
+  }
+}
+
+template <class P, int j = 0>
+inline void column_sums(const Vec (&y)[kSize], const Vec (&sum)[3], const Vec (&difference)[3],
+                        Vec (&x)[P::kColumns]) {
+  x[j] = column_sum<P, j>(y, sum, difference);
+  if constexpr (j + 1 < P::kColumns) column_sums<P, j + 1>(y, sum, difference, x);
+}
+
+// x = P' y.
+template <class P>
+inline void contract(const Vec (&y)[kSize], Vec (&x)[P::kColumns]) {
+  const Vec sum[3] = {y[1] + y[2], y[3] + y[4], y[5] + y[6]};
+  const Vec difference[3] = {y[1] - y[2], y[3] - y[4], y[5] - y[6]};
+  column_sums<P>(y, sum, difference, x);
+}
+
+using Patch = Vec[kParts][kSize];  // [part][row]
+
+// Rows become columns.
+inline void transpose(Patch& p) {
+  Vec block[kParts][kParts][kLanes];
+  BYHAND_UNROLL
+  for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kParts; ++j) {
+    BYHAND_UNROLL
+    for (int r = 0; r < kLanes; ++r) block[i][j][r] = r < kPart ? p[j][i * kPart + r] : Vec::zero();
+    transpose(block[i][j]);
+  }
+  BYHAND_UNROLL
+  for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kParts; ++j) BYHAND_UNROLL
+  for (int r = 0; r < kPart; ++r) p[i][j * kPart + r] = block[i][j][r];
+}
+
+inline Vec load_part(const float* p) {
+  if constexpr (kPart == kLanes)
+    return Vec::load(p);
+  else
+    return Vec::load(p, kPart);
+}
+inline void store_part(Vec v, float* p) {
+  if constexpr (kPart == kLanes)
+    v.store(p);
+  else
+    v.store(p, kPart);
+}
+inline int clamp_part(int n) { return n < 0 ? 0 : n > kPart ? kPart : n; }
+
+// Where the rows of a patch lie: two in a vector of 16 lanes, one in 8, half of one in 4.
+struct Place {
+  float* data;
+  int64_t plane;
+  int lanes;
+  float* at(int row, int part) const {
+    if (lanes == 16) return data + row / 2 * plane + row % 2 * kSize + part * kPart;
+    return data + (row * (kSize / lanes) + part * kPart / lanes) * plane + part * kPart % lanes;
+  }
+};
+
+// The first n values of part `part` of a row that has `columns`.
+inline Vec load_columns(const float* row, int part, int columns) {
+  const int n = clamp_part(columns - part * kPart);
+  return n == kLanes ? Vec::load(row + part * kPart) : Vec::load(row + part * kPart, n);
+}
+
+template <class P>
+void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
+  constexpr int kColumns = P::kColumns;
+  const bool inside = from.row_begin == 0 && from.row_end == kColumns && from.column_begin == 0 &&
+                      from.column_end == kColumns;
+  for (int64_t c = 0; c < from.count; ++c) {
+    const float* values = from.values + c * from.channel;
+    int64_t stride = from.row;
+    float copy[kColumns * kSize];
+    if (!inside) {
+      __builtin_memset(copy, 0, sizeof copy);
+      for (int i = from.row_begin; i < from.row_end; ++i)
+        for (int j = from.column_begin; j < from.column_end; ++j)
+          copy[i * kSize + j] = values[i * stride + j];
+      values = copy, stride = kSize;
+    }
+    Patch x;
+    BYHAND_UNROLL
+    for (int i = 0; i < kColumns; ++i) BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) x[part][i] = load_columns(values + i * stride, part, kColumns);
+    BYHAND_UNROLL
+    for (int pass = 0; pass < 2; ++pass) {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        Vec input[P::kColumns], output[kSize];
+        BYHAND_UNROLL
+        for (int i = 0; i < P::kColumns; ++i) input[i] = x[part][i];
+        expand<P>(input, output);
+        BYHAND_UNROLL
+        for (int i = 0; i < kSize; ++i) x[part][i] = output[i];
+      }
+      if (pass == 0) transpose(x);
+    }
+    const Place place{to.data + c * lanes, to.plane, lanes};
+    BYHAND_UNROLL
+    for (int i = 0; i < kSize; ++i) BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) store_part(x[part][i], place.at(i, part));
+  }
+}
+
+// The adjoint of `forward`, handed to store(channel, row, part, values).
+template <class P, class Store>
+inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const Store& store) {
+  for (int64_t c = 0; c < count; ++c) {
+    const Place place{from.data + c * lanes, from.plane, lanes};
+    Patch x;
+    BYHAND_UNROLL
+    for (int i = 0; i < kSize; ++i) BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) x[part][i] = load_part(place.at(i, part));
+    BYHAND_UNROLL
+    for (int pass = 0; pass < 2; ++pass) {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        Vec input[kSize], output[P::kColumns];
+        BYHAND_UNROLL
+        for (int i = 0; i < kSize; ++i) input[i] = x[part][i];
+        contract<P>(input, output);
+        BYHAND_UNROLL
+        for (int i = 0; i < kSize; ++i) x[part][i] = i < P::kColumns ? output[i] : Vec::zero();
+      }
+      if (pass == 0) transpose(x);
+    }
+    BYHAND_UNROLL
+    for (int i = 0; i < P::kColumns; ++i) BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) store(c, i, part, x[part][i]);
+  }
+}
+
+// Columns [begin, end) of a row of a patch, or a part of it, of which n lanes from `begin` on are wanted.
+template <class P>
+void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int i, int part, Vec v) {
+    if (i < to.row_begin || i >= to.row_end) return;
+    if (bias) v = v + Vec::set(bias[c]);
+    float* const row = const_cast<float*>(to.values) + c * to.channel + i * to.row;
+    v.store(row + part * kPart, clamp_part(to.column_end - part * kPart));
+  });
+}
+
+template <class P>
+void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int i, int part, Vec v) {
+    if (i < to.row_begin || i >= to.row_end) return;
+    float* const row = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPart;
+    const int begin = clamp_part(to.column_begin - part * kPart);
+    const int end = clamp_part(to.column_end - part * kPart);
+    if (begin > 0) {
+      float value[kLanes];
+      v.store(value);
+      for (int j = begin; j < end; ++j) row[j] += value[j];
+    } else if (end == kLanes) {
+      (Vec::load(row) + v).store(row);
+    } else {
+      (Vec::load(row, end) + v).store(row, end);
+    }
+  });
+}
+
+template <class P>
+WinogradTransform transform() {
+  return {forward<P>, adjoint_store<P>, adjoint_add<P>};
+}
+
+// The values of a row of `a` stay in registers while one of `b` streams by.
+constexpr int kRows = kRegisters >= 32 ? 5 : 3, kColumns = kRegisters >= 32 ? 5 : 4;
+static_assert(kRows * kColumns + kRows + 1 <= kRegisters);
+
+template <int kRows, int kColumns>
+void tile(const WinogradTile& t) {
+  Vec sum[kRows][kColumns];
+  BYHAND_UNROLL
+  for (int i = 0; i < kRows; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kColumns; ++j)
+    sum[i][j] = t.add ? Vec::load(t.out + i * t.out_row + j * t.out_column) : Vec::zero();
+  const float *a = t.a, *b = t.b;
+  for (int64_t p = 0; p < t.depth; ++p, a += t.a_depth, b += t.b_depth) {
+    Vec av[kRows];
+    BYHAND_UNROLL
+    for (int i = 0; i < kRows; ++i) av[i] = Vec::load(a + i * t.a_row);
+    BYHAND_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const Vec bv = Vec::load(b + j * t.b_row);
+      BYHAND_UNROLL
+      for (int i = 0; i < kRows; ++i) sum[i][j] = fma(av[i], bv, sum[i][j]);
+    }
+  }
+  BYHAND_UNROLL
+  for (int i = 0; i < kRows; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kColumns; ++j) sum[i][j].store(t.out + i * t.out_row + j * t.out_column);
+}
+
+template <int r, int c>
+void add_tiles(WinogradProductKernels& k) {
+  k.tile[r - 1][c - 1] = tile<r, c>;
+  if constexpr (c > 1)
+    add_tiles<r, c - 1>(k);
+  else if constexpr (r > 1)
+    add_tiles<r - 1, kColumns>(k);
+}
+
+}  // namespace
+
+void fill_winograd_transforms(WinogradTransformKernels& k) {
+  k.input = transform<WinogradInput>();
+  k.weight[0] = transform<WinogradWeight3>();
+  k.weight[1] = transform<WinogradWeight5>();
+  k.output[0] = transform<WinogradOutput3>();
+  k.output[1] = transform<WinogradOutput5>();
+}
+
+void fill_winograd_products(WinogradProductKernels& k) {
+  k.lanes = kLanes;
+  k.rows = kRows;
+  k.columns = kColumns;
+  add_tiles<kRows, kColumns>(k);
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

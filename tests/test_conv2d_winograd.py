@@ -1,0 +1,195 @@
+"""Winograd's convolution: exact matrices, results within their bound."""
+
+from __future__ import annotations
+
+import importlib.util
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from calls import Array, Call, Fill
+from guard import Fence
+from ops import conv_output_shape
+from tolerance import assert_same_bits
+
+F32 = np.float32
+SOURCES = Path(__file__).parent.parent / "csrc/cpu/kernels"
+# Of docs/convolution.md: |result - exact| / |exact| over an array, in the Euclidean norm.
+BOUND = 2e-5
+DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
+# x, weight, padding: what patches, blocks of them and tiles of products can have at their edges.
+SHAPES = {
+    "lenet-conv2": ((3, 20, 12, 12), (50, 20, 5, 5), 0),
+    "one-output": ((1, 1, 5, 5), (1, 1, 5, 5), 0),
+    "one-patch": ((2, 3, 8, 8), (4, 3, 3, 3), 0),
+    "padding": ((2, 5, 13, 10), (6, 5, 5, 5), 2),
+    "asymmetric-padding": ((2, 3, 7, 9), (5, 3, 3, 3), ((0, 3), (2, 1))),
+    "patches-in-padding": ((1, 2, 1, 9), (3, 2, 3, 3), ((9, 0), (0, 17))),
+    "one-row": ((2, 4, 1, 30), (5, 4, 3, 3), 3),
+    "many-channels": ((1, 130, 7, 7), (67, 130, 3, 3), 1),
+    "many-patches": ((2, 1, 70, 51), (2, 1, 3, 3), 1),
+    "many-images": ((67, 2, 5, 6), (3, 2, 5, 5), 1),
+}
+every_shape = pytest.mark.parametrize("name", SHAPES)
+
+
+def calls(fill: Fill, name: str, algorithm: str = "winograd") -> list[Call]:
+    x_shape, w_shape, padding = SHAPES[name]
+    geometry: dict[str, Any] = {"padding": padding, "algorithm": algorithm}
+    x, w, b = fill(*x_shape), fill(*w_shape), fill(w_shape[0])
+    dy = fill(*conv_output_shape(x_shape, w_shape, padding=padding))
+    arguments = ((x, w, b), (dy, w, x.shape), (dy, x, w.shape))
+    return [Call(op, args, geometry) for op, args in zip(DIRECTIONS, arguments, strict=True)]
+
+
+def error(got: Array, exact: Array) -> float:
+    return float(np.linalg.norm((got - exact).ravel()) / np.linalg.norm(exact.ravel()))
+
+
+@pytest.fixture(scope="module")
+def matrices() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("matrices", SOURCES / "winograd_matrices.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_header_is_what_the_script_makes(matrices: ModuleType) -> None:
+    assert (SOURCES / "winograd_matrices.h").read_text() == matrices.header()
+
+
+@pytest.mark.parametrize("r", [3, 5])
+def test_matrices_are_exact(r: int, matrices: ModuleType) -> None:
+    """y = A' (G w * B x) for every pair of unit vectors, in fractions: so for all w and x."""
+    n = matrices.SIZE
+    m = n + 1 - r
+    g, b, a = matrices.weights(r), matrices.inputs(), matrices.powers(m)
+    for i in range(r):
+        for j in range(n):
+            products = [g[p][i] * b[p][j] for p in range(n)]
+            y = [sum(a[p][k] * products[p] for p in range(n)) for k in range(m)]
+            assert y == [Fraction(int(j == k + i)) for k in range(m)]
+
+
+@pytest.mark.parametrize("name", ["weights", "inputs", "powers"])
+def test_rows_of_a_point_and_its_negative(name: str, matrices: ModuleType) -> None:
+    """Equal in even columns, opposite in odd ones, as the kernels take for granted."""
+    rows = getattr(matrices, name)(*(() if name == "inputs" else (5,)))
+    for i in (1, 3, 5):
+        assert rows[i + 1] == [-v if j % 2 else v for j, v in enumerate(rows[i])]
+
+
+@every_shape
+def test_within_the_bound(name: str, isa: str, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng), name):
+        assert error(call.kernel()[0], call.expected()[0]) < BOUND, call
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_geometry_is_within_the_bound(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    r = int(rng.choice([3, 5]))
+    n, c, k = (int(v) for v in rng.integers(1, 9, 3))
+    top, bottom, left, right = (int(v) for v in rng.integers(0, 4, 4))
+    h, w = (int(v) for v in rng.integers(r, 24, 2))
+    geometry = {"padding": ((top, bottom), (left, right)), "algorithm": "winograd"}
+    x, weight = Fill(rng)(n, c, h, w), Fill(rng)(k, c, r, r)
+    dy = Fill(rng)(*conv_output_shape(x.shape, weight.shape, **geometry))
+    for call in (
+        Call("conv2d", (x, weight), geometry),
+        Call("conv2d_backward_input", (dy, weight, x.shape), geometry),
+        Call("conv2d_backward_weight", (dy, x, weight.shape), geometry),
+    ):
+        assert error(call.kernel()[0], call.expected()[0]) < BOUND, call
+
+
+@every_shape
+def test_same_bits_for_any_number_of_threads(name: str, isa: str, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng), name):
+        results = []
+        for n in (1, 2, 3, 4):
+            with byhand.num_threads(n):
+                results.append(call.kernel()[0].tobytes())
+        assert len(set(results)) == 1, call
+
+
+@pytest.mark.parametrize("side", ["start", "end"])
+@every_shape
+def test_not_one_byte_outside(name: str, side: str, isa: str, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng), name):
+        fence = Fence(side)
+        assert_same_bits(call.run(fence, give_out=True)[0], call.kernel()[0], repr(call))
+        assert fence.untouched(), call
+
+
+def test_gradients_overwrite_what_was_there(isa: str, rng: np.random.Generator) -> None:
+    """The gradient of the input is added up in `out`, whose old values do not count."""
+    for call in calls(Fill(rng), "padding"):
+        out = np.full(call.expected()[0].shape, np.nan, F32)
+        getattr(kernels, call.op)(*call.args, **call.kwargs, out=out)
+        assert_same_bits(out, call.kernel()[0], repr(call))
+
+
+@pytest.mark.parametrize("op", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("kernel", "geometry", "shown"),
+    [
+        ((3, 3), {"stride": 2}, r"stride \(2, 2\)"),
+        ((5, 5), {"dilation": (1, 2)}, r"dilation \(1, 2\)"),
+        ((3, 3), {"groups": 2}, "groups 2"),
+        ((4, 4), {}, "4 x 4"),
+        ((3, 5), {}, "3 x 5"),
+    ],
+)
+def test_shapes_that_it_cannot_take(
+    op: str, kernel: tuple[int, int], geometry: dict[str, Any], shown: str
+) -> None:
+    x = np.ones((2, 4, 12, 12), F32)
+    w = np.ones((4, 4 // geometry.get("groups", 1), *kernel), F32)
+    dy = np.ones(conv_output_shape(x.shape, w.shape, **geometry), F32)
+    arguments = dict(zip(DIRECTIONS, ((x, w), (dy, w, x.shape), (dy, x, w.shape)), strict=True))
+    with pytest.raises(ValueError, match=f"algorithm.*{shown}"):
+        getattr(kernels, op)(*arguments[op], **geometry, algorithm="winograd")
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 0, 8, 8)])
+def test_empty(shape: tuple[int, ...]) -> None:
+    x, w, b = np.ones(shape, F32), np.ones((4, shape[1], 3, 3), F32), np.arange(4, dtype=F32)
+    y = kernels.conv2d(x, w, b, algorithm="winograd")
+    assert_same_bits(y, reference.conv2d(x, w, b).astype(F32))
+    dy = np.ones(y.shape, F32)
+    dx = kernels.conv2d_backward_input(dy, w, x.shape, algorithm="winograd")
+    dw = kernels.conv2d_backward_weight(dy, x, w.shape, algorithm="winograd")
+    assert dx.shape == x.shape
+    assert dw.shape == w.shape and not dw.any()
+
+
+def test_auto_takes_the_faster_algorithm(rng: np.random.Generator) -> None:
+    """Winograd's for LeNet-5's second layer, the direct one for its first."""
+    fill = Fill(rng)
+    for shapes, algorithm in (
+        (((2, 20, 12, 12), (50, 20, 5, 5)), "winograd"),
+        (((2, 64, 14, 14), (64, 64, 3, 3)), "winograd"),
+        (((2, 1, 28, 28), (20, 1, 5, 5)), "direct"),
+        (((2, 64, 5, 5), (64, 64, 3, 3)), "direct"),  # a quarter of a patch
+        (((2, 3, 32, 32), (32, 3, 3, 3)), "direct"),
+    ):
+        x, w = fill(*shapes[0]), fill(*shapes[1])
+        chosen, named = (kernels.conv2d(x, w, algorithm=a) for a in ("auto", algorithm))
+        assert_same_bits(chosen, named, str(shapes))
+
+
+def test_a_bad_pixel_reaches_its_patches(isa: str) -> None:
+    """A NaN spoils every window that sees it, and no more than the patches that do."""
+    x, w = np.ones((2, 3, 20, 20), F32), np.ones((5, 3, 3, 3), F32)
+    x[1, 2, 9, 3] = np.nan
+    bad = np.isnan(kernels.conv2d(x, w, algorithm="winograd"))
+    assert bad[1, :, 7:10, 1:4].all()
+    assert not bad[0].any() and not bad[1, :, 12:].any() and not bad[1, :, :, 6:].any()
