@@ -1,6 +1,7 @@
 // Made by winograd_matrices.py, which has the formulas.
 #pragma once
 
+// clang-format off
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 

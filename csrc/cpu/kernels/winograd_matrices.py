@@ -82,7 +82,7 @@ def header() -> str:
         parts.append(declaration(f"WinogradWeight{r}", weights(r), f"G of {r} weights"))
         parts.append(declaration(f"WinogradOutput{r}", powers(m), f"A of {m} outputs"))
     return (
-        "// Made by winograd_matrices.py, which has the formulas.\n#pragma once\n\n"
+        "// Made by winograd_matrices.py, which has the formulas.\n#pragma once\n\n// clang-format off\n"
         "namespace byhand::cpu::BYHAND_ISA {\nnamespace {\n\n"
         + "\n".join(parts)
         + "\n}  // namespace\n}  // namespace byhand::cpu::BYHAND_ISA\n"
