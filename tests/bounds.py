@@ -42,6 +42,32 @@ def linear_act(call: Call) -> tuple[Array]:
     return (accumulation(size, x.shape[1] + 1) + own * ulp(call.expected()[0]),)
 
 
+def conv2d_pool_act(call: Call) -> tuple[Array, float]:
+    """As linear_act's; a window's maximum is off by no more than the worst of its values."""
+    x, weight, bias, activation, pool_size = call.args
+    size = reference.conv2d(np.abs(x), np.abs(weight), np.abs(bias), **call.kwargs)
+    worst = reference.max_pool2d(accumulation(size, conv_terms(x, weight)), pool_size)[0]
+    own = {"tanh": TANH_ULP, "sigmoid": SIGMOID_ULP}.get(activation, 0.0)
+    return worst + own * ulp(call.expected()[0]), 0.0
+
+
+def conv2d_pool_act_backward(call: Call) -> tuple[Array, ...]:
+    """Sums of products of the gradient before the activation, itself off by some eps."""
+    grad_output, output, indices, x, weight, activation = call.args
+    slope = np.ones_like(output)
+    if activation is not None:
+        slope = getattr(reference, f"{activation}_backward")(slope, output)
+    args = (np.abs(grad_output * slope), output, indices, np.abs(x), np.abs(weight), None)
+    *grad_x, grad_weight, grad_bias = reference.conv2d_pool_act_backward(*args, **call.kwargs)
+    terms = prod(weight.shape[2:]) * weight.shape[0]
+    values = pixels(grad_output)
+    return (
+        *(accumulation(size, terms + 4) for size in grad_x),
+        accumulation(grad_weight, values + 4),
+        accumulation(grad_bias, values + 4),
+    )
+
+
 def equal(call: Call) -> tuple[float, ...]:
     return (0.0,) * len(call.expected())
 

@@ -150,6 +150,42 @@ CONVOLUTION = {
 }
 
 
+def _conv_pool(
+    fill: Fill, x: Sequence[int], weight: Sequence[int], activation: str | None = None, **_: Any
+) -> tuple[Any, ...]:
+    return *_conv(fill, x, weight), activation, 2
+
+
+def _conv_pool_grad(
+    fill: Fill,
+    x: Sequence[int],
+    weight: Sequence[int],
+    activation: str | None = None,
+    **geometry: Any,
+) -> tuple[Any, ...]:
+    images, filters, bias, *_ = _conv_pool(fill, x, weight)
+    output, indices = reference.conv2d_pool_act(images, filters, bias, activation, 2, **geometry)
+    grad = fill(*output.shape)
+    return grad, output.astype(np.float32), indices.astype(np.int32), images, filters, activation
+
+
+CONV_POOL = {
+    "small": [
+        {**shape, "algorithm": "direct", "activation": activation}
+        for shape, activation in (
+            (CONV["lenet-conv1"], "tanh"),
+            (CONV["same-3x3"], "relu"),
+            (CONV["stride-2"], None),
+            (CONV["groups"], "sigmoid"),
+            (CONV["asymmetric-padding"], "relu"),
+            (CONV["width-17"], None),
+        )
+    ],
+    "large": {"x": (40, 1, 28, 28), "weight": (20, 1, 5, 5), "activation": "relu"},
+    "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
+}
+
+
 def pool_arguments(shape: Shape, keywords: Sequence[str]) -> Shape:
     return {key: shape[key] for key in keywords if key in shape}
 
@@ -361,6 +397,20 @@ OPS: dict[str, Op] = {
         _conv_weight, bounds.summed(bounds.pixels), keywords=GEOMETRY, **CONVOLUTION
     ),
     "conv2d_backward_bias": Op(_conv_bias, bounds.summed(bounds.pixels), **CONVOLUTION),
+    "conv2d_pool_act": Op(
+        _conv_pool,
+        bounds.conv2d_pool_act,
+        keywords=GEOMETRY,
+        exact=lambda call: call.args[3] in ("relu", None),
+        **CONV_POOL,
+    ),
+    "conv2d_pool_act_backward": Op(
+        _conv_pool_grad,
+        bounds.conv2d_pool_act_backward,
+        keywords=GEOMETRY,
+        exact=lambda call: call.args[5] in ("relu", None),
+        **CONV_POOL,
+    ),
     "max_pool2d": Op(_pool, bounds.equal, keywords=WINDOW, **MAX_POOLING),
     "max_pool2d_backward": Op(
         _max_pool_grad, bounds.summed(bounds.windows_of_a_pixel), **MAX_POOLING

@@ -237,6 +237,39 @@ def max_pool2d(
     return best, index
 
 
+def conv2d_pool_act(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    activation: str | None = "relu",
+    pool_size: Pair = 2,
+    **geometry: Any,
+) -> tuple[Float64, Float64]:
+    y, indices = max_pool2d(conv2d(x, weight, bias, **geometry), pool_size)
+    return y if activation is None else np.asarray(globals()[activation](y)), indices
+
+
+def conv2d_pool_act_backward(
+    grad_output: Array,
+    output: Array,
+    indices: Array,
+    x: Array,
+    weight: Array,
+    activation: str | None = "relu",
+    *,
+    input_gradient: bool = True,
+    **geometry: Any,
+) -> tuple[Float64, ...]:
+    win, _ = conv_geometry(x.shape, weight.shape, **geometry)
+    grad = f64(grad_output)
+    if activation is not None:
+        grad = globals()[f"{activation}_backward"](grad, output)
+    planes = max_pool2d_backward(grad, indices, (*grad_output.shape[:2], *win.out))
+    grad_x = (conv2d_backward_input(planes, weight, x.shape, **geometry),) if input_gradient else ()
+    grad_weight = conv2d_backward_weight(planes, x, weight.shape, **geometry)
+    return (*grad_x, grad_weight, conv2d_backward_bias(planes))
+
+
 def max_pool2d_backward(grad_output: Array, indices: Array, input_shape: Sequence[int]) -> Float64:
     planes = np.zeros((*input_shape[:2], input_shape[2] * input_shape[3]))
     flat = indices.reshape(*indices.shape[:2], indices.shape[2] * indices.shape[3])

@@ -88,7 +88,10 @@ def test_a_plan_computes_what_layers_compute(
         assert planned == value or (n == 0 and np.isnan(planned) and np.isnan(value))
         assert np.array_equal(batch.output, output)
         for parameter, gradient in zip(network.parameters(), expected, strict=True):
-            assert np.array_equal(parameter.grad, gradient), name
+            # Fused convolutions add up in another order, and Winograd's has its own error.
+            apart = 2e-5 if any(isinstance(layer, nn.Conv2d) for layer in network.layers()) else 0
+            error = np.linalg.norm(parameter.grad - gradient)
+            assert error <= apart * np.linalg.norm(gradient), name
 
         forward = inference.batch(n)
         forward.input[...] = x

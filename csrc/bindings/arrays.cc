@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "core/check.h"
+
 namespace byhand::bindings {
 namespace {
 
@@ -304,6 +306,15 @@ py::object float32_scalar(float value) {
   static PyObject* const type =
       py::object(py::dtype::of<float>().attr("type")).release().ptr();  // lives as long as NumPy
   return py::reinterpret_borrow<py::object>(type)(value);
+}
+
+ops::Activation parse_activation(py::handle object) {
+  if (object.is_none()) return ops::Activation::kNone;
+  const std::string name = parse_string(object, "activation");
+  if (name == "relu") return ops::Activation::kRelu;
+  if (name == "tanh") return ops::Activation::kTanh;
+  if (name == "sigmoid") return ops::Activation::kSigmoid;
+  fail("activation must be \"relu\", \"tanh\", \"sigmoid\" or None, got \"", name, "\"");
 }
 
 }  // namespace byhand::bindings

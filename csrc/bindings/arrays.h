@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/shapes.h"
+#include "ops/activation.h"
 #include "ops/gemm.h"
 
 namespace byhand::bindings {
@@ -131,6 +132,7 @@ int64_t parse_integer(py::handle object, const std::string& name);
 bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
 std::string parse_string(py::handle object, const char* name);
+ops::Activation parse_activation(py::handle object);
 Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
 Padding parse_padding(py::handle object);  // an int, (height, width), ((top, bottom), (left, right))
 Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);

@@ -10,6 +10,7 @@ void bind_testing(pybind11::module_& m);
 void bind_gemm(pybind11::module_& m);
 void bind_linear(pybind11::module_& m);
 void bind_conv2d(pybind11::module_& m);
+void bind_conv2d_pool_act(pybind11::module_& m);
 void bind_pool2d(pybind11::module_& m);
 void bind_activation(pybind11::module_& m);
 void bind_softmax_cross_entropy(pybind11::module_& m);

@@ -7,15 +7,6 @@
 namespace byhand::bindings {
 namespace {
 
-ops::Activation parse_activation(py::handle object) {
-  if (object.is_none()) return ops::Activation::kNone;
-  const std::string name = parse_string(object, "activation");
-  if (name == "relu") return ops::Activation::kRelu;
-  if (name == "tanh") return ops::Activation::kTanh;
-  if (name == "sigmoid") return ops::Activation::kSigmoid;
-  fail("activation must be \"relu\", \"tanh\", \"sigmoid\" or None, got \"", name, "\"");
-}
-
 py::array linear_act(py::handle x_object, py::handle weight_object, py::handle bias_object,
                      py::handle activation_object, py::handle out_object) {
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");

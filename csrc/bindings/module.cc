@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
   bind_gemm(m);
   bind_linear(m);
   bind_conv2d(m);
+  bind_conv2d_pool_act(m);
   bind_pool2d(m);
   bind_activation(m);
   bind_softmax_cross_entropy(m);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/conv2d_correlate.h"
 #include "cpu/conv2d_dot.h"
@@ -139,15 +138,44 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   });
 }
 
-bool by_winograd(const Conv2dShape& s, ConvAlgorithm algorithm) {
-  if (algorithm != ConvAlgorithm::kWinograd)
-    return algorithm == ConvAlgorithm::kAuto && s.in_channels > 0 && winograd_pays(s);
-  require(
-      winograd_takes(s),
-      "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group, got ",
-      s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
-      s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
-  return s.in_channels > 0;
+void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
+                      float* y) {
+  ScratchFrame frame;
+  const Winograd w(s, weight, frame);
+  const int64_t patches = s.batch * w.patches(), tasks = ceil_div(patches, w.block());
+  parallel_for(tasks, w.ns(w.block()), [&](int64_t i) { w.forward(split(patches, tasks, i), x, bias, y); });
+}
+
+// A task has whole images: their patches overlap.
+void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  ScratchFrame frame;
+  const Winograd w(s, weight, frame);
+  const int64_t images = std::max<int64_t>(1, w.block() / w.patches()), tasks = ceil_div(s.batch, images);
+  const int64_t image = s.in_channels * s.in_h * s.in_w;
+  parallel_for(tasks, w.ns(images * w.patches()), [&](int64_t i) {
+    const Range own = split(s.batch, tasks, i);
+    std::fill(dx + own.begin * image, dx + own.end * image, 0.0f);
+    Winograd::Gradients g{};
+    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels};
+    w.backward({own.begin * w.patches(), own.end * w.patches()}, g);
+  });
+}
+
+// A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
+void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  constexpr int64_t kMostSums = 8, kFloatsOfSums = int64_t{1} << 22, kOutputs = 64;
+  const Winograd w(s);
+  const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
+  const int64_t sums = std::clamp<int64_t>(std::min(kFloatsOfSums / size, patches / w.block()), 1, kMostSums);
+  const int64_t parts = ceil_div(s.out_channels, kOutputs);
+  ScratchFrame frame;
+  float* const all = frame.allocate<float>(sums * size);
+  parallel_for(sums * parts, w.ns(ceil_div(patches, sums)) / static_cast<double>(parts), [&](int64_t i) {
+    Winograd::Gradients g{};
+    g.dy = dy, g.x = x, g.sums = all + i / parts * size, g.outputs = split(s.out_channels, parts, i % parts);
+    w.backward(split(patches, sums, i / parts), g);
+  });
+  w.finish(all, sums, dw);
 }
 
 }  // namespace
@@ -156,7 +184,7 @@ void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const
             const float* bias, float* y) {
   const bool winograd = by_winograd(s, algorithm);
   if (s.batch * s.out_channels * s.out_h * s.out_w == 0) return;
-  if (winograd) return cpu::winograd(s, x, weight, bias, y);
+  if (winograd) return winograd_forward(s, x, weight, bias, y);
   if (is_pointwise(s)) return pointwise(s, x, weight, bias, y);
   ScratchFrame frame;
   Correlation c{};

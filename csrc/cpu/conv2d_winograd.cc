@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/scratch.h"
+#include "core/check.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -131,12 +131,6 @@ double products_ns(const Conv2dShape& s, int64_t patches) {
                 static_cast<double>(s.in_channels * s.out_channels));
 }
 
-void transform_weights(const Conv2dShape& s, const float* weight, const Patches& u) {
-  const Transforms k(s);
-  parallel_for(s.out_channels, transforms_ns(s.in_channels),
-               [&](int64_t o) { k.weight.forward(weights(s, weight, o), u.row(o), k.lanes); });
-}
-
 // So many patches at a time that they, transformed, stay in L2 in all channels; a few at least, since the
 // weights stream by for every block.
 int64_t block_of(const Conv2dShape& s) {
@@ -144,111 +138,117 @@ int64_t block_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(fitting, kMaxWinogradColumns, 16 * kMaxWinogradColumns);
 }
 
-}  // namespace
-
-bool winograd_takes(const Conv2dShape& s) {
+// Kernels of 3 x 3 and 5 x 5, stride 1, dilation 1, one group.
+bool takes(const Conv2dShape& s) {
   return s.kernel.h == s.kernel.w && (s.kernel.h == 3 || s.kernel.h == 5) && s.stride.h == 1 &&
          s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
 }
 
-bool winograd_pays(const Conv2dShape& s) {
-  if (!winograd_takes(s)) return false;
+// Whether it is faster than the direct algorithm, by what both have to do.
+bool pays(const Conv2dShape& s) {
+  if (!takes(s)) return false;
   const double patches = static_cast<double>(Tiling(s).per_image);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double direct = in * out * static_cast<double>(s.taps() * s.out_h * s.out_w);
   return patches * (in * out * kWinogradValues + (in + out) * kTransform) < 0.8 * direct;
 }
 
-void winograd(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
-  const Tiling tiling(s);
+}  // namespace
+
+bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm) {
+  if (algorithm != ops::ConvAlgorithm::kWinograd)
+    return algorithm == ops::ConvAlgorithm::kAuto && s.in_channels > 0 && pays(s);
+  require(
+      takes(s),
+      "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group, got ",
+      s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
+      s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
+  return s.in_channels > 0;
+}
+
+Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
+
+Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame) : shape_(s) {
   const Transforms k(s);
-  const int64_t in = s.in_channels, out = s.out_channels;
+  const Patches u(s.out_channels, s.in_channels, frame);
+  weights_ = u.data();
+  parallel_for(s.out_channels, transforms_ns(s.in_channels),
+               [&](int64_t o) { k.weight.forward(weights(s, weight, o), u.row(o), k.lanes); });
+}
+
+int64_t Winograd::patches() const { return Tiling(shape_).per_image; }
+
+double Winograd::ns(int64_t patches) const {
+  return transforms_ns(patches * (shape_.in_channels + shape_.out_channels)) + products_ns(shape_, patches);
+}
+
+void Winograd::forward(Range patches, const float* x, const float* bias, float* y) const {
+  const Tiling tiling(shape_);
+  const Transforms k(shape_);
+  const int64_t in = shape_.in_channels, out = shape_.out_channels;
+  const int64_t blocks = ceil_div(patches.end - patches.begin, block_of(shape_));
   ScratchFrame frame;
-  const Patches u(out, in, frame);
-  transform_weights(s, weight, u);
-  const int64_t blocks = ceil_div(tiling.count(), block_of(s)), longest = ceil_div(tiling.count(), blocks);
-  parallel_for(blocks, transforms_ns(longest * (in + out)) + products_ns(s, longest), [&](int64_t block) {
-    const Range tiles = split(tiling.count(), blocks, block);
-    const int64_t count = tiles.end - tiles.begin;
-    ScratchFrame own;
-    const Patches v(count, in, own), m(count, out, own);
-    for (int64_t i = 0; i < count; ++i)
-      k.input.forward(tiling.inputs(tiles.begin + i, x, in), v.row(i), k.lanes);
+  const int64_t longest = ceil_div(patches.end - patches.begin, blocks);
+  const Patches u(out, in, const_cast<float*>(weights_)), v(longest, in, frame), m(longest, out, frame);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const Range block = split(patches.end - patches.begin, blocks, b);
+    const int64_t first = patches.begin + block.begin, count = block.end - block.begin;
+    for (int64_t i = 0; i < count; ++i) k.input.forward(tiling.inputs(first + i, x, in), v.row(i), k.lanes);
     multiply(by_rows(u), out, by_rows(v), count, in, m.row(0), k.lanes, m.row_stride(), false);
     for (int64_t i = 0; i < count; ++i)
-      k.output.adjoint(m.row(i), k.lanes, tiling.outputs(tiles.begin + i, y, out), bias);
-  });
+      k.output.adjoint(m.row(i), k.lanes, tiling.outputs(first + i, y, out), bias);
+  }
 }
 
-// A task has whole images, whose patches overlap.
-void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
-  const Tiling tiling(s);
-  const Transforms k(s);
-  const int64_t in = s.in_channels, out = s.out_channels, image = in * s.in_h * s.in_w;
+void Winograd::backward(Range patches, const Gradients& g) const {
+  const Tiling tiling(shape_);
+  const Transforms k(shape_);
+  const int64_t in = shape_.in_channels, out = shape_.out_channels, own = g.outputs.end - g.outputs.begin;
+  const int64_t block = std::min(block_of(shape_), patches.end - patches.begin);
   ScratchFrame frame;
-  const Patches u(out, in, frame);
-  transform_weights(s, weight, u);
-  const int64_t block = block_of(s), images = std::max<int64_t>(1, block / tiling.per_image);
-  const int64_t tasks = ceil_div(s.batch, images), patches = images * tiling.per_image;
-  parallel_for(tasks, transforms_ns(patches * (in + out)) + products_ns(s, patches), [&](int64_t task) {
-    const Range own_images = split(s.batch, tasks, task);
-    std::fill(dx + own_images.begin * image, dx + own_images.end * image, 0.0f);
-    const int64_t first = own_images.begin * tiling.per_image, end = own_images.end * tiling.per_image;
-    ScratchFrame own;
-    const Patches q(block, out, own), dv(block, in, own);
-    for (int64_t t = first; t < end; t += block) {
-      const int64_t count = std::min(block, end - t);
-      for (int64_t i = 0; i < count; ++i) k.output.forward(tiling.outputs(t + i, dy, out), q.row(i), k.lanes);
-      multiply(by_columns(u), in, by_rows(q), count, out, dv.row(0), k.lanes, dv.row_stride(), false);
+  const Patches u(out, in, const_cast<float*>(weights_)), du(out, in, g.sums);
+  const Patches q(block, own, frame), v(block, in, frame);
+  for (int64_t first = patches.begin; first < patches.end; first += block) {
+    const int64_t count = std::min(block, patches.end - first);
+    for (int64_t i = 0; i < count; ++i) {
+      WinogradImages from = tiling.outputs(first + i, g.dy, out);
+      from.values += g.outputs.begin * from.channel;
+      from.count = own;
+      k.output.forward(from, q.row(i), k.lanes);
+    }
+    if (g.sums) {
       for (int64_t i = 0; i < count; ++i)
-        k.input.adjoint_add(dv.row(i), k.lanes, tiling.inputs(t + i, dx, in));
+        k.input.forward(tiling.inputs(first + i, g.x, in), v.row(i), k.lanes);
+      multiply(by_columns(q), own, by_columns(v), in, count, du.row(g.outputs.begin), du.row_stride(),
+               k.lanes, g.add || first > patches.begin);
     }
+    if (g.dx) {
+      multiply(by_columns(u), in, by_rows(q), count, out, v.row(0), k.lanes, v.row_stride(), false);
+      for (int64_t i = 0; i < count; ++i)
+        k.input.adjoint_add(v.row(i), k.lanes, tiling.inputs(first + i, g.dx, in));
+    }
+  }
+}
+
+int64_t Winograd::size_of_sums() const { return Patches::size(shape_.out_channels, shape_.in_channels); }
+
+void Winograd::finish(float* sums, int64_t count, float* dw) const {
+  const Conv2dShape& s = shape_;
+  const Transforms k(s);
+  const int64_t size = size_of_sums();
+  const Patches total(s.out_channels, s.in_channels, sums);
+  const double ns = transforms_ns(s.in_channels) +
+                    memory_ns(static_cast<double>(count * size / s.out_channels) * sizeof(float));
+  parallel_for(s.out_channels, ns, [&](int64_t o) {
+    const WinogradPatches row = total.row(o);
+    for (int64_t i = 1; i < count; ++i)
+      for (int plane = 0; plane < kWinogradValues / k.lanes; ++plane)
+        kernels().optimizer.accumulate(total.row_stride(), row.data + plane * row.plane,
+                                       row.data + i * size + plane * row.plane);
+    k.weight.adjoint(row, k.lanes, weights(s, dw, o), nullptr);
   });
 }
 
-// The patches are shared out to a fixed number of sums, which are added up in order: the bits don't depend on
-// the threads.
-void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
-  constexpr int64_t kSums = 8, kAllSums = int64_t{1} << 22, kOutputs = 64;
-  const Tiling tiling(s);
-  const Transforms k(s);
-  const int64_t in = s.in_channels, out = s.out_channels, block = block_of(s);
-  const int64_t size = Patches::size(out, in);
-  const int64_t sums = std::clamp<int64_t>(std::min(kAllSums / size, tiling.count() / block), 1, kSums);
-  const int64_t output_blocks = ceil_div(out, kOutputs), longest = ceil_div(tiling.count(), sums);
-  ScratchFrame frame;
-  float* const all = frame.allocate<float>(sums * size);
-  const double ns = transforms_ns(longest * (in + out)) + products_ns(s, longest);
-  parallel_for(sums * output_blocks, ns / static_cast<double>(output_blocks), [&](int64_t task) {
-    const Range tiles = split(tiling.count(), sums, task / output_blocks);
-    const Range outputs = split(out, output_blocks, task % output_blocks);
-    const int64_t own_out = outputs.end - outputs.begin;
-    const Patches du(out, in, all + task / output_blocks * size);
-    ScratchFrame own;
-    const Patches q(block, own_out, own), v(block, in, own);
-    for (int64_t t = tiles.begin; t < tiles.end; t += block) {
-      const int64_t count = std::min(block, tiles.end - t);
-      for (int64_t i = 0; i < count; ++i) {
-        WinogradImages from = tiling.outputs(t + i, dy, out);
-        from.values += outputs.begin * from.channel;
-        from.count = own_out;
-        k.output.forward(from, q.row(i), k.lanes);
-        k.input.forward(tiling.inputs(t + i, x, in), v.row(i), k.lanes);
-      }
-      multiply(by_columns(q), own_out, by_columns(v), in, count, du.row(outputs.begin), du.row_stride(),
-               k.lanes, t > tiles.begin);
-    }
-  });
-  parallel_for(out, transforms_ns(in) + memory_ns(static_cast<double>(sums * size / out) * 4),
-               [&](int64_t o) {
-                 const Patches total(out, in, all);
-                 const WinogradPatches row = total.row(o);
-                 for (int64_t i = 1; i < sums; ++i)
-                   for (int plane = 0; plane < kWinogradValues / k.lanes; ++plane)
-                     kernels().optimizer.accumulate(total.row_stride(), row.data + plane * row.plane,
-                                                    row.data + i * size + plane * row.plane);
-                 k.weight.adjoint(row, k.lanes, weights(s, dw, o), nullptr);
-               });
-}
+int64_t Winograd::block() const { return block_of(shape_); }
 
 }  // namespace byhand::cpu

@@ -14,18 +14,54 @@
 // A patch whose input holds an infinity or a NaN has NaN in all its outputs.
 #pragma once
 
+#include "core/scratch.h"
 #include "core/shapes.h"
+#include "cpu/runtime/blocking.h"
+#include "ops/conv2d.h"
 
 namespace byhand::cpu {
 
-// Kernels of 3 x 3 and 5 x 5, stride 1, dilation 1, one group.
-bool winograd_takes(const Conv2dShape& s);
-// Whether it is faster than the direct algorithm, by what both have to do.
-bool winograd_pays(const Conv2dShape& s);
+// Whether to take it for this shape, which has kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group:
+// with kAuto where it is faster, by what it and the direct algorithm have to do. Throws std::invalid_argument
+// where it is asked for and cannot. No shape with an empty operand is taken.
+bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm);
 
-// As ops/conv2d.h; no operand is empty.
-void winograd(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y);
-void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
-void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
+// A convolution whose weights are transformed. x, y and their gradients are those of a batch, or of some
+// images of it; no operand is empty. One thread runs a method; several may run at the same time.
+class Winograd {
+ public:
+  explicit Winograd(const Conv2dShape& s);
+  // The weights are transformed by all threads, into `frame`. Forward and grad input need them.
+  Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame);
+
+  int64_t patches() const;  // of an image
+  int64_t block() const;    // patches at a time that fit the cache: no use in calls with fewer
+  // About how long so many patches take, in one direction.
+  double ns(int64_t patches) const;
+
+  // y of these patches.
+  void forward(Range patches, const float* x, const float* bias, float* y) const;
+
+  struct Gradients {
+    const float* dy;
+    // Grad input is added to what is there: a patch shares values with its neighbours. Null: not wanted.
+    float* dx;
+    // Grad weight, transformed, of these output channels, which are all of them if there is a dx. Null: not
+    // wanted.
+    float* sums;
+    Range outputs;
+    bool add;        // to the sums, which are overwritten otherwise
+    const float* x;  // for the sums
+  };
+  void backward(Range patches, const Gradients& g) const;
+
+  int64_t size_of_sums() const;
+  // dw of `count` sums, one behind the other; on all threads. Spoils them.
+  void finish(float* sums, int64_t count, float* dw) const;
+
+ private:
+  Conv2dShape shape_;
+  const float* weights_ = nullptr;
+};
 
 }  // namespace byhand::cpu

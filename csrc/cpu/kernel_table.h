@@ -170,12 +170,29 @@ struct WinogradTransformKernels {
   WinogradTransform output[2];  // A
 };
 
+// dW[r, ty, tx] += sum over i of dz[r, i] * x[offset[place[r, i]] + ty * x_row + tx], for rows r, one an
+// output channel, of which `count` values of dy are not zero. Whole vectors of x are read, from each tap row.
+struct ConvPooledDot {
+  int64_t count;
+  const float* dz;
+  const int32_t* place;  // as dz, `count` a row
+  const int64_t* offset;
+  const float* x;
+  int64_t x_row;
+  int columns;  // of taps, at most kMaxPooledColumns
+  float* dw;    // (rows, tap rows, columns)
+  int64_t dw_row;
+};
+inline constexpr int kPooledRows = 2, kMaxPooledTapRows = 7, kMaxPooledColumns = 8;
+using ConvPooledDotKernel = void (*)(const ConvPooledDot&);
+
 struct Conv2dKernels {
   int lanes;  // floats a vector; these kernels may be another instruction set's
   ConvTileKernel tile[kConvRows][kConvPositions];  // [rows - 1][positions - 1]
   ConvDotKernel dot[kDotRows][kDotColumns];        // [rows - 1][columns - 1]
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
+  ConvPooledDotKernel pooled_dot[kPooledRows][kMaxPooledTapRows];  // [rows - 1][tap rows - 1]
   WinogradTransformKernels winograd;
 };
 

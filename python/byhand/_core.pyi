@@ -94,6 +94,36 @@ def conv2d_backward_weight(
     out: _Array | None = None,
 ) -> _Array: ...
 def conv2d_backward_bias(grad_output: _Array, *, out: _Array | None = None) -> _Array: ...
+def conv2d_pool_act(
+    x: _Array,
+    weight: _Array,
+    bias: _Array | None = None,
+    activation: str | None = "relu",
+    pool_size: _Pair = 2,
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    algorithm: str = "auto",
+    out: tuple[_Array | None, _Indices | None] | None = None,
+) -> tuple[_Array, _Indices]: ...
+def conv2d_pool_act_backward(
+    grad_output: _Array,
+    output: _Array,
+    indices: _Indices,
+    x: _Array,
+    weight: _Array,
+    activation: str | None = "relu",
+    *,
+    stride: _Pair = 1,
+    padding: _Padding = 0,
+    dilation: _Pair = 1,
+    groups: SupportsIndex = 1,
+    algorithm: str = "auto",
+    input_gradient: bool = True,
+    out: tuple[_Array | None, _Array | None, _Array | None] | None = None,
+) -> tuple[_Array | None, _Array, _Array]: ...
 def max_pool2d(
     x: _Array,
     kernel_size: _Pair,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Op, Shape
 from byhand.module import Layer
-from byhand.nn import ACTIVATIONS, Linear, ReLU, Sigmoid, Tanh
+from byhand.nn import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
 
 __all__ = ["fused"]
 
@@ -44,9 +46,67 @@ class _LinearActivation:
         self._linear.run_gradients(b, between)
 
 
-Rule = tuple[tuple[type[Layer], ...], Callable[..., Op]]
+class _ConvPoolActivation:
+    """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
 
-RULES: list[Rule] = [((Linear, activation), _LinearActivation) for activation in NAMES]
+    is_view = False
+
+    def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
+        self._conv = conv
+        self._pool = pool
+        self._name = NAMES[type(activation)]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self._pool.output_shape(self._conv.output_shape(shape))
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return (Buffer(self.output_shape(shape), np.int32),)  # positions of the maxima
+
+    def gradients(self) -> tuple[Array, ...]:
+        return self._conv.gradients()
+
+    def run(self, b: Forward) -> None:
+        conv = self._conv
+        kernels.conv2d_pool_act(
+            b.x,
+            conv.weight.data,
+            conv.bias_data(),
+            self._name,
+            self._pool.kernel_size,
+            **conv.geometry,
+            out=(b.y, b.saved[0]),
+        )
+
+    def run_backward(self, b: Backward) -> None:
+        conv = self._conv
+        kernels.conv2d_pool_act_backward(
+            b.grad_y,
+            b.y,
+            b.saved[0],
+            b.x,
+            conv.weight.data,
+            self._name,
+            **conv.geometry,
+            input_gradient=b.grad_x is not None,
+            out=(b.grad_x, b.gradients[0], b.gradients[1] if conv.bias is not None else None),
+        )
+
+
+def _conv_pool_activation(
+    conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid
+) -> Op | None:
+    """None where windows overlap, leave gaps, or reach beyond the plane."""
+    plain = MaxPool2d(pool.kernel_size).arguments() == pool.arguments()
+    return _ConvPoolActivation(conv, pool, activation) if plain else None
+
+
+Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
+
+# The first that fits is taken.
+RULES: list[Rule] = [
+    *(((Linear, activation), _LinearActivation) for activation in NAMES),
+    *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
+]
 
 
 def fused(layers: Iterable[Layer]) -> list[Op]:
@@ -57,12 +117,17 @@ def fused(layers: Iterable[Layer]) -> list[Op]:
     rest: Sequence[Layer] = list(layers)
     ops: list[Op] = []
     while rest:
-        for types, make in RULES:
-            if tuple(map(type, rest[: len(types)])) == types:
-                ops.append(make(*rest[: len(types)]))
-                rest = rest[len(types) :]
-                break
-        else:
-            ops.append(rest[0])
-            rest = rest[1:]
+        op, count = _first_fused(rest)
+        ops.append(op)
+        rest = rest[count:]
     return ops
+
+
+def _first_fused(layers: Sequence[Layer]) -> tuple[Op, int]:
+    """The op that begins with the first layer, and how many layers it has."""
+    for types, make in RULES:
+        if tuple(map(type, layers[: len(types)])) == types:
+            op = make(*layers[: len(types)])
+            if op is not None:
+                return op, len(types)
+    return layers[0], 1

@@ -133,7 +133,7 @@ class Conv2d(_Weighted):
                 f"groups={groups} must divide in_channels={in_channels} "
                 f"and out_channels={out_channels}"
             )
-        self._geometry: dict[str, Any] = {
+        self.geometry: dict[str, Any] = {
             "stride": self.stride,
             "padding": self.padding,
             "dilation": self.dilation,
@@ -152,10 +152,10 @@ class Conv2d(_Weighted):
         return 2 * math.prod(self.output_shape(shape)) * math.prod(self.weight.shape[1:])
 
     def run(self, b: Forward) -> None:
-        kernels.conv2d(b.x, self.weight.data, self.bias_data(), **self._geometry, out=b.y)
+        kernels.conv2d(b.x, self.weight.data, self.bias_data(), **self.geometry, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
-        weight, geometry = self.weight.data, self._geometry
+        weight, geometry = self.weight.data, self.geometry
         kernels.conv2d_backward_weight(b.grad_y, b.x, weight.shape, **geometry, out=b.gradients[0])
         if self.bias is not None:
             kernels.conv2d_backward_bias(b.grad_y, out=b.gradients[1])

@@ -79,6 +79,37 @@ void dot(const ConvDot& d) {
   for (int c = 0; c < kColumns; ++c) d.dw[r * d.dw_stride + c] += sum(total[r][c]);
 }
 
+// One row of taps is one vector, or two of four lanes; rows of dW at the same time hide the latency.
+template <int kRows, int kTapRows>
+void pooled_dot(const ConvPooledDot& d) {
+  constexpr int kParts = Vec::kLanes < kMaxPooledColumns ? kMaxPooledColumns / Vec::kLanes : 1;
+  Vec sum[kRows][kTapRows][kParts];
+  BYHAND_UNROLL
+  for (auto& row : sum) BYHAND_UNROLL
+  for (auto& taps : row) BYHAND_UNROLL
+  for (Vec& s : taps) s = Vec::zero();
+  for (int64_t i = 0; i < d.count; ++i) {
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec dz = Vec::set(d.dz[r * d.count + i]);
+      const float* const x = d.x + d.offset[d.place[r * d.count + i]];
+      BYHAND_UNROLL
+      for (int t = 0; t < kTapRows; ++t) BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part)
+        sum[r][t][part] = fma(dz, Vec::load(x + t * d.x_row + part * Vec::kLanes), sum[r][t][part]);
+    }
+  }
+  BYHAND_UNROLL
+  for (int r = 0; r < kRows; ++r) BYHAND_UNROLL
+  for (int t = 0; t < kTapRows; ++t) BYHAND_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    float* const dw = d.dw + r * d.dw_row + t * d.columns + part * Vec::kLanes;
+    const int rest = d.columns - part * Vec::kLanes;
+    const int n = rest < 0 ? 0 : rest > Vec::kLanes ? Vec::kLanes : rest;
+    (Vec::load(dw, n) + sum[r][t][part]).store(dw, n);
+  }
+}
+
 void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += Vec::kLanes) {
     const int n = count - i < Vec::kLanes ? static_cast<int>(count - i) : Vec::kLanes;
@@ -104,12 +135,22 @@ void add_dot(Conv2dKernels& k) {
     add_dot<kRows - 1, kDotColumns>(k);
 }
 
+template <int kRows, int kTapRows>
+void add_pooled_dot(Conv2dKernels& k) {
+  k.pooled_dot[kRows - 1][kTapRows - 1] = pooled_dot<kRows, kTapRows>;
+  if constexpr (kTapRows > 1)
+    add_pooled_dot<kRows, kTapRows - 1>(k);
+  else if constexpr (kRows > 1)
+    add_pooled_dot<kRows - 1, kMaxPooledTapRows>(k);
+}
+
 }  // namespace
 
 void fill_conv2d(Conv2dKernels& k) {
   k.lanes = Vec::kLanes;
   add_tile<kConvRows, kConvPositions>(k);
   add_dot<kDotRows, kDotColumns>(k);
+  add_pooled_dot<kPooledRows, kMaxPooledTapRows>(k);
   k.copy_strided = copy_strided;
   fill_winograd_transforms(k.winograd);
 }

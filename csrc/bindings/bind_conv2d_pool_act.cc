@@ -1,0 +1,104 @@
+#include "ops/conv2d_pool_act.h"
+
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "bindings/conv2d_geometry.h"
+#include "bindings/function.h"
+
+namespace byhand::bindings {
+namespace {
+
+py::tuple conv2d_pool_act(py::handle x_object, py::handle weight_object, py::handle bias_object,
+                          py::handle activation_object, py::handle pool_size, py::handle stride,
+                          py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm,
+                          py::handle out_object) {
+  const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
+  const Geometry geometry(stride, padding, dilation, groups, algorithm);
+  const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
+  const OptionalInput bias(bias_object, "bias", 1);
+  bias.expect({s.out_channels}, "a value for each output channel of weight");
+  const ops::Activation activation = parse_activation(activation_object);
+  const Pair size = parse_pair(pool_size, "pool_size");
+  const Pool2dShape pool =
+      make_pool2d_shape({s.batch, s.out_channels, s.out_h, s.out_w}, size, size, {}, {1, 1}, false);
+  const Shape pooled{s.batch, s.out_channels, pool.out_h, pool.out_w};
+  const std::vector<py::object> outs = unpack_out(out_object, 2);
+  const Output<float> y(outs[0], "out[0]", pooled, {x.original(), weight.original(), bias.original()});
+  const Output<int32_t> indices(outs[1], "out[1]", pooled,
+                                {x.original(), weight.original(), bias.original(), y.array()});
+  without_gil([&] {
+    ops::conv2d_pool_act(s, geometry.algorithm, pool, activation, x.data(), weight.data(), bias.data(),
+                         y.data(), indices.data());
+  });
+  return py::make_tuple(y.array(), indices.array());
+}
+
+py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py::handle indices_object,
+                                   py::handle x_object, py::handle weight_object,
+                                   py::handle activation_object, py::handle stride, py::handle padding,
+                                   py::handle dilation, py::handle groups, py::handle algorithm,
+                                   py::handle input_gradient, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 4), y(y_object, "output", 4);
+  const ExactInput<int32_t> indices(indices_object, "indices", 0);
+  const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
+  const Geometry geometry(stride, padding, dilation, groups, algorithm);
+  const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
+  require(dy.shape()[0] == s.batch && dy.shape()[1] == s.out_channels,
+          "grad_output must begin with the batch of x and the output channels of weight, (", s.batch, ", ",
+          s.out_channels, "), got ", to_string(dy.shape()));
+  y.expect(dy.shape(), "that of grad_output");
+  require(indices.shape() == dy.shape(), "indices must have shape ", to_string(dy.shape()),
+          ", that of grad_output, got ", to_string(indices.shape()));
+  const ops::Activation activation = parse_activation(activation_object);
+  const bool wants_dx = parse_bool(input_gradient, "input_gradient");
+  const std::vector<py::object> outs = unpack_out(out_object, 3);
+  require(wants_dx || outs[0].is_none(), "out[0] must be None where input_gradient is False");
+  const std::initializer_list<py::array> inputs{dy.original(), y.original(), indices.original(), x.original(),
+                                                weight.original()};
+  std::optional<Output<float>> dx;
+  if (wants_dx) dx.emplace(outs[0], "out[0]", x.shape(), inputs);
+  const py::array dx_array = dx ? dx->array() : py::array();
+  const Output<float> dw(
+      outs[1], "out[1]", weight.shape(),
+      {dy.original(), y.original(), indices.original(), x.original(), weight.original(), dx_array});
+  const Output<float> db(outs[2], "out[2]", {s.out_channels},
+                         {dy.original(), y.original(), indices.original(), x.original(), weight.original(),
+                          dx_array, dw.array()});
+  const ops::ConvPoolGradients gradients{dy.data(),
+                                         y.data(),
+                                         indices.data(),
+                                         dy.shape()[2] * dy.shape()[3],
+                                         x.data(),
+                                         weight.data(),
+                                         dx ? dx->data() : nullptr,
+                                         dw.data(),
+                                         db.data()};
+  without_gil([&] { ops::conv2d_pool_act_backward(s, geometry.algorithm, activation, gradients); });
+  return py::make_tuple(dx ? py::object(dx->array()) : py::none(), dw.array(), db.array());
+}
+
+}  // namespace
+
+void bind_conv2d_pool_act(py::module_& m) {
+  define<conv2d_pool_act>(
+      m,
+      "conv2d_pool_act(x, weight, bias=None, activation='relu', pool_size=2, *, stride=1, padding=0, "
+      "dilation=1, groups=1, algorithm='auto', out=None)",
+      R"(Convolution, max pooling and activation in one pass: (output, indices).
+
+output = activation(max_pool2d(conv2d(x, weight, bias), pool_size)), indices as max_pool2d returns them:
+every bit is that of the three functions, but what the convolution writes never leaves the cache.
+activation is "relu", "tanh", "sigmoid" or None; windows of pool_size, an int or (h, w), do not overlap;
+the other arguments are conv2d's.)");
+  define<conv2d_pool_act_backward>(
+      m,
+      "conv2d_pool_act_backward(grad_output, output, indices, x, weight, activation='relu', *, stride=1, "
+      "padding=0, dilation=1, groups=1, algorithm='auto', input_gradient=True, out=None)",
+      R"(Gradients of conv2d_pool_act: (grad_x, grad_weight, grad_bias).
+
+output and indices are what conv2d_pool_act returned, grad_output has their shape; the other arguments are
+conv2d_pool_act's. grad_x is None where input_gradient is False. Weights and biases get the gradients of
+the windows' maxima alone. Raises ValueError where an index is not of the convolution's plane.)");
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,148 @@
+"""The fused convolution beside its three functions; what ops.py's rows leave open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+import reference
+from byhand import kernels, nn
+from byhand.fusion import fused
+from calls import Array
+from tolerance import accumulation, assert_same_bits, assert_within
+
+F32 = np.float32
+# x, weight, geometry; the first and the third by Winograd's algorithm.
+SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
+    "lenet-conv1": ((37, 1, 28, 28), (21, 1, 5, 5), {}),
+    "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
+    "padding": ((3, 3, 9, 11), (7, 3, 5, 4), {"padding": ((1, 2), (0, 3))}),
+    "stride": ((3, 2, 17, 12), (3, 2, 3, 3), {"stride": 2}),
+    "groups": ((3, 4, 9, 9), (6, 2, 3, 3), {"groups": 2}),
+    "large-kernel": ((2, 2, 14, 15), (3, 2, 8, 9), {}),
+}
+every_shape = pytest.mark.parametrize("name", SHAPES)
+
+
+def draw(name: str, rng: np.random.Generator) -> tuple[Array, Array, Array, dict[str, Any]]:
+    x, w, geometry = SHAPES[name]
+    images, filters = rng.standard_normal(x, F32), rng.standard_normal(w, F32)
+    return images, filters, rng.standard_normal(w[0], F32), geometry
+
+
+@pytest.mark.parametrize("pool_size", [2, (3, 2), 1])
+@every_shape
+def test_every_bit_is_that_of_the_three_functions(
+    name: str, pool_size: Any, isa: str, rng: np.random.Generator
+) -> None:
+    x, w, b, geometry = draw(name, rng)
+    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size, **geometry)
+    pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, b, **geometry), pool_size)
+    assert_same_bits(y, kernels.tanh(pooled))
+    assert_same_bits(indices, places)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", None])
+@every_shape
+def test_gradients(name: str, activation: str | None, isa: str, rng: np.random.Generator) -> None:
+    """With and without the input's; Winograd's within its bound, the others within a sum's."""
+    x, w, b, geometry = draw(name, rng)
+    y, indices = kernels.conv2d_pool_act(x, w, b, activation, **geometry)
+    dy = rng.standard_normal(y.shape, F32)
+    args = (dy, y, indices, x, w, activation)
+    exact = reference.conv2d_pool_act_backward(*args, **geometry)
+    results = kernels.conv2d_pool_act_backward(*args, **geometry)
+    for got, want in zip(results, exact, strict=True):
+        assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
+    none, *alone = kernels.conv2d_pool_act_backward(*args, **geometry, input_gradient=False)
+    assert none is None
+    for got, want in zip(alone, exact[1:], strict=True):
+        assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("input_gradient", [True, False])
+@every_shape
+def test_same_bits_for_any_number_of_threads(
+    name: str, input_gradient: bool, isa: str, rng: np.random.Generator
+) -> None:
+    x, w, b, geometry = draw(name, rng)
+    results = set()
+    for n in (1, 2, 3, 4):
+        with byhand.num_threads(n):
+            y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
+            gradients = kernels.conv2d_pool_act_backward(
+                y, y, indices, x, w, "tanh", **geometry, input_gradient=input_gradient
+            )
+        arrays = [y, indices, *gradients[0 if input_gradient else 1 :]]
+        results.add(b"".join(a.tobytes() for a in arrays))
+    assert len(results) == 1
+
+
+def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> None:
+    """Integers: exact, where it visits the maxima and where it makes a plane of gradients."""
+    x = rng.integers(-3, 4, (19, 2, 12, 13)).astype(F32)
+    w = rng.integers(-2, 3, (5, 2, 5, 3)).astype(F32)
+    y, indices = kernels.conv2d_pool_act(x, w, None, None, algorithm="direct")
+    dy = rng.integers(-2, 3, y.shape).astype(F32)
+    args = (dy, y, indices, x, w, None)
+    exact = reference.conv2d_pool_act_backward(*args)
+    for input_gradient in (True, False):
+        got = kernels.conv2d_pool_act_backward(
+            *args, algorithm="direct", input_gradient=input_gradient
+        )
+        assert np.array_equal(got[1], exact[1]) and np.array_equal(got[2], exact[2])
+
+
+def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
+    x, w, _, _ = draw("lenet-conv1", rng)
+    y, indices = kernels.conv2d_pool_act(x, w)
+    dw = np.empty_like(w)
+    out = (None, dw, None)
+    grads = kernels.conv2d_pool_act_backward(y, y, indices, x, w, input_gradient=False, out=out)
+    assert grads[0] is None and grads[1] is dw and grads[2].shape == (len(w),)
+    with pytest.raises(ValueError, match=r"out\[0\] must be None where input_gradient is False"):
+        kernels.conv2d_pool_act_backward(
+            y, y, indices, x, w, input_gradient=False, out=(np.empty_like(x), None, None)
+        )
+
+
+@pytest.mark.parametrize("input_gradient", [True, False])
+@pytest.mark.parametrize("wrong", [-1, 24 * 24, -(2**31)])
+def test_places_outside_of_the_plane(
+    wrong: int, input_gradient: bool, rng: np.random.Generator
+) -> None:
+    x, w, _, _ = draw("lenet-conv1", rng)
+    y, indices = kernels.conv2d_pool_act(x, w)
+    indices[36, 20, 11, 11] = wrong
+    with pytest.raises(ValueError, match=f"indices must be of 0 to 575.*got {wrong}"):
+        kernels.conv2d_pool_act_backward(y, y, indices, x, w, input_gradient=input_gradient)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_nothing_to_pool(padding: int) -> None:
+    """Windows larger than the plane: empty results, gradients of zeros."""
+    x, w = np.ones((2, 3, 4, 4), F32), np.ones((5, 3, 3, 3), F32)
+    with pytest.raises(ValueError, match="kernel"):
+        kernels.conv2d_pool_act(x, w, pool_size=7, padding=padding)
+
+
+def test_what_is_fused() -> None:
+    conv = nn.Conv2d(1, 2, 3, rng=0)
+
+    def count(*layers: nn.Layer) -> int:
+        return len(fused([conv, *layers]))
+
+    assert count(nn.MaxPool2d(2), nn.ReLU()) == 1
+    assert count(nn.MaxPool2d((2, 3)), nn.Tanh()) == 1
+    assert count(nn.MaxPool2d(2)) == 2
+    assert count(nn.ReLU(), nn.MaxPool2d(2)) == 3
+    assert count(nn.MaxPool2d(3, stride=2), nn.ReLU()) == 3
+    assert count(nn.MaxPool2d(2, padding=1), nn.ReLU()) == 3
+    assert count(nn.MaxPool2d(2, ceil_mode=True), nn.ReLU()) == 3
+    assert count(nn.MaxPool2d(2, dilation=2), nn.ReLU()) == 3
+    assert count(nn.AvgPool2d(2), nn.ReLU()) == 3
+    bias = kernels.conv2d_pool_act(np.ones((1, 1, 4, 4), F32), np.ones((2, 1, 3, 3), F32))[0]
+    assert_within(bias, np.full((1, 2, 1, 1), 9.0), accumulation(9, 9))
