@@ -1,6 +1,7 @@
 #include "ops/conv2d_pool_act.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/check.h"
 #include "core/scratch.h"
@@ -94,9 +95,13 @@ class PooledDot {
 
 // Throws where an index is not of a plane.
 void check_places(const int32_t* index, int64_t count, int64_t plane) {
-  bool inside = true;
-  for (int64_t i = 0; i < count; ++i) inside &= index[i] >= 0 && index[i] < plane;
-  if (inside) return;
+  const auto last = static_cast<uint32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
+  uint32_t signs = 0;  // the first bit: of what is negative, and of what is beyond the last
+  for (int64_t i = 0; i < count; ++i) {
+    const auto place = static_cast<uint32_t>(index[i]);
+    signs |= place | (last - place);
+  }
+  if (signs >> 31 == 0) return;
   const int32_t wrong = *std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= plane; });
   fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
 }
