@@ -116,10 +116,23 @@ void multiply_in_chunks(const Product& g) {
   activate(g, g.out, g.rows(), g.columns());
 }
 
+// A long product is cut into more parts of rows than threads, where a part costs nothing of its own: whose
+// processor is taken away for a while then leaves parts to the others.
+int64_t parts_of_rows(const Product& g, const Cut& cut) {
+  constexpr double kPartNs = 3'000'000;
+  constexpr int64_t kTiles = 4;  // of rows, at least
+  if (g.b.column_stride != 1) return cut.rows;
+  const double parts = static_cast<double>(cut.rows * cut.columns);
+  const int64_t finer = std::min(static_cast<int64_t>(ns(g) / parts / kPartNs),
+                                 g.rows() / cut.rows / (kTiles * kernels().gemm.rows));
+  return cut.rows * std::clamp<int64_t>(finer, 1, 8);
+}
+
 void multiply_in_parts(const Product& g) {
-  const Cut cut = worth_sharing(ns(g)) ? best_cut(g, num_threads()) : Cut{1, 1};
+  Cut cut = worth_sharing(ns(g)) ? best_cut(g, num_threads()) : Cut{1, 1};
+  if (cut.rows * cut.columns == 1) return multiply(g);
+  cut.rows = parts_of_rows(g, cut);
   const int64_t parts = cut.rows * cut.columns;
-  if (parts == 1) return multiply(g);
   const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
   const bool dots = better_by_dots(g);  // of the whole: the parts depend on the threads
   parallel_for(parts, ns(g) / static_cast<double>(parts), [&](int64_t i) {
