@@ -186,6 +186,19 @@ def test_auto_takes_the_faster_algorithm(rng: np.random.Generator) -> None:
         assert_same_bits(chosen, named, str(shapes))
 
 
+def test_auto_chooses_for_each_direction(rng: np.random.Generator) -> None:
+    """The input's gradient of LeNet-5's first layer, one row of a direct tile, is Winograd's."""
+    x, w, dy = (
+        rng.standard_normal(s, F32) for s in ((2, 1, 28, 28), (20, 1, 5, 5), (2, 20, 24, 24))
+    )
+    for op, args, algorithm in (
+        ("conv2d_backward_input", (dy, w, x.shape), "winograd"),
+        ("conv2d_backward_weight", (dy, x, w.shape), "direct"),
+    ):
+        kernel = getattr(kernels, op)
+        assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), op)
+
+
 def test_a_bad_pixel_reaches_its_patches(isa: str) -> None:
     """A NaN spoils every window that sees it, and no more than the patches that do."""
     x, w = np.ones((2, 3, 20, 20), F32), np.ones((5, 3, 3, 3), F32)

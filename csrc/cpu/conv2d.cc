@@ -203,7 +203,7 @@ void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const
 
 void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm algorithm, const float* dy,
                            const float* weight, float* dx) {
-  const bool winograd = by_winograd(s, algorithm);
+  const bool winograd = by_winograd(s, algorithm, true);
   const int64_t size = s.batch * s.in_channels * s.in_h * s.in_w;
   if (size == 0) return;
   if (winograd && s.out_channels > 0) return winograd_backward_input(s, dy, weight, dx);

@@ -24,7 +24,7 @@ namespace byhand::cpu {
 // Whether to take it for this shape, which has kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group:
 // with kAuto where it is faster, by what it and the direct algorithm have to do. Throws std::invalid_argument
 // where it is asked for and cannot. No shape with an empty operand is taken.
-bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm);
+bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm, bool input_gradient = false);
 
 // A convolution whose weights are transformed. x, y and their gradients are those of a batch, or of some
 // images of it; no operand is empty. One thread runs a method; several may run at the same time.
