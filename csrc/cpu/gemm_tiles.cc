@@ -2,10 +2,10 @@
 //
 //   for a step of the depth          short enough that a tile's rows of A stay in L1
 //     for a block of columns         narrow enough that its part of B stays in L2 and L3
-//       pack B into panels           once for all rows
 //       for a tile of rows
-//         pack its A                 once for all columns
-//         for a tile of columns      A comes from L1, B streams by, C is written row by row
+//         for a tile of columns      A comes from L1, B is prefetched and streams by, C is written row by row
+//
+// B is packed into panels only where its columns are not adjacent, A where its rows would evict each other.
 //
 // A thread does this for its part of C. Steps begin where the depth alone says, so the bits depend neither on
 // the blocks nor on the parts.
