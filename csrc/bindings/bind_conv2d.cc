@@ -83,7 +83,7 @@ weight that meets one gives NaN.
 
 algorithm: "direct"; "winograd", for kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group;
 or "auto", the faster of the two for this shape. Winograd's is off by at most 2e-5 of the result, in the
-Euclidean norm over the array (measured: 1e-6), and a NaN or an infinity in x spoils the 8 x 8 patches
+Euclidean norm over the array (measured: up to 8e-6), and a NaN or an infinity in x spoils the 8 x 8 patches
 that hold it.
 
 Sources: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285; Lavin
