@@ -258,6 +258,7 @@ def conv2d_pool_act_backward(
     activation: str | None = "relu",
     *,
     input_gradient: bool = True,
+    bias_gradient: bool = True,
     **geometry: Any,
 ) -> tuple[Float64, ...]:
     win, _ = conv_geometry(x.shape, weight.shape, **geometry)
@@ -267,7 +268,8 @@ def conv2d_pool_act_backward(
     planes = max_pool2d_backward(grad, indices, (*grad_output.shape[:2], *win.out))
     grad_x = (conv2d_backward_input(planes, weight, x.shape, **geometry),) if input_gradient else ()
     grad_weight = conv2d_backward_weight(planes, x, weight.shape, **geometry)
-    return (*grad_x, grad_weight, conv2d_backward_bias(planes))
+    grad_bias = (conv2d_backward_bias(planes),) if bias_gradient else ()
+    return (*grad_x, grad_weight, *grad_bias)
 
 
 def max_pool2d_backward(grad_output: Array, indices: Array, input_shape: Sequence[int]) -> Float64:

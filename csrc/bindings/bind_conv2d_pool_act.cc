@@ -19,6 +19,9 @@ py::tuple conv2d_pool_act(py::handle x_object, py::handle weight_object, py::han
   bias.expect({s.out_channels}, "a value for each output channel of weight");
   const ops::Activation activation = parse_activation(activation_object);
   const Pair size = parse_pair(pool_size, "pool_size");
+  require(size.h >= 1 && size.w >= 1 && size.h <= s.out_h && size.w <= s.out_w,
+          "pool_size must be of 1 to the convolution's (", s.out_h, ", ", s.out_w, "), got (", size.h, ", ",
+          size.w, ")");
   const Pool2dShape pool =
       make_pool2d_shape({s.batch, s.out_channels, s.out_h, s.out_w}, size, size, {}, {1, 1}, false);
   const Shape pooled{s.batch, s.out_channels, pool.out_h, pool.out_w};
@@ -37,7 +40,8 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
                                    py::handle x_object, py::handle weight_object,
                                    py::handle activation_object, py::handle stride, py::handle padding,
                                    py::handle dilation, py::handle groups, py::handle algorithm,
-                                   py::handle input_gradient, py::handle out_object) {
+                                   py::handle input_gradient, py::handle bias_gradient,
+                                   py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4), y(y_object, "output", 4);
   const ExactInput<int32_t> indices(indices_object, "indices", 0);
   const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
@@ -53,6 +57,8 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
   const bool wants_dx = parse_bool(input_gradient, "input_gradient");
   const std::vector<py::object> outs = unpack_out(out_object, 3);
   require(wants_dx || outs[0].is_none(), "out[0] must be None where input_gradient is False");
+  const bool wants_db = parse_bool(bias_gradient, "bias_gradient");
+  require(wants_db || outs[2].is_none(), "out[2] must be None where bias_gradient is False");
   const std::initializer_list<py::array> inputs{dy.original(), y.original(), indices.original(), x.original(),
                                                 weight.original()};
   std::optional<Output<float>> dx;
@@ -61,9 +67,11 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
   const Output<float> dw(
       outs[1], "out[1]", weight.shape(),
       {dy.original(), y.original(), indices.original(), x.original(), weight.original(), dx_array});
-  const Output<float> db(outs[2], "out[2]", {s.out_channels},
-                         {dy.original(), y.original(), indices.original(), x.original(), weight.original(),
-                          dx_array, dw.array()});
+  std::optional<Output<float>> db;
+  if (wants_db)
+    db.emplace(outs[2], "out[2]", Shape{s.out_channels},
+               std::initializer_list<py::array>{dy.original(), y.original(), indices.original(), x.original(),
+                                                weight.original(), dx_array, dw.array()});
   const ops::ConvPoolGradients gradients{dy.data(),
                                          y.data(),
                                          indices.data(),
@@ -72,9 +80,10 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
                                          weight.data(),
                                          dx ? dx->data() : nullptr,
                                          dw.data(),
-                                         db.data()};
+                                         db ? db->data() : nullptr};
   without_gil([&] { ops::conv2d_pool_act_backward(s, geometry.algorithm, activation, gradients); });
-  return py::make_tuple(dx ? py::object(dx->array()) : py::none(), dw.array(), db.array());
+  return py::make_tuple(dx ? py::object(dx->array()) : py::none(), dw.array(),
+                        db ? py::object(db->array()) : py::none());
 }
 
 }  // namespace
@@ -93,12 +102,12 @@ the other arguments are conv2d's.)");
   define<conv2d_pool_act_backward>(
       m,
       "conv2d_pool_act_backward(grad_output, output, indices, x, weight, activation='relu', *, stride=1, "
-      "padding=0, dilation=1, groups=1, algorithm='auto', input_gradient=True, out=None)",
+      "padding=0, dilation=1, groups=1, algorithm='auto', input_gradient=True, "
+      "bias_gradient=True, out=None)",
       R"(Gradients of conv2d_pool_act: (grad_x, grad_weight, grad_bias).
 
 output and indices are what conv2d_pool_act returned, grad_output has their shape; the other arguments are
-conv2d_pool_act's. grad_x is None where input_gradient is False. Weights and biases get the gradients of
-the windows' maxima alone. Raises ValueError where an index is not of the convolution's plane.)");
+conv2d_pool_act's. grad_x is None where input_gradient is False, grad_bias where bias_gradient is. Raises ValueError where an index is not of the convolution's plane.)");
 }
 
 }  // namespace byhand::bindings

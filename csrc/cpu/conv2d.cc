@@ -150,7 +150,9 @@ void winograd_forward(const Conv2dShape& s, const float* x, const float* weight,
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  const int64_t images = std::max<int64_t>(1, w.block() / w.patches()), tasks = ceil_div(s.batch, images);
+  constexpr int64_t kTasks = 8;  // where there are as many images
+  const int64_t fitting = std::max<int64_t>(1, w.block() / w.patches());
+  const int64_t images = std::min(fitting, ceil_div(s.batch, kTasks)), tasks = ceil_div(s.batch, images);
   const int64_t image = s.in_channels * s.in_h * s.in_w;
   parallel_for(tasks, w.ns(images * w.patches()), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
@@ -206,7 +208,7 @@ void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm algorithm, const 
   const bool winograd = by_winograd(s, algorithm, true);
   const int64_t size = s.batch * s.in_channels * s.in_h * s.in_w;
   if (size == 0) return;
-  if (winograd && s.out_channels > 0) return winograd_backward_input(s, dy, weight, dx);
+  if (winograd) return winograd_backward_input(s, dy, weight, dx);
   if (is_pointwise(s)) return pointwise_backward_input(s, dy, weight, dx);
   std::fill_n(dx, size, 0.0f);
   if (s.out_channels == 0) return;

@@ -26,6 +26,10 @@ int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
 
+// Sums of gradients, each with the images of a task.
+constexpr int64_t kMostSums = 8;
+int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
+
 double direct_ns(const Conv2dShape& s, int64_t images) {
   return fma_ns(static_cast<double>(images * s.out_channels * s.group_in() * s.taps()) *
                 static_cast<double>(s.out_h * s.out_w));
@@ -67,8 +71,10 @@ class PooledDot {
   // Adds those of one image.
   void add(const float* dz, const int32_t* index, int64_t outputs, const float* x, float* dw) const {
     ScratchFrame frame;
-    float* const padded = frame.allocate<float>(s_.in_channels * plane_ + kMaxPooledColumns);
-    std::fill_n(padded, s_.in_channels * plane_ + kMaxPooledColumns, 0.0f);
+    // Of the last row of taps, whole vectors are read.
+    const int64_t size = s_.in_channels * plane_ + std::max(kMaxPooledColumns, kernels().conv2d.lanes);
+    float* const padded = frame.allocate<float>(size);
+    std::fill_n(padded, size, 0.0f);
     for (int64_t c = 0; c < s_.in_channels; ++c)
       for (int64_t y = 0; y < s_.in_h; ++y)
         std::copy_n(x + (c * s_.in_h + y) * s_.in_w, s_.in_w,
@@ -112,12 +118,12 @@ void check_places(const int32_t* index, int64_t count, int64_t plane) {
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2dShape& pool, Activation f,
                      const float* x, const float* weight, const float* bias, float* y, int32_t* index) {
   const int64_t in = s.in_channels * s.in_h * s.in_w, out = s.out_channels * s.out_h * s.out_w;
+  const bool winograd = by_winograd(s, algorithm);
   if (s.batch * out == 0) return;
   const int64_t pooled = pool.channels * pool.out_h * pool.out_w;
   ScratchFrame frame;
-  const bool winograd = by_winograd(s, algorithm);
   const Winograd w = winograd ? Winograd(s, weight, frame) : Winograd(s);
-  const int64_t tasks = ceil_div(s.batch, images_at_a_time(s));
+  const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMostSums)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s, s.batch);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
@@ -138,19 +144,19 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
-  constexpr int64_t kImages = 16, kMostSums = 8, kFloatsOfSums = int64_t{1} << 22;
+  constexpr int64_t kFloatsOfSums = int64_t{1} << 22;
+  const bool winograd = by_winograd(s, algorithm, g.dx != nullptr);
   const int64_t in = s.in_channels * s.in_h * s.in_w, plane = s.out_h * s.out_w;
   const int64_t pooled = s.out_channels * g.outputs, weights = s.out_channels * s.group_in() * s.taps();
   std::fill_n(g.dw, weights, 0.0f);
-  std::fill_n(g.db, s.out_channels, 0.0f);
+  if (g.db) std::fill_n(g.db, s.out_channels, 0.0f);
   if (g.dx) std::fill_n(g.dx, s.batch * in, 0.0f);
   if (s.batch * pooled == 0) return;
   ScratchFrame frame;
-  const bool winograd = by_winograd(s, algorithm);
   const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t most = std::clamp<int64_t>(kFloatsOfSums / std::max<int64_t>(size, 1), 1, kMostSums);
-  const int64_t tasks = std::min(ceil_div(s.batch, kImages), most);
+  const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most);
   const int64_t at_a_time = images_at_a_time(s);
   const bool pooled_dot = !winograd && !g.dx && PooledDot::takes(s);
   const PooledDot dot(s, frame);
@@ -196,7 +202,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   });
   for (int64_t i = 1; i < tasks; ++i)
     kernels().optimizer.accumulate(s.out_channels, bias_sums, bias_sums + i * s.out_channels);
-  std::copy_n(bias_sums, s.out_channels, g.db);
+  if (g.db) std::copy_n(bias_sums, s.out_channels, g.db);
   if (winograd) return w.finish(sums, tasks, g.dw);
   for (int64_t i = 1; i < tasks; ++i) kernels().optimizer.accumulate(weights, sums, sums + i * size);
   std::copy_n(sums, weights, g.dw);

@@ -165,14 +165,15 @@ bool pays(const Conv2dShape& s, bool input_gradient) {
 }  // namespace
 
 bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm, bool input_gradient) {
+  const bool empty = s.batch * s.in_channels * s.out_channels == 0;
   if (algorithm != ops::ConvAlgorithm::kWinograd)
-    return algorithm == ops::ConvAlgorithm::kAuto && s.in_channels > 0 && pays(s, input_gradient);
+    return algorithm == ops::ConvAlgorithm::kAuto && !empty && pays(s, input_gradient);
   require(
       takes(s),
       "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group, got ",
       s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
       s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
-  return s.in_channels > 0;
+  return !empty;
 }
 
 Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}

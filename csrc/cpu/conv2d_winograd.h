@@ -11,7 +11,7 @@
 //   dx += B' (sum_o U_oc * Q_o) B   over the patches, which overlap
 //   dg  = G' (sum over patches of Q_o * V_c) G
 //
-// A patch whose input holds an infinity or a NaN has NaN in all its outputs.
+// An infinity or a NaN in a patch may spoil any of its outputs; so may values beyond 1e36.
 #pragma once
 
 #include "core/scratch.h"

@@ -24,7 +24,7 @@ struct GemmTile {
   int64_t a_row_stride, a_column_stride;
   const float* b;
   int64_t b_row_stride;  // columns of B, C and out are adjacent
-  int64_t b_ahead;       // each row of B is prefetched so many values behind where it is read
+  int64_t b_ahead;       // each row of B is prefetched so many values ahead of where it is read
   const float* c;        // not read where beta == 0; may be out
   int64_t c_row_stride;  // 0: one row for all, which is a bias
   float* out;

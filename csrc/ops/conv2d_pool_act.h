@@ -14,8 +14,8 @@ namespace byhand::ops {
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm, const Pool2dShape& pool, Activation, const float* x,
                      const float* weight, const float* bias, float* y, int32_t* index);
 
-// From the gradient dy of y, `outputs` values a plane: dx, which may be null, dw and db. Throws
-// std::invalid_argument where an index is not of -1 to out_h * out_w - 1; the results are then undefined.
+// From the gradient dy of y, `outputs` values a plane: dw, and dx and db, which may be null. Throws
+// std::invalid_argument where an index is not of 0 to out_h * out_w - 1; the results are then undefined.
 struct ConvPoolGradients {
   const float *dy, *y;
   const int32_t* index;

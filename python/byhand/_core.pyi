@@ -122,8 +122,9 @@ def conv2d_pool_act_backward(
     groups: SupportsIndex = 1,
     algorithm: str = "auto",
     input_gradient: bool = True,
+    bias_gradient: bool = True,
     out: tuple[_Array | None, _Array | None, _Array | None] | None = None,
-) -> tuple[_Array | None, _Array, _Array]: ...
+) -> tuple[_Array | None, _Array, _Array | None]: ...
 def max_pool2d(
     x: _Array,
     kernel_size: _Pair,

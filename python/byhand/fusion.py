@@ -88,6 +88,7 @@ class _ConvPoolActivation:
             self._name,
             **conv.geometry,
             input_gradient=b.grad_x is not None,
+            bias_gradient=conv.bias is not None,
             out=(b.grad_x, b.gradients[0], b.gradients[1] if conv.bias is not None else None),
         )
 

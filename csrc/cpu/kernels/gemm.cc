@@ -65,7 +65,7 @@ void tile(const GemmTile& t) {
   BYHAND_UNROLL
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + g * kGroup * a_row;
 
-  for (int64_t p = t.depth; p > 0; --p, b += b_row, b_ahead += b_row) {
+  for (int64_t p = t.depth; p > 0; --p, b += b_row) {
     Vec bv[kWhole + 1];
     BYHAND_UNROLL
     for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
@@ -73,6 +73,8 @@ void tile(const GemmTile& t) {
     if constexpr (kRows >= kRowsWorthPrefetching) {
       BYHAND_UNROLL
       for (int v = 0; v < kVectors; v += kVectorsPerLine) __builtin_prefetch(b_ahead + v * kLanes, 0, 2);
+      b_ahead += b_row;
+      BYHAND_KEEP(b_ahead);
     }
     BYHAND_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -88,7 +90,6 @@ void tile(const GemmTile& t) {
       a[g] += a_column;
       BYHAND_KEEP(a[g]);
     }
-    BYHAND_KEEP(b_ahead);
   }
 
   BYHAND_KEEP(cut);  // a mask made anew is cheaper than one kept over the loop

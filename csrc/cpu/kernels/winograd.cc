@@ -196,7 +196,7 @@ inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const
   }
 }
 
-// Columns [begin, end) of a row of a patch, or a part of it, of which n lanes from `begin` on are wanted.
+// Of patches that begin inside: outputs and weights do.
 template <class P>
 void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int i, int part, Vec v) {

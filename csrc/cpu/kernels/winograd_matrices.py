@@ -2,13 +2,14 @@
 
     python winograd_matrices.py > winograd_matrices.h
 
-A correlation of n = m + r - 1 inputs with r weights has m outputs. Read backwards, it is the product
-of a polynomial of m coefficients and one of r: evaluate both at n points, multiply, interpolate
-(Toom and Cook; Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, arXiv
-1509.09308). With points p_0 ... p_6 and infinity,
+A correlation of n = m + r - 1 inputs with r weights has m outputs. Read backwards, it is the
+product of a polynomial of m coefficients and one of r: evaluate both at n points, multiply,
+interpolate (Toom and Cook; Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray,
+arXiv 1509.09308). With points p_0 ... p_6 and infinity,
 
-    A[i][j] = p_i^j (m columns)    G[i][j] = p_i^j / f_i (r columns)    f_i = prod over k != i (p_i - p_k)
-    B[i][j] = coefficient of x^j in prod over k != i (x - p_k) (n columns)
+    A[i][j] = p_i^j                                               m columns
+    G[i][j] = p_i^j / prod over k != i (p_i - p_k)                r columns
+    B[i][j] = coefficient of x^j in prod over k != i (x - p_k)    n columns
 
 and for infinity the last column of A and G is 1, and B has prod (x - p_k) over all k. Then
 
@@ -20,7 +21,7 @@ B depends on the points alone, so one transform of the input serves every r with
 from fractions import Fraction
 
 SIZE = 8
-# Plus and minus side by side: their rows have the same values, those of odd columns with other signs.
+# Plus and minus side by side: rows of the same values, those of odd columns with other signs.
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
 KERNELS = (3, 5)
 
@@ -56,7 +57,8 @@ def weights(columns: int) -> list[list[Fraction]]:
 
 def inputs() -> list[list[Fraction]]:
     """B."""
-    return [product(others(i)) + [Fraction(0)] for i in range(len(POINTS))] + [product(POINTS)]
+    finite = [[*product(others(i)), Fraction(0)] for i in range(len(POINTS))]
+    return [*finite, product(POINTS)]
 
 
 def declaration(name: str, rows: list[list[Fraction]], formula: str) -> str:
@@ -82,8 +84,8 @@ def header() -> str:
         parts.append(declaration(f"WinogradWeight{r}", weights(r), f"G of {r} weights"))
         parts.append(declaration(f"WinogradOutput{r}", powers(m), f"A of {m} outputs"))
     return (
-        "// Made by winograd_matrices.py, which has the formulas.\n#pragma once\n\n// clang-format off\n"
-        "namespace byhand::cpu::BYHAND_ISA {\nnamespace {\n\n"
+        "// Made by winograd_matrices.py, which has the formulas.\n#pragma once\n\n"
+        "// clang-format off\nnamespace byhand::cpu::BYHAND_ISA {\nnamespace {\n\n"
         + "\n".join(parts)
         + "\n}  // namespace\n}  // namespace byhand::cpu::BYHAND_ISA\n"
     )

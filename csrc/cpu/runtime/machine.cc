@@ -71,11 +71,11 @@ int usable_cpus() {
 
 int current_cpu() { return sched_getcpu(); }
 
-void keep_off(pthread_t thread, int cpu) {
+bool keep_off(pthread_t thread, int cpu) {
   cpu_set_t set;
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) != 0) return;
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) != 0) return false;
   CPU_CLR(cpu, &set);
-  if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(thread, sizeof set, &set);
+  return CPU_COUNT(&set) > 0 && pthread_setaffinity_np(thread, sizeof set, &set) == 0;
 }
 
 }  // namespace byhand::cpu

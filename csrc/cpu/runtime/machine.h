@@ -11,8 +11,8 @@ int usable_cpus();
 // The processor that runs the calling thread; -1 where the system does not tell.
 int current_cpu();
 
-// Lets `thread` run wherever the calling thread may, but not on `cpu`. Where that leaves no processor,
-// nothing changes.
-void keep_off(pthread_t thread, int cpu);
+// Lets `thread` run wherever the calling thread may, but not on `cpu`. False, and nothing changes, where that
+// leaves no processor.
+bool keep_off(pthread_t thread, int cpu);
 
 }  // namespace byhand::cpu

@@ -106,7 +106,7 @@ struct Job {
 // delays nobody.
 class Pool {
  public:
-  // Whether so many workers look out for work.
+  // Whether so many workers look out for work, or are at it.
   bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
 
   // Whether a worker that were woken now would still look out when the next short call comes: where they come
@@ -166,9 +166,7 @@ class Pool {
   void leave_this_cpu(int helpers) {
     const int cpu = current_cpu();
     for (int i = 0; i < helpers; ++i) {
-      if (kept_off_[i] == cpu) continue;
-      keep_off(handles_[i], cpu);
-      kept_off_[i] = cpu;
+      if (kept_off_[i] != cpu) kept_off_[i] = keep_off(handles_[i], cpu) ? cpu : -1;
     }
   }
 
@@ -194,6 +192,7 @@ class Pool {
           awake_.fetch_sub(1, std::memory_order_relaxed);
           state_.wait(state, std::memory_order_acquire);
           awake_.fetch_add(1, std::memory_order_relaxed);
+          spins = 0;  // the job may be over, but the next is not far
         }
         continue;
       }
@@ -216,7 +215,7 @@ class Pool {
   std::mutex run_mutex_;
   int workers_ = 0;  // started; they live as long as the process
   pthread_t handles_[kMaxThreads];
-  int kept_off_[kMaxThreads];  // the processor
+  int kept_off_[kMaxThreads];  // the processor; -1: none
   std::atomic<int> awake_{0};  // workers that do not sleep
   std::atomic<int64_t> last_short_call_{0};
   std::atomic<uint32_t> state_{0};
