@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from byhand.bench import conv2d as conv2d_cases
 from byhand.bench import gemm as gemm_cases
-from byhand.bench import gemm_report, ladder, numpy_page
+from byhand.bench import gemm_report, ladder, numpy_page, report
 from byhand.bench.cases import CASES, OPS, Case
 from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.numpy_peer import NumpyTraining
@@ -115,6 +116,58 @@ def _reference(case: Case, batch: int) -> Arrays:
         return argument.astype(np.float64) if wide else argument
 
     return KernelJob(getattr(numpy_page, case.op), case, batch, to_float64).results()
+
+
+@app.command()
+def conv2d(
+    groups: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help=f"Of {', '.join(conv2d_cases.GROUPS)}.", show_default="all"
+        ),
+    ] = "",
+    threads: Annotated[
+        str, typer.Option(metavar="N,...", show_default="1 and all processors")
+    ] = "",
+    peers: PeersOption = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each contender.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 0.02,
+    json: JsonOption = None,
+) -> None:
+    """Convolutions in every direction, and the goals."""
+    chosen = _names(groups) or list(conv2d_cases.GROUPS)
+    for name in chosen:
+        if name not in conv2d_cases.GROUPS:
+            known = ", ".join(conv2d_cases.GROUPS)
+            raise typer.BadParameter(f"{name!r} is not of {known}", param_hint="--groups")
+    installed = (c.name for c in CONTENDERS if c.package == "torch" and c.installed and not c.asked)
+    contenders = _contenders(peers or ",".join(installed) or "numpy")
+    counts = _counts(threads, [1, config()["usable_cpus"]])
+    arguments = {"command": "conv2d", "groups": chosen, "rounds": rounds, "seconds": seconds}
+    run = Run(arguments, json, memory=False)
+    names = [contender.name for contender in contenders]
+    lines = {}
+    for count in counts:
+        run.begin(count)
+        with Contest(contenders, count) as contest:
+            results = []
+            for group in chosen:
+                own = []
+                for convolution in conv2d_cases.GROUPS[group]:
+                    for case in convolution.cases():
+                        result = _kernel(contest, contenders, case, 1, rounds, seconds)
+                        result.case["batch"] = None  # a part of the name
+                        result.case |= {"group": group, "of": case.op, "network": convolution.of}
+                        own.append(result)
+                run.keep(own, contest, around=True)
+                title = f"{group}, {describe_threads(count)}"
+                run.console.print(gemm_report.products(title, own, names, "convolution"))
+                results += own
+        lines[count] = list(conv2d_cases.summary(results))
+    for count in counts:
+        title = f"Goals, {describe_threads(count)}, against {', '.join(names[1:])}"
+        run.console.print(gemm_report.summary_table(title, lines[count]))
+    run.end(report.LEGEND, [line.as_json(count) for count in counts for line in lines[count]])
 
 
 @app.command()

@@ -79,21 +79,22 @@ def mean(results: Sequence[Result]) -> float | None:
     return statistics.geometric_mean(ratios) if ratios else None
 
 
-def products(title: str, results: Sequence[Result], contenders: Sequence[str]) -> Table:
+def products(
+    title: str, results: Sequence[Result], contenders: Sequence[str], heading: str = "m x n x k"
+) -> Table:
     """A line a shape."""
     view = Table(title=title, title_justify="left")
-    view.add_column("m x n x k")
-    for heading in (*contenders, "of peak", "ratio"):
-        view.add_column(heading, justify="right")
+    view.add_column(heading)
+    for column in (*contenders, "of peak", "ratio"):
+        view.add_column(column, justify="right")
     view.add_column("")
     for result in results:
         case, share = result.case, of_peak(result)
         entries = {entry.contender: entry for entry in result.entries}
         cells = [_speed(result, entries.get(name)) for name in contenders]
         cells += ["" if share is None else f"{share:.0%}", _ratio(result)]
-        view.add_row(
-            case["shape"], *cells, f"{case['of']}, batch {case['batch']}" if case["of"] else ""
-        )
+        batch = f", batch {case['batch']}" if case["batch"] else ""
+        view.add_row(case["shape"], *cells, f"{case['of']}{batch}")
     return view
 
 

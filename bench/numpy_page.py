@@ -54,7 +54,14 @@ def _columns(x: Array, kernel: tuple[int, int]) -> Iterator[tuple[slice, Array]]
         yield part, columns[:n].reshape(n, -1, pixels)
 
 
-def conv2d(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
+def _padded(x: Array, padding: int) -> Array:
+    return np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2)) if padding else x
+
+
+def conv2d(
+    x: Array, weight: Array, bias: Array, *, padding: int = 0, out: Array | None = None
+) -> Array:
+    x = _padded(x, padding)
     n, (o, _, kh, kw) = len(x), weight.shape
     y = np.empty((n, o, x.shape[2] - kh + 1, x.shape[3] - kw + 1), x.dtype) if out is None else out
     for part, columns in _columns(x, (kh, kw)):
@@ -64,8 +71,19 @@ def conv2d(x: Array, weight: Array, bias: Array, *, out: Array | None = None) ->
 
 
 def conv2d_backward_input(
-    grad: Array, weight: Array, input_shape: Sequence[int], *, out: Array | None = None
+    grad: Array,
+    weight: Array,
+    input_shape: Sequence[int],
+    *,
+    padding: int = 0,
+    out: Array | None = None,
 ) -> Array:
+    if padding:
+        *images, h, w = input_shape
+        shape = *images, h + 2 * padding, w + 2 * padding
+        inside = conv2d_backward_input(grad, weight, shape)
+        inside = inside[:, :, padding : padding + h, padding : padding + w]
+        return inside if out is None else np.positive(inside, out=out)
     n, o, height, width = grad.shape
     grad_x = np.empty(input_shape, grad.dtype) if out is None else out
     grad_x.fill(0)
@@ -81,8 +99,14 @@ def conv2d_backward_input(
 
 
 def conv2d_backward_weight(
-    grad: Array, x: Array, weight_shape: Sequence[int], *, out: Array | None = None
+    grad: Array,
+    x: Array,
+    weight_shape: Sequence[int],
+    *,
+    padding: int = 0,
+    out: Array | None = None,
 ) -> Array:
+    x = _padded(x, padding)
     grad_weight = np.empty(weight_shape, grad.dtype) if out is None else out
     grad_weight.fill(0)
     flat = grad_weight.reshape(weight_shape[0], -1)

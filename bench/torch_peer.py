@@ -24,9 +24,9 @@ def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty(tuple(shape), memory_format=layout)
 
 
-def _conv2d_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int) -> Any:
+def _conv2d_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int, padding: int = 0) -> Any:
     mask = [i == wanted for i in range(3)]
-    geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+    geometry = [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[wanted]
 
 
@@ -65,9 +65,13 @@ OPS: dict[str, Callable[..., Any]] = {
     "linear_backward_input": lambda g, w, out=None: torch.mm(g, w, out=out),
     "linear_backward_weight": lambda g, x, out=None: torch.mm(g.t(), x, out=out),
     "linear_backward_bias": lambda g, out=None: torch.sum(g, 0, out=out),
-    "conv2d": lambda x, w, b: functional.conv2d(x, w, b),
-    "conv2d_backward_input": lambda g, w, shape: _conv2d_backward(g, _blank(shape, g), w, 0),
-    "conv2d_backward_weight": lambda g, x, shape: _conv2d_backward(g, x, _blank(shape, g), 1),
+    "conv2d": lambda x, w, b, padding=0: functional.conv2d(x, w, b, padding=padding),
+    "conv2d_backward_input": lambda g, w, shape, padding=0: _conv2d_backward(
+        g, _blank(shape, g), w, 0, padding
+    ),
+    "conv2d_backward_weight": lambda g, x, shape, padding=0: _conv2d_backward(
+        g, x, _blank(shape, g), 1, padding
+    ),
     "conv2d_backward_bias": lambda g, out=None: torch.sum(g, (0, 2, 3), out=out),
     "max_pool2d": lambda x, k: functional.max_pool2d(x, k, return_indices=True),
     "max_pool2d_backward": _max_pool2d_backward,

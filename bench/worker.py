@@ -16,11 +16,11 @@ import traceback
 from typing import Any
 
 import numpy as np
-from byhand.bench import cases, gemm
+from byhand.bench import cases, conv2d, gemm
 from byhand.bench.sampling import Job
 from byhand.bench.tasks import Task
 
-CASES = cases.CASES | gemm.CASES
+CASES = cases.CASES | gemm.CASES | conv2d.CASES
 
 
 class Worker:
