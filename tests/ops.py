@@ -181,7 +181,12 @@ CONV_POOL = {
             (CONV["width-17"], None),
         )
     ],
-    "large": {"x": (40, 1, 28, 28), "weight": (20, 1, 5, 5), "activation": "relu"},
+    "large": {
+        "x": (40, 1, 28, 28),
+        "weight": (20, 1, 5, 5),
+        "activation": "relu",
+        "algorithm": "direct",
+    },
     "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
 }
 
