@@ -142,8 +142,12 @@ void winograd_forward(const Conv2dShape& s, const float* x, const float* weight,
                       float* y) {
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  const int64_t patches = s.batch * w.patches(), tasks = ceil_div(patches, w.block());
-  parallel_for(tasks, w.ns(w.block()), [&](int64_t i) { w.forward(split(patches, tasks, i), x, bias, y); });
+  constexpr int64_t kTasks = 4;  // where there are patches enough
+  const int64_t patches = s.batch * w.patches();
+  const int64_t block =
+      std::min(w.block(), std::max<int64_t>(kMaxWinogradColumns, ceil_div(patches, kTasks)));
+  const int64_t tasks = ceil_div(patches, block);
+  parallel_for(tasks, w.ns(block), [&](int64_t i) { w.forward(split(patches, tasks, i), x, bias, y); });
 }
 
 // A task has whole images: their patches overlap.

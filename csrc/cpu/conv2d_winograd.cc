@@ -131,11 +131,13 @@ double products_ns(const Conv2dShape& s, int64_t patches) {
                 static_cast<double>(s.in_channels * s.out_channels));
 }
 
-// So many patches at a time that they, transformed, stay in L2 in all channels; a few at least, since the
-// weights stream by for every block.
+// So many patches at a time that they, transformed, stay in L2 in all channels. More where the weights are
+// larger than that many patches: they stream by for every block.
 int64_t block_of(const Conv2dShape& s) {
-  const int64_t fitting = kL2Floats / (kWinogradValues * (s.in_channels + s.out_channels));
-  return std::clamp<int64_t>(fitting, kMaxWinogradColumns, 16 * kMaxWinogradColumns);
+  const int64_t channels = s.in_channels + s.out_channels;
+  const int64_t fitting = kL2Floats / (kWinogradValues * channels);
+  const int64_t as_weights = s.in_channels * s.out_channels / channels;
+  return std::clamp<int64_t>(std::max(fitting, as_weights), kMaxWinogradColumns, 16 * kMaxWinogradColumns);
 }
 
 // Kernels of 3 x 3 and 5 x 5, stride 1, dilation 1, one group.
