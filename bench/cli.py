@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,11 +135,7 @@ def conv2d(
     json: JsonOption = None,
 ) -> None:
     """Convolutions in every direction, and the goals."""
-    chosen = _names(groups) or list(conv2d_cases.GROUPS)
-    for name in chosen:
-        if name not in conv2d_cases.GROUPS:
-            known = ", ".join(conv2d_cases.GROUPS)
-            raise typer.BadParameter(f"{name!r} is not of {known}", param_hint="--groups")
+    chosen = _groups(groups, conv2d_cases.GROUPS)
     installed = (c.name for c in CONTENDERS if c.package == "torch" and c.installed and not c.asked)
     contenders = _contenders(peers or ",".join(installed) or "numpy")
     counts = _counts(threads, [1, config()["usable_cpus"]])
@@ -209,7 +205,7 @@ def gemm(
     for option, value in (("--size", size), ("--plot", plot)):
         if value is not None:
             raise typer.BadParameter("goes with --ladder", param_hint=option)
-    sections = _sections(groups)
+    sections = _groups(groups, gemm_cases.SECTIONS)
     installed = (c.name for c in CONTENDERS if c.name in ("numpy", "torch") and c.installed)
     contenders = _contenders(peers or ",".join(installed))
     counts = _counts(threads, [1, config()["usable_cpus"]])
@@ -253,14 +249,14 @@ def _ladder(
     run.end(ladder.LEGEND)
 
 
-def _sections(text: str) -> list[str]:
-    """Of gemm_cases.SECTIONS, each once."""
-    sections = list(dict.fromkeys(_names(text) or gemm_cases.SECTIONS))
-    for name in sections:
-        if name not in gemm_cases.SECTIONS:
-            known = ", ".join(gemm_cases.SECTIONS)
-            raise typer.BadParameter(f"{name!r} is not of {known}", param_hint="--groups")
-    return sections
+def _groups(text: str, known: Collection[str]) -> list[str]:
+    """Those named, or all that are known, each once."""
+    groups = list(dict.fromkeys(_names(text) or known))
+    for name in groups:
+        if name not in known:
+            message = f"{name!r} is not of {', '.join(known)}"
+            raise typer.BadParameter(message, param_hint="--groups")
+    return groups
 
 
 def _section(

@@ -1,7 +1,6 @@
-#include "ops/activation.h"
+#include "cpu/activation.h"
 
 #include "cpu/runtime/parallel_ranges.h"
-#include "cpu/runtime/registry.h"
 
 namespace byhand::ops {
 
@@ -50,3 +49,37 @@ void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx)
 }
 
 }  // namespace byhand::ops
+
+namespace byhand::cpu {
+
+ActivationKernels::Forward forward_kernel(ops::Activation f) {
+  const ActivationKernels& k = kernels().activation;
+  switch (f) {
+    case ops::Activation::kRelu:
+      return k.relu;
+    case ops::Activation::kTanh:
+      return k.tanh;
+    case ops::Activation::kSigmoid:
+      return k.sigmoid;
+    case ops::Activation::kNone:
+      break;
+  }
+  return nullptr;
+}
+
+ActivationKernels::Backward backward_kernel(ops::Activation f) {
+  const ActivationKernels& k = kernels().activation;
+  switch (f) {
+    case ops::Activation::kRelu:
+      return k.relu_backward;
+    case ops::Activation::kTanh:
+      return k.tanh_backward;
+    case ops::Activation::kSigmoid:
+      return k.sigmoid_backward;
+    case ops::Activation::kNone:
+      break;
+  }
+  return nullptr;
+}
+
+}  // namespace byhand::cpu

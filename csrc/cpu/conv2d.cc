@@ -169,10 +169,10 @@ void winograd_backward_input(const Conv2dShape& s, const float* dy, const float*
 
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
-  constexpr int64_t kMostSums = 8, kFloatsOfSums = int64_t{1} << 22, kOutputs = 64;
+  constexpr int64_t kOutputs = 64;
   const Winograd w(s);
   const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
-  const int64_t sums = std::clamp<int64_t>(std::min(kFloatsOfSums / size, patches / w.block()), 1, kMostSums);
+  const int64_t sums = std::clamp<int64_t>(patches / w.block(), 1, most_sums(size));
   const int64_t parts = ceil_div(s.out_channels, kOutputs);
   ScratchFrame frame;
   float* const all = frame.allocate<float>(sums * size);

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/scratch.h"
+#include "cpu/activation.h"
 #include "cpu/conv2d_winograd.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -26,29 +27,12 @@ int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
 
-// Sums of gradients, each with the images of a task.
-constexpr int64_t kMostSums = 8;
+// Of the sums of gradients that a task makes.
 int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
 
 double direct_ns(const Conv2dShape& s, int64_t images) {
   return fma_ns(static_cast<double>(images * s.out_channels * s.group_in() * s.taps()) *
                 static_cast<double>(s.out_h * s.out_w));
-}
-
-void activate(Activation f, float* y, int64_t count) {
-  const ActivationKernels& k = kernels().activation;
-  if (f != Activation::kNone)
-    (f == Activation::kRelu ? k.relu : f == Activation::kTanh ? k.tanh : k.sigmoid)(y, count, y);
-}
-
-// The gradient before the activation: dy itself where there is none, or `to`.
-const float* activate_backward(Activation f, const float* dy, const float* y, int64_t count, float* to) {
-  const ActivationKernels& k = kernels().activation;
-  if (f == Activation::kNone) return dy;
-  (f == Activation::kRelu   ? k.relu_backward
-   : f == Activation::kTanh ? k.tanh_backward
-                            : k.sigmoid_backward)(dy, y, count, to);
-  return to;
 }
 
 // Grad weight from the windows' maxima alone: no plane of gradients, most of which would be zeros. Where
@@ -137,14 +121,14 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
     Pool2dShape own_pool = pool;
     own_pool.batch = images;
     max_pool2d(own_pool, planes, y + own.begin * pooled, index + own.begin * pooled);
-    activate(f, y + own.begin * pooled, images * pooled);
+    float* const own_y = y + own.begin * pooled;
+    if (const auto activate = forward_kernel(f)) activate(own_y, images * pooled, own_y);
   });
 }
 
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
-  constexpr int64_t kFloatsOfSums = int64_t{1} << 22;
   const bool winograd = by_winograd(s, algorithm, g.dx != nullptr);
   const int64_t in = s.in_channels * s.in_h * s.in_w, plane = s.out_h * s.out_w;
   const int64_t pooled = s.out_channels * g.outputs, weights = s.out_channels * s.group_in() * s.taps();
@@ -155,8 +139,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   ScratchFrame frame;
   const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
-  const int64_t most = std::clamp<int64_t>(kFloatsOfSums / std::max<int64_t>(size, 1), 1, kMostSums);
-  const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most);
+  const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const int64_t at_a_time = images_at_a_time(s);
   const bool pooled_dot = !winograd && !g.dx && PooledDot::takes(s);
   const PooledDot dot(s, frame);
@@ -175,8 +158,11 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
     for (int64_t first = own.begin; first < own.end; first += at_a_time) {
       const int64_t images = std::min(at_a_time, own.end - first);
       const Conv2dShape some = images_of(s, images);
-      const float* const dz =
-          activate_backward(f, g.dy + first * pooled, g.y + first * pooled, images * pooled, gradient);
+      const float* dz = g.dy + first * pooled;
+      if (const auto activate_backward = backward_kernel(f)) {
+        activate_backward(dz, g.y + first * pooled, images * pooled, gradient);
+        dz = gradient;
+      }
       for (int64_t n = 0; n < images; ++n)
         for (int64_t o = 0; o < s.out_channels; ++o)
           own_bias[o] += kernels().reduce.sum(dz + n * pooled + o * g.outputs, g.outputs);

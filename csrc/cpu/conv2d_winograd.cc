@@ -82,7 +82,6 @@ struct Tiling {
         columns(ceil_div(s.out_w, step)),
         per_image(rows * columns) {}
 
-  int64_t count() const { return s.batch * per_image; }
   // Patch t of channels of x, and of channels of y.
   WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
     return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);

@@ -14,12 +14,22 @@
 // An infinity or a NaN in a patch may spoil any of its outputs; so may values beyond 1e36.
 #pragma once
 
+#include <algorithm>
+
 #include "core/scratch.h"
 #include "core/shapes.h"
 #include "cpu/runtime/blocking.h"
 #include "ops/conv2d.h"
 
 namespace byhand::cpu {
+
+// Gradients of weights are summed up by a fixed number of tasks, and their sums are added in order: so many
+// sums of `size` floats at most, for any number of threads.
+inline constexpr int64_t kMostSums = 8;
+inline int64_t most_sums(int64_t size) {
+  constexpr int64_t kFloats = int64_t{1} << 22;
+  return std::clamp<int64_t>(kFloats / std::max<int64_t>(size, 1), 1, kMostSums);
+}
 
 // Whether to take it for this shape, which has kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group:
 // with kAuto where it is faster, by what it and the direct algorithm have to do. Throws std::invalid_argument

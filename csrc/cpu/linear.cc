@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/activation.h"
 #include "cpu/gemm_product.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -14,9 +15,7 @@ void linear(Matrix x, Matrix weight, const float* bias, Activation f, float* y) 
   const int64_t columns = weight.rows;
   Product product{1, x, weight.transposed(), 0, y, columns, y, columns};
   if (bias) product.beta = 1, product.c = bias, product.c_row_stride = 0;
-  const ActivationKernels& k = kernels().activation;
-  if (f != Activation::kNone)
-    product.activation = f == Activation::kRelu ? k.relu : f == Activation::kTanh ? k.tanh : k.sigmoid;
+  product.activation = forward_kernel(f);
   multiply_on_all_threads(product);
 }
 
