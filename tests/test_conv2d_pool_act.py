@@ -14,10 +14,10 @@ from calls import Array
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry; the first and the third by Winograd's algorithm.
+# x, weight, geometry; the first three by Winograd's algorithm, the second along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
-    "lenet-conv1": ((37, 1, 28, 28), (21, 1, 5, 5), {}),
+    "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
     "padding": ((3, 3, 9, 11), (7, 3, 5, 4), {"padding": ((1, 2), (0, 3))}),
     "stride": ((3, 2, 17, 12), (3, 2, 3, 3), {"stride": 2}),
@@ -43,6 +43,28 @@ def test_every_bit_is_that_of_the_three_functions(
     pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, b, **geometry), pool_size)
     assert_same_bits(y, kernels.tanh(pooled))
     assert_same_bits(indices, places)
+
+
+@pytest.mark.parametrize("shape", [(33, 1, 11, 14), (33, 3, 9, 9)])
+@pytest.mark.parametrize("r", [3, 5])
+def test_ties_and_nan_along_rows(
+    r: int, shape: tuple[int, ...], isa: str, rng: np.random.Generator
+) -> None:
+    """The first of equal values, and the last NaN; planes with a last row and column in no window."""
+    x = rng.integers(0, 2, shape).astype(F32)
+    x[5] = 0
+    x[7, 0, 3, 4] = x[7, 0, 4, 4] = np.nan
+    w = np.zeros((20, shape[1], r, r), F32)
+    w[:, 0, 1, 1] = 1
+    y, indices = kernels.conv2d_pool_act(x, w, None, None, algorithm="winograd")
+    pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, algorithm="winograd"), 2)
+    assert_same_bits(np.isnan(y), np.isnan(pooled))
+    assert_same_bits(np.nan_to_num(y), np.nan_to_num(pooled))
+    assert_same_bits(indices, places)
+    assert np.isnan(y[7]).any() and not np.isnan(y[np.arange(33) != 7]).any()
+    width = shape[3] - r + 1
+    corners = np.add.outer(np.arange(0, shape[2] - r, 2) * width, np.arange(0, width - 1, 2))
+    assert np.array_equal(indices[5, 3], corners)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", None])
@@ -116,7 +138,7 @@ def test_places_outside_of_the_plane(
 ) -> None:
     x, w, _, _ = draw("lenet-conv1", rng)
     y, indices = kernels.conv2d_pool_act(x, w)
-    indices[36, 20, 11, 11] = wrong
+    indices[-1, 20, 11, 11] = wrong
     with pytest.raises(ValueError, match=f"indices must be of 0 to 575.*got {wrong}"):
         kernels.conv2d_pool_act_backward(y, y, indices, x, w, input_gradient=input_gradient)
 

@@ -36,6 +36,9 @@ SHAPES = {
     "many-channels": ((1, 130, 7, 7), (67, 130, 3, 3), 1),
     "many-patches": ((2, 1, 70, 51), (2, 1, 3, 3), 1),
     "many-images": ((67, 2, 5, 6), (3, 2, 5, 5), 1),
+    "along-rows": ((33, 1, 9, 14), (9, 1, 5, 5), 0),
+    "along-rows-padding": ((32, 3, 10, 9), (17, 3, 3, 3), ((0, 3), (2, 1))),
+    "along-rows-threads": ((64, 1, 28, 28), (20, 1, 5, 5), 2),
     "work-for-threads": ((40, 20, 12, 12), (50, 20, 5, 5), 0),
 }
 every_shape = pytest.mark.parametrize("name", SHAPES)
@@ -197,12 +200,13 @@ def test_empty(shape: tuple[int, ...]) -> None:
 
 
 def test_auto_takes_the_faster_algorithm(rng: np.random.Generator) -> None:
-    """Winograd's for LeNet-5's second layer, the direct one for its first."""
+    """Winograd's for LeNet-5's second layer; for its first where images fill the lanes."""
     fill = Fill(rng)
     for shapes, algorithm in (
         (((2, 20, 12, 12), (50, 20, 5, 5)), "winograd"),
         (((2, 64, 14, 14), (64, 64, 3, 3)), "winograd"),
         (((2, 1, 28, 28), (20, 1, 5, 5)), "direct"),
+        (((64, 1, 28, 28), (20, 1, 5, 5)), "winograd"),
         (((2, 64, 5, 5), (64, 64, 3, 3)), "direct"),  # a quarter of a patch
         (((2, 3, 32, 32), (32, 3, 3, 3)), "direct"),
     ):

@@ -5,7 +5,9 @@
 #include "core/scratch.h"
 #include "cpu/conv2d_correlate.h"
 #include "cpu/conv2d_dot.h"
+#include "cpu/conv2d_method.h"
 #include "cpu/conv2d_winograd.h"
+#include "cpu/conv2d_winograd_rows.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -150,6 +152,13 @@ void winograd_forward(const Conv2dShape& s, const float* x, const float* weight,
   parallel_for(tasks, w.ns(block), [&](int64_t i) { w.forward(split(patches, tasks, i), x, bias, y); });
 }
 
+void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
+                           float* y) {
+  ScratchFrame frame;
+  const WinogradRows w(s, weight, frame);
+  parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
+}
+
 // A task has whole images: their patches overlap.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
@@ -188,9 +197,10 @@ void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float
 
 void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const float* weight,
             const float* bias, float* y) {
-  const bool winograd = by_winograd(s, algorithm);
+  const ConvMethod method = conv_method(s, algorithm, ConvDirection::kForward);
   if (s.batch * s.out_channels * s.out_h * s.out_w == 0) return;
-  if (winograd) return winograd_forward(s, x, weight, bias, y);
+  if (method == ConvMethod::kWinogradRows) return winograd_rows_forward(s, x, weight, bias, y);
+  if (method == ConvMethod::kWinograd) return winograd_forward(s, x, weight, bias, y);
   if (is_pointwise(s)) return pointwise(s, x, weight, bias, y);
   ScratchFrame frame;
   Correlation c{};
@@ -209,10 +219,10 @@ void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const
 
 void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm algorithm, const float* dy,
                            const float* weight, float* dx) {
-  const bool winograd = by_winograd(s, algorithm, true);
+  const ConvMethod method = conv_method(s, algorithm, ConvDirection::kInputGradient);
   const int64_t size = s.batch * s.in_channels * s.in_h * s.in_w;
   if (size == 0) return;
-  if (winograd) return winograd_backward_input(s, dy, weight, dx);
+  if (method == ConvMethod::kWinograd) return winograd_backward_input(s, dy, weight, dx);
   if (is_pointwise(s)) return pointwise_backward_input(s, dy, weight, dx);
   std::fill_n(dx, size, 0.0f);
   if (s.out_channels == 0) return;
@@ -236,11 +246,11 @@ void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int6
 
 void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm algorithm, const float* dy, const float* x,
                             float* dw) {
-  const bool winograd = by_winograd(s, algorithm);
+  const ConvMethod method = conv_method(s, algorithm, ConvDirection::kWeightGradient);
   const int64_t size = s.out_channels * s.group_in() * s.taps();
   std::fill_n(dw, size, 0.0f);
   if (size == 0 || s.batch * s.out_h * s.out_w == 0) return;
-  if (winograd) return winograd_backward_weight(s, dy, x, dw);
+  if (method == ConvMethod::kWinograd) return winograd_backward_weight(s, dy, x, dw);
   if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
   ScratchFrame frame;
   dot_positions(s, forward_rows(s, frame), forward_columns(s, frame), dy, x, dw);

@@ -6,7 +6,9 @@
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/activation.h"
+#include "cpu/conv2d_method.h"
 #include "cpu/conv2d_winograd.h"
+#include "cpu/conv2d_winograd_rows.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
 #include "ops/pool2d.h"
@@ -30,9 +32,8 @@ int64_t images_at_a_time(const Conv2dShape& s) {
 // Of the sums of gradients that a task makes.
 int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
 
-double direct_ns(const Conv2dShape& s, int64_t images) {
-  return fma_ns(static_cast<double>(images * s.out_channels * s.group_in() * s.taps()) *
-                static_cast<double>(s.out_h * s.out_w));
+double direct_ns(const Conv2dShape& s) {
+  return fma_ns(direct_multiply_adds(s) * static_cast<double>(s.batch));
 }
 
 // Grad weight from the windows' maxima alone: no plane of gradients, most of which would be zeros. Where
@@ -96,28 +97,41 @@ void check_places(const int32_t* index, int64_t count, int64_t plane) {
   fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
 }
 
+// Of some images, on one thread.
+void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
+              const float* bias, float* y) {
+  if (method == ConvMethod::kDirect) return conv2d(s, ConvAlgorithm::kDirect, x, weight, bias, y);
+  if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
+  ScratchFrame frame;
+  const WinogradRows rows(s, weight, frame);
+  for (int64_t i = 0; i < rows.tasks(); ++i) rows.forward(i, x, bias, y);
+}
+
 }  // namespace
 
 // A task has some images, and does all for them.
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2dShape& pool, Activation f,
                      const float* x, const float* weight, const float* bias, float* y, int32_t* index) {
   const int64_t in = s.in_channels * s.in_h * s.in_w, out = s.out_channels * s.out_h * s.out_w;
-  const bool winograd = by_winograd(s, algorithm);
+  const ConvMethod method = conv_method(s, algorithm, ConvDirection::kForward);
   if (s.batch * out == 0) return;
   const int64_t pooled = pool.channels * pool.out_h * pool.out_w;
   ScratchFrame frame;
+  if (method == ConvMethod::kWinogradRows && pool.kernel.h == 2 && pool.kernel.w == 2) {
+    const WinogradRows rows(s, weight, frame);
+    return parallel_for(rows.tasks(), rows.ns(),
+                        [&](int64_t i) { rows.forward_pooled(i, f, x, bias, y, index); });
+  }
+  const bool winograd = method == ConvMethod::kWinograd;
   const Winograd w = winograd ? Winograd(s, weight, frame) : Winograd(s);
   const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMostSums)));
-  const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s, s.batch);
+  const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
     const int64_t images = own.end - own.begin;
     ScratchFrame own_frame;
     float* const planes = own_frame.allocate<float>(images * out);
-    if (winograd)
-      w.forward({0, images * w.patches()}, x + own.begin * in, bias, planes);
-    else
-      conv2d(images_of(s, images), ConvAlgorithm::kDirect, x + own.begin * in, weight, bias, planes);
+    convolve(method, w, images_of(s, images), x + own.begin * in, weight, bias, planes);
     Pool2dShape own_pool = pool;
     own_pool.batch = images;
     max_pool2d(own_pool, planes, y + own.begin * pooled, index + own.begin * pooled);
@@ -129,7 +143,8 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
-  const bool winograd = by_winograd(s, algorithm, g.dx != nullptr);
+  const ConvDirection direction = g.dx ? ConvDirection::kInputGradient : ConvDirection::kWeightGradient;
+  const bool winograd = conv_method(s, algorithm, direction) == ConvMethod::kWinograd;
   const int64_t in = s.in_channels * s.in_h * s.in_w, plane = s.out_h * s.out_w;
   const int64_t pooled = s.out_channels * g.outputs, weights = s.out_channels * s.group_in() * s.taps();
   std::fill_n(g.dw, weights, 0.0f);
@@ -145,7 +160,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const PooledDot dot(s, frame);
   float* const sums = frame.allocate<float>(tasks * size);
   float* const bias_sums = frame.allocate<float>(tasks * s.out_channels);
-  const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s, s.batch);
+  const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
     float *const own_sums = sums + i * size, *const own_bias = bias_sums + i * s.out_channels;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/check.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -139,43 +138,7 @@ int64_t block_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(std::max(fitting, as_weights), kMaxWinogradColumns, 16 * kMaxWinogradColumns);
 }
 
-// Kernels of 3 x 3 and 5 x 5, stride 1, dilation 1, one group.
-bool takes(const Conv2dShape& s) {
-  return s.kernel.h == s.kernel.w && (s.kernel.h == 3 || s.kernel.h == 5) && s.stride.h == 1 &&
-         s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
-}
-
-// Multiply-adds an image of the direct algorithm, which does grad input as a correlation with as many outputs
-// as x has values. A tile of few channels is bound by its loads, as if it had three.
-double direct_cost(const Conv2dShape& s, bool input_gradient) {
-  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double taps = static_cast<double>(s.taps());
-  if (input_gradient) return taps * out * std::max(in, 3.0) * static_cast<double>(s.in_h * s.in_w);
-  return taps * in * std::max(out, 3.0) * static_cast<double>(s.out_h * s.out_w);
-}
-
-// Whether it is faster than the direct algorithm, by what both have to do.
-bool pays(const Conv2dShape& s, bool input_gradient) {
-  if (!takes(s)) return false;
-  const double patches = static_cast<double>(Tiling(s).per_image);
-  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double cost = patches * (in * out * kWinogradValues + (in + out) * kTransform);
-  return cost < 0.8 * direct_cost(s, input_gradient);
-}
-
 }  // namespace
-
-bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm, bool input_gradient) {
-  const bool empty = s.batch * s.in_channels * s.out_channels == 0;
-  if (algorithm != ops::ConvAlgorithm::kWinograd)
-    return algorithm == ops::ConvAlgorithm::kAuto && !empty && pays(s, input_gradient);
-  require(
-      takes(s),
-      "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group, got ",
-      s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
-      s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
-  return !empty;
-}
 
 Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 

@@ -19,7 +19,6 @@
 #include "core/scratch.h"
 #include "core/shapes.h"
 #include "cpu/runtime/blocking.h"
-#include "ops/conv2d.h"
 
 namespace byhand::cpu {
 
@@ -31,12 +30,8 @@ inline int64_t most_sums(int64_t size) {
   return std::clamp<int64_t>(kFloats / std::max<int64_t>(size, 1), 1, kMostSums);
 }
 
-// Whether to take it for this shape, which has kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group:
-// with kAuto where it is faster, by what it and the direct algorithm have to do. Throws std::invalid_argument
-// where it is asked for and cannot. No shape with an empty operand is taken.
-bool by_winograd(const Conv2dShape& s, ops::ConvAlgorithm algorithm, bool input_gradient = false);
-
-// A convolution whose weights are transformed. x, y and their gradients are those of a batch, or of some
+// A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group, whose weights are
+// transformed. x, y and their gradients are those of a batch, or of some
 // images of it; no operand is empty. One thread runs a method; several may run at the same time.
 class Winograd {
  public:

@@ -170,6 +170,41 @@ struct WinogradTransformKernels {
   WinogradTransform output[2];  // A
 };
 
+// Winograd's convolution along rows alone: a tile of 8 neighbouring inputs of a row, for m = 9 - r outputs. A
+// lane is an image, so `lanes` images lie value by value.
+
+// Two rows of outputs of a channel, (2, columns). Row i of the first has taps in rows v[0] to v[r - 1], of
+// the second in v[1] to v[r]; each (channels, tiles, 8, lanes), transformed. u (channels, r, 8): the
+// channel's.
+struct WinogradRowPair {
+  const float* v[6];
+  int64_t v_channel, channels;
+  const float* u;
+  float bias;
+  int64_t columns;
+  int rows;  // wanted: 1 or 2
+};
+
+struct WinogradRowKernels {
+  int lanes;
+  // to[i * lanes + n] = x[n * image + i] for i < count; 0 for n of `images` and beyond.
+  void (*to_lanes)(const float* x, int64_t image, int images, int64_t count, float* to);
+  // x[n * image + i] = from[i * lanes + n] for i < count and n < images.
+  void (*from_lanes)(const float* from, int64_t count, int images, float* x, int64_t image);
+  struct Size {
+    // u (rows, 8) of w (rows, r).
+    void (*weights)(const float* w, int64_t rows, float* u);
+    // v (tiles, 8, lanes) of x (m * tiles + r - 1, lanes).
+    void (*inputs)(const float* x, int64_t tiles, float* v);
+    // to (rows, columns, lanes).
+    void (*rows)(const WinogradRowPair&, float* to);
+    // Of windows of 2 x 2, their maxima and where they are: to and index (columns / 2, lanes). The first
+    // output is at `place`.
+    void (*maxima)(const WinogradRowPair&, int32_t place, float* to, int32_t* index);
+  };
+  Size size[2];  // [0] for kernels of 3 x 3, [1] for 5 x 5
+};
+
 // dW[r, ty, tx] += sum over i of dz[r, i] * x[offset[place[r, i]] + ty * x_row + tx], for rows r, one an
 // output channel, of which `count` values of dy are not zero. Whole vectors of x are read, from each tap row.
 struct ConvPooledDot {
@@ -275,6 +310,7 @@ struct KernelTable {
   GemmKernels gemm;
   Conv2dKernels conv2d;
   WinogradProductKernels winograd;
+  WinogradRowKernels winograd_rows;
   ReduceKernels reduce;
   Pool2dKernels pool2d;
   ActivationKernels activation;

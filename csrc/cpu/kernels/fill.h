@@ -11,6 +11,7 @@ void fill_gemm(GemmKernels&);
 void fill_conv2d(Conv2dKernels&);
 void fill_winograd_transforms(WinogradTransformKernels&);
 void fill_winograd_products(WinogradProductKernels&);
+void fill_winograd_rows(WinogradRowKernels&);
 void fill_reduce(ReduceKernels&);
 void fill_pool2d(Pool2dKernels&);
 void fill_activation(ActivationKernels&);

@@ -7,6 +7,7 @@ void fill_table(KernelTable& table) {
   fill_gemm(table.gemm);
   fill_conv2d(table.conv2d);
   fill_winograd_products(table.winograd);
+  fill_winograd_rows(table.winograd_rows);
   fill_reduce(table.reduce);
   fill_pool2d(table.pool2d);
   fill_activation(table.activation);

@@ -1,0 +1,25 @@
+// How a convolution is computed.
+#pragma once
+
+#include "core/shapes.h"
+#include "ops/conv2d.h"
+
+namespace byhand::cpu {
+
+enum class ConvMethod {
+  kDirect,
+  kWinograd,     // conv2d_winograd.h
+  kWinogradRows  // conv2d_winograd_rows.h, forward alone
+};
+enum class ConvDirection { kForward, kInputGradient, kWeightGradient };
+
+// With kAuto the method that is fastest, by the multiply-adds that each takes. Winograd's are for kernels of
+// 3 x 3 and 5 x 5, stride 1, dilation 1 and one group: throws std::invalid_argument where they are asked for
+// and cannot. A shape with an empty operand is always kDirect.
+ConvMethod conv_method(const Conv2dShape& s, ops::ConvAlgorithm algorithm, ConvDirection direction);
+
+// Multiply-adds of forward, for an image: transforms of WinogradRows count as what takes as long.
+double direct_multiply_adds(const Conv2dShape& s);
+double winograd_rows_multiply_adds(const Conv2dShape& s);
+
+}  // namespace byhand::cpu
