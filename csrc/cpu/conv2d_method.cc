@@ -45,12 +45,12 @@ double direct_multiply_adds(const Conv2dShape& s) {
 
 // A tile of 8 inputs of a row for `step` outputs. Lanes without an image are computed, too.
 double winograd_rows_multiply_adds(const Conv2dShape& s) {
-  constexpr double kInput = 40, kOutput = 20;  // transforms of a tile, in one channel
+  constexpr double kInput = 40, kOutput = 8;  // of a tile and of an output: transforms, in one channel
   const int64_t lanes = kernels().winograd_rows.lanes, step = kWinogradSize + 1 - s.kernel.w;
   const double tiles = static_cast<double>(s.out_h * ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
-  return tiles * (products + in * kInput + out * kOutput) *
+  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step)) *
          static_cast<double>(ceil_div(s.batch, lanes) * lanes) / static_cast<double>(s.batch);
 }
 
