@@ -124,18 +124,25 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
   }
   const bool winograd = method == ConvMethod::kWinograd;
   const Winograd w = winograd ? Winograd(s, weight, frame) : Winograd(s);
+  const bool in_registers = winograd && w.pools() && pool.kernel.h == 2 && pool.kernel.w == 2;
   const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMostSums)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
     const int64_t images = own.end - own.begin;
-    ScratchFrame own_frame;
-    float* const planes = own_frame.allocate<float>(images * out);
-    convolve(method, w, images_of(s, images), x + own.begin * in, weight, bias, planes);
-    Pool2dShape own_pool = pool;
-    own_pool.batch = images;
-    max_pool2d(own_pool, planes, y + own.begin * pooled, index + own.begin * pooled);
+    const float* const own_x = x + own.begin * in;
     float* const own_y = y + own.begin * pooled;
+    int32_t* const own_index = index + own.begin * pooled;
+    if (in_registers) {
+      w.forward_pooled({0, images * w.patches()}, own_x, bias, own_y, own_index);
+    } else {
+      ScratchFrame own_frame;
+      float* const planes = own_frame.allocate<float>(images * out);
+      convolve(method, w, images_of(s, images), own_x, weight, bias, planes);
+      Pool2dShape own_pool = pool;
+      own_pool.batch = images;
+      max_pool2d(own_pool, planes, own_y, own_index);
+    }
     if (const auto activate = forward_kernel(f)) activate(own_y, images * pooled, own_y);
   });
 }

@@ -9,6 +9,15 @@
 namespace byhand::cpu {
 namespace {
 
+int lanes() { return kernels().winograd.lanes; }
+const WinogradTransformKernels& transforms() { return kernels().conv2d.winograd; }
+const WinogradTransform& weight_transform(const Conv2dShape& s) {
+  return transforms().weight[s.kernel.h == 5];
+}
+const WinogradTransform& output_transform(const Conv2dShape& s) {
+  return transforms().output[s.kernel.h == 5];
+}
+
 // Transformed patches in memory of one's own: rows of `columns` patches each.
 class Patches {
  public:
@@ -89,6 +98,23 @@ struct Tiling {
     return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
   }
 
+  // The windows of 2 x 2 outputs of patch t, whose first is that of a window.
+  WinogradMaxima windows(int64_t t, float* y, int32_t* index) const {
+    const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
+    const int64_t top = t % per_image / columns * side, left = t % columns * side;
+    const int64_t at = t / per_image * s.out_channels * height * width + top * width + left;
+    const auto there = [&](int64_t rest) { return static_cast<int>(std::clamp<int64_t>(rest, 0, side)); };
+    return {s.out_channels,
+            y + at,
+            index + at,
+            height * width,
+            width,
+            there(height - top),
+            there(width - left),
+            static_cast<int32_t>(2 * (top * s.out_w + left)),
+            static_cast<int32_t>(s.out_w)};
+  }
+
   const Conv2dShape& s;
   const int64_t step, rows, columns, per_image;
 
@@ -102,16 +128,6 @@ struct Tiling {
             inside(-y),        inside(plane.h - y),
             inside(-x),        inside(plane.w - x)};
   }
-};
-
-struct Transforms {
-  explicit Transforms(const Conv2dShape& s)
-      : lanes(kernels().winograd.lanes),
-        input(kernels().conv2d.winograd.input),
-        weight(kernels().conv2d.winograd.weight[s.kernel.h == 5]),
-        output(kernels().conv2d.winograd.output[s.kernel.h == 5]) {}
-  const int lanes;
-  const WinogradTransform &input, &weight, &output;
 };
 
 // The kernels of output channel o.
@@ -135,7 +151,8 @@ int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);
   const int64_t as_weights = s.in_channels * s.out_channels / channels;
-  return std::clamp<int64_t>(std::max(fitting, as_weights), kMaxWinogradColumns, 16 * kMaxWinogradColumns);
+  return std::clamp<int64_t>(std::max(fitting, as_weights), 4 * kMaxWinogradColumns,
+                             16 * kMaxWinogradColumns);
 }
 
 }  // namespace
@@ -143,11 +160,10 @@ int64_t block_of(const Conv2dShape& s) {
 Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 
 Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame) : shape_(s) {
-  const Transforms k(s);
   const Patches u(s.out_channels, s.in_channels, frame);
   weights_ = u.data();
   parallel_for(s.out_channels, transforms_ns(s.in_channels),
-               [&](int64_t o) { k.weight.forward(weights(s, weight, o), u.row(o), k.lanes); });
+               [&](int64_t o) { weight_transform(s).forward(weights(s, weight, o), u.row(o), lanes()); });
 }
 
 int64_t Winograd::patches() const { return Tiling(shape_).per_image; }
@@ -156,9 +172,10 @@ double Winograd::ns(int64_t patches) const {
   return transforms_ns(patches * (shape_.in_channels + shape_.out_channels)) + products_ns(shape_, patches);
 }
 
-void Winograd::forward(Range patches, const float* x, const float* bias, float* y) const {
+// store(patch, sums) for each patch of outputs.
+template <class Store>
+void Winograd::forward(Range patches, const float* x, const Store& store) const {
   const Tiling tiling(shape_);
-  const Transforms k(shape_);
   const int64_t in = shape_.in_channels, out = shape_.out_channels;
   const int64_t blocks = ceil_div(patches.end - patches.begin, block_of(shape_));
   ScratchFrame frame;
@@ -167,16 +184,32 @@ void Winograd::forward(Range patches, const float* x, const float* bias, float* 
   for (int64_t b = 0; b < blocks; ++b) {
     const Range block = split(patches.end - patches.begin, blocks, b);
     const int64_t first = patches.begin + block.begin, count = block.end - block.begin;
-    for (int64_t i = 0; i < count; ++i) k.input.forward(tiling.inputs(first + i, x, in), v.row(i), k.lanes);
-    multiply(by_rows(u), out, by_rows(v), count, in, m.row(0), k.lanes, m.row_stride(), false);
     for (int64_t i = 0; i < count; ++i)
-      k.output.adjoint(m.row(i), k.lanes, tiling.outputs(first + i, y, out), bias);
+      transforms().input(tiling.inputs(first + i, x, in), v.row(i), lanes());
+    multiply(by_rows(u), out, by_rows(v), count, in, m.row(0), lanes(), m.row_stride(), false);
+    for (int64_t i = 0; i < count; ++i) store(first + i, m.row(i));
   }
+}
+
+void Winograd::forward(Range patches, const float* x, const float* bias, float* y) const {
+  const Tiling tiling(shape_);
+  const auto adjoint = output_transform(shape_).adjoint;
+  forward(patches, x, [&](int64_t i, const WinogradPatches& sums) {
+    adjoint(sums, lanes(), tiling.outputs(i, y, shape_.out_channels), bias);
+  });
+}
+
+void Winograd::forward_pooled(Range patches, const float* x, const float* bias, float* y,
+                              int32_t* index) const {
+  const Tiling tiling(shape_);
+  const auto maxima = transforms().maxima;
+  forward(patches, x, [&](int64_t i, const WinogradPatches& sums) {
+    maxima(sums, lanes(), tiling.windows(i, y, index), bias);
+  });
 }
 
 void Winograd::backward(Range patches, const Gradients& g) const {
   const Tiling tiling(shape_);
-  const Transforms k(shape_);
   const int64_t in = shape_.in_channels, out = shape_.out_channels, own = g.outputs.end - g.outputs.begin;
   const int64_t block = std::min(block_of(shape_), patches.end - patches.begin);
   ScratchFrame frame;
@@ -188,18 +221,18 @@ void Winograd::backward(Range patches, const Gradients& g) const {
       WinogradImages from = tiling.outputs(first + i, g.dy, out);
       from.values += g.outputs.begin * from.channel;
       from.count = own;
-      k.output.forward(from, q.row(i), k.lanes);
+      output_transform(shape_).forward(from, q.row(i), lanes());
     }
     if (g.sums) {
       for (int64_t i = 0; i < count; ++i)
-        k.input.forward(tiling.inputs(first + i, g.x, in), v.row(i), k.lanes);
+        transforms().input(tiling.inputs(first + i, g.x, in), v.row(i), lanes());
       multiply(by_columns(q), own, by_columns(v), in, count, du.row(g.outputs.begin), du.row_stride(),
-               k.lanes, g.add || first > patches.begin);
+               lanes(), g.add || first > patches.begin);
     }
     if (g.dx) {
-      multiply(by_columns(u), in, by_rows(q), count, out, v.row(0), k.lanes, v.row_stride(), false);
+      multiply(by_columns(u), in, by_rows(q), count, out, v.row(0), lanes(), v.row_stride(), false);
       for (int64_t i = 0; i < count; ++i)
-        k.input.adjoint_add(v.row(i), k.lanes, tiling.inputs(first + i, g.dx, in));
+        transforms().input_adjoint_add(v.row(i), lanes(), tiling.inputs(first + i, g.dx, in));
     }
   }
 }
@@ -208,7 +241,6 @@ int64_t Winograd::size_of_sums() const { return Patches::size(shape_.out_channel
 
 void Winograd::finish(float* sums, int64_t count, float* dw) const {
   const Conv2dShape& s = shape_;
-  const Transforms k(s);
   const int64_t size = size_of_sums();
   const Patches total(s.out_channels, s.in_channels, sums);
   const double ns = transforms_ns(s.in_channels) +
@@ -216,10 +248,10 @@ void Winograd::finish(float* sums, int64_t count, float* dw) const {
   parallel_for(s.out_channels, ns, [&](int64_t o) {
     const WinogradPatches row = total.row(o);
     for (int64_t i = 1; i < count; ++i)
-      for (int plane = 0; plane < kWinogradValues / k.lanes; ++plane)
+      for (int plane = 0; plane < kWinogradValues / lanes(); ++plane)
         kernels().optimizer.accumulate(total.row_stride(), row.data + plane * row.plane,
                                        row.data + i * size + plane * row.plane);
-    k.weight.adjoint(row, k.lanes, weights(s, dw, o), nullptr);
+    weight_transform(s).adjoint(row, lanes(), weights(s, dw, o), nullptr);
   });
 }
 

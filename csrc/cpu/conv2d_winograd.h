@@ -46,6 +46,9 @@ class Winograd {
 
   // y of these patches.
   void forward(Range patches, const float* x, const float* bias, float* y) const;
+  // Maxima of windows of 2 x 2 and their places in the planes, where it pools: for kernels of 5 x 5.
+  bool pools() const { return shape_.kernel.h == 5; }
+  void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
   struct Gradients {
     const float* dy;
@@ -65,6 +68,9 @@ class Winograd {
   void finish(float* sums, int64_t count, float* dw) const;
 
  private:
+  template <class Store>
+  void forward(Range patches, const float* x, const Store& store) const;
+
   Conv2dShape shape_;
   const float* weights_ = nullptr;
 };

@@ -155,19 +155,35 @@ struct WinogradProductKernels {
   WinogradTileKernel tile[kMaxWinogradRows][kMaxWinogradColumns];  // [rows - 1][columns - 1]
 };
 
-// A transform and its adjoint, between images and patches of `lanes`.
+// The maxima of the windows of 2 x 2 of a patch of outputs, (rows, columns) of them, and their places in the
+// plane of outputs: that of the patch's first is `place`.
+struct WinogradMaxima {
+  int64_t count;
+  float* y;
+  int32_t* index;
+  int64_t channel, row;  // strides of both
+  int rows, columns;
+  int32_t place, plane_row;
+};
+
+// Transforms between images and patches of `lanes`.
+using WinogradForward = void (*)(const WinogradImages& from, const WinogradPatches& to, int lanes);
+
 struct WinogradTransform {
-  void (*forward)(const WinogradImages& from, const WinogradPatches& to, int lanes);
-  // Stores values, plus bias[i] in channel i where `bias` is not null; or adds to what is there.
+  WinogradForward forward;
+  // The values replace what was there; plus bias[i] in channel i where `bias` is not null.
   void (*adjoint)(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias);
-  void (*adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
 };
 
 // [0] for kernels of 3 x 3, [1] for 5 x 5; ops as in winograd_matrices.py.
 struct WinogradTransformKernels {
-  WinogradTransform input;      // B
+  WinogradForward input;  // B
+  // Its adjoint is added to what was there.
+  void (*input_adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
   WinogradTransform weight[2];  // G
   WinogradTransform output[2];  // A
+  // The adjoint of output[1], plus `bias` unless it is null, pooled.
+  void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
 };
 
 // Winograd's convolution along rows alone: a tile of 8 neighbouring inputs of a row, for m = 9 - r outputs. A

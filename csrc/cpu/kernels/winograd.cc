@@ -59,107 +59,233 @@ inline Vec load_columns(const float* row, int part, int columns) {
   return n == kLanes ? Vec::load(row + part * kPart) : Vec::load(row + part * kPart, n);
 }
 
+// Channels whose columns share the rows of a patch: two where they have four columns each, [part][row] then
+// begins with the first channel's.
+template <class P>
+constexpr int kTogether = 2 * P::kColumns == kSize ? 2 : 1;
+
+// Rows of `count` values of neighbouring channels, 1 or kTogether of them: of one alone the other repeats it.
+template <class P>
+inline void load_rows(const float* values, int64_t channel, int64_t stride, Patch& x) {
+  BYHAND_UNROLL
+  for (int i = 0; i < P::kColumns; ++i) {
+    const float* const row = values + i * stride;
+    if constexpr (kTogether<P> == 2 && kParts == 1) {
+      x[0][i] = load_fours(row, row + channel);
+    } else {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part)
+        x[part][i] =
+            kTogether<P> == 2 ? Vec::load(row + part * channel) : load_columns(row, part, P::kColumns);
+    }
+  }
+}
+
 template <class P>
 void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
   const bool inside = from.row_begin == 0 && from.row_end == kColumns && from.column_begin == 0 &&
                       from.column_end == kColumns;
-  for (int64_t c = 0; c < from.count; ++c) {
+  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
     const float* values = from.values + c * from.channel;
-    int64_t stride = from.row;
-    float copy[kColumns * kSize];
+    int64_t stride = from.row, channel = channels > 1 ? from.channel : 0;
+    float copy[kTogether<P>][kColumns * kSize];
     if (!inside) {
       __builtin_memset(copy, 0, sizeof copy);
-      for (int i = from.row_begin; i < from.row_end; ++i)
-        for (int j = from.column_begin; j < from.column_end; ++j)
-          copy[i * kSize + j] = values[i * stride + j];
-      values = copy, stride = kSize;
+      for (int h = 0; h < channels; ++h)
+        for (int i = from.row_begin; i < from.row_end; ++i)
+          for (int j = from.column_begin; j < from.column_end; ++j)
+            copy[h][i * kSize + j] = values[h * channel + i * stride + j];
+      values = copy[0], stride = kSize, channel = kColumns * kSize;
     }
     Patch x;
+    load_rows<P>(values, channel, stride, x);
     BYHAND_UNROLL
-    for (int i = 0; i < kColumns; ++i) BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) x[part][i] = load_columns(values + i * stride, part, kColumns);
+    for (int part = 0; part < kParts; ++part) {
+      Vec input[kColumns];
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) input[i] = x[part][i];
+      expand<P>(input, x[part]);
+    }
+    transpose(x);
     BYHAND_UNROLL
-    for (int pass = 0; pass < 2; ++pass) {
+    for (int h = 0; h < kTogether<P>; ++h) {
+      if (h == channels) break;
+      const Place place{to.data + (c + h) * lanes, to.plane, lanes};
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) {
-        Vec input[P::kColumns], output[kSize];
+        Vec input[kColumns], output[kSize];
         BYHAND_UNROLL
-        for (int i = 0; i < P::kColumns; ++i) input[i] = x[part][i];
+        for (int i = 0; i < kColumns; ++i) input[i] = x[part][h * kColumns + i];
         expand<P>(input, output);
         BYHAND_UNROLL
-        for (int i = 0; i < kSize; ++i) x[part][i] = output[i];
+        for (int i = 0; i < kSize; ++i) store_part(output[i], place.at(i, part));
       }
-      if (pass == 0) transpose(x);
     }
-    const Place place{to.data + c * lanes, to.plane, lanes};
-    BYHAND_UNROLL
-    for (int i = 0; i < kSize; ++i) BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) store_part(x[part][i], place.at(i, part));
   }
 }
 
-// The adjoint of `forward`, handed to store(channel, row, part, values).
+// The adjoint of `forward`, handed to store(channel, channels, rows): rows[i][part] of one channel, or of
+// kTogether, of which the first is `channel` and those beyond `channels` are of no use.
 template <class P, class Store>
 inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const Store& store) {
-  for (int64_t c = 0; c < count; ++c) {
-    const Place place{from.data + c * lanes, from.plane, lanes};
+  constexpr int kColumns = P::kColumns;
+  for (int64_t c = 0; c < count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= count ? kTogether<P> : 1;
     Patch x;
     BYHAND_UNROLL
-    for (int i = 0; i < kSize; ++i) BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) x[part][i] = load_part(place.at(i, part));
-    BYHAND_UNROLL
-    for (int pass = 0; pass < 2; ++pass) {
+    for (int h = 0; h < kTogether<P>; ++h) {
+      const Place place{from.data + (c + (h < channels ? h : 0)) * lanes, from.plane, lanes};
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) {
-        Vec input[kSize], output[P::kColumns];
+        Vec input[kSize], output[kColumns];
         BYHAND_UNROLL
-        for (int i = 0; i < kSize; ++i) input[i] = x[part][i];
+        for (int i = 0; i < kSize; ++i) input[i] = load_part(place.at(i, part));
         contract<P>(input, output);
         BYHAND_UNROLL
-        for (int i = 0; i < kSize; ++i) x[part][i] = i < P::kColumns ? output[i] : Vec::zero();
+        for (int i = 0; i < kSize / kTogether<P>; ++i)
+          x[part][h * kColumns + i] = i < kColumns ? output[i] : Vec::zero();
       }
-      if (pass == 0) transpose(x);
     }
+    transpose(x);
+    Vec rows[kColumns][kParts];
     BYHAND_UNROLL
-    for (int i = 0; i < P::kColumns; ++i) BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) store(c, i, part, x[part][i]);
+    for (int part = 0; part < kParts; ++part) {
+      Vec output[kColumns];
+      contract<P>(x[part], output);
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) rows[i][part] = output[i];
+    }
+    store(c, channels, rows);
+  }
+}
+
+// Adds a value for each channel.
+template <class P>
+inline void add_bias(const float* bias, int channels, int part, Vec (&rows)[P::kColumns][kParts]) {
+  const Vec first = Vec::set(bias[0]), last = Vec::set(bias[channels - 1]);
+  const Vec both = kParts == 2 ? (part == 0 ? first : last) : select(first_mask(kSize / 2), first, last);
+  BYHAND_UNROLL
+  for (int i = 0; i < P::kColumns; ++i) rows[i][part] = rows[i][part] + (kTogether<P> == 1 ? first : both);
+}
+
+// body(channel, row, values) for each row of each channel, its values in memory.
+template <class P, class Body>
+inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const Body& body) {
+  float value[kParts * kLanes];
+  for (int i = 0; i < P::kColumns; ++i) {
+    for (int part = 0; part < kParts; ++part) rows[i][part].store(value + part * kLanes);
+    for (int h = 0; h < channels; ++h) body(h, i, value + h * P::kColumns);
   }
 }
 
 // Of patches that begin inside: outputs and weights do.
 template <class P>
 void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
-  adjoint<P>(from, lanes, to.count, [&](int64_t c, int i, int part, Vec v) {
-    if (i < to.row_begin || i >= to.row_end) return;
-    if (bias) v = v + Vec::set(bias[c]);
-    float* const row = const_cast<float*>(to.values) + c * to.channel + i * to.row;
-    v.store(row + part * kPart, clamp_part(to.column_end - part * kPart));
+  constexpr int kColumns = P::kColumns;
+  const bool whole = to.row_end == kColumns && to.column_end == kColumns;
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[kColumns][kParts]) {
+    float* const values = const_cast<float*>(to.values) + c * to.channel;
+    if (bias) {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) add_bias<P>(bias + c, channels, part, rows);
+    }
+    if constexpr (kTogether<P> == 1) {
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) {
+        if (i == to.row_end) break;
+        BYHAND_UNROLL
+        for (int part = 0; part < kParts; ++part)
+          rows[i][part].store(values + i * to.row + part * kPart, clamp_part(to.column_end - part * kPart));
+      }
+    } else if (kParts == 1 && whole && channels == 2) {
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i)
+        store_fours(rows[i][0], values + i * to.row, values + to.channel + i * to.row);
+    } else {
+      for_rows<P>(channels, rows, [&](int h, int i, const float* row) {
+        for (int j = 0; j < to.column_end && i < to.row_end; ++j)
+          values[h * to.channel + i * to.row + j] = row[j];
+      });
+    }
   });
 }
 
-template <class P>
+// Patches of 4 x 4 outputs: of every four lanes, tap after tap has the four windows of a channel.
+void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias) {
+  using P = WinogradOutput5;
+  constexpr int kLength = kParts * kLanes;
+  float corner[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const int32_t place = to.place + i % 2 * 2 + i / 2 % 2 * 2 * to.plane_row;
+    __builtin_memcpy(corner + i, &place, sizeof place);
+  }
+  const IVec first = bits(Vec::load(corner));
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[4][kParts]) {
+    float value[kLength];
+    int32_t place[kLength];
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      if (bias) add_bias<P>(bias + c, channels, part, rows);
+      const Vec taps[4] = {
+          even_of_fours(rows[0][part], rows[2][part]), odd_of_fours(rows[0][part], rows[2][part]),
+          even_of_fours(rows[1][part], rows[3][part]), odd_of_fours(rows[1][part], rows[3][part])};
+      Vec best = taps[0];
+      IVec where = first;
+      BYHAND_UNROLL
+      for (int i = 1; i < 4; ++i) {
+        const Mask better = (taps[i] > best) | is_nan(taps[i]);  // false where `best` alone is NaN
+        best = select(better, taps[i], best);
+        where = select(better, first + IVec::set(i / 2 * to.plane_row + i % 2), where);
+      }
+      best.store(value + part * kLanes);
+      where.store(place + part * kLanes);
+    }
+    for (int h = 0; h < channels; ++h)
+      for (int i = 0; i < to.rows; ++i) {
+        const int64_t at = (c + h) * to.channel + i * to.row;
+        const int windows = h * 4 + i * 2;
+        if (to.columns == 2) {
+          __builtin_memcpy(to.y + at, value + windows, 2 * sizeof(float));
+          __builtin_memcpy(to.index + at, place + windows, 2 * sizeof(int32_t));
+        } else if (to.columns == 1) {
+          to.y[at] = value[windows];
+          to.index[at] = place[windows];
+        }
+      }
+  });
+}
+
+// Of inputs, whose patches may begin outside.
 void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
-  adjoint<P>(from, lanes, to.count, [&](int64_t c, int i, int part, Vec v) {
-    if (i < to.row_begin || i >= to.row_end) return;
-    float* const row = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPart;
-    const int begin = clamp_part(to.column_begin - part * kPart);
-    const int end = clamp_part(to.column_end - part * kPart);
-    if (begin > 0) {
-      float value[kLanes];
-      v.store(value);
-      for (int j = begin; j < end; ++j) row[j] += value[j];
-    } else if (end == kLanes) {
-      (Vec::load(row) + v).store(row);
-    } else {
-      (Vec::load(row, end) + v).store(row, end);
+  using P = WinogradInput;
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int, const Vec(&rows)[kSize][kParts]) {
+    BYHAND_UNROLL
+    for (int i = 0; i < kSize; ++i) {
+      if (i < to.row_begin || i >= to.row_end) continue;
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        float* const at = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPart;
+        const int begin = clamp_part(to.column_begin - part * kPart);
+        const int end = clamp_part(to.column_end - part * kPart);
+        if (begin > 0) {
+          float value[kLanes];
+          rows[i][part].store(value);
+          for (int j = begin; j < end; ++j) at[j] += value[j];
+        } else if (end == kLanes) {
+          (Vec::load(at) + rows[i][part]).store(at);
+        } else {
+          (Vec::load(at, end) + rows[i][part]).store(at, end);
+        }
+      }
     }
   });
 }
 
 template <class P>
 WinogradTransform transform() {
-  return {forward<P>, adjoint_store<P>, adjoint_add<P>};
+  return {forward<P>, adjoint_store<P>};
 }
 
 // The values of a row of `a` stay in registers while one of `b` streams by.
@@ -202,11 +328,13 @@ void add_tiles(WinogradProductKernels& k) {
 }  // namespace
 
 void fill_winograd_transforms(WinogradTransformKernels& k) {
-  k.input = transform<WinogradInput>();
+  k.input = forward<WinogradInput>;
+  k.input_adjoint_add = adjoint_add;
   k.weight[0] = transform<WinogradWeight3>();
   k.weight[1] = transform<WinogradWeight5>();
   k.output[0] = transform<WinogradOutput3>();
   k.output[1] = transform<WinogradOutput5>();
+  k.maxima = maxima;
 }
 
 void fill_winograd_products(WinogradProductKernels& k) {

@@ -129,6 +129,13 @@ struct DoubleSum {
   double total() const { return sum_of_4(_mm256_add_pd(low, high)); }
 };
 
+// p[0] to p[3], then q[0] to q[3].
+inline Vec load_fours(const float* p, const float* q) { return {_mm256_loadu2_m128(q, p)}; }
+inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, a.v); }
+// Of every four lanes: the even ones of a, then those of b.
+inline Vec even_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
+inline Vec odd_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
+
 // Rows become columns: lane j of row i goes to lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   __m256 pair[8], quad[8];

@@ -153,6 +153,33 @@ using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }
 #endif
 
+// p[0] to p[3], then q[0] to q[3] and zeros where there are lanes.
+inline Vec load_fours(const float* p, const float* q) {
+  Vec r = Vec::zero();
+  for (int i = 0; i < 4; ++i) {
+    r.v[i] = p[i];
+    if (Vec::kLanes > 4) r.v[(4 + i) % Vec::kLanes] = q[i];
+  }
+  return r;
+}
+inline void store_fours(Vec a, float* p, float* q) {
+  for (int i = 0; i < 4; ++i) {
+    p[i] = a.v[i];
+    if (Vec::kLanes > 4) q[i] = a.v[(4 + i) % Vec::kLanes];
+  }
+}
+// Of every four lanes: the even ones of a, then those of b; the odd ones.
+inline Vec even_of_fours(Vec a, Vec b) {
+  Vec r;
+  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
+  return r;
+}
+inline Vec odd_of_fours(Vec a, Vec b) {
+  Vec r;
+  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2 + 1];
+  return r;
+}
+
 // Rows become columns: lane j of row i goes to lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   for (int i = 0; i < Vec::kLanes; ++i)
