@@ -50,7 +50,7 @@ def test_every_bit_is_that_of_the_three_functions(
 def test_ties_and_nan_by_winograd(
     r: int, shape: tuple[int, ...], isa: str, rng: np.random.Generator
 ) -> None:
-    """The first of equal values, and the last NaN; planes with a last row and column in no window."""
+    """The first of equal values, the last NaN; a last row and column are in no window."""
     x = rng.integers(0, 2, shape).astype(F32)
     x[5] = 0
     x[7, 0, 3, 4] = x[7, 0, 4, 4] = np.nan
