@@ -8,9 +8,12 @@ import byhand
 import numpy as np
 from byhand import kernels
 from byhand.bench.cases import Case
-from byhand.bench.sampling import Clock, KernelJob, Sample
+from byhand.bench.inference import Inference
+from byhand.bench.sampling import Calls, Clock, KernelJob, Sample
 from byhand.bench.tasks import Index, Task, Training
+from byhand.engine import Plan
 from byhand.events import BatchEnd, Event
+from byhand.fusion import fused
 from byhand.optim import SGD
 from byhand.training import Trainer
 from numpy.typing import NDArray
@@ -27,6 +30,17 @@ class Peer:
 
     def training(self, task: Task) -> ByhandTraining:
         return ByhandTraining(task)
+
+    def inference(self, inference: Inference) -> Calls:
+        """What `Model.predict` runs, with the caller's images copied into the plan every time."""
+        images, model = inference.images(), inference.start()
+        batch = Plan(fused(model.layers()), model.input_shape, len(images)).batch(len(images))
+
+        def call() -> Any:
+            np.copyto(batch.input, images)
+            return batch.forward()
+
+        return Calls(call)
 
 
 class _Enough(Exception):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from byhand.bench.cases import Case, shape, values
-from byhand.bench.gemm_report import LARGE, Line, mean, ratio
+from byhand.bench.gemm_report import LARGE
+from byhand.bench.goals import Line, mean, ratio
 from byhand.bench.harness import Result
 
 DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")

@@ -172,7 +172,7 @@ class Contest:
     def __init__(self, contenders: Sequence[Contender], threads: int) -> None:
         self.threads = threads
         self.versions: dict[str, str] = {}
-        self._contenders = contenders
+        self.contenders = contenders
         self._processes: dict[str, _Process] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="byhand-bench-")
 
@@ -235,7 +235,7 @@ class Contest:
         """What each contender computes, compared with the reference and not timed."""
         entries = (
             self._verify(contender, prepare, reference, tolerance, measure)
-            for contender in self._contenders
+            for contender in self.contenders
         )
         return [entry for entry in entries if entry is not None]
 

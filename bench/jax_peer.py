@@ -1,15 +1,17 @@
-"""JAX, as a contender in training: an epoch is one jitted scan."""
+"""JAX, as a contender in training, where an epoch is one jitted scan, and in inference."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from byhand.bench.cases import Case
-from byhand.bench.sampling import Clock, Sample
+from byhand.bench.inference import Inference
+from byhand.bench.sampling import Calls, Clock, Sample
 from byhand.bench.tasks import Index, Task, Training
-from byhand.nn import Flatten, Linear, ReLU, Tanh
+from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 
 
 class Peer:
@@ -27,6 +29,15 @@ class Peer:
     def training(self, task: Task) -> JaxTraining | None:
         """None for LeNet-5: convolution inside a scan takes a slow path of XLA."""
         return None if task.model == "lenet5" else JaxTraining(task)
+
+    def inference(self, inference: Inference) -> Calls:
+        import jax
+
+        model = inference.start()
+        layers, weights = list(model.layers()), model.state_dict()
+        images = jax.numpy.asarray(inference.images())
+        forward = jax.jit(lambda x: _forward(layers, weights, x))
+        return Calls(lambda: forward(images).block_until_ready())
 
 
 class JaxTraining(Training):
@@ -88,14 +99,26 @@ class JaxTraining(Training):
     def _loss(self, weights: Any, x: Any, labels: Any) -> Any:
         import jax
 
-        for i, layer in enumerate(self._layers):
-            if isinstance(layer, Flatten):
-                x = x.reshape(len(x), -1)
-            elif isinstance(layer, Linear):
-                x = x @ weights[f"{i}.weight"].T + weights[f"{i}.bias"]
-            elif isinstance(layer, ReLU):
-                x = jax.nn.relu(x)
-            else:
-                x = jax.numpy.tanh(x) if isinstance(layer, Tanh) else jax.nn.sigmoid(x)
-        log_p = jax.nn.log_softmax(x)
+        log_p = jax.nn.log_softmax(_forward(self._layers, weights, x))
         return -jax.numpy.take_along_axis(log_p, labels[:, None], axis=1).mean()
+
+
+def _forward(layers: Sequence[Any], weights: Any, x: Any) -> Any:
+    import jax
+
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Flatten):
+            x = x.reshape(len(x), -1)
+        elif isinstance(layer, Linear):
+            x = x @ weights[f"{i}.weight"].T + weights[f"{i}.bias"]
+        elif isinstance(layer, Conv2d):
+            x = jax.lax.conv_general_dilated(x, weights[f"{i}.weight"], (1, 1), "VALID")
+            x = x + weights[f"{i}.bias"][:, None, None]
+        elif isinstance(layer, MaxPool2d):
+            window = 1, 1, *layer.kernel_size
+            x = jax.lax.reduce_window(x, -np.inf, jax.lax.max, window, window, "VALID")
+        elif isinstance(layer, ReLU):
+            x = jax.nn.relu(x)
+        else:
+            x = jax.numpy.tanh(x) if isinstance(layer, Tanh) else jax.nn.sigmoid(x)
+    return x

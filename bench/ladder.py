@@ -88,7 +88,7 @@ def climb(
 
 
 def _contender(step: str) -> Contender:
-    return Contender(step, "byhand.bench.ladder_peer", "byhand", options={"step": step})
+    return Contender(step, "byhand.bench.ladder_peer", ("byhand",), options={"step": step})
 
 
 def rungs(results: Sequence[Result]) -> list[Rung]:

@@ -142,6 +142,15 @@ def max_pool2d(x: Array, kernel_size: int) -> tuple[Array, NDArray[np.int32]]:
     return y, indices
 
 
+def max_pool2d_values(x: Array, kernel_size: int) -> Array:
+    """`max_pool2d` where nobody wants the indices."""
+    (_, _, first), *others = _cells(x, kernel_size)
+    y: Array = first.copy()
+    for _, _, cell in others:
+        np.maximum(y, cell, out=y)
+    return y
+
+
 def max_pool2d_backward(grad: Array, indices: Array, input_shape: Sequence[int]) -> Array:
     n, c = input_shape[:2]
     grad_x = np.zeros(input_shape, grad.dtype)

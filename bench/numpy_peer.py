@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from byhand.bench import numpy_page as page
 from byhand.bench.cases import Case
-from byhand.bench.sampling import KernelJob
+from byhand.bench.inference import Inference
+from byhand.bench.sampling import Calls, KernelJob
 from byhand.bench.tasks import Index, Stepwise, Task
+from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
 from numpy.typing import DTypeLike, NDArray
 
@@ -29,6 +31,45 @@ class Peer:
     def training(self, task: Task) -> NumpyTraining:
         return NumpyTraining(task)
 
+    def inference(self, inference: Inference) -> Calls:
+        return NumpyInference(inference)
+
+
+class NumpyInference(Calls):
+    """dtype: what everything is computed in."""
+
+    def __init__(self, inference: Inference, dtype: DTypeLike = np.float32) -> None:
+        network, images = _Network(inference.start(), dtype), inference.images().astype(dtype)
+        super().__init__(lambda: network.forward(images)[0])
+
+
+class _Network:
+    def __init__(self, model: Model, dtype: DTypeLike) -> None:
+        self.layers = list(model.layers())
+        self.weights = {name: array.astype(dtype) for name, array in model.state_dict().items()}
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
+        """The output, and what backward needs of each layer if there is to be one."""
+        saved = []
+        for i, layer in enumerate(self.layers):
+            x, kept = self._layer(i, layer, x, training)
+            saved.append(kept)
+        return x, saved
+
+    def _layer(self, i: int, layer: Any, x: Array, training: bool) -> tuple[Array, Any]:
+        if isinstance(layer, Flatten):
+            return x.reshape(len(x), -1), x.shape
+        if isinstance(layer, MaxPool2d) and not training:
+            return page.max_pool2d_values(x, layer.kernel_size[0]), None
+        if isinstance(layer, MaxPool2d):
+            y, indices = page.max_pool2d(x, layer.kernel_size[0])
+            return y, (indices, x.shape)
+        if isinstance(layer, Conv2d | Linear):
+            op = page.conv2d if isinstance(layer, Conv2d) else page.linear
+            return op(x, self.weights[f"{i}.weight"], self.weights[f"{i}.bias"]), x
+        y = getattr(page, _activation(layer))(x)
+        return y, y
+
 
 class NumpyTraining(Stepwise):
     """count, dtype: how many images are loaded, and what everything is computed in."""
@@ -36,9 +77,8 @@ class NumpyTraining(Stepwise):
     def __init__(self, task: Task, count: int | None = None, dtype: DTypeLike = np.float32) -> None:
         super().__init__(task)
         self._images, self._labels = task.load_floats(count, dtype), task.load_labels()
-        model = task.start()
-        self._layers = list(model.layers())
-        self._w = {name: array.astype(dtype) for name, array in model.state_dict().items()}
+        self._network = _Network(task.start(), dtype)
+        self._layers, self._w = self._network.layers, self._network.weights
         self._first = next(i for i in range(len(self._layers)) if f"{i}.weight" in self._w)
         self._velocity = {name: np.zeros_like(array) for name, array in self._w.items()}
 
@@ -46,10 +86,7 @@ class NumpyTraining(Stepwise):
         return list(self._w.values())
 
     def step(self, index: Index) -> Any:
-        x, saved = self._images[index], []
-        for i, layer in enumerate(self._layers):
-            x, kept = self._forward(i, layer, x)
-            saved.append(kept)
+        x, saved = self._network.forward(self._images[index], training=True)
         labels = self._labels[index]
         loss, probabilities = page.softmax_cross_entropy(x, labels)
         grad = page.softmax_cross_entropy_backward(probabilities, labels)
@@ -67,19 +104,6 @@ class NumpyTraining(Stepwise):
                 weight_decay=task.weight_decay,
             )
         return loss
-
-    def _forward(self, i: int, layer: Any, x: Array) -> tuple[Array, Any]:
-        """Output, and what `_backward` needs."""
-        if isinstance(layer, Flatten):
-            return x.reshape(len(x), -1), x.shape
-        if isinstance(layer, MaxPool2d):
-            y, indices = page.max_pool2d(x, layer.kernel_size[0])
-            return y, (indices, x.shape)
-        if isinstance(layer, Conv2d | Linear):
-            op = page.conv2d if isinstance(layer, Conv2d) else page.linear
-            return op(x, self._w[f"{i}.weight"], self._w[f"{i}.bias"]), x
-        y = getattr(page, _activation(layer))(x)
-        return y, y
 
     def _backward(
         self, i: int, layer: Any, grad: Array, kept: Any, gradients: dict[str, Array], further: bool

@@ -11,35 +11,45 @@ OURS = "byhand"
 
 @dataclass(frozen=True)
 class Contender:
-    """`module` has a class Peer(threads, **options) with a version, kernel(...), training(...).
+    """`module` has a class Peer(threads, **options) with a version, kernel(...), training(...)
+    and inference(...).
 
-    package: what must be installed. steps: a model's steps that are timed where an epoch would take
-    minutes. asked: measured only where it is named.
+    packages: what must be installed. steps: a model's steps that are timed where an epoch would
+    take minutes. asked: measured only where it is named.
     """
 
     name: str
     module: str
-    package: str
+    packages: tuple[str, ...]
     options: Mapping[str, bool | str] = field(default_factory=dict)
     steps: Mapping[str, int] = field(default_factory=dict)
     asked: bool = False
 
     @property
-    def installed(self) -> bool:
-        return importlib.util.find_spec(self.package) is not None
+    def missing(self) -> list[str]:
+        """Packages that are not installed."""
+        return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
 
 CONTENDERS = [
-    Contender(OURS, "byhand.bench.byhand_peer", "byhand"),
-    Contender("numpy", "byhand.bench.numpy_peer", "numpy", steps={"lenet5": 60}),
-    Contender("torch", "byhand.bench.torch_peer", "torch"),
+    Contender(OURS, "byhand.bench.byhand_peer", ("byhand",)),
+    Contender("numpy", "byhand.bench.numpy_peer", ("numpy",), steps={"lenet5": 60}),
+    Contender("torch", "byhand.bench.torch_peer", ("torch",)),
     Contender(
-        "torch-channels-last", "byhand.bench.torch_peer", "torch", options={"channels_last": True}
+        "torch-channels-last",
+        "byhand.bench.torch_peer",
+        ("torch",),
+        options={"channels_last": True},
     ),
     Contender(
-        "torch-compile", "byhand.bench.torch_peer", "torch", options={"compiled": True}, asked=True
+        "torch-compile",
+        "byhand.bench.torch_peer",
+        ("torch",),
+        options={"compiled": True},
+        asked=True,
     ),
-    Contender("jax", "byhand.bench.jax_peer", "jax"),
+    Contender("jax", "byhand.bench.jax_peer", ("jax",)),
+    Contender("onnxruntime", "byhand.bench.onnx_peer", ("onnxruntime", "onnx")),
 ]
 
 
@@ -52,8 +62,9 @@ def choose(names: Sequence[str], also: Sequence[str] = ()) -> list[Contender]:
     for name in [*names, *also]:
         if name not in known:
             raise ValueError(f"peers must be of {', '.join(known)}, not {name!r}")
-        if not known[name].installed:
-            raise ValueError(f"{name} needs {known[name].package}, which is not installed")
+        if known[name].missing:
+            missing = " and ".join(known[name].missing)
+            raise ValueError(f"{name} needs {missing}, which is not installed")
     if names:
         return [c for c in CONTENDERS if c.name in (OURS, *names, *also)]
-    return [c for c in CONTENDERS if c.installed and (not c.asked or c.name in also)]
+    return [c for c in CONTENDERS if not c.missing and (not c.asked or c.name in also)]

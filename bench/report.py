@@ -38,25 +38,27 @@ def rate(result: Result, entry: Entry) -> float | None:
     return result.flops / entry.times.median if result.flops and entry.times else None
 
 
-def table(title: str, results: Iterable[Result], *, memory: bool) -> Table:
-    """A row a contender. memory: with columns of resident memory and page faults."""
+def table(title: str, results: Iterable[Result], *, memory: bool, an_image: bool = False) -> Table:
+    """A row a contender. memory: with columns of resident memory and page faults. an_image: with
+    the median of a call by its images."""
     view = Table(title=title, title_justify="left", show_lines=False)
     view.add_column("case")
     view.add_column("contender")
     numbers = ["median", "min", "max", "spread", "ratio", "GFLOP/s", "of peak"]
-    for heading in [*numbers, *(["peak RSS", "faults/step"] if memory else [])]:
+    numbers += ["peak RSS", "faults/step"] if memory else []
+    for heading in [*numbers, *(["an image"] if an_image else [])]:
         view.add_column(heading, justify="right")
     view.add_column("")
     for result in results:
         for i, entry in enumerate(result.entries):
             label = result.case["label"] if i == 0 else ""
             end = i == len(result.entries) - 1
-            view.add_row(label, *_cells(result, entry, memory), end_section=end)
+            view.add_row(label, *_cells(result, entry, memory, an_image), end_section=end)
     return view
 
 
-def _cells(result: Result, entry: Entry, memory: bool) -> list[str]:
-    width = 9 if memory else 7
+def _cells(result: Result, entry: Entry, memory: bool, an_image: bool) -> list[str]:
+    width = 7 + 2 * memory + an_image
     if entry.times is None:
         return [entry.contender, *[""] * width, f"[bold red]{escape(entry.problem or '')}[/]"]
     times, flops = entry.times, rate(result, entry)
@@ -71,6 +73,8 @@ def _cells(result: Result, entry: Entry, memory: bool) -> list[str]:
     ]
     if memory:
         cells += [f"{(entry.rss or 0) / 1e6:.0f} MB", f"{entry.faults:.1f}"]
+    if an_image:
+        cells.append(seconds(times.median / result.case["batch"]))
     return [*cells, escape(entry.note)]
 
 

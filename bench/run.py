@@ -1,17 +1,26 @@
-"""A run of a benchmark: peaks, tables, the file, the exit code."""
+"""A run of a benchmark: contests, peaks, tables, the file, the exit code."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
-from byhand.bench import machine, report
-from byhand.bench.harness import Contest, Result
+from byhand.bench import machine, numpy_page, report
+from byhand.bench.cases import Case
+from byhand.bench.goals import Line, goals_table
+from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.peak import fma_peak
+from byhand.bench.peers import Contender
+from byhand.bench.sampling import KernelJob
 from rich.console import Console
+
+# Largest relative difference of a kernel's result from that in float64, in the Euclidean norm: sums
+# of up to 73,728 products in float32.
+KERNEL_TOLERANCE = 3e-5
 
 
 class Run:
@@ -52,10 +61,38 @@ class Run:
         self._results += results
         self._versions |= contest.versions
 
-    def show(self, title: str, results: Sequence[Result], contest: Contest) -> None:
+    def show(
+        self, title: str, results: Sequence[Result], contest: Contest, *, an_image: bool = False
+    ) -> None:
         self.keep(results, contest)
         title = f"{title}, {describe_threads(contest.threads)}"
-        self.console.print(report.table(title, results, memory=self._memory))
+        view = report.table(title, results, memory=self._memory, an_image=an_image)
+        self.console.print(view)
+
+    def compete(
+        self,
+        contenders: Sequence[Contender],
+        counts: Sequence[int],
+        groups: Sequence[str],
+        measure: Callable[[Contest, str], list[Result]],
+        summary: Callable[[list[Result], int], Iterable[Line]],
+        legend: str = report.LEGEND,
+    ) -> None:
+        """Every group on every number of threads; then a summary of each number; then `end`.
+
+        measure: measures, keeps and shows a group.
+        """
+        lines: dict[int, list[Line]] = {}
+        for count in counts:
+            self.begin(count)
+            with Contest(contenders, count) as contest:
+                results = [result for group in groups for result in measure(contest, group)]
+            lines[count] = list(summary(results, count))
+        against = ", ".join(contender.name for contender in contenders[1:])
+        for count in counts:
+            title = f"Goals, {describe_threads(count)}, against {against}"
+            self.console.print(goals_table(title, lines[count]))
+        self.end(legend, [line.as_json(count) for count in counts for line in lines[count]])
 
     def end(self, legend: str = report.LEGEND, summary: Sequence[Mapping[str, Any]] = ()) -> None:
         """Writes the file; exits with 1 where a contender was wrong or failed."""
@@ -78,6 +115,27 @@ class Run:
             typer.secho(message, fg=typer.colors.RED, err=True)
         if problems:
             raise typer.Exit(1)
+
+
+def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: float) -> Result:
+    entries = contest.run(
+        {"kernel": case.name, "batch": batch},
+        _reference(case, batch),
+        amounts={contender.name: seconds for contender in contest.contenders},
+        scale=1,
+        rounds=rounds,
+        tolerance=KERNEL_TOLERANCE,
+    )
+    labels = {"label": case.name, "op": case.op, "shape": case.shape, "batch": batch}
+    return Result(labels, contest.threads, case.work(batch), entries)
+
+
+def _reference(case: Case, batch: int) -> Arrays:
+    def to_float64(argument: Any) -> Any:
+        wide = isinstance(argument, np.ndarray) and argument.dtype == np.float32
+        return argument.astype(np.float64) if wide else argument
+
+    return KernelJob(getattr(numpy_page, case.op), case, batch, to_float64).results()
 
 
 def check_folder(path: Path) -> None:

@@ -60,31 +60,17 @@ class Job(Protocol):
         """What must agree with the reference."""
 
     def sample(self, amount: Any) -> Sample:
-        """Kernels: calls for `amount` seconds. Training: `amount` steps, None for an epoch."""
+        """Calls for `amount` seconds. Training: `amount` steps, None for an epoch."""
 
 
-class KernelJob:
-    """The same call again and again, into the same arrays where the function takes `out`."""
+class Calls:
+    """The same call again and again."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        case: Case,
-        batch: int,
-        put: Callable[[Any], Any] = lambda argument: argument,
-    ) -> None:
-        arguments = tuple(put(argument) for argument in case.arguments(batch))
-        keywords: dict[str, Any] = dict(case.keywords)
-        self._in_place = arguments if case.op in IN_PLACE else None
-        if self._in_place is None and _takes_out(function):
-            arrays = [r for r in _several(function(*arguments, **keywords)) if np.ndim(r) > 0]
-            if arrays:
-                keywords["out"] = arrays[0] if len(arrays) == 1 else tuple(arrays)
-        self._call: Callable[[], Any] = partial(function, *arguments, **keywords)
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
 
     def results(self) -> list[NDArray[Any]]:
-        result = self._call()
-        return [np.asarray(r) for r in self._in_place or _several(result)]
+        return [np.asarray(r) for r in _several(self._call())]
 
     def sample(self, amount: float) -> Sample:
         """Seconds are those of the median loop of calls."""
@@ -110,6 +96,30 @@ class KernelJob:
         while self._loop(calls) < LOOP:
             calls *= 2
         return calls
+
+
+class KernelJob(Calls):
+    """Into the same arrays where the function takes `out`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        case: Case,
+        batch: int,
+        put: Callable[[Any], Any] = lambda argument: argument,
+    ) -> None:
+        arguments = tuple(put(argument) for argument in case.arguments(batch))
+        keywords: dict[str, Any] = dict(case.keywords)
+        self._in_place = arguments if case.op in IN_PLACE else None
+        if self._in_place is None and _takes_out(function):
+            arrays = [r for r in _several(function(*arguments, **keywords)) if np.ndim(r) > 0]
+            if arrays:
+                keywords["out"] = arrays[0] if len(arrays) == 1 else tuple(arrays)
+        super().__init__(partial(function, *arguments, **keywords))
+
+    def results(self) -> list[NDArray[Any]]:
+        results = super().results()
+        return [np.asarray(r) for r in self._in_place] if self._in_place else results
 
 
 def _several(result: Any) -> tuple[Any, ...]:

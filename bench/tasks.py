@@ -19,6 +19,20 @@ IMAGE = (1, 28, 28)
 VERIFIED = 3
 
 
+# The networks, and the activation of each unless another is asked for.
+MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
+
+
+def start(model: str, activation: str, seed: int) -> Model:
+    """One of MODELS, with its first weights."""
+    makers: dict[str, Callable[[], Model]] = {
+        "softmax": lambda: softmax_regression(seed=seed),
+        "mlp": lambda: mlp(activation=activation, seed=seed),
+        "lenet5": lambda: lenet5(activation=activation, seed=seed),
+    }
+    return makers[model]()
+
+
 @dataclass(frozen=True)
 class Task:
     """A model, its start and its data: raw files of `count` images (uint8) and labels (int64)."""
@@ -36,12 +50,7 @@ class Task:
 
     def start(self) -> Model:
         """The model with the weights that every contender starts from."""
-        makers: dict[str, Callable[[], Model]] = {
-            "softmax": lambda: softmax_regression(seed=self.seed),
-            "mlp": lambda: mlp(activation=self.activation, seed=self.seed),
-            "lenet5": lambda: lenet5(activation=self.activation, seed=self.seed),
-        }
-        return makers[self.model]()
+        return start(self.model, self.activation, self.seed)
 
     def flops(self) -> int:
         """Of an image's step: forward, and the gradients of weights and of inputs but the first."""

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from byhand.bench.cases import Case
-from byhand.bench.sampling import KernelJob
+from byhand.bench.inference import Inference
+from byhand.bench.sampling import Calls, KernelJob, Sample
 from byhand.bench.tasks import Index, Stepwise, Task
+from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
 from torch import Tensor
 from torch.nn import functional
@@ -126,6 +128,28 @@ class Peer:
             return None
         return TorchTraining(task, self._channels_last, self._compiled)
 
+    def inference(self, inference: Inference) -> TorchInference | None:
+        if self._channels_last and inference.model != "lenet5":
+            return None
+        layout = torch.channels_last if self._channels_last else torch.contiguous_format
+        model: Any = _translated(inference.start()).eval().to(memory_format=layout)
+        if self._compiled:
+            model = torch.compile(model, dynamic=False)
+        images = torch.from_numpy(inference.images()).contiguous(memory_format=layout)
+        return TorchInference(lambda: model(images))
+
+
+class TorchInference(Calls):
+    """Without autograd."""
+
+    def results(self) -> list[Any]:
+        with torch.inference_mode():
+            return super().results()
+
+    def sample(self, amount: float) -> Sample:
+        with torch.inference_mode():
+            return super().sample(amount)
+
 
 class TorchTraining(Stepwise):
     """Autograd, and the fused SGD."""
@@ -135,11 +159,8 @@ class TorchTraining(Stepwise):
         self.whole_batches = compiled
         self._images = torch.from_numpy(task.load_floats())
         self._labels = torch.from_numpy(task.load_labels())
-        start = task.start()
-        model = torch.nn.Sequential(*map(_translate, start.layers()))
-        model.load_state_dict({k: torch.from_numpy(v) for k, v in start.state_dict().items()})
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        model = model.to(memory_format=self._layout)
+        model = _translated(task.start()).to(memory_format=self._layout)
         self._parameters = list(model.parameters())
         self._optimizer = torch.optim.SGD(
             self._parameters,
@@ -161,6 +182,12 @@ class TorchTraining(Stepwise):
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return loss.detach()
+
+
+def _translated(model: Model) -> torch.nn.Module:
+    network = torch.nn.Sequential(*map(_translate, model.layers()))
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in model.state_dict().items()})
+    return network
 
 
 def _translate(layer: Any) -> torch.nn.Module:

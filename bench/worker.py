@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from byhand.bench import cases, conv2d, gemm
+from byhand.bench.inference import Inference
 from byhand.bench.sampling import Job
 from byhand.bench.tasks import Task
 
@@ -46,6 +47,8 @@ class Worker:
             job = self.peer.kernel(CASES[what["kernel"]], what["batch"])
         elif "product" in what:
             job = self.peer.kernel(gemm.Product(**what["product"]).case, 1)
+        elif "inference" in what:
+            job = self.peer.inference(Inference(**what["inference"]))
         else:
             job = self.peer.training(Task(**what["task"]))
         return job

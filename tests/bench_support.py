@@ -14,5 +14,5 @@ def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPa
     module = f"{name}_peer"
     (folder / f"{module}.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-    contender = peers.Contender(name, module, "numpy")
+    contender = peers.Contender(name, module, ("numpy",))
     monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], contender])

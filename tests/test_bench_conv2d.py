@@ -8,7 +8,7 @@ from pathlib import Path
 
 import byhand
 import pytest
-from byhand.bench import byhand_peer, cli, conv2d, harness, numpy_peer
+from byhand.bench import byhand_peer, cli, conv2d, harness, numpy_peer, run
 from typer.testing import CliRunner
 
 
@@ -20,7 +20,7 @@ def test_numpys_page_equals_the_kernels(name: str) -> None:
         for peer in (byhand_peer.Peer(byhand.get_num_threads()), numpy_peer.Peer(1))
     )
     assert len(ours) == len(theirs) == 1
-    assert harness.difference(ours, theirs) < cli.KERNEL_TOLERANCE
+    assert harness.difference(ours, theirs) < run.KERNEL_TOLERANCE
 
 
 def test_flops_are_of_the_direct_algorithm() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bench_support import only_peer
 from byhand._core import testing
-from byhand.bench import cli, gemm, gemm_report, harness, ladder, numpy_page
+from byhand.bench import cli, gemm, gemm_report, goals, harness, ladder, numpy_page
 from byhand.bench.gemm import GROUPS, Product
 from byhand.bench.tasks import Task
 from typer.testing import CliRunner, Result
@@ -112,7 +112,7 @@ def test_summary() -> None:
         made_up("1x1x1", "call", {"byhand": 1e-6, "numpy": 5e-7}),
         harness.Result({"group": "error"}, 1, 0, []),
     ]
-    assert list(map(gemm_report.ratio, results)) == [2, 0.5, 0.9, 0.5, None]
+    assert list(map(goals.ratio, results)) == [2, 0.5, 0.9, 0.5, None]
     lines = list(gemm_report.summary(results, 1))
     assert [(line.what, line.goal, line.met) for line in lines] == [
         ("geometric mean of 3 shapes", 1.15, False),
@@ -147,7 +147,7 @@ def test_goals_depend_on_the_threads() -> None:
 
 def test_without_a_peer_there_is_nothing_to_compare_with() -> None:
     results = [made_up("8x8x8", "cubes", {"byhand": 1, "numpy": 0})]
-    assert gemm_report.mean(results) is None
+    assert goals.mean(results) is None
     assert list(gemm_report.summary(results, 1)) == []
     results[0].entries.pop(0)
     assert gemm_report.of_peak(results[0]) is None

@@ -1,0 +1,123 @@
+"""`byhand bench inference`: that all compute the same, its goals, and a short run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_support import only_peer
+from byhand.bench import cli, harness, inference, numpy_peer, peers
+from byhand.bench.inference import Inference
+from typer.testing import CliRunner, Result
+
+WRONG_PEER = """
+from byhand.bench import numpy_peer, sampling
+
+class Peer(numpy_peer.Peer):
+    version = "wrong"
+
+    def inference(self, inference):
+        if inference.batch == 2:
+            return None
+        right = numpy_peer.NumpyInference(inference).results()[0]
+        return sampling.Calls(lambda: right + 1e-3 * (inference.batch == 3))
+"""
+
+
+def run(*arguments: str) -> Result:
+    options = ["--models", "lenet5", "--threads", "1", "--rounds", "2", "--seconds", "0"]
+    return CliRunner().invoke(cli.app, ["inference", *options, *arguments])
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])
+def test_who_is_installed_computes_the_same(model: str, batch: int) -> None:
+    """In float64 by NumPy, which is what the layers' own forward computes, too."""
+    case = Inference(model, "tanh", batch)
+    images, network = case.images(), case.start()
+    reference = numpy_peer.NumpyInference(case, np.float64).results()
+    assert reference[0].dtype == np.float64 and reference[0].shape == (batch, 10)
+    assert harness.difference([network.forward(images)], reference) < inference.TOLERANCE
+    for contender in peers.choose([]):
+        peer = importlib.import_module(contender.module).Peer(1, **contender.options)
+        job = peer.inference(case)
+        if job is not None:
+            assert harness.difference(job.results(), reference) < inference.TOLERANCE
+
+
+def test_images_are_the_models() -> None:
+    """Pixels in [-1, 1], the same in every process; a call's work is that of its images."""
+    case = Inference("lenet5", "tanh", 3)
+    images = case.images()
+    assert images.shape == (3, 1, 28, 28) and images.dtype == np.float32
+    assert -1 <= images.min() < -0.99 and 0.99 < images.max() <= 1
+    np.testing.assert_array_equal(images, case.images())
+    assert case.flops() == 3 * 2 * 1_991_680
+
+
+def made_up(model: str, batch: int, **ratios: float) -> harness.Result:
+    entries = [harness.Entry(name, ratio=ratio) for name, ratio in ratios.items()]
+    case = {"label": f"{model}, batch {batch}", "model": model, "batch": batch}
+    return harness.Result(case, 1, 1, [harness.Entry("byhand", ratio=1.0), *entries])
+
+
+def test_goals_are_lenets_on_one_thread() -> None:
+    results = [
+        made_up("lenet5", 1, torch=6.0, onnxruntime=1.9),
+        made_up("lenet5", 128, torch=3.0, onnxruntime=3.5),
+        made_up("lenet5", 32, torch=3.0, onnxruntime=2.5),
+        made_up("mlp", 128, torch=0.9),
+        made_up("mlp", 1),
+    ]
+    lines = [(line.what, line.value, line.met) for line in inference.summary(results, 1)]
+    assert lines == [
+        ("lenet5, batch 1, against onnxruntime", 1.9, False),
+        ("lenet5, batch 128, against onnxruntime", 3.5, True),
+        ("lenet5, batch 128, against the fastest, torch", 3.0, None),
+        ("lenet5, batch 32, against the fastest, onnxruntime", 2.5, None),
+        ("mlp, batch 128, against the fastest, torch", 0.9, None),
+    ]
+    assert all(line.goal is None for line in inference.summary(results, 2))
+
+
+def test_lines_goals_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contender that is wrong fails the command; one that has no such network has no line."""
+    only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
+    path = tmp_path / "run.json"
+    result = run("--batch", "2,3,4", "--json", str(path))
+    assert result.exit_code == 1, result.output
+    for said in ("an image", "Goals, 1 thread, against wrong", "WRONG: differs from the reference"):
+        assert said in result.output
+    first, second, third = json.loads(path.read_text())["results"]
+    assert [row["case"]["batch"] for row in (first, second, third)] == [2, 3, 4]
+    (ours,) = first["entries"]
+    assert ours["flops_per_second"] == 2 * 2 * 1_991_680 / ours["times"]["median"]
+    assert ours["difference"] < inference.TOLERANCE
+    assert second["entries"][1]["times"] is None
+    assert third["entries"][1]["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--batch", "0"], "--batch"),
+        (["--models", "lenet6"], "'lenet6'"),
+        (["--peers", "onnxruntim"], "'onnxruntim'"),
+    ],
+)
+def test_unknown_names(options: list[str], said: str) -> None:
+    result = run(*options)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_peer_that_is_not_installed_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = peers.Contender("absent", "byhand.bench.onnx_peer", ("numpy", "no_such_package"))
+    monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], absent])
+    assert [contender.name for contender in peers.choose([])] == ["byhand"]
+    result = run("--peers", "absent")
+    assert result.exit_code == 2
+    assert "absent needs no_such_package" in " ".join(result.output.split())
