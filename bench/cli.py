@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import numpy as np
 import typer
 from byhand.bench import cli_shapes
 from byhand.bench import inference as inferences
+from byhand.bench import profile as profiles
 from byhand.bench.cases import CASES, OPS
 from byhand.bench.harness import Contest, Result
 from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
@@ -27,8 +29,9 @@ from byhand.bench.options import (
     counts_of,
     threads_of,
 )
-from byhand.bench.run import Run, time_kernel
+from byhand.bench.run import Run, check_folder, time_kernel
 from byhand.bench.tasks import IMAGE, MODELS, VERIFIED, Task
+from byhand.checkpoint import write_atomic
 from byhand.data import DataError, load_folder, mnist
 from byhand.nn import ACTIVATIONS
 from byhand.runtime import config
@@ -152,25 +155,56 @@ def training(
         ),
     ] = None,
     synthetic: Annotated[bool, typer.Option(help="Random images in the place of MNIST.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="byhand alone: a step, kernel by kernel.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", dir_okay=False, help="The profile as a chart."),
+    ] = None,
     peers: PeersOption = "",
     json: JsonOption = None,
 ) -> None:
     """Seconds for 60,000 images in batches of 128: SGD, momentum 0.9, L2 5e-4, shuffled."""
     networks = _networks(models, activation)
-    contenders = contenders_of(peers, ["torch-compile"] if compile else [])
+    if plot is not None and not profile:
+        raise typer.BadParameter("goes with --profile", param_hint="--plot")
+    for option, given in (("--peers", peers), ("--compile", compile)):
+        if profile and given:
+            raise typer.BadParameter("a profile has no contenders", param_hint=option)
     counts = threads_of(threads, [config()["usable_cpus"]])
     arguments = {"command": "training", "steps": steps, "repeats": repeats, "synthetic": synthetic}
     with tempfile.TemporaryDirectory(prefix="byhand-bench-") as folder:
         files = _write_data(Path(folder), data, synthetic)
+        tasks = [Task(model, function, *files) for model, function in networks.items()]
         run = Run(arguments, json, memory=True)
+        if profile:
+            _profile(run, tasks, counts, repeats * (steps or tasks[0].count // 256), plot)
+            return
+        contenders = contenders_of(peers, ["torch-compile"] if compile else [])
         for count in counts:
             run.begin(count)
-            for model, function in networks.items():
-                task = Task(model, function, *files)
+            for task in tasks:
                 with Contest(contenders, count) as contest:
                     result = _training(contest, task, steps, repeats)
-                    run.show(f"training {model}", [result], contest)
+                    run.show(f"training {task.model}", [result], contest)
         run.end()
+
+
+def _profile(
+    run: Run, tasks: Sequence[Task], counts: Sequence[int], steps: int, plot: Path | None
+) -> None:
+    if plot is not None:
+        check_folder(plot)
+    found = []
+    for count in counts:
+        peak = run.begin(count)
+        for task in tasks:
+            found.append(profiles.profile(task, count, steps, peak))
+            run.console.print(profiles.table(found[-1]))
+    if plot is not None:
+        write_atomic(plot, profiles.chart(found))
+    run.end(profiles.LEGEND, [one.as_json() for one in found])
 
 
 def _training(

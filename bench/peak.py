@@ -1,8 +1,9 @@
-"""The most that these cores can do, for results to stand against."""
+"""The most that these cores and their memory can do, for results to stand against."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from byhand._core import testing
@@ -13,11 +14,24 @@ def fma_peak(threads: int, seconds: float = 0.5) -> float:
 
     In byhand's instruction set of this run. Each thread counts its best millisecond or less.
     """
+    return _together(threads, lambda: testing.fma_peak(seconds))
+
+
+def memory_rate(threads: int, size: int, seconds: float = 0.05) -> float:
+    """Bytes a second, read and written, of `threads` threads that share `size` bytes.
+
+    Each adds an array of its own to another, again and again: what the cache that holds them gives,
+    or the memory behind.
+    """
+    return _together(threads, lambda: testing.memory_rate(size // threads, seconds))
+
+
+def _together(threads: int, rate: Callable[[], float]) -> float:
     together = threading.Barrier(threads)
 
     def one(_: int) -> float:
         together.wait()
-        return float(testing.fma_peak(seconds))
+        return rate()
 
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(one, range(threads)))

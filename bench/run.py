@@ -44,12 +44,14 @@ class Run:
         self._peaks: dict[int, list[float]] = {}
         self._results: list[Result] = []
 
-    def begin(self, threads: int) -> None:
+    def begin(self, threads: int) -> float:
+        """The peak that it measures and tells, in FLOP/s."""
         self._peaks[threads] = [fma_peak(threads)]
-        gflops = self._peaks[threads][0] / 1e9
+        peak = self._peaks[threads][0]
         self.console.print(
-            f"FMA peak, {describe_threads(threads)}: {gflops:.0f} GFLOP/s", style="bold"
+            f"FMA peak, {describe_threads(threads)}: {peak / 1e9:.0f} GFLOP/s", style="bold"
         )
+        return peak
 
     def keep(self, results: Sequence[Result], contest: Contest, *, around: bool = False) -> None:
         """around: the peak is measured again, and the larger of this and the last counts."""

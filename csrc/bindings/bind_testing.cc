@@ -51,6 +51,9 @@ void bind_testing(py::module_& m) {
   m.def("default_num_threads", cpu::default_num_threads, "What get_num_threads() returns at first.");
   m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>(),
         "Floating-point operations a second of one thread that does nothing but multiply-adds in registers.");
+  m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"),
+        py::call_guard<py::gil_scoped_release>(),
+        "Bytes a second that one thread reads and writes, over and over the same `bytes`.");
   m.def("gemm_ladder_steps", cpu::ladder_steps, "The steps from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
         "a @ b, C-contiguous, by one of gemm_ladder_steps(); the last uses all threads, the others one.");

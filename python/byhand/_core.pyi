@@ -25,7 +25,8 @@ def set_num_threads(n: SupportsIndex) -> None: ...
 def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
 
 # What tests and benchmarks use: isas(), isa(), set_isa(name), default_num_threads(),
-# fma_peak(seconds), gemm_ladder_steps(), gemm_ladder(step, a, b, out=None).
+# fma_peak(seconds), memory_rate(bytes, seconds), gemm_ladder_steps(),
+# gemm_ladder(step, a, b, out=None).
 testing: ModuleType
 
 def gemm(

@@ -3,25 +3,51 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/check.h"
+#include "core/scratch.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
+namespace {
 
-double fma_peak(double seconds) {
+// The most that a run did in a second, of as many as `seconds` have time for; a run does `work`.
+template <class Run>
+double best_rate(double seconds, double work, const Run& run) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   };
-  constexpr int64_t kSteps = 100'000;  // about a millisecond
-  const PeakKernels& k = kernels().peak;
-  volatile float kept = 0;  // so that the work is not optimised away
   double best = 0;
   for (const auto begin = Clock::now(); since(begin) < seconds;) {
     const auto start = Clock::now();
-    kept = kept + k.fma_chains(kSteps);
-    best = std::max(best, static_cast<double>(kSteps) * k.flops_per_step / since(start));
+    run();
+    best = std::max(best, work / since(start));
   }
   return best;
+}
+
+}  // namespace
+
+double fma_peak(double seconds) {
+  constexpr int64_t kSteps = 100'000;  // about a millisecond
+  const PeakKernels& k = kernels().peak;
+  volatile float kept = 0;  // so that the work is not optimised away
+  return best_rate(seconds, static_cast<double>(kSteps) * k.flops_per_step,
+                   [&] { kept = kept + k.fma_chains(kSteps); });
+}
+
+double memory_rate(int64_t bytes, double seconds) {
+  constexpr int64_t kPair = 2 * sizeof(float), kMoved = 3 * sizeof(float);
+  constexpr int64_t kRun = int64_t{1} << 22;  // bytes of a run: some tens of microseconds
+  require(bytes >= kPair, "bytes must be at least ", kPair, ", got ", bytes);
+  const int64_t count = bytes / kPair, passes = std::max<int64_t>(1, kRun / bytes);
+  ScratchFrame frame;
+  float *const target = frame.allocate<float>(count), *const x = frame.allocate<float>(count);
+  std::fill_n(target, count, 0.0f);
+  std::fill_n(x, count, 0.0f);
+  return best_rate(seconds, static_cast<double>(passes * count * kMoved), [&] {
+    for (int64_t i = 0; i < passes; ++i) kernels().optimizer.accumulate(count, target, x);
+  });
 }
 
 }  // namespace byhand::cpu

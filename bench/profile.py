@@ -1,0 +1,344 @@
+"""`byhand bench training --profile`: where a training step's time goes, kernel call by call."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import BuiltinFunctionType
+from typing import Any
+
+import byhand
+from byhand import kernels
+from byhand.bench.costs import Call, call
+from byhand.bench.peak import fma_peak, memory_rate
+from byhand.bench.report import seconds
+from byhand.bench.run import describe_threads
+from byhand.bench.tasks import Task
+from byhand.events import BatchEnd, Event
+from byhand.nn import ACTIVATIONS
+from byhand.optim import SGD
+from byhand.training import Trainer
+from rich.table import Table
+
+# A row of a larger share and of more times its floor is worth work.
+SHARE, SLOW = 0.05, 2.0
+MARKED = f"red: over {SHARE:.0%} of the step and {SLOW:g} x floor"
+# A chart has no bars of a smaller share.
+SEEN = 0.005
+LEGEND = (
+    "time: the median over the profiled steps, every second one. MFLOP: what the algorithm that "
+    "ran has to do, an addition in its transforms as a multiply-add.\n"
+    "floor: MFLOP at the peak of multiply-adds, or MB at the rate at which as many bytes are added "
+    "up over and over, whichever is longer.\n"
+    "direct: where that is not the direct algorithm, or does not do all of it. "
+    "rest: Python, NumPy, and what lies between two kernels.\n"
+    f"slow, {MARKED}."
+)
+REST = "rest"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kernel call of a step, or the rest. direct: the floor of the direct algorithm."""
+
+    what: Call | None
+    seconds: float
+    share: float
+    floor: float = 0.0
+    bound: str = ""
+    direct: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return REST if self.what is None else f"{self.what.kernel} {self.what.shape}"
+
+    @property
+    def marked(self) -> bool:
+        return self.share > SHARE and self.seconds > SLOW * self.floor
+
+    def as_json(self) -> dict[str, Any]:
+        times = {"seconds": self.seconds, "share": self.share, "marked": self.marked}
+        if self.what is None:
+            return {"what": REST, **times}
+        floors = {"floor": self.floor, "bound": self.bound, "direct_floor": self.direct}
+        cost = self.what.cost
+        amounts = {"flops": cost.flops, "needed": cost.needed, "bytes": cost.bytes}
+        algorithm = {"algorithm": cost.algorithm}
+        return {"what": self.name, **times, **floors, **amounts, **algorithm}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """rows: the longest first. step, plain: seconds of a step that is profiled, and of one that
+    isn't. rates: bytes a second by the bytes that are gone over."""
+
+    model: str
+    threads: int
+    steps: int
+    step: float
+    plain: float
+    peak: float
+    rates: dict[int, float]
+    rows: list[Row]
+
+    @property
+    def floor(self) -> float:
+        return sum(row.floor for row in self.rows)
+
+    @property
+    def title(self) -> str:
+        return f"A step of {self.model}, {describe_threads(self.threads)}"
+
+    def as_json(self) -> dict[str, Any]:
+        times = {"step": self.step, "plain": self.plain, "floor": self.floor, "steps": self.steps}
+        rates = {"fma_peak": self.peak, "memory_rates": self.rates}
+        rows = [row.as_json() for row in self.rows]
+        return {"model": self.model, "threads": self.threads, **times, **rates, "rows": rows}
+
+
+def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
+    """Of `steps` steps of training as users call it, and of as many that are left alone.
+
+    peak: measured before; it is measured again, and the larger counts.
+    """
+    with byhand.num_threads(threads):
+        watch = _Watch(task.batch, steps)
+        _train(task, watch)
+        peak = max(peak, fma_peak(threads))
+        sizes = {_size(n) for c in watch.calls for n in (c.cost.bytes, c.cost.span)}
+        rates = {size: memory_rate(threads, size) for size in sorted(sizes)}
+    step = statistics.median(watch.profiled)
+    return Profile(
+        model=task.model,
+        threads=threads,
+        steps=steps,
+        step=step,
+        plain=statistics.median(watch.plain),
+        peak=peak,
+        rates=rates,
+        rows=sorted(_rows(watch, step, peak, rates), key=lambda row: -row.seconds),
+    )
+
+
+def _size(moved: int) -> int:
+    """The power of two above it, from 64 KB on: below, a cache's rate is that of the loop."""
+    return int(max(1 << 16, 1 << (max(moved, 1) - 1).bit_length()))
+
+
+def _rows(watch: _Watch, step: float, peak: float, rates: dict[int, float]) -> Iterator[Row]:
+    for what, *times in zip(watch.calls, *watch.times, strict=True):
+        took, cost = statistics.median(times), what.cost
+        memory = (cost.bytes - cost.far) / rates[_size(cost.bytes)]
+        memory += cost.far / rates[_size(cost.span)]
+        needed, direct = cost.needed / peak, cost.flops / peak
+        bound = "arithmetic" if needed > memory else "memory"
+        yield Row(what, took, took / step, max(needed, memory), bound, max(direct, memory))
+    rest = (s - sum(times) for s, times in zip(watch.profiled, watch.times, strict=True))
+    took = statistics.median(rest)
+    yield Row(None, took, took / step)
+
+
+class _Enough(Exception):
+    """Ends the training."""
+
+
+def _train(task: Task, watch: _Watch) -> None:
+    model = task.start()
+    optimizer = SGD(
+        model.parameters(), task.lr, momentum=task.momentum, weight_decay=task.weight_decay
+    )
+    trainer = Trainer(model, optimizer, handlers=[watch])
+    data: Any = task.load_bytes(), task.load_labels()
+    try:
+        trainer.fit(data, epochs=1_000_000, batch_size=task.batch, seed=task.seed)
+    except _Enough:
+        pass
+    finally:
+        watch.off()
+
+
+class _Watch:
+    """The handler: the second step of all is recorded, then every other one is profiled.
+
+    Whole batches count; but not the first of an epoch, before which the images are shuffled.
+    """
+
+    def __init__(self, batch: int, steps: int) -> None:
+        self.calls: list[Call] = []
+        self.times: list[list[float]] = []  # of a profiled step, by call
+        self.profiled: list[float] = []
+        self.plain: list[float] = []
+        self._batch, self._steps = batch, steps
+        self._recorder, self._timer = _Taps(self._record), _Taps(self._time)
+        self._taps: _Taps | None = None
+        self._own: list[float] = []
+        self._begin = 0.0
+
+    def __call__(self, event: Event) -> None:
+        took = time.perf_counter() - self._begin
+        if not isinstance(event, BatchEnd):
+            return
+        self.off()
+        counts = event.batch > 1 and event.images == self._batch
+        if counts and self._taps is not self._recorder:
+            self._keep(took)
+        if not self.calls:
+            self._taps = self._recorder
+        else:
+            self._taps = self._timer if self._taps is None else None
+        self._own = []
+        if self._taps is not None:
+            self._taps.on()
+        self._begin = time.perf_counter()
+
+    def off(self) -> None:
+        if self._taps is not None:
+            self._taps.off()
+
+    def _keep(self, took: float) -> None:
+        if self._taps is None:
+            self.plain.append(took)
+        else:
+            self.profiled.append(took)
+            self.times.append(self._own)
+        if min(len(self.profiled), len(self.plain)) >= self._steps:
+            raise _Enough
+
+    def _record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def recorded(*arguments: Any, **keywords: Any) -> Any:
+            result = function(*arguments, **keywords)
+            self.calls.append(call(name, function, *arguments, **keywords))
+            return result
+
+        return recorded
+
+    def _time(self, _: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        clock = time.perf_counter
+
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            start = clock()
+            result = function(*arguments, **keywords)
+            self._own.append(clock() - start)
+            return result
+
+        return timed
+
+
+class _Taps:
+    """While they are on, byhand's modules call around(name, kernel) in the place of each kernel."""
+
+    def __init__(self, around: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        names = {getattr(kernels, name): name for name in kernels.__all__}
+        self._on: list[tuple[Any, str, Any]] = []
+        self._off: list[tuple[Any, str, Any]] = []
+        for owner in (kernels, *ACTIVATIONS.values()):
+            for attribute, value in vars(owner).items():
+                function = value.__func__ if isinstance(value, staticmethod) else value
+                if not isinstance(function, BuiltinFunctionType) or function not in names:
+                    continue
+                tapped = around(names[function], function)
+                self._on.append(
+                    (owner, attribute, tapped if owner is kernels else staticmethod(tapped))
+                )
+                self._off.append((owner, attribute, value))
+
+    def on(self) -> None:
+        for owner, attribute, value in self._on:
+            setattr(owner, attribute, value)
+
+    def off(self) -> None:
+        for owner, attribute, value in self._off:
+            setattr(owner, attribute, value)
+
+
+# --------------------------------------------------------------------------------------------------
+# Table and chart
+
+
+def table(profile: Profile) -> Table:
+    rates = (f"{size / 1e6:.2g} MB {rate / 1e9:.0f} GB/s" for size, rate in profile.rates.items())
+    view = Table(
+        title=f"{profile.title}: {_summary(profile)}",
+        title_justify="left",
+        caption=f"Memory, so many bytes over and over: {', '.join(rates)}",
+        caption_justify="left",
+    )
+    for heading in ("kernel", "on", "algorithm"):
+        view.add_column(heading)
+    for heading in ("time", "share", "MFLOP", "MB", "floor"):
+        view.add_column(heading, justify="right")
+    view.add_column("bound by")
+    for heading in ("time/floor", "MFLOP direct", "floor direct"):
+        view.add_column(heading, justify="right")
+    view.add_column("")
+    for row in profile.rows:
+        view.add_row(*_cells(row), "slow" if row.marked else "", style="red" if row.marked else "")
+    return view
+
+
+def _cells(row: Row) -> list[str]:
+    times = [seconds(row.seconds), f"{row.share:.1%}"]
+    if row.what is None:
+        return [REST, "", "", *times, *[""] * 7]
+    cost = row.what.cost
+    return [
+        row.what.kernel,
+        row.what.shape,
+        cost.algorithm,
+        *times,
+        f"{cost.needed / 1e6:.1f}" if cost.needed else "",
+        f"{cost.bytes / 1e6:.2f}",
+        seconds(row.floor),
+        row.bound,
+        f"{row.seconds / row.floor:.1f}",
+        f"{cost.flops / 1e6:.1f}" if cost.flops != cost.needed else "",
+        seconds(row.direct) if cost.flops != cost.needed else "",
+    ]
+
+
+def _summary(profile: Profile) -> str:
+    overhead = profile.step / profile.plain - 1
+    plain = f"{seconds(profile.plain)}, profiled {seconds(profile.step)} ({overhead:+.1%})"
+    return f"{plain}, all floors {seconds(profile.floor)}"
+
+
+def chart(profiles: Sequence[Profile]) -> bytes:
+    """A PNG: a bar for each row that can be seen, its floors as marks."""
+    from matplotlib.figure import Figure  # no other command waits for it
+
+    seen = [[row for row in profile.rows if row.share >= SEEN] for profile in profiles]
+    heights = [len(rows) + 3 for rows in seen]
+    figure = Figure(figsize=(10, 0.36 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(profiles), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, profile, rows in zip(panels, profiles, seen, strict=True):
+        _panel(axes, rows)
+        axes.set_title(f"{profile.title}\n{_summary(profile)}", loc="left", fontsize="medium")
+    panels[0].legend(loc="lower right", markerscale=0.6, title=MARKED)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()
+
+
+def _panel(axes: Any, rows: Sequence[Row]) -> None:
+    colors = ["C3" if row.marked else "0.6" if row.what is None else "C0" for row in rows]
+    times = [row.seconds * 1e6 for row in rows]
+    axes.barh(range(len(rows)), times, color=colors, tick_label=[row.name for row in rows])
+    for place, row in enumerate(rows):
+        over = f", {row.seconds / row.floor:.1f} x floor" if row.floor else ""
+        text = f"{seconds(row.seconds)}, {row.share:.0%}{over}"
+        beside = axes.get_yaxis_transform()
+        axes.text(1.02, place, text, transform=beside, va="center", fontsize="small")
+    for label, color, floors in (
+        ("floor of the direct algorithm", "0.45", [row.direct * 1e6 for row in rows]),
+        ("floor", "black", [row.floor * 1e6 for row in rows]),
+    ):
+        places = [place for place, floor in enumerate(floors) if floor]
+        at = [floors[place] for place in places]
+        axes.plot(at, places, "|", color=color, markersize=19, markeredgewidth=2.5, label=label)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1.03 * max(*times, *(row.direct * 1e6 for row in rows)))
+    axes.set_xlabel("microseconds a step")
+    axes.spines[["top", "right"]].set_visible(False)
