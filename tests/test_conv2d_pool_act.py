@@ -14,10 +14,11 @@ from calls import Array
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry; the first three by Winograd's algorithm, the second along rows.
+# x, weight, geometry; the first four by Winograd's algorithm, the second and third along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
     "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
+    "few-images": ((5, 1, 29, 28), (21, 1, 5, 5), {"padding": ((1, 0), (0, 2))}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
     "padding": ((3, 3, 9, 11), (7, 3, 5, 4), {"padding": ((1, 2), (0, 3))}),
     "stride": ((3, 2, 17, 12), (3, 2, 3, 3), {"stride": 2}),

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "cpu/kernel_table.h"
+#include "cpu/conv2d_winograd_rows.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/registry.h"
 
@@ -43,15 +43,16 @@ double direct_multiply_adds(const Conv2dShape& s) {
          static_cast<double>(s.out_h * s.out_w);
 }
 
-// A tile of 8 inputs of a row for `step` outputs. Lanes without an image are computed, too.
+// A tile of 8 inputs of a row for `step` outputs. Lanes with nothing to do take as long as the others.
 double winograd_rows_multiply_adds(const Conv2dShape& s) {
   constexpr double kInput = 40, kOutput = 8;  // of a tile and of an output: transforms, in one channel
-  const int64_t lanes = kernels().winograd_rows.lanes, step = kWinogradSize + 1 - s.kernel.w;
-  const double tiles = static_cast<double>(s.out_h * ceil_div(s.out_w, step));
+  const RowBands bands(s);
+  const int64_t step = kWinogradSize + 1 - s.kernel.w;
+  const double tiles = static_cast<double>(bands.groups * kernels().winograd_rows.lanes * bands.rows) *
+                       static_cast<double>(ceil_div(s.out_w, step)) / static_cast<double>(s.batch);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
-  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step)) *
-         static_cast<double>(ceil_div(s.batch, lanes) * lanes) / static_cast<double>(s.batch);
+  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step));
 }
 
 ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirection direction) {

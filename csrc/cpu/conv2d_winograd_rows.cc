@@ -11,7 +11,8 @@ namespace {
 
 // Rows of outputs that are computed one behind the other in each channel, so that longer pieces of a plane
 // are written at a time; the rows of inputs that they need still fit L1.
-constexpr int64_t kBand = 4;
+constexpr int64_t kStep = 4;
+constexpr int kMostLanes = 16;
 
 struct Tiling {
   explicit Tiling(const Conv2dShape& s)
@@ -26,56 +27,107 @@ struct Tiling {
   const int64_t channel, row;  // floats of a transformed row, in a channel and in all
 };
 
-// Rows of a group of images, transformed when a band of output rows first needs them, and kept until the last
-// has.
+// The image and the first row of outputs that each lane has; past the last image there is nothing to do.
+struct Lanes {
+  Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes) : count(lanes) {
+    for (int n = 0; n < lanes; ++n) {
+      const int64_t band = group * lanes + n;
+      image[n] = band / bands.bands, first[n] = band % bands.bands * bands.rows;
+      if (image[n] >= s.batch) image[n] = 0, first[n] = s.in_h + s.padding.top + s.out_h;
+    }
+  }
+  const int count;
+  int64_t image[kMostLanes], first[kMostLanes];
+};
+
+// Rows of inputs, transformed when a step first needs them, and kept until the last has.
 class Rows {
  public:
-  Rows(const Conv2dShape& s, const Tiling& t, const float* x, int images, ScratchFrame& frame)
-      : s_(s), t_(t), x_(x), images_(images) {
+  Rows(const Conv2dShape& s, const Tiling& t, const Lanes& lanes, const float* x, ScratchFrame& frame)
+      : s_(s), t_(t), lanes_(lanes), x_(x) {
     const int64_t size = (t.tiles * t.step + t.taps - 1) * t.lanes;
     padded_ = frame.allocate<float>(size);
     std::fill_n(padded_, size, 0.0f);
     ring_ = frame.allocate<float>(slots() * t.row);
   }
 
-  // Row y of the padded input, asked for in order.
+  // Row y of every lane, whose row 0 is the first that its outputs see; asked for in order.
   const float* operator[](int64_t y) {
     for (; next_ <= y; ++next_) transform(next_);
     return slot(y);
   }
 
  private:
-  int64_t slots() const { return kBand + t_.taps - 1; }
+  int64_t slots() const { return kStep + t_.taps - 1; }
   float* slot(int64_t y) const { return ring_ + y % slots() * t_.row; }
 
   void transform(int64_t y) {
-    const int64_t row = y - s_.padding.top;
-    if (row < 0 || row >= s_.in_h) {
-      std::fill_n(slot(y), t_.row, 0.0f);
-      return;
-    }
     const WinogradRowKernels& k = kernels().winograd_rows;
     for (int64_t c = 0; c < s_.in_channels; ++c) {
-      k.to_lanes(x_ + (c * s_.in_h + row) * s_.in_w, s_.in_channels * s_.in_h * s_.in_w, images_, s_.in_w,
-                 padded_ + s_.padding.left * t_.lanes);
+      const float* from[kMostLanes];
+      for (int n = 0; n < lanes_.count; ++n) {
+        const int64_t row = lanes_.first[n] + y - s_.padding.top;
+        from[n] = row < 0 || row >= s_.in_h
+                      ? nullptr
+                      : x_ + ((lanes_.image[n] * s_.in_channels + c) * s_.in_h + row) * s_.in_w;
+      }
+      k.to_lanes(from, s_.in_w, padded_ + s_.padding.left * t_.lanes);
       k.size[t_.taps == 5].inputs(padded_, t_.tiles, slot(y) + c * t_.channel);
     }
   }
 
   const Conv2dShape& s_;
   const Tiling& t_;
+  const Lanes& lanes_;
   const float* x_;
-  const int images_;
   float *padded_, *ring_;
   int64_t next_ = 0;
 };
 
+// Planes (batch, channels, height, width), written rows at a time.
+template <class T>
+struct Planes {
+  T* data;
+  int64_t channels, height, width;
+
+  // `rows` rows of channel c from row y of each lane's band on. Lanes may have fewer rows left: then row by
+  // row.
+  void write(const float* values, const Lanes& lanes, int64_t divisor, int64_t c, int64_t y, int64_t rows,
+             bool alike) const {
+    const int64_t at_once = alike ? rows : 1;
+    for (int64_t i = 0; i < rows; i += at_once) {
+      float* to[kMostLanes];
+      for (int n = 0; n < lanes.count; ++n) {
+        const int64_t row = lanes.first[n] / divisor + y + i;
+        to[n] =
+            row >= height
+                ? nullptr
+                : reinterpret_cast<float*>(data + ((lanes.image[n] * channels + c) * height + row) * width);
+      }
+      kernels().winograd_rows.from_lanes(values + i * width * lanes.count, at_once * width, to);
+    }
+  }
+};
+
 }  // namespace
 
-WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame) : shape_(s) {
-  constexpr int64_t kTasks = 8;
-  groups_ = ceil_div(s.batch, kernels().winograd_rows.lanes);
-  parts_ = std::min(ceil_div(kTasks, groups_), ceil_div(s.out_channels, kTasks));
+// As many bands as take the least, and no more.
+RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
+  const int64_t lanes = kernels().winograd_rows.lanes, pairs = ceil_div(s.out_h, 2);
+  for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {
+    const int64_t high = 2 * ceil_div(pairs, b), wide = ceil_div(s.batch * b, lanes);
+    if (b == 1 || high * wide < rows * groups) bands = b, rows = high, groups = wide;
+  }
+}
+
+WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
+    : shape_(s), bands_(s) {
+  // Every part transforms the inputs anew.
+  constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
+  const auto worth =
+      static_cast<int64_t>(winograd_rows_multiply_adds(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
+  parts_ =
+      std::clamp<int64_t>(std::min(kTasks / bands_.groups, worth), 1, ceil_div(s.out_channels, kOutputs));
   const int64_t rows = s.out_channels * s.in_channels * s.kernel.h;
   float* const u = frame.allocate<float>(rows * kWinogradSize);
   kernels().winograd_rows.size[s.kernel.h == 5].weights(weight, rows, u);
@@ -87,71 +139,74 @@ double WinogradRows::ns() const {
                 static_cast<double>(tasks()));
 }
 
-// band(w, rows, first, images, o, y) for every band of output rows, from y on, of every channel o of the
-// task; w is that of the first two. `first` is the number of the first image.
-template <class Band>
-void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Band& band) const {
+// step(pairs, rows, lanes, o, y) for every kStep rows of a band, `rows` from y on, and every channel o of the
+// task.
+template <class Step>
+void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Step& step) const {
   const Conv2dShape& s = shape_;
   const Tiling t(s);
   const Range outputs = split(s.out_channels, parts_, task % parts_);
-  const int64_t first = task / parts_ * t.lanes;
-  const int images = static_cast<int>(std::min<int64_t>(t.lanes, s.batch - first));
+  const Lanes lanes(s, bands_, task / parts_, t.lanes);
   ScratchFrame frame;
-  Rows rows(s, t, x + first * s.in_channels * s.in_h * s.in_w, images, frame);
-  for (int64_t y = 0; y < s.out_h; y += kBand) {
-    const int64_t count = std::min(kBand, s.out_h - y);
-    WinogradRowPair pairs[kBand / 2];
-    for (int64_t i = 0; i < count; i += 2) {
+  Rows inputs(s, t, lanes, x, frame);
+  const int64_t height = std::min(bands_.rows, s.out_h);
+  for (int64_t y = 0; y < height; y += kStep) {
+    const int64_t rows = std::min(kStep, height - y);
+    WinogradRowPair pairs[kStep / 2];
+    for (int64_t i = 0; i < rows; i += 2) {
       WinogradRowPair& w = pairs[i / 2];
-      for (int64_t j = 0; j <= t.taps; ++j) w.v[j] = rows[y + i + j];
+      for (int64_t j = 0; j <= t.taps; ++j) w.v[j] = inputs[y + i + j];
       w.v_channel = t.channel, w.channels = s.in_channels, w.columns = s.out_w;
-      w.rows = static_cast<int>(std::min<int64_t>(2, count - i));
+      w.rows = static_cast<int>(std::min<int64_t>(2, rows - i));
     }
     for (int64_t o = outputs.begin; o < outputs.end; ++o) {
-      for (int64_t i = 0; i < count; i += 2) {
+      for (int64_t i = 0; i < rows; i += 2) {
         pairs[i / 2].u = weights_ + o * s.in_channels * t.taps * kWinogradSize;
         pairs[i / 2].bias = bias ? bias[o] : 0.0f;
       }
-      band(pairs, count, first, images, o, y);
+      step(pairs, rows, lanes, o, y);
     }
   }
 }
 
 void WinogradRows::forward(int64_t task, const float* x, const float* bias, float* y) const {
   const WinogradRowKernels& k = kernels().winograd_rows;
-  const int64_t width = shape_.out_w, plane = shape_.out_h * width, image = shape_.out_channels * plane;
+  const int64_t row = shape_.out_w * k.lanes;
+  const Planes<float> planes{y, shape_.out_channels, shape_.out_h, shape_.out_w};
   ScratchFrame frame;
-  float* const values = frame.allocate<float>(kBand * width * k.lanes);
+  float* const values = frame.allocate<float>(kStep * row);
   visit(task, x, bias,
-        [&](const WinogradRowPair* pairs, int64_t rows, int64_t first, int images, int64_t o, int64_t row) {
+        [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int64_t i = 0; i < rows; i += 2)
-            k.size[shape_.kernel.h == 5].rows(pairs[i / 2], values + i * width * k.lanes);
-          k.from_lanes(values, rows * width, images, y + first * image + o * plane + row * width, image);
+            k.size[shape_.kernel.h == 5].rows(pairs[i / 2], values + i * row);
+          planes.write(values, lanes, 1, o, first, rows, bands_.bands == 1);
         });
 }
 
 void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* x, const float* bias,
                                   float* y, int32_t* index) const {
   const WinogradRowKernels& k = kernels().winograd_rows;
-  const int64_t width = shape_.out_w / 2, plane = shape_.out_h / 2 * width;
-  const int64_t image = shape_.out_channels * plane, most = kBand / 2 * width * k.lanes;
+  const int64_t height = shape_.out_h / 2, width = shape_.out_w / 2, row = width * k.lanes;
+  const Planes<float> planes{y, shape_.out_channels, height, width};
+  const Planes<int32_t> places_planes{index, shape_.out_channels, height, width};
   ScratchFrame frame;
-  float* const values = frame.allocate<float>(most);
-  int32_t* const places = frame.allocate<int32_t>(most);
+  float* const values = frame.allocate<float>(kStep / 2 * row);
+  int32_t* const places = frame.allocate<int32_t>(kStep / 2 * row);
+  int32_t* const first_place = frame.allocate<int32_t>(k.lanes);
   const auto activate = forward_kernel(f);
   visit(task, x, bias,
-        [&](const WinogradRowPair* pairs, int64_t rows, int64_t first, int images, int64_t o, int64_t row) {
-          const int64_t count = rows / 2 * width;  // a last row alone is in no window
-          for (int64_t i = 0; i < rows / 2; ++i) {
-            const auto place = static_cast<int32_t>((row + 2 * i) * shape_.out_w);
-            const int64_t at = i * width * k.lanes;
-            k.size[shape_.kernel.h == 5].maxima(pairs[i], place, values + at, places + at);
-          }
-          if (activate) activate(values, count * k.lanes, values);
-          const int64_t at = first * image + o * plane + row / 2 * width;
-          k.from_lanes(values, count, images, y + at, image);
-          k.from_lanes(reinterpret_cast<const float*>(places), count, images,
-                       reinterpret_cast<float*>(index + at), image);
+        [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
+          for (int n = 0; n < k.lanes; ++n)
+            first_place[n] = static_cast<int32_t>((lanes.first[n] + first) * shape_.out_w);
+          // A last row alone is in no window.
+          for (int64_t i = 0; i < rows / 2; ++i)
+            k.size[shape_.kernel.h == 5].maxima(pairs[i], first_place,
+                                                static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,
+                                                places + i * row);
+          if (activate) activate(values, rows / 2 * row, values);
+          planes.write(values, lanes, 2, o, first / 2, rows / 2, bands_.bands == 1);
+          places_planes.write(reinterpret_cast<const float*>(places), lanes, 2, o, first / 2, rows / 2,
+                              bands_.bands == 1);
         });
 }
 

@@ -7,7 +7,8 @@
 //   V_y = B d   U_i = G g_i   m outputs of row y = A' (sum over channels and i of U_i * V_(y+i))
 //
 // The algorithm of both axes (conv2d_winograd.h) takes fewer products yet, but transforms 64 values for every
-// channel of inputs and outputs and every patch. Here a lane is an image, and transforms are sums of vectors.
+// channel of inputs and outputs and every patch. Here a lane is an image, or a band of its rows where images
+// are few, and transforms are sums of vectors.
 #pragma once
 
 #include "core/scratch.h"
@@ -17,13 +18,21 @@
 
 namespace byhand::cpu {
 
+// How the rows of outputs are spread over lanes.
+struct RowBands {
+  explicit RowBands(const Conv2dShape& s);
+  int64_t bands;   // of an image
+  int64_t rows;    // of a band, an even number; the last band may have fewer
+  int64_t groups;  // of bands, as many as there are lanes in each
+};
+
 // Forward, for what conv_method gives to it, with transformed weights. It is done by `tasks()` tasks, in any
 // order and on any thread.
 class WinogradRows {
  public:
   WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame);
 
-  int64_t tasks() const { return groups_ * parts_; }
+  int64_t tasks() const { return bands_.groups * parts_; }
   double ns() const;  // about how long a task takes
 
   void forward(int64_t task, const float* x, const float* bias, float* y) const;
@@ -32,11 +41,12 @@ class WinogradRows {
                       int32_t* index) const;
 
  private:
-  template <class Band>
-  void visit(int64_t task, const float* x, const float* bias, const Band& band) const;
+  template <class Step>
+  void visit(int64_t task, const float* x, const float* bias, const Step& step) const;
 
   Conv2dShape shape_;
-  int64_t groups_, parts_;  // groups of as many images as a vector has lanes; parts of the output channels
+  RowBands bands_;
+  int64_t parts_;  // of the output channels
   const float* weights_;
 };
 

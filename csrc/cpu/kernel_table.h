@@ -186,8 +186,8 @@ struct WinogradTransformKernels {
   void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
 };
 
-// Winograd's convolution along rows alone: a tile of 8 neighbouring inputs of a row, for m = 9 - r outputs. A
-// lane is an image, so `lanes` images lie value by value.
+// Winograd's convolution along rows alone: a tile of 8 neighbouring inputs of a row, for m = 9 - r outputs.
+// Each lane has rows of its own, of this image or that, so what is computed lies (..., lanes).
 
 // Two rows of outputs of a channel, (2, columns). Row i of the first has taps in rows v[0] to v[r - 1], of
 // the second in v[1] to v[r]; each (channels, tiles, 8, lanes), transformed. u (channels, r, 8): the
@@ -203,10 +203,10 @@ struct WinogradRowPair {
 
 struct WinogradRowKernels {
   int lanes;
-  // to[i * lanes + n] = x[n * image + i] for i < count; 0 for n of `images` and beyond.
-  void (*to_lanes)(const float* x, int64_t image, int images, int64_t count, float* to);
-  // x[n * image + i] = from[i * lanes + n] for i < count and n < images.
-  void (*from_lanes)(const float* from, int64_t count, int images, float* x, int64_t image);
+  // to[i * lanes + n] = x[n][i] for i < count, or 0 where x[n] is null.
+  void (*to_lanes)(const float* const* x, int64_t count, float* to);
+  // x[n][i] = from[i * lanes + n] for i < count, unless x[n] is null.
+  void (*from_lanes)(const float* from, int64_t count, float* const* x);
   struct Size {
     // u (rows, 8) of w (rows, r).
     void (*weights)(const float* w, int64_t rows, float* u);
@@ -215,8 +215,8 @@ struct WinogradRowKernels {
     // to (rows, columns, lanes).
     void (*rows)(const WinogradRowPair&, float* to);
     // Of windows of 2 x 2, their maxima and where they are: to and index (columns / 2, lanes). The first
-    // output is at `place`.
-    void (*maxima)(const WinogradRowPair&, int32_t place, float* to, int32_t* index);
+    // output is at place[n] + offset in lane n.
+    void (*maxima)(const WinogradRowPair&, const int32_t* place, int32_t offset, float* to, int32_t* index);
   };
   Size size[2];  // [0] for kernels of 3 x 3, [1] for 5 x 5
 };

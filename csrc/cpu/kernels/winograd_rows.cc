@@ -1,5 +1,5 @@
-// Winograd's convolution along rows, with an image to a lane: no vector is ever transposed but where images
-// are read and written.
+// Winograd's convolution along rows, with an image, or some rows of one, to a lane: vectors are transposed
+// where images are read and written, and nowhere else.
 #include "cpu/kernels/winograd_sums.h"
 
 namespace byhand::cpu::BYHAND_ISA {
@@ -7,15 +7,13 @@ namespace {
 
 constexpr int kLanes = Vec::kLanes;
 
-void to_lanes(const float* x, int64_t image, int images, int64_t count, float* to) {
+void to_lanes(const float* const* x, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += kLanes) {
     const int n = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
     Vec v[kLanes];
     BYHAND_UNROLL
     for (int j = 0; j < kLanes; ++j)
-      v[j] = j >= images   ? Vec::zero()
-             : n == kLanes ? Vec::load(x + j * image + i)
-                           : Vec::load(x + j * image + i, n);
+      v[j] = x[j] == nullptr ? Vec::zero() : n == kLanes ? Vec::load(x[j] + i) : Vec::load(x[j] + i, n);
     transpose(v);
     BYHAND_UNROLL
     for (int j = 0; j < kLanes; ++j)
@@ -23,7 +21,7 @@ void to_lanes(const float* x, int64_t image, int images, int64_t count, float* t
   }
 }
 
-void from_lanes(const float* from, int64_t count, int images, float* x, int64_t image) {
+void from_lanes(const float* from, int64_t count, float* const* x) {
   for (int64_t i = 0; i < count; i += kLanes) {
     const int n = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
     Vec v[kLanes];
@@ -32,11 +30,11 @@ void from_lanes(const float* from, int64_t count, int images, float* x, int64_t 
     transpose(v);
     BYHAND_UNROLL
     for (int j = 0; j < kLanes; ++j) {
-      if (j >= images) break;
+      if (x[j] == nullptr) continue;
       if (n == kLanes)
-        v[j].store(x + j * image + i);
+        v[j].store(x[j] + i);
       else
-        v[j].store(x + j * image + i, n);
+        v[j].store(x[j] + i, n);
     }
   }
 }
@@ -119,16 +117,19 @@ void rows(const WinogradRowPair& w, float* to) {
 }
 
 template <class P>
-void maxima(const WinogradRowPair& w, int32_t place, float* to, int32_t* index) {
+void maxima(const WinogradRowPair& w, const int32_t* place, int32_t offset, float* to, int32_t* index) {
   constexpr int kStep = P::kColumns;
   const auto columns = static_cast<int32_t>(w.columns);
+  float lane[kLanes];
+  __builtin_memcpy(lane, place, sizeof lane);
+  const IVec corner = bits(Vec::load(lane));
   for (int32_t first = 0; first + 1 < columns; first += kStep) {
     Vec y[2][kStep];
     outputs<P>(w, first / kStep, y);
     BYHAND_UNROLL
     for (int j = 0; j < kStep; j += 2) {
       if (first + j + 1 >= columns) break;
-      const int32_t here = place + first + j;
+      const int32_t here = offset + first + j;
       Vec best = y[0][j];
       IVec where = IVec::set(here);
       BYHAND_UNROLL
@@ -140,7 +141,7 @@ void maxima(const WinogradRowPair& w, int32_t place, float* to, int32_t* index) 
       }
       const int64_t window = (first + j) / 2;
       best.store(to + window * kLanes);
-      where.store(index + window * kLanes);
+      (corner + where).store(index + window * kLanes);
     }
   }
 }
