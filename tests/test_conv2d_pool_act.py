@@ -178,3 +178,34 @@ def test_what_is_fused() -> None:
     assert count(nn.MaxPool2d(2, ceil_mode=True), nn.ReLU()) == 3
     assert count(nn.MaxPool2d(2, dilation=2), nn.ReLU()) == 3
     assert count(nn.AvgPool2d(2), nn.ReLU()) == 3
+
+
+def test_a_weight_cache_sees_every_change(isa: str, rng: np.random.Generator) -> None:
+    """Weights changed in place, other instruction sets, shapes that don't use it: the same bits."""
+    for name in ("lenet-conv2", "same-3x3", "lenet-conv1", "stride"):
+        x, w, b, geometry = draw(name, rng)
+        cache = kernels.conv2d_weight_cache(w.shape)
+        for _ in range(2):
+            y, indices = kernels.conv2d_pool_act(x, w, b, **geometry)
+            args = (y, y, indices, x, w)
+            expected = (y, indices, *kernels.conv2d_pool_act_backward(*args, **geometry))
+            for _ in range(2):
+                got = (
+                    *kernels.conv2d_pool_act(x, w, b, **geometry, weight_cache=cache),
+                    *kernels.conv2d_pool_act_backward(*args, **geometry, weight_cache=cache),
+                )
+                for one, other in zip(got, expected, strict=True):
+                    assert_same_bits(one, other, name)
+            w.flat[-1] = np.nextafter(w.flat[-1], F32(9), dtype=F32)
+
+
+def test_a_weight_cache_is_of_its_weight(rng: np.random.Generator) -> None:
+    x, w, b, _ = draw("lenet-conv1", rng)
+    cache = kernels.conv2d_weight_cache(w.shape)
+    with pytest.raises(ValueError, match=r"weight_cache must have shape \(\d+,\), as .* got \(7,\)"):
+        kernels.conv2d_pool_act(x, w, b, weight_cache=cache[:7].copy())
+    with pytest.raises(ValueError, match="weight_cache.*overlap"):
+        kernels.conv2d_pool_act(x, cache[: w.size].reshape(w.shape), b, weight_cache=cache)
+    for wrong in ((1, 2, 3), (1, -2, 3, 3), (1 << 16, 1, 1, 1)):
+        with pytest.raises(ValueError, match="weight_shape"):
+            kernels.conv2d_weight_cache(wrong)

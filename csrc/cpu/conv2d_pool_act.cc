@@ -111,7 +111,8 @@ void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const 
 
 // A task has some images, and does all for them.
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2dShape& pool, Activation f,
-                     const float* x, const float* weight, const float* bias, float* y, int32_t* index) {
+                     const float* x, const float* weight, const float* bias, float* cache, float* y,
+                     int32_t* index) {
   const int64_t in = s.in_channels * s.in_h * s.in_w, out = s.out_channels * s.out_h * s.out_w;
   const ConvMethod method = conv_method(s, algorithm, ConvDirection::kForward);
   if (s.batch * out == 0) return;
@@ -123,7 +124,7 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
                         [&](int64_t i) { rows.forward_pooled(i, f, x, bias, y, index); });
   }
   const bool winograd = method == ConvMethod::kWinograd;
-  const Winograd w = winograd ? Winograd(s, weight, frame) : Winograd(s);
+  const Winograd w = winograd ? Winograd(s, weight, frame, cache) : Winograd(s);
   const bool in_registers = winograd && w.pools() && pool.kernel.h == 2 && pool.kernel.w == 2;
   const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMostSums)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
@@ -147,6 +148,8 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
   });
 }
 
+int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]) { return Winograd::cache_size(weight); }
+
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
@@ -159,7 +162,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   if (g.dx) std::fill_n(g.dx, s.batch * in, 0.0f);
   if (s.batch * pooled == 0) return;
   ScratchFrame frame;
-  const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame) : Winograd(s);
+  const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame, g.cache) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const int64_t at_a_time = images_at_a_time(s);

@@ -1,6 +1,7 @@
 #include "cpu/conv2d_winograd.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
@@ -29,15 +30,18 @@ class Patches {
     return kWinogradValues / kernels().winograd.lanes * plane_of(rows, columns);
   }
 
+  // Enough for so many patches with any number of lanes.
+  static int64_t most(int64_t patches) { return kWinogradValues * patches + kWinogradValues / 4 * 2 * kLine; }
+
   WinogradPatches row(int64_t i) const { return {data_ + i * row_stride(), plane_}; }
   int64_t row_stride() const { return columns_ * lanes_; }
   int64_t plane() const { return plane_; }
   float* data() const { return data_; }
 
  private:
+  static constexpr int64_t kLine = 16;
   // An odd number of lines apart, so that the values of a patch are not all in the same few sets of a cache.
   static int64_t plane_of(int64_t rows, int64_t columns) {
-    constexpr int64_t kLine = 16;
     return (ceil_div(rows * columns * kernels().winograd.lanes, kLine) | 1) * kLine;
   }
 
@@ -159,11 +163,29 @@ int64_t block_of(const Conv2dShape& s) {
 
 Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 
-Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame) : shape_(s) {
-  const Patches u(s.out_channels, s.in_channels, frame);
+// A cache has a mark of the lanes that it was made for, the weights, and these transformed.
+constexpr int64_t kCacheLine = 16;
+int64_t cached_weights(int64_t count) { return ceil_div(count, kCacheLine) * kCacheLine; }
+
+int64_t Winograd::cache_size(const int64_t (&weight)[4]) {
+  const int64_t patches = weight[0] * weight[1];
+  return kCacheLine + cached_weights(patches * weight[2] * weight[3]) + Patches::most(patches);
+}
+
+Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache) : shape_(s) {
+  const int64_t row = s.in_channels * s.taps(), count = s.out_channels * row;
+  const auto mark = static_cast<float>(lanes());
+  float* const copy = cache ? cache + kCacheLine : nullptr;
+  const Patches u = cache ? Patches(s.out_channels, s.in_channels, copy + cached_weights(count))
+                          : Patches(s.out_channels, s.in_channels, frame);
   weights_ = u.data();
-  parallel_for(s.out_channels, transforms_ns(s.in_channels),
-               [&](int64_t o) { weight_transform(s).forward(weights(s, weight, o), u.row(o), lanes()); });
+  const auto bytes = [](int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); };
+  if (cache && cache[0] == mark && std::memcmp(copy, weight, bytes(count)) == 0) return;
+  parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
+    weight_transform(s).forward(weights(s, weight, o), u.row(o), lanes());
+    if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));
+  });
+  if (cache) cache[0] = mark;
 }
 
 int64_t Winograd::patches() const { return Tiling(shape_).per_image; }

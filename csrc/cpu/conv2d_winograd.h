@@ -36,8 +36,10 @@ inline int64_t most_sums(int64_t size) {
 class Winograd {
  public:
   explicit Winograd(const Conv2dShape& s);
-  // The weights are transformed by all threads, into `frame`. Forward and grad input need them.
-  Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame);
+  // The weights are transformed by all threads, into `frame`, or into `cache` unless that has them already.
+  // Forward and grad input need them.
+  Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache = nullptr);
+  static int64_t cache_size(const int64_t (&weight)[4]);
 
   int64_t patches() const;  // of an image
   int64_t block() const;    // patches at a time that fit the cache: no use in calls with fewer

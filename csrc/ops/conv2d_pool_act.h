@@ -10,9 +10,13 @@
 
 namespace byhand::ops {
 
+// What the algorithm makes of the weights, kept from call to call; made anew where they have changed. A cache
+// has conv2d_weight_cache_size floats, zeros at first. Where a function takes one it may be null.
+int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]);
+
 // pool: of the convolution's output.
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm, const Pool2dShape& pool, Activation, const float* x,
-                     const float* weight, const float* bias, float* y, int32_t* index);
+                     const float* weight, const float* bias, float* cache, float* y, int32_t* index);
 
 // From the gradient dy of y, `outputs` values a plane: dw, and dx and db, which may be null. Throws
 // std::invalid_argument where an index is not of 0 to out_h * out_w - 1; the results are then undefined.
@@ -21,7 +25,7 @@ struct ConvPoolGradients {
   const int32_t* index;
   int64_t outputs;
   const float *x, *weight;
-  float *dx, *dw, *db;
+  float *cache, *dx, *dw, *db;
 };
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm, Activation, const ConvPoolGradients&);
 

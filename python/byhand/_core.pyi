@@ -107,8 +107,10 @@ def conv2d_pool_act(
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
     algorithm: str = "auto",
+    weight_cache: _Array | None = None,
     out: tuple[_Array | None, _Indices | None] | None = None,
 ) -> tuple[_Array, _Indices]: ...
+def conv2d_weight_cache(weight_shape: _Shape) -> _Array: ...
 def conv2d_pool_act_backward(
     grad_output: _Array,
     output: _Array,
@@ -124,6 +126,7 @@ def conv2d_pool_act_backward(
     algorithm: str = "auto",
     input_gradient: bool = True,
     bias_gradient: bool = True,
+    weight_cache: _Array | None = None,
     out: tuple[_Array | None, _Array | None, _Array | None] | None = None,
 ) -> tuple[_Array | None, _Array, _Array | None]: ...
 def max_pool2d(

@@ -55,6 +55,7 @@ class _ConvPoolActivation:
         self._conv = conv
         self._pool = pool
         self._name = NAMES[type(activation)]
+        self._weight_cache = kernels.conv2d_weight_cache(conv.weight.shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self._pool.output_shape(self._conv.output_shape(shape))
@@ -74,6 +75,7 @@ class _ConvPoolActivation:
             self._name,
             self._pool.kernel_size,
             **conv.geometry,
+            weight_cache=self._weight_cache,
             out=(b.y, b.saved[0]),
         )
 
@@ -89,6 +91,7 @@ class _ConvPoolActivation:
             **conv.geometry,
             input_gradient=b.grad_x is not None,
             bias_gradient=conv.bias is not None,
+            weight_cache=self._weight_cache,
             out=(b.grad_x, b.gradients[0], b.gradients[1] if conv.bias is not None else None),
         )
 
