@@ -114,7 +114,7 @@ Input::Input(py::handle object, const char* name, int dimensions)
       shape_(shape_of(array_)),
       name_(name) {}
 
-void Input::expect(const Shape& shape, const std::string& why) const {
+void Input::expect(const Shape& shape, const char* why) const {
   if (shape_ != shape)
     throw py::value_error(std::string(name_) + " must have shape " + to_string(shape) + " (" + why +
                           "), got " + to_string(shape_));
@@ -133,49 +133,59 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
              rows == 1 ? columns : array_.strides(0) / kSize, columns == 1 ? 1 : array_.strides(1) / kSize};
 }
 
-IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions) {
-  original_ = as_array(object, name);
-  const char kind = original_.dtype().kind();
+namespace {
+
+py::array integer_array(py::handle object, const char* name, int dimensions) {
+  py::array array = as_array(object, name);
+  const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u')
-    throw py::type_error(std::string(name) + " must be of an integer dtype, got " + dtype_name(original_) +
+    throw py::type_error(std::string(name) + " must be of an integer dtype, got " + dtype_name(array) +
                          "; convert it with .astype(np.int64)");
-  if (original_.ndim() != dimensions)
+  if (array.ndim() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
-                          (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(original_)));
-  if (kind == 'u' && original_.itemsize() == 8 && original_.size() > 0) {
-    const py::object largest = py::array::ensure(original_).attr("max")();  // of the plain array
+                          (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
+  if (kind == 'u' && array.itemsize() == 8 && array.size() > 0) {
+    const py::object largest = py::array::ensure(array).attr("max")();  // of the plain array
     if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
       PyErr_Clear();
       throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
     }
   }
-  array_ = contiguous<int64_t>(original_);
-  shape_ = shape_of(array_);
+  return array;
 }
 
 template <class T>
-ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
-    : original_(as_array(object, name)) {
-  if (!is_of<T>(original_))
+py::array exact_array(py::handle object, const char* name, int least) {
+  py::array array = as_array(object, name);
+  if (!is_of<T>(array))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
-                         ", got " + dtype_name(original_));
-  array_ = contiguous<T>(original_);
-  shape_ = shape_of(array_);
-  if (array_.ndim() < least)
+                         ", got " + dtype_name(array));
+  if (array.ndim() < least)
     throw py::value_error(std::string(name) + " must have at least " + std::to_string(least) + " dimension" +
-                          (least == 1 ? "" : "s") + ", got shape " + to_string(shape_));
+                          (least == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
+  return array;
 }
+
+}  // namespace
+
+IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions)
+    : original_(integer_array(object, name, dimensions)),
+      array_(contiguous<int64_t>(original_)),
+      shape_(shape_of(array_)) {}
+
+template <class T>
+ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
+    : original_(exact_array<T>(object, name, least)),
+      array_(contiguous<T>(original_)),
+      shape_(shape_of(array_)) {}
 template class ExactInput<uint8_t>;
 template class ExactInput<int32_t>;
 
 template <class T>
 Output<T>::Output(py::handle out, const char* name, const Shape& shape,
-                  std::initializer_list<py::array> inputs) {
-  if (out.is_none()) {
-    array_ = py::array_t<T>(shape);
-    return;
-  }
-  array_ = as_array(out, name);
+                  std::initializer_list<py::array> inputs)
+    : array_(out.is_none() ? py::array(py::array_t<T>(shape)) : as_array(out, name)) {
+  if (out.is_none()) return;
   if (!is_of<T>(array_))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
                          ", got " + dtype_name(array_));
@@ -188,6 +198,28 @@ Output<T>::Output(py::handle out, const char* name, const Shape& shape,
 template class Output<float>;
 template class Output<int32_t>;
 
+Gradients::Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x,
+                     const Shape& weight, const Shape& bias, std::initializer_list<py::array> inputs) {
+  const std::vector<py::object> outs = unpack_out(out, 3);
+  if (parse_bool(input_gradient, "input_gradient"))
+    dx_.emplace(outs[0], "out[0]", x, inputs);
+  else
+    require(outs[0].is_none(), "out[0] must be None where input_gradient is False");
+  dw_.emplace(outs[1], "out[1]", weight, inputs);
+  if (parse_bool(bias_gradient, "bias_gradient"))
+    db_.emplace(outs[2], "out[2]", bias, inputs);
+  else
+    require(outs[2].is_none(), "out[2] must be None where bias_gradient is False");
+  if (dx_) check_no_overlap(dw_->array(), "out[1]", {dx_->array()});
+  if (db_) check_no_overlap(db_->array(), "out[2]", {dw_->array()});
+  if (db_ && dx_) check_no_overlap(db_->array(), "out[2]", {dx_->array()});
+}
+
+py::tuple Gradients::arrays() const {
+  const auto or_none = [](const auto& output) { return output ? py::object(output->array()) : py::none(); };
+  return py::make_tuple(or_none(dx_), dw_->array(), or_none(db_));
+}
+
 InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::array> others)
     : array_(float_array(object, name, -1)), shape_(shape_of(array_)) {
   check_writable(array_, name);
@@ -199,8 +231,9 @@ std::vector<py::object> unpack_out(py::handle object, size_t count) {
   if (!py::isinstance<py::tuple>(object) || py::len(object) != count)
     throw py::type_error("out must be a tuple of " + std::to_string(count) + " arrays, got " +
                          type_name(object));
-  std::vector<py::object> items;
-  for (const py::handle item : object) items.push_back(py::reinterpret_borrow<py::object>(item));
+  std::vector<py::object> items(count);
+  for (size_t i = 0; i < count; ++i)
+    items[i] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(object.ptr(), i));
   return items;
 }
 

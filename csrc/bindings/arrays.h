@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@ namespace byhand::bindings {
 
 namespace py = pybind11;
 
-using Shape = std::vector<int64_t>;
+struct Shape : std::vector<int64_t> {
+  using vector::vector;
+};
 std::string to_string(const Shape& shape);  // as Python writes a tuple
+inline std::ostream& operator<<(std::ostream& text, const Shape& shape) { return text << to_string(shape); }
 
 // A float32 array of `dimensions` dimensions (any number where it is -1), C-contiguous: a view as it is, or
 // one copy of it.
@@ -34,7 +38,7 @@ class Input {
   int64_t size() const { return array_.size(); }
   const py::array& original() const { return original_; }
   // The argument must have exactly this shape, which `why` explains.
-  void expect(const Shape& shape, const std::string& why) const;
+  void expect(const Shape& shape, const char* why) const;
 
  private:
   py::array original_, array_;
@@ -50,7 +54,7 @@ class OptionalInput {
   }
   const float* data() const { return input_ ? input_->data() : nullptr; }
   py::array original() const { return input_ ? input_->original() : py::array(); }
-  void expect(const Shape& shape, const std::string& why) const {
+  void expect(const Shape& shape, const char* why) const {
     if (input_) input_->expect(shape, why);
   }
 
@@ -122,6 +126,21 @@ class InPlace {
  private:
   py::array array_;
   Shape shape_;
+};
+
+// (grad_x, grad_weight, grad_bias), the results of a backward function that makes all three: the first is
+// None where `input_gradient` is False, the last where `bias_gradient` is. An `out` must overlap no other.
+class Gradients {
+ public:
+  Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x,
+            const Shape& weight, const Shape& bias, std::initializer_list<py::array> inputs);
+  float* dx() const { return dx_ ? dx_->data() : nullptr; }
+  float* dw() const { return dw_->data(); }
+  float* db() const { return db_ ? db_->data() : nullptr; }
+  py::tuple arrays() const;
+
+ private:
+  std::optional<Output<float>> dx_, dw_, db_;
 };
 
 // `object` as a tuple of `count`, item by item; all None where it is None. For the `out` of functions that

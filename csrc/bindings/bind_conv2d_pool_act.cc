@@ -17,8 +17,7 @@ py::object conv2d_weight_cache(py::handle weight_shape) {
   constexpr int64_t kMost = 1 << 15;
   const Shape shape = parse_shape(weight_shape, "weight_shape", 4);
   for (const int64_t size : shape)
-    require(size >= 0 && size <= kMost, "weight_shape must have sizes of 0 to ", kMost, ", got ",
-            to_string(shape));
+    require(size >= 0 && size <= kMost, "weight_shape must have sizes of 0 to ", kMost, ", got ", shape);
   return py::module_::import("numpy").attr("zeros")(cache_shape(shape)[0], py::dtype::of<float>());
 }
 
@@ -29,8 +28,8 @@ class WeightCache {
     if (object.is_none()) return;
     array_.emplace(object, "weight_cache", inputs);
     const Shape wanted = cache_shape(weight);
-    require(array_->shape() == wanted, "weight_cache must have shape ", to_string(wanted),
-            ", as conv2d_weight_cache makes it, got ", to_string(array_->shape()));
+    require(array_->shape() == wanted, "weight_cache must have shape ", wanted,
+            ", as conv2d_weight_cache makes it, got ", array_->shape());
   }
   float* data() const { return array_ ? array_->data() : nullptr; }
   py::array array() const { return array_ ? array_->array() : py::array(); }
@@ -82,40 +81,22 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
   const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
   require(dy.shape()[0] == s.batch && dy.shape()[1] == s.out_channels,
           "grad_output must begin with the batch of x and the output channels of weight, (", s.batch, ", ",
-          s.out_channels, "), got ", to_string(dy.shape()));
+          s.out_channels, "), got ", dy.shape());
   y.expect(dy.shape(), "that of grad_output");
-  require(indices.shape() == dy.shape(), "indices must have shape ", to_string(dy.shape()),
-          ", that of grad_output, got ", to_string(indices.shape()));
+  require(indices.shape() == dy.shape(), "indices must have shape ", dy.shape(),
+          ", that of grad_output, got ", indices.shape());
   const ops::Activation activation = parse_activation(activation_object);
-  const bool wants_dx = parse_bool(input_gradient, "input_gradient");
-  const std::vector<py::object> outs = unpack_out(out_object, 3);
-  require(wants_dx || outs[0].is_none(), "out[0] must be None where input_gradient is False");
-  const bool wants_db = parse_bool(bias_gradient, "bias_gradient");
-  require(wants_db || outs[2].is_none(), "out[2] must be None where bias_gradient is False");
   const WeightCache cache(cache_object, weight.shape(),
                           {dy.original(), y.original(), indices.original(), x.original(), weight.original()});
-  std::optional<Output<float>> dx;
-  if (wants_dx)
-    dx.emplace(outs[0], "out[0]", x.shape(),
-               std::initializer_list<py::array>{dy.original(), y.original(), indices.original(), x.original(),
-                                                weight.original(), cache.array()});
-  const py::array dx_array = dx ? dx->array() : py::array();
-  const Output<float> dw(outs[1], "out[1]", weight.shape(),
-                         {dy.original(), y.original(), indices.original(), x.original(), weight.original(),
-                          cache.array(), dx_array});
-  std::optional<Output<float>> db;
-  if (wants_db)
-    db.emplace(outs[2], "out[2]", Shape{s.out_channels},
-               std::initializer_list<py::array>{dy.original(), y.original(), indices.original(), x.original(),
-                                                weight.original(), cache.array(), dx_array, dw.array()});
-  const ops::ConvPoolGradients gradients{dy.data(),      y.data(),
-                                         indices.data(), dy.shape()[2] * dy.shape()[3],
-                                         x.data(),       weight.data(),
-                                         cache.data(),   dx ? dx->data() : nullptr,
-                                         dw.data(),      db ? db->data() : nullptr};
+  const Gradients grads(
+      out_object, input_gradient, bias_gradient, x.shape(), weight.shape(), {s.out_channels},
+      {dy.original(), y.original(), indices.original(), x.original(), weight.original(), cache.array()});
+  const ops::ConvPoolGradients gradients{
+      dy.data(),  y.data(),      indices.data(), dy.shape()[2] * dy.shape()[3],
+      x.data(),   weight.data(), cache.data(),   grads.dx(),
+      grads.dw(), grads.db()};
   without_gil([&] { ops::conv2d_pool_act_backward(s, geometry.algorithm, activation, gradients); });
-  return py::make_tuple(dx ? py::object(dx->array()) : py::none(), dw.array(),
-                        db ? py::object(db->array()) : py::none());
+  return grads.arrays();
 }
 
 }  // namespace

@@ -45,8 +45,8 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   }
   const MatrixInput c(c_object, "c");
   const float beta = parse_float(beta_object, "beta");
-  require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ",
-          to_string(shape), ", that of the product, got ", to_string({c.matrix().rows, c.matrix().columns}));
+  require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ", shape,
+          ", that of the product, got ", Shape{c.matrix().rows, c.matrix().columns});
   const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
   const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
   without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });

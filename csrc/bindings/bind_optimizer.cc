@@ -13,8 +13,8 @@ void sgd_step(py::handle parameters_object, py::handle gradients_object, py::han
   const InPlace parameters(parameters_object, "parameters", {gradients.original()});
   const InPlace velocity(velocity_object, "velocity", {gradients.original(), parameters.array()});
   gradients.expect(parameters.shape(), "that of parameters");
-  require(velocity.shape() == parameters.shape(), "velocity must have shape ", to_string(parameters.shape()),
-          ", that of parameters, got ", to_string(velocity.shape()));
+  require(velocity.shape() == parameters.shape(), "velocity must have shape ", parameters.shape(),
+          ", that of parameters, got ", velocity.shape());
   const ops::Sgd sgd{parse_float(lr, "lr"), parse_float(momentum, "momentum"),
                      parse_float(weight_decay, "weight_decay"), parse_bool(nesterov, "nesterov")};
   without_gil(

@@ -34,11 +34,11 @@ py::array max_pool2d_backward(py::handle dy_object, py::handle indices_object, p
   const Input dy(dy_object, "grad_output", 4);
   const ExactInput<int32_t> indices(indices_object, "indices", 0);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
-  require(indices.shape() == dy.shape(), "indices must have shape ", to_string(dy.shape()),
-          ", that of grad_output, got ", to_string(indices.shape()));
+  require(indices.shape() == dy.shape(), "indices must have shape ", dy.shape(),
+          ", that of grad_output, got ", indices.shape());
   require(shape[0] == dy.shape()[0] && shape[1] == dy.shape()[1],
           "input_shape must begin with the batch and channels of grad_output, (", dy.shape()[0], ", ",
-          dy.shape()[1], "), got ", to_string(shape));
+          dy.shape()[1], "), got ", shape);
   const Output<float> out(out_object, "out", shape, {dy.original(), indices.original()});
   without_gil([&] {
     ops::max_pool2d_backward(dy.data(), indices.data(), shape[0] * shape[1], dy.shape()[2] * dy.shape()[3],

@@ -34,8 +34,8 @@ class LabelsInput {
       labels_.probabilities = probabilities_->data();
     } else {
       integers_.emplace(object, "labels", 1);
-      require(integers_->shape()[0] == logits[0], "labels must have shape ", to_string({logits[0]}),
-              ", a class for each row, got ", to_string(integers_->shape()));
+      require(integers_->shape()[0] == logits[0], "labels must have shape ", Shape{logits[0]},
+              ", a class for each row, got ", integers_->shape());
       labels_.integer = integers_->data();
     }
   }

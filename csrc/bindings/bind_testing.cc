@@ -17,8 +17,7 @@ py::array gemm_ladder(const std::string& step, py::handle a_object, py::handle b
   require(a.shape()[1] == b.shape()[0], "b must have ", a.shape()[1], " rows, as many as a has columns, got ",
           b.shape()[0]);
   const int64_t m = a.shape()[0], n = b.shape()[1], k = b.shape()[0];
-  require(m > 0 && n > 0 && k > 0, "a and b must not be empty, got shapes ", to_string(a.shape()), " and ",
-          to_string(b.shape()));
+  require(m > 0 && n > 0 && k > 0, "a and b must not be empty, got shapes ", a.shape(), " and ", b.shape());
   const Output<float> out(out_object, "out", {m, n}, {a.original(), b.original()});
   without_gil(
       [&] { cpu::ladder_multiply(step, {a.data(), m, k, k, 1}, {b.data(), k, n, n, 1}, out.data()); });
