@@ -51,13 +51,34 @@ def conv2d_pool_act(call: Call) -> tuple[Array, float]:
     return worst + own * ulp(call.expected()[0]), 0.0
 
 
-def conv2d_pool_act_backward(call: Call) -> tuple[Array, ...]:
-    """Sums of products of the gradient before the activation, itself off by some eps."""
-    grad_output, output, indices, x, weight, activation = call.args
+def _before_activation(grad_output: Array, output: Array, activation: str | None) -> Array:
+    """The absolute gradient before the activation, which the kernels have with some eps."""
     slope = np.ones_like(output)
     if activation is not None:
         slope = getattr(reference, f"{activation}_backward")(slope, output)
-    args = (np.abs(grad_output * slope), output, indices, np.abs(x), np.abs(weight), None)
+    return np.abs(grad_output * slope)
+
+
+def linear_act_backward(call: Call) -> tuple[Array, ...]:
+    """Sums of products of the gradient before the activation."""
+    grad_output, output, x, weight, activation = call.args
+    grad = _before_activation(grad_output, output, activation)
+    grad_x, grad_weight, grad_bias = reference.linear_act_backward(
+        grad, None, np.abs(x), np.abs(weight), None
+    )
+    n = len(x) + 4
+    return (
+        accumulation(grad_x, len(weight) + 4),
+        accumulation(grad_weight, n),
+        accumulation(grad_bias, n),
+    )
+
+
+def conv2d_pool_act_backward(call: Call) -> tuple[Array, ...]:
+    """Sums of products of the gradient before the activation."""
+    grad_output, output, indices, x, weight, activation = call.args
+    grad = _before_activation(grad_output, output, activation)
+    args = (grad, output, indices, np.abs(x), np.abs(weight), None)
     *grad_x, grad_weight, grad_bias = reference.conv2d_pool_act_backward(*args, **call.kwargs)
     terms = prod(weight.shape[2:]) * weight.shape[0]
     values = pixels(grad_output)

@@ -75,6 +75,26 @@ def _gemm_terms(a: Array, b: Array, c: Array | None = None, **kwargs: Any) -> in
     return a.shape[0 if kwargs.get("trans_a") else 1] + 1
 
 
+def _linear(
+    fill: Fill, nio: Sequence[int], activation: str | None = None
+) -> tuple[Array, Array, Array, str | None]:
+    n, inputs, outputs = nio
+    return fill(n, inputs), fill(outputs, inputs), fill(outputs), activation
+
+
+def _linear_grad(fill: Fill, nio: Sequence[int], activation: str | None = None) -> tuple[Any, ...]:
+    x, weight, bias, _ = _linear(fill, nio)
+    output = reference.linear_act(x, weight, bias, activation).astype(np.float32)
+    return fill(*output.shape), output, x, weight, activation
+
+
+LINEAR_ACT = {
+    "small": [
+        {"nio": (9, 33, 17), "activation": name} for name in ("relu", "tanh", "sigmoid", None)
+    ],
+    "large": {"nio": (130, 784, 128), "activation": "relu"},
+    "empty": {"nio": (0, 7, 3), "activation": "tanh"},
+}
 LINEAR = {
     "small": [
         {"nio": nio} for nio in ((1, 1, 1), (5, 7, 3), (9, 33, 17), (3, 20, 10), (17, 8, 16))
@@ -369,17 +389,16 @@ OPS: dict[str, Op] = {
         **LINEAR,
     ),
     "linear_act": Op(
-        lambda fill, nio, activation: (
-            *(fill(*nio[:2]), fill(nio[2], nio[1]), fill(nio[2])),
-            activation,
-        ),
+        _linear,
         bounds.linear_act,
-        small=[
-            {"nio": (9, 33, 17), "activation": name} for name in ("relu", "tanh", "sigmoid", None)
-        ],
-        large={"nio": (130, 784, 128), "activation": "relu"},
-        empty={"nio": (0, 7, 3), "activation": "tanh"},
         exact=lambda call: call.args[3] in ("relu", None),
+        **LINEAR_ACT,
+    ),
+    "linear_act_backward": Op(
+        _linear_grad,
+        bounds.linear_act_backward,
+        exact=lambda call: call.args[4] in ("relu", None),
+        **LINEAR_ACT,
     ),
     "linear_backward_input": Op(
         lambda fill, nio: (fill(nio[0], nio[2]), fill(nio[2], nio[1])),

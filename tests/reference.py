@@ -57,6 +57,24 @@ def linear_act(
     return y if activation is None else np.asarray(globals()[activation](y))
 
 
+def linear_act_backward(
+    grad_output: Array,
+    output: Array | None,
+    x: Array,
+    weight: Array,
+    activation: str | None = "relu",
+    *,
+    input_gradient: bool = True,
+    bias_gradient: bool = True,
+) -> tuple[Float64, ...]:
+    grad = f64(grad_output)
+    if activation is not None:
+        grad = globals()[f"{activation}_backward"](grad, output)
+    grad_x = (linear_backward_input(grad, weight),) if input_gradient else ()
+    grad_bias = (linear_backward_bias(grad),) if bias_gradient else ()
+    return (*grad_x, linear_backward_weight(grad, x), *grad_bias)
+
+
 def linear_backward_input(grad_output: Array, weight: Array) -> Float64:
     return f64(grad_output) @ f64(weight)
 

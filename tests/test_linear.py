@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import byhand
 import numpy as np
 import pytest
 from byhand import kernels
 from calls import Call, Fill
 from ops import check_exact
 from tolerance import assert_same_bits
+
+F32 = np.float32
 
 MODELS = [
     (128, 784, 10),
@@ -79,3 +84,85 @@ def test_a_fused_activation_changes_no_bit(
         b = rng.standard_normal(o, np.float32) if bias else None
         expected = getattr(kernels, activation)(kernels.linear(x, w, b))
         assert_same_bits(kernels.linear_act(x, w, b, activation), expected, f"{n, i, o}")
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", None])
+def test_the_fused_backward_changes_no_bit(
+    activation: str | None, isa: str, rng: np.random.Generator
+) -> None:
+    """On every way through it, for any number of threads: (n, in, out) and what it is there for."""
+    for n, i, o in [
+        (128, 90, 64),  # parts of both products
+        (57, 30, 2100),  # of many rows
+        (9, 2100, 40),  # of columns: one alone has the bias
+        (300, 2100, 1),  # a row of gradients
+        (300, 1, 700),  # a column: gemm turns it round
+        (8192, 64, 5),  # chunks of a long sum
+        (30, 9, 8200),
+        (7, 5, 1),  # too short to share
+        (3, 0, 2),
+        (0, 4, 3),
+    ]:
+        x, w = rng.standard_normal((n, i), F32), rng.standard_normal((o, i), F32)
+        y, dy = rng.standard_normal((n, o), F32), rng.standard_normal((n, o), F32)
+        dz = dy if activation is None else getattr(kernels, f"{activation}_backward")(dy, y)
+        dx, dw = kernels.linear_backward_input(dz, w), kernels.linear_backward_weight(dz, x)
+        db = kernels.linear_backward_bias(dz)
+        for threads in (1, 2, 3):
+            with byhand.num_threads(threads):
+                both = kernels.linear_act_backward(dy, y, x, w, activation)
+                _, *last = kernels.linear_act_backward(
+                    dy, y, x, w, activation, input_gradient=False
+                )
+            for got, want in zip((*both, *last), (dx, dw, db, dw, db), strict=True):
+                assert_same_bits(got, want, f"{n, i, o}, {threads} threads")
+
+
+@pytest.mark.parametrize("activation", ["relu", None])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_fused_adjoints(
+    order: Any, activation: str | None, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """sum(z * dz) == sum(x * dX) == sum(w * dW) in exact integers, x and w in any order."""
+    fill = Fill(rng, integers=True)
+    x, w, dy = fill(96, 130), fill(70, 130), fill(96, 70)
+    x, w = np.asarray(x, order=order), np.asarray(w, order=order)
+    y = kernels.linear_act(x, w, None, activation)
+    grads = kernels.linear_act_backward(dy, y, x, w, activation)
+    dx, dw, db = (grad.astype(np.int64) for grad in grads if grad is not None)
+    whole = np.sum(y.astype(np.int64) * dy)  # relu is linear where its slope is not 0
+    assert whole == np.sum(x.astype(np.int64) * dx) == np.sum(w.astype(np.int64) * dw) != 0
+    passed = dy if activation is None else dy[y > 0]
+    assert np.sum(db) == np.sum(passed.astype(np.int64))
+
+
+def test_without_an_activation_no_output_is_read(rng: np.random.Generator) -> None:
+    x, w, dy = rng.standard_normal((3, 4), F32), np.ones((2, 4), F32), np.ones((3, 2), F32)
+    expected = kernels.linear_act_backward(dy, np.full_like(dy, np.nan), x, w, None)
+    for got, want in zip(kernels.linear_act_backward(dy, None, x, w, None), expected, strict=True):
+        assert_same_bits(got, want)
+    with pytest.raises(ValueError, match=r"output must have shape \(3, 2\)"):
+        kernels.linear_act_backward(dy, dy[:2], x, w, None)
+    with pytest.raises(TypeError, match=r"output must be a numpy\.ndarray, got NoneType"):
+        kernels.linear_act_backward(dy, None, x, w, "relu")
+
+
+def test_gradients_that_nobody_wants(rng: np.random.Generator) -> None:
+    x, w, dy = rng.standard_normal((3, 4), F32), np.ones((2, 4), F32), np.ones((3, 2), F32)
+    dw = np.empty_like(w)
+    unwanted = {"input_gradient": False, "bias_gradient": False}
+    grads = kernels.linear_act_backward(dy, dy, x, w, **unwanted, out=(None, dw, None))
+    assert grads[0] is None and grads[1] is dw and grads[2] is None
+    for i, name in ((0, "input_gradient"), (2, "bias_gradient")):
+        out = tuple(np.empty_like(x) if j == i else None for j in range(3))
+        with pytest.raises(ValueError, match=rf"out\[{i}\] must be None where {name} is False"):
+            kernels.linear_act_backward(dy, dy, x, w, **unwanted, out=out)
+
+
+def test_gradients_share_no_memory(rng: np.random.Generator) -> None:
+    x, w, dy = np.ones((2, 4), F32), np.ones((2, 4), F32), np.ones((2, 2), F32)
+    memory = np.empty(8, F32)
+    matrix, row = memory.reshape(2, 4), memory[:2]
+    for out in ((matrix, matrix, None), (None, matrix, row), (matrix, None, row)):
+        with pytest.raises(ValueError, match=r"out\[\d\] must not overlap"):
+            kernels.linear_act_backward(dy, dy, x, w, out=out)

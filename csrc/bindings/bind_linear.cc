@@ -12,7 +12,7 @@ py::array linear_act(py::handle x_object, py::handle weight_object, py::handle b
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
   require(weight.matrix().columns == x.matrix().columns, "weight must have shape (out_features, ",
           x.matrix().columns, "), for the ", x.matrix().columns, " columns of x, got ",
-          to_string({weight.matrix().rows, weight.matrix().columns}));
+          Shape{weight.matrix().rows, weight.matrix().columns});
   const Shape shape{x.matrix().rows, weight.matrix().rows};
   const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({shape[1]}, "a value for each row of weight");
@@ -31,7 +31,7 @@ py::array linear_backward_input(py::handle dy_object, py::handle weight_object, 
   const MatrixInput dy(dy_object, "grad_output"), weight(weight_object, "weight");
   require(weight.matrix().rows == dy.matrix().columns, "weight must have shape (", dy.matrix().columns,
           ", in_features), a row for each column of grad_output, got ",
-          to_string({weight.matrix().rows, weight.matrix().columns}));
+          Shape{weight.matrix().rows, weight.matrix().columns});
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.original(), weight.original()});
   without_gil(ops::multiply_adds(dy.matrix(), weight.matrix()),
@@ -55,6 +55,30 @@ py::array linear_backward_bias(py::handle dy_object, py::handle out_object) {
   const Output<float> out(out_object, "out", {dy.shape()[1]}, {dy.original()});
   without_gil([&] { ops::linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data()); });
   return out.array();
+}
+
+py::tuple linear_act_backward(py::handle dy_object, py::handle y_object, py::handle x_object,
+                              py::handle weight_object, py::handle activation_object,
+                              py::handle input_gradient, py::handle bias_gradient, py::handle out_object) {
+  const Input dy(dy_object, "grad_output", 2);
+  const ops::Activation activation = parse_activation(activation_object);
+  std::optional<Input> y;
+  if (activation != ops::Activation::kNone || !y_object.is_none()) y.emplace(y_object, "output", 2);
+  if (y) y->expect(dy.shape(), "that of grad_output");
+  const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
+  const Shape x_shape{x.matrix().rows, x.matrix().columns};
+  const Shape weight_shape{weight.matrix().rows, weight.matrix().columns};
+  require(x_shape[0] == dy.shape()[0], "x must have ", dy.shape()[0], " rows, as many as grad_output, got ",
+          x_shape);
+  require(weight_shape == Shape{dy.shape()[1], x_shape[1]}, "weight must have shape ",
+          Shape{dy.shape()[1], x_shape[1]}, ", (columns of grad_output, columns of x), got ", weight_shape);
+  const Gradients grads(out_object, input_gradient, bias_gradient, x_shape, weight_shape, {dy.shape()[1]},
+                        {dy.original(), y ? y->original() : dy.original(), x.original(), weight.original()});
+  const ops::LinearGradients gradients{
+      dy.data(), y ? y->data() : nullptr, x.matrix(), weight.matrix(), grads.dx(), grads.dw(), grads.db()};
+  without_gil(2 * ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
+              [&] { ops::linear_act_backward(activation, gradients); });
+  return grads.arrays();
 }
 
 }  // namespace
@@ -83,6 +107,16 @@ grad_output (n, out_features), x (n, in_features) -> (out_features, in_features)
                                R"(Gradient of linear's bias: the sum of grad_output over its rows.
 
 grad_output (n, out_features) -> (out_features,); zeros for n = 0.)");
+  define<linear_act_backward>(
+      m,
+      "linear_act_backward(grad_output, output, x, weight, activation='relu', *, input_gradient=True, "
+      "bias_gradient=True, out=None)",
+      R"(Gradients of linear_act, in one pass: (grad_x, grad_weight, grad_bias).
+
+output is what linear_act returned, or anything where activation is None: it is then not read, and may be
+None. grad_output has its shape; the other arguments are linear_act's. Every bit is that of the activation's
+backward function and then of linear's three. grad_x is None where input_gradient is False, grad_bias where
+bias_gradient is.)");
 }
 
 }  // namespace byhand::bindings

@@ -10,16 +10,10 @@ namespace {
 
 // Nanoseconds a value on the slowest instruction set.
 constexpr double kExponentialNs = 2;
-const double kTwoArraysNs = memory_ns(2 * sizeof(float)), kThreeArraysNs = memory_ns(3 * sizeof(float));
+const double kTwoArraysNs = memory_ns(2 * sizeof(float));
 
 void forward(ActivationKernels::Forward kernel, double ns, const float* x, int64_t count, float* y) {
   parallel_ranges(count, ns, [=](int64_t begin, int64_t end) { kernel(x + begin, end - begin, y + begin); });
-}
-
-void backward(ActivationKernels::Backward kernel, const float* dy, const float* y, int64_t count, float* dx) {
-  parallel_ranges(count, kThreeArraysNs, [=](int64_t begin, int64_t end) {
-    kernel(dy + begin, y + begin, end - begin, dx + begin);
-  });
 }
 
 }  // namespace
@@ -37,15 +31,15 @@ void sigmoid(const float* x, int64_t count, float* y) {
 }
 
 void relu_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  backward(kernels().activation.relu_backward, dy, y, count, dx);
+  activation_backward(kernels().activation.relu_backward, dy, y, count, dx);
 }
 
 void tanh_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  backward(kernels().activation.tanh_backward, dy, y, count, dx);
+  activation_backward(kernels().activation.tanh_backward, dy, y, count, dx);
 }
 
 void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  backward(kernels().activation.sigmoid_backward, dy, y, count, dx);
+  activation_backward(kernels().activation.sigmoid_backward, dy, y, count, dx);
 }
 
 }  // namespace byhand::ops
@@ -80,6 +74,13 @@ ActivationKernels::Backward backward_kernel(ops::Activation f) {
       break;
   }
   return nullptr;
+}
+
+void activation_backward(ActivationKernels::Backward kernel, const float* dy, const float* y, int64_t count,
+                         float* dx) {
+  parallel_ranges(count, memory_ns(3 * sizeof(float)), [=](int64_t begin, int64_t end) {
+    kernel(dy + begin, y + begin, end - begin, dx + begin);
+  });
 }
 
 }  // namespace byhand::cpu

@@ -10,4 +10,8 @@ namespace byhand::cpu {
 ActivationKernels::Forward forward_kernel(ops::Activation f);
 ActivationKernels::Backward backward_kernel(ops::Activation f);
 
+// The kernel on all threads.
+void activation_backward(ActivationKernels::Backward, const float* dy, const float* y, int64_t count,
+                         float* dx);
+
 }  // namespace byhand::cpu

@@ -30,8 +30,6 @@ void pack(const GemmKernels& k, const Matrix& m, float* to, int64_t width) {
 
 namespace {
 
-double ns(const Product& g) { return fma_ns(multiply_adds(g.a, g.b)); }
-
 // What bringing a value from a cache farther out takes, and what transposing it takes, in multiply-adds.
 constexpr double kReadCost = 3, kTransposeCost = 8;
 
@@ -60,23 +58,18 @@ void multiply_one_way(const Product& g, bool dots) {
   multiply_by_tiles(g, blocking_for(kernels().gemm));
 }
 
-// How many parts of rows and of columns C is cut into, a part a thread.
-struct Cut {
-  int64_t rows, columns;
-};
-
 // Where two cores write into one row of C, the prefetcher of one fetches lines that the other is about to
 // write, which takes some 70 ns a row: as long as so many multiply-adds.
 constexpr double kSharedRowCost = 4000;
 
 // The cut whose parts take the least for each p. Each thread reads for itself what it needs of A and B.
-Cut best_cut(const Product& g, int64_t parts) {
+Parts::Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
   const double transpose = g.b.column_stride == 1 ? 0 : kTransposeCost;
-  Cut best{1, 1};
+  Parts::Cut best{1, 1};
   double least = INFINITY;
   for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
-    const Cut c{row_parts, std::min(parts / row_parts, vectors)};
+    const Parts::Cut c{row_parts, std::min(parts / row_parts, vectors)};
     const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
     const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
     const double shared = c.columns > 1 ? rows * kSharedRowCost / static_cast<double>(g.depth()) : 0;
@@ -84,15 +77,6 @@ Cut best_cut(const Product& g, int64_t parts) {
     if (cost < least) best = c, least = cost;
   }
   return best;
-}
-
-Product part_of(const Product& g, Range rows, Range columns) {
-  Product part = g;
-  part.a = rows_of(g.a, rows);
-  part.b = columns_of(g.b, columns);
-  part.c += rows.begin * g.c_row_stride + columns.begin;
-  part.out += rows.begin * g.out_row_stride + columns.begin;
-  return part;
 }
 
 // A long sum into a small C is cut into chunks, so that the threads have something to share. They depend on
@@ -103,7 +87,7 @@ void multiply_in_chunks(const Product& g) {
   const int64_t chunks = ceil_div(g.depth(), kChunk), count = g.rows() * g.columns();
   ScratchFrame frame;
   float* const sums = frame.allocate<float>((chunks - 1) * count);
-  parallel_for(chunks, ns(g) / static_cast<double>(chunks), [&](int64_t i) {
+  parallel_for(chunks, g.ns() / static_cast<double>(chunks), [&](int64_t i) {
     const Range d = split(g.depth(), chunks, i);
     Product chunk = g;
     chunk.a = columns_of(g.a, d);
@@ -118,29 +102,14 @@ void multiply_in_chunks(const Product& g) {
 
 // A long product is cut into more parts of rows than threads, where a part costs nothing of its own: whose
 // processor is taken away for a while then leaves parts to the others.
-int64_t parts_of_rows(const Product& g, const Cut& cut) {
+int64_t parts_of_rows(const Product& g, const Parts::Cut& cut) {
   constexpr double kPartNs = 3'000'000;
   constexpr int64_t kTiles = 4;  // of rows, at least
   if (g.b.column_stride != 1) return cut.rows;
   const double parts = static_cast<double>(cut.rows * cut.columns);
-  const int64_t finer = std::min(static_cast<int64_t>(ns(g) / parts / kPartNs),
+  const int64_t finer = std::min(static_cast<int64_t>(g.ns() / parts / kPartNs),
                                  g.rows() / cut.rows / (kTiles * kernels().gemm.rows));
   return cut.rows * std::clamp<int64_t>(finer, 1, 8);
-}
-
-void multiply_in_parts(const Product& g) {
-  Cut cut = worth_sharing(ns(g)) ? best_cut(g, num_threads()) : Cut{1, 1};
-  if (cut.rows * cut.columns == 1) return multiply(g);
-  cut.rows = parts_of_rows(g, cut);
-  const int64_t parts = cut.rows * cut.columns;
-  const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
-  const bool dots = better_by_dots(g);  // of the whole: the parts depend on the threads
-  parallel_for(parts, ns(g) / static_cast<double>(parts), [&](int64_t i) {
-    const Range v = split(vectors, cut.columns, i % cut.columns);
-    const Product part = part_of(g, split(g.rows(), cut.rows, i / cut.columns),
-                                 {v.begin * lanes, std::min(v.end * lanes, g.columns())});
-    multiply_one_way(part, dots);
-  });
 }
 
 void copy(const Matrix& from, float* to) {
@@ -151,12 +120,41 @@ void copy(const Matrix& from, float* to) {
 
 }  // namespace
 
+Parts::Parts(const Product& product, int threads)
+    : g_(product), cut_(best_cut(g_, threads)), dots_(better_by_dots(g_)) {
+  cut_.rows = parts_of_rows(g_, cut_);
+}
+
+Range Parts::columns(int64_t i) const {
+  const int64_t lanes = kernels().gemm.lanes;
+  const Range v = split(ceil_div(g_.columns(), lanes), cut_.columns, i % cut_.columns);
+  return {v.begin * lanes, std::min(v.end * lanes, g_.columns())};
+}
+
+Product Parts::operator[](int64_t i) const {
+  const Range r = rows(i), c = columns(i);
+  Product part = g_;
+  part.a = rows_of(g_.a, r);
+  part.b = columns_of(g_.b, c);
+  part.c += r.begin * g_.c_row_stride + c.begin;
+  part.out += r.begin * g_.out_row_stride + c.begin;
+  return part;
+}
+
+void Parts::multiply(const Product& part) const { multiply_one_way(part, dots_); }
+
 void multiply(const Product& g) { multiply_one_way(g, better_by_dots(g)); }
+
+bool summed_in_chunks(const Product& g) {
+  return g.depth() >= 2 * kChunk && g.rows() * g.columns() <= kSmallC;
+}
 
 void multiply_on_all_threads(const Product& g) {
   if (g.rows() == 0 || g.columns() == 0) return;
-  if (g.depth() >= 2 * kChunk && g.rows() * g.columns() <= kSmallC) return multiply_in_chunks(g);
-  multiply_in_parts(g);
+  if (summed_in_chunks(g)) return multiply_in_chunks(g);
+  if (!worth_sharing(g.ns())) return multiply(g);
+  const Parts parts(g, num_threads());
+  parallel_for(parts.count(), parts.ns(), [&](int64_t i) { parts.multiply(parts[i]); });
 }
 
 void activate(const Product& g, float* out, int64_t rows, int64_t columns) {

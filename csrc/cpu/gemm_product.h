@@ -22,6 +22,7 @@ struct Product {
   int64_t rows() const { return a.rows; }
   int64_t columns() const { return b.columns; }
   int64_t depth() const { return a.columns; }
+  double ns() const { return fma_ns(multiply_adds(a, b)); }  // on one thread
 };
 
 // How far a product is cut, and what is done for the caches.
@@ -42,6 +43,29 @@ void multiply_by_dots(const Product&);
 void multiply(const Product&);
 // The same on all threads.
 void multiply_on_all_threads(const Product&);
+// Whether that adds up sums of parts of the depth, because C has nothing to share.
+bool summed_in_chunks(const Product&);
+
+// C cut into parts for so many threads, each a product of its own. All bits are those of the whole.
+class Parts {
+ public:
+  struct Cut {
+    int64_t rows, columns;  // how many parts of either
+  };
+  Parts(const Product&, int threads);
+  int64_t count() const { return cut_.rows * cut_.columns; }
+  double ns() const { return g_.ns() / static_cast<double>(count()); }  // of one
+  Range rows(int64_t i) const { return split(g_.rows(), cut_.rows, i / cut_.columns); }
+  Range columns(int64_t i) const;
+  Product operator[](int64_t i) const;
+  // A part, whose A may be a copy.
+  void multiply(const Product& part) const;
+
+ private:
+  const Product g_;
+  Cut cut_;
+  const bool dots_;  // of the whole: the parts depend on the threads
+};
 
 // f of complete rows of out, from `out` on.
 void activate(const Product&, float* out, int64_t rows, int64_t columns);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/scratch.h"
 #include "cpu/activation.h"
 #include "cpu/gemm_product.h"
 #include "cpu/runtime/parallel.h"
@@ -10,6 +11,75 @@
 namespace byhand::ops {
 
 using namespace cpu;
+
+namespace {
+
+// db = sum of dy over the rows, for a block of columns that lie adjacent. Sums of blocks of rows are added
+// up: the error of one long float32 sum would grow with the rows.
+void sum_rows(const Matrix& dy, float* db) {
+  constexpr int64_t kRows = 256;
+  std::fill_n(db, dy.columns, 0.0f);
+  for (int64_t r = 0; r < dy.rows; r += kRows)
+    kernels().reduce.add_rows(dy.data + r * dy.row_stride, std::min(kRows, dy.rows - r), dy.columns,
+                              dy.row_stride, db);
+}
+
+// One product after the other, each shared for itself where that pays.
+void backward_in_turn(ActivationKernels::Backward f, const LinearGradients& g, const Matrix& dy) {
+  ScratchFrame frame;
+  Matrix dz = dy;
+  if (f) {
+    float* const values = frame.allocate<float>(dy.rows * dy.columns);
+    activation_backward(f, g.dy, g.y, dy.rows * dy.columns, values);
+    dz.data = values;
+  }
+  linear_backward_weight(dz, g.x, g.dw);
+  if (g.db) linear_backward_bias(dz.data, dz.rows, dz.columns, g.db);
+  if (g.dx) linear_backward_input(dz, g.weight, g.dx);
+}
+
+// dz of a block of dy, in scratch: y lies as dy does.
+Matrix block_of_dz(ActivationKernels::Backward f, const LinearGradients& g, const Matrix& dy,
+                   ScratchFrame& frame) {
+  if (!f) return dy;
+  float* const dz = frame.allocate<float>(dy.rows * dy.columns);
+  const float* const y = g.y + (dy.data - g.dy);
+  if (dy.row_stride == dy.columns) {
+    f(dy.data, y, dy.rows * dy.columns, dz);
+  } else {
+    for (int64_t i = 0; i < dy.rows; ++i)
+      f(dy.data + i * dy.row_stride, y + i * dy.row_stride, dy.columns, dz + i * dy.columns);
+  }
+  return {dz, dy.rows, dy.columns, dy.columns, 1};
+}
+
+// Parts of both products side by side. Each makes the dz that it needs, some for the second time: a value of
+// dz takes as long as a few multiply-adds, and a thread that waits for another's as long as thousands.
+void backward_in_parts(ActivationKernels::Backward f, const LinearGradients& g, const Product& dw,
+                       const Product& dx) {
+  const Parts dw_parts(dw, num_threads()), dx_parts(dx, num_threads());
+  const int64_t count = dw_parts.count() + (g.dx ? dx_parts.count() : 0);
+  const double ns = dw.ns() + (g.dx ? dx.ns() : 0);
+  parallel_for(count, ns / static_cast<double>(count), [&](int64_t i) {
+    ScratchFrame frame;
+    if (i >= dw_parts.count()) {
+      Product part = dx_parts[i - dw_parts.count()];
+      part.a = block_of_dz(f, g, part.a, frame);
+      return dx_parts.multiply(part);
+    }
+    Product part = dw_parts[i];
+    const Matrix dz = block_of_dz(f, g, part.a.transposed(), frame);
+    if (g.db && dw_parts.columns(i).begin == 0) sum_rows(dz, g.db + dw_parts.rows(i).begin);
+    part.a = dz.transposed();
+    dw_parts.multiply(part);
+  });
+}
+
+Product product(const Matrix& a, const Matrix& b, float* out) {
+  return {1, a, b, 0, out, b.columns, out, b.columns};
+}
+
+}  // namespace
 
 void linear(Matrix x, Matrix weight, const float* bias, Activation f, float* y) {
   const int64_t columns = weight.rows;
@@ -24,17 +94,23 @@ void linear_backward_input(Matrix dy, Matrix weight, float* dx) { gemm(1, dy, we
 void linear_backward_weight(Matrix dy, Matrix x, float* dw) { gemm(1, dy.transposed(), x, 0, {}, dw); }
 
 void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db) {
-  // Sums of blocks are added up: the error of one long float32 sum would grow with the rows.
-  constexpr int64_t kRows = 256, kColumns = 64;
-  const auto add_rows = kernels().reduce.add_rows;
-  std::fill_n(db, columns, 0.0f);
-  if (rows == 0) return;
+  constexpr int64_t kColumns = 64;
+  const Matrix whole{dy, rows, columns, columns, 1};
   parallel_for(ceil_div(columns, kColumns), memory_ns(static_cast<double>(rows * kColumns) * 4),
                [&](int64_t i) {
-                 const int64_t first = i * kColumns, count = std::min(kColumns, columns - first);
-                 for (int64_t r = 0; r < rows; r += kRows)
-                   add_rows(dy + r * columns + first, std::min(kRows, rows - r), count, columns, db + first);
+                 const Range own{i * kColumns, std::min((i + 1) * kColumns, columns)};
+                 sum_rows(columns_of(whole, own), db + own.begin);
                });
+}
+
+void linear_act_backward(Activation f, const LinearGradients& g) {
+  const Matrix dy{g.dy, g.x.rows, g.weight.rows, g.weight.rows, 1};
+  const Product dw = product(dy.transposed(), g.x, g.dw), dx = product(dy, g.weight, g.dx);
+  const bool in_parts = g.x.columns > 1 && !summed_in_chunks(dw) && !summed_in_chunks(dx);
+  if (in_parts && worth_sharing(dw.ns()))  // both products take about the same
+    backward_in_parts(backward_kernel(f), g, dw, dx);
+  else
+    backward_in_turn(backward_kernel(f), g, dy);
 }
 
 }  // namespace byhand::ops

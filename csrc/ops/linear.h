@@ -1,6 +1,6 @@
 // Fully connected layer.
 //   y = f(x W' + b)   x (n, in), W (out, in), b (out), y (n, out), f an activation or nothing
-//   dx = dy W         dW = dy' x         db = sum of dy over the rows
+//   dx = dz W         dW = dz' x         db = sum of dz over the rows, where dz is dy through f's backward
 // x, W and dy are read through any strides; results are contiguous. No result overlaps an input.
 #pragma once
 
@@ -13,5 +13,13 @@ void linear(Matrix x, Matrix weight, const float* bias /* or null */, Activation
 void linear_backward_input(Matrix dy, Matrix weight, float* dx);
 void linear_backward_weight(Matrix dy, Matrix x, float* dw);
 void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db);  // dy contiguous
+
+// All gradients at once; every bit is that of f's backward and then of the three functions.
+struct LinearGradients {
+  const float *dy, *y;  // contiguous; without an activation y is not read
+  Matrix x, weight;
+  float *dx, *dw, *db;  // dx and db may be null
+};
+void linear_act_backward(Activation, const LinearGradients&);
 
 }  // namespace byhand::ops

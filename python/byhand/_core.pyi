@@ -51,6 +51,17 @@ def linear_act(
     *,
     out: _Array | None = None,
 ) -> _Array: ...
+def linear_act_backward(
+    grad_output: _Array,
+    output: _Array | None,
+    x: _Array,
+    weight: _Array,
+    activation: Literal["relu", "tanh", "sigmoid"] | None = "relu",
+    *,
+    input_gradient: bool = True,
+    bias_gradient: bool = True,
+    out: tuple[_Array | None, _Array | None, _Array | None] | None = None,
+) -> tuple[_Array | None, _Array, _Array | None]: ...
 def linear_backward_input(
     grad_output: _Array, weight: _Array, *, out: _Array | None = None
 ) -> _Array: ...

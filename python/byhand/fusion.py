@@ -24,14 +24,13 @@ class _LinearActivation:
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
-        self._activation = activation
         self._name = NAMES[type(activation)]
 
     def output_shape(self, shape: Shape) -> Shape:
         return self._linear.output_shape(shape)
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        return (Buffer(self.output_shape(shape)),)  # for the gradient between the two
+        return ()
 
     def gradients(self) -> tuple[Array, ...]:
         return self._linear.gradients()
@@ -41,9 +40,7 @@ class _LinearActivation:
         kernels.linear_act(b.x, linear.weight.data, linear.bias_data(), self._name, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
-        (between,) = b.saved
-        self._activation.gradient(b.grad_y, b.y, out=between)
-        self._linear.run_gradients(b, between)
+        self._linear.run_backward(b, self._name)
 
 
 class _ConvPoolActivation:

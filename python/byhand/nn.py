@@ -42,6 +42,7 @@ __all__ = [
 
 Pair = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]]
+ActivationName = Literal["relu", "tanh", "sigmoid"]
 Self = TypeVar("Self", bound="Sequential")
 
 
@@ -89,16 +90,18 @@ class Linear(_Weighted):
     def run(self, b: Forward) -> None:
         kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
-        self.run_gradients(b, b.grad_y)
-
-    def run_gradients(self, b: Backward, grad_y: Array) -> None:
-        """`run_backward` where the gradient of the output is not `b`'s."""
-        kernels.linear_backward_weight(grad_y, b.x, out=b.gradients[0])
-        if self.bias is not None:
-            kernels.linear_backward_bias(grad_y, out=b.gradients[1])
-        if b.grad_x is not None:
-            kernels.linear_backward_input(grad_y, self.weight.data, out=b.grad_x)
+    def run_backward(self, b: Backward, activation: ActivationName | None = None) -> None:
+        """With an activation, b.y is its output."""
+        kernels.linear_act_backward(
+            b.grad_y,
+            b.y,
+            b.x,
+            self.weight.data,
+            activation,
+            input_gradient=b.grad_x is not None,
+            bias_gradient=self.bias is not None,
+            out=(b.grad_x, b.gradients[0], b.gradients[1] if self.bias is not None else None),
+        )
 
 
 class Conv2d(_Weighted):
@@ -240,7 +243,7 @@ class _Activation(Layer):
     """Elementwise; its gradient is a function of its output alone."""
 
     _forward: ClassVar[Any]
-    gradient: ClassVar[Any]
+    _gradient: ClassVar[Any]
     """(grad_output, output, out=) -> grad of the input"""
 
     def run(self, b: Forward) -> None:
@@ -248,31 +251,31 @@ class _Activation(Layer):
 
     def run_backward(self, b: Backward) -> None:
         if b.grad_x is not None:
-            self.gradient(b.grad_y, b.y, out=b.grad_x)
+            self._gradient(b.grad_y, b.y, out=b.grad_x)
 
 
 class ReLU(_Activation):
     """max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
 
     _forward = staticmethod(kernels.relu)
-    gradient = staticmethod(kernels.relu_backward)
+    _gradient = staticmethod(kernels.relu_backward)
 
 
 class Tanh(_Activation):
     """tanh(x)."""
 
     _forward = staticmethod(kernels.tanh)
-    gradient = staticmethod(kernels.tanh_backward)
+    _gradient = staticmethod(kernels.tanh_backward)
 
 
 class Sigmoid(_Activation):
     """1 / (1 + exp(-x))."""
 
     _forward = staticmethod(kernels.sigmoid)
-    gradient = staticmethod(kernels.sigmoid_backward)
+    _gradient = staticmethod(kernels.sigmoid_backward)
 
 
-ACTIVATIONS: dict[Literal["relu", "tanh", "sigmoid"], type[ReLU | Tanh | Sigmoid]] = {
+ACTIVATIONS: dict[ActivationName, type[ReLU | Tanh | Sigmoid]] = {
     "relu": ReLU,
     "tanh": Tanh,
     "sigmoid": Sigmoid,
