@@ -62,10 +62,14 @@ void multiply_one_way(const Product& g, bool dots) {
 // write, which takes some 70 ns a row: as long as so many multiply-adds.
 constexpr double kSharedRowCost = 4000;
 
+// Weights are written after every step of training, and a line that other cores have read is taken back from
+// them first, which takes 9 ns: a value as long as so many multiply-adds.
+constexpr double kTakenBackCost = 30;
+
 // The cut whose parts take the least for each p. Each thread reads for itself what it needs of A and B.
 Parts::Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels().gemm.lanes, vectors = ceil_div(g.columns(), lanes);
-  const double transpose = g.b.column_stride == 1 ? 0 : kTransposeCost;
+  const double own = (g.b.column_stride == 1 ? 0 : kTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
   Parts::Cut best{1, 1};
   double least = INFINITY;
   for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
@@ -73,7 +77,7 @@ Parts::Cut best_cut(const Product& g, int64_t parts) {
     const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
     const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
     const double shared = c.columns > 1 ? rows * kSharedRowCost / static_cast<double>(g.depth()) : 0;
-    const double cost = rows * columns + kReadCost * (rows + columns) + transpose * columns + shared;
+    const double cost = rows * columns + kReadCost * (rows + columns) + own * columns + shared;
     if (cost < least) best = c, least = cost;
   }
   return best;

@@ -18,6 +18,7 @@ struct Product {
   float* out;
   int64_t out_row_stride;
   ActivationKernels::Forward activation = nullptr;  // f, applied to rows as soon as they are complete
+  bool b_is_updated = false;  // B is written by all threads between calls, as weights are
 
   int64_t rows() const { return a.rows; }
   int64_t columns() const { return b.columns; }

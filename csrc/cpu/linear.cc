@@ -86,6 +86,7 @@ void linear(Matrix x, Matrix weight, const float* bias, Activation f, float* y) 
   Product product{1, x, weight.transposed(), 0, y, columns, y, columns};
   if (bias) product.beta = 1, product.c = bias, product.c_row_stride = 0;
   product.activation = forward_kernel(f);
+  product.b_is_updated = true;
   multiply_on_all_threads(product);
 }
 
