@@ -202,9 +202,9 @@ def test_a_weight_cache_sees_every_change(isa: str, rng: np.random.Generator) ->
 def test_a_weight_cache_is_of_its_weight(rng: np.random.Generator) -> None:
     x, w, b, _ = draw("lenet-conv1", rng)
     cache = kernels.conv2d_weight_cache(w.shape)
-    with pytest.raises(ValueError, match=r"weight_cache must have shape \(\d+,\), as .* got \(7,\)"):
+    with pytest.raises(ValueError, match=r"weight_cache must have shape .*, got \(7,\)"):
         kernels.conv2d_pool_act(x, w, b, weight_cache=cache[:7].copy())
-    with pytest.raises(ValueError, match="weight_cache.*overlap"):
+    with pytest.raises(ValueError, match=r"weight_cache.*overlap"):
         kernels.conv2d_pool_act(x, cache[: w.size].reshape(w.shape), b, weight_cache=cache)
     for wrong in ((1, 2, 3), (1, -2, 3, 3), (1 << 16, 1, 1, 1)):
         with pytest.raises(ValueError, match="weight_shape"):
