@@ -159,19 +159,25 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
   parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
 }
 
-// A task has whole images: their patches overlap.
+// A task has whole images, whose patches overlap; where the weights stream by, as many as it can, and some of
+// the channels of dx.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  constexpr int64_t kTasks = 8;  // where there are as many images
+  constexpr int64_t kTasks = 8, kChannels = 32;  // where there are as many images, or channels
+  const bool streams = w.size_of_sums() > kL2Floats;
   const int64_t fitting = std::max<int64_t>(1, w.block() / w.patches());
-  const int64_t images = std::min(fitting, ceil_div(s.batch, kTasks)), tasks = ceil_div(s.batch, images);
-  const int64_t image = s.in_channels * s.in_h * s.in_w;
-  parallel_for(tasks, w.ns(images * w.patches()), [&](int64_t i) {
-    const Range own = split(s.batch, tasks, i);
-    std::fill(dx + own.begin * image, dx + own.end * image, 0.0f);
+  const int64_t groups = ceil_div(s.batch, std::min(fitting, streams ? s.batch : ceil_div(s.batch, kTasks)));
+  const int64_t parts = streams ? std::min(ceil_div(kTasks, groups), ceil_div(s.in_channels, kChannels)) : 1;
+  const int64_t plane = s.in_h * s.in_w;
+  const double ns = w.ns(ceil_div(s.batch, groups) * w.patches()) / static_cast<double>(parts);
+  parallel_for(groups * parts, ns, [&](int64_t i) {
+    const Range own = split(s.batch, groups, i / parts), channels = split(s.in_channels, parts, i % parts);
+    for (int64_t n = own.begin; n < own.end; ++n)
+      std::fill_n(dx + (n * s.in_channels + channels.begin) * plane, (channels.end - channels.begin) * plane,
+                  0.0f);
     Winograd::Gradients g{};
-    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels};
+    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels}, g.inputs = channels;
     w.backward({own.begin * w.patches(), own.end * w.patches()}, g);
   });
 }

@@ -203,7 +203,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       float* const dx = g.dx ? g.dx + first * in : nullptr;
       if (winograd) {
         w.backward({0, images * w.patches()},
-                   {planes, dx, own_sums, {0, s.out_channels}, first > own.begin, x});
+                   {planes, dx, {0, s.in_channels}, own_sums, {0, s.out_channels}, first > own.begin, x});
         continue;
       }
       conv2d_backward_weight(some, ConvAlgorithm::kDirect, planes, x, part);

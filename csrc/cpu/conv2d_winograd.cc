@@ -54,6 +54,7 @@ class Patches {
 struct Operand {
   const Patches& patches;
   int64_t row, depth;
+  int64_t first = 0;
 };
 Operand by_rows(const Patches& p) { return {p, p.row_stride(), kernels().winograd.lanes}; }
 Operand by_columns(const Patches& p) { return {p, kernels().winograd.lanes, p.row_stride()}; }
@@ -76,7 +77,7 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
         for (int64_t j = 0; j < column_tiles; ++j) {
           const Range c = split(columns, column_tiles, j);
           t.depth = std::min(kDepth, depth - p);
-          t.a = a.patches.data() + plane * a.patches.plane() + r.begin * a.row + p * a.depth;
+          t.a = a.patches.data() + a.first + plane * a.patches.plane() + r.begin * a.row + p * a.depth;
           t.b = b.patches.data() + plane * b.patches.plane() + c.begin * b.row + p * b.depth;
           t.out = out.data + plane * out.plane + r.begin * out_row + c.begin * out_column;
           t.add = add || p > 0;
@@ -252,9 +253,15 @@ void Winograd::backward(Range patches, const Gradients& g) const {
                lanes(), g.add || first > patches.begin);
     }
     if (g.dx) {
-      multiply(by_columns(u), in, by_rows(q), count, out, v.row(0), lanes(), v.row_stride(), false);
-      for (int64_t i = 0; i < count; ++i)
-        transforms().input_adjoint_add(v.row(i), lanes(), tiling.inputs(first + i, g.dx, in));
+      const int64_t channels = g.inputs.end - g.inputs.begin;
+      const Operand weights{u, lanes(), u.row_stride(), g.inputs.begin * lanes()};
+      multiply(weights, channels, by_rows(q), count, out, v.row(0), lanes(), v.row_stride(), false);
+      for (int64_t i = 0; i < count; ++i) {
+        WinogradImages to = tiling.inputs(first + i, g.dx, in);
+        to.values += g.inputs.begin * to.channel;
+        to.count = channels;
+        transforms().input_adjoint_add(v.row(i), lanes(), to);
+      }
     }
   }
 }

@@ -54,8 +54,10 @@ class Winograd {
 
   struct Gradients {
     const float* dy;
-    // Grad input is added to what is there: a patch shares values with its neighbours. Null: not wanted.
+    // Grad input, of these channels, is added to what is there: a patch shares values with its neighbours.
+    // Null: not wanted.
     float* dx;
+    Range inputs;
     // Grad weight, transformed, of these output channels, which are all of them if there is a dx. Null: not
     // wanted.
     float* sums;
