@@ -7,19 +7,34 @@ two of them; all else is counted as bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from byhand._core import testing
 
-# Winograd's algorithm: a patch of 8 x 8 takes 64 products for each pair of channels, and so many
-# additions, multiplications or multiply-adds for a transform of one channel. By the size of the
-# kernel where it depends on that; those of the kernels are of one pair of channels.
-PATCH = 8
-OF_INPUTS = 416
-OF_OUTPUTS = {3: 280, 5: 168}
-OF_KERNELS = {3: 165, 5: 273}
+# Winograd's algorithm: values of a patch in a row, and in a column.
+SIZE = 8
+
+
+class Transform(NamedTuple):
+    """P of 8 rows: additions, multiplications and multiply-adds that P x and P' y take."""
+
+    columns: int
+    times: int
+    transposed: int
+
+    def both_axes(self) -> Transform:
+        """Of columns, then of rows: P x P' and P' y P."""
+        count = self.columns + SIZE
+        return Transform(self.columns, count * self.times, count * self.transposed)
+
+
+# By the size of the kernel where it depends on that.
+INPUTS = Transform(8, 26, 26)
+OUTPUTS = {3: Transform(6, 20, 20), 5: Transform(4, 14, 16)}
+KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,8 @@ class Call:
     cost: Cost
 
 
-def call(name: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Call:
-    """Of a call of kernels.NAME. Calls it again where only its results tell what it does."""
+def call(name: str, *arguments: Any, **keywords: Any) -> Call:
+    """Of a call of kernels.NAME."""
     arrays = [a for a in (*arguments, *_several(keywords.get("out"))) if isinstance(a, np.ndarray)]
     moved = sum(array.nbytes for array in arrays)
     if name == "gather_images":
@@ -58,17 +73,19 @@ def call(name: str, function: Callable[..., Any], *arguments: Any, **keywords: A
     if name == "sgd_step":
         parameters, _, velocity = arguments
         moved += parameters.nbytes + velocity.nbytes  # read and written
-    if name.startswith("conv2d"):
+    if name.endswith("_act_backward"):
+        moved -= _not_read(arguments, keywords)
+    if name.startswith("conv2d_pool_act"):
         convolution = _Convolution.of(name, arguments, keywords)
-        algorithm = _algorithm(function, arguments, keywords)
-        needed = convolution.needed(algorithm)
-        return Call(name, convolution.text, Cost(convolution.flops, needed, moved, algorithm))
-    flops = 0
-    if name.startswith("linear") and not name.endswith("bias"):
-        # x (N, in), weight (out, in) forward; of dy (N, out), weight or x backward.
-        first, second = arguments[:2]
-        flops = 2 * second.size * (first.shape[1] if name.endswith("weight") else len(first))
-    operands = arguments[:2] if flops else arguments[:1]
+        cost = Cost(convolution.flops, convolution.needed(), moved, convolution.method)
+        return Call(name, convolution.text, cost)
+    operands, products = arguments[:1], 0
+    if name.startswith("linear"):
+        # x (N, in), weight (out, in); backward, dy (N, out) and y come before.
+        backward = name == "linear_act_backward"
+        operands = arguments[2:4] if backward else arguments[:2]
+        products = 1 + keywords["input_gradient"] if backward else 1
+    flops = 2 * products * len(operands[0]) * operands[-1].size if products else 0
     shape = ", ".join("x".join(map(str, array.shape)) for array in operands)
     return Call(name, shape, Cost(flops, flops, moved))
 
@@ -77,41 +94,41 @@ def _several(value: Any) -> Sequence[Any]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _algorithm(function: Callable[..., Any], arguments: Any, keywords: Mapping[str, Any]) -> str:
-    """What "auto" took: the bits of its results tell."""
-    rest = {name: value for name, value in keywords.items() if name != "out"}
-    try:
-        of_winograd = _several(function(*arguments, **rest, algorithm="winograd"))
-    except ValueError:  # it does not take this shape
-        return "direct"
-    chosen = _several(function(*arguments, **rest))
-    same = all(map(np.array_equal, chosen, of_winograd))
-    return "winograd" if same else "direct"
+def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
+    """Bytes of dy, y, ..., weight, activation: grad input needs the weight, an activation y."""
+    _, output, *_, weight, activation = arguments
+    of_weight = 0 if keywords["input_gradient"] else weight.nbytes
+    return of_weight + (output.nbytes if activation is None else 0)
 
 
 @dataclass(frozen=True)
 class _Convolution:
     """Of images (N, inputs, H, W) to outputs (N, outputs, height, width), with a pooling behind.
 
-    gradients: none forward; grad weight backward, and grad input where it is wanted. maxima: of all
-    images, those of the outputs that have a gradient.
+    rows: of the images that an output sees. gradients: none forward; grad weight backward, and grad
+    input where it is wanted. maxima: of all images, those of the outputs that have a gradient.
     """
 
+    method: str
     images: int
     inputs: int
     outputs: int
     kernel: tuple[int, int]
     height: int
     width: int
+    rows: int
     text: str
     gradients: int
     maxima: int
+    cached: bool
 
     @classmethod
     def of(cls, name: str, arguments: Any, keywords: Mapping[str, Any]) -> _Convolution:
         """Of conv2d_pool_act and its backward."""
         backward = name.endswith("backward")
         x, weight = arguments[3:5] if backward else arguments[:2]
+        gradients = 1 + keywords["input_gradient"] if backward else 0
+        geometry = {key: keywords[key] for key in ("stride", "padding", "dilation", "groups")}
         kernel = weight.shape[2:]
         height, width = (
             (size + sum(padding) - dilation * (taps - 1) - 1) // stride + 1
@@ -125,16 +142,20 @@ class _Convolution:
             )
         )
         outputs, inputs = weight.shape[:2]
+        function = ("conv2d", "conv2d_backward_weight", "conv2d_backward_input")[gradients]
         return cls(
+            method=testing.conv_method(function, x.shape, weight.shape, **geometry),
             images=len(x),
             inputs=inputs,
             outputs=outputs,
             kernel=kernel,
             height=height,
             width=width,
+            rows=min(x.shape[2], height + kernel[0] - 1),
             text=f"{inputs}->{outputs} {kernel[0]}x{kernel[1]} on {x.shape[2]}",
-            gradients=1 + keywords["input_gradient"] if backward else 0,
+            gradients=gradients,
             maxima=arguments[0].size if backward else 0,
+            cached=keywords.get("weight_cache") is not None,
         )
 
     @property
@@ -142,24 +163,44 @@ class _Convolution:
         positions = self.images * self.outputs * self.height * self.width
         return 2 * max(1, self.gradients) * positions * self.inputs * math.prod(self.kernel)
 
-    def needed(self, algorithm: str) -> int:
-        if algorithm == "winograd":
+    def needed(self) -> int:
+        if self.method == "winograd":
             return 2 * (self.images * self._patches() * self._of_a_patch() + self._of_kernels())
+        if self.method == "winograd_rows":
+            return 2 * (self.images * self._tiles() + self._of_rows_of_kernels())
         if self.gradients == 1:  # nothing but the maxima has a gradient
             return 2 * self.maxima * self.inputs * math.prod(self.kernel)
         return self.flops
 
     def _patches(self) -> int:
-        step = PATCH + 1 - self.kernel[0]
+        step = OUTPUTS[self.kernel[0]].columns
         return -(-self.height // step) * -(-self.width // step)
 
     def _of_a_patch(self) -> int:
-        """Transforms of inputs and outputs, and products; grad input has both once more."""
-        products = PATCH**2 * self.inputs * self.outputs
-        inputs, outputs = OF_INPUTS * self.inputs, OF_OUTPUTS[self.kernel[0]] * self.outputs
-        return max(1, self.gradients) * (products + inputs) + outputs
+        """Transforms of inputs and outputs, and products; grad input has its own."""
+        inputs, outputs = INPUTS.both_axes(), OUTPUTS[self.kernel[0]].both_axes()
+        products = SIZE**2 * self.inputs * self.outputs
+        of_output = outputs.times if self.gradients else outputs.transposed
+        total = products + self.inputs * inputs.times + self.outputs * of_output
+        if self.gradients == 2:
+            total += products + self.inputs * inputs.transposed
+        return total
 
     def _of_kernels(self) -> int:
-        """Of the weights, and of the gradient back to theirs."""
-        transforms = self.gradients if self.gradients else 1
-        return transforms * OF_KERNELS[self.kernel[0]] * self.inputs * self.outputs
+        """Of the gradient back to the weights', and of the weights, unless forward kept that."""
+        matrix = KERNELS[self.kernel[0]].both_axes()
+        count = matrix.transposed if self.gradients else matrix.times
+        if self.gradients == 2 and not self.cached:
+            count += matrix.times
+        return count * self.inputs * self.outputs
+
+    def _tiles(self) -> int:
+        """Of an image forward: 8 inputs of each row that is seen, and the outputs of each row."""
+        outputs = OUTPUTS[self.kernel[0]]
+        products = SIZE * self.kernel[0] * self.inputs
+        column = self.rows * self.inputs * INPUTS.times
+        column += self.height * self.outputs * (products + outputs.transposed)
+        return -(-self.width // outputs.columns) * column
+
+    def _of_rows_of_kernels(self) -> int:
+        return self.inputs * self.outputs * self.kernel[0] * KERNELS[self.kernel[0]].times

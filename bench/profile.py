@@ -210,7 +210,7 @@ class _Watch:
     def _record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*arguments: Any, **keywords: Any) -> Any:
             result = function(*arguments, **keywords)
-            self.calls.append(call(name, function, *arguments, **keywords))
+            self.calls.append(call(name, *arguments, **keywords))
             return result
 
         return recorded

@@ -22,7 +22,12 @@ MAY_INCLUDE = {
 }
 # The runtime has no operators: these bindings speak to it directly.
 RUNTIME_BINDINGS = {"module.cc", "bind_runtime.cc", "bind_testing.cc"}
-RUNTIME_HEADERS = {"cpu/runtime", "cpu/kernel_table.h", "cpu/gemm_ladder.h"}
+RUNTIME_HEADERS = {
+    "cpu/runtime",
+    "cpu/kernel_table.h",
+    "cpu/gemm_ladder.h",
+    "cpu/conv2d_method.h",
+}
 
 # A module may import those that stand before it.
 PYTHON_ORDER = [

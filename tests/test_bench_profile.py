@@ -45,19 +45,23 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "memory_rate", rate)
 
 
-def operations(rows: Sequence[Sequence[Fraction]]) -> int:
-    """Of a two-dimensional transform: columns, then rows of 8, by `rows`, a point and its negative
-    from one sum over the even columns and one over the odd."""
+Matrix = Sequence[Sequence[Fraction]]
 
-    def terms(row: Sequence[Fraction]) -> int:
-        """Multiply-adds and the like of a sum; a first term of factor 1 or -1 is nothing."""
-        factors = [abs(factor) for factor in row if factor]
-        return len(factors) - (1 in factors)
 
-    total = terms(rows[0]) + terms(rows[-1])
-    for row in rows[1:-1:2]:
-        total += terms(row[::2]) + terms(row[1::2]) + 2
-    return total * (len(rows[0]) + 8)
+def operations(rows: Matrix) -> costs.Transform:
+    """For a point and its negative P x takes a sum over the even columns and one over the odd,
+    P' y the sum of both rows and their difference."""
+    pairs, size = rows[1:-1:2], len(rows[0])
+    times = sum(_terms(row) for row in (rows[0], rows[-1]))
+    times += sum(_terms(row[::2]) + _terms(row[1::2]) + 2 for row in pairs)
+    columns = zip(rows[0], *pairs, rows[-1], strict=True)
+    return costs.Transform(size, times, 2 * len(pairs) + sum(map(_terms, columns)))
+
+
+def _terms(row: Sequence[Fraction]) -> int:
+    """Multiply-adds and the like of a sum; a first term of factor 1 or -1 is nothing."""
+    factors = [abs(factor) for factor in row if factor]
+    return len(factors) - (1 in factors)
 
 
 def test_operations_of_winograds_transforms() -> None:
@@ -65,10 +69,11 @@ def test_operations_of_winograds_transforms() -> None:
     assert spec is not None and spec.loader is not None
     matrices = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(matrices)
-    assert operations(matrices.inputs()) == costs.OF_INPUTS
+    assert operations(matrices.inputs()) == costs.INPUTS
     for r in (3, 5):
-        assert operations(matrices.powers(9 - r)) == costs.OF_OUTPUTS[r]
-        assert operations(matrices.weights(r)) == costs.OF_KERNELS[r]
+        assert operations(matrices.powers(9 - r)) == costs.OUTPUTS[r]
+        assert operations(matrices.weights(r)) == costs.KERNELS[r]
+    assert costs.INPUTS.both_axes() == (8, 416, 416)
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -90,32 +95,43 @@ def test_all_the_arithmetic_of_a_step_is_known(task: Task, model: str) -> None:
 
 @pytest.mark.usefixtures("unmeasured")
 def test_lenets_costs_by_hand(task: Task) -> None:
-    """conv2 has 4 patches an image, each of 64 products for 20 x 50 pairs of channels."""
+    """conv2 has 4 patches an image, each of 64 products for 20 x 50 pairs of channels; a transform
+    of both axes is one of each of its columns and rows."""
     found = profile.profile(task, 1, 1, 1.0)
-    rows = {row.name: row for row in found.rows}
-    what = {name: row.what.cost for name, row in rows.items() if row.what is not None}
-    n, conv2 = 128, 128 * 1_600_000
-    y2, y1 = n * 50 * 16 * 4, n * 20 * 144 * 4
+    found_rows = {row.name: row for row in found.rows}
+    what = {name: row.what.cost for name, row in found_rows.items() if row.what is not None}
+    n, conv1, conv2 = 128, 128 * 288_000, 128 * 1_600_000
+    x, y1, y2 = n * 784 * 4, n * 20 * 144 * 4, n * 50 * 16 * 4
     forward = what["conv2d_pool_act 20->50 5x5 on 12"]
-    patch = 64 * 1000 + 416 * 20 + 168 * 50
+    patch = 64 * 1000 + 12 * (16 * 50) + 16 * (26 * 20)
     assert forward.algorithm == "winograd" and forward.flops == 2 * conv2
-    assert forward.needed == 2 * (n * 4 * patch + 273 * 1000)
+    assert forward.needed == 2 * (n * 4 * patch + 13 * 21 * 1000)
     assert forward.bytes == y1 + 2 * y2 + (25_000 + 50) * 4  # an index is as wide as a value
     backward = what["conv2d_pool_act_backward 20->50 5x5 on 12"]
-    twice = 2 * (64 * 1000 + 416 * 20) + 168 * 50
+    twice = 2 * 64 * 1000 + 16 * (26 + 26) * 20 + 12 * (14 * 50)
     assert backward.algorithm == "winograd" and backward.flops == 4 * conv2
-    assert backward.needed == 2 * (n * 4 * twice + 2 * 273 * 1000)
+    assert backward.needed == 2 * (n * 4 * twice + 13 * 21 * 1000)  # forward left the weights'
+    assert backward.bytes == 2 * y1 + 3 * y2 + (2 * 25_000 + 50) * 4
+    rows = what["conv2d_pool_act 1->20 5x5 on 28"]  # 6 tiles of 4 outputs in a row
+    assert rows.algorithm == "winograd_rows" and rows.flops == 2 * conv1
+    assert rows.needed == 2 * (n * 6 * (24 * 20 * (8 * 5 + 16) + 28 * 26) + 20 * 5 * 21)
     first = what["conv2d_pool_act_backward 1->20 5x5 on 28"]
-    assert first.algorithm == "direct" and first.flops == 2 * n * 288_000
+    assert first.algorithm == "direct" and first.flops == 2 * conv1
     assert first.needed == 2 * n * 20 * 144 * 25
+    assert first.bytes == x + 3 * y1 + (500 + 20) * 4  # of the weights only the gradient
     gather = what["gather_images 128x1x28x28"]
     assert (gather.far, gather.span) == (n * 784, 400 * 784)
     assert gather.bytes == n * (784 + 784 * 4 + 8)
-    linear = what["linear_backward_weight 128x128, 128x800"]
-    assert linear.flops == linear.needed == 2 * 128 * 128 * 800
-    row = rows["conv2d_pool_act 20->50 5x5 on 12"]
+    linear = what["linear_act_backward 128x800, 128x800"]
+    assert linear.flops == linear.needed == 2 * 2 * 128 * 128 * 800
+    assert linear.bytes == 4 * (2 * 128 * 128 + 4 * 128 * 800 + 128)
+    last = what[
+        "linear_act_backward 128x128, 10x128"
+    ]  # no activation: what it returned is not read
+    assert last.bytes == 4 * (128 * 10 + 2 * 128 * 128 + 2 * 10 * 128 + 10)
+    row = found_rows["conv2d_pool_act 20->50 5x5 on 12"]
     assert (row.bound, row.floor, row.direct) == ("arithmetic", forward.needed / 2, conv2)
-    row = rows["sgd_step 129434"]  # with the gaps that align the parameters; 2.6 MB of 4
+    row = found_rows["sgd_step 129434"]  # with the gaps that align the parameters; 2.6 MB of 4
     assert (row.bound, row.floor) == ("memory", 5 * 4 * 129_434 / 4)
 
 
@@ -142,7 +158,7 @@ def test_afterwards_all_kernels_are_themselves(task: Task, monkeypatch: pytest.M
         profile._train(task, watch)
     assert calls == 1
     assert all(getattr(kernels, name) is getattr(_core, name) for name in kernels.__all__)
-    assert nn.Tanh.gradient is _core.tanh_backward
+    assert nn.Tanh._gradient is _core.tanh_backward
 
 
 def test_what_is_marked() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import reference
 from byhand import kernels
+from byhand._core import testing
 from calls import Array, Call, Fill
 from guard import Fence
 from ops import conv_output_shape
@@ -203,15 +204,17 @@ def test_empty(shape: tuple[int, ...]) -> None:
 def test_auto_takes_the_faster_algorithm(rng: np.random.Generator) -> None:
     """Winograd's for LeNet-5's second layer; for its first where images fill the lanes."""
     fill = Fill(rng)
-    for shapes, algorithm in (
+    for shapes, method in (
         (((2, 20, 12, 12), (50, 20, 5, 5)), "winograd"),
         (((2, 64, 14, 14), (64, 64, 3, 3)), "winograd"),
         (((2, 1, 28, 28), (20, 1, 5, 5)), "direct"),
-        (((64, 1, 28, 28), (20, 1, 5, 5)), "winograd"),
+        (((64, 1, 28, 28), (20, 1, 5, 5)), "winograd_rows"),
         (((2, 64, 5, 5), (64, 64, 3, 3)), "direct"),  # a quarter of a patch
         (((2, 3, 32, 32), (32, 3, 3, 3)), "direct"),
     ):
+        assert testing.conv_method("conv2d", *shapes) == method
         x, w = fill(*shapes[0]), fill(*shapes[1])
+        algorithm = method.removesuffix("_rows")
         chosen, named = (kernels.conv2d(x, w, algorithm=a) for a in ("auto", algorithm))
         assert_same_bits(chosen, named, str(shapes))
 
@@ -227,6 +230,12 @@ def test_auto_chooses_for_each_direction(rng: np.random.Generator) -> None:
     ):
         kernel = getattr(kernels, op)
         assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), op)
+        assert testing.conv_method(op, x.shape, w.shape) == algorithm
+
+
+def test_method_of_an_unknown_function() -> None:
+    with pytest.raises(ValueError, match=r'function must be "conv2d", .*, got "conv3d"'):
+        testing.conv_method("conv3d", (1, 1, 5, 5), (1, 1, 5, 5))
 
 
 def test_a_bad_pixel_reaches_its_patches(isa: str) -> None:

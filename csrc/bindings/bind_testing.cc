@@ -1,8 +1,14 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/conv2d_geometry.h"
 #include "core/check.h"
+#include "cpu/conv2d_method.h"
 #include "cpu/gemm_ladder.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/peak.h"
@@ -22,6 +28,32 @@ py::array gemm_ladder(const std::string& step, py::handle a_object, py::handle b
   without_gil(
       [&] { cpu::ladder_multiply(step, {a.data(), m, k, k, 1}, {b.data(), k, n, n, 1}, out.data()); });
   return out.array();
+}
+
+std::string conv_method(py::handle function, py::handle x_shape, py::handle weight_shape, py::handle stride,
+                        py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm) {
+  constexpr std::pair<const char*, cpu::ConvDirection> kDirections[] = {
+      {"conv2d", cpu::ConvDirection::kForward},
+      {"conv2d_backward_input", cpu::ConvDirection::kInputGradient},
+      {"conv2d_backward_weight", cpu::ConvDirection::kWeightGradient}};
+  const auto name = parse_string(function, "function");
+  const auto direction =
+      std::find_if(std::begin(kDirections), std::end(kDirections), [&](auto& d) { return name == d.first; });
+  require(direction != std::end(kDirections),
+          "function must be \"conv2d\", \"conv2d_backward_input\" or \"conv2d_backward_weight\", got \"",
+          name, "\"");
+  const Geometry geometry(stride, padding, dilation, groups, algorithm);
+  const Conv2dShape s =
+      geometry.shape(parse_shape(x_shape, "x_shape", 4), parse_shape(weight_shape, "weight_shape", 4));
+  switch (cpu::conv_method(s, geometry.algorithm, direction->second)) {
+    case cpu::ConvMethod::kDirect:
+      return "direct";
+    case cpu::ConvMethod::kWinograd:
+      return "winograd";
+    case cpu::ConvMethod::kWinogradRows:
+      return "winograd_rows";
+  }
+  return {};
 }
 
 }  // namespace
@@ -56,6 +88,14 @@ void bind_testing(py::module_& m) {
   m.def("gemm_ladder_steps", cpu::ladder_steps, "The steps from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
         "a @ b, C-contiguous, by one of gemm_ladder_steps(); the last uses all threads, the others one.");
+  m.def("conv_method", conv_method, py::arg("function"), py::arg("x_shape"), py::arg("weight_shape"),
+        py::kw_only(), py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
+        py::arg("groups") = 1, py::arg("algorithm") = "auto",
+        R"(How this function computes it with these arguments: "direct", "winograd", of both axes, or
+"winograd_rows".
+
+conv2d_pool_act does as conv2d, its backward as conv2d_backward_input where it makes that gradient and as
+conv2d_backward_weight elsewhere.)");
 }
 
 }  // namespace byhand::bindings

@@ -26,7 +26,7 @@ def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
 
 # What tests and benchmarks use: isas(), isa(), set_isa(name), default_num_threads(),
 # fma_peak(seconds), memory_rate(bytes, seconds), gemm_ladder_steps(),
-# gemm_ladder(step, a, b, out=None).
+# gemm_ladder(step, a, b, out=None), conv_method(function, x_shape, weight_shape, *, stride=1, ...).
 testing: ModuleType
 
 def gemm(
