@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import kernels, losses, nn
+from byhand import kernels, losses, models, nn
 from byhand.engine import Batch, Plan
 from byhand.fusion import fused
 
@@ -96,6 +96,25 @@ def test_a_plan_computes_what_layers_compute(
         forward = inference.batch(n)
         forward.input[...] = x
         assert np.array_equal(forward.forward(), output)
+
+
+@pytest.mark.parametrize(
+    "model", [models.softmax_regression(), models.mlp(), models.lenet5(), models.lenet5("tanh")]
+)
+def test_named_models_train_as_their_layers_do(
+    model: models.Model, rng: np.random.Generator
+) -> None:
+    x, labels = rng.standard_normal((33, *model.input_shape), np.float32), rng.integers(0, 10, 33)
+    loss = losses.CrossEntropyLoss()
+    value = loss.forward(model.forward(x), labels)
+    model.backward(loss.backward())
+    expected = [parameter.grad.copy() for parameter in model.parameters()]
+    batch = Plan(fused(model.layers()), model.input_shape, 40, loss=loss).batch(33)
+    batch.input[...] = x
+    assert batch.train(labels) == value
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        apart = np.linalg.norm(parameter.grad - gradient)
+        assert apart <= 2e-5 * np.linalg.norm(gradient)
 
 
 @pytest.mark.parametrize("name", ["one layer", "lenet relu"])
