@@ -10,9 +10,10 @@ from byhand import kernels
 from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, Clock, KernelJob, Sample
-from byhand.bench.tasks import Index, Task, Training
+from byhand.bench.tasks import Course, Index, Task, Tell, Training
+from byhand.data import load_folder
 from byhand.engine import Plan
-from byhand.events import BatchEnd, Event
+from byhand.events import BatchEnd, EpochEnd, Event
 from byhand.fusion import fused
 from byhand.optim import SGD
 from byhand.training import Trainer
@@ -41,6 +42,30 @@ class Peer:
             return batch.forward()
 
         return Calls(call)
+
+    def learn(self, course: Course, tell: Tell) -> list[NDArray[np.float32]]:
+        """All weights at the end."""
+
+        def watch(event: Event) -> None:
+            if isinstance(event, EpochEnd) and event.validation_accuracy is not None:
+                tell(event.validation_accuracy)
+
+        train, test = load_folder(course.folder)
+        model, recipe = course.start(), course.recipe
+        trainer = Trainer(
+            model,
+            recipe.optimizer(model),
+            schedule=recipe.schedule(len(train)),
+            handlers=[watch],
+        )
+        trainer.fit(
+            train,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation=test,
+            seed=course.seed,
+        )
+        return [parameter.data for parameter in model.parameters()]
 
 
 class _Enough(Exception):

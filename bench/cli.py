@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from byhand.bench import cli_shapes
+from byhand.bench import accuracy, cli_shapes
 from byhand.bench import inference as inferences
 from byhand.bench import profile as profiles
 from byhand.bench.cases import CASES, OPS
@@ -19,6 +19,7 @@ from byhand.bench.harness import Contest, Result
 from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
 from byhand.bench.options import (
     CompileOption,
+    DataOption,
     JsonOption,
     PeersOption,
     RoundsOption,
@@ -88,6 +89,7 @@ def kernels(
 
 app.command()(cli_shapes.gemm)
 app.command()(cli_shapes.conv2d)
+app.command()(accuracy.accuracy)
 
 
 @app.command()
@@ -146,14 +148,7 @@ def training(
     ] = None,
     repeats: RoundsOption = 3,
     compile: CompileOption = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with MNIST or your own images.",
-            show_default="where byhand.data.mnist finds it",
-        ),
-    ] = None,
+    data: DataOption = None,
     synthetic: Annotated[bool, typer.Option(help="Random images in the place of MNIST.")] = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="byhand alone: a step, kernel by kernel.")

@@ -25,6 +25,14 @@ SecondsOption = Annotated[float, typer.Option(min=0, help="Length of a turn.")]
 CompileOption = Annotated[
     bool, typer.Option("--compile", help="PyTorch compiled as well: starts slowly.")
 ]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder with MNIST or your own images.",
+        show_default="where byhand.data.mnist finds it",
+    ),
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", dir_okay=False, help="Write everything there."),

@@ -12,7 +12,7 @@ OURS = "byhand"
 @dataclass(frozen=True)
 class Contender:
     """`module` has a class Peer(threads, **options) with a version, kernel(...), training(...)
-    and inference(...).
+    and inference(...), and learn(...) where it trains with a recipe.
 
     packages: what must be installed. steps: a model's steps that are timed where an epoch would
     take minutes. asked: measured only where it is named.

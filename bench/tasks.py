@@ -1,4 +1,4 @@
-"""What `byhand bench training` measures: steps of SGD on MNIST, the same for all contenders."""
+"""What `byhand bench training` and `accuracy` measure: SGD on MNIST, the same for everyone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from byhand.bench.sampling import Clock, Sample
 from byhand.models import Model, lenet5, mlp, softmax_regression
+from byhand.recipes import RECIPES, Recipe
 from numpy.typing import DTypeLike, NDArray
 
 Index = NDArray[np.int64]
@@ -79,6 +80,27 @@ class Task:
                 np.multiply(pixels, model.scale, out=part, dtype=dtype)
                 part += model.offset
         return floats
+
+
+@dataclass(frozen=True)
+class Course:
+    """A model's default recipe on the data set in a folder, as `byhand train` follows it."""
+
+    model: str
+    folder: str
+    seed: int
+
+    @property
+    def recipe(self) -> Recipe:
+        return RECIPES[self.model]
+
+    def start(self) -> Model:
+        """The model with the weights that every contender starts from."""
+        return self.recipe.model(seed=self.seed)
+
+
+# Told the accuracy on the test set after every epoch.
+Tell = Callable[[float], None]
 
 
 class Training(ABC):

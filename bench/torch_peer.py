@@ -10,13 +10,17 @@ import torch
 from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, KernelJob, Sample
-from byhand.bench.tasks import Index, Stepwise, Task
+from byhand.bench.tasks import Course, Index, Stepwise, Task, Tell
+from byhand.data import load_folder
 from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
+from byhand.parameters import stream
 from torch import Tensor
 from torch.nn import functional
 
 aten = torch.ops.aten
+# Images of the test set at a time; with 1000 it takes a quarter longer, with 10,000 twice as long.
+EVALUATED = 250
 
 
 def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -138,6 +142,72 @@ class Peer:
         images = torch.from_numpy(inference.images()).contiguous(memory_format=layout)
         return TorchInference(lambda: model(images))
 
+    def learn(self, course: Course, tell: Tell) -> list[Any]:
+        """All weights at the end. Images are floats beforehand."""
+        recipe, start = course.recipe, course.start()
+        layout = torch.channels_last if self._channels_last else torch.contiguous_format
+        network = _Network(
+            start,
+            layout,
+            self._compiled,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+        )
+        (images, labels), test = (
+            (
+                torch.from_numpy(part.images)
+                .unsqueeze(1)
+                .float()
+                .mul_(start.scale)
+                .add_(start.offset),
+                torch.from_numpy(part.labels).long(),
+            )
+            for part in load_folder(course.folder)
+        )
+        schedule, step = recipe.schedule(len(labels)), 0
+        for epoch in range(1, recipe.epochs + 1):
+            order = torch.from_numpy(stream(course.seed, epoch).permutation(len(labels)))
+            for rows in order.split(recipe.batch_size):
+                network.optimizer.param_groups[0]["lr"] = schedule(step)
+                network.step(images.index_select(0, rows), labels.index_select(0, rows))
+                step += 1
+            tell(network.accuracy(*test))
+        return network.weights()
+
+
+class _Network:
+    """A model in PyTorch: autograd, and the fused SGD."""
+
+    def __init__(self, model: Model, layout: Any, compiled: bool, **sgd: Any) -> None:
+        self._layout = layout
+        self._module = _translated(model).to(memory_format=layout)
+        self._parameters = list(self._module.parameters())
+        self._forward = torch.compile(self._module, dynamic=False) if compiled else self._module
+        self.optimizer = torch.optim.SGD(self._parameters, fused=True, **sgd)
+
+    def weights(self) -> list[Any]:
+        return [parameter.detach() for parameter in self._parameters]
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss before the update."""
+        x = images.contiguous(memory_format=self._layout)
+        loss = functional.cross_entropy(self._forward(x), labels)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def accuracy(self, images: Tensor, labels: Tensor) -> float:
+        """The fraction of images whose likeliest class is their label."""
+        correct = 0
+        with torch.inference_mode():
+            for x, y in zip(images.split(EVALUATED), labels.split(EVALUATED), strict=True):
+                logits = self._module(x.contiguous(memory_format=self._layout))
+                correct += int((logits.argmax(1) == y).sum())
+        return correct / len(labels)
+
 
 class TorchInference(Calls):
     """Without autograd."""
@@ -152,36 +222,28 @@ class TorchInference(Calls):
 
 
 class TorchTraining(Stepwise):
-    """Autograd, and the fused SGD."""
-
     def __init__(self, task: Task, channels_last: bool, compiled: bool) -> None:
         super().__init__(task)
         self.whole_batches = compiled
         self._images = torch.from_numpy(task.load_floats())
         self._labels = torch.from_numpy(task.load_labels())
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        model = _translated(task.start()).to(memory_format=self._layout)
-        self._parameters = list(model.parameters())
-        self._optimizer = torch.optim.SGD(
-            self._parameters,
-            task.lr,
+        self._network = _Network(
+            task.start(),
+            torch.channels_last if channels_last else torch.contiguous_format,
+            compiled,
+            lr=task.lr,
             momentum=task.momentum,
             weight_decay=task.weight_decay,
-            fused=True,
         )
-        self._model = torch.compile(model, dynamic=False) if compiled else model
 
     def weights(self) -> list[Any]:
-        return [parameter.detach() for parameter in self._parameters]
+        return self._network.weights()
 
     def step(self, index: Index) -> Tensor:
         rows = torch.from_numpy(index)
-        x = self._images.index_select(0, rows).contiguous(memory_format=self._layout)
-        loss = functional.cross_entropy(self._model(x), self._labels.index_select(0, rows))
-        loss.backward()
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        return self._network.step(
+            self._images.index_select(0, rows), self._labels.index_select(0, rows)
+        )
 
 
 def _translated(model: Model) -> torch.nn.Module:

@@ -2,7 +2,8 @@
 
 CONFIG is JSON: the module with the `Peer`, the number of threads, options. Then each line on stdin
 is a request in JSON and each line on stdout its reply: {"prepare": ...} makes a job and saves what
-it computes, {"sample": amount} times it.
+it computes, {"sample": amount} times it. {"learn": course} trains and tells accuracies, {"has":
+name} whether the peer can.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ import importlib
 import json
 import os
 import sys
+import time
 import traceback
 from typing import Any
 
 import numpy as np
-from byhand.bench import cases, conv2d, gemm
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Job
-from byhand.bench.tasks import Task
-
-CASES = cases.CASES | gemm.CASES | conv2d.CASES
+from byhand.bench.tasks import Course, Task
 
 
 class Worker:
@@ -34,6 +33,10 @@ class Worker:
         if "sample" in request:
             assert self._job is not None
             return dataclasses.asdict(self._job.sample(request["sample"]))
+        if "has" in request:
+            return {"has": hasattr(self.peer, request["has"])}
+        if "learn" in request:
+            return self._learn(Course(**request["learn"]))
         self._job = None  # its memory first
         self._job = self._prepare(request["prepare"])
         if self._job is None:
@@ -41,10 +44,26 @@ class Worker:
         np.savez(request["results"], *self._job.results())
         return {}
 
+    def _learn(self, course: Course) -> dict[str, Any]:
+        """The accuracy after each epoch and its end, on the clock that all processes share."""
+        ends: list[float] = []
+        accuracies: list[float] = []
+
+        def tell(accuracy: float) -> None:
+            ends.append(time.clock_gettime(time.CLOCK_MONOTONIC))
+            accuracies.append(accuracy)
+
+        self.peer.learn(course, tell)
+        return {"ends": ends, "accuracies": accuracies}
+
     def _prepare(self, what: dict[str, Any]) -> Job | None:
+        # Their tables and charts are not for those whose time runs from the start of the process.
+        from byhand.bench import cases, conv2d, gemm
+
         job: Job | None
         if "kernel" in what:
-            job = self.peer.kernel(CASES[what["kernel"]], what["batch"])
+            known = cases.CASES | gemm.CASES | conv2d.CASES
+            job = self.peer.kernel(known[what["kernel"]], what["batch"])
         elif "product" in what:
             job = self.peer.kernel(gemm.Product(**what["product"]).case, 1)
         elif "inference" in what:
