@@ -111,7 +111,7 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
     transpose(x);
     BYHAND_UNROLL
     for (int h = 0; h < kTogether<P>; ++h) {
-      if (h == channels) break;
+      if (h >= channels) continue;
       const Place place{to.data + (c + h) * lanes, to.plane, lanes};
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) {
