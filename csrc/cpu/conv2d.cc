@@ -1,6 +1,7 @@
 #include "ops/conv2d.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/scratch.h"
 #include "cpu/conv2d_correlate.h"
@@ -58,27 +59,43 @@ void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float
   });
 }
 
+// Positions of a sum of weight gradients that a task makes of its own: so many that zeroing and adding up the
+// sums is nothing beside them.
+constexpr int64_t kPositionsOfASum = 2048;
+
+// How many sums of `size` weights, fixed by the shape: the bits don't depend on the threads.
+int64_t sums_of(const Conv2dShape& s, int64_t size) {
+  const int64_t positions = s.batch * s.out_h * s.out_w;
+  return std::min(s.batch, std::clamp<int64_t>(positions / kPositionsOfASum, 1, most_sums(size)));
+}
+
+// dy x', (O, C), or its transpose x dy': the product that transposes the smaller operand is faster.
 void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   const Pointwise p(s);
-  for (int64_t i = 0; i < p.products; ++i) {
-    const Matrix to = p.weight(dw, i % s.groups);
-    gemm(1, p.y(dy, i), p.x(x, i).transposed(), 1, to, const_cast<float*>(to.data));
-  }
-}
-
-// Where the taps of the kernel lie along one axis, as forward and grad weight read the input.
-TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t padding, ScratchFrame& frame) {
-  int64_t* const tap = frame.allocate<int64_t>(kernel);
-  for (int64_t t = 0; t < kernel; ++t) tap[t] = t * dilation - padding;
-  return {kernel, tap, stride};
-}
-
-TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {
-  return forward_axis(s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, frame);
-}
-
-TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame) {
-  return forward_axis(s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, frame);
+  const int64_t size = p.out * p.in, sums = sums_of(s, s.groups * size), tasks = sums * s.groups;
+  const bool turned = p.in > p.out;
+  ScratchFrame frame;
+  float* const all = frame.allocate<float>(tasks * size);
+  const auto sum_up = [&](int64_t i) {
+    const Range images = split(s.batch, sums, i / s.groups);
+    float* const own = all + i * size;
+    for (int64_t n = images.begin; n < images.end; ++n) {
+      Matrix a = p.y(dy, n * s.groups + i % s.groups), b = p.x(x, n * s.groups + i % s.groups);
+      if (turned) std::swap(a, b);
+      gemm(1, a, b.transposed(), n > images.begin, {own, a.rows, b.rows, b.rows, 1}, own);
+    }
+  };
+  const double ns = p.ns * static_cast<double>(p.products) / static_cast<double>(tasks);
+  if (tasks >= num_threads())
+    parallel_for(tasks, ns, sum_up);
+  else  // the threads share each product
+    for (int64_t i = 0; i < tasks; ++i) sum_up(i);
+  for (int64_t i = 1; i < sums; ++i)
+    kernels().optimizer.accumulate(s.groups * size, all, all + i * s.groups * size);
+  if (!turned) std::copy_n(all, s.groups * size, dw);
+  for (int64_t g = 0; turned && g < s.groups; ++g)
+    for (int64_t o = 0; o < p.out; ++o)
+      for (int64_t c = 0; c < p.in; ++c) dw[(g * p.out + o) * p.in + c] = all[(g * p.in + c) * p.out + o];
 }
 
 int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
@@ -199,6 +216,25 @@ void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float
   w.finish(all, sums, dw);
 }
 
+// The same of the direct algorithm, whose sums need no transformation.
+void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  constexpr int64_t kTasksPerThread = 4;
+  ScratchFrame frame;
+  const WeightDots dots(s, frame);
+  const int64_t size = s.out_channels * s.group_in() * s.taps(), sums = sums_of(s, size);
+  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * num_threads(), sums));
+  float* const all = frame.allocate<float>((sums - 1) * size);  // but the first, which is dw
+  std::fill_n(dw, size, 0.0f);
+  std::fill_n(all, (sums - 1) * size, 0.0f);
+  const double ns = fma_ns(direct_multiply_adds(s) * static_cast<double>(s.batch));
+  parallel_for(sums * parts, ns / static_cast<double>(sums * parts), [&](int64_t i) {
+    const int64_t sum = i / parts;
+    dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
+             sum ? all + (sum - 1) * size : dw);
+  });
+  for (int64_t i = 1; i < sums; ++i) kernels().optimizer.accumulate(size, dw, all + (i - 1) * size);
+}
+
 }  // namespace
 
 void conv2d(const Conv2dShape& s, ConvAlgorithm algorithm, const float* x, const float* weight,
@@ -258,8 +294,7 @@ void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm algorithm, const
   if (size == 0 || s.batch * s.out_h * s.out_w == 0) return;
   if (method == ConvMethod::kWinograd) return winograd_backward_weight(s, dy, x, dw);
   if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
-  ScratchFrame frame;
-  dot_positions(s, forward_rows(s, frame), forward_columns(s, frame), dy, x, dw);
+  direct_backward_weight(s, dy, x, dw);
 }
 
 }  // namespace byhand::ops

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/activation.h"
+#include "cpu/conv2d_dot.h"
 #include "cpu/conv2d_method.h"
+#include "cpu/conv2d_pooled_dot.h"
 #include "cpu/conv2d_winograd.h"
 #include "cpu/conv2d_winograd_rows.h"
 #include "cpu/runtime/parallel.h"
@@ -36,54 +39,6 @@ double direct_ns(const Conv2dShape& s) {
   return fma_ns(direct_multiply_adds(s) * static_cast<double>(s.batch));
 }
 
-// Grad weight from the windows' maxima alone: no plane of gradients, most of which would be zeros. Where
-// nobody wants grad input, which needs that plane.
-class PooledDot {
- public:
-  PooledDot(const Conv2dShape& s, ScratchFrame& frame)
-      : s_(s),
-        row_(s.in_w + s.padding.left + s.padding.right),
-        plane_((s.in_h + s.padding.top + s.padding.bottom) * row_) {
-    int64_t* const offset = frame.allocate<int64_t>(s.out_h * s.out_w);
-    for (int64_t i = 0; i < s.out_h * s.out_w; ++i) offset[i] = i / s.out_w * row_ + i % s.out_w;
-    offset_ = offset;
-  }
-  static bool takes(const Conv2dShape& s) {
-    return s.stride.h == 1 && s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1 &&
-           s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kMaxPooledColumns;
-  }
-
-  // Adds those of one image.
-  void add(const float* dz, const int32_t* index, int64_t outputs, const float* x, float* dw) const {
-    ScratchFrame frame;
-    // Of the last row of taps, whole vectors are read.
-    const int64_t size = s_.in_channels * plane_ + std::max(kMaxPooledColumns, kernels().conv2d.lanes);
-    float* const padded = frame.allocate<float>(size);
-    std::fill_n(padded, size, 0.0f);
-    for (int64_t c = 0; c < s_.in_channels; ++c)
-      for (int64_t y = 0; y < s_.in_h; ++y)
-        std::copy_n(x + (c * s_.in_h + y) * s_.in_w, s_.in_w,
-                    padded + c * plane_ + (y + s_.padding.top) * row_ + s_.padding.left);
-    ConvPooledDot d{};
-    d.count = outputs, d.offset = offset_, d.x_row = row_;
-    d.columns = static_cast<int>(s_.kernel.w), d.dw_row = s_.in_channels * s_.taps();
-    const auto& kernel = kernels().conv2d.pooled_dot;
-    for (int64_t o = 0; o < s_.out_channels; o += kPooledRows) {
-      const int64_t rows = std::min<int64_t>(kPooledRows, s_.out_channels - o);
-      d.dz = dz + o * outputs, d.place = index + o * outputs;
-      for (int64_t c = 0; c < s_.in_channels; ++c) {
-        d.x = padded + c * plane_, d.dw = dw + o * d.dw_row + c * s_.taps();
-        kernel[rows - 1][s_.kernel.h - 1](d);
-      }
-    }
-  }
-
- private:
-  const Conv2dShape& s_;
-  const int64_t row_, plane_;
-  const int64_t* offset_;
-};
-
 // Throws where an index is not of a plane.
 void check_places(const int32_t* index, int64_t count, int64_t plane) {
   const auto last = static_cast<uint32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
@@ -95,6 +50,23 @@ void check_places(const int32_t* index, int64_t count, int64_t plane) {
   if (signs >> 31 == 0) return;
   const int32_t wrong = *std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= plane; });
   fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
+}
+
+// The gradient of an image's `count` maxima before the activation: dy, or in `gradient`.
+const float* before_activation(Activation f, const float* dy, const float* y, int64_t count,
+                               float* gradient) {
+  const auto activate_backward = backward_kernel(f);
+  if (!activate_backward) return dy;
+  activate_backward(dy, y, count, gradient);
+  return gradient;
+}
+
+// Planes of zeros but for values at their places.
+void scatter(const float* values, const int32_t* index, int64_t planes, int64_t count, int64_t plane,
+             float* to) {
+  std::fill_n(to, planes * plane, 0.0f);
+  for (int64_t p = 0; p < planes; ++p, to += plane)
+    for (int64_t i = 0; i < count; ++i) to[*index++] += *values++;
 }
 
 // Of some images, on one thread.
@@ -165,51 +137,47 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame, g.cache) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
-  const int64_t at_a_time = images_at_a_time(s);
-  const bool pooled_dot = !winograd && !g.dx && PooledDot::takes(s);
-  const PooledDot dot(s, frame);
+  const int64_t at_a_time = images_at_a_time(s), planes_size = s.out_channels * plane;
+  const bool from_maxima = !winograd && !g.dx && PooledDots::takes(s);
+  const PooledDots pooled_dots(s);
+  std::optional<WeightDots> dots;
+  if (!winograd && !from_maxima && weights > 0) dots.emplace(s, frame);
   float* const sums = frame.allocate<float>(tasks * size);
   float* const bias_sums = frame.allocate<float>(tasks * s.out_channels);
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
-    float *const own_sums = sums + i * size, *const own_bias = bias_sums + i * s.out_channels;
-    std::fill_n(own_bias, s.out_channels, 0.0f);
-    if (!winograd) std::fill_n(own_sums, size, 0.0f);
+    float* const own_sums = sums + i * size;
     ScratchFrame own_frame;
-    float* const planes = own_frame.allocate<float>(at_a_time * s.out_channels * plane);
-    float* const gradient = own_frame.allocate<float>(at_a_time * pooled);
-    float* const part = own_frame.allocate<float>(winograd ? 0 : weights);
+    float* const gradient = own_frame.allocate<float>(pooled);
+    float* const total = own_frame.allocate<float>(pooled);  // over images: the bias's, before it is summed
+    std::fill_n(total, pooled, 0.0f);
+    if (!winograd) std::fill_n(own_sums, size, 0.0f);
+    float* const planes = own_frame.allocate<float>(from_maxima ? 0 : at_a_time * planes_size);
     for (int64_t first = own.begin; first < own.end; first += at_a_time) {
       const int64_t images = std::min(at_a_time, own.end - first);
-      const Conv2dShape some = images_of(s, images);
-      const float* dz = g.dy + first * pooled;
-      if (const auto activate_backward = backward_kernel(f)) {
-        activate_backward(dz, g.y + first * pooled, images * pooled, gradient);
-        dz = gradient;
+      for (int64_t n = first; n < first + images; ++n) {
+        const int64_t at = n * pooled;
+        const float* const dz = before_activation(f, g.dy + at, g.y + at, pooled, gradient);
+        const int32_t* const index = g.index + at;
+        kernels().optimizer.accumulate(pooled, total, dz);
+        check_places(index, pooled, plane);
+        if (from_maxima)
+          pooled_dots.add(dz, index, g.outputs, g.x + n * in, own_sums);
+        else
+          scatter(dz, index, s.out_channels, g.outputs, plane, planes + (n - first) * planes_size);
       }
-      for (int64_t n = 0; n < images; ++n)
-        for (int64_t o = 0; o < s.out_channels; ++o)
-          own_bias[o] += kernels().reduce.sum(dz + n * pooled + o * g.outputs, g.outputs);
-      const int32_t* const index = g.index + first * pooled;
-      check_places(index, images * pooled, plane);
-      if (pooled_dot) {
-        for (int64_t n = 0; n < images; ++n)
-          dot.add(dz + n * pooled, index + n * pooled, g.outputs, g.x + (first + n) * in, own_sums);
-        continue;
-      }
-      max_pool2d_backward(dz, index, images * s.out_channels, g.outputs, plane, planes);
       const float* const x = g.x + first * in;
       float* const dx = g.dx ? g.dx + first * in : nullptr;
-      if (winograd) {
+      if (winograd)
         w.backward({0, images * w.patches()},
                    {planes, dx, {0, s.in_channels}, own_sums, {0, s.out_channels}, first > own.begin, x});
-        continue;
-      }
-      conv2d_backward_weight(some, ConvAlgorithm::kDirect, planes, x, part);
-      kernels().optimizer.accumulate(weights, own_sums, part);
-      if (dx) conv2d_backward_input(some, ConvAlgorithm::kDirect, planes, g.weight, dx);
+      if (dots) dots->add({0, images}, {0, dots->units()}, planes, x, own_sums);
+      if (dots && dx)
+        conv2d_backward_input(images_of(s, images), ConvAlgorithm::kDirect, planes, g.weight, dx);
     }
+    for (int64_t o = 0; o < s.out_channels; ++o)
+      bias_sums[i * s.out_channels + o] = kernels().reduce.sum(total + o * g.outputs, g.outputs);
   });
   for (int64_t i = 1; i < tasks; ++i)
     kernels().optimizer.accumulate(s.out_channels, bias_sums, bias_sums + i * s.out_channels);

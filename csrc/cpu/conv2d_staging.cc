@@ -8,6 +8,12 @@
 namespace byhand::cpu {
 namespace {
 
+TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t padding, ScratchFrame& frame) {
+  int64_t* const tap = frame.allocate<int64_t>(kernel);
+  for (int64_t t = 0; t < kernel; ++t) tap[t] = t * dilation - padding;
+  return {kernel, tap, stride};
+}
+
 StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame) {
   StagedAxis axis{0, 0, frame.allocate<int64_t>(taps.count), frame.allocate<int64_t>(taps.count),
                   frame.allocate<int64_t>(taps.count)};
@@ -45,6 +51,14 @@ Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
 
 }  // namespace
 
+TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, frame);
+}
+
+TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, frame);
+}
+
 Staging::Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame)
     : source_(source),
       stride_{rows.stride, columns.stride},
@@ -72,8 +86,11 @@ void Staging::stage_plane(const float* source, int64_t y, int64_t x, float* to) 
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     float* const line = to + r * columns;
     std::fill(line, line + row.begin, 0.0f);
-    copy_strided(source + (y + r * stride_.h) * source_.w + x + row.begin * stride_.w, stride_.w,
-                 row.end - row.begin, line + row.begin);
+    const float* const from = source + (y + r * stride_.h) * source_.w + x + row.begin * stride_.w;
+    if (stride_.w == 1)
+      std::copy_n(from, row.end - row.begin, line + row.begin);
+    else
+      copy_strided(from, stride_.w, row.end - row.begin, line + row.begin);
     std::fill(line + row.end, line + columns, 0.0f);
   }
 }

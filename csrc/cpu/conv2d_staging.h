@@ -18,6 +18,10 @@ struct TapAxis {
   int64_t stride;
 };
 
+// Taps as forward and grad weight read the input; they live in `frame`.
+TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);
+TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
+
 // How one axis is staged: planes of `extent` values; output i finds tap t at shift[t] + i of plane[t].
 struct StagedAxis {
   int64_t planes, extent;

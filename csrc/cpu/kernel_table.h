@@ -69,11 +69,9 @@ struct GemmKernels {
                        int64_t width);
 };
 
-// The register tiles of direct convolution, which 16 registers hold: kConvRows x kConvPositions accumulators
-// and what feeds them, 2 inputs and a broadcast weight; kDotRows x kDotColumns, 3 inputs and a gradient
-// streamed.
+// The register tile of direct convolution, which 16 registers hold: kConvRows x kConvPositions accumulators
+// and what feeds them, 2 inputs and a broadcast weight.
 inline constexpr int kConvRows = 6, kConvPositions = 2;
-inline constexpr int kDotRows = 4, kDotColumns = 3;
 
 // Direct convolution. A position is one vector of neighbouring outputs in a row.
 // y[r * y_stride + position] (+)= sum_p w[r * w_stride + p] * x[position + offset[p]], one row an output
@@ -106,12 +104,41 @@ struct ConvDot {
   int64_t dy_row_stride;
   const float* x;
   const int64_t* offset;  // one a column
-  const ConvPosition* position;
-  int64_t full, partial;  // positions of all lanes come first
+  const ConvPosition* whole_positions;
+  int64_t whole;
+  const ConvPosition* cut_positions;  // of less than all lanes
+  int64_t cut;
   float* dw;
   int64_t dw_stride;
 };
 using ConvDotKernel = void (*)(const ConvDot&);
+
+// dW[r, ty, tx] += sum over i of dz[r, i] * x[place[r, i], ty, tx], for rows r, one an output channel, of
+// which `count` values of dy are not zero. x has a slot of kPooledSlot floats an output: what the output sees
+// of its first tap row on; of tap row ty, it is `x_row` floats later for each ty.
+struct ConvPooledDot {
+  int64_t count;
+  const float* dz;
+  const int32_t* place;  // as dz, `count` a row
+  const float* x;
+  int64_t x_row;
+  int columns;  // of taps, at most kPooledSlot
+  float* dw;    // (rows, tap rows, columns)
+  int64_t dw_row;
+};
+inline constexpr int kPooledSlot = 8, kMaxPooledTapRows = 7;
+using ConvPooledDotKernel = void (*)(const ConvPooledDot&);
+
+inline constexpr int kMaxDotRows = 5, kMaxDotColumns = 5, kPooledRows = 2;
+
+struct ConvDotKernels {
+  int lanes;
+  int rows, columns;                               // of the largest tile
+  ConvDotKernel dot[kMaxDotRows][kMaxDotColumns];  // [rows - 1][columns - 1]
+  // to[i * kPooledSlot + j] = x[i + j] for i < count and j < kPooledSlot.
+  void (*fill_slots)(const float* x, int64_t count, float* to);
+  ConvPooledDotKernel pooled[kPooledRows][kMaxPooledTapRows];  // [rows - 1][tap rows - 1]
+};
 
 // Winograd's convolution of one size: patches of 8 x 8 inputs, for kernels of 3 x 3 and 5 x 5 weights.
 // Transformed, each patch, kernel and patch of outputs is 64 values, and a product of two patches is one of
@@ -221,29 +248,11 @@ struct WinogradRowKernels {
   Size size[2];  // [0] for kernels of 3 x 3, [1] for 5 x 5
 };
 
-// dW[r, ty, tx] += sum over i of dz[r, i] * x[offset[place[r, i]] + ty * x_row + tx], for rows r, one an
-// output channel, of which `count` values of dy are not zero. Whole vectors of x are read, from each tap row.
-struct ConvPooledDot {
-  int64_t count;
-  const float* dz;
-  const int32_t* place;  // as dz, `count` a row
-  const int64_t* offset;
-  const float* x;
-  int64_t x_row;
-  int columns;  // of taps, at most kMaxPooledColumns
-  float* dw;    // (rows, tap rows, columns)
-  int64_t dw_row;
-};
-inline constexpr int kPooledRows = 2, kMaxPooledTapRows = 7, kMaxPooledColumns = 8;
-using ConvPooledDotKernel = void (*)(const ConvPooledDot&);
-
 struct Conv2dKernels {
   int lanes;  // floats a vector; these kernels may be another instruction set's
   ConvTileKernel tile[kConvRows][kConvPositions];  // [rows - 1][positions - 1]
-  ConvDotKernel dot[kDotRows][kDotColumns];        // [rows - 1][columns - 1]
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
-  ConvPooledDotKernel pooled_dot[kPooledRows][kMaxPooledTapRows];  // [rows - 1][tap rows - 1]
   WinogradTransformKernels winograd;
 };
 
@@ -325,6 +334,7 @@ struct GatherKernels {
 struct KernelTable {
   GemmKernels gemm;
   Conv2dKernels conv2d;
+  ConvDotKernels conv2d_dots;
   WinogradProductKernels winograd;
   WinogradRowKernels winograd_rows;
   ReduceKernels reduce;

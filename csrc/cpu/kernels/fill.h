@@ -9,6 +9,7 @@ namespace byhand::cpu::BYHAND_ISA {
 
 void fill_gemm(GemmKernels&);
 void fill_conv2d(Conv2dKernels&);
+void fill_conv2d_dots(ConvDotKernels&);
 void fill_winograd_transforms(WinogradTransformKernels&);
 void fill_winograd_products(WinogradProductKernels&);
 void fill_winograd_rows(WinogradRowKernels&);

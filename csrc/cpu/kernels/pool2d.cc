@@ -1,6 +1,7 @@
 // Pooling of neighbouring windows, one to a lane. Taps are visited row by row.
 #include "cpu/kernels/fill.h"
 #include "cpu/vec/loop.h"
+#include "cpu/vec/unroll.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
@@ -11,11 +12,6 @@ Vec load_strided(const float* p, int64_t stride, WholeVector) {
 Vec load_strided(const float* p, int64_t stride, int n) { return Vec::load_strided(p, stride, n); }
 int lanes(WholeVector) { return Vec::kLanes; }
 int lanes(int n) { return n; }
-
-template <int64_t kValue>
-struct Constant {
-  constexpr operator int64_t() const { return kValue; }
-};
 
 // body(stride), which the compiler knows where it is 1 or 2.
 template <class Body>

@@ -6,6 +6,7 @@ namespace byhand::cpu::BYHAND_ISA {
 void fill_table(KernelTable& table) {
   fill_gemm(table.gemm);
   fill_conv2d(table.conv2d);
+  fill_conv2d_dots(table.conv2d_dots);
   fill_winograd_products(table.winograd);
   fill_winograd_rows(table.winograd_rows);
   fill_reduce(table.reduce);

@@ -13,3 +13,23 @@
 // before. Compilers otherwise address all rows from one pointer and a table of offsets, which is more than
 // the integer registers hold, and hold an edge's mask where vectors are short.
 #define BYHAND_KEEP(value) asm("" : "+r"(value))
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+template <int kValue>
+struct Constant {
+  constexpr operator int() const { return kValue; }
+};
+
+// f(1), f(2), ... f(kCount), of constants that can be template arguments.
+template <int kCount, class F>
+constexpr void for_constants(F f) {
+  if constexpr (kCount > 0) {
+    for_constants<kCount - 1>(f);
+    f(Constant<kCount>{});
+  }
+}
+
+}  // namespace
+}  // namespace byhand::cpu::BYHAND_ISA

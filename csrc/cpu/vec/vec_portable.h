@@ -138,16 +138,21 @@ struct DoubleSum {
 
 #if BYHAND_LANES == 16
 struct HalfVec {  // as AVX-512 has it; here the upper half of a Vec is idle
+  static constexpr int kLanes = 8;
   Vec whole;
 
   static HalfVec zero() { return {Vec::zero()}; }
   static HalfVec set(float x) { return {Vec::set(x)}; }
+  static HalfVec load(const float* p) { return {Vec::load(p, kLanes)}; }
   static HalfVec load(const float* p, int n) { return {Vec::load(p, n)}; }
+  void store(float* p) const { whole.store(p, kLanes); }
   void store(float* p, int n) const { whole.store(p, n); }
 };
+inline HalfVec operator+(HalfVec a, HalfVec b) { return {a.whole + b.whole}; }
 inline HalfVec operator*(HalfVec a, HalfVec b) { return {a.whole * b.whole}; }
 inline HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return {fma(a.whole, b.whole, c.whole)}; }
 inline HalfVec low_half(Vec a) { return {a}; }
+inline float sum(HalfVec a) { return sum(a.whole); }  // the idle half holds zeros
 #else
 using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }

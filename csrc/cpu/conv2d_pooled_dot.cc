@@ -1,0 +1,50 @@
+#include "cpu/conv2d_pooled_dot.h"
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+
+bool PooledDots::takes(const Conv2dShape& s) {
+  return s.stride.h == 1 && s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1 &&
+         s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kPooledSlot;
+}
+
+void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const float* x, float* dw) const {
+  const ConvDotKernels& k = kernels().conv2d_dots;
+  ScratchFrame frame;
+  ConvPooledDot d{};
+  d.count = count, d.x_row = s_.out_w * kPooledSlot;
+  d.columns = static_cast<int>(s_.kernel.w), d.dw_row = s_.in_channels * s_.taps();
+  float* const slots = frame.allocate<float>((s_.in_h + s_.padding.top + s_.padding.bottom) * d.x_row);
+  d.x = slots;
+  for (int64_t c = 0; c < s_.in_channels; ++c) {
+    fill_slots(x + c * s_.in_h * s_.in_w, slots);
+    for (int64_t o = 0; o < s_.out_channels; o += kPooledRows) {
+      const int64_t rows = std::min<int64_t>(kPooledRows, s_.out_channels - o);
+      d.dz = dz + o * count, d.place = index + o * count;
+      d.dw = dw + o * d.dw_row + c * s_.taps();
+      k.pooled[rows - 1][s_.kernel.h - 1](d);
+    }
+  }
+}
+
+// A slot for each tap row and column of outputs: what the taps see there, side by side, so that no vector
+// crosses a cache line, as every second one of the plane itself would.
+void PooledDots::fill_slots(const float* x, float* slots) const {
+  ScratchFrame frame;
+  const int64_t row = s_.out_w * kPooledSlot, width = s_.out_w + kPooledSlot;
+  float* const line = frame.allocate<float>(width);
+  std::fill_n(line, width, 0.0f);
+  std::fill_n(slots, s_.padding.top * row, 0.0f);
+  slots += s_.padding.top * row;
+  for (int64_t y = 0; y < s_.in_h; ++y, slots += row) {
+    std::copy_n(x + y * s_.in_w, s_.in_w, line + s_.padding.left);
+    kernels().conv2d_dots.fill_slots(line, s_.out_w, slots);
+  }
+  std::fill_n(slots, s_.padding.bottom * row, 0.0f);
+}
+
+}  // namespace byhand::cpu
