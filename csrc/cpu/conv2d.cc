@@ -204,6 +204,7 @@ void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float
   constexpr int64_t kOutputs = 64;
   const Winograd w(s);
   const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
+  if (patches <= w.block()) return w.backward_weight(dy, x, dw);
   const int64_t sums = std::clamp<int64_t>(patches / w.block(), 1, most_sums(size));
   const int64_t parts = ceil_div(s.out_channels, kOutputs);
   ScratchFrame frame;

@@ -52,12 +52,14 @@ class Patches {
 
 // One index of a product of patches: how far apart its steps are in an operand.
 struct Operand {
-  const Patches& patches;
-  int64_t row, depth;
-  int64_t first = 0;
+  const float* data;
+  int64_t plane, row, depth;
 };
-Operand by_rows(const Patches& p) { return {p, p.row_stride(), kernels().winograd.lanes}; }
-Operand by_columns(const Patches& p) { return {p, kernels().winograd.lanes, p.row_stride()}; }
+Operand by_rows(const Patches& p) { return {p.data(), p.plane(), p.row_stride(), kernels().winograd.lanes}; }
+Operand by_columns(const Patches& p, int64_t first = 0) {
+  const int64_t lanes = kernels().winograd.lanes;
+  return {p.data() + first * lanes, p.plane(), lanes, p.row_stride()};
+}
 
 // A step of the depth: a tile's rows of both operands stay in L1.
 constexpr int64_t kDepth = 64;
@@ -77,8 +79,8 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
         for (int64_t j = 0; j < column_tiles; ++j) {
           const Range c = split(columns, column_tiles, j);
           t.depth = std::min(kDepth, depth - p);
-          t.a = a.patches.data() + a.first + plane * a.patches.plane() + r.begin * a.row + p * a.depth;
-          t.b = b.patches.data() + plane * b.patches.plane() + c.begin * b.row + p * b.depth;
+          t.a = a.data + plane * a.plane + r.begin * a.row + p * a.depth;
+          t.b = b.data + plane * b.plane + c.begin * b.row + p * b.depth;
           t.out = out.data + plane * out.plane + r.begin * out_row + c.begin * out_column;
           t.add = add || p > 0;
           k.tile[r.end - r.begin - 1][c.end - c.begin - 1](t);
@@ -254,8 +256,8 @@ void Winograd::backward(Range patches, const Gradients& g) const {
     }
     if (g.dx) {
       const int64_t channels = g.inputs.end - g.inputs.begin;
-      const Operand weights{u, lanes(), u.row_stride(), g.inputs.begin * lanes()};
-      multiply(weights, channels, by_rows(q), count, out, v.row(0), lanes(), v.row_stride(), false);
+      multiply(by_columns(u, g.inputs.begin), channels, by_rows(q), count, out, v.row(0), lanes(),
+               v.row_stride(), false);
       for (int64_t i = 0; i < count; ++i) {
         WinogradImages to = tiling.inputs(first + i, g.dx, in);
         to.values += g.inputs.begin * to.channel;
@@ -264,6 +266,35 @@ void Winograd::backward(Range patches, const Gradients& g) const {
       }
     }
   }
+}
+
+// The transformed weights of a few channels at a time, which stay in L2 until they are transformed back.
+void Winograd::backward_weight(const float* dy, const float* x, float* dw) const {
+  constexpr int64_t kOutputs = 20, kInputs = 40;
+  const Conv2dShape& s = shape_;
+  const Tiling tiling(s);
+  const int64_t in = s.in_channels, out = s.out_channels, count = s.batch * tiling.per_image;
+  ScratchFrame frame;
+  const Patches q(count, out, frame), v(count, in, frame);
+  parallel_for(count, transforms_ns(in + out), [&](int64_t i) {
+    output_transform(s).forward(tiling.outputs(i, dy, out), q.row(i), lanes());
+    transforms().input(tiling.inputs(i, x, in), v.row(i), lanes());
+  });
+  const int64_t output_parts = ceil_div(out, kOutputs), parts = output_parts * ceil_div(in, kInputs);
+  const double ns = products_ns(s, count) + transforms_ns(in * out);
+  parallel_for(parts, ns / static_cast<double>(parts), [&](int64_t i) {
+    const Range o = split(out, output_parts, i % output_parts);
+    const Range c = split(in, parts / output_parts, i / output_parts);
+    ScratchFrame own_frame;
+    const Patches du(o.end - o.begin, c.end - c.begin, own_frame);
+    multiply(by_columns(q, o.begin), o.end - o.begin, by_columns(v, c.begin), c.end - c.begin, count,
+             du.row(0), du.row_stride(), lanes(), false);
+    for (int64_t j = o.begin; j < o.end; ++j) {
+      WinogradImages to = weights(s, dw, j);
+      to.values += c.begin * to.channel, to.count = c.end - c.begin;
+      weight_transform(s).adjoint(du.row(j - o.begin), lanes(), to, nullptr);
+    }
+  });
 }
 
 int64_t Winograd::size_of_sums() const { return Patches::size(shape_.out_channels, shape_.in_channels); }

@@ -67,6 +67,9 @@ class Winograd {
   };
   void backward(Range patches, const Gradients& g) const;
 
+  // dw of all patches, at most block() of them; on all threads.
+  void backward_weight(const float* dy, const float* x, float* dw) const;
+
   int64_t size_of_sums() const;
   // dw of `count` sums, one behind the other; on all threads. Spoils them.
   void finish(float* sums, int64_t count, float* dw) const;
