@@ -14,11 +14,13 @@ Shape cache_shape(const Shape& weight) {
 }
 
 py::object conv2d_weight_cache(py::handle weight_shape) {
-  constexpr int64_t kMost = 1 << 15;
   const Shape shape = parse_shape(weight_shape, "weight_shape", 4);
-  for (const int64_t size : shape)
-    require(size >= 0 && size <= kMost, "weight_shape must have sizes of 0 to ", kMost, ", got ", shape);
-  return py::module_::import("numpy").attr("zeros")(cache_shape(shape)[0], py::dtype::of<float>());
+  double floats = 64;  // at least, for each weight
+  for (const int64_t size : shape) floats *= static_cast<double>(size);
+  if (floats > 1e15) throw std::bad_alloc();
+  const Output<float> cache(py::none(), "", cache_shape(shape), {});
+  ops::conv2d_clear_weight_cache(cache.data());
+  return cache.array();
 }
 
 // The cache, or null where it is None.
@@ -113,10 +115,12 @@ every bit is that of the three functions, but what the convolution writes never 
 activation is "relu", "tanh", "sigmoid" or None; windows of pool_size, an int or (h, w), do not overlap;
 the other arguments are conv2d's. weight_cache, an array that conv2d_weight_cache made, keeps what the
 algorithm makes of the weight from call to call: it is made anew where the weight has changed.)");
-  define<conv2d_weight_cache>(m, "conv2d_weight_cache(weight_shape)",
-                              R"(An array for the weight_cache of conv2d_pool_act, float32 zeros.
+  define<conv2d_weight_cache>(
+      m, "conv2d_weight_cache(weight_shape)",
+      R"(An array for the weight_cache of conv2d_pool_act and its backward: empty, float32.
 
-weight_shape (out_channels, in_channels, height, width).)");
+weight_shape (out_channels, in_channels, height, width). The functions write to it: threads that call them
+at the same time take one each.)");
   define<conv2d_pool_act_backward>(
       m,
       "conv2d_pool_act_backward(grad_output, output, indices, x, weight, activation='relu', *, stride=1, "

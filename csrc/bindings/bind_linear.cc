@@ -113,8 +113,7 @@ grad_output (n, out_features) -> (out_features,); zeros for n = 0.)");
       "bias_gradient=True, out=None)",
       R"(Gradients of linear_act, in one pass: (grad_x, grad_weight, grad_bias).
 
-output is what linear_act returned, or anything where activation is None: it is then not read, and may be
-None. grad_output has its shape; the other arguments are linear_act's. Every bit is that of the activation's
+output is what linear_act returned; it may be None where activation is None. grad_output has its shape; the other arguments are linear_act's. Every bit is that of the activation's
 backward function and then of linear's three. grad_x is None where input_gradient is False, grad_bias where
 bias_gradient is.)");
 }

@@ -291,8 +291,10 @@ void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm algorithm, const
                             float* dw) {
   const ConvMethod method = conv_method(s, algorithm, ConvDirection::kWeightGradient);
   const int64_t size = s.out_channels * s.group_in() * s.taps();
-  std::fill_n(dw, size, 0.0f);
-  if (size == 0 || s.batch * s.out_h * s.out_w == 0) return;
+  if (size == 0 || s.batch * s.out_h * s.out_w == 0) {
+    std::fill_n(dw, size, 0.0f);
+    return;
+  }
   if (method == ConvMethod::kWinograd) return winograd_backward_weight(s, dy, x, dw);
   if (is_pointwise(s)) return pointwise_backward_weight(s, dy, x, dw);
   direct_backward_weight(s, dy, x, dw);

@@ -37,7 +37,8 @@ struct WeightDots::Band {
   float* staged;
 };
 
-// Towards L2, rows of dy that the next tile multiplies: no prefetcher of a CPU follows rows so short.
+// Towards L2, rows of dy that the next tile multiplies, or at the end of a band those that the next band
+// begins with: no prefetcher of a CPU follows rows so short.
 void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
   constexpr int64_t kLine = 16;
   for (int64_t i = rows.begin; i < rows.end; ++i) {

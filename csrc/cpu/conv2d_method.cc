@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "cpu/conv2d_winograd.h"
 #include "cpu/conv2d_winograd_rows.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/registry.h"
@@ -29,11 +30,10 @@ double direct_cost(const Conv2dShape& s, ConvDirection direction) {
 
 // A patch of 8 x 8 inputs for step x step outputs.
 double winograd_cost(const Conv2dShape& s) {
-  constexpr double kTransform = 600;  // of a patch in one channel
   const int64_t step = kWinogradSize + 1 - s.kernel.h;
   const double patches = static_cast<double>(ceil_div(s.out_h, step) * ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  return patches * (in * out * kWinogradValues + (in + out) * kTransform);
+  return patches * (in * out * kWinogradValues + (in + out) * kWinogradTransform);
 }
 
 }  // namespace

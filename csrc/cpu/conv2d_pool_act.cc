@@ -69,7 +69,8 @@ void scatter(const float* values, const int32_t* index, int64_t planes, int64_t 
     for (int64_t i = 0; i < count; ++i) to[*index++] += *values++;
 }
 
-// Of some images, on one thread.
+// Of some images, on one thread, by the method that was chosen for the whole batch: its bits are those of
+// conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kDirect) return conv2d(s, ConvAlgorithm::kDirect, x, weight, bias, y);
@@ -121,6 +122,7 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
 }
 
 int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]) { return Winograd::cache_size(weight); }
+void conv2d_clear_weight_cache(float* cache) { Winograd::clear_cache(cache); }
 
 // A fixed number of tasks have sums of their own, added up in order: the bits don't depend on the threads.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,

@@ -3,13 +3,23 @@
 #include <algorithm>
 
 #include "core/scratch.h"
+#include "cpu/runtime/blocking.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
 
+namespace {
+
+// Floats of the slots of a channel, which stay in L2 while all outputs visit them.
+int64_t slots_of(const Conv2dShape& s) {
+  return (s.in_h + s.padding.top + s.padding.bottom) * s.out_w * kPooledSlot;
+}
+
+}  // namespace
+
 bool PooledDots::takes(const Conv2dShape& s) {
   return s.stride.h == 1 && s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1 &&
-         s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kPooledSlot;
+         s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kPooledSlot && slots_of(s) <= kL2Floats / 2;
 }
 
 void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const float* x, float* dw) const {
@@ -18,7 +28,7 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
   ConvPooledDot d{};
   d.count = count, d.x_row = s_.out_w * kPooledSlot;
   d.columns = static_cast<int>(s_.kernel.w), d.dw_row = s_.in_channels * s_.taps();
-  float* const slots = frame.allocate<float>((s_.in_h + s_.padding.top + s_.padding.bottom) * d.x_row);
+  float* const slots = frame.allocate<float>(slots_of(s_));
   d.x = slots;
   for (int64_t c = 0; c < s_.in_channels; ++c) {
     fill_slots(x + c * s_.in_h * s_.in_w, slots);

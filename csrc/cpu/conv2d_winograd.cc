@@ -1,6 +1,7 @@
 #include "cpu/conv2d_winograd.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "cpu/runtime/blocking.h"
@@ -143,10 +144,7 @@ WinogradImages weights(const Conv2dShape& s, const float* weight, int64_t o) {
   return {s.in_channels, weight + o * s.in_channels * r * r, r * r, r, 0, r, 0, r};
 }
 
-// A transform of a patch takes about as long as so many multiply-adds.
-constexpr double kTransform = 600;
-
-double transforms_ns(int64_t patches) { return fma_ns(static_cast<double>(patches) * kTransform); }
+double transforms_ns(int64_t patches) { return fma_ns(static_cast<double>(patches) * kWinogradTransform); }
 double products_ns(const Conv2dShape& s, int64_t patches) {
   return fma_ns(static_cast<double>(patches * kWinogradValues) *
                 static_cast<double>(s.in_channels * s.out_channels));
@@ -166,29 +164,46 @@ int64_t block_of(const Conv2dShape& s) {
 
 Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 
-// A cache has a mark of the lanes that it was made for, the weights, and these transformed.
+namespace {
+
+// A cache has the table of the kernels that made it, the weights, and these transformed, each on a cache
+// line.
 constexpr int64_t kCacheLine = 16;
-int64_t cached_weights(int64_t count) { return ceil_div(count, kCacheLine) * kCacheLine; }
+
+int64_t lines(int64_t floats) { return ceil_div(floats, kCacheLine) * kCacheLine; }
+
+float* first_line(float* cache) {
+  constexpr uintptr_t kBytes = kCacheLine * sizeof(float);
+  const auto address = reinterpret_cast<uintptr_t>(cache);
+  return cache + (kBytes - address % kBytes) % kBytes / sizeof(float);
+}
+
+}  // namespace
 
 int64_t Winograd::cache_size(const int64_t (&weight)[4]) {
-  const int64_t patches = weight[0] * weight[1];
-  return kCacheLine + cached_weights(patches * weight[2] * weight[3]) + Patches::most(patches);
+  const bool used = weight[2] == weight[3] && (weight[2] == 3 || weight[2] == 5);
+  const int64_t patches = used ? weight[0] * weight[1] : 0;
+  return 2 * kCacheLine + lines(patches * weight[2] * weight[3]) + Patches::most(patches);
 }
+
+void Winograd::clear_cache(float* cache) { std::fill_n(cache, 2 * kCacheLine, 0.0f); }
 
 Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache) : shape_(s) {
   const int64_t row = s.in_channels * s.taps(), count = s.out_channels * row;
-  const auto mark = static_cast<float>(lanes());
-  float* const copy = cache ? cache + kCacheLine : nullptr;
-  const Patches u = cache ? Patches(s.out_channels, s.in_channels, copy + cached_weights(count))
+  const KernelTable* const table = &kernels();
+  float* const mark = cache ? first_line(cache) : nullptr;
+  float* const copy = cache ? mark + kCacheLine : nullptr;
+  const Patches u = cache ? Patches(s.out_channels, s.in_channels, copy + lines(count))
                           : Patches(s.out_channels, s.in_channels, frame);
   weights_ = u.data();
   const auto bytes = [](int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); };
-  if (cache && cache[0] == mark && std::memcmp(copy, weight, bytes(count)) == 0) return;
+  if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
+    return;
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
     weight_transform(s).forward(weights(s, weight, o), u.row(o), lanes());
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));
   });
-  if (cache) cache[0] = mark;
+  if (cache) std::memcpy(mark, &table, sizeof table);
 }
 
 int64_t Winograd::patches() const { return Tiling(shape_).per_image; }

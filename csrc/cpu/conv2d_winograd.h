@@ -22,6 +22,9 @@
 
 namespace byhand::cpu {
 
+// A transform of a patch in one channel takes about as long as so many multiply-adds.
+inline constexpr double kWinogradTransform = 600;
+
 // Gradients of weights are summed up by a fixed number of tasks, and their sums are added in order: so many
 // sums of `size` floats at most, for any number of threads.
 inline constexpr int64_t kMostSums = 8;
@@ -31,8 +34,8 @@ inline int64_t most_sums(int64_t size) {
 }
 
 // A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group, whose weights are
-// transformed. x, y and their gradients are those of a batch, or of some
-// images of it; no operand is empty. One thread runs a method; several may run at the same time.
+// transformed. x, y and their gradients are those of a batch, or of some images of it; no operand is empty.
+// One thread runs a method, unless it says otherwise; several may run at the same time.
 class Winograd {
  public:
   explicit Winograd(const Conv2dShape& s);
@@ -40,6 +43,7 @@ class Winograd {
   // Forward and grad input need them.
   Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache = nullptr);
   static int64_t cache_size(const int64_t (&weight)[4]);
+  static void clear_cache(float* cache);
 
   int64_t patches() const;  // of an image
   int64_t block() const;    // patches at a time that fit the cache: no use in calls with fewer

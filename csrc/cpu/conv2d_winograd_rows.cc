@@ -12,7 +12,6 @@ namespace {
 // Rows of outputs that are computed one behind the other in each channel, so that longer pieces of a plane
 // are written at a time; the rows of inputs that they need still fit L1.
 constexpr int64_t kStep = 4;
-constexpr int kMostLanes = 16;
 
 struct Tiling {
   explicit Tiling(const Conv2dShape& s)
@@ -37,7 +36,7 @@ struct Lanes {
     }
   }
   const int count;
-  int64_t image[kMostLanes], first[kMostLanes];
+  int64_t image[kMaxRowLanes], first[kMaxRowLanes];
 };
 
 // Rows of inputs, transformed when a step first needs them, and kept until the last has.
@@ -64,7 +63,7 @@ class Rows {
   void transform(int64_t y) {
     const WinogradRowKernels& k = kernels().winograd_rows;
     for (int64_t c = 0; c < s_.in_channels; ++c) {
-      const float* from[kMostLanes];
+      const float* from[kMaxRowLanes];
       for (int n = 0; n < lanes_.count; ++n) {
         const int64_t row = lanes_.first[n] + y - s_.padding.top;
         from[n] = row < 0 || row >= s_.in_h
@@ -96,7 +95,7 @@ struct Planes {
              bool alike) const {
     const int64_t at_once = alike ? rows : 1;
     for (int64_t i = 0; i < rows; i += at_once) {
-      float* to[kMostLanes];
+      float* to[kMaxRowLanes];
       for (int n = 0; n < lanes.count; ++n) {
         const int64_t row = lanes.first[n] / divisor + y + i;
         to[n] =

@@ -228,8 +228,10 @@ struct WinogradRowPair {
   int rows;  // wanted: 1 or 2
 };
 
+inline constexpr int kMaxRowLanes = 16;
+
 struct WinogradRowKernels {
-  int lanes;
+  int lanes;  // at most kMaxRowLanes
   // to[i * lanes + n] = x[n][i] for i < count, or 0 where x[n] is null.
   void (*to_lanes)(const float* const* x, int64_t count, float* to);
   // x[n][i] = from[i * lanes + n] for i < count, unless x[n] is null.

@@ -11,8 +11,9 @@
 namespace byhand::ops {
 
 // What the algorithm makes of the weights, kept from call to call; made anew where they have changed. A cache
-// has conv2d_weight_cache_size floats, zeros at first. Where a function takes one it may be null.
+// has conv2d_weight_cache_size floats, and is cleared first. Where a function takes one it may be null.
 int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]);
+void conv2d_clear_weight_cache(float* cache);
 
 // pool: of the convolution's output.
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm, const Pool2dShape& pool, Activation, const float* x,

@@ -1,7 +1,8 @@
 // Fully connected layer.
 //   y = f(x W' + b)   x (n, in), W (out, in), b (out), y (n, out), f an activation or nothing
 //   dx = dz W         dW = dz' x         db = sum of dz over the rows, where dz is dy through f's backward
-// x, W and dy are read through any strides; results are contiguous. No result overlaps an input.
+// x, W and, but where it is a pointer, dy are read through any strides; results are contiguous. No result
+// overlaps an input.
 #pragma once
 
 #include "ops/activation.h"

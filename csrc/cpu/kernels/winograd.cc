@@ -64,7 +64,7 @@ inline Vec load_columns(const float* row, int part, int columns) {
 template <class P>
 constexpr int kTogether = 2 * P::kColumns == kSize ? 2 : 1;
 
-// Rows of `count` values of neighbouring channels, 1 or kTogether of them: of one alone the other repeats it.
+// Rows of kTogether channels, `channel` values apart; 0 where there is one, which then stands for the other.
 template <class P>
 inline void load_rows(const float* values, int64_t channel, int64_t stride, Patch& x) {
   BYHAND_UNROLL

@@ -6,6 +6,7 @@ namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
 constexpr int kLanes = Vec::kLanes;
+static_assert(kLanes <= kMaxRowLanes);
 
 void to_lanes(const float* const* x, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += kLanes) {
