@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,19 @@ class Call:
         return replace(self, args=args)
 
     def expected(self) -> tuple[Array, ...]:
-        with np.errstate(all="ignore"):
-            return as_tuple(getattr(reference, self.op)(*self.args, **self.kwargs))
+        return self._expected
 
     def sizes(self) -> tuple[Array, ...]:
         """The sums of the absolute values of what the results add up."""
+        return self._sizes
+
+    @cached_property
+    def _expected(self) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return as_tuple(getattr(reference, self.op)(*self.args, **self.kwargs))
+
+    @cached_property
+    def _sizes(self) -> tuple[Array, ...]:
         kwargs = {k: POSITIVE[k](v) if k in POSITIVE else v for k, v in self.kwargs.items()}
         absolute = self.map(lambda a: np.abs(a) if a.dtype == np.float32 else a)
         return replace(absolute, kwargs=kwargs).expected()
@@ -89,11 +98,7 @@ class Call:
         """An array for each result that `out=` takes: all but numbers."""
         if self.op in IN_PLACE:
             return ()
-        return tuple(
-            place(np.full(e.shape, -7, np.int32 if e.dtype.kind == "i" else np.float32))
-            for e in self.expected()
-            if e.ndim
-        )
+        return tuple(place(np.full_like(r, -7)) for r in self.kernel() if np.ndim(r))
 
     def kernel(self, outs: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         """What the kernel returns for these very arrays, or how it changed them."""

@@ -69,8 +69,10 @@ def test_ties_and_nan_by_winograd(
     assert np.array_equal(indices[5, 3], corners)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", None])
-@every_shape
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [*((name, "tanh") for name in SHAPES), *(("same-3x3", f) for f in ("relu", "sigmoid", None))],
+)
 def test_gradients(name: str, activation: str | None, isa: str, rng: np.random.Generator) -> None:
     """With and without the input's; Winograd's within its bound, the others within a sum's."""
     x, w, b, geometry = draw(name, rng)
