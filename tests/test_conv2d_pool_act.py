@@ -215,8 +215,6 @@ def test_a_weight_cache_is_of_its_weight(rng: np.random.Generator) -> None:
         kernels.conv2d_pool_act(x, w, b, weight_cache=cache[:7].copy())
     with pytest.raises(ValueError, match=r"weight_cache.*overlap"):
         kernels.conv2d_pool_act(x, cache[: w.size].reshape(w.shape), b, weight_cache=cache)
-    for wrong in ((1, 2, 3), (1, -2, 3, 3)):
+    for wrong in ((1, 2, 3), (1, -2, 3, 3), (1 << 30, 1 << 30, 3, 3)):
         with pytest.raises(ValueError, match="weight_shape"):
             kernels.conv2d_weight_cache(wrong)
-    with pytest.raises(MemoryError):
-        kernels.conv2d_weight_cache((1 << 30, 1 << 30, 3, 3))

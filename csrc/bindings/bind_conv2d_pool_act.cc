@@ -15,9 +15,6 @@ Shape cache_shape(const Shape& weight) {
 
 py::object conv2d_weight_cache(py::handle weight_shape) {
   const Shape shape = parse_shape(weight_shape, "weight_shape", 4);
-  double floats = 64;  // at least, for each weight
-  for (const int64_t size : shape) floats *= static_cast<double>(size);
-  if (floats > 1e15) throw std::bad_alloc();
   const Output<float> cache(py::none(), "", cache_shape(shape), {});
   ops::conv2d_clear_weight_cache(cache.data());
   return cache.array();
