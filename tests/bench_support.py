@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from byhand.bench import peers
+from byhand.bench.tasks import Task
 
 
 def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +19,12 @@ def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     contender = peers.Contender(name, module, ("numpy",))
     monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], contender])
+
+
+def random_task(model: str, count: int, folder: Path, **options: Any) -> Task:
+    """Training on `count` random images, written to `folder`."""
+    rng = np.random.default_rng(0)
+    images, labels = folder / "images", folder / "labels"
+    rng.integers(0, 256, (count, 28, 28), np.uint8).tofile(images)
+    rng.integers(0, 10, count).tofile(labels)
+    return Task(model, "tanh", str(images), str(labels), count=count, **options)

@@ -50,11 +50,19 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Float64:
     return f64(x) @ f64(weight).T + (0.0 if bias is None else f64(bias))
 
 
+def activated(y: Float64, activation: str | None) -> Float64:
+    return y if activation is None else np.asarray(globals()[activation](y))
+
+
+def before_activation(grad_output: Array, output: Array | None, activation: str | None) -> Float64:
+    grad = f64(grad_output)
+    return grad if activation is None else globals()[f"{activation}_backward"](grad, output)
+
+
 def linear_act(
     x: Array, weight: Array, bias: Array | None = None, activation: str | None = "relu"
 ) -> Float64:
-    y = linear(x, weight, bias)
-    return y if activation is None else np.asarray(globals()[activation](y))
+    return activated(linear(x, weight, bias), activation)
 
 
 def linear_act_backward(
@@ -67,9 +75,7 @@ def linear_act_backward(
     input_gradient: bool = True,
     bias_gradient: bool = True,
 ) -> tuple[Float64, ...]:
-    grad = f64(grad_output)
-    if activation is not None:
-        grad = globals()[f"{activation}_backward"](grad, output)
+    grad = before_activation(grad_output, output, activation)
     grad_x = (linear_backward_input(grad, weight),) if input_gradient else ()
     grad_bias = (linear_backward_bias(grad),) if bias_gradient else ()
     return (*grad_x, linear_backward_weight(grad, x), *grad_bias)
@@ -264,7 +270,7 @@ def conv2d_pool_act(
     **geometry: Any,
 ) -> tuple[Float64, Float64]:
     y, indices = max_pool2d(conv2d(x, weight, bias, **geometry), pool_size)
-    return y if activation is None else np.asarray(globals()[activation](y)), indices
+    return activated(y, activation), indices
 
 
 def conv2d_pool_act_backward(
@@ -280,9 +286,7 @@ def conv2d_pool_act_backward(
     **geometry: Any,
 ) -> tuple[Float64, ...]:
     win, _ = conv_geometry(x.shape, weight.shape, **geometry)
-    grad = f64(grad_output)
-    if activation is not None:
-        grad = globals()[f"{activation}_backward"](grad, output)
+    grad = before_activation(grad_output, output, activation)
     planes = max_pool2d_backward(grad, indices, (*grad_output.shape[:2], *win.out))
     grad_x = (conv2d_backward_input(planes, weight, x.shape, **geometry),) if input_gradient else ()
     grad_weight = conv2d_backward_weight(planes, x, weight.shape, **geometry)

@@ -11,7 +11,7 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from bench_support import only_peer
+from bench_support import only_peer, random_task
 from byhand import kernels
 from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, report
 from byhand.bench import run as bench_run
@@ -68,11 +68,7 @@ def test_every_kernel_that_lenet_needs_is_measured() -> None:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
-    rng = np.random.default_rng(0)
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    rng.integers(0, 256, (70, 28, 28), np.uint8).tofile(images)
-    rng.integers(0, 10, 70).tofile(labels)
-    return Task("softmax", "tanh", str(images), str(labels), count=70, batch=16)
+    return random_task("softmax", 70, tmp_path, batch=16)
 
 
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import byhand
-import numpy as np
 import pytest
+from bench_support import random_task
 from byhand import _core, kernels, nn
 from byhand._core import testing
 from byhand.bench import cli, costs, profile
@@ -30,11 +30,7 @@ def run(*arguments: str) -> Result:
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
     """Three whole batches of 128 and a ragged one."""
-    rng = np.random.default_rng(0)
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    rng.integers(0, 256, (400, 28, 28), np.uint8).tofile(images)
-    rng.integers(0, 10, 400).tofile(labels)
-    return Task("lenet5", "tanh", str(images), str(labels), count=400)
+    return random_task("lenet5", 400, tmp_path)
 
 
 @pytest.fixture

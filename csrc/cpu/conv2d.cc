@@ -227,8 +227,7 @@ void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* 
   float* const all = frame.allocate<float>((sums - 1) * size);  // but the first, which is dw
   std::fill_n(dw, size, 0.0f);
   std::fill_n(all, (sums - 1) * size, 0.0f);
-  const double ns = fma_ns(direct_multiply_adds(s) * static_cast<double>(s.batch));
-  parallel_for(sums * parts, ns / static_cast<double>(sums * parts), [&](int64_t i) {
+  parallel_for(sums * parts, direct_ns(s) / static_cast<double>(sums * parts), [&](int64_t i) {
     const int64_t sum = i / parts;
     dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
              sum ? all + (sum - 1) * size : dw);

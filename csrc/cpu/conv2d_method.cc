@@ -38,9 +38,9 @@ double winograd_cost(const Conv2dShape& s) {
 
 }  // namespace
 
-double direct_multiply_adds(const Conv2dShape& s) {
-  return static_cast<double>(s.out_channels * s.group_in() * s.taps()) *
-         static_cast<double>(s.out_h * s.out_w);
+double direct_ns(const Conv2dShape& s) {
+  return fma_ns(static_cast<double>(s.batch * s.out_channels * s.group_in() * s.taps()) *
+                static_cast<double>(s.out_h * s.out_w));
 }
 
 // A tile of 8 inputs of a row for `step` outputs. Lanes with nothing to do take as long as the others.

@@ -18,8 +18,10 @@ enum class ConvDirection { kForward, kInputGradient, kWeightGradient };
 // and cannot. A shape with an empty operand is always kDirect.
 ConvMethod conv_method(const Conv2dShape& s, ops::ConvAlgorithm algorithm, ConvDirection direction);
 
-// Multiply-adds of forward, for an image: transforms of WinogradRows count as what takes as long.
-double direct_multiply_adds(const Conv2dShape& s);
+// About how long the direct algorithm takes, in any direction.
+double direct_ns(const Conv2dShape& s);
+
+// Multiply-adds of forward, for an image: transforms count as what takes as long.
 double winograd_rows_multiply_adds(const Conv2dShape& s);
 
 }  // namespace byhand::cpu

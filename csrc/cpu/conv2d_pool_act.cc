@@ -35,10 +35,6 @@ int64_t images_at_a_time(const Conv2dShape& s) {
 // Of the sums of gradients that a task makes.
 int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
 
-double direct_ns(const Conv2dShape& s) {
-  return fma_ns(direct_multiply_adds(s) * static_cast<double>(s.batch));
-}
-
 // Throws where an index is not of a plane.
 void check_places(const int32_t* index, int64_t count, int64_t plane) {
   const auto last = static_cast<uint32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
@@ -90,15 +86,16 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
   const ConvMethod method = conv_method(s, algorithm, ConvDirection::kForward);
   if (s.batch * out == 0) return;
   const int64_t pooled = pool.channels * pool.out_h * pool.out_w;
+  const bool windows_of_4 = pool.kernel.h == 2 && pool.kernel.w == 2;
   ScratchFrame frame;
-  if (method == ConvMethod::kWinogradRows && pool.kernel.h == 2 && pool.kernel.w == 2) {
+  if (method == ConvMethod::kWinogradRows && windows_of_4) {
     const WinogradRows rows(s, weight, frame);
     return parallel_for(rows.tasks(), rows.ns(),
                         [&](int64_t i) { rows.forward_pooled(i, f, x, bias, y, index); });
   }
   const bool winograd = method == ConvMethod::kWinograd;
   const Winograd w = winograd ? Winograd(s, weight, frame, cache) : Winograd(s);
-  const bool in_registers = winograd && w.pools() && pool.kernel.h == 2 && pool.kernel.w == 2;
+  const bool in_registers = winograd && w.pools() && windows_of_4;
   const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMostSums)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {

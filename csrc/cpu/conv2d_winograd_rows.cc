@@ -28,7 +28,8 @@ struct Tiling {
 
 // The image and the first row of outputs that each lane has; past the last image there is nothing to do.
 struct Lanes {
-  Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes) : count(lanes) {
+  Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes)
+      : count(lanes), alike(bands.bands == 1) {
     for (int n = 0; n < lanes; ++n) {
       const int64_t band = group * lanes + n;
       image[n] = band / bands.bands, first[n] = band % bands.bands * bands.rows;
@@ -36,6 +37,7 @@ struct Lanes {
     }
   }
   const int count;
+  const bool alike;  // as many rows in each
   int64_t image[kMaxRowLanes], first[kMaxRowLanes];
 };
 
@@ -89,11 +91,11 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // `rows` rows of channel c from row y of each lane's band on. Lanes may have fewer rows left: then row by
-  // row.
-  void write(const float* values, const Lanes& lanes, int64_t divisor, int64_t c, int64_t y, int64_t rows,
-             bool alike) const {
-    const int64_t at_once = alike ? rows : 1;
+  // `rows` rows of channel c from row y of each lane's band on. Lanes that are not alike may have fewer rows
+  // left: then row by row.
+  void write(const float* values, const Lanes& lanes, int64_t divisor, int64_t c, int64_t y,
+             int64_t rows) const {
+    const int64_t at_once = lanes.alike ? rows : 1;
     for (int64_t i = 0; i < rows; i += at_once) {
       float* to[kMaxRowLanes];
       for (int n = 0; n < lanes.count; ++n) {
@@ -178,7 +180,7 @@ void WinogradRows::forward(int64_t task, const float* x, const float* bias, floa
         [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int64_t i = 0; i < rows; i += 2)
             k.size[shape_.kernel.h == 5].rows(pairs[i / 2], values + i * row);
-          planes.write(values, lanes, 1, o, first, rows, bands_.bands == 1);
+          planes.write(values, lanes, 1, o, first, rows);
         });
 }
 
@@ -203,9 +205,8 @@ void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* 
                                                 static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,
                                                 places + i * row);
           if (activate) activate(values, rows / 2 * row, values);
-          planes.write(values, lanes, 2, o, first / 2, rows / 2, bands_.bands == 1);
-          places_planes.write(reinterpret_cast<const float*>(places), lanes, 2, o, first / 2, rows / 2,
-                              bands_.bands == 1);
+          planes.write(values, lanes, 2, o, first / 2, rows / 2);
+          places_planes.write(reinterpret_cast<const float*>(places), lanes, 2, o, first / 2, rows / 2);
         });
 }
 
