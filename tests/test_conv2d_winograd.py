@@ -37,6 +37,7 @@ SHAPES = {
     "patches-in-padding": ((1, 2, 1, 9), (3, 2, 3, 3), ((9, 0), (0, 17))),
     "one-row": ((2, 4, 1, 30), (5, 4, 3, 3), 3),
     "many-channels": ((1, 130, 7, 7), (67, 130, 3, 3), 1),
+    "large-weights": ((5, 110, 25, 13), (90, 110, 3, 3), 1),
     "many-patches": ((2, 1, 70, 51), (2, 1, 3, 3), 1),
     "many-images": ((67, 2, 5, 6), (3, 2, 5, 5), 1),
     "along-rows": ((33, 1, 9, 14), (9, 1, 5, 5), 0),
@@ -157,9 +158,10 @@ def test_not_one_byte_outside(name: str, side: str, isa: str) -> None:
         assert fence.untouched(), call
 
 
-def test_gradients_overwrite_what_was_there(isa: str) -> None:
+@pytest.mark.parametrize("name", ["padding", "large-weights"])
+def test_gradients_overwrite_what_was_there(name: str, isa: str) -> None:
     """The gradient of the input is added up in `out`, whose old values do not count."""
-    for call in calls("padding"):
+    for call in calls(name):
         out = np.full(call.expected()[0].shape, np.nan, F32)
         getattr(kernels, call.op)(*call.args, **call.kwargs, out=out)
         assert_same_bits(out, call.kernel()[0], repr(call))

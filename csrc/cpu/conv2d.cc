@@ -157,8 +157,13 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   });
 }
 
+// Whether transformed weights stay in L2 while patches pass.
+bool weights_stay(const Winograd& w) { return w.size_of_sums() <= 8 * kL2Floats; }
+
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
                       float* y) {
+  const Winograd untransformed(s);
+  if (!weights_stay(untransformed)) return untransformed.forward_by_channels(x, weight, bias, y);
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
   constexpr int64_t kTasks = 4;  // where there are patches enough
@@ -176,25 +181,24 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
   parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
 }
 
-// A task has whole images, whose patches overlap; where the weights stream by, as many as it can, and some of
-// the channels of dx.
+// A task has whole images, whose patches overlap.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  const int64_t image = s.in_channels * s.in_h * s.in_w;
+  const Winograd untransformed(s);
+  if (!weights_stay(untransformed)) {
+    std::fill_n(dx, s.batch * image, 0.0f);
+    return untransformed.backward_input_by_channels(dy, weight, dx);
+  }
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  constexpr int64_t kTasks = 8, kChannels = 32;  // where there are as many images, or channels
-  const bool streams = w.size_of_sums() > kL2Floats;
+  constexpr int64_t kTasks = 8;  // where there are as many images
   const int64_t fitting = std::max<int64_t>(1, w.block() / w.patches());
-  const int64_t groups = ceil_div(s.batch, std::min(fitting, streams ? s.batch : ceil_div(s.batch, kTasks)));
-  const int64_t parts = streams ? std::min(ceil_div(kTasks, groups), ceil_div(s.in_channels, kChannels)) : 1;
-  const int64_t plane = s.in_h * s.in_w;
-  const double ns = w.ns(ceil_div(s.batch, groups) * w.patches()) / static_cast<double>(parts);
-  parallel_for(groups * parts, ns, [&](int64_t i) {
-    const Range own = split(s.batch, groups, i / parts), channels = split(s.in_channels, parts, i % parts);
-    for (int64_t n = own.begin; n < own.end; ++n)
-      std::fill_n(dx + (n * s.in_channels + channels.begin) * plane, (channels.end - channels.begin) * plane,
-                  0.0f);
+  const int64_t groups = ceil_div(s.batch, std::min(fitting, ceil_div(s.batch, kTasks)));
+  parallel_for(groups, w.ns(ceil_div(s.batch, groups) * w.patches()), [&](int64_t i) {
+    const Range own = split(s.batch, groups, i);
+    std::fill_n(dx + own.begin * image, (own.end - own.begin) * image, 0.0f);
     Winograd::Gradients g{};
-    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels}, g.inputs = channels;
+    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels};
     w.backward({own.begin * w.patches(), own.end * w.patches()}, g);
   });
 }
@@ -204,7 +208,7 @@ void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float
   constexpr int64_t kOutputs = 64;
   const Winograd w(s);
   const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
-  if (patches <= w.block()) return w.backward_weight(dy, x, dw);
+  if (patches <= w.block()) return w.backward_weight_by_channels(dy, x, dw);
   const int64_t sums = std::clamp<int64_t>(patches / w.block(), 1, most_sums(size));
   const int64_t parts = ceil_div(s.out_channels, kOutputs);
   ScratchFrame frame;

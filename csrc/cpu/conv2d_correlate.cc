@@ -152,13 +152,14 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
   t.y_stride = plane;
   for (int64_t i = 0; i < row_tiles; ++i) {
     const Range rows = split(c.outputs, row_tiles, i);
+    const int most = k.positions[rows.end - rows.begin - 1];
     t.bias = block == 0 ? p.bias + group * c.outputs + rows.begin : nullptr;
     for (int64_t first = 0; first < positions;) {
       const Range taps = p.tap_rows[first_row + p.position[first].row];
       int vectors = 0;
       // A tile ends where the next output row reads other tap rows: what is computed must not depend on where
       // the band begins, which depends on the number of threads.
-      for (; vectors < kConvPositions && first + vectors < positions; ++vectors) {
+      for (; vectors < most && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
         if (inside.begin != taps.begin || inside.end != taps.end) break;

@@ -170,7 +170,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       float* const dx = g.dx ? g.dx + first * in : nullptr;
       if (winograd)
         w.backward({0, images * w.patches()},
-                   {planes, dx, {0, s.in_channels}, own_sums, {0, s.out_channels}, first > own.begin, x});
+                   {planes, dx, own_sums, {0, s.out_channels}, first > own.begin, x});
       if (dots) dots->add({0, images}, {0, dots->units()}, planes, x, own_sums);
       if (dots && dx)
         conv2d_backward_input(images_of(s, images), ConvAlgorithm::kDirect, planes, g.weight, dx);

@@ -4,68 +4,20 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/conv2d_winograd_patches.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
+
 namespace {
-
-int lanes() { return kernels().winograd.lanes; }
-const WinogradTransformKernels& transforms() { return kernels().conv2d.winograd; }
-const WinogradTransform& weight_transform(const Conv2dShape& s) {
-  return transforms().weight[s.kernel.h == 5];
-}
-const WinogradTransform& output_transform(const Conv2dShape& s) {
-  return transforms().output[s.kernel.h == 5];
-}
-
-// Transformed patches in memory of one's own: rows of `columns` patches each.
-class Patches {
- public:
-  Patches(int64_t rows, int64_t columns, float* data)
-      : lanes_(kernels().winograd.lanes), columns_(columns), plane_(plane_of(rows, columns)), data_(data) {}
-  Patches(int64_t rows, int64_t columns, ScratchFrame& frame)
-      : Patches(rows, columns, frame.allocate<float>(size(rows, columns))) {}
-  static int64_t size(int64_t rows, int64_t columns) {
-    return kWinogradValues / kernels().winograd.lanes * plane_of(rows, columns);
-  }
-
-  // Enough for so many patches with any number of lanes.
-  static int64_t most(int64_t patches) { return kWinogradValues * patches + kWinogradValues / 4 * 2 * kLine; }
-
-  WinogradPatches row(int64_t i) const { return {data_ + i * row_stride(), plane_}; }
-  int64_t row_stride() const { return columns_ * lanes_; }
-  int64_t plane() const { return plane_; }
-  float* data() const { return data_; }
-
- private:
-  static constexpr int64_t kLine = 16;
-  // An odd number of lines apart, so that the values of a patch are not all in the same few sets of a cache.
-  static int64_t plane_of(int64_t rows, int64_t columns) {
-    return (ceil_div(rows * columns * kernels().winograd.lanes, kLine) | 1) * kLine;
-  }
-
-  int lanes_;
-  int64_t columns_, plane_;
-  float* data_;
-};
-
-// One index of a product of patches: how far apart its steps are in an operand.
-struct Operand {
-  const float* data;
-  int64_t plane, row, depth;
-};
-Operand by_rows(const Patches& p) { return {p.data(), p.plane(), p.row_stride(), kernels().winograd.lanes}; }
-Operand by_columns(const Patches& p, int64_t first = 0) {
-  const int64_t lanes = kernels().winograd.lanes;
-  return {p.data() + first * lanes, p.plane(), lanes, p.row_stride()};
-}
 
 // A step of the depth: a tile's rows of both operands stay in L1.
 constexpr int64_t kDepth = 64;
 
-// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p], value by value.
+}  // namespace
+
 void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns, int64_t depth,
               const WinogradPatches& out, int64_t out_row, int64_t out_column, bool add) {
   const WinogradProductKernels& k = kernels().winograd;
@@ -89,66 +41,7 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
       }
 }
 
-// The patches of a convolution, image by image and row by row.
-struct Tiling {
-  explicit Tiling(const Conv2dShape& shape)
-      : s(shape),
-        step(kWinogradSize + 1 - s.kernel.h),
-        rows(ceil_div(s.out_h, step)),
-        columns(ceil_div(s.out_w, step)),
-        per_image(rows * columns) {}
-
-  // Patch t of channels of x, and of channels of y.
-  WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
-    return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
-  }
-  WinogradImages outputs(int64_t t, const float* y, int64_t channels) const {
-    return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
-  }
-
-  // The windows of 2 x 2 outputs of patch t, whose first is that of a window.
-  WinogradMaxima windows(int64_t t, float* y, int32_t* index) const {
-    const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
-    const int64_t top = t % per_image / columns * side, left = t % columns * side;
-    const int64_t at = t / per_image * s.out_channels * height * width + top * width + left;
-    const auto there = [&](int64_t rest) { return static_cast<int>(std::clamp<int64_t>(rest, 0, side)); };
-    return {s.out_channels,
-            y + at,
-            index + at,
-            height * width,
-            width,
-            there(height - top),
-            there(width - left),
-            static_cast<int32_t>(2 * (top * s.out_w + left)),
-            static_cast<int32_t>(s.out_w)};
-  }
-
-  const Conv2dShape& s;
-  const int64_t step, rows, columns, per_image;
-
- private:
-  WinogradImages window(int64_t t, const float* data, int64_t channels, Pair plane, int64_t size, int64_t top,
-                        int64_t left) const {
-    const int64_t y = t % per_image / columns * step - top, x = t % columns * step - left;
-    const auto inside = [&](int64_t at) { return static_cast<int>(std::clamp<int64_t>(at, 0, size)); };
-    return {channels,          data + t / per_image * channels * plane.h * plane.w + y * plane.w + x,
-            plane.h * plane.w, plane.w,
-            inside(-y),        inside(plane.h - y),
-            inside(-x),        inside(plane.w - x)};
-  }
-};
-
-// The kernels of output channel o.
-WinogradImages weights(const Conv2dShape& s, const float* weight, int64_t o) {
-  const int r = static_cast<int>(s.kernel.h);
-  return {s.in_channels, weight + o * s.in_channels * r * r, r * r, r, 0, r, 0, r};
-}
-
-double transforms_ns(int64_t patches) { return fma_ns(static_cast<double>(patches) * kWinogradTransform); }
-double products_ns(const Conv2dShape& s, int64_t patches) {
-  return fma_ns(static_cast<double>(patches * kWinogradValues) *
-                static_cast<double>(s.in_channels * s.out_channels));
-}
+namespace {
 
 // So many patches at a time that they, transformed, stay in L2 in all channels. More where the weights are
 // larger than that many patches: they stream by for every block.
@@ -200,7 +93,7 @@ Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& fram
   if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
     return;
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
-    weight_transform(s).forward(weights(s, weight, o), u.row(o), lanes());
+    weight_transform(s).forward(kernels_of(s, weight, o, {0, s.in_channels}), u.row(o), lanes());
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));
   });
   if (cache) std::memcpy(mark, &table, sizeof table);
@@ -257,12 +150,9 @@ void Winograd::backward(Range patches, const Gradients& g) const {
   const Patches q(block, own, frame), v(block, in, frame);
   for (int64_t first = patches.begin; first < patches.end; first += block) {
     const int64_t count = std::min(block, patches.end - first);
-    for (int64_t i = 0; i < count; ++i) {
-      WinogradImages from = tiling.outputs(first + i, g.dy, out);
-      from.values += g.outputs.begin * from.channel;
-      from.count = own;
-      output_transform(shape_).forward(from, q.row(i), lanes());
-    }
+    for (int64_t i = 0; i < count; ++i)
+      output_transform(shape_).forward(some(tiling.outputs(first + i, g.dy, out), g.outputs), q.row(i),
+                                       lanes());
     if (g.sums) {
       for (int64_t i = 0; i < count; ++i)
         transforms().input(tiling.inputs(first + i, g.x, in), v.row(i), lanes());
@@ -270,46 +160,11 @@ void Winograd::backward(Range patches, const Gradients& g) const {
                lanes(), g.add || first > patches.begin);
     }
     if (g.dx) {
-      const int64_t channels = g.inputs.end - g.inputs.begin;
-      multiply(by_columns(u, g.inputs.begin), channels, by_rows(q), count, out, v.row(0), lanes(),
-               v.row_stride(), false);
-      for (int64_t i = 0; i < count; ++i) {
-        WinogradImages to = tiling.inputs(first + i, g.dx, in);
-        to.values += g.inputs.begin * to.channel;
-        to.count = channels;
-        transforms().input_adjoint_add(v.row(i), lanes(), to);
-      }
+      multiply(by_columns(u), in, by_rows(q), count, out, v.row(0), lanes(), v.row_stride(), false);
+      for (int64_t i = 0; i < count; ++i)
+        transforms().input_adjoint_add(v.row(i), lanes(), tiling.inputs(first + i, g.dx, in));
     }
   }
-}
-
-// The transformed weights of a few channels at a time, which stay in L2 until they are transformed back.
-void Winograd::backward_weight(const float* dy, const float* x, float* dw) const {
-  constexpr int64_t kOutputs = 20, kInputs = 40;
-  const Conv2dShape& s = shape_;
-  const Tiling tiling(s);
-  const int64_t in = s.in_channels, out = s.out_channels, count = s.batch * tiling.per_image;
-  ScratchFrame frame;
-  const Patches q(count, out, frame), v(count, in, frame);
-  parallel_for(count, transforms_ns(in + out), [&](int64_t i) {
-    output_transform(s).forward(tiling.outputs(i, dy, out), q.row(i), lanes());
-    transforms().input(tiling.inputs(i, x, in), v.row(i), lanes());
-  });
-  const int64_t output_parts = ceil_div(out, kOutputs), parts = output_parts * ceil_div(in, kInputs);
-  const double ns = products_ns(s, count) + transforms_ns(in * out);
-  parallel_for(parts, ns / static_cast<double>(parts), [&](int64_t i) {
-    const Range o = split(out, output_parts, i % output_parts);
-    const Range c = split(in, parts / output_parts, i / output_parts);
-    ScratchFrame own_frame;
-    const Patches du(o.end - o.begin, c.end - c.begin, own_frame);
-    multiply(by_columns(q, o.begin), o.end - o.begin, by_columns(v, c.begin), c.end - c.begin, count,
-             du.row(0), du.row_stride(), lanes(), false);
-    for (int64_t j = o.begin; j < o.end; ++j) {
-      WinogradImages to = weights(s, dw, j);
-      to.values += c.begin * to.channel, to.count = c.end - c.begin;
-      weight_transform(s).adjoint(du.row(j - o.begin), lanes(), to, nullptr);
-    }
-  });
 }
 
 int64_t Winograd::size_of_sums() const { return Patches::size(shape_.out_channels, shape_.in_channels); }
@@ -326,7 +181,7 @@ void Winograd::finish(float* sums, int64_t count, float* dw) const {
       for (int plane = 0; plane < kWinogradValues / lanes(); ++plane)
         kernels().optimizer.accumulate(total.row_stride(), row.data + plane * row.plane,
                                        row.data + i * size + plane * row.plane);
-    weight_transform(s).adjoint(row, lanes(), weights(s, dw, o), nullptr);
+    weight_transform(s).adjoint(row, lanes(), kernels_of(s, dw, o, {0, s.in_channels}), nullptr);
   });
 }
 

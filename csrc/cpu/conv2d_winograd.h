@@ -58,10 +58,8 @@ class Winograd {
 
   struct Gradients {
     const float* dy;
-    // Grad input, of these channels, is added to what is there: a patch shares values with its neighbours.
-    // Null: not wanted.
+    // Grad input is added to what is there: a patch shares values with its neighbours. Null: not wanted.
     float* dx;
-    Range inputs;
     // Grad weight, transformed, of these output channels, which are all of them if there is a dx. Null: not
     // wanted.
     float* sums;
@@ -71,8 +69,11 @@ class Winograd {
   };
   void backward(Range patches, const Gradients& g) const;
 
-  // dw of all patches, at most block() of them; on all threads.
-  void backward_weight(const float* dy, const float* x, float* dw) const;
+  // On all threads, of all patches, for weights that are large beside them: see conv2d_winograd_channels.cc.
+  // Transformed weights are not needed. Grad weight takes at most block() patches; grad input is added.
+  void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
+  void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
+  void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
 
   int64_t size_of_sums() const;
   // dw of `count` sums, one behind the other; on all threads. Spoils them.

@@ -69,9 +69,9 @@ struct GemmKernels {
                        int64_t width);
 };
 
-// The register tile of direct convolution, which 16 registers hold: kConvRows x kConvPositions accumulators
-// and what feeds them, 2 inputs and a broadcast weight.
-inline constexpr int kConvRows = 6, kConvPositions = 2;
+// The register tile of direct convolution: rows x positions accumulators, and what feeds them, an input for
+// each position and a broadcast weight. Few rows leave registers for more positions, up to these.
+inline constexpr int kConvRows = 6, kMaxConvPositions = 8;
 
 // Direct convolution. A position is one vector of neighbouring outputs in a row.
 // y[r * y_stride + position] (+)= sum_p w[r * w_stride + p] * x[position + offset[p]], one row an output
@@ -81,9 +81,9 @@ struct ConvTile {
   const float* w;
   int64_t w_stride;
   const int64_t* offset;
-  const float* x[kConvPositions];
-  float* y[kConvPositions];
-  int count[kConvPositions];  // lanes of each position to store
+  const float* x[kMaxConvPositions];
+  float* y[kMaxConvPositions];
+  int count[kMaxConvPositions];  // lanes of each position to store
   int64_t y_stride;
   const float* bias;  // a value a row to begin with; null: begin with y
 };
@@ -251,8 +251,9 @@ struct WinogradRowKernels {
 };
 
 struct Conv2dKernels {
-  int lanes;  // floats a vector; these kernels may be another instruction set's
-  ConvTileKernel tile[kConvRows][kConvPositions];  // [rows - 1][positions - 1]
+  int lanes;                 // floats a vector; these kernels may be another instruction set's
+  int positions[kConvRows];  // of the largest tile, [rows - 1]
+  ConvTileKernel tile[kConvRows][kMaxConvPositions];  // [rows - 1][positions - 1]
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
   WinogradTransformKernels winograd;

@@ -34,6 +34,12 @@ void tile(const ConvTile& t) {
   for (int v = 0; v < kPositions; ++v) sum[r][v].store(t.y[v] + r * t.y_stride, t.count[v]);
 }
 
+// Accumulators, inputs and a weight in the registers.
+constexpr int positions_of(int rows) {
+  const int fitting = (kRegisters - 2) / (rows + 1);
+  return fitting < kMaxConvPositions ? fitting : kMaxConvPositions;
+}
+
 void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += Vec::kLanes) {
     const int n = count - i < Vec::kLanes ? static_cast<int>(count - i) : Vec::kLanes;
@@ -46,7 +52,8 @@ void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
 void fill_conv2d(Conv2dKernels& k) {
   k.lanes = Vec::kLanes;
   for_constants<kConvRows>([&](auto rows) {
-    for_constants<kConvPositions>(
+    k.positions[rows - 1] = positions_of(rows);
+    for_constants<positions_of(rows)>(
         [&](auto positions) { k.tile[rows - 1][positions - 1] = tile<rows, positions>; });
   });
   k.copy_strided = copy_strided;
