@@ -21,6 +21,7 @@ constexpr int64_t kStagedFloats = kL2Floats / 2;
 // output row reads inside the image are one range of it: tap rows in the padding are skipped.
 struct Plan {
   const Correlation& c;
+  const ConvTileKernels& kernels;
   int64_t block_channels, blocks;
   int64_t band, bands;  // rows of outputs of a task
   Staging staging;
@@ -36,6 +37,13 @@ struct Plan {
     return std::min(block_channels, c.channels - block * block_channels);
   }
 };
+
+// Wide vectors where they take no more time for a row of outputs.
+const ConvTileKernels& kernels_for(int64_t outputs) {
+  const Conv2dKernels& k = kernels().conv2d;
+  const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
+  return time(k.wide) <= time(k.tiles) ? k.wide : k.tiles;
+}
 
 int64_t block_channels_of(const Correlation& c) {
   return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
@@ -81,7 +89,7 @@ int64_t* depth_offsets(const Plan& p, int64_t channels, ScratchFrame& frame) {
 }
 
 ConvPosition* band_positions(const Plan& p, ScratchFrame& frame) {
-  const int lanes = kernels().conv2d.lanes;
+  const int lanes = p.kernels.lanes;
   ConvPosition* const position = frame.allocate<ConvPosition>(p.band * p.row_positions);
   ConvPosition* to = position;
   for (int64_t oy = 0; oy < p.band; ++oy)
@@ -115,7 +123,9 @@ const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
 
 Plan make_plan(const Correlation& c, ScratchFrame& frame) {
   const int64_t block_channels = block_channels_of(c), band = band_of(c, block_channels);
+  const ConvTileKernels& kernels = kernels_for(c.out.w);
   Plan p{c,
+         kernels,
          block_channels,
          std::max<int64_t>(1, ceil_div(c.channels, block_channels)),
          band,
@@ -124,7 +134,7 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
          nullptr,
          {},
          nullptr,
-         ceil_div(c.out.w, kernels().conv2d.lanes),
+         ceil_div(c.out.w, kernels.lanes),
          inside_tap_rows(c, frame),
          bias_or_zeros(c, frame)};
   p.weights = pack_weights(p, frame);
@@ -137,7 +147,7 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
 // The outputs of one band of one image and group, from one staged block of channels. Blocks after the first
 // go on from the sums in y, so the order of a sum does not depend on where the blocks end.
 void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t block, const float* staged) {
-  const Conv2dKernels& k = kernels().conv2d;
+  const ConvTileKernels& k = p.kernels;
   const Correlation& c = p.c;
   const int64_t group = image % c.groups, plane = c.out.h * c.out.w;
   const int64_t row_depth = p.channels_of(block) * c.columns.count;  // of one tap row
@@ -189,8 +199,7 @@ void correlate(const Correlation& c) {
         const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
         ScratchFrame task_frame;
         // The last vector of a row reads on beyond its row: lanes that are never stored.
-        const int64_t staged_size = p.block_channels * p.staging.channel_size(),
-                      lanes = kernels().conv2d.lanes;
+        const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
         float* const staged = task_frame.allocate<float>(staged_size + lanes);
         std::fill_n(staged + staged_size, lanes, 0.0f);
         for (int64_t block = 0; block < p.blocks; ++block) {

@@ -250,10 +250,15 @@ struct WinogradRowKernels {
   Size size[2];  // [0] for kernels of 3 x 3, [1] for 5 x 5
 };
 
-struct Conv2dKernels {
-  int lanes;                 // floats a vector; these kernels may be another instruction set's
-  int positions[kConvRows];  // of the largest tile, [rows - 1]
+struct ConvTileKernels {
+  int lanes;                                          // floats a vector
+  int positions[kConvRows];                           // of the largest tile, [rows - 1]
   ConvTileKernel tile[kConvRows][kMaxConvPositions];  // [rows - 1][positions - 1]
+};
+
+struct Conv2dKernels {
+  ConvTileKernels tiles;
+  ConvTileKernels wide;  // of more lanes, as fast where they have something to do; the same if there are none
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
   WinogradTransformKernels winograd;

@@ -50,12 +50,13 @@ void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
 }  // namespace
 
 void fill_conv2d(Conv2dKernels& k) {
-  k.lanes = Vec::kLanes;
+  k.tiles.lanes = Vec::kLanes;
   for_constants<kConvRows>([&](auto rows) {
-    k.positions[rows - 1] = positions_of(rows);
+    k.tiles.positions[rows - 1] = positions_of(rows);
     for_constants<positions_of(rows)>(
-        [&](auto positions) { k.tile[rows - 1][positions - 1] = tile<rows, positions>; });
+        [&](auto positions) { k.tiles.tile[rows - 1][positions - 1] = tile<rows, positions>; });
   });
+  k.wide = k.tiles;
   k.copy_strided = copy_strided;
   fill_winograd_transforms(k.winograd);
 }

@@ -33,12 +33,14 @@ struct Row {
 bool always() { return true; }
 
 #if defined(BYHAND_HAS_avx512)
-// Convolution but for its grad weight, which has vectors of 8 lanes here too, is AVX2's: of LeNet-5's planes,
-// 24 and 8 outputs wide, vectors of 16 lanes would waste a quarter and a half, and Zen 4 does two
-// multiply-adds of 8 lanes in the time of one of 16.
+// Convolution but for its grad weight, which has vectors of 8 lanes here too, is AVX2's where vectors of 16
+// lanes would have idle ones, as for LeNet-5's planes, 24 and 8 outputs wide: Zen 4 does two multiply-adds of
+// 8 lanes in the time of one of 16.
 void fill_avx512(KernelTable& table) {
   avx512::fill_table(table);
+  const ConvTileKernels wide = table.conv2d.tiles;
   avx2::fill_conv2d(table.conv2d);
+  table.conv2d.wide = wide;
 }
 #endif
 
