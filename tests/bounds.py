@@ -194,3 +194,20 @@ def all_positive(call: Call) -> tuple[Array]:
 def elementwise(call: Call) -> tuple[Array]:
     """Of a product of a few factors, one of them a difference."""
     return (accumulation(np.abs(call.expected()[0]), 1),)
+
+
+def adam(call: Call) -> tuple[Array, ...]:
+    """The moments are sums; what their errors make of the quotient, and its own roundings."""
+    p, g, m, v = (np.abs(reference.f64(a)) for a in call.args)
+    settings = call.kwargs
+    beta1, beta2 = settings.get("beta1", 0.9), settings.get("beta2", 0.999)
+    gradient = g + abs(settings.get("weight_decay", 0.0)) * p
+    first = accumulation(beta1 * m + (1 - beta1) * gradient, 4)
+    second = accumulation(beta2 * v + (1 - beta2) * gradient**2, 8)
+    _, new_m, new_v = call.expected()
+    rate = abs(settings.get("lr", 1e-3)) / (1 - beta1 ** settings["step"])
+    root = 1 / np.sqrt(1 - beta2 ** settings["step"])
+    divisor = np.abs(root * np.sqrt(new_v) + settings.get("eps", 1e-8))
+    off = root * second / (2 * np.sqrt(new_v)) / divisor + 4 * EPS  # of the divisor, relative
+    update = rate * np.abs(new_m) / divisor
+    return rate * first / divisor + update * (off + 4 * EPS) + 4 * EPS * (p + update), first, second

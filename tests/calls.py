@@ -21,7 +21,8 @@ except ImportError:  # Python 3.10
 Array = npt.NDArray[Any]
 Place = Callable[[Array], Array]
 
-IN_PLACE = {"sgd_step": (0, 2), "accumulate": (0,)}  # the arguments that such a kernel changes
+# The arguments that a kernel changes in place.
+IN_PLACE = {"sgd_step": (0, 2), "adam_step": (0, 2, 3), "accumulate": (0,)}
 
 # What makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
 POSITIVE: dict[str, Callable[[Any], Any]] = {

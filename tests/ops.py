@@ -364,6 +364,25 @@ SGD = {
     "large": {"shape": (130_000,), "lr": 0.25, "momentum": 0.5, "weight_decay": 0.125},
     "empty": {"shape": (0,), "lr": 0.1},
 }
+ADAM_KEYWORDS = ("step", "lr", "beta1", "beta2", "eps", "weight_decay", "decoupled")
+ADAM = {
+    "small": [
+        {"shape": (n,), **kwargs}
+        for n in (1, 8, 17, 33)
+        for kwargs in (
+            {"step": 1},
+            {"step": 7, "lr": 0.1, "beta1": 0.5, "beta2": 0.75, "weight_decay": 0.25},
+            {"step": 3, "eps": 0.5, "weight_decay": 0.25, "decoupled": True},
+        )
+    ],
+    "large": {"shape": (130_000,), "step": 100, "weight_decay": 0.125},
+    "empty": {"shape": (0,), "step": 1},
+}
+
+
+def _adam(fill: Fill, shape: Sequence[int], **_: Any) -> tuple[Array, ...]:
+    return *_three(fill, shape), np.abs(fill(*shape))
+
 
 # --------------------------------------------------------------------------------------------------
 # The table
@@ -477,5 +496,6 @@ OPS: dict[str, Op] = {
         _images, bounds.summed(lambda *_, **__: 2), keywords=("scale", "offset"), **GATHER
     ),
     "sgd_step": Op(_three, bounds.summed(lambda *_, **__: 6), keywords=SGD_KEYWORDS, **SGD),
+    "adam_step": Op(_adam, bounds.adam, keywords=ADAM_KEYWORDS, exact=_inexact, **ADAM),
     "accumulate": Op(_two, bounds.summed(lambda *_: 2), **ELEMENTS),
 }

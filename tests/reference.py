@@ -502,5 +502,30 @@ def sgd_step(
     return f64(parameters) - lr * step, velocity
 
 
+def adam_step(
+    parameters: Array,
+    gradients: Array,
+    first_moment: Array,
+    second_moment: Array,
+    *,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> tuple[Float64, Float64, Float64]:
+    """Kingma and Ba's algorithm 1; weight_decay in the gradient, or decoupled as in AdamW."""
+    p, gradient = f64(parameters), f64(gradients)
+    if weight_decay != 0 and not decoupled:
+        gradient = gradient + weight_decay * p
+    m = beta1 * f64(first_moment) + (1 - beta1) * gradient
+    v = beta2 * f64(second_moment) + (1 - beta2) * gradient**2
+    update = (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps)
+    kept = p * (1 - lr * weight_decay) if decoupled else p
+    return kept - lr * update, m, v
+
+
 def accumulate(target: Array, x: Array) -> Float64:
     return f64(target) + f64(x)

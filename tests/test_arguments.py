@@ -53,6 +53,7 @@ ARGUMENTS = {
     "squared_error": ("reduction",),
     "squared_error_backward": ("reduction", "grad_loss"),
     "gather_images": ("scale", "offset"),
+    "adam_step": ("step", "lr", "beta1", "beta2", "eps", "weight_decay", "decoupled"),
     "sgd_step": ("lr", "momentum", "weight_decay", "nesterov"),
     "gemm": ("alpha", "beta", "trans_a", "trans_b"),
 }

@@ -1,8 +1,9 @@
-"""SGD: PyTorch's steps exactly, one kernel call for a network, whatever becomes of its layers."""
+"""Optimisers: PyTorch's steps, one kernel call for a network, whatever becomes of its layers."""
 
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -64,6 +65,100 @@ def test_steps_are_pytorchs(settings: Any, rng: np.random.Generator) -> None:
         other.step()
     for parameter, tensor in zip(parameters, theirs, strict=True):
         assert np.array_equal(parameter.data, tensor.numpy())
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"betas": (0.5, 0.75), "eps": 0.25}, {"weight_decay": 0.25}], ids=str
+)
+def test_steps_of_adam_are_pytorchs(name: str, settings: Any, rng: np.random.Generator) -> None:
+    """Within some roundings: their quotients are taken in another order."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    parameters = network().parameters()
+    theirs = [torch.from_numpy(parameter.data.copy()) for parameter in parameters]
+    ours = getattr(optim, name)(parameters, **settings)
+    other = getattr(torch.optim, name)(theirs, **settings)
+    for lr in (0.5, 0.25, 0.5):
+        set_integers(parameters, rng, "grad")
+        for parameter, tensor in zip(parameters, theirs, strict=True):
+            tensor.grad = torch.from_numpy(parameter.grad.copy())
+        ours.lr = other.param_groups[0]["lr"] = lr
+        ours.step()
+        other.step()
+    assert ours.steps == 3
+    for parameter, tensor in zip(parameters, theirs, strict=True):
+        np.testing.assert_allclose(parameter.data, tensor.numpy(), rtol=2e-6, atol=2e-6)
+
+
+ADAMS = [optim.Adam, optim.AdamW]
+
+
+@pytest.mark.parametrize("make", ADAMS)
+@pytest.mark.parametrize("how", ["state", "copy", "pickle"])
+def test_adam_goes_on_as_if_never_interrupted(
+    make: Any, how: str, rng: np.random.Generator
+) -> None:
+    """Its moments and its count of steps go along, bit for bit, also through copies."""
+    first = network()
+    optimizer = make(first.parameters(), weight_decay=0.1)
+    for _ in range(2):
+        set_integers(first.parameters(), rng, "grad")
+        optimizer.step()
+    if how == "state":
+        second = network()
+        second.load_state_dict(first.state_dict())
+        other = make(second.parameters(), weight_decay=0.1)
+        other.load_state_dict(optimizer.state_dict())
+    elif how == "copy":
+        second, other = copy.deepcopy((first, optimizer))
+    else:
+        second, other = pickle.loads(pickle.dumps((first, optimizer)))
+    assert other.steps == 2
+    for _ in range(2):
+        set_integers(first.parameters(), rng, "grad")
+        for mine, its in zip(first.parameters(), second.parameters(), strict=True):
+            its.grad = mine.grad
+        optimizer.step()
+        other.step()
+    for mine, its in zip(first.parameters(), second.parameters(), strict=True):
+        assert mine.data.tobytes() == its.data.tobytes()
+    assert optimizer.steps == other.steps == 4
+
+
+@pytest.mark.parametrize("make", ADAMS)
+def test_state_of_adam(make: Any) -> None:
+    optimizer = make(network().parameters())
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert [(name, array.shape) for name, array in state.items()] == [
+        ("steps", (1,)),
+        *((f"first_moment.{i}", shape) for i, shape in enumerate([(3, 5), (3,), (7, 3)])),
+        *((f"second_moment.{i}", shape) for i, shape in enumerate([(3, 5), (3,), (7, 3)])),
+    ]
+    state["steps"][...] = 7
+    assert optimizer.steps == 1  # copies
+    del state["steps"]
+    with pytest.raises(ValueError, match=f"state does not fit {make.__name__}: missing steps"):
+        optimizer.load_state_dict(state)
+
+
+def test_settings_of_adam() -> None:
+    optimizer = optim.Adam(network().parameters(), np.float32(0.5), betas=(np.float64(0.5), 0))
+    assert optimizer.settings() == {"lr": 0.5, "betas": [0.5, 0.0], "eps": 1e-8, "weight_decay": 0}
+    assert optim.AdamW(network().parameters()).settings()["weight_decay"] == 0.01
+    json.dumps(optimizer.settings())
+
+
+def test_adam_steps_any_choice_of_parameters_and_no_other() -> None:
+    first, second, third = network().parameters()
+    for parameter in (first, second, third):
+        parameter.grad.fill(1)
+    before = second.data.copy()
+    optimizer = optim.Adam([third, first], lr=0.5)
+    old = third.data.copy()
+    optimizer.step()
+    np.testing.assert_allclose(third.data, old - 0.5, atol=1e-6)
+    assert np.array_equal(second.data, before)
 
 
 @pytest.fixture
@@ -188,6 +283,22 @@ def test_zero_grad(rng: np.random.Generator) -> None:
 def test_wrong_settings(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         optim.SGD(network().parameters(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"lr": -1.0}, ValueError, "lr must be finite and not negative, not -1.0"),
+        ({"betas": 0.9}, ValueError, "betas must be a pair of numbers, not 0.9"),
+        ({"betas": (0.9, 1.0)}, ValueError, r"betas\[1\] must be from 0 to below 1, not 1.0"),
+        ({"betas": ("a", 0.9)}, TypeError, r"betas\[0\] must be a number, not 'a'"),
+        ({"eps": -1e-8}, ValueError, "eps must be finite and not negative"),
+        ({"weight_decay": None}, TypeError, "weight_decay must be a number"),
+    ],
+)
+def test_wrong_settings_of_adam(arguments: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        optim.Adam(network().parameters(), **arguments)
 
 
 @pytest.mark.parametrize("name", ["lr", "momentum", "weight_decay"])

@@ -1,4 +1,4 @@
-"""sgd_step and accumulate, in place on flat buffers."""
+"""sgd_step, adam_step and accumulate, in place on flat buffers."""
 
 from __future__ import annotations
 
@@ -53,6 +53,62 @@ def test_nan_gradients_reach_their_parameter_only(isa: str) -> None:
         g[place] = np.nan
         kernels.sgd_step(p, g, v, lr=0.25, momentum=0.5)
         np.testing.assert_array_equal(np.isnan(p), np.arange(19) == place)
+
+
+ADAM = [
+    {"step": 1},
+    {"step": 10**7, "lr": 0.1, "weight_decay": 0.25},
+    {"step": 3, "beta1": 0.0, "beta2": 0.5, "weight_decay": 0.25, "decoupled": True},
+]
+
+
+@pytest.mark.parametrize("length", [*range(1, 20), 31, 32, 33, 129_388])
+def test_adam_of_every_length(length: int, isa: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng)
+    for kwargs in ADAM:
+        args = fill(length), fill(length), fill(length), np.abs(fill(length))
+        call = Call("adam_step", args, kwargs)
+        check(call, call.run())
+
+
+def test_many_steps_of_adam_stay_near_the_reference(isa: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng)
+    p, m, v = fill(100), np.zeros(100, F32), np.zeros(100, F32)
+    for step in range(1, 21):
+        call = Call("adam_step", (p, fill(100), m, v), {"step": step, "weight_decay": 5e-4})
+        p, m, v = call.run()
+        check(call, (p, m, v))
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1.0, 1e10])
+def test_first_step_of_adam_is_the_learning_rate(scale: float, isa: str) -> None:
+    """m / sqrt(v) is +-1, whatever the gradient's size: 1 - beta2 keeps all its digits."""
+    g = F32([-3, 5, 0.1, -0.7]) * F32(scale)
+    p, m, v = np.zeros(4, F32), np.zeros(4, F32), np.zeros(4, F32)
+    kernels.adam_step(p, g, m, v, step=1, lr=0.5, eps=0.0)
+    np.testing.assert_allclose(p, -0.5 * np.sign(g), rtol=5e-7)
+
+
+def test_adam_without_weight_decay_reads_no_parameter_into_a_gradient(isa: str) -> None:
+    p, g, m, v = np.full(19, np.inf, F32), np.ones(19, F32), np.zeros(19, F32), np.zeros(19, F32)
+    kernels.adam_step(p, g, m, v, step=1)
+    assert np.isfinite(m).all() and np.isfinite(v).all() and np.isposinf(p).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"step": 0}, "step must be at least 1, got 0"),
+        ({"step": 1, "beta1": 1.0}, "beta1 must be from 0 to below 1, got 1"),
+        ({"step": 1, "beta2": -0.5}, "beta2 must be from 0 to below 1, got -0.5"),
+        ({"step": 1, "beta2": float("nan")}, "beta2 must be from 0 to below 1"),
+    ],
+)
+def test_wrong_settings_of_adam(wrong: dict[str, Any], message: str) -> None:
+    arrays = [np.ones(3, F32) for _ in range(4)]
+    with pytest.raises(ValueError, match=message):
+        kernels.adam_step(*arrays, **wrong)
+    assert all((array == 1).all() for array in arrays)
 
 
 @pytest.mark.parametrize(

@@ -315,3 +315,24 @@ def test_sgd_as_pytorch(kwargs: dict[str, Any], rng: np.random.Generator, torch:
         optimizer.step()
         p, velocity = reference.sgd_step(p, gradient, velocity, lr=0.1, **kwargs)
         close(p, theirs)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"weight_decay": 0.1}, {"betas": (0.5, 0.7), "eps": 0.1}], ids=repr
+)
+def test_adam_as_pytorch(
+    name: str, kwargs: dict[str, Any], rng: np.random.Generator, torch: Any
+) -> None:
+    p = rng.standard_normal(5)
+    theirs = torch.tensor(p, requires_grad=True)
+    kwargs = {"weight_decay": 0.0, **kwargs}
+    optimizer = getattr(torch.optim, name)([theirs], lr=0.1, **kwargs)
+    beta1, beta2 = kwargs.pop("betas", (0.9, 0.999))
+    moments = np.zeros(5), np.zeros(5)
+    for step, gradient in enumerate(rng.standard_normal((4, 5)), start=1):
+        theirs.grad = torch.tensor(gradient)
+        optimizer.step()
+        settings = {"lr": 0.1, "beta1": beta1, "beta2": beta2, "decoupled": name == "AdamW"}
+        p, *moments = reference.adam_step(p, gradient, *moments, step=step, **settings, **kwargs)
+        close(p, theirs)

@@ -339,7 +339,7 @@ def test_wrong_arguments_of_a_trainer() -> None:
         Trainer(model, optimizer, loss=losses.MSELoss(reduction="sum"))
     with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not Sequential"):
         Trainer(nn.Sequential(nn.Linear(1, 1)), optimizer)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"optimizer must be a byhand\.optim\.SGD, not str"):
+    with pytest.raises(TypeError, match=r"optimizer must be a byhand\.optim\.Optimizer, not str"):
         Trainer(model, "sgd")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"loss must be a byhand\.losses\.Loss, not str"):
         Trainer(model, optimizer, loss="mse")  # type: ignore[arg-type]

@@ -258,7 +258,7 @@ bool parse_bool(py::handle object, const char* name) {
   return PyObject_IsTrue(object.ptr()) == 1;
 }
 
-float parse_float(py::handle object, const char* name) {
+double parse_double(py::handle object, const char* name) {
   const double value = PyFloat_AsDouble(object.ptr());
   if (value == -1.0 && PyErr_Occurred()) {
     const bool too_large = PyErr_ExceptionMatches(PyExc_OverflowError);
@@ -267,7 +267,11 @@ float parse_float(py::handle object, const char* name) {
     if (too_large) throw py::value_error(std::string(name) + " must fit a float, got " + shown(object));
     throw py::type_error(std::string(name) + " must be a number, got " + shown(object));
   }
-  return static_cast<float>(value);
+  return value;
+}
+
+float parse_float(py::handle object, const char* name) {
+  return static_cast<float>(parse_double(object, name));
 }
 
 std::string parse_string(py::handle object, const char* name) {

@@ -150,6 +150,7 @@ std::vector<py::object> unpack_out(py::handle object, size_t count);
 int64_t parse_integer(py::handle object, const std::string& name);
 bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
+double parse_double(py::handle object, const char* name);
 std::string parse_string(py::handle object, const char* name);
 ops::Activation parse_activation(py::handle object);
 Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)

@@ -327,10 +327,20 @@ struct SquaredErrorKernels {
                    int64_t count, float* grad);
 };
 
+// A step of Adam with all that does not depend on the parameter computed beforehand.
+struct AdamFactors {
+  float keep_first, take_first;    // beta1 and 1 - beta1
+  float keep_second, take_second;  // beta2 and 1 - beta2
+  float rate, root, eps;           // rate * first / (root * sqrt(second) + eps), corrected for the bias
+  float decay, shrink;             // of the gradient by the parameter, and of the parameter itself
+};
+
 struct OptimizerKernels {
   // ops/optimizer.h has the formula.
   void (*sgd)(float lr, float momentum, float weight_decay, bool nesterov, int64_t count, float* parameters,
               const float* gradients, float* velocity);
+  void (*adam)(const AdamFactors&, int64_t count, float* parameters, const float* gradients, float* first,
+               float* second);
   void (*accumulate)(int64_t count, float* target, const float* x);
 };
 

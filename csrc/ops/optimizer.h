@@ -16,6 +16,22 @@ struct Sgd {
 // the form that PyTorch gives it.
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity);
 
+struct Adam {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled;
+};
+
+// The step-th step, from 1 on; decay is weight_decay, in the gradient unless decoupled, else of p itself.
+//   g = gradient + decay p
+//   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
+//   p = (decoupled ? 1 - lr decay : 1) p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
+// With weight_decay 0 g is the gradient itself, whatever p is.
+// Sources: Kingma and Ba, "Adam: a method for stochastic optimization" (2015); decoupled: Loshchilov and
+// Hutter, "Decoupled weight decay regularization" (2019). Throws std::invalid_argument, before it writes
+// anything, where step < 1 or a beta is not from 0 to below 1.
+void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters, const float* gradients,
+               float* first_moment, float* second_moment);
+
 // target += x
 void accumulate(int64_t count, float* target, const float* x);
 

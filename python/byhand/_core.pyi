@@ -254,4 +254,18 @@ def sgd_step(
     nesterov: bool = False,
     weight_decay: SupportsFloat = 0.0,
 ) -> None: ...
+def adam_step(
+    parameters: _Array,
+    gradients: _Array,
+    first_moment: _Array,
+    second_moment: _Array,
+    *,
+    step: SupportsIndex,
+    lr: SupportsFloat = 0.001,
+    beta1: SupportsFloat = 0.9,
+    beta2: SupportsFloat = 0.999,
+    eps: SupportsFloat = 1e-08,
+    weight_decay: SupportsFloat = 0.0,
+    decoupled: bool = False,
+) -> None: ...
 def accumulate(target: _Array, x: _Array) -> None: ...

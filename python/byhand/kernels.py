@@ -5,6 +5,7 @@ Every name is the C++ function itself; signatures and documentation live in csrc
 
 from byhand._core import (
     accumulate,
+    adam_step,
     avg_pool2d,
     avg_pool2d_backward,
     conv2d,
@@ -42,6 +43,7 @@ from byhand._core import (
 
 __all__ = [
     "accumulate",
+    "adam_step",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",

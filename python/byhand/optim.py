@@ -3,98 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from byhand import kernels
 from byhand.engine import Array, aligned_offsets
-from byhand.module import not_negative
+from byhand.module import not_negative, number
 from byhand.parameters import Parameter, Storage, clear_gradients, load_arrays
 
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 
-class SGD:
-    """Stochastic gradient descent with momentum and L2 regularisation, as torch.optim.SGD.
 
-    For a gradient g: g += weight_decay * p; v = momentum * v + g; p -= lr * v, or with nesterov
-    p -= lr * (g + momentum * v). `lr` and the other settings may be changed between steps.
+class Optimizer:
+    """What all optimisers share: parameters, and values of their own beside every weight.
+
+    Those values are flat buffers, one for each of `_moving`, that lie as the parameters of one
+    network do: then a step is one call of `_move`. `lr` and the other settings may be changed
+    between steps. A parameter that is left out stays as it is.
 
     Raises ValueError where a setting is out of range, a parameter occurs twice or there is none,
     TypeError where a setting is not a number.
     """
 
-    def __init__(
-        self,
-        parameters: Iterable[Parameter],
-        lr: float,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-    ) -> None:
+    _moving: ClassVar[tuple[str, ...]]
+    """Names of the values, as in `state_dict`."""
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.parameters = tuple(parameters)
         if not all(isinstance(parameter, Parameter) for parameter in self.parameters):
             raise TypeError("parameters must be those of a network: network.parameters()")
         if not self.parameters or len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"parameters must be different ones, not {list(self.parameters)}")
         self.lr = not_negative("lr", lr)
-        self.momentum = not_negative("momentum", momentum)
-        self.nesterov = nesterov
         self.weight_decay = not_negative("weight_decay", weight_decay)
-        if nesterov and momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
-        self._velocity = kernels.empty((size,))
-        self._velocity.fill(0.0)
+        self._values = {name: kernels.empty((size,)) for name in self._moving}
+        for values in self._values.values():
+            values.fill(0.0)
         self._storages: list[Storage | None] = []
-        self._runs: list[tuple[Array, Array, Array]] = []
+        self._runs: list[tuple[Array, ...]] = []
 
     def step(self) -> None:
         """Move every parameter against its gradient."""
         if [parameter.storage for parameter in self.parameters] != self._storages:
             self._find_runs()
-        for data, grad, velocity in self._runs:
-            kernels.sgd_step(
-                data,
-                grad,
-                velocity,
-                lr=self.lr,
-                momentum=self.momentum,
-                nesterov=self.nesterov,
-                weight_decay=self.weight_decay,
-            )
+        for data, grad, *values in self._runs:
+            self._move(data, grad, *values)
 
     def zero_grad(self) -> None:
         clear_gradients(self.parameters)
 
-    def settings(self) -> dict[str, float | bool]:
-        return {
-            "lr": float(self.lr),
-            "momentum": float(self.momentum),
-            "nesterov": bool(self.nesterov),
-            "weight_decay": float(self.weight_decay),
-        }
+    def settings(self) -> dict[str, Any]:
+        """What the optimiser was called with, and lr as it is now: numbers and booleans."""
+        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the velocities: "velocity.0" for the first parameter, and so on."""
-        return {name: velocity.copy() for name, velocity in self._velocities().items()}
+        """Copies of the values: "velocity.0" for the first parameter, and so on."""
+        return {name: values.copy() for name, values in self._named_values().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set the velocities; ValueError, and no change, where names, shapes or dtypes differ."""
-        load_arrays(self._velocities(), state, "SGD")
+        """Set the values; ValueError, and no change, where names, shapes or dtypes differ."""
+        load_arrays(self._named_values(), state, type(self).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
         # Runs are views: a copy finds its own.
         return {**vars(self), "_storages": [], "_runs": []}
 
-    def _velocities(self) -> dict[str, Array]:
+    def _move(self, data: Array, grad: Array, *values: Array) -> None:
+        """One step of a flat piece of weights and gradients, and of the values beside them."""
+        raise NotImplementedError
+
+    def _named_values(self) -> dict[str, Array]:
         return {
-            f"velocity.{i}": self._velocity[offset : offset + p.size].reshape(p.shape)
+            f"{name}.{i}": values[offset : offset + p.size].reshape(p.shape)
+            for name, values in self._values.items()
             for i, (offset, p) in enumerate(zip(self._offsets, self.parameters, strict=True))
         }
 
     def _find_runs(self) -> None:
-        """Flat pieces of weights, gradients and velocities, each as long as memory allows.
+        """Flat pieces of weights, gradients and values, each as long as memory allows.
 
-        Parameters of one network, in their order, lie in its storage as their velocities do here,
+        Parameters of one network, in their order, lie in its storage as their values do here,
         and are one piece. Found again when layers have moved into another network.
         """
         self._storages = [parameter.storage for parameter in self.parameters]
@@ -113,6 +102,140 @@ class SGD:
             first = self.parameters[begin].offset
             last = parameter.offset + parameter.size
             start = self._offsets[begin]
-            velocity = self._velocity[start : start + last - first]
-            self._runs.append((storage.data[first:last], storage.grad[first:last], velocity))
+            values = (v[start : start + last - first] for v in self._values.values())
+            self._runs.append((storage.data[first:last], storage.grad[first:last], *values))
             begin = i + 1
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and L2 regularisation, as torch.optim.SGD.
+
+    For a gradient g: g += weight_decay * p; v = momentum * v + g; p -= lr * v, or with nesterov
+    p -= lr * (g + momentum * v). Errors as of every Optimizer.
+    """
+
+    _moving = ("velocity",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        self.momentum = not_negative("momentum", momentum)
+        self.nesterov = nesterov
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "lr": float(self.lr),
+            "momentum": float(self.momentum),
+            "nesterov": bool(self.nesterov),
+            "weight_decay": float(self.weight_decay),
+        }
+
+    def _move(self, data: Array, grad: Array, *values: Array) -> None:
+        kernels.sgd_step(
+            data,
+            grad,
+            *values,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam; `kernels.adam_step` has the formula.
+
+    weight_decay is L2 regularisation: it is added to the gradient. Errors as of every Optimizer.
+    """
+
+    _moving = ("first_moment", "second_moment")
+    _decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        if not isinstance(betas, list | tuple) or len(betas) != 2:
+            raise ValueError(f"betas must be a pair of numbers, not {betas!r}")
+        self.betas = _beta("betas[0]", betas[0]), _beta("betas[1]", betas[1])
+        self.eps = not_negative("eps", eps)
+        # A float32 array, as in PyTorch: part of the state like all others. It counts to 2^24; by
+        # then nothing is left of the correction for it.
+        self._steps = kernels.empty((1,))
+        self._steps.fill(0.0)
+
+    @property
+    def steps(self) -> int:
+        """How many there have been: the moments are corrected for it."""
+        return int(self._steps[0])
+
+    def step(self) -> None:
+        """Move every parameter against its gradient."""
+        self._steps += 1
+        super().step()
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "lr": float(self.lr),
+            "betas": [float(beta) for beta in self.betas],
+            "eps": float(self.eps),
+            "weight_decay": float(self.weight_decay),
+        }
+
+    def _move(self, data: Array, grad: Array, *values: Array) -> None:
+        kernels.adam_step(
+            data,
+            grad,
+            *values,
+            step=self.steps,
+            lr=self.lr,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            decoupled=self._decoupled,
+        )
+
+    def _named_values(self) -> dict[str, Array]:
+        return {"steps": self._steps, **super()._named_values()}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), as torch.optim.AdamW.
+
+    Each step multiplies the parameters by 1 - lr * weight_decay; the gradient stays as it is.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+
+OPTIMIZERS: dict[str, type[SGD | Adam]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def _beta(name: str, value: Any) -> float:
+    if not 0 <= number(name, value) < 1:
+        raise ValueError(f"{name} must be from 0 to below 1, not {value}")
+    return float(value)

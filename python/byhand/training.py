@@ -24,7 +24,7 @@ from byhand.fusion import fused
 from byhand.losses import CrossEntropyLoss, Loss
 from byhand.models import Model
 from byhand.module import instance, integer, number
-from byhand.optim import SGD
+from byhand.optim import Optimizer
 from byhand.parameters import stream
 from byhand.runtime import get_num_threads
 
@@ -157,7 +157,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        optimizer: SGD,
+        optimizer: Optimizer,
         *,
         loss: Loss | None = None,
         schedule: Callable[[int], float] | None = None,
@@ -167,7 +167,7 @@ class Trainer:
         notes: Mapping[str, Any] | None = None,
     ) -> None:
         instance("model", model, Model)
-        instance("optimizer", optimizer, SGD)
+        instance("optimizer", optimizer, Optimizer)
         if not set(optimizer.parameters) <= set(model.parameters()):
             raise ValueError("optimizer has parameters that are not the model's")
         if device != "cpu":

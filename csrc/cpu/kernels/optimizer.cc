@@ -18,6 +18,25 @@ void sgd(float lr, float momentum, float weight_decay, bool nesterov, int64_t co
   });
 }
 
+void adam(const AdamFactors& factors, int64_t count, float* parameters, const float* gradients, float* first,
+          float* second) {
+  const AdamFactors f = factors;
+  const Vec keep_first = Vec::set(f.keep_first), take_first = Vec::set(f.take_first);
+  const Vec keep_second = Vec::set(f.keep_second), take_second = Vec::set(f.take_second);
+  const Vec rate = Vec::set(-f.rate), root = Vec::set(f.root), eps = Vec::set(f.eps);
+  const Vec decay = Vec::set(f.decay), shrink = Vec::set(f.shrink);
+  for_vectors(count, [=](int64_t i, auto n) {
+    const Vec p = load(parameters + i, n);
+    Vec g = load(gradients + i, n);
+    if (f.decay != 0) g = fma(decay, p, g);
+    const Vec m = fma(keep_first, load(first + i, n), take_first * g);
+    const Vec v = fma(keep_second, load(second + i, n), take_second * g * g);
+    store(m, first + i, n);
+    store(v, second + i, n);
+    store(fma(rate, m / fma(root, sqrt(v), eps), shrink * p), parameters + i, n);
+  });
+}
+
 void accumulate(int64_t count, float* target, const float* x) {
   for_vectors(count, [=](int64_t i, auto n) { store(load(target + i, n) + load(x + i, n), target + i, n); });
 }
@@ -26,6 +45,7 @@ void accumulate(int64_t count, float* target, const float* x) {
 
 void fill_optimizer(OptimizerKernels& k) {
   k.sgd = sgd;
+  k.adam = adam;
   k.accumulate = accumulate;
 }
 
