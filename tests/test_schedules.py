@@ -1,11 +1,11 @@
-"""Schedules: PyTorch's one cycle, and steps that are not there."""
+"""Schedules: PyTorch's, and steps that are not there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from byhand.schedules import Constant, OneCycle
+from byhand.schedules import Constant, Cosine, OneCycle, Step
 
 # torch.optim.lr_scheduler.OneCycleLR, PyTorch 2.13: max_lr 0.1, cycle_momentum off.
 PYTORCH = {
@@ -62,10 +62,52 @@ def test_short_cycles() -> None:
     assert OneCycle(0.1, 2, pct_start=0.5)(0) == pytest.approx(0.1)  # the peak is step 0
 
 
+def test_step_by_step() -> None:
+    schedule = Step(0.5, 3, gamma=0.25)
+    assert [schedule(step) for step in range(7)] == [0.5] * 3 + [0.125] * 3 + [0.03125]
+    assert Step(0.5, 1)(10**9) == 0.0
+
+
+def test_cosine() -> None:
+    schedule = Cosine(0.8, 8, min_lr=0.2)
+    rates = [schedule(step) for step in range(8)]
+    assert rates[0] == 0.8 and rates[4] == pytest.approx(0.5, abs=1e-15)
+    assert rates[7] == pytest.approx(0.2 + 0.6 * 0.03806023374435663)  # (1 + cos(7/8 pi)) / 2
+    assert rates == sorted(rates, reverse=True)
+    assert Cosine(0.5, 1)(0) == 0.5
+
+
+def test_warm_up_is_a_line_to_the_peak() -> None:
+    schedule = Cosine(0.8, 11, warmup_steps=3)
+    assert [schedule(step) for step in range(4)] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert [schedule(step) for step in range(3, 11)] == [Cosine(0.8, 8)(step) for step in range(8)]
+
+
+@pytest.mark.parametrize("name", ["step", "cosine", "cosine with warm-up"])
+def test_schedules_are_pytorchs(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.4)
+    of = torch.optim.lr_scheduler
+    if name == "step":
+        ours, theirs = Step(0.4, 5, 0.3), of.StepLR(optimizer, 5, 0.3)
+    elif name == "cosine":
+        ours, theirs = Cosine(0.4, 23, 0.01), of.CosineAnnealingLR(optimizer, 23, 0.01)
+    else:
+        ours = Cosine(0.4, 23, 0.01, warmup_steps=4)
+        line = of.LinearLR(optimizer, start_factor=1 / 5, total_iters=4)
+        wave = of.CosineAnnealingLR(optimizer, 19, 0.01)
+        theirs = of.SequentialLR(optimizer, [line, wave], milestones=[4])
+    for step in range(23):
+        assert ours(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9, abs=0)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("schedule", [OneCycle(0.1, 10), Cosine(0.1, 10, warmup_steps=2)])
 @pytest.mark.parametrize("step", [-1, 10])
-def test_steps_outside_the_cycle(step: int) -> None:
+def test_steps_outside_the_schedule(schedule: Any, step: int) -> None:
     with pytest.raises(ValueError, match=f"step {step} is not one of the schedule's 10 steps"):
-        OneCycle(0.1, 10)(step)
+        schedule(step)
 
 
 def test_constant() -> None:
@@ -77,6 +119,8 @@ def test_constant() -> None:
     ("make", "message"),
     [
         (lambda: Constant("a"), "lr must be a number, not 'a'"),
+        (lambda: Step(0.1, 2.5), "step_size must be an integer, not 2.5"),
+        (lambda: Cosine(0.1, 5, warmup_steps=True), "warmup_steps must be an integer, not True"),
         (lambda: OneCycle("a", 5), "max_lr must be a number, not 'a'"),
         (lambda: OneCycle(0.1, 2.5), "total_steps must be an integer, not 2.5"),
         (lambda: OneCycle(0.1, 3, "a"), "pct_start must be a number, not 'a'"),
@@ -92,6 +136,10 @@ def test_settings_are_numbers(make: Any, message: str) -> None:
     ("make", "message"),
     [
         (lambda: Constant(-1.0), "lr must be finite and not negative"),
+        (lambda: Step(0.1, 0), "step_size must be at least 1, not 0"),
+        (lambda: Step(0.1, 1, -0.5), "gamma must be finite and not negative"),
+        (lambda: Cosine(0.1, 5, min_lr=0.2), "min_lr must be at most lr=0.1, not 0.2"),
+        (lambda: Cosine(0.1, 5, warmup_steps=5), "warmup_steps must be less than total_steps=5"),
         (lambda: OneCycle(float("nan"), 3), "max_lr must be finite"),
         (lambda: OneCycle(0.1, 0), "total_steps must be at least 1, not 0"),
         (lambda: OneCycle(0.1, 3, pct_start=1.5), "pct_start must be from 0 to 1"),

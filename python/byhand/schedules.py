@@ -22,6 +22,64 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Step:
+    """lr, multiplied by gamma after every step_size steps: lr * gamma ** (step // step_size).
+
+    torch.optim.lr_scheduler.StepLR, whose unit is whatever one calls it for; here it is always a
+    step of the optimiser, of which an epoch has ceil(images / batch_size).
+    """
+
+    lr: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        not_negative("lr", self.lr)
+        integer("step_size", self.step_size, 1)
+        not_negative("gamma", self.gamma)
+
+    def __call__(self, step: int) -> float:
+        return float(self.lr * self.gamma ** (step // self.step_size))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Up to lr along a line, then down towards min_lr along half a cosine.
+
+    With W = warmup_steps the rate is lr * (step + 1) / (W + 1) before step W, and from there on
+    min_lr + (lr - min_lr) / 2 * (1 + cos(pi * (step - W) / (total_steps - W))): half a period of
+    SGDR (Loshchilov and Hutter, ICLR 2017), after the warm-up of Goyal et al. (arXiv 1706.02677).
+    torch.optim.lr_scheduler.CosineAnnealingLR is the same without warm-up.
+    """
+
+    lr: float
+    total_steps: int
+    min_lr: float = 0.0
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        not_negative("lr", self.lr)
+        integer("total_steps", self.total_steps, 1)
+        not_negative("min_lr", self.min_lr)
+        integer("warmup_steps", self.warmup_steps, 0)
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr must be at most lr={self.lr}, not {self.min_lr}")
+        if self.warmup_steps >= self.total_steps:
+            raise ValueError(
+                f"warmup_steps must be less than total_steps={self.total_steps}, "
+                f"not {self.warmup_steps}"
+            )
+
+    def __call__(self, step: int) -> float:
+        """Raises ValueError where the step is not one of the total_steps."""
+        _check_step(step, self.total_steps)
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / (self.warmup_steps + 1)
+        fraction = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        return _cosine(self.lr, self.min_lr, fraction)
+
+
+@dataclass(frozen=True)
 class OneCycle:
     """Up to max_lr and down to nearly nothing, each along half a cosine (Smith and Topin, 2017).
 
@@ -50,14 +108,18 @@ class OneCycle:
 
     def __call__(self, step: int) -> float:
         """Raises ValueError where the step is not one of the total_steps."""
+        _check_step(step, self.total_steps)
         last = self.total_steps - 1
-        if not 0 <= step <= last:
-            raise ValueError(f"step {step} is not one of the schedule's {self.total_steps} steps")
         initial = self.max_lr / self.div_factor
         peak = self.pct_start * self.total_steps - 1
         if step <= peak:
             return _cosine(initial, self.max_lr, step / peak if peak > 0 else 1.0)
         return _cosine(self.max_lr, initial / self.final_div_factor, (step - peak) / (last - peak))
+
+
+def _check_step(step: int, total_steps: int) -> None:
+    if not 0 <= step < total_steps:
+        raise ValueError(f"step {step} is not one of the schedule's {total_steps} steps")
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
