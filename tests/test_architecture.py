@@ -38,6 +38,7 @@ PYTHON_ORDER = [
     "parameters",
     "module",
     "nn",
+    "initializers",
     "fusion",
     "losses",
     "optim",

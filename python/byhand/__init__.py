@@ -4,7 +4,18 @@
 and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
 """
 
-from byhand import data, kernels, losses, models, nn, optim, recipes, schedules, training
+from byhand import (
+    data,
+    initializers,
+    kernels,
+    losses,
+    models,
+    nn,
+    optim,
+    recipes,
+    schedules,
+    training,
+)
 from byhand._core import __version__
 from byhand.models import load
 from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
@@ -16,6 +27,7 @@ __all__ = [
     "data",
     "evaluate",
     "get_num_threads",
+    "initializers",
     "kernels",
     "load",
     "losses",

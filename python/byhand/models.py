@@ -14,6 +14,7 @@ from byhand import kernels
 from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, write_tensors
 from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
+from byhand.initializers import initialize
 from byhand.module import with_batch
 from byhand.nn import (
     ACTIVATIONS,
@@ -40,15 +41,21 @@ CHUNK = 128
 # The three classifiers
 
 
-def softmax_regression(seed: int = 0) -> Model:
-    """One linear layer, 784 to 10: 7,850 parameters."""
-    return Model(Flatten(), Linear(784, 10, rng=generator(seed)))
+def softmax_regression(seed: int = 0, init: str = "uniform") -> Model:
+    """One linear layer, 784 to 10: 7,850 parameters. init: a name of byhand.initializers."""
+    rng = generator(seed)
+    return _initialized(Model(Flatten(), Linear(784, 10, rng=rng)), init, rng)
 
 
-def mlp(hidden: Sequence[int] = (128, 64), activation: str = "relu", seed: int = 0) -> Model:
+def mlp(
+    hidden: Sequence[int] = (128, 64),
+    activation: str = "relu",
+    seed: int = 0,
+    init: str = "uniform",
+) -> Model:
     """Linear layers 784 - hidden - 10 with an activation between them.
 
-    activation: "relu", "tanh" or "sigmoid".
+    activation: "relu", "tanh" or "sigmoid". init: a name of byhand.initializers.
     """
     if not isinstance(hidden, Iterable) or isinstance(hidden, str):
         raise TypeError(f"hidden must be a sequence of widths, not {hidden!r}")
@@ -59,18 +66,18 @@ def mlp(hidden: Sequence[int] = (128, 64), activation: str = "relu", seed: int =
     for width in hidden:
         layers += [Linear(features, width, rng=rng), act()]
         features = width
-    return Model(*layers, Linear(features, 10, rng=rng))
+    return _initialized(Model(*layers, Linear(features, 10, rng=rng)), init, rng)
 
 
-def lenet5(activation: str = "relu", seed: int = 0) -> Model:
+def lenet5(activation: str = "relu", seed: int = 0, init: str = "uniform") -> Model:
     """LeNet-5 with 20 and 50 filters of 5x5 (after LeCun et al., 1998): 129,388 parameters.
 
     Pooling stands before the activation: both orders give the same for an activation that never
-    falls, and this one applies it to a quarter of the values. activation: as in `mlp`.
+    falls, and this one applies it to a quarter of the values. activation, init: as in `mlp`.
     """
     rng = generator(seed)
     act = _activation(activation)
-    return Model(
+    model = Model(
         Conv2d(1, 20, 5, rng=rng),
         MaxPool2d(2),
         act(),
@@ -82,6 +89,12 @@ def lenet5(activation: str = "relu", seed: int = 0) -> Model:
         act(),
         Linear(128, 10, rng=rng),
     )
+    return _initialized(model, init, rng)
+
+
+def _initialized(model: Model, init: str, rng: np.random.Generator) -> Model:
+    """Layers draw "uniform" themselves."""
+    return model if init == "uniform" else initialize(model, init, rng)
 
 
 def _activation(name: str) -> type[ReLU | Tanh | Sigmoid]:
