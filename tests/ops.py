@@ -346,8 +346,19 @@ GATHER = {
     "small": [
         {"images": images, "index": 6, "scale": 0.5, "offset": -1.0}
         for images in ((5, 1), (4, 7), (3, 8), (2, 17), (7, 5, 3), (3, 2, 28, 28))
+    ]
+    + [
+        {"images": images, "index": 9, "scale": 0.5, "offset": -1.0, "max_shift": most, "step": 3}
+        for images, most in (((7, 5, 3), 2), ((3, 2, 9, 17), 1), ((4, 1, 1), 1), ((9, 4, 4), 9))
     ],
-    "large": {"images": (300, 28, 28), "index": 512, "scale": 1 / 256, "offset": -0.5},
+    "large": {
+        "images": (300, 28, 28),
+        "index": 512,
+        "scale": 1 / 256,
+        "offset": -0.5,
+        "max_shift": 2,
+        "seed": 2**64 - 1,
+    },
     "empty": {"images": (3, 4, 4), "index": 0, "scale": 1.0, "offset": 0.0},
 }
 SGD_KEYWORDS = ("lr", "momentum", "nesterov", "weight_decay")
@@ -493,7 +504,10 @@ OPS: dict[str, Op] = {
         _error_grad, bounds.elementwise, keywords=("reduction",), exact=_not_a_mean, **ERROR
     ),
     "gather_images": Op(
-        _images, bounds.summed(lambda *_, **__: 2), keywords=("scale", "offset"), **GATHER
+        _images,
+        bounds.summed(lambda *_, **__: 2),
+        keywords=("scale", "offset", "max_shift", "seed", "step"),
+        **GATHER,
     ),
     "sgd_step": Op(_three, bounds.summed(lambda *_, **__: 6), keywords=SGD_KEYWORDS, **SGD),
     "adam_step": Op(_adam, bounds.adam, keywords=ADAM_KEYWORDS, exact=_inexact, **ADAM),

@@ -476,8 +476,52 @@ def squared_error_backward(
 # Batches and parameters. What a kernel does in place is returned here.
 
 
-def gather_images(images: Array, index: Array, *, scale: float, offset: float) -> Float64:
-    return f64(images)[index] * scale + offset
+def philox4x32(counter: Sequence[int], key: int, rounds: int) -> tuple[int, ...]:
+    """Four words of 32 bits; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011."""
+    c0, c1, c2, c3 = counter
+    low, high = key % 2**32, key >> 32
+    for _ in range(rounds):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = b >> 32 ^ c1 ^ low, b % 2**32, a >> 32 ^ c3 ^ high, a % 2**32
+        low, high = (low + 0x9E3779B9) % 2**32, (high + 0xBB67AE85) % 2**32
+    return c0, c1, c2, c3
+
+
+def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, int]:
+    """(dy, dx) of an image in a step."""
+    counter = number % 2**32, number >> 32, step, 2**32 - 1
+    y, x, *_ = philox4x32(counter, seed, rounds=7)
+    return y * (2 * max_shift + 1) // 2**32 - max_shift, x * (
+        2 * max_shift + 1
+    ) // 2**32 - max_shift
+
+
+def moved(image: Array, dy: int, dx: int) -> Array:
+    """The image's last two axes moved down and to the right; zeros where nothing comes from."""
+    height, width = image.shape[-2:]
+    to = np.zeros_like(image)
+    rows, columns = slice(max(dy, 0), height + dy), slice(max(dx, 0), width + dx)
+    if abs(dy) < height and abs(dx) < width:
+        source = image[..., max(-dy, 0) : height - dy, max(-dx, 0) : width - dx]
+        to[..., rows, columns][..., : source.shape[-2], : source.shape[-1]] = source
+    return to
+
+
+def gather_images(
+    images: Array,
+    index: Array,
+    *,
+    scale: float,
+    offset: float,
+    max_shift: int = 0,
+    seed: int = 0,
+    step: int = 0,
+) -> Float64:
+    chosen = images[index]
+    if max_shift > 0:
+        for i, number in enumerate(index):
+            chosen[i] = moved(images[number], *shift_of(int(number), max_shift, seed, step))
+    return f64(chosen) * scale + offset
 
 
 def sgd_step(

@@ -52,7 +52,7 @@ ARGUMENTS = {
     "softmax_cross_entropy_backward": ("ignore_index", "label_smoothing", "reduction", "grad_loss"),
     "squared_error": ("reduction",),
     "squared_error_backward": ("reduction", "grad_loss"),
-    "gather_images": ("scale", "offset"),
+    "gather_images": ("scale", "offset", "max_shift", "seed", "step"),
     "adam_step": ("step", "lr", "beta1", "beta2", "eps", "weight_decay", "decoupled"),
     "sgd_step": ("lr", "momentum", "weight_decay", "nesterov"),
     "gemm": ("alpha", "beta", "trans_a", "trans_b"),
@@ -71,7 +71,7 @@ def little_memory() -> Iterator[None]:
 
 
 def valid_call(op: str) -> Call:
-    shape = OPS[op].small[1]
+    shape = OPS[op].small[1 if op != "gather_images" else -1]  # the last is one of images that move
     if op.startswith("conv2d"):
         shape = {"x": (2, 4, 6, 5), "weight": (6, 4, 3, 2)}
     if "pool2d" in op:

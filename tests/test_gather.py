@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import reference
 from byhand import kernels
 from calls import Call
 from ops import check, check_exact
@@ -63,3 +66,110 @@ def test_index_is_a_row_of_integers() -> None:
             kernels.gather_images(images, wrong, scale=1.0, offset=0.0)
     with pytest.raises(ValueError, match="index"):
         kernels.gather_images(images, np.zeros((2, 2), int), scale=1.0, offset=0.0)
+
+
+# --------------------------------------------------------------------------------------------------
+# Shifts
+
+
+def test_philox_is_its_authors() -> None:
+    """kat_vectors of Random123, whose generators the paper describes."""
+    ones = (2**32 - 1,) * 4
+    known = [
+        ((0,) * 4, 0, 7, "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        (ones, 2**64 - 1, 7, "5207ddc2 45165e59 4d8ee751 8c52f662"),
+        ((0,) * 4, 0, 10, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (ones, 2**64 - 1, 10, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ]
+    for counter, key, rounds, words in known:
+        got = reference.philox4x32(counter, key, rounds)
+        assert " ".join(f"{word:08x}" for word in got) == words
+
+
+def positions(count: int, max_shift: int, **kwargs: int) -> list[tuple[int, int]]:
+    """Where a lone pixel in the middle of `count` images goes to, relative to there."""
+    side = 2 * max_shift + 1
+    images = np.zeros((count, side, side), np.uint8)
+    images[:, max_shift, max_shift] = 200
+    batch = kernels.gather_images(
+        images, np.arange(count), scale=1.0, offset=0.0, max_shift=max_shift, **kwargs
+    )
+    assert ((batch == 200).sum(axis=(1, 2)) == 1).all()
+    return [tuple(np.argwhere(image)[0] - max_shift) for image in batch]
+
+
+def test_every_shift_is_as_likely() -> None:
+    """6,250 draws of 25 shifts: chi-squared of 24 degrees is above 51 once in a thousand."""
+    found = positions(6250, 2)
+    counts = np.zeros((5, 5))
+    for dy, dx in found:
+        counts[dy + 2, dx + 2] += 1
+    assert ((counts - 250) ** 2 / 250).sum() < 51
+    assert found == [reference.shift_of(i, 2, 0, 0) for i in range(6250)]
+
+
+def test_seed_and_step_change_the_shifts() -> None:
+    first = positions(50, 3)
+    for other in ({"seed": 1}, {"seed": 2**32}, {"step": 1}, {"step": 2**32 - 1}):
+        assert positions(50, 3, **other) != first
+        assert positions(50, 3, **other) == positions(50, 3, **other)
+
+
+def test_an_image_moves_alike_wherever_it_stands_in_a_batch(rng: np.random.Generator) -> None:
+    """So a batch may be gathered in parts; and all planes of an image move together."""
+    images = rng.integers(1, 256, (30, 2, 9, 9)).astype(np.uint8)
+    images[:, 1] = images[:, 0]
+    settings = {"scale": 1.0, "offset": 0.0, "max_shift": 3, "seed": 4, "step": 5}
+    index = rng.permutation(30)
+    whole = kernels.gather_images(images, index, **settings)
+    np.testing.assert_array_equal(
+        whole[7:19], kernels.gather_images(images, index[7:19], **settings)
+    )
+    np.testing.assert_array_equal(whole[:, 0], whole[:, 1])
+
+
+@pytest.mark.parametrize("offset", [-1.0000001, -0.5])
+def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
+    """To the bit what a byte 0 becomes, whatever the scale."""
+    images = np.full((40, 6, 7), 9, np.uint8)
+    settings = {"scale": 1 / 127.5, "offset": offset}
+    zero = kernels.gather_images(np.zeros((1, 1), np.uint8), np.array([0]), **settings)[0, 0]
+    nine = kernels.gather_images(images[:1, :1, 0], np.array([0]), **settings)[0, 0]
+    batch = kernels.gather_images(images, np.arange(40), max_shift=2, **settings)
+    assert set(batch.ravel()) == {zero, nine} and zero == np.float32(offset)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"max_shift": -1}, ValueError, "max_shift must be of 0 to 2147483647, got -1"),
+        ({"max_shift": 2**31}, ValueError, "max_shift must be of 0 to 2147483647"),
+        ({"max_shift": 1.5}, TypeError, "max_shift must be an integer, got 1.5"),
+        ({"seed": -1}, ValueError, "seed must be from 0 to 18446744073709551615, got -1"),
+        ({"seed": 2**64}, ValueError, "seed must be from 0 to"),
+        ({"step": 2**32}, ValueError, "step must be from 0 to 4294967295, got 4294967296"),
+        ({"step": "a"}, TypeError, "step must be an integer, got 'a'"),
+    ],
+)
+def test_wrong_shifts(wrong: dict[str, Any], error: type[Exception], message: str) -> None:
+    out = np.full((1, 4, 4), -7, F32)
+    settings = {"scale": 1.0, "offset": 0.0, **wrong, "out": out}
+    with pytest.raises(error, match=message):
+        kernels.gather_images(np.zeros((3, 4, 4), np.uint8), np.array([0]), **settings)
+    assert (out == -7).all()
+
+
+def test_rows_have_no_height_to_be_shifted() -> None:
+    with pytest.raises(
+        ValueError, match=r"images must be \(n, ..., height, width\) where max_shift.*\(3, 4\)"
+    ):
+        kernels.gather_images(
+            np.zeros((3, 4), np.uint8), np.array([0]), scale=1.0, offset=0.0, max_shift=1
+        )
+
+
+def test_the_largest_shift(isa: str) -> None:
+    """2^32 - 1 choices a direction: nothing of the image is left."""
+    images = np.full((50, 3, 3), 9, np.uint8)
+    batch = kernels.gather_images(images, np.arange(50), scale=1.0, offset=0.5, max_shift=2**31 - 1)
+    assert (batch == 0.5).all()

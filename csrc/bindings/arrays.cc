@@ -250,6 +250,22 @@ int64_t parse_integer(py::handle object, const std::string& name) {
   return value;
 }
 
+uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most) {
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (!index) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    PyErr_Clear();
+    throw py::type_error(std::string(name) + " must be an integer, got " + shown(object));
+  }
+  const unsigned long long value = PyLong_AsUnsignedLongLong(index.ptr());
+  const bool outside = PyErr_Occurred() != nullptr;  // below zero, or beyond 64 bits
+  if (outside) PyErr_Clear();
+  if (outside || value > most)
+    throw py::value_error(std::string(name) + " must be from 0 to " + std::to_string(most) + ", got " +
+                          shown(object));
+  return value;
+}
+
 bool parse_bool(py::handle object, const char* name) {
   if (object.ptr() == Py_True || object.ptr() == Py_False) return object.ptr() == Py_True;
   const std::string type = Py_TYPE(object.ptr())->tp_name;

@@ -148,6 +148,7 @@ class Gradients {
 std::vector<py::object> unpack_out(py::handle object, size_t count);
 
 int64_t parse_integer(py::handle object, const std::string& name);
+uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most);
 bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
 double parse_double(py::handle object, const char* name);

@@ -242,6 +242,9 @@ def gather_images(
     *,
     scale: SupportsFloat,
     offset: SupportsFloat,
+    max_shift: SupportsIndex = 0,
+    seed: SupportsIndex = 0,
+    step: SupportsIndex = 0,
     out: _Array | None = None,
 ) -> _Array: ...
 def sgd_step(

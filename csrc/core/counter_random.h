@@ -1,0 +1,32 @@
+// Random bits as a function of a counter and a key, without state: what is drawn for one item is the same
+// whatever else is drawn, in any order and on any thread.
+//
+// Philox4x32-7 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace byhand {
+
+using Random4 = std::array<uint32_t, 4>;
+
+inline Random4 philox4x32(Random4 counter, uint64_t key) {
+  constexpr int kRounds = 7;
+  auto low = static_cast<uint32_t>(key), high = static_cast<uint32_t>(key >> 32);
+  for (int i = 0; i < kRounds; ++i) {
+    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
+    counter = {static_cast<uint32_t>(b >> 32) ^ counter[1] ^ low, static_cast<uint32_t>(b),
+               static_cast<uint32_t>(a >> 32) ^ counter[3] ^ high, static_cast<uint32_t>(a)};
+    low += 0x9E3779B9;
+    high += 0xBB67AE85;
+  }
+  return counter;
+}
+
+// An integer from 0 to below `count`, each as likely as 2^32 bits allow.
+inline uint32_t below(uint32_t count, uint32_t bits) {
+  return static_cast<uint32_t>((uint64_t{bits} * count) >> 32);
+}
+
+}  // namespace byhand
