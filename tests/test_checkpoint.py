@@ -8,6 +8,7 @@ import os
 import resource
 import struct
 import tracemalloc
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ import pytest
 from byhand import nn
 from byhand.checkpoint import (
     CheckpointError,
-    RunFolder,
     read_tensors,
     write_atomic,
     write_tensors,
     write_together,
 )
+from byhand.events import EpochEnd
 from byhand.models import Model
+from byhand.run_folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:
@@ -299,11 +301,13 @@ def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
 
 def test_metrics_are_lines(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    rows = [{"epoch": 1, "best": True}, {"epoch": 2, "loss": 1 / 3, "best": False}]
-    folder.write_epoch(rows, b"model", b"state")
+    first = EpochEnd(1, 2, 1 / 3, 0.5, None, None, 0.1, 2.0, 30.0, best=False)
+    history = [first, replace(first, epoch=2, validation_loss=0.1, validation_accuracy=1.0)]
+    folder.write_epoch(history, b"model", b"state")
     assert names(tmp_path) == ["metrics.jsonl", "model.safetensors", "state.safetensors"]
     lines = folder.metrics_path.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == rows
+    assert [json.loads(line) for line in lines] == [asdict(end) for end in history]
+    assert folder.history() == history
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from byhand.checkpoint import RunFolder, read_tensors
+from byhand.checkpoint import read_tensors
 from byhand.models import load
+from byhand.run_folder import RunFolder
 from cli_support import make_sets, read_metrics, write_folder
 
 # A shell that runs tests in the background has children ignore SIGINT.

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, optim
-from byhand.checkpoint import RunFolder, read_tensors
+from byhand.checkpoint import read_tensors
+from byhand.run_folder import RunFolder
 from byhand.schedules import OneCycle
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer
 from networks import digits, trainer

@@ -21,6 +21,7 @@ from byhand.schedules import Constant, OneCycle
 from byhand.training import (
     BatchEnd,
     EpochEnd,
+    Evaluated,
     Event,
     Trainer,
     TrainingEnded,
@@ -211,7 +212,7 @@ def test_events_tell_the_whole_story() -> None:
     history = training.fit(digits(50), epochs=2, batch_size=16, validation=digits(30, seed=1))
 
     kinds = [type(event) for event in events]
-    epoch = [BatchEnd] * 4 + [EpochEnd]
+    epoch = [BatchEnd] * 4 + [Evaluated, EpochEnd]
     assert kinds == [TrainingStarted, *epoch, *epoch, TrainingEnded]
     assert events[0] == TrainingStarted(model, 2, 4, 16, 50, 30, None)
     steps = [event for event in events if isinstance(event, BatchEnd)]

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read with every byte checked; and what a run folder holds.
+"""Files: written whole or not at all, read with every byte checked.
 
 A checkpoint is a safetensors file. Its `__metadata__` has the description under "byhand", as JSON,
 and under "byhand.crc32" the CRC-32 of that text and of all tensors' names and bytes, so that a
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import uuid
@@ -26,6 +25,7 @@ from byhand.engine import Array
 FORMAT = 1
 _DESCRIPTION = "byhand"
 _CHECKSUM = "byhand.crc32"
+_TEMPORARY = ".tmp"
 
 
 class CheckpointError(ValueError):
@@ -42,7 +42,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files of one folder as `write_atomic` writes one; none is renamed before all lie there.
+    """Write files as `write_atomic` writes one; none is renamed before all lie there.
 
     They are renamed in order: who finds the last one new finds all of them new.
     """
@@ -53,7 +53,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             for path, data in files.items():
                 if not path.name:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+                temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
                 temporaries[path] = temporary
                 with open(temporary, "xb") as file:
                     file.write(data)
@@ -65,14 +65,22 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             for temporary in temporaries.values():
                 temporary.unlink(missing_ok=True)
             raise
-        with _opened(path.parent) as folder:
-            os.fsync(folder)
+        for folder in {path.parent for path in files}:
+            with opened(folder) as descriptor:
+                os.fsync(descriptor)
     except OSError as error:
         raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
 
 
+def remove_temporaries(path: Path) -> None:
+    """What processes that were killed while they wrote this file left behind."""
+    for temporary in path.parent.glob(f".{path.name}.*{_TEMPORARY}"):
+        temporary.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def opened(folder: Path) -> Iterator[int]:
+    """A descriptor of a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         yield descriptor
@@ -134,77 +142,3 @@ def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     for name in sorted(tensors):
         value = zlib.crc32(tensors[name].data, zlib.crc32(name.encode(), value))
     return f"{value:08x}"
-
-
-class RunFolder:
-    """The files of one training run; see `Trainer` for when they are written."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.config_path = self.path / "config.json"
-        self.metrics_path = self.path / "metrics.jsonl"
-        self.model_path = self.path / "model.safetensors"
-        self.best_path = self.path / "best.safetensors"
-        self.state_path = self.path / "state.safetensors"
-        self.curves_path = self.path / "curves.png"
-
-    @contextlib.contextmanager
-    def begin(self, config: Mapping[str, Any]) -> Iterator[None]:
-        """Make the folder, write config.json, and hold the folder against other runs meanwhile.
-
-        config has the key "byhand", by which a run that ended before its first epoch is known:
-        its folder may be taken again. Raises FileExistsError where the folder holds a trained run,
-        files of these names that no run wrote, or a run that is going on; OSError where it is not
-        writable.
-        """
-        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-        self.path.mkdir(parents=True, exist_ok=True)
-        with _opened(self.path) as folder:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileExistsError(
-                    f"{self.path} is the folder of a run that is going on: choose another"
-                ) from None
-            except OSError:
-                pass  # a file system without locks
-            self._refuse_what_others_wrote()
-            write_atomic(self.config_path, text.encode())
-            yield
-
-    def _refuse_what_others_wrote(self) -> None:
-        if self.state_path.exists():
-            raise FileExistsError(
-                f"{self.path} already holds a trained run: choose another folder or remove it"
-            )
-        own = self.config_path, self.metrics_path, self.model_path, self.best_path, self.curves_path
-        found = [path.name for path in own if os.path.lexists(path)]
-        if found and not self._was_begun():
-            raise FileExistsError(
-                f"{self.path} holds {', '.join(found)}, which training would overwrite: "
-                "choose another folder"
-            )
-
-    def _was_begun(self) -> bool:
-        try:
-            config = json.loads(self.config_path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return False
-        return isinstance(config, dict) and "byhand" in config
-
-    def write_epoch(self, metrics: list[dict[str, Any]], model: bytes, state: bytes) -> None:
-        """The files of an epoch: none changes where one of them finds no room.
-
-        metrics: of all epochs so far, the lines of metrics.jsonl; by the last one, the model is the
-        best or is not. The state comes last: with it the epoch is part of the run.
-        """
-        lines = [json.dumps(epoch, allow_nan=False) + "\n" for epoch in metrics]
-        best = {self.best_path: model} if metrics[-1]["best"] else {}
-        write_together(
-            {
-                self.model_path: model,
-                **best,
-                self.metrics_path: "".join(lines).encode(),
-                self.state_path: state,
-            }
-        )

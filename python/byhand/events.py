@@ -1,6 +1,8 @@
-"""What training tells its handlers.
+"""What training tells its handlers, and how a handler ends it.
 
-Epochs and batches count from 1; errors and accuracies are fractions from 0 to 1.
+Epochs and batches count from 1; errors and accuracies are fractions from 0 to 1. In each epoch come
+`BatchEnd` after every batch, `Evaluated` where there is validation, `CheckpointSaved` where there
+is a run folder, `EpochEnd`.
 """
 
 from __future__ import annotations
@@ -11,9 +13,20 @@ from pathlib import Path
 from byhand.models import Model
 
 
+class StopTraining(Exception):
+    """Raised by a handler, ends training as if the epochs were over: `TrainingEnded` follows.
+
+    All handlers get the event first. Raised at a batch, it leaves out the rest of the epoch, which
+    then is in neither the history nor the run folder.
+    """
+
+
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Before the first epoch. batches: in an epoch; validation_images: 0 without validation."""
+    """Before the first epoch. batches: in an epoch; validation_images: 0 without validation.
+
+    history: the epochs that a resumed run has behind it.
+    """
 
     model: Model
     epochs: int
@@ -22,6 +35,7 @@ class TrainingStarted:
     images: int
     validation_images: int
     run: Path | None
+    history: tuple[EpochEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,26 @@ class BatchEnd:
     loss: float
     error: float
     lr: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """After the validation that ends an epoch; seconds: of the validation alone."""
+
+    epoch: int
+    images: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """After the files of an epoch lie in the folder `run`. best: best.safetensors is this epoch."""
+
+    epoch: int
+    run: Path
+    best: bool
 
 
 @dataclass(frozen=True)
@@ -60,10 +94,15 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """After the last epoch; seconds: of all epochs with their validation."""
+    """After the last epoch; not where an exception ends training.
+
+    history: with the epochs of the run before it was resumed. seconds: of this call's epochs with
+    their validation. stopped: a handler raised `StopTraining`.
+    """
 
     history: tuple[EpochEnd, ...]
     seconds: float
+    stopped: bool = False
 
 
-Event = TrainingStarted | BatchEnd | EpochEnd | TrainingEnded
+Event = TrainingStarted | BatchEnd | Evaluated | CheckpointSaved | EpochEnd | TrainingEnded

@@ -110,6 +110,34 @@ def share_storage(parameters: Sequence[Parameter]) -> None:
         parameter.bind(storage, offset)
 
 
+def flat_pieces(
+    parameters: Sequence[Parameter], offsets: Sequence[int]
+) -> list[tuple[Storage, slice, slice]]:
+    """Pieces of storage, each as long as memory allows, that hold parameters as `offsets` do.
+
+    offsets: where each parameter begins in a flat array of the caller's. Each piece is a storage,
+    the part of it, and the part of that array. Parameters of one network, in their order, are one.
+    """
+    pieces = []
+    begin = 0
+    for i, parameter in enumerate(parameters):
+        last = i + 1 == len(parameters)
+        following = parameter if last else parameters[i + 1]
+        if (
+            not last
+            and following.storage is parameter.storage
+            and following.offset - parameter.offset == offsets[i + 1] - offsets[i]
+        ):
+            continue
+        assert parameter.storage is not None
+        first, start = parameters[begin].offset, offsets[begin]
+        end = parameter.offset + parameter.size
+        there, here = slice(first, end), slice(start, start + end - first)
+        pieces.append((parameter.storage, there, here))
+        begin = i + 1
+    return pieces
+
+
 def clear_gradients(parameters: Iterable[Parameter]) -> None:
     for parameter in parameters:
         parameter.grad.fill(0.0)

@@ -6,152 +6,73 @@ tells the handlers; after the first step of each batch size it allocates no arra
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.checkpoint import FORMAT, RunFolder, tensors_file
-from byhand.engine import Batch, Plan
-from byhand.events import BatchEnd, EpochEnd, Event, TrainingEnded, TrainingStarted
+from byhand.averages import WeightAverage, check_decay
+from byhand.checkpoint import FORMAT, tensors_file
+from byhand.engine import Array, Batch, Plan
+from byhand.evaluation import Data, Evaluation, Examples, check_data, check_loss, evaluate, measure
+from byhand.events import (
+    BatchEnd,
+    CheckpointSaved,
+    EpochEnd,
+    Evaluated,
+    Event,
+    StopTraining,
+    TrainingEnded,
+    TrainingStarted,
+)
 from byhand.fusion import fused
-from byhand.losses import CrossEntropyLoss, Loss
+from byhand.losses import Loss
 from byhand.models import Model
 from byhand.module import instance, integer, number
 from byhand.optim import Optimizer
 from byhand.parameters import stream
+from byhand.run_folder import Checkpoint, RunFolder
 from byhand.runtime import get_num_threads
 
 __all__ = [
     "BatchEnd",
+    "CheckpointSaved",
     "EpochEnd",
+    "Evaluated",
     "Evaluation",
     "Event",
+    "StopTraining",
     "Trainer",
     "TrainingEnded",
     "TrainingStarted",
     "evaluate",
 ]
 
-# --------------------------------------------------------------------------------------------------
-# Data
-
-
-class Images(Protocol):
-    """A data set, such as byhand.data.Dataset."""
-
-    @property
-    def images(self) -> NDArray[np.uint8]: ...
-
-    @property
-    def labels(self) -> NDArray[Any]: ...
-
-
-Data = Images | tuple[NDArray[np.uint8], NDArray[Any]]
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
-
-
-def _check_data(name: str, data: Data, model: Model) -> Arrays:
-    """Images (N, C, H, W) and labels, or an error that says what is wrong with `name`."""
-    if isinstance(data, tuple):
-        if len(data) != 2:
-            raise ValueError(f"{name} must be (images, labels), not {len(data)} things")
-        images, labels = data
-    elif hasattr(data, "images") and hasattr(data, "labels"):
-        images, labels = data.images, data.labels
-    else:
-        raise TypeError(f"{name} must be a data set or (images, labels), not {type(data).__name__}")
-    for part, array, kinds in (("images", images, "u"), ("labels", labels, "iu")):
-        fits = isinstance(array, np.ndarray) and array.dtype.kind in kinds
-        if not fits or (part == "images" and array.dtype != np.uint8):
-            form = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            wanted = "uint8" if part == "images" else "integers"
-            raise TypeError(f"{part} of {name} must be a NumPy array of {wanted}, not {form}")
-    try:
-        images = model.check_images(images)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if labels.shape != (len(images),):
-        raise ValueError(f"{name} has {len(images)} images but labels of shape {labels.shape}")
-    if len(images) == 0:
-        raise ValueError(f"{name} has no images")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= model.classes:
-        raise ValueError(
-            f"labels of {name} must be from 0 to {model.classes - 1}, "
-            f"not {low if low < 0 else high}"
-        )
-    return images, labels.astype(np.int64)
-
-
-class Evaluation(NamedTuple):
-    """Mean loss, and the fraction of images whose likeliest class is their label."""
-
-    loss: float
-    accuracy: float
-
-
-def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluation:
-    """The model's loss (CrossEntropyLoss unless given) and accuracy on data.
-
-    data: as in `Trainer.fit`, with its errors. Raises FloatingPointError where the loss is not
-    finite.
-    """
-    instance("model", model, Model)
-    loss = CrossEntropyLoss() if loss is None else instance("loss", loss, Loss)
-    result = _evaluate(model, _check_data("data", data, model), loss)
-    if not math.isfinite(result.loss):
-        raise FloatingPointError(
-            f"the loss is {result.loss}: the model's weights are NaN, infinite or too large"
-        )
-    return result
-
-
-def _evaluate(model: Model, data: Arrays, loss: Loss) -> Evaluation:
-    images, labels = data
-    target = _Target(loss, model.classes)
-    total, correct = 0.0, 0
-    for part, logits in model.logits(images):
-        value = float(loss.forward(logits, target(labels[part])))
-        total += value * (len(logits) if loss.reduction == "mean" else 1)
-        correct += int(np.count_nonzero(logits.argmax(axis=1) == labels[part]))
-    return Evaluation(total / len(images), correct / len(images))
-
-
-class _Target:
-    """Labels as a loss wants them."""
-
-    def __init__(self, loss: Loss, classes: int) -> None:
-        self._rows = np.eye(classes, dtype=np.float32) if loss.one_hot else None
-
-    def __call__(
-        self, labels: NDArray[np.int64], out: NDArray[np.float32] | None = None
-    ) -> NDArray[Any]:
-        if self._rows is None:
-            return labels
-        return np.take(self._rows, labels, axis=0, out=out, mode="clip")
-
-
-# --------------------------------------------------------------------------------------------------
-# Trainer
-
 
 class Trainer:
     """Trains a model with an optimiser over its parameters.
 
-    loss: CrossEntropyLoss() unless given. schedule: step -> learning rate, steps counted from 0
-    over all calls of `fit`; None leaves optimizer.lr as it is. handlers: each is called with every
-    event. run: a folder for the files of `RunFolder`; None writes nothing. notes: JSON-able, kept
-    in the run's config.json.
+    loss: CrossEntropyLoss() unless given, MSELoss() for a model with one output. schedule: step ->
+    learning rate, steps counted from 0 over all calls of `fit`; None leaves optimizer.lr as it is.
+    handlers: each is called with every event; what one raises ends training, and `StopTraining`
+    does so as if the epochs were over. run: a folder for the files of `RunFolder`; None writes
+    nothing. keep_epochs: with a run, the model of every epoch as epochs/00001.safetensors and so
+    on. notes: JSON-able, kept in the run's config.json.
+
+    ema: the decay of an exponential moving average of the weights (`averages.WeightAverage`). With
+    it the average is what is validated and saved, what the model has as its weights from the end
+    of an epoch's last batch to the beginning of the next epoch, and when `fit` has returned; its
+    own weights go on behind that. Each call of `fit` begins another average.
 
     Raises ValueError where the optimiser has parameters that are not the model's, the loss is not
-    a mean, or the device is not "cpu".
+    a mean or not the model's, ema is not in [0, 1), or the device is not "cpu".
     """
 
     def __init__(
@@ -165,6 +86,8 @@ class Trainer:
         handlers: Iterable[Callable[[Event], object]] = (),
         run: str | os.PathLike[str] | None = None,
         notes: Mapping[str, Any] | None = None,
+        ema: float | None = None,
+        keep_epochs: bool = False,
     ) -> None:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
@@ -174,7 +97,7 @@ class Trainer:
             raise ValueError(f"device must be 'cpu', not {device!r}")
         self.model = model
         self.optimizer = optimizer
-        self.loss = CrossEntropyLoss() if loss is None else instance("loss", loss, Loss)
+        self.loss = check_loss(model, loss)
         if self.loss.reduction != "mean":
             raise ValueError(f"loss must have the reduction 'mean', not {self.loss.reduction!r}")
         self.schedule = schedule
@@ -185,8 +108,12 @@ class Trainer:
         if not all(map(callable, self.handlers)):
             raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
         self.run = None if run is None else RunFolder(run)
+        self.keep_epochs = keep_epochs
         self.notes = dict(notes or {})
+        self.ema = None if ema is None else check_decay(ema)
         self.step = 0
+        self.average: WeightAverage | None = None
+        self.stopping = False
 
     def fit(
         self,
@@ -196,62 +123,103 @@ class Trainer:
         batch_size: int = 128,
         validation: Data | None = None,
         seed: int = 0,
+        resume: bool = False,
     ) -> list[EpochEnd]:
         """Train for `epochs` passes over `train`, each in its own order, the ragged end included.
 
         train, validation: a data set or a pair of images, uint8 (N, H, W) or (N, C, H, W), and
-        integer labels (N,) from 0 to classes - 1: every image has one, so there is no label for
-        CrossEntropyLoss to ignore. The order of epoch e depends on (seed, e) alone.
+        labels: integers (N,) from 0 to classes - 1; or float rows (N, classes), probabilities for
+        CrossEntropyLoss and any numbers for MSELoss; or, for a model with one output, any numbers
+        (N,). Every image has a label, so there is none for CrossEntropyLoss to ignore. The order
+        of epoch e depends on (seed, e) alone.
 
         After every epoch the run folder gets model.safetensors, best.safetensors where the
         validation loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other
         run may use the folder meanwhile.
 
-        Before any work: TypeError or ValueError for arguments that do not fit, FileExistsError
-        where the folder holds a trained run or files of others, OSError where it is not writable.
-        Later: FloatingPointError where the loss or the learning rate is not finite, OSError where
-        a file cannot be written. These and what handlers raise leave the files of the last whole
-        epoch; so does KeyboardInterrupt, unless it falls between the renames of an epoch's files:
-        then some are of the next epoch, each of them whole.
+        resume: go on after the last whole epoch of the run in the folder, whatever ended it;
+        with none, begin. The model gets that epoch's weights, and every later bit is that of a run
+        which was never interrupted, on the same instruction set. `epochs` counts from the run's
+        beginning and may be more than it was; all else must be what it was. Returns the history of
+        the whole run.
+
+        Before any work: TypeError or ValueError for arguments that do not fit, or not what the run
+        was begun with; FileExistsError where the folder holds a trained run (without `resume`) or
+        files of others, OSError where it is not writable. Later: FloatingPointError where the loss
+        or the learning rate is not finite, OSError where a file cannot be written. These and what
+        handlers raise leave the files of the last whole epoch; so do KeyboardInterrupt and a
+        process that is killed, unless they fall between the renames of an epoch's files: then some
+        are of the next epoch, each of them whole.
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
-        data = _check_data("train", train, self.model)
-        held_out = None if validation is None else _check_data("validation", validation, self.model)
-        images = len(data[0])
+        data = check_data("train", train, self.model, self.loss)
+        held_out = None
+        if validation is not None:
+            held_out = check_data("validation", validation, self.model, self.loss)
+        if resume and self.run is None:
+            raise ValueError("resume needs a run folder: Trainer(..., run=...)")
+        images = len(data.images)
         started = TrainingStarted(
             model=self.model,
             epochs=epochs,
             batches=-(-images // batch_size),
             batch_size=batch_size,
             images=images,
-            validation_images=0 if held_out is None else len(held_out[0]),
+            validation_images=0 if held_out is None else len(held_out.images),
             run=None if self.run is None else self.run.path,
         )
         stream(seed, 0)  # refuses what is not a seed
-        if self.schedule is not None:
-            self.schedule(self.step + epochs * started.batches - 1)  # refuses too many steps
+        if self.schedule is not None:  # refuses too many steps
+            self.schedule((0 if resume else self.step) + epochs * started.batches - 1)
         if self.run is None:
+            self.average = self._new_average()
             return self._epochs(started, data, held_out, seed)
-        with self.run.begin(self._config(started, seed)):
+        config = self._config(started, data, held_out, seed)
+        with self.run.begin(config, resume=resume) as checkpoint:
+            self.average = self._new_average()
+            if checkpoint is not None:
+                self._restore(checkpoint)
+                started = dataclasses.replace(started, history=tuple(checkpoint.history))
             return self._epochs(started, data, held_out, seed)
 
     def _epochs(
-        self, started: TrainingStarted, data: Arrays, held_out: Arrays | None, seed: int
+        self, started: TrainingStarted, data: Examples, held_out: Examples | None, seed: int
     ) -> list[EpochEnd]:
-        self._tell(started)
         begin = time.perf_counter()
-        history: list[EpochEnd] = []
+        history = list(started.history)
+        self.stopping = False
+        self.tell(started)
         pass_ = _Pass(self, data, started.batch_size)
-        for epoch in range(1, started.epochs + 1):
+        while len(history) < started.epochs and not self.stopping:
+            epoch = len(history) + 1
             start = time.perf_counter()
-            loss, error = pass_.run(epoch, stream(seed, epoch))
-            seconds = time.perf_counter() - start
-            checked = None if held_out is None else _evaluate(self.model, held_out, self.loss)
-            if checked is not None and not math.isfinite(checked.loss):
-                raise FloatingPointError(
-                    f"the validation loss is {checked.loss} after epoch {epoch}"
-                )
+            trained = pass_.run(epoch, stream(seed, epoch))
+            if trained is not None:
+                seconds = time.perf_counter() - start
+                self._end_epoch(epoch, (*trained, seconds), started, held_out, history, seed)
+        if self.average is not None:
+            self.average.replace_weights()
+        self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
+        return history
+
+    def _end_epoch(
+        self,
+        epoch: int,
+        trained: tuple[float, float, float],
+        started: TrainingStarted,
+        held_out: Examples | None,
+        history: list[EpochEnd],
+        seed: int,
+    ) -> None:
+        """Validation, files and events of an epoch; it joins the history when its files are there.
+
+        trained: its loss, error and seconds.
+        """
+        loss, error, seconds = trained
+        own = None if self.run is None else self._state()
+        with self._averaged():
+            checked = None if held_out is None else self._validate(epoch, held_out)
             earlier = [e.validation_loss for e in history if e.validation_loss is not None]
             end = EpochEnd(
                 epoch=epoch,
@@ -265,18 +233,45 @@ class Trainer:
                 images_per_second=started.images / seconds,
                 best=checked is not None and checked.loss < min(earlier, default=math.inf),
             )
+            if self.run is not None and own is not None:
+                self._write(self.run, [*history, end], own, seed, started.batch_size)
             history.append(end)
             if self.run is not None:
-                self._write(self.run, history, seed, started.batch_size)
-            self._tell(end)
-        self._tell(TrainingEnded(tuple(history), time.perf_counter() - begin))
-        return history
+                self.tell(CheckpointSaved(epoch, self.run.path, end.best))
+            self.tell(end)
 
-    def _tell(self, event: Event) -> None:
+    def _validate(self, epoch: int, held_out: Examples) -> Evaluation:
+        start = time.perf_counter()
+        checked = measure(self.model, held_out, self.loss)
+        if not math.isfinite(checked.loss):
+            raise FloatingPointError(f"the validation loss is {checked.loss} after epoch {epoch}")
+        seconds = time.perf_counter() - start
+        self.tell(Evaluated(epoch, len(held_out.images), checked.loss, checked.accuracy, seconds))
+        return checked
+
+    def tell(self, event: Event) -> None:
+        """Call every handler with the event, also where one of them stops the training."""
         for handler in self.handlers:
-            handler(event)
+            try:
+                handler(event)
+            except StopTraining:
+                self.stopping = True
 
-    def _config(self, started: TrainingStarted, seed: int) -> dict[str, Any]:
+    def _new_average(self) -> WeightAverage | None:
+        return None if self.ema is None else WeightAverage(self.model.parameters(), self.ema)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """The model with the average as its weights, where there is one."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.in_place_of_weights()
+
+    # ----------------------------------------------------------------------------------------------
+    # The run folder
+
+    def _config(
+        self, started: TrainingStarted, data: Examples, held_out: Examples | None, seed: int
+    ) -> dict[str, Any]:
         import byhand
 
         return {
@@ -286,11 +281,16 @@ class Trainer:
             "optimizer": self._optimizer_settings(),
             "schedule": None if self.schedule is None else repr(self.schedule),
             "loss": repr(self.loss),
+            "ema": self.ema,
             "epochs": started.epochs,
             "batch_size": started.batch_size,
             "seed": int(seed),
             "images": started.images,
             "validation_images": started.validation_images,
+            "crc32": {
+                "train": data.checksum(),
+                "validation": None if held_out is None else held_out.checksum(),
+            },
             "threads": get_num_threads(),
             "notes": self.notes,
         }
@@ -298,33 +298,59 @@ class Trainer:
     def _optimizer_settings(self) -> dict[str, Any]:
         return {"type": type(self.optimizer).__name__, **self.optimizer.settings()}
 
-    def _write(self, run: RunFolder, history: list[EpochEnd], seed: int, batch_size: int) -> None:
-        model, state = self.model.description(), self.model.state_dict()
-        weights = {f"model.{name}": array for name, array in state.items()}
-        moving = {f"optimizer.{name}": a for name, a in self.optimizer.state_dict().items()}
+    def _state(self) -> dict[str, Array]:
+        """All arrays of the training, the model's own weights among them."""
+        parts = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.average is not None:
+            parts["ema"] = self.average.state_dict()
+        return {f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
+
+    def _write(
+        self,
+        run: RunFolder,
+        history: list[EpochEnd],
+        state: dict[str, Array],
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        model = self.model.description()
         description = {
             "format": FORMAT,
             "model": model,
             "optimizer": self._optimizer_settings(),
             "epoch": history[-1].epoch,
             "step": self.step,
+            "averaged": 0 if self.average is None else self.average.updates,
             "seed": int(seed),
             "batch_size": batch_size,
         }
         run.write_epoch(
-            [dataclasses.asdict(end) for end in history],
-            model=tensors_file(state, model),
-            state=tensors_file(weights | moving, description),
+            history,
+            model=tensors_file(self.model.state_dict(), model),
+            state=tensors_file(state, description),
+            keep=self.keep_epochs,
         )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Weights, optimiser, average and step as they were at the end of the epoch."""
+        description = checkpoint.description
+        self.model.load_state_dict(checkpoint.part("model"))
+        self.optimizer.load_state_dict(checkpoint.part("optimizer"))
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint.part("ema"), description["averaged"])
+        for name, value in description["optimizer"].items():
+            if name != "type":  # a handler may have changed them on the way
+                setattr(self.optimizer, name, tuple(value) if isinstance(value, list) else value)
+        self.step = description["step"]
 
 
 class _Pass:
     """One training pass after another over the same data, on one plan."""
 
-    def __init__(self, trainer: Trainer, data: Arrays, batch_size: int) -> None:
+    def __init__(self, trainer: Trainer, data: Examples, batch_size: int) -> None:
         self._trainer = trainer
-        self._images, self._labels = data
-        self._batch_size = min(batch_size, len(self._labels))
+        self._images, self._answers, self._targets = data
+        self._batch_size = min(batch_size, len(self._answers))
         model = trainer.model
         self._plan = Plan(
             fused(model.layers()),
@@ -333,13 +359,13 @@ class _Pass:
             loss=trainer.loss,
             device=trainer.device,
         )
-        self._target = _Target(trainer.loss, model.classes)
         self._steps: dict[int, _Step] = {}
 
-    def run(self, epoch: int, order: np.random.Generator) -> tuple[float, float]:
-        """Mean loss and error of the epoch's images."""
+    def run(self, epoch: int, order: np.random.Generator) -> tuple[float, float] | None:
+        """Mean loss and error of the epoch's images; None where a handler stopped it."""
         trainer, model, optimizer = self._trainer, self._trainer.model, self._trainer.optimizer
-        shuffled = order.permutation(len(self._labels))
+        average, targets = trainer.average, self._targets
+        shuffled = order.permutation(len(self._answers))
         batches = -(-len(shuffled) // self._batch_size)
         total, total_wrong = 0.0, 0
         for batch in range(1, batches + 1):
@@ -349,8 +375,10 @@ class _Pass:
             kernels.gather_images(
                 self._images, index, scale=model.scale, offset=model.offset, out=step.batch.input
             )
-            self._labels.take(index, out=step.labels, mode="clip")
-            loss = float(step.batch.train(self._target(step.labels, step.rows)))
+            self._answers.take(index, out=step.answers, mode="clip")
+            if targets is not None:
+                targets.take(index, axis=0, out=step.target, mode="clip")
+            loss = float(step.batch.train(step.target))
             if trainer.schedule is not None:
                 rate = number("the learning rate of the schedule", trainer.schedule(trainer.step))
                 optimizer.lr = rate
@@ -365,33 +393,38 @@ class _Pass:
                 )
             optimizer.step()
             trainer.step += 1
+            if average is not None:
+                average.update()
             wrong = step.wrong()
             total += loss * n
             total_wrong += wrong
             if trainer.handlers:
-                event = BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr)
-                for handler in trainer.handlers:
-                    handler(event)
+                trainer.tell(BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr))
+                if trainer.stopping:
+                    return None
         return total / len(shuffled), total_wrong / len(shuffled)
 
     def _new_step(self, n: int) -> _Step:
-        classes = self._trainer.model.classes
-        self._steps[n] = _Step(self._plan.batch(n), n, classes if self._trainer.loss.one_hot else 0)
+        self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)
         return self._steps[n]
 
 
 class _Step:
     """What a step of n images writes to."""
 
-    def __init__(self, batch: Batch, n: int, columns: int) -> None:
+    def __init__(self, batch: Batch, n: int, answers: NDArray[Any], targets: Array | None) -> None:
         self.batch = batch
-        self.labels = np.empty(n, np.int64)
-        self.rows = np.empty((n, columns), np.float32)
-        self._likeliest = np.empty(n, np.int64)
+        self.answers = np.empty(n, answers.dtype)
+        self.target = self.answers if targets is None else np.empty_like(targets[:n])
+        self._found = np.empty(n, answers.dtype)
         self._hit = np.empty(n, bool)
 
     def wrong(self) -> int:
-        """How many images the batch's output, from before the update, puts in another class."""
-        self.batch.output.argmax(axis=1, out=self._likeliest)
-        np.equal(self._likeliest, self.labels, out=self._hit)
+        """How many images the batch's output, from before the update, answers wrongly."""
+        output = self.batch.output
+        if output.shape[1] == 1:
+            np.rint(output[:, 0], out=self._found)
+        else:
+            output.argmax(axis=1, out=self._found)
+        np.equal(self._found, self.answers, out=self._hit)
         return self._hit.size - int(np.count_nonzero(self._hit))

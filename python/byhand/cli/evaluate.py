@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from byhand import models, training
-from byhand.checkpoint import RunFolder
 from byhand.cli.data import load_for, locate
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import fail, say
+from byhand.run_folder import RunFolder
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")

@@ -1,0 +1,175 @@
+"""Data as training takes it, and how good a model is on it."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand.engine import Array
+from byhand.losses import CrossEntropyLoss, Loss, MSELoss
+from byhand.models import Model
+from byhand.module import instance
+
+# Probabilities of an image may be off by this much in sum: those of other programs are rounded.
+_SUM_TOLERANCE = 1e-3
+
+
+class Images(Protocol):
+    """A data set, such as byhand.data.Dataset."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]: ...
+
+    @property
+    def labels(self) -> NDArray[Any]: ...
+
+
+Data = Images | tuple[NDArray[np.uint8], NDArray[Any]]
+
+
+class Examples(NamedTuple):
+    """Checked data. images: (N, C, H, W).
+
+    answers: (N,), the right class, or the right number where the model has one output. targets:
+    (N, outputs), what the loss compares with; None where it takes the answers.
+    """
+
+    images: NDArray[np.uint8]
+    answers: NDArray[Any]
+    targets: Array | None
+
+    def checksum(self) -> str:
+        """CRC-32 of all bytes: by it a resumed run knows its data again."""
+        value = zlib.crc32(self.answers.data, zlib.crc32(self.images.data))
+        return f"{value if self.targets is None else zlib.crc32(self.targets.data, value):08x}"
+
+
+class Evaluation(NamedTuple):
+    """Mean loss, and the fraction of images whose answer is right.
+
+    The model's answer is its likeliest class; with one output, that number rounded.
+    """
+
+    loss: float
+    accuracy: float
+
+
+def default_loss(model: Model) -> Loss:
+    """Cross-entropy; squared error for a model with one output, of which the softmax is always 1"""
+    return MSELoss() if model.classes == 1 else CrossEntropyLoss()
+
+
+def check_loss(model: Model, loss: Loss | None) -> Loss:
+    """`loss`, or the model's default; TypeError or ValueError where it cannot be the model's."""
+    loss = default_loss(model) if loss is None else instance("loss", loss, Loss)
+    if model.classes == 1 and not loss.one_hot:
+        raise ValueError(f"loss of a model with one output must be MSELoss(), not {loss!r}")
+    return loss
+
+
+def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluation:
+    """The model's loss and accuracy on data.
+
+    data: as in `Trainer.fit`, with its errors. loss: CrossEntropyLoss() unless given, MSELoss() for
+    a model with one output. Raises FloatingPointError where the loss is not finite.
+    """
+    instance("model", model, Model)
+    loss = check_loss(model, loss)
+    result = measure(model, check_data("data", data, model, loss), loss)
+    if not math.isfinite(result.loss):
+        raise FloatingPointError(
+            f"the loss is {result.loss}: the model's weights are NaN, infinite or too large"
+        )
+    return result
+
+
+def measure(model: Model, data: Examples, loss: Loss) -> Evaluation:
+    """`evaluate` on checked data; the loss may be what it likes."""
+    total, correct = 0.0, 0
+    wanted = data.answers if data.targets is None else data.targets
+    for part, output in model.logits(data.images):
+        value = float(loss.forward(output, wanted[part]))
+        total += value * (len(output) if loss.reduction == "mean" else 1)
+        found = np.rint(output[:, 0]) if model.classes == 1 else output.argmax(axis=1)
+        correct += int(np.count_nonzero(found == data.answers[part]))
+    return Evaluation(total / len(data.images), correct / len(data.images))
+
+
+# --------------------------------------------------------------------------------------------------
+# Checks
+
+
+def check_data(name: str, data: Data, model: Model, loss: Loss) -> Examples:
+    """Data as `Trainer.fit` describes it, or an error that says what is wrong with `name`."""
+    if isinstance(data, tuple):
+        if len(data) != 2:
+            raise ValueError(f"{name} must be (images, labels), not {len(data)} things")
+        images, labels = data
+    elif hasattr(data, "images") and hasattr(data, "labels"):
+        images, labels = data.images, data.labels
+    else:
+        raise TypeError(f"{name} must be a data set or (images, labels), not {type(data).__name__}")
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        raise TypeError(f"images of {name} must be a NumPy array of uint8, not {_form(images)}")
+    try:
+        images = model.check_images(images)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    answers, targets = _check_labels(name, labels, len(images), model, loss)
+    if len(images) == 0:
+        raise ValueError(f"{name} has no images")
+    return Examples(images, answers, targets)
+
+
+def _check_labels(
+    name: str, labels: Any, count: int, model: Model, loss: Loss
+) -> tuple[NDArray[Any], Array | None]:
+    """Answers and targets of `Examples`."""
+    kind = labels.dtype.kind if isinstance(labels, np.ndarray) else ""
+    rows = kind == "f" and labels.ndim == 2 and model.classes > 1
+    numbers = kind == "f" and model.classes == 1
+    if kind not in ("i", "u") and not rows and not numbers:
+        floats = "floats" if model.classes == 1 else f"float rows of {model.classes} probabilities"
+        raise TypeError(
+            f"labels of {name} must be a NumPy array of integers, not {_form(labels)}; "
+            f"{floats} would do too"
+        )
+    if labels.shape != ((count, model.classes) if rows else (count,)):
+        raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}")
+    if rows:
+        return _check_rows(name, labels, loss)
+    if model.classes == 1:
+        values = labels.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError(f"labels of {name} must be finite in float32")
+        return values, values.reshape(count, 1)
+    if count and not (labels.min() >= 0 and labels.max() < model.classes):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise ValueError(f"labels of {name} must be from 0 to {model.classes - 1}, not {wrong}")
+    answers = labels.astype(np.int64)
+    return answers, np.eye(model.classes, dtype=np.float32)[answers] if loss.one_hot else None
+
+
+def _check_rows(name: str, labels: NDArray[Any], loss: Loss) -> tuple[NDArray[Any], Array]:
+    """Rows of numbers for a loss that compares numbers, of probabilities for one that does not."""
+    rows = np.ascontiguousarray(labels, np.float32)
+    if not np.isfinite(rows).all():
+        raise ValueError(f"labels of {name} must be finite in float32")
+    if not loss.one_hot:
+        sums = rows.sum(axis=1)
+        wrong = (rows < 0).any(axis=1) | (np.abs(sums - 1) > _SUM_TOLERANCE)
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise ValueError(
+                f"rows of the labels of {name} must be probabilities, from 0 up and 1 in sum, "
+                f"not {rows[i].tolist()} in row {i}"
+            )
+    return rows.argmax(axis=1), rows
+
+
+def _form(value: object) -> str:
+    return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__

@@ -1,0 +1,215 @@
+"""The files of a training run, and how a run is found again after it was interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from byhand.checkpoint import (
+    CheckpointError,
+    opened,
+    read_tensors,
+    remove_temporaries,
+    write_atomic,
+    write_together,
+)
+from byhand.events import EpochEnd
+
+# What may be another when a run goes on: none of it changes a bit of what follows.
+_FREE = ("byhand", "threads", "notes", "epochs")
+
+
+class Checkpoint(NamedTuple):
+    """What a run holds of its last whole epoch: state.safetensors, and the epochs up to it."""
+
+    tensors: dict[str, NDArray[Any]]
+    description: dict[str, Any]
+    history: list[EpochEnd]
+
+    def part(self, name: str) -> dict[str, NDArray[Any]]:
+        """The tensors under "name."."""
+        prefix = f"{name}."
+        return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
+
+
+class RunFolder:
+    """The files of one training run; see `Trainer` for when they are written."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.model_path = self.path / "model.safetensors"
+        self.best_path = self.path / "best.safetensors"
+        self.state_path = self.path / "state.safetensors"
+        self.curves_path = self.path / "curves.png"
+        self.epochs_path = self.path / "epochs"
+
+    def epoch_path(self, epoch: int) -> Path:
+        """Where the model of an epoch lies, in runs that keep each."""
+        return self.epochs_path / f"{epoch:05}.safetensors"
+
+    @contextlib.contextmanager
+    def begin(
+        self, config: Mapping[str, Any], *, resume: bool = False
+    ) -> Iterator[Checkpoint | None]:
+        """Make the folder, write config.json, and hold the folder against other runs meanwhile.
+
+        config has the key "byhand", by which a run that ended before its first epoch is known:
+        its folder may be taken again. With `resume` and a run in the folder, yields its last whole
+        epoch, to which metrics.jsonl is cut; else None.
+
+        Raises FileExistsError where the folder holds a trained run (without `resume`), files of
+        these names that no run wrote, or a run that is going on; ValueError where a run that is to
+        go on was begun with another config, CheckpointError where its files are damaged, OSError
+        where the folder is not writable.
+        """
+        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        self.path.mkdir(parents=True, exist_ok=True)
+        with opened(self.path) as folder:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileExistsError(
+                    f"{self.path} is the folder of a run that is going on: choose another"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            self._refuse_what_others_wrote(resume)
+            checkpoint = self._last_epoch(json.loads(text)) if resume else None
+            for path in self._own:
+                remove_temporaries(path)
+            write_atomic(self.config_path, text.encode())
+            if checkpoint is not None:
+                write_atomic(self.metrics_path, _lines(checkpoint.history))
+            yield checkpoint
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        models = self.model_path, self.best_path
+        return self.config_path, self.metrics_path, *models, self.state_path, self.curves_path
+
+    def _refuse_what_others_wrote(self, resume: bool) -> None:
+        if self.state_path.exists() and not resume:
+            raise FileExistsError(
+                f"{self.path} already holds a trained run: choose another folder or remove it"
+            )
+        found = [path.name for path in self._own if os.path.lexists(path)]
+        if found and not self._was_begun():
+            raise FileExistsError(
+                f"{self.path} holds {', '.join(found)}, which training would overwrite: "
+                "choose another folder"
+            )
+
+    def _was_begun(self) -> bool:
+        try:
+            self.config()
+        except (OSError, CheckpointError):
+            return False
+        return True
+
+    # ----------------------------------------------------------------------------------------------
+    # Reading
+
+    def config(self) -> dict[str, Any]:
+        """What config.json says; OSError or CheckpointError where it is not that of a run."""
+        try:
+            config = json.loads(self.config_path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{self.config_path} is not JSON: {error}") from error
+        if not isinstance(config, dict) or "byhand" not in config:
+            raise CheckpointError(f"{self.config_path} is not that of a run")
+        return config
+
+    def history(self) -> list[EpochEnd]:
+        """The epochs that metrics.jsonl has, the first first; errors as of `config`."""
+        text = self.metrics_path.read_text()
+        try:
+            return [EpochEnd(**json.loads(line)) for line in text.splitlines()]
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"{self.metrics_path} does not list epochs: {error}") from error
+
+    def _last_epoch(self, config: dict[str, Any]) -> Checkpoint | None:
+        """None where no epoch was finished."""
+        if not self.config_path.exists():
+            return None
+        differences = list(_differences(_settings(self.config()), _settings(config)))
+        if differences:
+            raise ValueError(
+                f"{self.path} holds another run, which cannot go on as this one: "
+                + "; ".join(differences)
+            )
+        if not self.state_path.exists():
+            return None
+        tensors, description = read_tensors(self.state_path)
+        epoch, history = description.get("epoch", 0), self.history()
+        if len(history) < epoch:
+            raise CheckpointError(
+                f"{self.metrics_path} lacks epochs: the run has {epoch} whole ones"
+            )
+        if config["epochs"] < epoch:
+            raise ValueError(
+                f"{self.path} has {epoch} epochs already, more than {config['epochs']}"
+            )
+        return Checkpoint(tensors, description, history[:epoch])
+
+    # ----------------------------------------------------------------------------------------------
+    # Writing
+
+    def write_epoch(
+        self, history: Sequence[EpochEnd], model: bytes, state: bytes, *, keep: bool = False
+    ) -> None:
+        """The files of an epoch: none changes where one of them finds no room.
+
+        history: of all epochs so far, the lines of metrics.jsonl; by the last one, the model is the
+        best or is not. keep: the model also goes to `epoch_path`. The state comes last: with it the
+        epoch is part of the run.
+        """
+        last = history[-1]
+        kept = {self.epoch_path(last.epoch): model} if keep else {}
+        if keep:
+            self.epochs_path.mkdir(exist_ok=True)
+            remove_temporaries(self.epoch_path(last.epoch))
+        best = {self.best_path: model} if last.best else {}
+        files = {**kept, self.model_path: model, **best, self.metrics_path: _lines(history)}
+        write_together({**files, self.state_path: state})
+
+
+def _lines(history: Sequence[EpochEnd]) -> bytes:
+    lines = (json.dumps(dataclasses.asdict(end), allow_nan=False) + "\n" for end in history)
+    return "".join(lines).encode()
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What may not be another when a run goes on."""
+    settings = {name: value for name, value in config.items() if name not in _FREE}
+    optimizer = settings.get("optimizer")
+    if settings.get("schedule") is not None and isinstance(optimizer, dict):
+        # The schedule decides: the optimiser's own rate is whatever came last.
+        settings["optimizer"] = {k: v for k, v in optimizer.items() if k != "lr"}
+    return settings
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """What is another in two JSON values, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, parts in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*parts, f"{name}.{i}")
+    elif old != new:
+        yield f"{name} was {_short(old)} and is {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
