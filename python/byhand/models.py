@@ -154,11 +154,17 @@ class Model(Sequential):
         return probabilities
 
     def predict(self, images: NDArray[np.uint8] | Array) -> NDArray[np.int64]:
-        """The likeliest class of each image, (N,); arguments and errors of `predict_proba`."""
+        """The likeliest class of each image, (N,); arguments and errors of `predict_proba`.
+
+        Of a model with one output, that number rounded to an integer.
+        """
         images = self.check_images(images)
         classes = np.empty(len(images), np.int64)
         for part, logits in self._finite_logits(images):
-            logits.argmax(axis=1, out=classes[part])
+            if self.classes == 1:
+                classes[part] = np.rint(logits[:, 0])
+            else:
+                logits.argmax(axis=1, out=classes[part])
         return classes
 
     def _finite_logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:

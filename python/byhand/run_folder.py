@@ -27,6 +27,10 @@ from byhand.events import EpochEnd
 _FREE = ("byhand", "threads", "notes", "epochs")
 
 
+class ResumeError(ValueError):
+    """A run that cannot go on as it is asked to: with other data, model or settings."""
+
+
 class Checkpoint(NamedTuple):
     """What a run holds of its last whole epoch: state.safetensors, and the epochs up to it."""
 
@@ -68,7 +72,7 @@ class RunFolder:
         epoch, to which metrics.jsonl is cut; else None.
 
         Raises FileExistsError where the folder holds a trained run (without `resume`), files of
-        these names that no run wrote, or a run that is going on; ValueError where a run that is to
+        these names that no run wrote, or a run that is going on; ResumeError where a run that is to
         go on was begun with another config, CheckpointError where its files are damaged, OSError
         where the folder is not writable.
         """
@@ -143,7 +147,7 @@ class RunFolder:
             return None
         differences = list(_differences(_settings(self.config()), _settings(config)))
         if differences:
-            raise ValueError(
+            raise ResumeError(
                 f"{self.path} holds another run, which cannot go on as this one: "
                 + "; ".join(differences)
             )

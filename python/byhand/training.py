@@ -143,13 +143,14 @@ class Trainer:
         beginning and may be more than it was; all else must be what it was. Returns the history of
         the whole run.
 
-        Before any work: TypeError or ValueError for arguments that do not fit, or not what the run
-        was begun with; FileExistsError where the folder holds a trained run (without `resume`) or
-        files of others, OSError where it is not writable. Later: FloatingPointError where the loss
-        or the learning rate is not finite, OSError where a file cannot be written. These and what
-        handlers raise leave the files of the last whole epoch; so do KeyboardInterrupt and a
-        process that is killed, unless they fall between the renames of an epoch's files: then some
-        are of the next epoch, each of them whole.
+        Before any work: TypeError or ValueError for arguments that do not fit; ResumeError, a
+        ValueError, where they are not those that the run was begun with; FileExistsError where the
+        folder holds a trained run (without `resume`) or files of others, OSError where it is not
+        writable. Later: FloatingPointError where the loss or the learning rate is not finite,
+        OSError where a file cannot be written. These and what handlers raise leave the files of the
+        last whole epoch; so do KeyboardInterrupt and a process that is killed, unless they fall
+        between the renames of an epoch's files: then some are of the next epoch, each of them
+        whole.
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)

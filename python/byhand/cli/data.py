@@ -12,7 +12,7 @@ import typer
 import byhand.data
 from byhand.checkpoint import write_atomic
 from byhand.cli.display import fetch_display
-from byhand.cli.options import DataOption
+from byhand.cli.options import DataOption, png
 from byhand.cli.output import say, warn
 from byhand.data import DataError, Dataset
 from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
@@ -94,8 +94,7 @@ def show(
     """Draw 10 random training images with their labels."""
     from byhand.cli.figures import digits_png
 
-    if out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out} must end in .png", param_hint="--out")
+    png("--out", out)
     train, _ = load(data)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(train), min(_SHOWN, len(train)), replace=False))

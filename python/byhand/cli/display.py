@@ -21,6 +21,7 @@ from rich.progress import (
 from byhand import data
 from byhand.cli.output import is_terminal, say, warn
 from byhand.events import BatchEnd, EpochEnd, Event, TrainingStarted
+from byhand.handlers import RunningMean
 
 # The bar is redrawn this often; between, a batch costs it two additions.
 _SECONDS = 0.1
@@ -30,10 +31,15 @@ _WIDTHS = [len(title) for title in _TABLE.split("  ")]
 
 
 class TrainingDisplay:
-    """A handler of training events: a line of a table an epoch, and on a terminal a bar below."""
+    """A handler of training events: a line of a table an epoch, and on a terminal a bar below.
 
-    def __init__(self) -> None:
+    log_every: also a line each so many batches, in the words of the PaddlePaddle book.
+    """
+
+    def __init__(self, log_every: int | None = None) -> None:
         self.history: list[EpochEnd] = []
+        self._log_every = log_every
+        self._mean = RunningMean()
         self._bar = _Bar() if is_terminal(sys.stdout) else None
 
     def __enter__(self) -> TrainingDisplay:
@@ -50,13 +56,26 @@ class TrainingDisplay:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
+            self.history += event.history
             say(_TABLE)
+        if isinstance(event, BatchEnd) and self._log_every is not None:
+            self._log(event, self._log_every)
         if isinstance(event, EpochEnd):
             self.history.append(event)
+            self._mean = RunningMean()
             cells = zip(_row(event), _WIDTHS, strict=True)
             say("  ".join(f"{text:>{width}}" for text, width in cells))
         if self._bar is not None:
             self._bar(event)
+
+    def _log(self, event: BatchEnd, every: int) -> None:
+        self._mean.add(event)
+        if event.batch % every == 0:
+            cost, error = self._mean.values()
+            say(
+                f"Pass {event.epoch:05}, Batch {event.batch}: average cost {cost:.6f}, "
+                f"current cost {event.loss:.6f}, classification error {percent(error)}"
+            )
 
 
 def percent(fraction: float) -> str:
@@ -98,11 +117,10 @@ class _Bar:
         if isinstance(event, TrainingStarted):
             self._progress.start()
             self._progress.update(self._task, total=event.batches)
-            self._begin_epoch(1, event.epochs)
+            if len(event.history) < event.epochs:
+                self._begin_epoch(len(event.history) + 1, event.epochs)
         elif isinstance(event, BatchEnd):
-            self._images += event.images
-            self._loss += event.loss * event.images
-            self._error += event.error * event.images
+            self._mean.add(event)
             if event.batch == event.batches or time.perf_counter() > self._shown + _SECONDS:
                 self._show(event)
         elif isinstance(event, EpochEnd) and event.epoch < event.epochs:
@@ -111,12 +129,12 @@ class _Bar:
     def _begin_epoch(self, epoch: int, epochs: int) -> None:
         self._progress.reset(self._task, description=f"epoch {epoch}/{epochs}", numbers="")
         self._begin = self._shown = time.perf_counter()
-        self._images, self._loss, self._error = 0, 0.0, 0.0
+        self._mean = RunningMean()
 
     def _show(self, event: BatchEnd) -> None:
         self._shown = time.perf_counter()
-        speed = self._images / (self._shown - self._begin)
-        loss, error = self._loss / self._images, self._error / self._images
+        speed = self._mean.images / (self._shown - self._begin)
+        loss, error = self._mean.values()
         numbers = f"{speed:,.0f} images/s  loss {loss:.4f}  error {percent(error)}"
         self._progress.update(self._task, completed=event.batch, numbers=numbers)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from byhand import models, training
+from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for, locate
 from byhand.cli.display import percent
-from byhand.cli.options import DataOption, ThreadsOption
+from byhand.cli.options import DataOption, ThreadsOption, png
 from byhand.cli.output import fail, say
+from byhand.data import Dataset
+from byhand.models import Model
 from byhand.run_folder import RunFolder
 
 ModelArgument = Annotated[
@@ -23,6 +28,9 @@ BestOption = Annotated[
         "--best", help="Of a run folder the epoch of lowest test loss, in place of the last one."
     ),
 ]
+
+# So many of the worst mistakes are drawn.
+_WORST = 25
 
 
 def load_model(path: Path, best: bool) -> models.Model:
@@ -41,13 +49,91 @@ def load_model(path: Path, best: bool) -> models.Model:
 def evaluate(
     model: ModelArgument,
     data: DataOption = None,
-    best: BestOption = False,
+    last: Annotated[
+        bool,
+        typer.Option("--last", help="Of a run folder the last epoch, in place of the best one."),
+    ] = False,
+    worst: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help=f"Draw the {_WORST} worst mistakes into this PNG file, as well."
+        ),
+    ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure a model's loss and accuracy on the test set."""
+    """Measure a model on the test set: loss, accuracy, what it takes for what.
+
+    Of a run folder it takes the epoch of lowest test loss.
+    """
+    if worst is not None:
+        png("--worst", worst)
+    if last and not model.is_dir():
+        raise typer.BadParameter(f"{model} is not a run folder", param_hint="--last")
+    best = model.is_dir() and not last and RunFolder(model).best_path.exists()
     network = load_model(model, best)
     _, test = load_for(network, data)
+    if best:
+        _say_best_pass(model)
     loss, accuracy = training.evaluate(network, test)
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
     say(f"data {locate(data)}")
+    say()
+    predicted = network.predict(test.images)
+    _say_confusion(network, test.labels, predicted)
+    if worst is not None:
+        _draw_worst(worst, network, test, predicted)
+
+
+def _say_best_pass(path: Path) -> None:
+    """What the run's own log says, in the words of the PaddlePaddle book."""
+    tested = [end for end in RunFolder(path).history() if end.validation_loss is not None]
+    best = min(tested, key=lambda end: end.validation_loss or 0.0, default=None)
+    if best is None or best.validation_accuracy is None:
+        return
+    say(f"Best pass is {best.epoch:05}, testing Avgcost is {best.validation_loss:.6f}")
+    say(f"The classification accuracy is {100 * best.validation_accuracy:.2f}%")
+
+
+def _say_confusion(model: Model, labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
+    """A row for each actual class: how many of its images were taken for which."""
+    names = list(model.class_names)
+    if len(names) == 1:  # a number, rounded: rows are the labels, columns also what is beside them
+        low = int(min(labels.min(), predicted.min()))
+        high = int(max(labels.max(), predicted.max()))
+        names = [str(i) for i in range(low, high + 1)]
+        labels, predicted = labels.astype(np.int64) - low, predicted - low
+    size = len(names)
+    counts = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
+    table = counts.reshape(size, size)
+    width = max(len(str(table.max())), *map(len, names))
+    first = max(len("actual"), *map(len, names))
+    say("Rows: the actual class; columns: what the model takes it for.")
+    header = " ".join(f"{name:>{width}}" for name in names)
+    say(f"{'actual':>{first}}  {header}  accuracy")
+    for name, row, right in zip(names, table, table.diagonal(), strict=True):
+        cells = " ".join(f"{count or '.':>{width}}" for count in row)
+        shown = percent(right / row.sum()) if row.sum() else "-"
+        say(f"{name:>{first}}  {cells}  {shown:>8}")
+
+
+def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.int64]) -> None:
+    from byhand.cli.figures import mistakes_png
+
+    wrong = np.flatnonzero(predicted != test.labels)
+    if model.classes == 1:
+        badness = np.abs(predicted[wrong] - test.labels[wrong])
+        texts = [f"{test.labels[i]}, not {predicted[i]}" for i in wrong]
+    else:
+        # The class that it chose is the surest of it where it is worst.
+        chosen = model.predict_proba(test.images[wrong]).max(axis=1)
+        badness = chosen
+        names = model.class_names
+        texts = [
+            f"{names[test.labels[i]]}, not {names[predicted[i]]} ({100 * p:.0f} %)"
+            for i, p in zip(wrong, chosen, strict=True)
+        ]
+    order = np.argsort(-badness, kind="stable")[:_WORST]
+    write_atomic(path, mistakes_png(test, wrong[order], [texts[i] for i in order]))
+    say()
+    say(f"{len(order)} of {len(wrong):,} mistakes, the worst first: {path.resolve()}")

@@ -39,3 +39,10 @@ ThreadsOption = Annotated[
         expose_value=False,
     ),
 ]
+
+
+def png(option: str, path: Path) -> Path:
+    """The path of a picture that is to be written; BadParameter where its name says otherwise."""
+    if path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{path} must end in .png", param_hint=option)
+    return path

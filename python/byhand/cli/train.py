@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,26 +15,17 @@ import typer
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for, locate
 from byhand.cli.display import TrainingDisplay, percent
+from byhand.cli.job import Activation, Job, ModelName, job_of, resumed_job
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
+from byhand.losses import CrossEntropyLoss
 from byhand.models import Model
-from byhand.recipes import RECIPES, Recipe
+from byhand.recipes import RECIPES
+from byhand.run_folder import ResumeError, RunFolder
 from byhand.runtime import get_num_threads
 from byhand.training import Trainer
-
-
-class ModelName(str, Enum):
-    softmax = "softmax"
-    mlp = "mlp"
-    lenet5 = "lenet5"
-
-
-class Activation(str, Enum):
-    relu = "relu"
-    tanh = "tanh"
-    sigmoid = "sigmoid"
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
@@ -50,7 +38,10 @@ def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
 
 
 def train(
-    model: Annotated[ModelName, typer.Argument(metavar="MODEL", help="softmax, mlp or lenet5.")],
+    model: Annotated[
+        ModelName | None,
+        typer.Argument(metavar="MODEL", help="softmax, mlp or lenet5.", show_default=False),
+    ] = None,
     data: DataOption = None,
     out: Annotated[
         Path | None,
@@ -78,65 +69,86 @@ def train(
             metavar="NAME", help="relu, tanh or sigmoid; not for softmax.", show_default="relu"
         ),
     ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="X",
+            help="Takes X of each label's probability and spreads it over all classes.",
+            show_default="0.0",
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Decay of an average of the weights, which is tested and saved in their place.",
+            show_default="no average",
+        ),
+    ] = None,
     seed: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Decides the first weights and the images' order."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Decides the first weights and the images' order.",
+            show_default="0",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with this run after its last whole epoch, with its settings and data.",
+        ),
+    ] = None,
+    keep_epochs: Annotated[
+        bool, typer.Option("--keep-epochs", help="Keep the model of every epoch in RUN/epochs.")
+    ] = False,
+    log_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Print costs and error every N batches.", show_default="never"
+        ),
+    ] = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Train a classifier, on MNIST unless --data names other images.
 
-    Ctrl-C ends it; the run folder keeps the last whole epoch.
+    Ctrl-C ends it; the run folder keeps the last whole epoch, from which --resume goes on to the
+    bits of a run that was never interrupted.
     """
+    if resume is not None and out is not None:
+        raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
     settings = {
+        "model": model,
+        "activation": activation,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
         "momentum": momentum,
         "nesterov": nesterov,
         "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "ema": ema,
+        "seed": seed,
+        "data": data,
     }
-    job = _Job(model, _activation(model, activation), _recipe(model, settings), seed, data)
+    job = job_of(settings) if resume is None else resumed_job(resume, settings)
     network = job.new_model()
-    sets = load_for(network, data)
-    display = TrainingDisplay()
-    with _run_folder(out, model.value) as folder, _saying_what_is_kept(display, folder), display:
-        _fit(job, network, sets, folder, display)
-    write_atomic(folder / "curves.png", _curves(job, display))
-    _say_result(job, folder, display)
-
-
-@dataclass(frozen=True)
-class _Job:
-    model: ModelName
-    activation: Activation | None
-    recipe: Recipe
-    seed: int
-    data: Path | None
-
-    @property
-    def title(self) -> str:
-        return ", ".join(part.value for part in (self.model, self.activation) if part)
-
-    def new_model(self) -> Model:
-        chosen = {"activation": self.activation.value} if self.activation else {}
-        return self.recipe.model(seed=self.seed, **chosen)
-
-
-def _activation(model: ModelName, wanted: Activation | None) -> Activation | None:
-    if model is not ModelName.softmax:
-        return wanted or Activation.relu
-    if wanted is not None:
-        raise typer.BadParameter("softmax has no activation", param_hint="--activation")
-    return None
-
-
-def _recipe(model: ModelName, settings: dict[str, Any]) -> Recipe:
-    """The model's recipe with the settings that were given, those that are not None."""
-    changes = {name: value for name, value in settings.items() if value is not None}
-    if changes.get("momentum") == 0:
-        changes.setdefault("nesterov", False)
-    return dataclasses.replace(RECIPES[model.value], **changes)
+    sets = load_for(network, job.data)
+    display = TrainingDisplay(log_every)
+    options = {"keep_epochs": keep_epochs, "resume": resume is not None}
+    with (
+        _run_folder(resume or out, job.model.value) as folder,
+        _saying_what_is_kept(display, folder),
+        display,
+    ):
+        _fit(job, network, sets, folder, display, **options)
+    if (curves := _curves(job, display)) is not None:
+        write_atomic(RunFolder(folder).curves_path, curves)
+    _say_result(job, folder, display, curves is not None)
 
 
 @contextlib.contextmanager
@@ -181,45 +193,56 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
 
 
 def _fit(
-    job: _Job,
+    job: Job,
     model: Model,
     sets: tuple[Dataset, Dataset],
     folder: Path,
     display: TrainingDisplay,
+    *,
+    keep_epochs: bool,
+    resume: bool,
 ) -> None:
     train_set, test_set = sets
     recipe, source = job.recipe, str(locate(job.data))
-    try:
-        optimizer, schedule = recipe.optimizer(model), recipe.schedule(len(train_set))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
             _say_header(job, event, source)
 
-    trainer = Trainer(
-        model,
-        optimizer,
-        schedule=schedule,
-        handlers=[header, display],
-        run=folder,
-        notes={
-            "model": job.title,
-            "data": source,
-            "validation": "the test set; best.safetensors is the epoch of its lowest loss",
-        },
-    )
-    trainer.fit(
-        train_set,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        validation=test_set,
-        seed=job.seed,
-    )
+    try:
+        optimizer, schedule = recipe.optimizer(model), recipe.schedule(len(train_set))
+        trainer = Trainer(
+            model,
+            optimizer,
+            loss=CrossEntropyLoss(label_smoothing=job.label_smoothing),
+            schedule=schedule,
+            handlers=[header, display],
+            run=folder,
+            notes={
+                "model": job.title,
+                "data": source,
+                "validation": "the test set; best.safetensors is the epoch of its lowest loss",
+                "job": job.settings(),
+            },
+            ema=job.ema,
+            keep_epochs=keep_epochs,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        trainer.fit(
+            train_set,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation=test_set,
+            seed=job.seed,
+            resume=resume,
+        )
+    except ResumeError as error:
+        fail(describe(error))
 
 
-def _say_header(job: _Job, event: TrainingStarted, source: str) -> None:
+def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
     recipe = job.recipe
     parameters = sum(parameter.size for parameter in event.model.parameters())
     kind = " (Nesterov)" if recipe.nesterov else ""
@@ -233,12 +256,18 @@ def _say_header(job: _Job, event: TrainingStarted, source: str) -> None:
         "threads": str(get_num_threads()),
         "run": str(event.run),
     }
+    if job.label_smoothing:
+        lines["loss"] = f"cross-entropy, label smoothing {job.label_smoothing:g}"
+    if job.ema is not None:
+        lines["average"] = f"of the weights, decay {job.ema:g}"
+    if event.history:
+        lines["resumed"] = f"after epoch {len(event.history)}"
     for name, text in lines.items():
         say(f"{name:8} {text}")
     say()
 
 
-def _say_result(job: _Job, folder: Path, display: TrainingDisplay) -> None:
+def _say_result(job: Job, folder: Path, display: TrainingDisplay, drawn: bool) -> None:
     last = display.history[-1]
     best = next((e for e in reversed(display.history) if e.best), None)
     say()
@@ -248,7 +277,8 @@ def _say_result(job: _Job, folder: Path, display: TrainingDisplay) -> None:
             f"best.safetensors is epoch {best.epoch}, {_accuracy(best)}: chosen by its loss on the "
             "test set, so its accuracy is optimistic."
         )
-    say(f"The run is in {folder}, its curves in {folder / 'curves.png'}.")
+    curves = f", its curves in {RunFolder(folder).curves_path}" if drawn else ""
+    say(f"The run is in {folder}{curves}.")
     data = [] if job.data is None else ["--data", str(job.data)]
     command = ["byhand", "predict", str(folder), "--test-image", "3", *data]
     say(f"Now try: {shlex.join(command)}")
@@ -258,7 +288,12 @@ def _accuracy(event: EpochEnd) -> str:
     return "unknown" if event.validation_accuracy is None else percent(event.validation_accuracy)
 
 
-def _curves(job: _Job, display: TrainingDisplay) -> bytes:
-    from byhand.cli.figures import curves_png
-
-    return curves_png(display.history, job.title)
+def _curves(job: Job, display: TrainingDisplay) -> bytes | None:
+    """None where matplotlib is not installed."""
+    try:
+        from byhand.curves import curves_png
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        return None
+    return curves_png({job.title: display.history}, job.title)

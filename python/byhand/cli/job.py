@@ -1,0 +1,115 @@
+"""What `byhand train` is to do: from its options, or from the run folder that it goes on with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from byhand.cli.output import fail
+from byhand.models import Model
+from byhand.recipes import RECIPES, Recipe
+from byhand.run_folder import RunFolder
+
+
+class ModelName(str, Enum):
+    softmax = "softmax"
+    mlp = "mlp"
+    lenet5 = "lenet5"
+
+
+class Activation(str, Enum):
+    relu = "relu"
+    tanh = "tanh"
+    sigmoid = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that decides a run's bits."""
+
+    model: ModelName
+    activation: Activation | None
+    recipe: Recipe
+    label_smoothing: float
+    ema: float | None
+    seed: int
+    data: Path | None
+
+    @property
+    def title(self) -> str:
+        return ", ".join(part.value for part in (self.model, self.activation) if part)
+
+    def new_model(self) -> Model:
+        chosen = {"activation": self.activation.value} if self.activation else {}
+        return self.recipe.model(seed=self.seed, **chosen)
+
+    def settings(self) -> dict[str, Any]:
+        """For a run's config.json: what `job_of` takes, JSON-able."""
+        own = {
+            "model": self.model.value,
+            "activation": None if self.activation is None else self.activation.value,
+            "label_smoothing": self.label_smoothing,
+            "ema": self.ema,
+            "seed": self.seed,
+            "data": None if self.data is None else str(self.data.resolve()),
+        }
+        return own | {name: getattr(self.recipe, name) for name in _recipe_settings()}
+
+
+def job_of(settings: Mapping[str, Any]) -> Job:
+    """The job with these settings, by the names of its and its recipe's fields; None is unsaid."""
+    said = {name: value for name, value in settings.items() if value is not None}
+    if "model" not in said:
+        raise typer.BadParameter("name one, or --resume RUN", param_hint="MODEL")
+    model = ModelName(said["model"])
+    return Job(
+        model,
+        _activation(model, said.get("activation")),
+        _recipe(model, {name: said[name] for name in _recipe_settings() if name in said}),
+        said.get("label_smoothing", 0.0),
+        said.get("ema"),
+        said.get("seed", 0),
+        Path(said["data"]) if "data" in said else None,
+    )
+
+
+def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
+    """The job of a run, with `settings` in place of its own where they are not None.
+
+    What may not be another the trainer refuses. Ends the command where the folder has no job.
+    """
+    config = RunFolder(folder).config()
+    try:
+        stored = config["notes"]["job"]
+        job = job_of(stored)
+    except (KeyError, TypeError, ValueError) as error:
+        fail(f"{folder} is no run that this version of `byhand train` began: {error!r}")
+    said = {name: value for name, value in settings.items() if value is not None}
+    if said.get("model", job.model) != job.model:
+        fail(f"{folder} is a run of {job.model.value}, not of {ModelName(said['model']).value}")
+    return job_of({**stored, **said})
+
+
+def _recipe_settings() -> list[str]:
+    return [field.name for field in dataclasses.fields(Recipe) if field.name != "model"]
+
+
+def _activation(model: ModelName, wanted: str | None) -> Activation | None:
+    if model is not ModelName.softmax:
+        return Activation(wanted or "relu")
+    if wanted is not None:
+        raise typer.BadParameter("softmax has no activation", param_hint="--activation")
+    return None
+
+
+def _recipe(model: ModelName, changes: dict[str, Any]) -> Recipe:
+    """The model's recipe with these fields in place of its own."""
+    if changes.get("momentum") == 0:
+        changes.setdefault("nesterov", False)
+    return dataclasses.replace(RECIPES[model.value], **changes)

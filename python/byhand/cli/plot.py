@@ -1,0 +1,46 @@
+"""`byhand plot`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from byhand.checkpoint import write_atomic
+from byhand.cli.options import png
+from byhand.cli.output import fail, say
+from byhand.events import EpochEnd
+from byhand.run_folder import RunFolder
+
+
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The picture, a PNG file; replaced if it exists.")
+    ] = Path("byhand-curves.png"),
+) -> None:
+    """Draw the cost and error curves of runs, one over the other, as one picture."""
+    from byhand.curves import curves_png
+
+    png("--out", out)
+    write_atomic(out, curves_png(_histories(runs)))
+    say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out.resolve()}")
+
+
+def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
+    """By the shortest end of the path that no other run shares."""
+    paths = [Path(os.path.abspath(run)) for run in runs]
+    if len(set(paths)) < len(paths):
+        raise typer.BadParameter("the same run is named twice", param_hint="RUN")
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    histories = {}
+    for run, path in zip(runs, paths, strict=True):
+        folder = RunFolder(run)
+        if run.is_dir() and not folder.metrics_path.exists():
+            fail(f"{run} holds no {folder.metrics_path.name}: no epoch of it was finished")
+        histories[str(Path(*path.parts[-depth:]))] = folder.history()
+    return histories

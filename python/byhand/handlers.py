@@ -1,0 +1,279 @@
+"""Ready handlers of training events: a log, early stopping, curves that are drawn while it trains.
+
+    Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3), LivePlot()])
+
+A handler is any callable of one event; byhand.cli has one that shows progress on a terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byhand.checkpoint import write_atomic
+from byhand.events import (
+    BatchEnd,
+    EpochEnd,
+    Event,
+    StopTraining,
+    TrainingEnded,
+    TrainingStarted,
+)
+from byhand.module import integer, not_negative
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["EarlyStop", "LivePlot", "LogFile"]
+
+
+class EarlyStop:
+    """Ends training after `patience` epochs in a row without a new lowest validation loss.
+
+    New is what is lower by more than min_delta. Raises ValueError, in training, where there is no
+    validation to watch.
+    """
+
+    def __init__(self, patience: int = 3, *, min_delta: float = 0.0) -> None:
+        self.patience = integer("patience", patience, 1)
+        self.min_delta = not_negative("min_delta", min_delta)
+        self._best, self._waited = math.inf, 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            if event.validation_images == 0:
+                raise ValueError("EarlyStop watches the validation loss: fit(validation=...)")
+            self._best, self._waited = math.inf, 0
+            for end in event.history:
+                self._watch(end)
+        elif isinstance(event, EpochEnd):
+            self._watch(event)
+        if isinstance(event, TrainingStarted | EpochEnd) and self._waited >= self.patience:
+            raise StopTraining
+
+    def _watch(self, end: EpochEnd) -> None:
+        loss = math.inf if end.validation_loss is None else end.validation_loss
+        better = loss < self._best - self.min_delta
+        self._best, self._waited = (loss, 0) if better else (self._best, self._waited + 1)
+
+
+class LogFile:
+    """A line an epoch and, with `every`, a line each `every` batches: CSV or JSON lines.
+
+    path: a name that ends in .csv or .jsonl; what the file held is replaced. A resumed run goes on
+    in it: lines of epochs that are trained again are cut.
+
+    Columns: event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
+    average_error, validation_loss, validation_accuracy, seconds. In a batch's line loss and error
+    are its own, average_loss and average_error the means over the epoch so far; in an epoch's line
+    both are those of the epoch. seconds: of the epoch, so far. What a line lacks is empty or null.
+    """
+
+    COLUMNS = (
+        *("event", "epoch", "batch", "images", "lr", "loss", "error"),
+        *("average_loss", "average_error", "validation_loss", "validation_accuracy", "seconds"),
+    )
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int | None = None) -> None:
+        self.path = Path(path)
+        if self.path.suffix not in (".csv", ".jsonl"):
+            raise ValueError(f"path must end in .csv or .jsonl, not {self.path.name!r}")
+        self.every = None if every is None else integer("every", every, 1)
+        self._mean = RunningMean()
+        self._begin = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._start(len(event.history))
+        elif isinstance(event, BatchEnd):
+            self._mean.add(event)
+            if self.every is not None and event.batch % self.every == 0:
+                self._append("batch", event, self._mean.values(), time.perf_counter() - self._begin)
+        elif isinstance(event, EpochEnd):
+            self._append("epoch", event, (event.loss, event.error), event.seconds)
+            self._mean, self._begin = RunningMean(), time.perf_counter()
+
+    def _start(self, epochs: int) -> None:
+        """Keep the lines of the first epochs alone."""
+        kept: list[dict[str, Any]] = []
+        if epochs and self.path.exists():
+            lines = self.path.read_text().splitlines()
+            rows = csv.DictReader(lines) if self._csv else map(json.loads, lines)
+            kept = [row for row in rows if int(row["epoch"]) <= epochs]
+        header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
+        write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())
+        self._mean, self._begin = RunningMean(), time.perf_counter()
+
+    @property
+    def _csv(self) -> bool:
+        return self.path.suffix == ".csv"
+
+    def _line(self, row: dict[str, Any]) -> str:
+        if not self._csv:
+            return json.dumps(row) + "\n"
+        line = io.StringIO()
+        csv.DictWriter(line, self.COLUMNS, lineterminator="\n").writerow(row)
+        return line.getvalue()
+
+    def _append(
+        self, name: str, event: BatchEnd | EpochEnd, average: tuple[float, float], seconds: float
+    ) -> None:
+        known = {
+            **asdict(event),
+            "event": name,
+            "average_loss": average[0],
+            "average_error": average[1],
+            "seconds": seconds,
+        }
+        line = self._line({column: known.get(column) for column in self.COLUMNS})
+        with open(self.path, "a") as file:  # closed at once: who looks sees whole lines
+            file.write(line)
+
+
+class RunningMean:
+    """Mean loss and error over the images of the batches so far."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._loss, self._error = 0.0, 0.0
+
+    def add(self, event: BatchEnd) -> None:
+        self.images += event.images
+        self._loss += event.loss * event.images
+        self._error += event.error * event.images
+
+    def values(self) -> tuple[float, float]:
+        """Loss and error; at least one batch must have been added."""
+        return self._loss / self.images, self._error / self.images
+
+
+class LivePlot:
+    """Draws training and validation cost and error while it trains; needs matplotlib.
+
+    In a notebook it is a picture in the cell, drawn anew; where matplotlib has a window, a window;
+    elsewhere the file `path`, which without one is curves.png in the run folder, or here where
+    there is no run. With a path the file is written at the end in every case. seconds: at least so
+    much lies between two drawings, so that they take little of the time; a notebook and a window
+    also show the end of every epoch.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, seconds: float = 1.0, title: str = ""
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.seconds = not_negative("seconds", seconds)
+        self.title = title
+        self._screen: _File | _Notebook | _Window | None = None
+        self._history: list[EpochEnd] = []
+        self._epochs: list[float] = []
+        self._losses: list[float] = []
+        self._mean = RunningMean()
+        self._drawn = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            folder = Path() if event.run is None else event.run
+            self._screen = _Notebook.find() or _Window.find()
+            self._screen = self._screen or _File(self.path or folder / "curves.png")
+            self._history = list(event.history)
+            self._epochs = [end.epoch for end in self._history]
+            self._losses = [end.loss for end in self._history]
+            self._mean, self._drawn = RunningMean(), time.perf_counter()
+        elif isinstance(event, BatchEnd):
+            self._mean.add(event)
+            if time.perf_counter() >= self._drawn + self.seconds:
+                self._point(event.epoch - 1 + event.batch / event.batches)
+                self._draw()
+        elif isinstance(event, EpochEnd):
+            self._history.append(event)
+            self._point(event.epoch)
+            if not isinstance(self._screen, _File):
+                self._draw()
+        elif isinstance(event, TrainingEnded):
+            self._draw()
+            if self.path is not None:
+                _File(self.path).show(self._figure())
+
+    def _point(self, epochs: float) -> None:
+        """The mean cost since the point before."""
+        if self._mean.images:
+            self._epochs.append(epochs)
+            self._losses.append(self._mean.values()[0])
+            self._mean = RunningMean()
+
+    def _figure(self) -> Figure:
+        from byhand.curves import Batches, draw_curves, new_figure
+
+        figure = self._screen.figure if isinstance(self._screen, _Window) else new_figure()
+        draw_curves(figure, {"": self._history}, self.title, Batches(self._epochs, self._losses))
+        return figure
+
+    def _draw(self) -> None:
+        if self._screen is not None:
+            self._screen.show(self._figure())
+        self._drawn = time.perf_counter()
+
+
+class _File:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def show(self, figure: Figure) -> None:
+        from byhand.curves import figure_png
+
+        write_atomic(self._path, figure_png(figure))
+
+
+class _Notebook:
+    """One picture in the cell that runs."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @classmethod
+    def find(cls) -> _Notebook | None:
+        ipython = sys.modules.get("IPython")  # who runs in a notebook has imported it
+        shell = None if ipython is None else ipython.get_ipython()
+        return cls() if hasattr(shell, "kernel") else None
+
+    def show(self, figure: Figure) -> None:
+        from IPython.display import Image, display
+
+        from byhand.curves import figure_png
+
+        picture = Image(data=figure_png(figure), format="png")
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+
+
+class _Window:
+    """A window of pyplot, which chooses the toolkit."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    @classmethod
+    def find(cls) -> _Window | None:
+        """None where matplotlib has no toolkit, or the toolkit no screen."""
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(figsize=(9, 4), layout="constrained")
+        if figure.canvas.required_interactive_framework is None:
+            pyplot.close(figure)
+            return None
+        figure.show()
+        return cls(figure)
+
+    def show(self, figure: Figure) -> None:
+        figure.canvas.draw_idle()
+        figure.canvas.flush_events()
