@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import byhand
+import numpy as np
 import pytest
-from byhand.cli.train import ModelName
+from byhand import models, optim
+from byhand.cli.job import Init, Method, ModelName, job_of
 from byhand.data import Dataset
+from byhand.initializers import INITIALIZERS
 from byhand.models import load
 from byhand.recipes import RECIPES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
@@ -86,6 +89,8 @@ def test_every_recipe_has_its_name(name: str, tmp_path: Path) -> None:
 
 def test_no_name_without_a_recipe() -> None:
     assert [name.value for name in ModelName] == list(RECIPES)
+    assert [name.value for name in Method] == list(optim.OPTIMIZERS)
+    assert [name.value for name in Init] == list(INITIALIZERS)
 
 
 def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
@@ -109,6 +114,27 @@ def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
     assert "max_lr=0.02" in config["schedule"] and "total_steps=12" in config["schedule"]
     assert config["notes"]["model"] == "mlp, tanh"
     assert [layer["type"] for layer in config["model"]["layers"]].count("Tanh") == 2
+
+
+def test_optimizer_weights_and_shifts_are_options(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = "--epochs 1 --optimizer adamw --weight-decay 0.01 --init kaiming_normal --max-shift 2"
+    printed = run("train", "mlp", "--data", folder, "--out", out, *options.split()).stdout
+    config = read_config(out)
+    assert config["optimizer"]["type"] == "AdamW" and config["optimizer"]["weight_decay"] == 0.01
+    assert "max_lr=0.003" in config["schedule"] and config["max_shift"] == 2
+    assert "AdamW, one cycle up to the learning rate 0.003, weight decay 0.01" in printed
+    assert "kaiming_normal" in printed and "moved at random by up to 2 pixels" in printed
+    job = job_of({**config["notes"]["job"], "data": None})
+    assert np.array_equal(
+        job.new_model().state_dict()["1.weight"],
+        models.mlp(init="kaiming_normal").state_dict()["1.weight"],
+    )
+
+
+def test_only_sgd_has_momentum(folder: Path) -> None:
+    options = ["--data", folder, "--optimizer", "adam", "--momentum", 0.5]
+    assert "only sgd has momentum" in run("train", "softmax", *options, code=2).stderr
 
 
 def test_no_momentum_means_no_nesterov(folder: Path, tmp_path: Path) -> None:

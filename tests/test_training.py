@@ -116,6 +116,46 @@ def test_a_golden_run(name: str) -> None:
     assert max(abs(a - b) for a, b in pairwise(expected)) > 1e-3  # something was learnt
 
 
+def test_each_step_moves_its_images_anew() -> None:
+    """At the learning rate 0 a step's loss is that of its images, moved by seed and step."""
+    images, labels = digits(30)
+    model, seen = models.softmax_regression(seed=1), []
+    training = Trainer(
+        model,
+        optim.SGD(model.parameters(), 0.0),
+        handlers=[lambda event: seen.append(event.loss) if isinstance(event, BatchEnd) else None],
+        max_shift=3,
+    )
+    training.fit((images, labels), epochs=2, batch_size=12, seed=5)
+    network, expected = Float64Network(model), []
+    for epoch in (1, 2):
+        order = stream(5, epoch).permutation(30)
+        for start in range(0, 30, 12):
+            index = order[start : start + 12]
+            shift = {"max_shift": 3, "seed": 5, "step": len(expected)}
+            x = reference.gather_images(
+                images[:, None], index, scale=model.scale, offset=model.offset, **shift
+            )
+            target = labels[index].astype(int)
+            expected.append(float(reference.softmax_cross_entropy(network.forward(x), target)[0]))
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="max_shift must be at least 0, not -1"):
+        Trainer(model, training.optimizer, max_shift=-1)
+
+
+def test_a_resumed_run_of_adam_on_moving_images_ends_in_the_same_bits(tmp_path: Path) -> None:
+    def train(run: Path | None, epochs: int, resume: bool = False) -> dict[str, Array]:
+        model = models.mlp((9,), seed=1)
+        training = Trainer(model, optim.Adam(model.parameters()), run=run, max_shift=2)
+        training.fit(digits(50), epochs=epochs, batch_size=16, resume=resume)
+        return model.state_dict()
+
+    train(tmp_path, 2)
+    resumed = train(tmp_path, 3, resume=True)
+    for name, array in train(None, 3).items():
+        assert array.tobytes() == resumed[name].tobytes()
+
+
 def run(threads: int, seed: int = 0, **kwargs: Any) -> tuple[list[EpochEnd], dict[str, Array]]:
     model = models.lenet5(seed=1)
     with byhand.num_threads(threads):

@@ -71,6 +71,9 @@ class Trainer:
     of an epoch's last batch to the beginning of the next epoch, and when `fit` has returned; its
     own weights go on behind that. Each call of `fit` begins another average.
 
+    max_shift: each image of a batch is moved at random by up to so many pixels in each direction
+    (`kernels.gather_images`), anew in every step.
+
     Raises ValueError where the optimiser has parameters that are not the model's, the loss is not
     a mean or not the model's, ema is not in [0, 1), or the device is not "cpu".
     """
@@ -88,6 +91,7 @@ class Trainer:
         notes: Mapping[str, Any] | None = None,
         ema: float | None = None,
         keep_epochs: bool = False,
+        max_shift: int = 0,
     ) -> None:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
@@ -111,6 +115,7 @@ class Trainer:
         self.keep_epochs = keep_epochs
         self.notes = dict(notes or {})
         self.ema = None if ema is None else check_decay(ema)
+        self.max_shift = integer("max_shift", max_shift, 0)
         self.step = 0
         self.average: WeightAverage | None = None
         self.stopping = False
@@ -191,7 +196,7 @@ class Trainer:
         history = list(started.history)
         self.stopping = False
         self.tell(started)
-        pass_ = _Pass(self, data, started.batch_size)
+        pass_ = _Pass(self, data, started.batch_size, seed)
         while len(history) < started.epochs and not self.stopping:
             epoch = len(history) + 1
             start = time.perf_counter()
@@ -283,6 +288,7 @@ class Trainer:
             "schedule": None if self.schedule is None else repr(self.schedule),
             "loss": repr(self.loss),
             "ema": self.ema,
+            "max_shift": self.max_shift,
             "epochs": started.epochs,
             "batch_size": started.batch_size,
             "seed": int(seed),
@@ -348,8 +354,9 @@ class Trainer:
 class _Pass:
     """One training pass after another over the same data, on one plan."""
 
-    def __init__(self, trainer: Trainer, data: Examples, batch_size: int) -> None:
+    def __init__(self, trainer: Trainer, data: Examples, batch_size: int, seed: int) -> None:
         self._trainer = trainer
+        self._shift = {"max_shift": trainer.max_shift, "seed": seed}
         self._images, self._answers, self._targets = data
         self._batch_size = min(batch_size, len(self._answers))
         model = trainer.model
@@ -374,7 +381,13 @@ class _Pass:
             n = len(index)
             step = self._steps.get(n) or self._new_step(n)
             kernels.gather_images(
-                self._images, index, scale=model.scale, offset=model.offset, out=step.batch.input
+                self._images,
+                index,
+                scale=model.scale,
+                offset=model.offset,
+                **self._shift,
+                step=trainer.step,
+                out=step.batch.input,
             )
             self._answers.take(index, out=step.answers, mode="clip")
             if targets is not None:

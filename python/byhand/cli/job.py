@@ -13,7 +13,7 @@ import typer
 
 from byhand.cli.output import fail
 from byhand.models import Model
-from byhand.recipes import RECIPES, Recipe
+from byhand.recipes import ADAM_LR, RECIPES, Recipe
 from byhand.run_folder import RunFolder
 
 
@@ -21,6 +21,22 @@ class ModelName(str, Enum):
     softmax = "softmax"
     mlp = "mlp"
     lenet5 = "lenet5"
+
+
+class Method(str, Enum):
+    sgd = "sgd"
+    adam = "adam"
+    adamw = "adamw"
+
+
+class Init(str, Enum):
+    uniform = "uniform"
+    xavier_uniform = "xavier_uniform"
+    xavier_normal = "xavier_normal"
+    kaiming_uniform = "kaiming_uniform"
+    kaiming_normal = "kaiming_normal"
+    normal = "normal"
+    zeros = "zeros"
 
 
 class Activation(str, Enum):
@@ -47,7 +63,7 @@ class Job:
 
     def new_model(self) -> Model:
         chosen = {"activation": self.activation.value} if self.activation else {}
-        return self.recipe.model(seed=self.seed, **chosen)
+        return self.recipe.model(seed=self.seed, init=self.recipe.init, **chosen)
 
     def settings(self) -> dict[str, Any]:
         """For a run's config.json: what `job_of` takes, JSON-able."""
@@ -110,6 +126,8 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 def _recipe(model: ModelName, changes: dict[str, Any]) -> Recipe:
     """The model's recipe with these fields in place of its own."""
+    if changes.get("method", "sgd") != "sgd":
+        changes.setdefault("lr", ADAM_LR)
     if changes.get("momentum") == 0:
         changes.setdefault("nesterov", False)
     return dataclasses.replace(RECIPES[model.value], **changes)

@@ -15,14 +15,15 @@ import typer
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for, locate
 from byhand.cli.display import TrainingDisplay, percent
-from byhand.cli.job import Activation, Job, ModelName, job_of, resumed_job
+from byhand.cli.job import Activation, Init, Job, Method, ModelName, job_of, resumed_job
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
 from byhand.losses import CrossEntropyLoss
 from byhand.models import Model
-from byhand.recipes import RECIPES
+from byhand.optim import OPTIMIZERS
+from byhand.recipes import ADAM_LR, RECIPES
 from byhand.run_folder import ResumeError, RunFolder
 from byhand.runtime import get_num_threads
 from byhand.training import Trainer
@@ -58,6 +59,14 @@ def train(
         int | None, _of_recipe("batch_size", "Images a step.", metavar="N", min=1)
     ] = None,
     lr: Annotated[float | None, _of_recipe("lr", "Peak learning rate of the one cycle.")] = None,
+    optimizer: Annotated[
+        Method | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"sgd, adam or adamw; the latter two with a peak learning rate of {ADAM_LR:g}.",
+            show_default="sgd",
+        ),
+    ] = None,
     momentum: Annotated[float | None, _of_recipe("momentum", "Momentum of SGD.")] = None,
     nesterov: Annotated[
         bool | None, typer.Option(help="Nesterov's momentum.", show_default="with any momentum")
@@ -68,6 +77,18 @@ def train(
         typer.Option(
             metavar="NAME", help="relu, tanh or sigmoid; not for softmax.", show_default="relu"
         ),
+    ] = None,
+    init: Annotated[
+        Init | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"First weights: {', '.join(name.value for name in Init)}.",
+            show_default="uniform",
+        ),
+    ] = None,
+    max_shift: Annotated[
+        int | None,
+        _of_recipe("max_shift", "Move each image by up to N pixels at random.", metavar="N", min=0),
     ] = None,
     label_smoothing: Annotated[
         float | None,
@@ -121,6 +142,8 @@ def train(
     """
     if resume is not None and out is not None:
         raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
+    if optimizer not in (None, Method.sgd) and (momentum, nesterov) != (None, None):
+        raise typer.BadParameter("only sgd has momentum", param_hint="--optimizer")
     settings = {
         "model": model,
         "activation": activation,
@@ -130,6 +153,9 @@ def train(
         "momentum": momentum,
         "nesterov": nesterov,
         "weight_decay": weight_decay,
+        "method": None if optimizer is None else optimizer.value,
+        "init": None if init is None else init.value,
+        "max_shift": max_shift,
         "label_smoothing": label_smoothing,
         "ema": ema,
         "seed": seed,
@@ -226,6 +252,7 @@ def _fit(
             },
             ema=job.ema,
             keep_epochs=keep_epochs,
+            max_shift=recipe.max_shift,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -245,17 +272,22 @@ def _fit(
 def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
     recipe = job.recipe
     parameters = sum(parameter.size for parameter in event.model.parameters())
-    kind = " (Nesterov)" if recipe.nesterov else ""
+    momentum = f", momentum {recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"
     lines = {
         "model": f"{job.title}: {parameters:,} parameters",
         "data": f"{event.images:,} training and {event.validation_images:,} test images, {source}",
         "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
-        "": f"SGD, one cycle up to the learning rate {recipe.lr:g}, momentum {recipe.momentum:g}"
-        f"{kind}, weight decay {recipe.weight_decay:g}",
+        "": f"{OPTIMIZERS[recipe.method].__name__}, one cycle up to the learning rate "
+        f"{recipe.lr:g}{momentum if recipe.method == 'sgd' else ''}, "
+        f"weight decay {recipe.weight_decay:g}",
         "seed": str(job.seed),
         "threads": str(get_num_threads()),
         "run": str(event.run),
     }
+    if recipe.init != "uniform":
+        lines["weights"] = recipe.init
+    if recipe.max_shift:
+        lines["images"] = f"moved at random by up to {recipe.max_shift} pixels"
     if job.label_smoothing:
         lines["loss"] = f"cross-entropy, label smoothing {job.label_smoothing:g}"
     if job.ema is not None:
