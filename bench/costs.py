@@ -70,9 +70,9 @@ def call(name: str, *arguments: Any, **keywords: Any) -> Call:
         moved += far - images.nbytes
         shape = "x".join(map(str, keywords["out"].shape))
         return Call(name, shape, Cost(0, 0, moved, far=far, span=images.nbytes))
-    if name == "sgd_step":
-        parameters, _, velocity = arguments
-        moved += parameters.nbytes + velocity.nbytes  # read and written
+    if name in ("sgd_step", "adam_step"):
+        parameters, _, *others = arguments
+        moved += parameters.nbytes + sum(array.nbytes for array in others)  # read and written
     if name.endswith("_act_backward"):
         moved -= _not_read(arguments, keywords)
     if name.startswith("conv2d_pool_act"):

@@ -53,6 +53,7 @@ PYTHON_ORDER = [
     "training",
     "data",
     "curves",
+    "sklearn",
     "handlers",
     "bench",
     "cli",

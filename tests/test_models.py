@@ -417,3 +417,23 @@ def test_a_checkpoint_of_another_kind(tmp_path: Path) -> None:
     assert read_tensors(path) == ({}, {"format": 1, "epoch": 3})
     with pytest.raises(CheckpointError, match="does not describe a model"):
         byhand.load(path)
+
+
+@pytest.mark.parametrize("make", [models.softmax_regression, models.mlp, models.lenet5])
+def test_images_of_another_size_and_other_classes(
+    make: Any, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    model = make(input_shape=(3, 17, 20), classes=4)
+    images = rng.integers(0, 256, (5, 3, 17, 20)).astype(np.uint8)
+    probabilities = model.predict_proba(images)
+    assert probabilities.shape == (5, 4) and model.class_names == ("0", "1", "2", "3")
+    model.save(tmp_path / "model.safetensors")
+    again = byhand.load(tmp_path / "model.safetensors").predict_proba(images)
+    assert np.array_equal(again, probabilities)
+
+
+def test_lenet5_needs_some_pixels() -> None:
+    with pytest.raises(ValueError, match="16 x 16 pixels or more, not \\(1, 15, 28\\)"):
+        models.lenet5(input_shape=(1, 15, 28))
+    with pytest.raises(ValueError, match="input_shape must be"):
+        models.mlp(input_shape=(28, 28))

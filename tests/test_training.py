@@ -143,6 +143,20 @@ def test_each_step_moves_its_images_anew() -> None:
         Trainer(model, training.optimizer, max_shift=-1)
 
 
+def test_images_of_float32_are_bytes_divided_by_255() -> None:
+    images, labels = digits(40)
+    seen: list[list[EpochEnd]] = []
+    for form in (images, images / np.float32(255)):
+        model = models.mlp((9,), seed=1)
+        seen.append(trainer(model).fit((form, labels), epochs=2, validation=(form, labels)))
+    for ours, theirs in zip(*seen, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-5)
+    moving = Trainer(model, optim.SGD(model.parameters(), 0.1), max_shift=1)
+    with pytest.raises(TypeError, match="images of train must be uint8 to be moved, not float32"):
+        moving.fit((form, labels), epochs=1)
+
+
 def test_a_resumed_run_of_adam_on_moving_images_ends_in_the_same_bits(tmp_path: Path) -> None:
     def train(run: Path | None, epochs: int, resume: bool = False) -> dict[str, Array]:
         model = models.mlp((9,), seed=1)
@@ -309,8 +323,9 @@ WRONG_DATA: list[tuple[Any, type[Exception], str]] = [
     ((IMAGES, np.full(8, -1)), ValueError, "labels of train must be from 0 to 9, not -1"),
     ((IMAGES, LABELS.astype(float)), TypeError, "labels of train must be .* integers, not float64"),
     ((IMAGES, list(LABELS)), TypeError, "labels of train must be .* integers, not list"),
-    ((IMAGES.astype(np.float32), LABELS), TypeError, "images of train .* uint8, not float32"),
-    ((IMAGES.astype(int), LABELS), TypeError, "images of train must be .* uint8, not int64"),
+    ((IMAGES.astype(np.float32), LABELS), ValueError, r"train: .*float32 must lie in \[0, 1\]"),
+    ((IMAGES / 255, LABELS), TypeError, "images of train .* uint8, or of float32.*not float64"),
+    ((IMAGES.astype(int), LABELS), TypeError, "images of train .* uint8, or .*not int64"),
     ((IMAGES[:, 1:], LABELS), ValueError, r"train: images must have the shape .*\(8, 27, 28\)"),
     ((IMAGES[0], LABELS), ValueError, "train: .*add the axis"),
     ((IMAGES, LABELS, LABELS), ValueError, r"train must be \(images, labels\), not 3 things"),

@@ -22,13 +22,13 @@ class Images(Protocol):
     """A data set, such as byhand.data.Dataset."""
 
     @property
-    def images(self) -> NDArray[np.uint8]: ...
+    def images(self) -> NDArray[Any]: ...
 
     @property
     def labels(self) -> NDArray[Any]: ...
 
 
-Data = Images | tuple[NDArray[np.uint8], NDArray[Any]]
+Data = Images | tuple[NDArray[Any], NDArray[Any]]
 
 
 class Examples(NamedTuple):
@@ -38,7 +38,7 @@ class Examples(NamedTuple):
     (N, outputs), what the loss compares with; None where it takes the answers.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     answers: NDArray[Any]
     targets: Array | None
 
@@ -113,8 +113,11 @@ def check_data(name: str, data: Data, model: Model, loss: Loss) -> Examples:
         images, labels = data.images, data.labels
     else:
         raise TypeError(f"{name} must be a data set or (images, labels), not {type(data).__name__}")
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        raise TypeError(f"images of {name} must be a NumPy array of uint8, not {_form(images)}")
+    if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
+        raise TypeError(
+            f"images of {name} must be a NumPy array of uint8, or of float32 in [0, 1], "
+            f"not {_form(images)}"
+        )
     try:
         images = model.check_images(images)
     except ValueError as error:

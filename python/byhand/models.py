@@ -41,10 +41,18 @@ CHUNK = 128
 # The three classifiers
 
 
-def softmax_regression(seed: int = 0, init: str = "uniform") -> Model:
-    """One linear layer, 784 to 10: 7,850 parameters. init: a name of byhand.initializers."""
-    rng = generator(seed)
-    return _initialized(Model(Flatten(), Linear(784, 10, rng=rng)), init, rng)
+def softmax_regression(
+    seed: int = 0,
+    init: str = "uniform",
+    *,
+    input_shape: Sequence[int] = (1, 28, 28),
+    classes: int = 10,
+) -> Model:
+    """One linear layer, 784 to 10: 7,850 parameters.
+
+    init: a name of byhand.initializers. input_shape: (channels, height, width) of the images.
+    """
+    return mlp((), seed=seed, init=init, input_shape=input_shape, classes=classes)
 
 
 def mlp(
@@ -52,42 +60,61 @@ def mlp(
     activation: str = "relu",
     seed: int = 0,
     init: str = "uniform",
+    *,
+    input_shape: Sequence[int] = (1, 28, 28),
+    classes: int = 10,
 ) -> Model:
     """Linear layers 784 - hidden - 10 with an activation between them.
 
-    activation: "relu", "tanh" or "sigmoid". init: a name of byhand.initializers.
+    activation: "relu", "tanh" or "sigmoid". init, input_shape: as in `softmax_regression`.
     """
     if not isinstance(hidden, Iterable) or isinstance(hidden, str):
         raise TypeError(f"hidden must be a sequence of widths, not {hidden!r}")
     rng = generator(seed)
     act = _activation(activation)
     layers: list[Layer] = [Flatten()]
-    features = 784
+    features = math.prod(_image_shape(input_shape))
     for width in hidden:
         layers += [Linear(features, width, rng=rng), act()]
         features = width
-    return _initialized(Model(*layers, Linear(features, 10, rng=rng)), init, rng)
+    model = Model(*layers, Linear(features, classes, rng=rng), input_shape=input_shape)
+    return _initialized(model, init, rng)
 
 
-def lenet5(activation: str = "relu", seed: int = 0, init: str = "uniform") -> Model:
+def lenet5(
+    activation: str = "relu",
+    seed: int = 0,
+    init: str = "uniform",
+    *,
+    input_shape: Sequence[int] = (1, 28, 28),
+    classes: int = 10,
+) -> Model:
     """LeNet-5 with 20 and 50 filters of 5x5 (after LeCun et al., 1998): 129,388 parameters.
 
     Pooling stands before the activation: both orders give the same for an activation that never
-    falls, and this one applies it to a quarter of the values. activation, init: as in `mlp`.
+    falls, and this one applies it to a quarter of the values. activation, init, input_shape: as in
+    `mlp`; images must have 16 x 16 pixels or more.
     """
     rng = generator(seed)
     act = _activation(activation)
-    model = Model(
-        Conv2d(1, 20, 5, rng=rng),
+    shape = _image_shape(input_shape)
+    if min(shape[1:]) < 16:
+        raise ValueError(f"lenet5 takes images of 16 x 16 pixels or more, not {input_shape}")
+    features = Sequential(
+        Conv2d(shape[0], 20, 5, rng=rng),
         MaxPool2d(2),
         act(),
         Conv2d(20, 50, 5, rng=rng),
         MaxPool2d(2),
         act(),
         Flatten(),
-        Linear(800, 128, rng=rng),
+    )
+    model = Model(
+        *features.children,
+        Linear(math.prod(features.output_shape(shape)), 128, rng=rng),
         act(),
-        Linear(128, 10, rng=rng),
+        Linear(128, classes, rng=rng),
+        input_shape=input_shape,
     )
     return _initialized(model, init, rng)
 
@@ -183,15 +210,24 @@ class Model(Sequential):
         for start in range(0, n, self._plan.batch_size):
             part = slice(start, min(start + self._plan.batch_size, n))
             batch = self._plan.batch(part.stop - start)
-            if images.dtype == np.uint8:
-                index = np.arange(start, part.stop)
-                kernels.gather_images(
-                    images, index, scale=self.scale, offset=self.offset, out=batch.input
-                )
-            else:
-                np.multiply(images[part], np.float32(255 * self.scale), out=batch.input)
-                batch.input += np.float32(self.offset)
+            self.gather(images, np.arange(start, part.stop), batch.input)
             yield part, batch.forward()
+
+    def gather(
+        self, images: NDArray[Any], index: NDArray[np.int64], out: Array, **shift: int
+    ) -> None:
+        """Write checked images[index], as the network sees them, to out.
+
+        shift: as of kernels.gather_images, for images of uint8.
+        """
+        if images.dtype == np.uint8:
+            kernels.gather_images(
+                images, index, scale=self.scale, offset=self.offset, **shift, out=out
+            )
+        else:
+            images.take(index, axis=0, out=out, mode="clip")
+            out *= np.float32(255 * self.scale)
+            out += np.float32(self.offset)
 
     def check_images(self, images: Any) -> NDArray[Any]:
         """Images as (N, channels, height, width), with the errors of `predict_proba`."""

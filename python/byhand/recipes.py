@@ -46,7 +46,7 @@ class Recipe:
 
 
 ADAM_LR = 3e-3
-"""The peak of the cycle for Adam and AdamW."""
+"""The peak of the cycle for Adam and AdamW: of 0.001, 0.003 and 0.01 the best for the MLP."""
 
 RECIPES = {
     "softmax": Recipe(softmax_regression, epochs=10, lr=0.05),

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand import kernels
 from byhand.averages import WeightAverage, check_decay
 from byhand.checkpoint import FORMAT, tensors_file
 from byhand.engine import Array, Batch, Plan
@@ -132,7 +131,8 @@ class Trainer:
     ) -> list[EpochEnd]:
         """Train for `epochs` passes over `train`, each in its own order, the ragged end included.
 
-        train, validation: a data set or a pair of images, uint8 (N, H, W) or (N, C, H, W), and
+        train, validation: a data set or a pair of images, (N, H, W) or (N, C, H, W) of uint8, or
+        of float32 in [0, 1] (pixel / 255) which take four times the memory, and
         labels: integers (N,) from 0 to classes - 1; or float rows (N, classes), probabilities for
         CrossEntropyLoss and any numbers for MSELoss; or, for a model with one output, any numbers
         (N,). Every image has a label, so there is none for CrossEntropyLoss to ignore. The order
@@ -163,6 +163,8 @@ class Trainer:
         held_out = None
         if validation is not None:
             held_out = check_data("validation", validation, self.model, self.loss)
+        if self.max_shift > 0 and data.images.dtype != np.uint8:
+            raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
         if resume and self.run is None:
             raise ValueError("resume needs a run folder: Trainer(..., run=...)")
         images = len(data.images)
@@ -380,15 +382,7 @@ class _Pass:
             index = shuffled[(batch - 1) * self._batch_size : batch * self._batch_size]
             n = len(index)
             step = self._steps.get(n) or self._new_step(n)
-            kernels.gather_images(
-                self._images,
-                index,
-                scale=model.scale,
-                offset=model.offset,
-                **self._shift,
-                step=trainer.step,
-                out=step.batch.input,
-            )
+            model.gather(self._images, index, step.batch.input, **self._shift, step=trainer.step)
             self._answers.take(index, out=step.answers, mode="clip")
             if targets is not None:
                 targets.take(index, axis=0, out=step.target, mode="clip")

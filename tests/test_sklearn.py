@@ -1,0 +1,184 @@
+"""byhand.sklearn: scikit-learn's own checks, images and labels of any kind, searches."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from byhand.sklearn import DigitClassifier
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+DIGITS = load_digits()  # 1,797 of 8 x 8, values from 0 to 16
+X, Y = DIGITS.data[:600], DIGITS.target[:600]
+LATER, ANSWERS = DIGITS.data[600:900], DIGITS.target[600:900]
+
+
+@parametrize_with_checks([DigitClassifier()])
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        ({"model": "softmax"}, 0.85),
+        ({"hidden": (30,), "activation": "tanh", "init": "xavier_normal"}, 0.88),
+        ({"optimizer": "adam", "init": "kaiming_uniform", "learning_rate": 0.01}, 0.88),
+        ({"optimizer": "adamw", "weight_decay": 0.1}, 0.85),
+    ],
+    ids=str,
+)
+def test_it_learns(settings: dict[str, Any], least: float) -> None:
+    assert DigitClassifier(**settings).fit(X, Y).score(LATER, ANSWERS) >= least
+
+
+def test_settings_reach_the_model_and_its_training() -> None:
+    fitted = DigitClassifier(hidden=(7, 5), activation="sigmoid", epochs=3).fit(X, Y)
+    shapes = [p.shape for p in fitted.model_.parameters() if len(p.shape) > 1]
+    assert shapes == [(7, 64), (5, 7), (10, 5)] and "Sigmoid" in repr(fitted.model_)
+    assert len(fitted.loss_curve_) == 3 and fitted.loss_curve_[2] < fitted.loss_curve_[0]
+    assert fitted.value_range_ == (0.0, 16.0) and fitted.n_features_in_ == 64
+    changes = [
+        {"init": "kaiming_normal"},
+        {"optimizer": "adam"},
+        {"learning_rate": 0.001},
+        {"weight_decay": 0.5},
+        {"batch_size": 100},
+        {"random_state": 1},
+    ]
+    expected = fitted.predict_proba(LATER)
+    for change in changes:
+        other = clone(fitted).set_params(**change).fit(X, Y)
+        assert not np.allclose(other.predict_proba(LATER), expected), change
+
+
+def test_labels_of_any_kind() -> None:
+    """In the order of numpy.unique, as scikit-learn has it."""
+    names = np.array(["null", "eins", "zwei"], object)
+    some = Y < 3
+    fitted = DigitClassifier().fit(X[some], names[Y[some]])
+    assert list(fitted.classes_) == ["eins", "null", "zwei"]
+    wanted = names[ANSWERS[ANSWERS < 3]]
+    found = fitted.predict(LATER[ANSWERS < 3])
+    assert np.mean(found == wanted) > 0.95
+    probabilities = fitted.predict_proba(LATER)
+    assert probabilities.shape == (300, 3)
+    assert list(fitted.classes_[probabilities.argmax(axis=1)]) == list(fitted.predict(LATER))
+    signs = DigitClassifier().fit(X[Y < 2], Y[Y < 2] * -7)
+    assert set(signs.predict(LATER)) <= {0, -7}
+
+
+def test_rows_and_images_are_the_same() -> None:
+    expected = DigitClassifier(epochs=2).fit(X, Y).predict_proba(LATER)
+    for shape in ((-1, 8, 8), (-1, 1, 8, 8)):
+        fitted = DigitClassifier(epochs=2).fit(X.reshape(shape), Y)
+        assert np.array_equal(fitted.predict_proba(LATER.reshape(shape)), expected)
+
+
+@pytest.mark.parametrize(
+    ("factor", "shift"), [(1.0, 0.0), (1e-3, 5.0), (-1e30, 0.0), (2e37, -3e38)]
+)
+def test_numbers_of_any_range(factor: float, shift: float) -> None:
+    """Only where a value lies between the smallest and the largest counts; beyond is no error."""
+    fitted = DigitClassifier().fit(X * factor + shift, Y)
+    assert fitted.score(LATER * factor + shift, ANSWERS) > 0.85
+    fitted.predict(LATER * factor * 1.05 + shift)
+
+
+def test_lenet5_on_colour_images_that_move() -> None:
+    """Bytes, three channels, another size than MNIST's; and the model's file."""
+    big = np.kron(X[:200].reshape(-1, 8, 8), np.ones((2, 2))) * 15
+    images = np.stack([big, 255 - big, big], axis=1).astype(np.uint8)
+    fitted = DigitClassifier("lenet5", epochs=10, max_shift=1).fit(images, Y[:200])
+    assert fitted.model_.input_shape == (3, 16, 16) and fitted.value_range_ == (0, 255)
+    assert fitted.score(images, Y[:200]) > 0.9
+    still = clone(fitted).set_params(max_shift=0).fit(images, Y[:200])
+    assert still.loss_curve_ != fitted.loss_curve_
+    flat = DigitClassifier("lenet5", epochs=1).fit(big.reshape(200, 256), Y[:200])
+    assert flat.model_.input_shape == (1, 16, 16)
+
+
+def test_saved_and_pickled(tmp_path: Path) -> None:
+    fitted = DigitClassifier(epochs=2).fit(X, Y)
+    expected = fitted.predict_proba(LATER)
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(LATER), expected)
+    fitted.model_.save(tmp_path / "model.safetensors")
+    images = (LATER / 16).astype(np.float32).reshape(-1, 8, 8)
+    again = byhand.load(tmp_path / "model.safetensors").predict_proba(images)
+    np.testing.assert_allclose(again, expected, atol=1e-6)
+
+
+def test_random_state() -> None:
+    def bits(random_state: Any) -> bytes:
+        fitted = DigitClassifier(epochs=1, random_state=random_state).fit(X, Y)
+        return fitted.predict_proba(LATER).tobytes()
+
+    assert bits(3) == bits(3) == bits(np.random.RandomState(3)) != bits(4)
+    assert bits(None) != bits(None)
+
+
+GRID = {
+    "digitclassifier__hidden": [(), (40,), (30, 20)],
+    "digitclassifier__activation": ["relu", "sigmoid"],
+    "digitclassifier__optimizer": ["sgd", "adam"],
+}
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
+def test_grid_search(backend: str) -> None:
+    """The same scores on any backend: a fit does not depend on the threads that it gets."""
+    with parallel_config(backend=backend):
+        pipeline = make_pipeline(StandardScaler(), DigitClassifier(epochs=3))
+        search = GridSearchCV(pipeline, GRID, cv=2, n_jobs=2).fit(X, Y)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(scores) == 12 and np.ptp(scores) > 0.05  # the settings matter
+    assert search.score(LATER, ANSWERS) > 0.85
+    SCORES.setdefault("first", scores)
+    assert np.array_equal(scores, SCORES["first"])
+
+
+SCORES: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "message"),
+    [
+        ({"model": "cnn"}, X, "model must be softmax, mlp or lenet5, not 'cnn'"),
+        ({"optimizer": "lion"}, X, "optimizer must be one of sgd, adam, adamw, not 'lion'"),
+        ({"init": "he"}, X, "init must be one of uniform.*not 'he'"),
+        ({"activation": "gelu"}, X, "activation must be one of relu, tanh, sigmoid, not 'gelu'"),
+        ({"epochs": 0}, X, "epochs must be at least 1, not 0"),
+        ({"batch_size": 0}, X, "batch_size must be at least 1, not 0"),
+        ({"learning_rate": -1.0}, X, "lr must be finite and not negative, not -1.0"),
+        ({"model": "lenet5"}, X, "lenet5 takes images of 16 x 16 pixels or more"),
+        ({"model": "lenet5"}, X[:, :60], "X must be images, or rows of a square number, not of 60"),
+        ({}, X.reshape(-1, 1, 2, 4, 8), "X must have 2 to 4 axes, not 5"),
+    ],
+)
+def test_wrong_arguments(settings: dict[str, Any], data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DigitClassifier(**settings).fit(data, Y)
+
+
+def test_floats_do_not_move() -> None:
+    with pytest.raises(TypeError, match="must be uint8 to be moved, not float32"):
+        DigitClassifier(max_shift=1).fit(X, Y)
+
+
+def test_another_shape_of_images() -> None:
+    fitted = DigitClassifier(epochs=1).fit(X.reshape(-1, 8, 8), Y)
+    with pytest.raises(ValueError, match=r"X must have the shape \(n, 8, 8\), not \(600, 8, 4\)"):
+        fitted.predict(X.reshape(-1, 8, 8)[:, :, :4])
