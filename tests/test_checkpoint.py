@@ -19,6 +19,7 @@ from byhand import nn
 from byhand.checkpoint import (
     CheckpointError,
     read_tensors,
+    tensors_file,
     write_atomic,
     write_tensors,
     write_together,
@@ -225,6 +226,12 @@ def test_values_are_kept_to_the_bit(tmp_path: Path) -> None:
     assert loaded.keys() == tensors.keys()
     for name, array in tensors.items():
         assert loaded[name].tobytes() == array.tobytes() and loaded[name].shape == array.shape
+
+
+def test_the_same_bytes_for_the_same_content() -> None:
+    """safetensors itself writes the two entries of the metadata in one order or the other."""
+    tensors = {"b": np.arange(3, dtype=np.float32), "a": np.ones((2, 2), np.float32)}
+    assert len({tensors_file(tensors, {"format": 1, "name": "\u00e4"}) for _ in range(20)}) == 1
 
 
 # --------------------------------------------------------------------------------------------------

@@ -96,13 +96,27 @@ def write_tensors(
 
 
 def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> bytes:
-    """The content of a checkpoint."""
+    """The content of a checkpoint: the same bytes for the same tensors and description."""
     from safetensors.numpy import save  # not on the way of `import byhand`
 
     text = json.dumps(description, allow_nan=False)
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     metadata = {_DESCRIPTION: text, _CHECKSUM: _checksum(text, whole)}
-    return save(whole, metadata)
+    return _sorted_metadata(save(whole, metadata))
+
+
+def _sorted_metadata(content: bytes) -> bytes:
+    """safetensors writes `__metadata__` in another order every time.
+
+    A file is the header's length in 8 bytes, the header as JSON padded to a multiple of 8, and the
+    tensors.
+    """
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -160,23 +160,26 @@ class LivePlot:
 
     In a notebook it is a picture in the cell, drawn anew; where matplotlib has a window, a window;
     elsewhere the file `path`, which without one is curves.png in the run folder, or here where
-    there is no run. With a path the file is written at the end in every case. seconds: at least so
-    much lies between two drawings, so that they take little of the time; a notebook and a window
-    also show the end of every epoch.
+    there is no run. With a path the file is written at the end in every case. seconds: from one
+    drawing to the next; None for as many as keep drawing below a tenth of the time.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, seconds: float = 1.0, title: str = ""
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        seconds: float | None = None,
+        title: str = "",
     ) -> None:
         self.path = None if path is None else Path(path)
-        self.seconds = not_negative("seconds", seconds)
+        self.seconds = None if seconds is None else not_negative("seconds", seconds)
         self.title = title
         self._screen: _File | _Notebook | _Window | None = None
         self._history: list[EpochEnd] = []
         self._epochs: list[float] = []
         self._losses: list[float] = []
         self._mean = RunningMean()
-        self._drawn = 0.0
+        self._next = 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
@@ -186,20 +189,20 @@ class LivePlot:
             self._history = list(event.history)
             self._epochs = [end.epoch for end in self._history]
             self._losses = [end.loss for end in self._history]
-            self._mean, self._drawn = RunningMean(), time.perf_counter()
+            self._mean, self._next = RunningMean(), 0.0
         elif isinstance(event, BatchEnd):
             self._mean.add(event)
-            if time.perf_counter() >= self._drawn + self.seconds:
+            if time.perf_counter() >= self._next:
                 self._point(event.epoch - 1 + event.batch / event.batches)
                 self._draw()
         elif isinstance(event, EpochEnd):
             self._history.append(event)
             self._point(event.epoch)
-            if not isinstance(self._screen, _File):
+            if time.perf_counter() >= self._next:
                 self._draw()
         elif isinstance(event, TrainingEnded):
             self._draw()
-            if self.path is not None:
+            if self.path is not None and not isinstance(self._screen, _File):
                 _File(self.path).show(self._figure())
 
     def _point(self, epochs: float) -> None:
@@ -217,9 +220,11 @@ class LivePlot:
         return figure
 
     def _draw(self) -> None:
+        begin = time.perf_counter()
         if self._screen is not None:
             self._screen.show(self._figure())
-        self._drawn = time.perf_counter()
+        end = time.perf_counter()
+        self._next = end + (9 * (end - begin) if self.seconds is None else self.seconds)
 
 
 class _File:

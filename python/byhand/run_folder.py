@@ -76,7 +76,7 @@ class RunFolder:
         go on was begun with another config, CheckpointError where its files are damaged, OSError
         where the folder is not writable.
         """
-        text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+        text = _json(config)
         self.path.mkdir(parents=True, exist_ok=True)
         with opened(self.path) as folder:
             try:
@@ -88,7 +88,12 @@ class RunFolder:
             except OSError:
                 pass  # a file system without locks
             self._refuse_what_others_wrote(resume)
-            checkpoint = self._last_epoch(json.loads(text)) if resume else None
+            checkpoint = None
+            if resume and self.config_path.exists():
+                old, new = self.config(), json.loads(text)
+                self._refuse_another_run(old, new)
+                checkpoint = self._last_epoch(new["epochs"])
+                text = _json({**old, **{name: new[name] for name in _FREE}})
             for path in self._own:
                 remove_temporaries(path)
             write_atomic(self.config_path, text.encode())
@@ -141,28 +146,24 @@ class RunFolder:
         except (TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.metrics_path} does not list epochs: {error}") from error
 
-    def _last_epoch(self, config: dict[str, Any]) -> Checkpoint | None:
-        """None where no epoch was finished."""
-        if not self.config_path.exists():
-            return None
-        differences = list(_differences(_settings(self.config()), _settings(config)))
+    def _refuse_another_run(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        differences = list(_differences(_settings(old), _settings(new)))
         if differences:
             raise ResumeError(
                 f"{self.path} holds another run, which cannot go on as this one: "
                 + "; ".join(differences)
             )
+
+    def _last_epoch(self, epochs: int) -> Checkpoint | None:
+        """None where no epoch was finished; ResumeError where there are more than `epochs`."""
         if not self.state_path.exists():
             return None
         tensors, description = read_tensors(self.state_path)
         epoch, history = description.get("epoch", 0), self.history()
         if len(history) < epoch:
-            raise CheckpointError(
-                f"{self.metrics_path} lacks epochs: the run has {epoch} whole ones"
-            )
-        if config["epochs"] < epoch:
-            raise ValueError(
-                f"{self.path} has {epoch} epochs already, more than {config['epochs']}"
-            )
+            raise CheckpointError(f"{self.metrics_path} has not all of the run's {epoch} epochs")
+        if epochs < epoch:
+            raise ResumeError(f"epochs must be at least {epoch}, which {self.path} has already")
         return Checkpoint(tensors, description, history[:epoch])
 
     # ----------------------------------------------------------------------------------------------
@@ -185,6 +186,10 @@ class RunFolder:
         best = {self.best_path: model} if last.best else {}
         files = {**kept, self.model_path: model, **best, self.metrics_path: _lines(history)}
         write_together({**files, self.state_path: state})
+
+
+def _json(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=2, allow_nan=False) + "\n"
 
 
 def _lines(history: Sequence[EpochEnd]) -> bytes:

@@ -61,9 +61,10 @@ class Trainer:
     loss: CrossEntropyLoss() unless given, MSELoss() for a model with one output. schedule: step ->
     learning rate, steps counted from 0 over all calls of `fit`; None leaves optimizer.lr as it is.
     handlers: each is called with every event; what one raises ends training, and `StopTraining`
-    does so as if the epochs were over. run: a folder for the files of `RunFolder`; None writes
-    nothing. keep_epochs: with a run, the model of every epoch as epochs/00001.safetensors and so
-    on. notes: JSON-able, kept in the run's config.json.
+    does so as if the epochs were over. What they change in the optimiser until `Evaluated` is part
+    of that epoch's files, so that a resumed run has it. run: a folder for the files of `RunFolder`;
+    None writes nothing. keep_epochs: with a run, the model of every epoch as
+    epochs/00001.safetensors and so on. notes: JSON-able, kept in the run's config.json.
 
     ema: the decay of an exponential moving average of the weights (`averages.WeightAverage`). With
     it the average is what is validated and saved, what the model has as its weights from the end

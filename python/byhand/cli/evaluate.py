@@ -123,14 +123,14 @@ def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.i
     wrong = np.flatnonzero(predicted != test.labels)
     if model.classes == 1:
         badness = np.abs(predicted[wrong] - test.labels[wrong])
-        texts = [f"{test.labels[i]}, not {predicted[i]}" for i in wrong]
+        texts = [f"{test.labels[i]}, read as {predicted[i]}" for i in wrong]
     else:
         # The class that it chose is the surest of it where it is worst.
         chosen = model.predict_proba(test.images[wrong]).max(axis=1)
         badness = chosen
         names = model.class_names
         texts = [
-            f"{names[test.labels[i]]}, not {names[predicted[i]]} ({100 * p:.0f} %)"
+            f"{names[test.labels[i]]}, read as {names[predicted[i]]} ({100 * p:.0f} %)"
             for i, p in zip(wrong, chosen, strict=True)
         ]
     order = np.argsort(-badness, kind="stable")[:_WORST]
