@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand.data import Dataset
-from byhand.models import load
+from byhand.models import Model, load, softmax_regression
+from byhand.nn import Flatten, Linear
 from cli_support import make_sets, only_line, read_metrics, run, write_folder
 from PIL import Image
 
@@ -30,19 +31,94 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def measured(epoch: dict[str, Any], folder: Path) -> str:
+    accuracy = epoch["validation_accuracy"]
+    return (
+        f"test loss {epoch['validation_loss']:.4f}, accuracy {100 * accuracy:.2f} % "
+        f"({round(100 * accuracy)} of 100 images)\ndata {folder}\n\n"
+    )
+
+
 def test_evaluate(trained: Path, folder: Path) -> None:
     metrics = read_metrics(trained)
     best = min(metrics, key=lambda m: m["validation_loss"])
-    for arguments, epoch in (
-        ([trained], metrics[-1]),
-        ([trained / "model.safetensors"], metrics[-1]),
-        ([trained, "--best"], best),
+    chosen = (
+        f"Best pass is {best['epoch']:05}, testing Avgcost is {best['validation_loss']:.6f}\n"
+        f"The classification accuracy is {100 * best['validation_accuracy']:.2f}%\n"
+    )
+    for arguments, epoch, words in (
+        ([trained], best, chosen),
+        ([trained, "--last"], metrics[-1], ""),
+        ([trained / "model.safetensors"], metrics[-1], ""),
     ):
-        accuracy = epoch["validation_accuracy"]
-        assert run("evaluate", *arguments, "--data", folder).stdout == (
-            f"test loss {epoch['validation_loss']:.4f}, accuracy {100 * accuracy:.2f} % "
-            f"({round(100 * accuracy)} of 100 images)\ndata {folder}\n"
-        )
+        printed = run("evaluate", *arguments, "--data", folder).stdout
+        assert printed.startswith(words + measured(epoch, folder))
+
+
+def table(printed: str) -> tuple[np.ndarray, list[str]]:
+    """The confusion matrix that was printed, and the accuracies beside it."""
+    lines = printed.split("Rows: ")[1].splitlines()[1:]
+    assert lines[0].split() == ["actual", *map(str, range(10)), "accuracy"]
+    cells = [line.replace(" .", " 0").split() for line in lines[1:11]]
+    assert [row[0] for row in cells] == [str(digit) for digit in range(10)]
+    return np.array([row[1:11] for row in cells], int), [row[11] for row in cells]
+
+
+def test_evaluate_tells_what_is_taken_for_what(folder: Path, tmp_path: Path) -> None:
+    """The labels of two classes are swapped in part: the best pass has mistakes."""
+    train, test = SETS
+    labels = test.labels.copy()
+    labels[:30] = np.where(labels[:30] == 3, 5, labels[:30])
+    data = write_folder(tmp_path / "data", (train, Dataset(test.images, labels)))
+    out = tmp_path / "run"
+    run("train", "softmax", "--data", data, "--out", out, "--epochs", 3)
+    printed = run("evaluate", out, "--data", data, "--worst", tmp_path / "worst.png").stdout
+    predicted = load(out / "best.safetensors").predict(test.images)
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (labels, predicted), 1)
+    matrix, accuracies = table(printed)
+    assert np.array_equal(matrix, expected) and expected[5, 3] > 0
+    assert [accuracies[digit] for digit in (3, 5)] == [
+        f"{100 * expected[digit, digit] / expected[digit].sum():.2f}" for digit in (3, 5)
+    ]
+    wrong = 100 - expected.trace()
+    assert f"{min(wrong, 25)} of {wrong} mistakes, the worst first: {tmp_path}" in printed
+    with Image.open(tmp_path / "worst.png", formats=["PNG"]) as picture:
+        picture.load()
+
+
+def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
+    """Of a model that knows nothing: the surest first."""
+    monkeypatch.chdir(tmp_path)
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "byhand.cli.figures.mistakes_png", lambda *arguments: seen.extend(arguments) or b""
+    )
+    model = softmax_regression()
+    model.save(tmp_path / "model.safetensors")
+    run("evaluate", tmp_path / "model.safetensors", "--data", folder, "--worst", "worst.png")
+    _, index, titles = seen
+    probabilities = model.predict_proba(SETS[1].images)
+    found, labels = probabilities.argmax(axis=1), SETS[1].labels
+    worst = sorted(np.flatnonzero(found != labels), key=lambda i: -probabilities[i].max())[:25]
+    assert list(index) == worst
+    assert titles[0] == (
+        f"{labels[worst[0]]}, read as {found[worst[0]]} "
+        f"({100 * probabilities[worst[0]].max():.0f} %)"
+    )
+
+
+def test_evaluate_a_model_of_one_output(folder: Path, tmp_path: Path) -> None:
+    """Rows and columns reach from the lowest number to the highest."""
+    model = Model(Flatten(), Linear(784, 1, rng=0))
+    model[1].weight.data[...] = 0
+    model[1].bias.data[...] = 10.6
+    model.save(path := tmp_path / "model.safetensors")
+    printed = run("evaluate", path, "--data", folder).stdout
+    labels = SETS[1].labels.astype(float)
+    assert f"test loss {np.mean((labels - 10.6) ** 2):.4f}, accuracy 0.00 %" in printed
+    header = printed.split("Rows: ")[1].splitlines()[1]
+    assert header.split() == ["actual", *map(str, range(12)), "accuracy"]
 
 
 def test_evaluate_what_is_no_model(trained: Path, folder: Path, tmp_path: Path) -> None:
@@ -50,7 +126,9 @@ def test_evaluate_what_is_no_model(trained: Path, folder: Path, tmp_path: Path) 
     damaged.write_bytes((trained / "model.safetensors").read_bytes()[:-1])
     for path in (damaged, tmp_path / "nothing", tmp_path):
         assert str(path) in only_line(run("evaluate", path, "--data", folder, code=1))
-    assert "--best" in run("evaluate", damaged, "--best", code=2).stderr
+    assert "--last" in run("evaluate", damaged, "--last", code=2).stderr
+    wrong = ("evaluate", trained, "--data", folder, "--worst", "worst.txt")
+    assert "--worst" in run(*wrong, code=2).stderr
 
 
 DIGIT = SETS[1].images[0]

@@ -32,6 +32,9 @@ from byhand.module import integer, not_negative
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# So many points an epoch has the curve of the training cost.
+_POINTS = 20
+
 __all__ = ["EarlyStop", "LivePlot", "LogFile"]
 
 
@@ -192,14 +195,13 @@ class LivePlot:
             self._mean, self._next = RunningMean(), 0.0
         elif isinstance(event, BatchEnd):
             self._mean.add(event)
-            if time.perf_counter() >= self._next:
+            if event.batch % max(1, event.batches // _POINTS) == 0:
                 self._point(event.epoch - 1 + event.batch / event.batches)
-                self._draw()
+                self._draw_if_due()
         elif isinstance(event, EpochEnd):
             self._history.append(event)
             self._point(event.epoch)
-            if time.perf_counter() >= self._next:
-                self._draw()
+            self._draw_if_due()
         elif isinstance(event, TrainingEnded):
             self._draw()
             if self.path is not None and not isinstance(self._screen, _File):
@@ -218,6 +220,10 @@ class LivePlot:
         figure = self._screen.figure if isinstance(self._screen, _Window) else new_figure()
         draw_curves(figure, {"": self._history}, self.title, Batches(self._epochs, self._losses))
         return figure
+
+    def _draw_if_due(self) -> None:
+        if time.perf_counter() >= self._next:
+            self._draw()
 
     def _draw(self) -> None:
         begin = time.perf_counter()

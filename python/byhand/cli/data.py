@@ -44,7 +44,7 @@ def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
             raise DataError(f"{where}: {error}") from None
         if len(data) == 0:
             raise DataError(f"{where}: no images")
-        if data.labels.max() >= model.classes:
+        if model.classes > 1 and data.labels.max() >= model.classes:
             raise DataError(
                 f"{where}: labels must be from 0 to {model.classes - 1}, not {data.labels.max()}"
             )

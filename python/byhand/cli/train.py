@@ -212,7 +212,8 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        warn(f"interrupted: {kept()}")
+        advice = shlex.join(["byhand", "train", "--resume", str(folder)])
+        warn(f"interrupted: {kept()}" + (f"; to go on: {advice}" if display.history else ""))
         raise typer.Exit(130) from None
     except (OSError, FloatingPointError, MemoryError) as error:
         fail(f"{describe(error)}; {kept()}" if display.history else describe(error))

@@ -1,0 +1,176 @@
+"""byhand train with its options of the run folder: --resume, --keep-epochs, --log-every; plot."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from byhand import handlers
+from byhand.events import BatchEnd
+from byhand.models import load
+from byhand.run_folder import RunFolder
+from byhand.training import Trainer
+from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
+from PIL import Image
+
+SETS = make_sets(train=300, test=100)
+OPTIONS = ("--epochs", 3, "--lr", 0.02, "--seed", 5, "--ema", 0.9, "--label-smoothing", 0.1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), SETS)
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a setting of every kind, never interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    run("train", "mlp", "--data", folder, "--out", out, "--activation", "tanh", *OPTIONS)
+    return out
+
+
+@pytest.fixture
+def half(whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same run, interrupted in its second epoch."""
+
+    def interrupt(self: Trainer, event: Any) -> None:
+        if isinstance(event, BatchEnd) and event.epoch == 2:
+            raise KeyboardInterrupt
+        tell(self, event)
+
+    out, tell = tmp_path / "half", Trainer.tell
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "tell", interrupt)
+        arguments = ("--data", folder, "--out", out, "--activation", "tanh", *OPTIONS)
+        stderr = run("train", "mlp", *arguments, code=130).stderr
+    assert f"byhand train --resume {out}" in stderr
+    return out
+
+
+def test_resume(half: Path, whole: Path, folder: Path) -> None:
+    printed = run("train", "--resume", half).stdout
+    assert "resumed  after epoch 1" in printed and "mlp, tanh" in printed
+    assert re.findall(r"^ +(\d) ", printed, re.M) == ["2", "3"]
+    assert "Test accuracy after epoch 3" in printed
+    for name in ("model", "best", "state"):
+        a, b = (run_ / f"{name}.safetensors" for run_ in (half, whole))
+        assert a.read_bytes() == b.read_bytes()
+    assert (half / "curves.png").exists()
+    assert [m["loss"] for m in read_metrics(half)] == [m["loss"] for m in read_metrics(whole)]
+    assert read_config(half)["notes"]["job"]["data"] == str(folder)
+    printed = run("train", "--resume", half).stdout  # nothing is left to do
+    assert not re.findall(r"^ +(\d) ", printed, re.M) and "after epoch 3" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lr", 0.03], "schedule was .*max_lr=0.02.* and is .*max_lr=0.03"),
+        (["--epochs", 4], "schedule was .*total_steps=9.* and is .*total_steps=12"),
+        (["--seed", 6], "seed was 5 and is 6"),
+        (["--ema", 0.8], r"ema was 0\.9 and is 0\.8"),
+        (["--label-smoothing", 0.2], "loss was .*0.1.* and is .*0.2"),
+        (["--activation", "relu"], 'was "Tanh" and is "ReLU"'),
+        (["softmax"], "is a run of mlp, not of softmax"),
+    ],
+)
+def test_resume_with_other_settings(options: list[Any], words: str, whole: Path) -> None:
+    before = {path: path.read_bytes() for path in whole.iterdir()}
+    assert re.search(words, only_line(run("train", *options, "--resume", whole, code=1)))
+    assert {path: path.read_bytes() for path in whole.iterdir()} == before
+
+
+def test_resume_with_other_data(whole: Path, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "data", make_sets(train=300, test=101))
+    line = only_line(run("train", "--resume", whole, "--data", other, code=1))
+    assert "validation_images was 100 and is 101" in line
+
+
+def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:
+    assert str(tmp_path / "no") in only_line(run("train", "--resume", tmp_path / "no", code=1))
+    assert "config.json" in only_line(run("train", "--resume", tmp_path, code=1))
+    config = read_config(whole)
+    del config["notes"]["job"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "is no run that" in only_line(run("train", "--resume", tmp_path, code=1))
+    both = ("train", "--resume", whole, "--out", tmp_path)
+    assert "--out" in run(*both, code=2).stderr
+    assert "MODEL" in run("train", code=2).stderr
+
+
+def test_every_epoch_is_kept(folder: Path, tmp_path: Path) -> None:
+    arguments = ("--data", folder, "--out", tmp_path / "run", "--epochs", 2)
+    run("train", "softmax", *arguments, "--keep-epochs")
+    epochs = tmp_path / "run" / "epochs"
+    assert sorted(path.name for path in epochs.iterdir()) == [
+        "00001.safetensors",
+        "00002.safetensors",
+    ]
+    last = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert (epochs / "00002.safetensors").read_bytes() == last
+    assert load(epochs / "00001.safetensors").state_dict().keys()
+    assert (epochs / "00001.safetensors").read_bytes() != last
+
+
+def test_log_every(folder: Path, tmp_path: Path) -> None:
+    """Three batches an epoch; the numbers are those of the log that a handler writes."""
+    log = handlers.LogFile(tmp_path / "log.jsonl", every=2)
+    fit = Trainer.tell
+
+    def tell(self: Trainer, event: Any) -> None:
+        fit(self, event)
+        log(event)
+
+    arguments = ("--data", folder, "--out", tmp_path / "run", "--epochs", 2, "--log-every", 2)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainer, "tell", tell)
+        printed = run("train", "softmax", *arguments).stdout
+    rows = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [line for line in printed.splitlines() if line.startswith("Pass")] == [
+        f"Pass {row['epoch']:05}, Batch 2: average cost {row['average_loss']:.6f}, "
+        f"current cost {row['loss']:.6f}, "
+        f"classification error {100 * row['average_error']:.2f} %"
+        for row in rows
+        if row["event"] == "batch"
+    ]
+    assert [row["event"] for row in rows] == ["batch", "epoch"] * 2
+
+
+# --------------------------------------------------------------------------------------------------
+# Plot
+
+
+def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "curves.png"
+    printed = run("plot", whole, half, "--out", out).stdout
+    assert printed == f"2 runs: {out}\n"
+    with Image.open(out, formats=["PNG"]) as picture:
+        picture.load()
+        assert picture.size == (900, 400)
+    seen: list[Any] = []
+    monkeypatch.setattr("byhand.curves.curves_png", lambda runs: seen.append(runs) or b"")
+    monkeypatch.chdir(whole)
+    run("plot", ".", half, "--out", out)
+    named = {name: [asdict(end) for end in history] for name, history in seen[0].items()}
+    assert named == {"whole": read_metrics(whole), "half": read_metrics(half)}
+    twin = tmp_path / "other" / "whole"
+    twin.mkdir(parents=True)
+    RunFolder(twin).metrics_path.write_bytes(RunFolder(half).metrics_path.read_bytes())
+    run("plot", whole, twin, "--out", out)
+    assert list(seen[1]) == [f"{whole.parent.name}/whole", "other/whole"]
+
+
+def test_what_cannot_be_plotted(whole: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty} holds no metrics.jsonl" in only_line(run("plot", whole, empty, code=1))
+    assert str(tmp_path / "no") in only_line(run("plot", tmp_path / "no", code=1))
+    (empty / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    assert "does not list epochs" in only_line(run("plot", empty, code=1))
+    assert "--out" in run("plot", whole, "--out", "curves.txt", code=2).stderr
+    assert "twice" in run("plot", whole, whole, code=2).stderr
