@@ -1,0 +1,140 @@
+"""Labels that are numbers or probabilities: regression with one output, soft labels, rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import reference
+from byhand import losses, models, nn, optim
+from byhand.parameters import stream
+from byhand.training import Trainer, evaluate
+from networks import Float64Network, digits, trainer
+
+Array = npt.NDArray[Any]
+
+
+def regression(seed: int = 0) -> models.Model:
+    """One output: 784 - 6 - 1."""
+    rng = np.random.default_rng(seed)
+    hidden = nn.Linear(784, 6, rng=rng), nn.Sigmoid(), nn.Linear(6, 1, rng=rng)
+    return models.Model(nn.Flatten(), *hidden)
+
+
+@pytest.mark.parametrize("batch_size", [7, 20])
+def test_one_output_learns_the_label_as_a_number(batch_size: int) -> None:
+    """The first losses against float64; an answer is right where it rounds to the label."""
+    images, labels = digits(20)
+    seen: list[Any] = []
+    model = regression()
+    model[3].weight.data *= 10  # answers far apart
+    network, loss = Float64Network(model), losses.MSELoss()
+    x = reference.gather_images(
+        images[:, None], np.arange(20), scale=model.scale, offset=model.offset
+    )
+    output = network.forward(x)[:, 0]
+    values = labels + np.where(np.arange(20) % 2, 0.0, output - labels).round()  # half are right
+    checked = evaluate(model, (images, values))
+    assert checked.loss == pytest.approx(np.mean((output - values) ** 2), rel=1e-5)
+    assert checked.accuracy == np.mean(np.rint(output) == values) >= 0.5
+    assert model.predict(images).tolist() == np.rint(output).tolist()
+
+    training = Trainer(model, optim.SGD(model.parameters(), 0.01), handlers=[seen.append])
+    training.fit((images, values), epochs=1, batch_size=batch_size, seed=4)
+    index = stream(4, 1).permutation(20)[:batch_size]
+    assert seen[1].loss == pytest.approx(np.mean((output - values)[index] ** 2), rel=1e-5)
+    assert seen[1].error == np.mean(np.rint(output)[index] != values[index])
+    assert repr(training.loss) == repr(loss)
+
+
+def test_one_output_takes_any_numbers() -> None:
+    images, labels = digits(60)
+    scaled = {name: (images, labels.astype(name)) for name in ("uint8", "int64", "float32", "f8")}
+    model = regression()
+    results = {
+        name: Trainer(m := regression(), optim.SGD(m.parameters(), 0.01)).fit(data, epochs=3)
+        for name, data in scaled.items()
+    }
+    assert len({history[-1].loss for history in results.values()}) == 1
+    history = results["uint8"]
+    assert history[-1].loss < history[0].loss
+    negative = images, labels - np.float32(100.5)
+    assert evaluate(model, negative).accuracy == 0
+    bad = labels.astype(float)
+    bad[3] = np.nan
+    with pytest.raises(ValueError, match="labels of data must be finite"):
+        evaluate(model, (images, bad))
+    with pytest.raises(ValueError, match=r"one output must be MSELoss\(\), not CrossEntropyLoss"):
+        evaluate(model, negative, loss=losses.CrossEntropyLoss())
+    with pytest.raises(TypeError, match="integers, not complex128; floats would do too"):
+        evaluate(model, (images, labels.astype(complex)))
+
+
+def soft(labels: Array, sure: float) -> Array:
+    """`sure` for the label; what is left goes to the class after it."""
+    rows = np.zeros((len(labels), 10))
+    rows[np.arange(len(labels)), labels] = sure
+    rows[np.arange(len(labels)), (labels + 1) % 10] += 1 - sure
+    return rows
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probabilities_as_labels(dtype: type) -> None:
+    images, labels = digits(60)
+    rows = soft(labels, 0.75).astype(dtype)
+    model = models.softmax_regression()
+    x = reference.gather_images(
+        images[:, None], np.arange(60), scale=model.scale, offset=model.offset
+    )
+    logits = Float64Network(model).forward(x)
+    checked = evaluate(model, (images, rows))
+    expected, _ = reference.softmax_cross_entropy(logits, rows)
+    assert checked.loss == pytest.approx(expected, rel=1e-5)
+    assert checked.accuracy == np.mean(logits.argmax(axis=1) == labels)
+
+    seen: list[Any] = []
+    history = trainer(model, handlers=[seen.append]).fit((images, rows), epochs=20, batch_size=25)
+    index = stream(0, 1).permutation(60)[:25]
+    expected, _ = reference.softmax_cross_entropy(logits[index], rows[index])
+    assert seen[1].loss == pytest.approx(expected, rel=1e-5)
+    assert seen[1].error == np.mean(logits[index].argmax(axis=1) != labels[index])
+    assert history[-1].error == 0
+    assert np.all(np.sort(model.predict_proba(images), axis=1)[:, -2] > 0.1)  # 1/4 is wanted
+
+
+def test_rows_of_one_are_labels() -> None:
+    """With either loss, to the same weights."""
+    images, labels = digits(30)
+    for loss in (losses.CrossEntropyLoss(), losses.MSELoss()):
+        weights = []
+        for given in (labels, soft(labels, 1.0)):
+            training = trainer(loss=loss)
+            training.fit((images, given), epochs=2, batch_size=8)
+            weights.append(training.model.state_dict()["1.weight"])
+        np.testing.assert_allclose(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+
+
+def test_squared_error_takes_any_rows() -> None:
+    images, labels = digits(30)
+    rows = soft(labels, 1.0) * 5 - 2
+    history = trainer(loss=losses.MSELoss()).fit((images, rows), epochs=9, batch_size=8)
+    assert history[-1].error < 0.1 and history[-1].loss < history[0].loss / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows * 0.9, r"rows of the labels of train must be probabilities.*in row 0"),
+        (lambda rows: rows - [[0.5] + [-0.5] + [0] * 8], "probabilities, from 0 up.*in row"),
+        (lambda rows: rows * np.inf, "labels of train must be finite"),
+        (lambda rows: rows[:, :9], r"train has 8 images but labels of shape \(8, 9\)"),
+    ],
+)
+def test_rows_that_are_no_probabilities(change: Any, message: str) -> None:
+    images, labels = digits(8)
+    with np.errstate(invalid="ignore"):
+        rows = change(soft(labels, 1.0))
+    with pytest.raises(ValueError, match=message):
+        trainer().fit((images, rows), epochs=1)
