@@ -211,3 +211,58 @@ def adam(call: Call) -> tuple[Array, ...]:
     off = root * second / (2 * np.sqrt(new_v)) / divisor + 4 * EPS  # of the divisor, relative
     update = rate * np.abs(new_m) / divisor
     return rate * first / divisor + update * (off + 4 * EPS) + 4 * EPS * (p + update), first, second
+
+
+def _per_channel(x: Array, *arrays: Array) -> Any:
+    """Arrays of a value a channel in the shape that goes with x."""
+    return tuple(np.reshape(a, (-1, *[1] * (x.ndim - 2))) for a in arrays)
+
+
+def batch_norm(call: Call) -> tuple[Array, ...]:
+    """A mean is a sum of deviations, a variance one of their squares; what they are off by, the
+    normalised values are off by too, and have some roundings of their own."""
+    x, gamma, beta, running_mean, running_var = (reference.f64(a) for a in call.args)
+    _, mean, inv_std, *_ = call.expected()
+    momentum, epsilon = call.kwargs.get("momentum", 0.1), call.kwargs.get("epsilon", 1e-5)
+    count = x.size // max(x.shape[1], 1)
+    of_mean = of_variance = np.zeros_like(mean)  # of the variance, relative to it and epsilon
+    if call.kwargs["training"] and count:
+        (m,) = _per_channel(x, mean)
+        axes = (0, *range(2, x.ndim))
+        rounded = np.abs(x).mean(axes)  # deviations are from blocks' means in float32
+        deviation = np.abs(x - m).mean(axes) + accumulation(rounded, count)
+        of_mean = accumulation(deviation, count)
+        variance = ((x - m) ** 2).mean(axes) + accumulation(rounded, count) ** 2
+        of_variance = accumulation(variance, count + 4) * inv_std**2
+    of_inv_std = inv_std * (of_variance / 2 + EPS)
+    m, i, g, b, e, r = _per_channel(x, mean, inv_std, gamma, beta, of_mean, of_inv_std)
+    size = np.abs(g) * (np.abs(x - m) * (r + 4 * EPS * i) + e * i)
+    running = ((mean, of_mean), (inv_std**-2 - epsilon, of_variance * inv_std**-2))
+    share = count / max(count - 1, 1)
+    return (
+        size + 4 * EPS * np.abs(b) + SMALLEST,
+        of_mean + EPS * np.abs(mean) + SMALLEST,
+        of_inv_std + SMALLEST,
+        *(
+            momentum * share * error + 2 * EPS * (np.abs(value) * momentum * share + np.abs(old))
+            for (value, error), old in zip(running, (running_mean, running_var), strict=True)
+        ),
+    )
+
+
+def batch_norm_backward(call: Call) -> tuple[Array, ...]:
+    """Sums over a channel, and what they and their absolute terms make of the input's gradient."""
+    dy, x, gamma, mean, inv_std = (reference.f64(a) for a in call.args)
+    count = max(x.size // max(x.shape[1], 1), 1)
+    m, i, g = _per_channel(x, mean, inv_std, gamma)
+    axes = (0, *range(2, x.ndim))
+    beta = np.abs(dy).sum(axes)
+    gamma_sum = np.abs(dy * (x - m) * i).sum(axes)
+    b, s = _per_channel(x, beta, gamma_sum)
+    sums = (b + np.abs((x - m) * i) * s) / count if call.kwargs.get("training", True) else 0.0
+    size = np.abs(g * i) * (np.abs(dy) + sums)
+    return (
+        accumulation(size, count + 8),
+        accumulation(gamma_sum, count + 4),
+        accumulation(beta, count),
+    )

@@ -21,8 +21,13 @@ except ImportError:  # Python 3.10
 Array = npt.NDArray[Any]
 Place = Callable[[Array], Array]
 
-# The arguments that a kernel changes in place.
-IN_PLACE = {"sgd_step": (0, 2), "adam_step": (0, 2, 3), "accumulate": (0,)}
+# The arguments that a kernel changes; what it returns besides comes before them.
+IN_PLACE = {
+    "sgd_step": (0, 2),
+    "adam_step": (0, 2, 3),
+    "accumulate": (0,),
+    "batch_norm": (3, 4),
+}
 
 # What makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
 POSITIVE: dict[str, Callable[[Any], Any]] = {
@@ -97,18 +102,17 @@ class Call:
 
     def outputs(self, place: Place = np.copy) -> tuple[Array, ...]:
         """An array for each result that `out=` takes: all but numbers."""
-        if self.op in IN_PLACE:
-            return ()
-        return tuple(place(np.full_like(r, -7)) for r in self.kernel() if np.ndim(r))
+        changed = len(IN_PLACE.get(self.op, ()))
+        results = self.map(np.copy).kernel()
+        returned = results[: len(results) - changed]
+        return tuple(place(np.full_like(r, -7)) for r in returned if np.ndim(r))
 
     def kernel(self, outs: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         """What the kernel returns for these very arrays, or how it changed them."""
         out = {"out": outs if len(outs) > 1 else outs[0]} if outs else {}
         result = getattr(kernels, self.op)(*self.args, **self.kwargs, **out)
-        if self.op in IN_PLACE:
-            assert result is None
-            return tuple(self.args[i] for i in IN_PLACE[self.op])
-        return as_tuple(result)
+        changed = tuple(self.args[i] for i in IN_PLACE.get(self.op, ()))
+        return (*as_tuple(() if result is None else result), *changed)
 
     def run(self, place: Place = np.copy, give_out: bool = False) -> tuple[Any, ...]:
         """The kernel's results, from copies and into outputs that `place` makes."""

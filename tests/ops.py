@@ -361,6 +361,58 @@ GATHER = {
     },
     "empty": {"images": (3, 4, 4), "index": 0, "scale": 1.0, "offset": 0.0},
 }
+
+
+def _norm(fill: Fill, x: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    channels = x[1]
+    return (fill(*x), fill(channels), fill(channels), fill(channels), np.abs(fill(channels)))
+
+
+def _norm_grad(fill: Fill, x: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    channels = x[1]
+    mean, inv_std = fill(channels), np.abs(fill(channels))
+    return fill(*x), fill(*x), fill(channels), mean, inv_std
+
+
+def _shares_exactly(call: Call) -> bool:
+    """A channel's sums over its number of values."""
+    channels = max(call.args[0].shape[1], 1)
+    return call.args[0].size // channels in (1, 2, 4, 8) or call.kwargs.get("training") is False
+
+
+NORM = {
+    "small": [
+        *({"x": x, "training": True} for x in ((2, 1), (4, 8), (9, 17), (64, 5), (130, 70))),
+        *({"x": x, "training": True} for x in ((1, 3, 2, 4), (3, 2, 3, 5), (2, 9, 4, 4))),
+        {"x": (3, 300, 5, 7), "training": True, "momentum": 0.5, "epsilon": 0.25},
+        {"x": (1, 9), "training": False},
+        {"x": (2, 3, 3, 3), "training": False, "epsilon": 0.0},
+    ],
+    "large": {"x": (64, 20, 24, 24), "training": True},
+    "empty": {"x": (0, 3), "training": True},
+}
+DROPOUT_KEY = ("seed", "step", "stream")
+DROPOUT = {
+    "small": [
+        *({"shape": (n,), "rate": 0.5, "seed": n, "step": 1} for n in (1, 8, 17, 63, 64, 65, 81)),
+        {"shape": (3, 5, 7), "rate": 0.75, "seed": 2**64 - 1, "step": 2**32 - 1, "stream": 7},
+        {"shape": (200,), "rate": 0.1, "seed": 3, "step": 4},
+        {"shape": (70,), "rate": 0.0, "seed": 0, "step": 0},
+        {"shape": (70,), "rate": 1.0, "seed": 0, "step": 0},
+    ],
+    "large": {"shape": (500, 803), "rate": 0.5, "seed": 1, "step": 2, "stream": 3},
+    "empty": {"shape": (0, 3), "rate": 0.5, "seed": 0, "step": 0},
+}
+
+
+def _noisy(fill: Fill, shape: Sequence[int], rate: float, **_: Any) -> tuple[Any, ...]:
+    return fill(*shape), rate
+
+
+def _halves(call: Call) -> bool:
+    return call.args[1] in (0.0, 0.5, 0.75, 1.0)
+
+
 SGD_KEYWORDS = ("lr", "momentum", "nesterov", "weight_decay")
 SGD = {
     "small": [
@@ -502,6 +554,24 @@ OPS: dict[str, Op] = {
     ),
     "squared_error_backward": Op(
         _error_grad, bounds.elementwise, keywords=("reduction",), exact=_not_a_mean, **ERROR
+    ),
+    "batch_norm": Op(
+        _norm,
+        bounds.batch_norm,
+        keywords=("training", "momentum", "epsilon"),
+        exact=_inexact,
+        **NORM,
+    ),
+    "batch_norm_backward": Op(
+        _norm_grad,
+        bounds.batch_norm_backward,
+        keywords=("training",),
+        exact=_shares_exactly,
+        **NORM,
+    ),
+    "dropout": Op(_noisy, bounds.elementwise, keywords=DROPOUT_KEY, exact=_halves, **DROPOUT),
+    "dropout_backward": Op(
+        _noisy, bounds.elementwise, keywords=DROPOUT_KEY, exact=_halves, **DROPOUT
     ),
     "gather_images": Op(
         _images,

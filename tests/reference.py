@@ -8,7 +8,7 @@ examples and, where it is installed, against PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -373,6 +373,103 @@ def sigmoid(x: Array) -> Float64:
 
 def sigmoid_backward(grad_output: Array, output: Array) -> Float64:
     return f64(grad_output) * (1 - f64(output)) * f64(output)
+
+
+# --------------------------------------------------------------------------------------------------
+# Normalisation and noise
+
+
+def _channels(x: Array) -> tuple[Float64, Callable[[Array], Float64]]:
+    """x as (channels, values), and values a channel as an array that goes with x."""
+    rows = np.moveaxis(f64(x), 1, 0).reshape(x.shape[1], -1)
+    return rows, lambda v: f64(v).reshape(-1, *[1] * (x.ndim - 2))
+
+
+def batch_norm(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    *,
+    training: bool,
+    momentum: float = 0.1,
+    epsilon: float = 1e-5,
+) -> tuple[Float64, Float64, Float64, Float64, Float64]:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, the mean, 1 / sqrt(...), and the
+    running statistics: in training they get a share of x's mean and of its unbiased variance."""
+    rows, spread = _channels(x)
+    mean, variance, count = f64(running_mean), f64(running_var), rows.shape[1]
+    new = mean, variance
+    if training:
+        mean, variance = np.zeros(len(rows)), np.zeros(len(rows))
+    if training and count:
+        mean = rows.mean(axis=1)
+        variance = rows.var(axis=1)
+        own = mean, rows.var(axis=1, ddof=1)
+        new = tuple((1 - momentum) * r + momentum * o for r, o in zip(new, own, strict=True))
+    inv_std = 1 / np.sqrt(variance + epsilon)
+    y = spread(gamma) * (f64(x) - spread(mean)) * spread(inv_std) + spread(beta)
+    return y, mean, inv_std, *new
+
+
+def batch_norm_backward(
+    grad_output: Array,
+    x: Array,
+    gamma: Array,
+    saved_mean: Array,
+    saved_inv_std: Array,
+    *,
+    training: bool = True,
+) -> tuple[Float64, Float64, Float64]:
+    _, spread = _channels(x)
+    dy, scale = f64(grad_output), spread(f64(gamma) * f64(saved_inv_std))
+    deviation = f64(x) - spread(saved_mean)
+    beta, gamma = (_channels(terms)[0].sum(axis=1) for terms in (dy, dy * deviation))
+    gamma = gamma * f64(saved_inv_std)
+    if not training:
+        return scale * dy, gamma, beta
+    count = max(x.size // max(x.shape[1], 1), 1)
+    slope = spread(saved_inv_std) * spread(gamma)
+    return scale * (dy - (spread(beta) + deviation * slope) / count), gamma, beta
+
+
+def philox(counter: Array, key: tuple[int, int], rounds: int = 7) -> Array:
+    """Philox4x32: four words of 32 bits for each counter (4, blocks) of four; both in uint64."""
+    low = np.uint64(0xFFFFFFFF)
+    a, b, c, d = counter.astype(np.uint64)
+    for i in range(rounds):
+        k0 = np.uint64((key[0] + i * 0x9E3779B9) % 2**32)
+        k1 = np.uint64((key[1] + i * 0xBB67AE85) % 2**32)
+        p, q = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        a, c = (q >> np.uint64(32)) ^ b ^ k0, (p >> np.uint64(32)) ^ d ^ k1
+        b, d = q & low, p & low
+    return np.stack([a, b, c, d])
+
+
+def uniform(count: int, seed: int, step: int, stream: int) -> Float64:
+    """The numbers in [0, 1) by which dropout decides: 23 bits of a word for each value.
+
+    Of every 64 values, value e has word e // 16 of block e % 16 of their 16 blocks.
+    """
+    groups = -(-count // 64)
+    block = np.arange(groups * 16, dtype=np.uint64)
+    counter = np.stack([block, *(np.full_like(block, word) for word in (0, step, stream))])
+    words = philox(counter, (seed % 2**32, seed >> 32)).reshape(4, groups, 16)
+    return (words.transpose(1, 0, 2).ravel()[:count] >> np.uint64(9)) / 2.0**23
+
+
+def dropout(x: Array, rate: float, *, seed: int, step: int, stream: int = 0) -> Float64:
+    """x / (1 - rate), with 0 in place of some values, each of them with the probability rate."""
+    kept = uniform(x.size, seed, step, stream).reshape(x.shape) >= np.round(rate * 2**23) / 2**23
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(kept, f64(x) / np.float64(1 - rate), 0.0)
+
+
+def dropout_backward(
+    grad_output: Array, rate: float, *, seed: int, step: int, stream: int = 0
+) -> Float64:
+    return dropout(grad_output, rate, seed=seed, step=step, stream=stream)
 
 
 # --------------------------------------------------------------------------------------------------

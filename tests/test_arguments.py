@@ -54,6 +54,8 @@ ARGUMENTS = {
     "squared_error_backward": ("reduction", "grad_loss"),
     "gather_images": ("scale", "offset", "max_shift", "seed", "step"),
     "adam_step": ("step", "lr", "beta1", "beta2", "eps", "weight_decay", "decoupled"),
+    "batch_norm": ("training", "momentum", "epsilon"),
+    "dropout": ("rate", "seed", "step", "stream"),
     "sgd_step": ("lr", "momentum", "weight_decay", "nesterov"),
     "gemm": ("alpha", "beta", "trans_a", "trans_b"),
 }
@@ -108,7 +110,7 @@ def right_or_refused(call: Call, names: str, values: list[str]) -> None:
         check(call, results)
 
 
-SWITCHES = ("trans_a", "trans_b", "ceil_mode", "count_include_pad")
+SWITCHES = ("training", "trans_a", "trans_b", "ceil_mode", "count_include_pad")
 # Other words for an argument: what it is part of, or what it is the shape of.
 ALSO = {"kernel_size": "kernel", "input_shape": "input", "weight_shape": "weight"}
 

@@ -99,6 +99,37 @@ def test_activations(name: str, rng: np.random.Generator) -> None:
     check_gradient(forward, lambda dy: backward(dy, forward(x)), x)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 2)])
+def test_batch_norm(shape: tuple[int, ...], training: bool, rng: np.random.Generator) -> None:
+    x, mean = rng.standard_normal(shape), rng.standard_normal(3)
+    gamma, beta, variance = rng.uniform(0.5, 2, (3, 3))
+
+    def forward(x: Array, gamma: Array, beta: Array) -> tuple[Array, ...]:
+        return reference.batch_norm(x, gamma, beta, mean, variance, training=training)
+
+    def gradients(dy: Array) -> tuple[Array, ...]:
+        _, saved_mean, inv_std, *_ = forward(x, gamma, beta)
+        return reference.batch_norm_backward(dy, x, gamma, saved_mean, inv_std, training=training)
+
+    check_gradient(lambda x: forward(x, gamma, beta)[0], lambda dy: gradients(dy)[0], x)
+    check_gradient(lambda gamma: forward(x, gamma, beta)[0], lambda dy: gradients(dy)[1], gamma)
+    check_gradient(lambda beta: forward(x, gamma, beta)[0], lambda dy: gradients(dy)[2], beta)
+
+
+def test_philox() -> None:
+    """The known answers of Random123, the authors' own library."""
+    zeros, ones = np.zeros((4, 1), np.uint64), np.full((4, 1), 2**32 - 1, np.uint64)
+    for counter, key, rounds, words in (
+        (zeros, (0, 0), 7, "5f6fb709 0d893f64 4f121f81 4f730a48"),
+        (ones, (2**32 - 1, 2**32 - 1), 7, "5207ddc2 45165e59 4d8ee751 8c52f662"),
+        (zeros, (0, 0), 10, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        (ones, (2**32 - 1, 2**32 - 1), 10, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+    ):
+        got = reference.philox(counter, key, rounds).ravel()
+        assert " ".join(f"{word:08x}" for word in got) == words
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("kind", ["labels", "ignored", "soft"])
@@ -226,6 +257,31 @@ def takes_padding(shape: dict[str, Any]) -> bool:
     sides = reference.sides(shape.get("padding", 0))
     kernel = reference.pair(shape["kernel_size"])
     return all(a == b and 2 * a <= k for (a, b), k in zip(sides, kernel, strict=True))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 4, 2)])
+def test_batch_norm_as_pytorch(
+    shape: tuple[int, ...], training: bool, rng: np.random.Generator, torch: Any
+) -> None:
+    """Biased variance for the output, unbiased for the running one; momentum weighs the new."""
+    arrays = rng.standard_normal(shape), *rng.uniform(0.5, 2, (4, 3))
+    y, mean, inv_std, *running = reference.batch_norm(
+        *arrays, training=training, momentum=0.3, epsilon=0.01
+    )
+    x, gamma, beta, *theirs = (torch.tensor(array) for array in arrays)
+    leaves = [tensor.requires_grad_() for tensor in (x, gamma, beta)]
+    out = torch.nn.functional.batch_norm(x, *theirs, gamma, beta, training, 0.3, 0.01)
+    np.testing.assert_allclose(y, out.detach().numpy(), rtol=1e-12, atol=1e-12)
+    for mine, other in zip(running, theirs, strict=True):
+        np.testing.assert_allclose(mine, other.numpy(), rtol=1e-12)
+    dy = rng.standard_normal(shape)
+    out.backward(torch.tensor(dy))
+    gradients = reference.batch_norm_backward(
+        dy, arrays[0], arrays[1], mean, inv_std, training=training
+    )
+    for mine, leaf in zip(gradients, leaves, strict=True):
+        np.testing.assert_allclose(mine, leaf.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name, shape in POOL.items() if takes_padding(shape)])

@@ -15,6 +15,8 @@ void bind_pool2d(pybind11::module_& m);
 void bind_activation(pybind11::module_& m);
 void bind_softmax_cross_entropy(pybind11::module_& m);
 void bind_squared_error(pybind11::module_& m);
+void bind_batch_norm(pybind11::module_& m);
+void bind_dropout(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
 void bind_gather(pybind11::module_& m);
 

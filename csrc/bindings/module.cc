@@ -19,6 +19,8 @@ PYBIND11_MODULE(_core, m) {
   bind_activation(m);
   bind_softmax_cross_entropy(m);
   bind_squared_error(m);
+  bind_batch_norm(m);
+  bind_dropout(m);
   bind_optimizer(m);
   bind_gather(m);
   auto testing = m.def_submodule("testing", "What the tests need and users don't.");

@@ -335,6 +335,44 @@ struct AdamFactors {
   float decay, shrink;             // of the gradient by the parameter, and of the parameter itself
 };
 
+// A block of an array of rows of channels: value i of channel c in row r lies at r * row_stride + c * length
+// + i.
+struct ChannelBlock {
+  int64_t rows, channels, length, row_stride;
+};
+
+// dx = of_dy * dy + of_x * (x - center) + constant, a value of each a channel.
+struct InputGradientTerms {
+  const float *center, *of_dy, *of_x, *constant;
+};
+
+// Arrays that are not of a block's values have one a channel.
+struct BatchNormKernels {
+  // center: about the mean; sum and squares: of x - center and of its square.
+  void (*moments)(const float* x, const ChannelBlock&, float* center, float* sum, float* squares);
+  // y = (x - center) * scale + shift
+  void (*normalize)(const float* x, const ChannelBlock&, const float* center, const float* scale,
+                    const float* shift, float* y);
+  // sum: of dy; products: of dy * (x - center).
+  void (*gradient_sums)(const float* dy, const float* x, const ChannelBlock&, const float* center, float* sum,
+                        float* products);
+  void (*input_gradient)(const float* dy, const float* x, const ChannelBlock&, const InputGradientTerms&,
+                         float* dx);
+};
+
+// ops/dropout.h has the formula. Groups are of 64 values.
+inline constexpr int kDropoutGroup = 64;
+struct DropoutCounter {
+  uint64_t seed;
+  uint32_t step, stream;
+  int64_t group;  // of x[0]
+};
+
+struct DropoutKernels {
+  // Dropped where 1 + u < limit, else times scale.
+  void (*dropout)(const DropoutCounter&, float limit, float scale, const float* x, int64_t count, float* y);
+};
+
 struct OptimizerKernels {
   // ops/optimizer.h has the formula.
   void (*sgd)(float lr, float momentum, float weight_decay, bool nesterov, int64_t count, float* parameters,
@@ -360,6 +398,8 @@ struct KernelTable {
   ActivationKernels activation;
   SoftmaxKernels softmax;
   SquaredErrorKernels squared_error;
+  BatchNormKernels batch_norm;
+  DropoutKernels dropout;
   OptimizerKernels optimizer;
   GatherKernels gather;
   PeakKernels peak;

@@ -174,6 +174,47 @@ def avg_pool2d_backward(
     count_include_pad: bool = True,
     out: _Array | None = None,
 ) -> _Array: ...
+def batch_norm(
+    x: _Array,
+    gamma: _Array,
+    beta: _Array,
+    running_mean: _Array,
+    running_var: _Array,
+    *,
+    training: bool,
+    momentum: SupportsFloat = 0.1,
+    epsilon: SupportsFloat = 1e-5,
+    out: tuple[_Array, _Array, _Array] | None = None,
+) -> tuple[_Array, _Array, _Array]: ...
+def batch_norm_backward(
+    grad_output: _Array,
+    x: _Array,
+    gamma: _Array,
+    saved_mean: _Array,
+    saved_inv_std: _Array,
+    *,
+    training: bool = True,
+    input_gradient: bool = True,
+    out: tuple[_Array | None, _Array, _Array] | None = None,
+) -> tuple[_Array | None, _Array, _Array]: ...
+def dropout(
+    x: _Array,
+    rate: SupportsFloat,
+    *,
+    seed: SupportsIndex,
+    step: SupportsIndex,
+    stream: SupportsIndex = 0,
+    out: _Array | None = None,
+) -> _Array: ...
+def dropout_backward(
+    grad_output: _Array,
+    rate: SupportsFloat,
+    *,
+    seed: SupportsIndex,
+    step: SupportsIndex,
+    stream: SupportsIndex = 0,
+    out: _Array | None = None,
+) -> _Array: ...
 def relu(x: _Array, *, out: _Array | None = None) -> _Array: ...
 def relu_backward(grad_output: _Array, output: _Array, *, out: _Array | None = None) -> _Array: ...
 def tanh(x: _Array, *, out: _Array | None = None) -> _Array: ...

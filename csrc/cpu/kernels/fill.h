@@ -18,6 +18,8 @@ void fill_pool2d(Pool2dKernels&);
 void fill_activation(ActivationKernels&);
 void fill_softmax(SoftmaxKernels&);
 void fill_squared_error(SquaredErrorKernels&);
+void fill_batch_norm(BatchNormKernels&);
+void fill_dropout(DropoutKernels&);
 void fill_optimizer(OptimizerKernels&);
 void fill_gather(GatherKernels&);
 void fill_peak(PeakKernels&);

@@ -14,6 +14,8 @@ void fill_table(KernelTable& table) {
   fill_activation(table.activation);
   fill_softmax(table.softmax);
   fill_squared_error(table.squared_error);
+  fill_batch_norm(table.batch_norm);
+  fill_dropout(table.dropout);
   fill_optimizer(table.optimizer);
   fill_gather(table.gather);
   fill_peak(table.peak);

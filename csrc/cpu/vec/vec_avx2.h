@@ -105,6 +105,7 @@ inline IVec operator+(IVec a, IVec b) { return {_mm256_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm256_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm256_and_si256(a.v, b.v)}; }
 inline IVec operator|(IVec a, IVec b) { return {_mm256_or_si256(a.v, b.v)}; }
+inline IVec operator^(IVec a, IVec b) { return {_mm256_xor_si256(a.v, b.v)}; }
 template <int kBits>
 inline IVec shift_left(IVec a) {
   return {_mm256_slli_epi32(a.v, kBits)};
@@ -112,6 +113,16 @@ inline IVec shift_left(IVec a) {
 template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {_mm256_srai_epi32(a.v, kBits)};
+}
+// The 64-bit products of unsigned lanes.
+struct WideProduct {
+  IVec high, low;
+};
+inline WideProduct multiply_wide(IVec a, IVec b) {
+  const __m256i even = _mm256_mul_epu32(a.v, b.v);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a.v, 32), _mm256_srli_epi64(b.v, 32));
+  return {{_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA)},
+          {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA)}};
 }
 inline IVec bits(Vec a) { return {_mm256_castps_si256(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm256_castsi256_ps(a.v)}; }

@@ -90,6 +90,7 @@ inline IVec operator+(IVec a, IVec b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline IVec operator|(IVec a, IVec b) { return {_mm512_or_si512(a.v, b.v)}; }
+inline IVec operator^(IVec a, IVec b) { return {_mm512_xor_si512(a.v, b.v)}; }
 template <int kBits>
 inline IVec shift_left(IVec a) {
   return {_mm512_slli_epi32(a.v, kBits)};
@@ -97,6 +98,16 @@ inline IVec shift_left(IVec a) {
 template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {_mm512_srai_epi32(a.v, kBits)};
+}
+// The 64-bit products of unsigned lanes.
+struct WideProduct {
+  IVec high, low;
+};
+inline WideProduct multiply_wide(IVec a, IVec b) {
+  const __m512i even = _mm512_mul_epu32(a.v, b.v);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), _mm512_srli_epi64(b.v, 32));
+  return {{_mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd)},
+          {_mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32))}};
 }
 inline IVec bits(Vec a) { return {_mm512_castps_si512(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm512_castsi512_ps(a.v)}; }

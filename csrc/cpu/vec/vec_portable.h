@@ -103,6 +103,7 @@ inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
 inline IVec operator-(IVec a, IVec b) { return {a.v - b.v}; }
 inline IVec operator&(IVec a, IVec b) { return {a.v & b.v}; }
 inline IVec operator|(IVec a, IVec b) { return {a.v | b.v}; }
+inline IVec operator^(IVec a, IVec b) { return {a.v ^ b.v}; }
 template <int kBits>
 inline IVec shift_left(IVec a) {
   return {a.v << kBits};
@@ -110,6 +111,18 @@ inline IVec shift_left(IVec a) {
 template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {a.v >> kBits};
+}
+// The 64-bit products of unsigned lanes.
+struct WideProduct {
+  IVec high, low;
+};
+inline WideProduct multiply_wide(IVec a, IVec b) {
+  typedef uint32_t Unsigned __attribute__((vector_size(Vec::kLanes * sizeof(uint32_t))));
+  typedef uint64_t Wide __attribute__((vector_size(Vec::kLanes * sizeof(uint64_t))));
+  const Wide product =
+      __builtin_convertvector((Unsigned)a.v, Wide) * __builtin_convertvector((Unsigned)b.v, Wide);
+  return {{(IVec::Ints) __builtin_convertvector(product >> 32, Unsigned)},
+          {(IVec::Ints) __builtin_convertvector(product, Unsigned)}};
 }
 inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
 inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }

@@ -1,0 +1,207 @@
+#include "ops/batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/scratch.h"
+#include "cpu/runtime/parallel_ranges.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+namespace {
+
+// Values of a block: in the first-level cache when they are read again. A channel has about kShare of them or
+// more, so that adding up the blocks' sums takes little beside making them.
+constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
+
+// The array in blocks of neighbouring channels and rows, the same for any number of threads.
+class Blocks {
+ public:
+  explicit Blocks(const BatchNormShape& s)
+      : shape_(s),
+        channels_(std::clamp<int64_t>(kBlockFloats / std::max(s.plane, kShare), 1, s.channels)),
+        rows_(std::clamp<int64_t>(kBlockFloats / (channels_ * s.plane), 1, s.batch)),
+        across_(ceil_div(s.channels, channels_)) {}
+
+  int64_t down() const { return ceil_div(shape_.batch, rows_); }  // blocks that a channel has
+
+  // body(block, where its values begin, its first channel, which of its channels' blocks it is)
+  template <class Body>
+  void for_each(double bytes_per_value, const Body& body) const {
+    const double ns = memory_ns(bytes_per_value * static_cast<double>(channels_ * rows_ * shape_.plane));
+    parallel_for(across_ * down(), ns, [&](int64_t i) {
+      const int64_t channel = i % across_ * channels_, row = i / across_ * rows_;
+      const int64_t row_stride = shape_.channels * shape_.plane;
+      const ChannelBlock block{std::min(rows_, shape_.batch - row),
+                               std::min(channels_, shape_.channels - channel), shape_.plane, row_stride};
+      body(block, row * row_stride + channel * shape_.plane, channel, i / across_);
+    });
+  }
+
+  int64_t values(int64_t i) const {  // of a channel in its block i
+    return std::min(rows_, shape_.batch - i * rows_) * shape_.plane;
+  }
+
+ private:
+  BatchNormShape shape_;
+  int64_t channels_, rows_, across_;
+};
+
+bool empty(const BatchNormShape& s) { return s.channels == 0 || s.count() == 0; }
+
+// body(c) for every channel, each of which reads `terms` floats.
+template <class Body>
+void for_channels(const BatchNormShape& s, int64_t terms, const Body& body) {
+  parallel_ranges(s.channels, memory_ns(static_cast<double>(terms + 1) * sizeof(float)),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t c = begin; c < end; ++c) body(c);
+                  });
+}
+
+struct Moments {
+  double mean, squares;  // squares: sum (x - mean)^2
+};
+
+// Those of all channels. Each block's are about its own mean, and each channel's are added up about that of
+// its first block, in double: no large squares cancel.
+void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float* x, Moments* moments) {
+  const int64_t down = blocks.down();
+  ScratchFrame frame;
+  float* const center = frame.allocate<float>(down * s.channels);
+  float* const sum = frame.allocate<float>(down * s.channels);
+  float* const squares = frame.allocate<float>(down * s.channels);
+  const auto kernel = kernels().batch_norm.moments;
+  blocks.for_each(sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t channel, int64_t i) {
+    const int64_t at = i * s.channels + channel;
+    kernel(x + first, b, center + at, sum + at, squares + at);
+  });
+  const double count = static_cast<double>(s.count());
+  for_channels(s, 3 * down, [&](int64_t c) {
+    const double pivot = center[c];
+    double total = 0, square = 0;  // of x - pivot
+    for (int64_t i = 0; i < down; ++i) {
+      const int64_t at = i * s.channels + c;
+      const double n = static_cast<double>(blocks.values(i)), d = center[at] - pivot;
+      total += n * d + sum[at];
+      square += n * d * d + 2 * d * sum[at] + squares[at];
+    }
+    moments[c] = {pivot + total / count, std::max(square - total * total / count, 0.0)};
+  });
+}
+
+struct Normalization {
+  float *center, *scale, *shift;
+};
+
+Normalization allocate(ScratchFrame& frame, int64_t channels) {
+  return {frame.allocate<float>(channels), frame.allocate<float>(channels), frame.allocate<float>(channels)};
+}
+
+void normalize(const Blocks& blocks, const float* x, const Normalization& f, float* y) {
+  const auto kernel = kernels().batch_norm.normalize;
+  blocks.for_each(2 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t) {
+    kernel(x + first, b, f.center + c, f.scale + c, f.shift + c, y + first);
+  });
+}
+
+float mix(float momentum, float old_value, double new_value) {
+  return static_cast<float>((1 - static_cast<double>(momentum)) * old_value + momentum * new_value);
+}
+
+double inverse_std(double variance, float epsilon) { return 1 / std::sqrt(variance + epsilon); }
+
+}  // namespace
+
+void batch_norm_training(const BatchNormShape& s, const float* x, const float* gamma, const float* beta,
+                         float momentum, float epsilon, float* running_mean, float* running_var, float* y,
+                         float* mean, float* inv_std) {
+  if (empty(s)) {
+    std::fill_n(mean, s.channels, 0.0f);
+    std::fill_n(inv_std, s.channels, static_cast<float>(inverse_std(0, epsilon)));
+    return;
+  }
+  const Blocks blocks(s);
+  ScratchFrame frame;
+  Moments* const moments = frame.allocate<Moments>(s.channels);
+  channel_moments(s, blocks, x, moments);
+  const Normalization f = allocate(frame, s.channels);
+  const double count = static_cast<double>(s.count());
+  for (int64_t c = 0; c < s.channels; ++c) {
+    const auto [m, squares] = moments[c];
+    const double inverse = inverse_std(squares / count, epsilon);
+    mean[c] = f.center[c] = static_cast<float>(m);
+    inv_std[c] = static_cast<float>(inverse);
+    f.scale[c] = static_cast<float>(gamma[c] * inverse);
+    // What the mean lost when it became a float is many times epsilon where it is far from zero.
+    f.shift[c] = static_cast<float>(beta[c] + (f.center[c] - m) * gamma[c] * inverse);
+    running_mean[c] = mix(momentum, running_mean[c], m);
+    running_var[c] = mix(momentum, running_var[c], squares / (count - 1));
+  }
+  normalize(blocks, x, f, y);
+}
+
+void batch_norm_inference(const BatchNormShape& s, const float* x, const float* gamma, const float* beta,
+                          float epsilon, const float* running_mean, const float* running_var, float* y,
+                          float* mean, float* inv_std) {
+  ScratchFrame frame;
+  const Normalization f = allocate(frame, s.channels);
+  for (int64_t c = 0; c < s.channels; ++c) {
+    const double inverse = inverse_std(running_var[c], epsilon);
+    mean[c] = f.center[c] = running_mean[c];
+    inv_std[c] = static_cast<float>(inverse);
+    f.scale[c] = static_cast<float>(gamma[c] * inverse);
+    f.shift[c] = beta[c];
+  }
+  if (!empty(s)) normalize(Blocks(s), x, f, y);
+}
+
+void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
+  if (empty(s)) {
+    std::fill_n(g.dgamma, s.channels, 0.0f);
+    std::fill_n(g.dbeta, s.channels, 0.0f);
+    return;
+  }
+  const Blocks blocks(s);
+  const int64_t down = blocks.down();
+  ScratchFrame frame;
+  float* const sum = frame.allocate<float>(down * s.channels);
+  float* const products = frame.allocate<float>(down * s.channels);
+  float* const of_dy = frame.allocate<float>(s.channels);
+  float* const of_x = frame.allocate<float>(s.channels);
+  float* const constant = frame.allocate<float>(s.channels);
+  const BatchNormKernels& k = kernels().batch_norm;
+  blocks.for_each(2 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t i) {
+    const int64_t at = i * s.channels + c;
+    k.gradient_sums(g.dy + first, g.x + first, b, g.mean + c, sum + at, products + at);
+  });
+  const double share = g.training ? 1 / static_cast<double>(s.count()) : 0;
+  for_channels(s, 2 * down, [&](int64_t c) {
+    double dbeta = 0, dgamma = 0;
+    for (int64_t i = 0; i < down; ++i) {
+      dbeta += sum[i * s.channels + c];
+      dgamma += products[i * s.channels + c];
+    }
+    dgamma *= g.inv_std[c];
+    const double scale = static_cast<double>(g.gamma[c]) * g.inv_std[c];
+    g.dbeta[c] = static_cast<float>(dbeta);
+    g.dgamma[c] = static_cast<float>(dgamma);
+    of_dy[c] = static_cast<float>(scale);
+    of_x[c] = static_cast<float>(-scale * g.inv_std[c] * dgamma * share);
+    constant[c] = static_cast<float>(-scale * dbeta * share);
+  });
+  if (g.dx == nullptr) return;
+  if (!g.training) {  // x has no part in dx, not even where it is NaN
+    std::fill_n(of_x, s.channels, 0.0f);
+    std::fill_n(constant, s.channels, 0.0f);
+    return normalize(blocks, g.dy, {of_x, of_dy, constant}, g.dx);
+  }
+  blocks.for_each(3 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t) {
+    k.input_gradient(g.dy + first, g.x + first, b, {g.mean + c, of_dy + c, of_x + c, constant + c},
+                     g.dx + first);
+  });
+}
+
+}  // namespace byhand::ops

@@ -1,0 +1,67 @@
+// Dropout by Philox4x32-7: as many blocks at a time as there are lanes.
+#include "cpu/kernels/fill.h"
+#include "cpu/vec/loop.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+constexpr int kRounds = 7, kWords = 4, kBlocks = kDropoutGroup / kWords;
+
+inline IVec spread(uint64_t word) { return IVec::set(static_cast<int32_t>(static_cast<uint32_t>(word))); }
+
+// The words of the blocks whose counters `word` has at first, those of a block in one lane.
+inline void philox(uint64_t seed, IVec (&word)[kWords]) {
+  const IVec multiplier[2] = {spread(0xD2511F53), spread(0xCD9E8D57)};
+  uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  for (int round = 0; round < kRounds; ++round) {
+    const WideProduct a = multiply_wide(word[0], multiplier[0]), b = multiply_wide(word[2], multiplier[1]);
+    word[0] = b.high ^ word[1] ^ spread(key[0]);
+    word[1] = b.low;
+    word[2] = a.high ^ word[3] ^ spread(key[1]);
+    word[3] = a.low;
+    key[0] += 0x9E3779B9, key[1] += 0xBB67AE85;
+  }
+}
+
+// 1 + u of a word: its upper 23 bits as a mantissa.
+inline Vec one_to_two(IVec word) {
+  return from_bits((shift_right<9>(word) & IVec::set(0x007FFFFF)) | IVec::set(0x3F800000));
+}
+
+// The words of block i of a group and of the kLanes - 1 blocks behind it.
+inline void draw(const DropoutCounter& at, int64_t group, int i, IVec (&word)[kWords]) {
+  const uint64_t block = static_cast<uint64_t>(group) * kBlocks + static_cast<uint64_t>(i);
+  word[0] = spread(block) + IVec::iota(1);  // no carry: a group's blocks begin at a multiple of 16
+  word[1] = spread(block >> 32);
+  word[2] = spread(at.step);
+  word[3] = spread(at.stream);
+  philox(at.seed, word);
+}
+
+void dropout(const DropoutCounter& at, float limit, float scale, const float* x, int64_t count, float* y) {
+  static_assert(kBlocks % Vec::kLanes == 0);
+  const Vec border = Vec::set(limit), factor = Vec::set(scale);
+  const auto apply = [&](IVec word, int64_t i, auto n) {
+    store(select(one_to_two(word) < border, Vec::zero(), load(x + i, n) * factor), y + i, n);
+  };
+  IVec word[kWords];
+  int64_t begin = 0;
+  for (; begin + kDropoutGroup <= count; begin += kDropoutGroup)
+    for (int i = 0; i < kBlocks; i += Vec::kLanes) {
+      draw(at, at.group + begin / kDropoutGroup, i, word);
+      for (int w = 0; w < kWords; ++w) apply(word[w], begin + w * kBlocks + i, WholeVector{});
+    }
+  for (int i = 0; i < kBlocks && begin + i < count; i += Vec::kLanes) {
+    draw(at, at.group + begin / kDropoutGroup, i, word);
+    for (int w = 0; w < kWords; ++w) {
+      const int64_t first = begin + w * kBlocks + i, left = count - first;
+      if (left > 0) apply(word[w], first, left < Vec::kLanes ? static_cast<int>(left) : Vec::kLanes);
+    }
+  }
+}
+
+}  // namespace
+
+void fill_dropout(DropoutKernels& k) { k.dropout = dropout; }
+
+}  // namespace byhand::cpu::BYHAND_ISA

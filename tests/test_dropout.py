@@ -1,0 +1,102 @@
+"""Dropout: which values go, that they are as many as they should be, and what they depend on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from byhand._core import testing
+
+F32 = np.float32
+ONES = np.ones(100_000, F32)
+
+
+def kept(rate: float = 0.5, seed: int = 0, step: int = 0, stream: int = 0) -> Any:
+    return kernels.dropout(ONES, rate, seed=seed, step=step, stream=stream) != 0
+
+
+def test_every_length(isa: str) -> None:
+    """A group of 64 values and its cuts; each value depends on its place, not on the length."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(200, F32)
+    whole = reference.dropout(x, 0.5, seed=9, step=8, stream=7)
+    for n in range(201):
+        for function in (kernels.dropout, kernels.dropout_backward):
+            got = function(x[:n], 0.5, seed=9, step=8, stream=7)
+            np.testing.assert_array_equal(got, whole[:n])
+
+
+def test_every_instruction_set_drops_the_same() -> None:
+    x = np.random.default_rng(1).standard_normal((37, 129)).astype(F32)
+    before, results = testing.isa(), set()
+    try:
+        for isa in testing.isas():
+            testing.set_isa(isa)
+            results.add(kernels.dropout(x, 0.3, seed=2**40 + 1, step=3, stream=2).tobytes())
+    finally:
+        testing.set_isa(before)
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
+def test_as_many_as_the_rate_says(rate: float) -> None:
+    """Within five standard deviations, at every one of many seeds, steps and streams."""
+    deviation = np.sqrt(rate * (1 - rate) / ONES.size)
+    for key in range(20):
+        for name in ("seed", "step", "stream"):
+            dropped = 1 - kept(rate, **{name: key}).mean()
+            assert abs(dropped - rate) < 5 * deviation, (name, key)
+
+
+def test_masks_are_independent() -> None:
+    """Of other seeds, steps, streams and places: half of the values agree, to five deviations."""
+    masks = [
+        kept(seed=0),
+        kept(seed=1),
+        kept(seed=2**32),
+        kept(step=1),
+        kept(stream=1),
+        np.roll(kept(), 1),
+        np.roll(kept(), 16),
+        np.roll(kept(), 64),
+    ]
+    for i, a in enumerate(masks):
+        for b in masks[i + 1 :]:
+            assert abs((a == b).mean() - 0.5) < 5 * 0.5 / np.sqrt(ONES.size)
+
+
+def test_the_mean_stays() -> None:
+    y = kernels.dropout(ONES, 0.75, seed=1, step=2)
+    assert set(np.unique(y)) == {0.0, 4.0}
+    assert abs(y.mean() - 1) < 5 * np.sqrt(3 / ONES.size)
+
+
+def test_the_ends(isa: str) -> None:
+    x = F32([1, -2, np.nan, np.inf, -np.inf] * 30)
+    np.testing.assert_array_equal(kernels.dropout(x, 0, seed=1, step=1), x)
+    np.testing.assert_array_equal(kernels.dropout(x, 1, seed=1, step=1), np.zeros_like(x))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rate": -0.1}, "rate must be from 0 to 1, got -0.1"),
+        ({"rate": 1.5}, "rate must be from 0 to 1, got 1.5"),
+        ({"rate": float("nan")}, "rate"),
+        ({"rate": "half"}, "rate"),
+        ({"seed": -1}, "seed must be from 0 to 18446744073709551615, got -1"),
+        ({"seed": 2**64}, "seed must be from 0 to"),
+        ({"seed": 0.5}, "seed must be an integer"),
+        ({"step": 2**32}, "step must be from 0 to 4294967295, got 4294967296"),
+        ({"stream": -1}, "stream"),
+        ({"stream": None}, "stream"),
+    ],
+)
+def test_bad_arguments(changes: dict[str, Any], says: str) -> None:
+    kwargs: dict[str, Any] = {"rate": 0.5, "seed": 0, "step": 0, "stream": 0, **changes}
+    for function in (kernels.dropout, kernels.dropout_backward):
+        with pytest.raises((TypeError, ValueError), match=says):
+            function(ONES, **kwargs)
