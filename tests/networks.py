@@ -32,7 +32,35 @@ def forward(layer: nn.Layer, x: Array, weights: list[Array]) -> Array:
         case nn.AvgPool2d():
             names = (*window, "ceil_mode", "count_include_pad")
             return reference.avg_pool2d(x, layer.kernel_size, **arguments(layer, *names))
+        case nn.GlobalAvgPool2d():
+            return x.mean(axis=(2, 3), keepdims=True)
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return batch_norm(layer, x, weights)[0]
+        case nn.Dropout():
+            return reference.dropout(x, **drawn(layer)) if layer.training else x
+        case nn.Residual():
+            return x + inside(layer, weights).forward(x)
     return getattr(reference, type(layer).__name__.lower())(x)
+
+
+def batch_norm(
+    layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Array, weights: list[Array]
+) -> tuple[Array, ...]:
+    statistics = layer.running_mean.data, layer.running_var.data
+    settings: Any = {"training": layer.training, "momentum": layer.momentum, "epsilon": layer.eps}
+    return reference.batch_norm(x, *weights, *statistics, **settings)
+
+
+def drawn(layer: nn.Dropout) -> Any:
+    """What the layer's last pass in training drew by."""
+    return {"rate": layer.p, **arguments(layer, "seed", "stream"), "step": layer.step - 1}
+
+
+def inside(layer: nn.Residual, weights: list[Array]) -> Float64Network:
+    network = Float64Network(nn.Sequential(*layer.children))
+    rest = list(weights)
+    network.weights = [[rest.pop(0) for _ in own] for own in network.weights]
+    return network
 
 
 def backward(
@@ -61,6 +89,21 @@ def backward(
             names = (*window, "ceil_mode", "count_include_pad")
             size, geometry = layer.kernel_size, arguments(layer, *names)
             return reference.avg_pool2d_backward(grad, x.shape, size, **geometry), []
+        case nn.GlobalAvgPool2d():
+            return np.broadcast_to(grad / np.prod(x.shape[2:]), x.shape), []
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            _, mean, inv_std, *_ = batch_norm(layer, x, weights)
+            dx, *own = reference.batch_norm_backward(
+                grad, x, weights[0], mean, inv_std, training=layer.training
+            )
+            return dx, own
+        case nn.Dropout():
+            return reference.dropout_backward(grad, **drawn(layer)) if layer.training else grad, []
+        case nn.Residual():
+            network = inside(layer, weights)
+            network.forward(x)
+            dx, own = network.backward(grad)
+            return grad + dx, own
     return getattr(reference, f"{type(layer).__name__.lower()}_backward")(grad, y), []
 
 

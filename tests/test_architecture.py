@@ -37,6 +37,8 @@ PYTHON_ORDER = [
     "engine",
     "parameters",
     "module",
+    "normalization",
+    "containers",
     "nn",
     "initializers",
     "fusion",

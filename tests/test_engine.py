@@ -50,6 +50,44 @@ NETWORKS = {
         nn.Linear(9, 5, rng=1),
     ),
     "two views": nn.Sequential(nn.Flatten(), nn.Flatten(), nn.Linear(144, 5, rng=0), nn.Tanh()),
+    "batch norm first": nn.Sequential(
+        nn.BatchNorm2d(1),
+        nn.Flatten(),
+        nn.Linear(144, 9, bias=False, rng=0),
+        nn.BatchNorm1d(9),
+        nn.Tanh(),
+        nn.Linear(9, 5, rng=1),
+    ),
+    "dropout": nn.Sequential(
+        nn.Dropout(0.2, rng=0),
+        nn.Flatten(),
+        nn.Linear(144, 9, rng=0),
+        nn.Dropout(rng=0),
+        nn.ReLU(),
+        nn.Linear(9, 5, rng=1),
+    ),
+    "residual first": nn.Sequential(
+        nn.Flatten(),
+        nn.Residual(nn.ReLU(), nn.Linear(144, 7, rng=0), nn.Tanh(), nn.Linear(7, 144, rng=1)),
+        nn.Linear(144, 5, rng=2),
+    ),
+    "residual": nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False, rng=0),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Residual(
+            nn.Conv2d(4, 4, 3, padding=1, bias=False, rng=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Residual(nn.Dropout(0.3, rng=1), nn.Conv2d(4, 4, 3, padding=1, rng=2)),
+        ),
+        nn.Residual(nn.ReLU()),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.GlobalAvgPool2d(),
+        nn.Flatten(),
+        nn.Linear(4, 5, rng=3),
+    ),
     "lenet relu": lenet(nn.ReLU),
     "lenet tanh": lenet(nn.Tanh),
 }
@@ -57,7 +95,8 @@ SHAPE = (1, 12, 12)
 
 
 def plan(network: nn.Module, batch_size: int, loss: losses.Loss | None = None) -> Plan:
-    return Plan(fused(network.layers()), SHAPE, batch_size, loss=loss)
+    ops = fused(network.layers(), training=loss is not None)
+    return Plan(ops, SHAPE, batch_size, loss=loss)
 
 
 def data(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
@@ -71,10 +110,14 @@ def test_a_plan_computes_what_layers_compute(
 ) -> None:
     network = NETWORKS[name]
     training, inference = plan(network, 6, loss), plan(network, 6)
-    for n in (6, 3, 6, 1, 3, 0):
+    sizes = [6, 3, 6, 1, 3, 0]
+    if any(isinstance(layer, nn.BatchNorm1d) for layer in network.modules()):
+        sizes.remove(1)
+    for n in sizes:
         x, labels = data(rng, n)
         target = np.eye(5, dtype=np.float32)[labels] if loss.one_hot else labels
         network.zero_grad()
+        network.begin_step(n, 7)
         output = network.forward(x)
         value = loss.forward(output, target)
         network.backward(loss.backward())
@@ -82,6 +125,7 @@ def test_a_plan_computes_what_layers_compute(
 
         for parameter in network.parameters():
             parameter.grad.fill(np.nan)  # a plan overwrites
+        network.begin_step(n, 7)
         batch = training.batch(n)
         batch.input[...] = x
         planned = batch.train(target)
@@ -89,13 +133,23 @@ def test_a_plan_computes_what_layers_compute(
         assert np.array_equal(batch.output, output)
         for parameter, gradient in zip(network.parameters(), expected, strict=True):
             # Fused convolutions add up in another order, and Winograd's has its own error.
-            apart = 2e-5 if any(isinstance(layer, nn.Conv2d) for layer in network.layers()) else 0
+            apart = 2e-5 if any(isinstance(layer, nn.Conv2d) for layer in network.modules()) else 0
             error = np.linalg.norm(parameter.grad - gradient)
             assert error <= apart * np.linalg.norm(gradient), name
 
         forward = inference.batch(n)
         forward.input[...] = x
-        assert np.array_equal(forward.forward(), output)
+        assert np.array_equal(forward.forward(), network.eval()(x))
+        network.train()
+
+
+def test_which_ops_take_a_batch_in_parts() -> None:
+    """Those in which, in training too, each image is on its own."""
+    together = nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.Dropout(), nn.Residual(nn.Dropout())
+    apart = nn.Linear(3, 3), nn.ReLU(), nn.Residual(nn.Linear(3, 3), nn.ReLU())
+    for layers, per_image in ((together, False), (apart, True)):
+        assert all(op.per_image is per_image for layer in layers for op in fused([layer]))
+        assert all(op.per_image is per_image for layer in layers for op in layer.layers())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +171,7 @@ def test_named_models_train_as_their_layers_do(
         assert apart <= 2e-5 * np.linalg.norm(gradient)
 
 
-@pytest.mark.parametrize("name", ["one layer", "lenet relu"])
+@pytest.mark.parametrize("name", ["one layer", "lenet relu", "residual"])
 def test_a_step_allocates_nothing(name: str, rng: np.random.Generator) -> None:
     network = NETWORKS[name]
     training = plan(network, 512, losses.CrossEntropyLoss())

@@ -45,6 +45,20 @@ LAYERS = {
     "max_pool2d geometry": (nn.MaxPool2d(3, 2, 1, 2, ceil_mode=True), (2, 9, 8)),
     "avg_pool2d": (nn.AvgPool2d(2), (3, 6, 4)),
     "avg_pool2d geometry": (nn.AvgPool2d((2, 4), (1, 2), (1, 0)), (2, 5, 9)),
+    "global_avg_pool2d": (nn.GlobalAvgPool2d(), (3, 4, 2)),
+    "dropout": (nn.Dropout(0.5, rng=1), (7,)),
+    "residual": (nn.Residual(nn.Conv2d(2, 2, (1, 3), padding=(0, 1)), nn.ReLU()), (2, 3, 5)),
+    "residual of views and residuals": (
+        nn.Sequential(
+            nn.Flatten(),
+            nn.Residual(
+                nn.Flatten(), nn.Linear(6, 4), nn.Residual(nn.Linear(4, 4)), nn.Linear(4, 6)
+            ),
+            nn.Residual(nn.Flatten()),
+            nn.Residual(),
+        ),
+        (2, 3),
+    ),
     "relu": (nn.ReLU(), (4, 3)),
     "flatten": (nn.Flatten(), (2, 3, 4)),
     "nested": (
@@ -116,14 +130,21 @@ def test_results_belong_to_the_caller(rng: np.random.Generator) -> None:
 
 
 def in_torch(torch: Any, network: nn.Module) -> Any:
-    if isinstance(network, nn.Sequential):
-        return torch.nn.Sequential(*(in_torch(torch, child) for child in network.children))
-    arguments = network.arguments()
-    return getattr(torch.nn, type(network).__name__)(**arguments)
+    class Residual(torch.nn.Sequential):  # type: ignore[name-defined,misc]
+        def forward(self, x: Any) -> Any:
+            return x + super().forward(x)
+
+    if isinstance(network, nn.Sequential | nn.Residual):
+        container = torch.nn.Sequential if isinstance(network, nn.Sequential) else Residual
+        return container(*(in_torch(torch, child) for child in network.children))
+    if isinstance(network, nn.GlobalAvgPool2d):
+        return torch.nn.AdaptiveAvgPool2d(1)
+    assert isinstance(network, nn.Layer)
+    return getattr(torch.nn, type(network).__name__)(**network.arguments())
 
 
-# In PyTorch both sides of an axis have the same padding.
-PYTORCH_TOO = [name for name in LAYERS if name != "conv2d sides"]
+# In PyTorch both sides of an axis have the same padding, and dropout draws other numbers.
+PYTORCH_TOO = [name for name in LAYERS if name not in ("conv2d sides", "dropout")]
 
 
 @pytest.mark.parametrize("name", PYTORCH_TOO)
@@ -149,6 +170,45 @@ def test_weights_go_to_pytorch_and_back(name: str, torch: Any, rng: np.random.Ge
     again, _ = copy.deepcopy(LAYERS[name])
     again.load_state_dict(theirs.state_dict())
     assert np.array_equal(again(x), y.detach().numpy())
+
+
+def test_batch_norm_trains_and_infers_as_in_pytorch(torch: Any, rng: np.random.Generator) -> None:
+    """Outputs, gradients and running statistics; then the whole state goes there and back."""
+
+    def make() -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1),
+            nn.BatchNorm2d(3, momentum=0.3),
+            nn.Residual(nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.ReLU()),
+            nn.GlobalAvgPool2d(),
+            nn.Flatten(),
+            nn.Linear(3, 4),
+            nn.BatchNorm1d(4, eps=0.01),
+        )
+
+    network = make()
+    theirs = in_torch(torch, network)
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in network.state_dict().items()})
+    for training in (True, True, False):
+        network.train(training)
+        theirs.train(training)
+        network.zero_grad()
+        theirs.zero_grad()
+        x, grad = rng.standard_normal((5, 2, 4, 6), np.float32), integers(rng, 5, 4)
+        x_theirs = torch.from_numpy(x).requires_grad_()
+        y = theirs(x_theirs)
+        y.backward(torch.from_numpy(grad))
+        np.testing.assert_allclose(network(x), y.detach().numpy(), rtol=1e-4, atol=1e-5)
+        grad_x = network.backward(grad)
+        np.testing.assert_allclose(grad_x, x_theirs.grad.numpy(), rtol=1e-3, atol=1e-4)
+        for mine, other in zip(network.parameters(), theirs.parameters(), strict=True):
+            np.testing.assert_allclose(mine.grad, other.grad.numpy(), rtol=1e-3, atol=1e-4)
+        state = theirs.state_dict()
+        for name, array in network.state_dict().items():
+            np.testing.assert_allclose(array, state[name].numpy(), rtol=1e-5, atol=1e-6)
+    again = make().eval()
+    again.load_state_dict(theirs.state_dict())
+    np.testing.assert_allclose(again(x), y.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_pool_output_shapes_are_pytorchs(torch: Any) -> None:
@@ -318,6 +378,41 @@ def test_train_and_eval_reach_every_layer() -> None:
         assert [module.training for module in modules] == [mode] * 4
 
 
+def test_dropout_draws_by_seed_step_and_place(rng: np.random.Generator) -> None:
+    x = np.ones((4, 50), np.float32)
+    network = nn.Sequential(nn.Dropout(rng=1), nn.Residual(nn.Dropout(rng=1)), nn.Dropout(rng=1))
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert [layer.stream for layer in layers] == [0, 1, 2]
+    masks = [layer(x) for _ in range(2) for layer in layers]  # a step further each time
+    assert all(not np.array_equal(a, b) for a, b in itertools.combinations(masks, 2))
+    first = [layer.seed for layer in layers]
+    network.begin_step(first[0], 0)
+    assert np.array_equal(layers[0](x), masks[0])
+    network.begin_step(5, 9)
+    expected = network(x)
+    gradient = network.backward(x)
+    network.begin_step(5, 9)
+    assert np.array_equal(network(x), expected) and np.array_equal(network.backward(x), gradient)
+    network.eval()
+    assert np.array_equal(network(x), 2 * x) and np.array_equal(network.backward(x), 2 * x)
+    assert nn.Dropout(rng=3).seed == nn.Dropout(rng=3).seed != nn.Dropout(rng=4).seed
+
+
+def test_running_statistics_are_state_but_no_parameters() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Residual(nn.BatchNorm1d(3)))
+    names = ["0.weight", "0.bias", "1.0.weight", "1.0.bias"]
+    assert [name for name, _ in network.named_parameters()] == names
+    state = network.state_dict()
+    assert list(state) == [*names, "1.0.running_mean", "1.0.running_var"]
+    network(np.eye(2, dtype=np.float32))
+    twin = copy.deepcopy(network)
+    network.load_state_dict({**state, "1.0.num_batches_tracked": np.int64(3)})
+    assert all(np.array_equal(v, state[name]) for name, v in network.state_dict().items())
+    assert not np.array_equal(twin.state_dict()["1.0.running_var"], state["1.0.running_var"])
+    with pytest.raises(ValueError, match=r"unexpected 0\.num_batches_tracked"):
+        network.load_state_dict({**state, "0.num_batches_tracked": np.int64(3)})
+
+
 # --------------------------------------------------------------------------------------------------
 # Wrong use
 
@@ -351,6 +446,15 @@ def test_backward_needs_a_forward_and_the_outputs_shape() -> None:
         (nn.Conv2d(1, 2, 5), (1, 1, 9, 4), "window is larger than the padded input"),
         (nn.MaxPool2d(2), (1, 4), r"takes \(N, C, H, W\), not \(N, 4\)"),
         (nn.AvgPool2d(5), (1, 1, 4, 9), "window is larger"),
+        (nn.GlobalAvgPool2d(), (1, 4), r"takes \(N, C, H, W\), not \(N, 4\)"),
+        (nn.BatchNorm1d(3), (2, 4), r"BatchNorm1d\(3\) takes \(N, 3\), not \(N, 4\)"),
+        (nn.BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\) takes \(N, 3, H, W\), not \(N, 3\)"),
+        (nn.BatchNorm1d(3), (1, 3), "more than one value a channel in training"),
+        (
+            nn.Residual(nn.Linear(3, 2)),
+            (1, 3),
+            r"Residual must return the shape they take, not \(N, 2\) for \(N, 3\)",
+        ),
     ],
 )
 def test_wrong_inputs(layer: nn.Layer, shape: tuple[int, ...], message: str) -> None:
@@ -386,6 +490,12 @@ def test_inputs_that_are_no_float32_arrays() -> None:
         (lambda: nn.MaxPool2d(2, stride=0), ValueError, "stride must be at least 1, not 0"),
         (lambda: nn.MaxPool2d(2, ceil_mode=1), TypeError, "ceil_mode must be True or False"),
         (lambda: nn.AvgPool2d((2, "3")), TypeError, "kernel_size must be an integer, not '3'"),
+        (lambda: nn.BatchNorm1d(0), ValueError, "num_features must be at least 1, not 0"),
+        (lambda: nn.BatchNorm2d(3, eps=-1), ValueError, "eps must be from 0 to inf, not -1"),
+        (lambda: nn.BatchNorm2d(3, momentum=2), ValueError, "momentum must be from 0 to 1, not 2"),
+        (lambda: nn.Dropout(1.5), ValueError, "p must be from 0 to 1, not 1.5"),
+        (lambda: nn.Dropout("half"), TypeError, "p must be a number, not 'half'"),
+        (lambda: nn.Residual(3), TypeError, "Residual takes layers, not int"),
         (lambda: nn.Sequential(nn.ReLU(), 3), TypeError, "Sequential takes layers, not int"),
     ],
 )
@@ -398,6 +508,8 @@ def test_a_layer_has_one_place() -> None:
     layer = nn.ReLU()
     with pytest.raises(ValueError, match="occurs twice"):
         nn.Sequential(layer, nn.Sequential(layer))
+    with pytest.raises(ValueError, match="occurs twice"):
+        nn.Sequential(layer, nn.Residual(nn.Tanh(), layer))
 
 
 # --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -43,6 +43,9 @@ class Forward:
     x: Array
     y: Array
     saved: Saved
+    training: bool = field(default=True, kw_only=True)
+    inner: Any = field(default=None, kw_only=True)
+    """An op that consists of ops keeps theirs here, from its first run on."""
 
 
 @dataclass
@@ -59,6 +62,10 @@ class Op(Protocol):
 
     is_view: bool
     """The output is the input in another shape, in the same memory: `run` is never called."""
+
+    per_image: bool
+    """In training too, an image's output and gradient are a matter of that image alone, whatever
+    the batch: it may pass in parts."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """The output's shape for this input's; ValueError where the op cannot take it."""
@@ -203,7 +210,8 @@ class Plan:
             if node.grad_y is not None:
                 grad_x = None if node.grad_x is None else view(node.grad_x)
                 backward = Backward(*forward, view(node.grad_y), grad_x, node.op.gradients())
-            records.append(Record(node.op, Forward(*forward), backward))
+            training = self._loss is not None
+            records.append(Record(node.op, Forward(*forward, training=training), backward))
         end = None
         if self._loss is not None and self._grad_output is not None:
             end = self._loss, views(self._loss_saved), view(self._grad_output)

@@ -7,9 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from byhand import kernels
+from byhand.containers import ResidualOp
 from byhand.engine import Array, Backward, Buffer, Forward, Op, Shape
 from byhand.module import Layer
-from byhand.nn import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
+from byhand.nn import (
+    ACTIVATIONS,
+    Conv2d,
+    Dropout,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Tanh,
+)
 
 __all__ = ["fused"]
 
@@ -21,6 +32,7 @@ class _LinearActivation:
     """Linear, then an activation: every bit is that of the two layers."""
 
     is_view = False
+    per_image = True
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
@@ -47,6 +59,7 @@ class _ConvPoolActivation:
     """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
 
     is_view = False
+    per_image = True
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv
@@ -110,15 +123,20 @@ RULES: list[Rule] = [
 ]
 
 
-def fused(layers: Iterable[Layer]) -> list[Op]:
+def fused(layers: Iterable[Layer], *, training: bool = True) -> list[Op]:
     """The ops of a plan: layers that follow each other as a rule says are one op.
 
-    A class derived from a layer's may do something else, so it is left alone.
+    Without training, dropout does nothing and is left out. A class derived from a layer's may do
+    something else, so it is left alone.
     """
-    rest: Sequence[Layer] = list(layers)
+    rest: Sequence[Layer] = [layer for layer in layers if training or type(layer) is not Dropout]
     ops: list[Op] = []
     while rest:
-        op, count = _first_fused(rest)
+        op: Op
+        if type(rest[0]) is Residual:
+            op, count = ResidualOp(fused(rest[0].inner_layers(), training=training)), 1
+        else:
+            op, count = _first_fused(rest)
         ops.append(op)
         rest = rest[count:]
     return ops

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,18 +20,23 @@ from byhand.module import with_batch
 from byhand.nn import (
     ACTIVATIONS,
     AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
     Conv2d,
+    Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     Linear,
     MaxPool2d,
     Module,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
     Tanh,
 )
-from byhand.parameters import NO_WEIGHTS, generator, misfits, share_storage
+from byhand.parameters import NO_WEIGHTS, Statistic, generator, misfits, share_storage
 
 # Images that go through an inference plan at a time: enough for every thread, few enough that a
 # network's activations stay in the cache.
@@ -206,7 +212,8 @@ class Model(Sequential):
         """Chunks of checked images: which, and the network's output, valid until the next chunk."""
         n = len(images)
         if self._plan is None or self._plan.batch_size < min(n, CHUNK):
-            self._plan = Plan(fused(self.layers()), self.input_shape, max(1, min(n, CHUNK)))
+            ops = fused(self.layers(), training=False)
+            self._plan = Plan(ops, self.input_shape, max(1, min(n, CHUNK)))
         for start in range(0, n, self._plan.batch_size):
             part = slice(start, min(start + self._plan.batch_size, n))
             batch = self._plan.batch(part.stop - start)
@@ -317,8 +324,22 @@ def _names(names: Any, classes: int) -> tuple[str, ...]:
 
 _TYPES: dict[str, Callable[..., Layer]] = {
     layer.__name__: layer
-    for layer in (AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid, Tanh)
+    for layer in (
+        AvgPool2d,
+        BatchNorm1d,
+        BatchNorm2d,
+        Conv2d,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2d,
+        Linear,
+        MaxPool2d,
+        ReLU,
+        Sigmoid,
+        Tanh,
+    )
 }
+_CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Residual": Residual}
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -344,7 +365,7 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
     shapes = {
         f"{i}.{name}": parameter.shape
         for i, layer in enumerate(layers)
-        for name, parameter in layer.named_parameters()
+        for name, parameter in layer.named_state()
     }
     problems = misfits(shapes, tensors)
     if problems:
@@ -356,14 +377,15 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
         **preprocessing,
     )
     share_storage(model.parameters())
+    share_storage([value for _, value in model.named_state() if isinstance(value, Statistic)])
     model.load_state_dict(tensors)
     return model
 
 
 def _describe(module: Module) -> dict[str, Any]:
-    if type(module) is Sequential:
-        return {"type": "Sequential", "layers": [_describe(child) for child in module.children]}
     name = type(module).__name__
+    if _CONTAINERS.get(name) is type(module):
+        return {"type": name, "layers": [_describe(child) for child in module.children]}
     if not isinstance(module, Layer) or _TYPES.get(name) is not type(module):
         raise TypeError(f"{name} cannot be saved: a model file holds layers of byhand.nn")
     return {"type": name, "arguments": module.arguments()}
@@ -378,16 +400,16 @@ def _build_all(descriptions: Any) -> list[Module]:
 def _build(description: Any) -> Module:
     """A layer without memory: what the file claims is compared with what it holds first."""
     name = description.get("type") if isinstance(description, dict) else None
-    if name == "Sequential":
-        _check_keys("a Sequential", description, ("type", "layers"))
-        return Sequential(*_build_all(description["layers"]))
+    if name in _CONTAINERS:
+        _check_keys(f"a {name}", description, ("type", "layers"))
+        return _CONTAINERS[name](*_build_all(description["layers"]))
     if name not in _TYPES:
         raise ValueError(f"unknown layer {name!r}")
     _check_keys(f"a {name}", description, ("type", "arguments"))
     arguments = description["arguments"]
     if not isinstance(arguments, dict):
         raise ValueError(f"arguments of {name} must be an object")
-    if _TYPES[name] in (Conv2d, Linear):
+    if "rng" in inspect.signature(_TYPES[name]).parameters:
         return _TYPES[name](**arguments, rng=NO_WEIGHTS)
     return _TYPES[name](**arguments)
 

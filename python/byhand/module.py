@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Shape
-from byhand.parameters import Parameter, clear_gradients, load_arrays
+from byhand.parameters import Parameter, Statistic, clear_gradients, load_arrays
 
 Self = TypeVar("Self", bound="Module")
 T = TypeVar("T")
@@ -24,6 +24,7 @@ class Module:
     """A layer or a network."""
 
     training: bool = True
+    children: tuple[Module, ...] = ()
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
@@ -51,7 +52,22 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential."""
-        raise NotImplementedError
+        return ((n, p) for n, p in self.named_state() if not isinstance(p, Statistic))
+
+    def named_state(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters and running statistics, all that `state_dict` holds."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+        for i, child in enumerate(self.children):
+            for name, value in child.named_state():
+                yield f"{i}.{name}", value
+
+    def modules(self) -> Iterator[Module]:
+        """This one and all inside it, in the order in which they run."""
+        yield self
+        for child in self.children:
+            yield from child.modules()
 
     def __call__(self, x: Array) -> Array:
         return self.forward(x)
@@ -63,23 +79,37 @@ class Module:
         clear_gradients(self.parameters())
 
     def train(self: Self, mode: bool = True) -> Self:
-        self.training = mode
+        """Whether `forward` is that of training, which is how a layer begins, or of inference."""
+        for module in self.modules():
+            module.training = mode
         return self
 
     def eval(self: Self) -> Self:
         return self.train(False)
 
+    def begin_step(self, seed: int, step: int) -> None:
+        """What layers draw in the next pass depends on these two, 0 or more, and on their place."""
+        for child in self.children:
+            child.begin_step(seed, step)
+
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """Copies of all parameters and running statistics by name."""
+        return {name: parameter.data.copy() for name, parameter in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters, by name, from float32 arrays or whatever NumPy reads as such.
+        """Set what `state_dict` has, by name, from float32 arrays or what NumPy reads as such.
 
-        Raises ValueError that lists every missing, unexpected and unfit entry; then nothing has
-        changed.
+        The counters that PyTorch has beside running statistics are passed over. Raises ValueError
+        that lists every missing, unexpected and unfit entry; then nothing has changed.
         """
-        targets = {name: parameter.data for name, parameter in self.named_parameters()}
+        targets = {name: parameter.data for name, parameter in self.named_state()}
+        if isinstance(state, Mapping):
+            counters = {
+                name.replace("running_mean", "num_batches_tracked")
+                for name in targets
+                if name.endswith("running_mean")
+            }
+            state = {name: value for name, value in state.items() if name not in counters}
         load_arrays(targets, state, type(self).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -96,6 +126,7 @@ class Layer(Module):
     """
 
     is_view: bool = False
+    per_image: bool = True
 
     _last: Forward | None = None
 
@@ -120,11 +151,6 @@ class Layer(Module):
     def layers(self) -> Iterator[Layer]:
         yield self
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield name, value
-
     def forward(self, x: Array) -> Array:
         """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
 
@@ -137,10 +163,10 @@ class Layer(Module):
         n, shape = x.shape[0], x.shape[1:]
         output = (n, *self.output_shape(shape))
         if self.is_view:
-            self._last = Forward(x, x.reshape(output), ())
+            self._last = Forward(x, x.reshape(output), (), training=self.training)
         else:
             saved = tuple(kernels.empty((n, *b.shape)).view(b.dtype) for b in self.saved(shape))
-            buffers = Forward(x, kernels.empty(output), saved)
+            buffers = Forward(x, kernels.empty(output), saved, training=self.training)
             self.run(buffers)
             self._last = buffers
         return self._last.y
@@ -165,7 +191,8 @@ class Layer(Module):
         grad_x = kernels.empty(last.x.shape)
         parameters = self.parameters()
         fresh = tuple(kernels.empty(parameter.shape) for parameter in parameters)
-        self.run_backward(Backward(last.x, last.y, last.saved, grad_output, grad_x, fresh))
+        buffers = last.x, last.y, last.saved, grad_output, grad_x, fresh
+        self.run_backward(Backward(*buffers, training=last.training))
         for parameter, gradient in zip(parameters, fresh, strict=True):
             kernels.accumulate(parameter.grad, gradient)
         return grad_x

@@ -12,29 +12,36 @@ Generator, which advances; a seed; or None for a seed from the system.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from byhand import kernels
+from byhand.containers import Residual, Sequential
 from byhand.engine import Array, Backward, Buffer, Forward, Shape
 from byhand.module import Layer, Module, integer, with_batch
-from byhand.parameters import NO_WEIGHTS, Parameter, draw, generator, share_storage
+from byhand.normalization import BatchNorm1d, BatchNorm2d, Dropout
+from byhand.parameters import NO_WEIGHTS, Parameter, draw, generator
 
 if TYPE_CHECKING:
     from byhand.parameters import Rng
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
+    "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "Layer",
     "Linear",
     "MaxPool2d",
     "Module",
     "Parameter",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Tanh",
@@ -43,7 +50,6 @@ __all__ = [
 Pair = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]]
 ActivationName = Literal["relu", "tanh", "sigmoid"]
-Self = TypeVar("Self", bound="Sequential")
 
 
 class _Weighted(Layer):
@@ -239,6 +245,22 @@ class AvgPool2d(_Pool2d):
             kernels.avg_pool2d_backward(b.grad_y, b.x.shape, size, **self._geometry, out=b.grad_x)
 
 
+class GlobalAvgPool2d(Layer):
+    """The mean of each plane: x (N, C, H, W) to (N, C, 1, 1), as torch.nn.AdaptiveAvgPool2d(1)."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ValueError(f"{self!r} takes (N, C, H, W), not {with_batch(shape)}")
+        return (shape[0], 1, 1)
+
+    def run(self, b: Forward) -> None:
+        kernels.avg_pool2d(b.x, b.x.shape[2:], out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            kernels.avg_pool2d_backward(b.grad_y, b.x.shape, b.x.shape[2:], out=b.grad_x)
+
+
 class _Activation(Layer):
     """Elementwise; its gradient is a function of its output alone."""
 
@@ -289,71 +311,6 @@ class Flatten(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
-
-
-class Sequential(Module):
-    """Layers, or inner networks, one after the other; all weights move into two flat buffers.
-
-    Raises TypeError where an argument is not a layer, ValueError where one occurs twice.
-    """
-
-    def __init__(self, *layers: Module) -> None:
-        for layer in layers:
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential takes layers, not {type(layer).__name__}")
-        self.children = layers
-        if len({id(layer) for layer in self.layers()}) < sum(1 for _ in self.layers()):
-            raise ValueError("a layer occurs twice in the network: make a layer for each place")
-        parameters = self.parameters()
-        if all(parameter.storage is not None for parameter in parameters):
-            share_storage(parameters)
-
-    def __getitem__(self, i: int) -> Module:
-        return self.children[i]
-
-    def __len__(self) -> int:
-        return len(self.children)
-
-    def layers(self) -> Iterator[Layer]:
-        for child in self.children:
-            yield from child.layers()
-
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        for i, child in enumerate(self.children):
-            for name, parameter in child.named_parameters():
-                yield f"{i}.{name}", parameter
-
-    def train(self: Self, mode: bool = True) -> Self:
-        for child in self.children:
-            child.train(mode)
-        return super().train(mode)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        for child in self.children:
-            shape = child.output_shape(shape)
-        return shape
-
-    def flops(self, shape: Shape) -> int:
-        total = 0
-        for child in self.children:
-            total += child.flops(shape)
-            shape = child.output_shape(shape)
-        return total
-
-    def forward(self, x: Array) -> Array:
-        """x (N, ...) through all layers."""
-        for child in self.children:
-            x = child.forward(x)
-        return x
-
-    def backward(self, grad_output: Array) -> Array:
-        """The gradient of x; adds to the `.grad` of every parameter."""
-        for child in reversed(self.children):
-            grad_output = child.backward(grad_output)
-        return grad_output
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
 
 
 # --------------------------------------------------------------------------------------------------

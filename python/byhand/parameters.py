@@ -102,6 +102,13 @@ class Parameter:
         return f"Parameter{self.shape}"
 
 
+class Statistic(Parameter):
+    """What a layer learns without a gradient: `.data` alone has a meaning. Saved with the weights,
+    and in the way of no optimiser."""
+
+    __slots__ = ()
+
+
 def share_storage(parameters: Sequence[Parameter]) -> None:
     """Move parameters into one new storage, in order, each on a cache line."""
     offsets, size = aligned_offsets([parameter.size for parameter in parameters])

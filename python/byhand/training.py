@@ -359,8 +359,8 @@ class _Pass:
 
     def __init__(self, trainer: Trainer, data: Examples, batch_size: int, seed: int) -> None:
         self._trainer = trainer
-        self._shift = {"max_shift": trainer.max_shift, "seed": seed}
         self._images, self._answers, self._targets = data
+        self._seed = seed
         self._batch_size = min(batch_size, len(self._answers))
         model = trainer.model
         self._plan = Plan(
@@ -383,10 +383,12 @@ class _Pass:
             index = shuffled[(batch - 1) * self._batch_size : batch * self._batch_size]
             n = len(index)
             step = self._steps.get(n) or self._new_step(n)
-            model.gather(self._images, index, step.batch.input, **self._shift, step=trainer.step)
+            shift = {"max_shift": trainer.max_shift, "seed": self._seed, "step": trainer.step}
+            model.gather(self._images, index, step.batch.input, **shift)
             self._answers.take(index, out=step.answers, mode="clip")
             if targets is not None:
                 targets.take(index, axis=0, out=step.target, mode="clip")
+            model.begin_step(self._seed, trainer.step)
             loss = float(step.batch.train(step.target))
             if trainer.schedule is not None:
                 rate = number("the learning rate of the schedule", trainer.schedule(trainer.step))

@@ -1,0 +1,141 @@
+"""Batch normalisation and dropout: in training they do one thing, in inference another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from byhand import kernels
+from byhand.engine import Backward, Buffer, Forward, Shape
+from byhand.module import Layer, integer, number, with_batch
+from byhand.parameters import NO_WEIGHTS, Parameter, Statistic, generator, share_storage
+
+if TYPE_CHECKING:
+    from byhand.parameters import Rng
+
+
+class _BatchNorm(Layer):
+    """The kernel's gamma and beta are `weight`, at first 1, and `bias`, at first 0."""
+
+    per_image = False
+    _takes: tuple[str, ...]  # the axes of an image
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, rng: Rng = None
+    ) -> None:
+        self.num_features = integer("num_features", num_features, 1)
+        self.eps = _between("eps", eps, 0.0, float("inf"))
+        self.momentum = _between("momentum", momentum, 0.0, 1.0)
+        shape = (self.num_features,)
+        self.weight, self.bias = Parameter(shape), Parameter(shape)
+        self.running_mean, self.running_var = Statistic(shape), Statistic(shape)
+        if rng is not NO_WEIGHTS:  # nothing is drawn
+            share_storage([self.weight, self.bias])
+            share_storage([self.running_mean, self.running_var])
+            self.weight.data.fill(1.0)
+            self.running_var.data.fill(1.0)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != len(self._takes) or shape[0] != self.num_features:
+            wanted = ", ".join(["N", str(self.num_features), *self._takes[1:]])
+            raise ValueError(f"{self!r} takes ({wanted}), not {with_batch(shape)}")
+        return shape
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        # Mean and inverse standard deviation, in the first image's place.
+        return (Buffer((2, self.num_features)),)
+
+    def gradients(self) -> tuple[Any, ...]:
+        return self.weight.grad, self.bias.grad
+
+    def run(self, b: Forward) -> None:
+        if not len(b.x):
+            return
+        kernels.batch_norm(
+            b.x,
+            self.weight.data,
+            self.bias.data,
+            self.running_mean.data,
+            self.running_var.data,
+            training=b.training,
+            momentum=self.momentum,
+            epsilon=self.eps,
+            out=(b.y, b.saved[0][0, 0], b.saved[0][0, 1]),
+        )
+
+    def run_backward(self, b: Backward) -> None:
+        if not len(b.x):
+            for gradient in b.gradients:
+                gradient.fill(0.0)
+            return
+        mean, inv_std = b.saved[0][0]
+        kernels.batch_norm_backward(
+            b.grad_y,
+            b.x,
+            self.weight.data,
+            mean,
+            inv_std,
+            training=b.training,
+            input_gradient=b.grad_x is not None,
+            out=(b.grad_x, b.gradients[0], b.gradients[1]),
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """y = weight * (x - mean) / sqrt(variance + eps) + bias: x (N, num_features), by feature.
+
+    In training, mean and biased variance are those of the batch, of two images or more, and
+    `running_mean` and `running_var` go the part `momentum` of the way to its mean and unbiased
+    variance. In inference they are the running ones.
+    """
+
+    _takes = ("C",)
+
+
+class BatchNorm2d(_BatchNorm):
+    """BatchNorm1d on x (N, num_features, H, W), by channel: over images, rows and columns."""
+
+    _takes = ("C", "H", "W")
+
+
+class Dropout(Layer):
+    """In training, 0 in place of each value with the probability p, the others over 1 - p.
+
+    In inference it does nothing. Which values go depends on `seed`, on `step` and on `stream`, the
+    layer's number among those of its network; each pass in training counts the step up. A Trainer
+    sets seed and step, so that training that goes on later draws what it would have drawn.
+    """
+
+    per_image = False  # a value's place in the batch decides
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        self.p = _between("p", p, 0.0, 1.0)
+        self.seed = 0 if rng is NO_WEIGHTS else int(generator(rng).integers(2**63))
+        self.step = 0
+        self.stream = 0
+        self._drawn: dict[str, int] = {}
+
+    def begin_step(self, seed: int, step: int) -> None:
+        self.seed, self.step = seed, step
+
+    def run(self, b: Forward) -> None:
+        if b.training:
+            self._drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
+            self.step += 1
+            kernels.dropout(b.x, self.p, **self._drawn, out=b.y)
+        else:
+            kernels.dropout(b.x, 0.0, seed=0, step=0, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is None:
+            return
+        if b.training:
+            kernels.dropout_backward(b.grad_y, self.p, **self._drawn, out=b.grad_x)
+        else:
+            kernels.dropout_backward(b.grad_y, 0.0, seed=0, step=0, out=b.grad_x)
+
+
+def _between(name: str, value: Any, least: float, most: float) -> float:
+    checked = number(name, value)
+    if not least <= checked <= most:
+        raise ValueError(f"{name} must be from {least:g} to {most:g}, not {value}")
+    return checked
