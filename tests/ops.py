@@ -581,5 +581,6 @@ OPS: dict[str, Op] = {
     ),
     "sgd_step": Op(_three, bounds.summed(lambda *_, **__: 6), keywords=SGD_KEYWORDS, **SGD),
     "adam_step": Op(_adam, bounds.adam, keywords=ADAM_KEYWORDS, exact=_inexact, **ADAM),
+    "add": Op(_two, bounds.summed(lambda *_: 2), **ELEMENTS),
     "accumulate": Op(_two, bounds.summed(lambda *_: 2), **ELEMENTS),
 }

@@ -668,5 +668,9 @@ def adam_step(
     return kept - lr * update, m, v
 
 
+def add(a: Array, b: Array) -> Float64:
+    return f64(a) + f64(b)
+
+
 def accumulate(target: Array, x: Array) -> Float64:
     return f64(target) + f64(x)

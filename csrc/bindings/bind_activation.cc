@@ -23,6 +23,14 @@ py::array backward(py::handle dy_object, py::handle y_object, py::handle out_obj
   return out.array();
 }
 
+py::array add(py::handle a_object, py::handle b_object, py::handle out_object) {
+  const Input a(a_object, "a"), b(b_object, "b");
+  b.expect(a.shape(), "that of a");
+  const Output<float> out(out_object, "out", a.shape(), {a.original(), b.original()});
+  without_gil([&] { ops::add(a.data(), b.data(), a.size(), out.data()); });
+  return out.array();
+}
+
 }  // namespace
 
 void bind_activation(py::module_& m) {
@@ -54,6 +62,10 @@ NaN gives NaN.)");
                                           R"(Gradient of sigmoid's x: grad_output * (1 - output) * output.
 
 grad_output and output, sigmoid's result, of one shape -> the same shape.)");
+  define<add>(m, "add(a, b, *, out=None)",
+              R"(a + b of every value.
+
+a and b of one shape -> the same shape.)");
 }
 
 }  // namespace byhand::bindings

@@ -42,6 +42,10 @@ void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx)
   activation_backward(kernels().activation.sigmoid_backward, dy, y, count, dx);
 }
 
+void add(const float* a, const float* b, int64_t count, float* y) {
+  activation_backward(kernels().activation.add, a, b, count, y);
+}
+
 }  // namespace byhand::ops
 
 namespace byhand::cpu {

@@ -300,6 +300,7 @@ struct ActivationKernels {
   using Backward = void (*)(const float* dy, const float* y, int64_t count, float* dx);
   Forward relu, tanh, sigmoid;
   Backward relu_backward, tanh_backward, sigmoid_backward;
+  void (*add)(const float* a, const float* b, int64_t count, float* y);
 };
 
 // Targets of a row: t_j = smoothing / classes, plus (1 - smoothing) * (probabilities[j], or 1 for j ==

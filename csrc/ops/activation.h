@@ -2,7 +2,7 @@
 //   relu: max(x, 0)             dx = dy where y > 0 or y is NaN, else 0
 //   tanh: tanh(x)               dx = dy (1 - y) (1 + y)
 //   sigmoid: 1 / (1 + exp(-x))  dx = dy (1 - y) y
-// NaN gives NaN.
+// NaN gives NaN. And the sum of two arrays, a layer's and what went round it.
 #pragma once
 
 #include <stdint.h>
@@ -18,5 +18,6 @@ void tanh(const float* x, int64_t count, float* y);
 void tanh_backward(const float* dy, const float* y, int64_t count, float* dx);
 void sigmoid(const float* x, int64_t count, float* y);
 void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx);
+void add(const float* a, const float* b, int64_t count, float* y);
 
 }  // namespace byhand::ops

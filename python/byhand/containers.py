@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Op, Shape
 from byhand.module import Layer, Module, with_batch
@@ -144,8 +142,7 @@ class ResidualOp:
         for op, buffers in b.inner:
             op.run(buffers)
             y = buffers.y
-        np.copyto(b.y, y.reshape(b.y.shape))
-        kernels.accumulate(b.y, b.x)
+        kernels.add(y.reshape(b.x.shape), b.x, out=b.y)
 
     def run_backward(self, b: Backward) -> None:
         if b.inner is None:
@@ -156,9 +153,10 @@ class ResidualOp:
             buffers.gradients, end = b.gradients[start:end], start
             op.run_backward(buffers)
         if b.grad_x is not None:
-            if not b.inner:
-                np.copyto(b.grad_x, b.grad_y)
-            kernels.accumulate(b.grad_x, b.grad_y)
+            if b.inner:
+                kernels.accumulate(b.grad_x, b.grad_y)
+            else:
+                kernels.add(b.grad_y, b.grad_y, out=b.grad_x)
 
     def _forwards(self, b: Forward) -> list[tuple[Op, Forward]]:
         """The ops that compute, each with its buffers."""

@@ -6,6 +6,7 @@ Every name is the C++ function itself; signatures and documentation live in csrc
 from byhand._core import (
     accumulate,
     adam_step,
+    add,
     avg_pool2d,
     avg_pool2d_backward,
     batch_norm,
@@ -48,6 +49,7 @@ from byhand._core import (
 __all__ = [
     "accumulate",
     "adam_step",
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
