@@ -573,24 +573,11 @@ def squared_error_backward(
 # Batches and parameters. What a kernel does in place is returned here.
 
 
-def philox4x32(counter: Sequence[int], key: int, rounds: int) -> tuple[int, ...]:
-    """Four words of 32 bits; Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011."""
-    c0, c1, c2, c3 = counter
-    low, high = key % 2**32, key >> 32
-    for _ in range(rounds):
-        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = b >> 32 ^ c1 ^ low, b % 2**32, a >> 32 ^ c3 ^ high, a % 2**32
-        low, high = (low + 0x9E3779B9) % 2**32, (high + 0xBB67AE85) % 2**32
-    return c0, c1, c2, c3
-
-
-def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, int]:
+def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, ...]:
     """(dy, dx) of an image in a step."""
-    counter = number % 2**32, number >> 32, step, 2**32 - 1
-    y, x, *_ = philox4x32(counter, seed, rounds=7)
-    return y * (2 * max_shift + 1) // 2**32 - max_shift, x * (
-        2 * max_shift + 1
-    ) // 2**32 - max_shift
+    counter = np.array([[number % 2**32], [number >> 32], [step], [2**32 - 1]])
+    words = philox(counter, (seed % 2**32, seed >> 32)).ravel().tolist()
+    return tuple(word * (2 * max_shift + 1) // 2**32 - max_shift for word in words[:2])
 
 
 def moved(image: Array, dy: int, dx: int) -> Array:
