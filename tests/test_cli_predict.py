@@ -108,6 +108,14 @@ def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_p
     )
 
 
+def test_no_mistakes(trained: Path, folder: Path, tmp_path: Path) -> None:
+    assert read_metrics(trained)[-1]["validation_accuracy"] == 1
+    printed = run("evaluate", trained, "--data", folder, "--worst", tmp_path / "a.png").stdout
+    assert "0 of 0 mistakes" in printed
+    with Image.open(tmp_path / "a.png", formats=["PNG"]) as picture:
+        picture.load()
+
+
 def test_evaluate_a_model_of_one_output(folder: Path, tmp_path: Path) -> None:
     """Rows and columns reach from the lowest number to the highest."""
     model = Model(Flatten(), Linear(784, 1, rng=0))

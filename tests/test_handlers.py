@@ -280,6 +280,12 @@ def test_logs_that_cannot_be() -> None:
 # Live plot
 
 
+@pytest.fixture(autouse=True)
+def no_window() -> None:
+    """Also where the machine has a screen."""
+    plt.switch_backend("agg")
+
+
 def fit_with(plot: LivePlot, run: Path | None = None, epochs: int = 2) -> None:
     training = trainer(handlers=[plot], run=run)
     training.fit(digits(40), epochs=epochs, batch_size=10, validation=digits(10, seed=1))
