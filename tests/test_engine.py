@@ -88,6 +88,16 @@ NETWORKS = {
         nn.Flatten(),
         nn.Linear(4, 5, rng=3),
     ),
+    "relu before pool": nn.Sequential(
+        nn.Conv2d(1, 4, 5, rng=0),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 3, rng=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(6, 5, rng=3),
+    ),
     "lenet relu": lenet(nn.ReLU),
     "lenet tanh": lenet(nn.Tanh),
 }

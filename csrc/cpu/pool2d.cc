@@ -97,6 +97,23 @@ double plane_ns(const Pool2dShape& s) {
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
 }
 
+// One window a plane, the plane itself: its values lie side by side, which blocks of windows make nothing of.
+bool pools_whole_planes(const Pool2dShape& s) {
+  const Padding& pad = s.padding;
+  return s.out_h == 1 && s.out_w == 1 && s.kernel.h == s.in_h && s.kernel.w == s.in_w && s.dilation.h == 1 &&
+         s.dilation.w == 1 && pad.top + pad.bottom + pad.left + pad.right == 0;
+}
+
+// body(p, begin, count) for each such plane p: where its values begin and how many they are.
+template <class Body>
+void for_whole_planes(const Pool2dShape& s, const Body& body) {
+  const int64_t count = s.in_h * s.in_w;
+  parallel_ranges(s.planes(), 20 + memory_ns(static_cast<double>(count) * sizeof(float)),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t p = begin; p < end; ++p) body(p, p * count, count);
+                  });
+}
+
 }  // namespace
 
 void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) {
@@ -117,6 +134,12 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
 }
 
 void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, float* y) {
+  if (pools_whole_planes(s)) {
+    const auto sum = kernels().reduce.sum;
+    return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
+      y[p] = sum(x + begin, count) / static_cast<float>(count);
+    });
+  }
   const auto kernel = kernels().pool2d.average;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);
@@ -131,6 +154,10 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
 }
 
 void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const float* dy, float* dx) {
+  if (pools_whole_planes(s))
+    return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
+      std::fill_n(dx + begin, count, dy[p] / static_cast<float>(count));
+    });
   const auto kernel = kernels().pool2d.average_backward;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);

@@ -149,7 +149,8 @@ class Batch:
 class Plan:
     """Kernel calls for batches of up to `batch_size` images of `input_shape`.
 
-    With a loss it is a training plan: it keeps every activation and has gradient buffers. The
+    With a loss it is a training plan, in which layers do what they do in training, whatever their
+    own mode: it keeps every activation and has gradient buffers. The
     gradient with respect to the images is never computed. Without a loss, two buffers take turns as
     input and output.
 

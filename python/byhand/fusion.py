@@ -116,10 +116,12 @@ def _conv_pool_activation(
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
 
-# The first that fits is taken.
+# The first that fits is taken. ReLU and maximum may change places: values are the same, and so are
+# gradients, which are 0 where ReLU makes another position the maximum.
 RULES: list[Rule] = [
     *(((Linear, activation), _LinearActivation) for activation in NAMES),
     *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
+    ((Conv2d, ReLU, MaxPool2d), lambda conv, relu, pool: _conv_pool_activation(conv, pool, relu)),
 ]
 
 
