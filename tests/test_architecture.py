@@ -57,6 +57,7 @@ PYTHON_ORDER = [
     "curves",
     "sklearn",
     "handlers",
+    "pictures",
     "bench",
     "cli",
 ]

@@ -147,54 +147,75 @@ def save(path: Path, mode: str = "L", form: str = "PNG", pixels: np.ndarray = DI
     return path
 
 
-def predict_json(model: Path, *paths: Path, code: int = 0) -> list[dict[str, Any]]:
+def predict_json(model: Path, *paths: Path | str, code: int = 0) -> list[dict[str, Any]]:
     result = run("predict", model, *paths, "--json", code=code)
     assert result.stderr == ""
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA"])
-@pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_predict_takes_grey_as_it_is(mode: str, form: str, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "form"),
+    [("L", "PNG"), ("LA", "PNG"), ("P", "TIFF"), ("RGB", "WEBP"), ("RGBA", "TIFF"), ("L", "PPM")],
+)
+def test_predict_raw_takes_grey_as_it_is(
+    mode: str, form: str, trained: Path, tmp_path: Path
+) -> None:
     # The content decides, not the name.
-    path = save(tmp_path / "digit.txt", mode, form)
+    options = {"lossless": True} if form == "WEBP" else {}
+    path = tmp_path / "digit.txt"
+    Image.fromarray(DIGIT).convert(mode).save(path, form, **options)
     proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
-    assert predict_json(trained, path) == [
+    assert predict_json(trained, path, "--raw") == [
         {"path": str(path), "digit": int(proba.argmax()), "probabilities": proba.tolist()}
     ]
-
-
-@pytest.mark.parametrize(("mode", "form"), [("1", "PNG"), ("L", "PPM"), ("L", "BMP"), ("L", "GIF")])
-def test_predict_other_forms(mode: str, form: str, trained: Path, tmp_path: Path) -> None:
-    pixels = np.where(DIGIT > 127, np.uint8(255), np.uint8(0))
-    proba = load(trained / "model.safetensors").predict_proba(pixels[np.newaxis])[0]
-    path = save(tmp_path / "digit", mode, form, pixels)
-    assert predict_json(trained, path)[0]["probabilities"] == proba.tolist()
 
 
 def test_predict_prints_a_line_a_picture(trained: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "a [b].png")
     proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
     expected = f"{path}: {proba.argmax()} ({100 * proba.max():.2f} %)\n"
-    assert run("predict", trained, path, path).stdout == 2 * expected
+    assert run("predict", trained, path, path, "--raw").stdout == 2 * expected
+
+
+def test_predict_reads_folders_in_order_without_what_is_hidden(
+    trained: Path, tmp_path: Path
+) -> None:
+    for name in ("b/2.png", "a.png", "b/.hidden/3.png", ".hidden.png", "b/1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        save(tmp_path / name)
+    answers = predict_json(trained, tmp_path, tmp_path / "b")
+    assert [Path(a["path"]).relative_to(tmp_path).as_posix() for a in answers] == [
+        *("a.png", "b/1", "b/2.png"),
+        *("b/1", "b/2.png"),
+    ]
+
+
+def test_predict_draws_what_the_model_saw(trained: Path, tmp_path: Path) -> None:
+    path, sheet = save(tmp_path / "digit.png"), tmp_path / "sheet.png"
+    run("predict", trained, path, "--raw", "--show", sheet)
+    with Image.open(sheet) as picture:
+        shown = np.asarray(picture.convert("L"))
+    # The image, four times as large, stands beside the picture.
+    top, left = 8 + 18, 8 + 112 + 8
+    assert (shown[top : top + 112 : 4, left : left + 112 : 4] == DIGIT).all()
+    assert ".png" in run("predict", trained, path, "--show", tmp_path / "x.jpg", code=2).stderr
 
 
 def bad_pictures(folder: Path) -> dict[Path, str]:
     """Files that must be refused, with words of the reason."""
-    colour = np.repeat(DIGIT[..., np.newaxis], 3, axis=2)
-    colour[20, 20] = (1, 2, 3)
-    clear = np.dstack((np.repeat(DIGIT[..., np.newaxis], 3, axis=2), np.full((28, 28), 255, "u1")))
-    clear[3, 3, 3] = 254
     whole = save(folder / "whole.png").read_bytes()
-    Image.fromarray(np.zeros((28, 28), np.uint16)).save(folder / "deep.png")
     width_and_height = whole.index(b"IHDR") + 4
     bomb = bytearray(whole)
     bomb[width_and_height : width_and_height + 8] = b"\0\0\xff\xff\0\0\xff\xff"
     # Pillow checks the header's CRC before the size.
     end = width_and_height + 13
     bomb[end : end + 4] = zlib.crc32(bomb[width_and_height - 4 : end]).to_bytes(4, "big")
+    large = bytearray(bomb)  # less than Pillow's own limit
+    large[width_and_height : width_and_height + 8] = b"\0\0\x20\0\0\0\x20\0"
+    large[end : end + 4] = zlib.crc32(large[width_and_height - 4 : end]).to_bytes(4, "big")
     files = {
-        "bomb.png": (bytes(bomb), "pixels"),
+        "bomb.png": (bytes(bomb), "more than 64,000,000 pixels"),
+        "large.png": (bytes(large), "8192x8192: more than 64,000,000 pixels"),
         "cut.png": (whole[: len(whole) // 2], "damaged"),
         "empty.png": (b"", "not a picture"),
         "text.png": (b"seven", "not a picture"),
@@ -202,14 +223,15 @@ def bad_pictures(folder: Path) -> dict[Path, str]:
     }
     for name, (content, _) in files.items():
         (folder / name).write_bytes(content)
-    (folder / "folder.png").mkdir()
+    frames = [Image.fromarray(part) for part in (DIGIT, DIGIT.T.copy())]
+    for name in ("moving.gif", "moving.png", "pages.tiff"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    (folder / "no files").mkdir()
     return {
         **{folder / name: reason for name, (_, reason) in files.items()},
-        save(folder / "wide.png", pixels=np.zeros((28, 32), np.uint8)): "28x28",
-        save(folder / "colour.png", "RGB", pixels=colour): "colour",
-        save(folder / "clear.png", "RGBA", pixels=clear): "transparent",
-        folder / "deep.png": "8-bit",
-        folder / "folder.png": "directory",
+        **{folder / name: "2 pictures" for name in ("moving.gif", "moving.png", "pages.tiff")},
+        save(folder / "blank.png", pixels=np.full((28, 32), 7, np.uint8)): "blank",
+        folder / "no files": "directory",
         folder / "missing.png": "No such file",
     }
 
@@ -217,6 +239,7 @@ def bad_pictures(folder: Path) -> dict[Path, str]:
 def test_predict_refuses_each_bad_file_and_does_the_others(trained: Path, tmp_path: Path) -> None:
     bad = bad_pictures(tmp_path)
     good = tmp_path / "whole.png"
+    sheet = tmp_path / "sheet.png"
     paths = [good, *bad, good]
     answers = predict_json(trained, *paths, code=1)
     assert [answer["path"] for answer in answers] == [str(path) for path in paths]
@@ -224,8 +247,10 @@ def test_predict_refuses_each_bad_file_and_does_the_others(trained: Path, tmp_pa
     for answer, (path, reason) in zip(answers[1:-1], bad.items(), strict=True):
         assert set(answer) == {"path", "error"}
         assert str(path) in answer["error"] and reason in answer["error"]
-    result = run("predict", trained, *paths, code=1)
+    result = run("predict", trained, *paths, "--show", sheet, code=1)
     assert len(result.stdout.splitlines()) == 2
+    with Image.open(sheet) as picture:
+        assert picture.height > 500
     assert result.stderr.splitlines() == [f"byhand: {a['error']}" for a in answers[1:-1]]
 
 
@@ -277,6 +302,6 @@ def test_data_that_the_model_cannot_take(trained: Path, tmp_path: Path) -> None:
 
 
 def test_predict_wrong_usage(trained: Path, folder: Path) -> None:
-    assert "IMAGE" in run("predict", trained, code=2).stderr
+    assert "PATH" in run("predict", trained, code=2).stderr
     result = run("predict", trained, "--test-image", 100, "--data", folder, code=2)
     assert "--test-image" in result.stderr and "99" in result.stderr

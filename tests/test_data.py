@@ -166,7 +166,7 @@ def test_dataset() -> None:
     ("change", "message"),
     [
         (lambda x, y: (x.astype(np.float32), y), "images must be a uint8 array.*float32"),
-        (lambda x, y: (x[0], y), "images must be .* 3 dimensions"),
+        (lambda x, y: (x[0], y), "images must be .* 3 or 4 dimensions"),
         (lambda x, y: (x[:, :, ::2], y), "images must be C-contiguous"),
         (lambda x, y: (x, y[:, None]), "labels must be .* 1 dimensions"),
         (lambda x, y: (x, y.tolist()), "labels must be a uint8 array.*list"),

@@ -205,7 +205,7 @@ def test_npz_arrays_that_are_not_bytes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x_train": IMAGES.reshape(7, 36)}, "images must be .* 3 dimensions"),
+        ({"x_train": IMAGES.reshape(7, 36)}, "images must be .* 3 or 4 dimensions"),
         ({"y_train": ARRAYS[1][:, None]}, "labels must be .* 1 dimensions"),
         ({"y_train": ARRAYS[1][1:]}, "7 images but 6 labels"),
     ],

@@ -146,6 +146,8 @@ class Model(Sequential):
 
     input_shape: (channels, height, width). The network sees pixel * scale + offset for a pixel
     from 0 to 255; the default takes it to [-1, 1]. class_names: "0", "1", ... unless given.
+    pictures: how `byhand predict` makes images of picture files: "mnist" as MNIST was made, "plain"
+    by resizing alone.
 
     Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
     """
@@ -159,6 +161,7 @@ class Model(Sequential):
         scale: float = 1 / 127.5,
         offset: float = -1.0,
         class_names: Sequence[str] | None = None,
+        pictures: str = "mnist",
     ) -> None:
         super().__init__(*layers)
         self.input_shape = _image_shape(input_shape)
@@ -168,6 +171,9 @@ class Model(Sequential):
         if len(output) != 1:
             raise ValueError(f"a model's output must be (N, classes), not {with_batch(output)}")
         self.class_names = _names(class_names, output[0])
+        if pictures not in ("mnist", "plain"):
+            raise ValueError(f"pictures must be 'mnist' or 'plain', not {pictures!r}")
+        self.pictures = pictures
 
     @property
     def classes(self) -> int:
@@ -274,7 +280,11 @@ class Model(Sequential):
             "format": FORMAT,
             "layers": [_describe(child) for child in self.children],
             "input_shape": list(self.input_shape),
-            "preprocessing": {"scale": self.scale, "offset": self.offset},
+            "preprocessing": {
+                "scale": self.scale,
+                "offset": self.offset,
+                "pictures": self.pictures,
+            },
             "class_names": list(self.class_names),
         }
 
@@ -360,7 +370,9 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
     keys = ("format", "layers", "input_shape", "preprocessing", "class_names")
     _check_keys("the description", description, keys)
     preprocessing = description["preprocessing"]
-    _check_keys("preprocessing", preprocessing, ("scale", "offset"))
+    if isinstance(preprocessing, dict):
+        preprocessing = {"pictures": "mnist", **preprocessing}  # files before it was there
+    _check_keys("preprocessing", preprocessing, ("scale", "offset", "pictures"))
     layers = _build_all(description["layers"])
     shapes = {
         f"{i}.{name}": parameter.shape

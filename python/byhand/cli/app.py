@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import byhand
-from byhand.cli import data, evaluate, info, plot, predict, train
+from byhand.cli import convert, data, evaluate, info, plot, predict, train
 from byhand.cli.output import errors_end_the_command, say
 
 
@@ -31,6 +31,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(plot.plot)
+convert.add_to(data.app)
 app.add_typer(data.app, name="data")
 app.command()(info.info)
 

@@ -1,8 +1,9 @@
-"""`byhand data fetch|show`, and how every command comes by its data."""
+"""`byhand data`, and how every command comes by its data."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +26,16 @@ _SHOWN = 10
 _ASKING = "MNIST is not here yet: asking for it on the web"
 
 
-def load(root: Path | None) -> tuple[Dataset, Dataset]:
-    """byhand.data.mnist, with what it fetches shown on stderr; errors of `locate`."""
-    if locate(root) is None:
+def load(root: Path | None, shape: Sequence[int] | None = None) -> tuple[Dataset, Dataset]:
+    """byhand.data.mnist, with what it fetches shown on stderr, or the pictures of class folders,
+    made to images of `shape` (channels, height, width); errors of `locate`.
+    """
+    folder = locate(root)
+    if folder is not None and root is not None and not is_complete(find_files(folder)):
+        from byhand.pictures.folders import load_pictures
+
+        return load_pictures(folder, shape)
+    if folder is None:
         warn(_ASKING)
     with fetch_display() as progress:
         return byhand.data.mnist(root, progress=progress)
@@ -35,7 +43,13 @@ def load(root: Path | None) -> tuple[Dataset, Dataset]:
 
 def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
     """`load`; DataError where the model cannot take the images or the labels."""
-    sets = load(root)
+    sets = load(root, model.input_shape)
+    check(model, sets, root)
+    return sets
+
+
+def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> None:
+    """DataError where the model cannot take the images or the labels."""
     for name, data in zip(("training", "test"), sets, strict=True):
         where = f"{locate(root)}, {name} set"
         try:
@@ -48,7 +62,11 @@ def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
             raise DataError(
                 f"{where}: labels must be from 0 to {model.classes - 1}, not {data.labels.max()}"
             )
-    return sets
+        if data.class_names is not None and data.class_names != model.class_names:
+            raise DataError(
+                f"{where}: the classes are {', '.join(data.class_names)}, "
+                f"the model's {', '.join(model.class_names)}"
+            )
 
 
 def locate(root: Path | None) -> Path | None:
@@ -58,7 +76,7 @@ def locate(root: Path | None) -> Path | None:
     """
     if root is not None:
         folder = named_folders(root)[0]
-        if not is_complete(find_files(folder)):
+        if not is_complete(find_files(folder)) and not _holds_class_folders(folder):
             command = shlex.join(["byhand", "data", "fetch", "--data", str(root)])
             state = "holds no whole data set" if folder.exists() else "does not exist"
             raise DataError(f"--data: {folder} {state}; to fetch MNIST into it: {command}")
@@ -67,6 +85,12 @@ def locate(root: Path | None) -> Path | None:
         if is_complete(find_files(folder)):
             return folder
     return None
+
+
+def _holds_class_folders(folder: Path) -> bool:
+    """Two folders or more: each is a class, or they are train and test."""
+    below = [p for p in folder.glob("*") if p.is_dir() and not p.name.startswith(".")]
+    return len(below) >= 2
 
 
 @app.command()

@@ -14,7 +14,9 @@ from byhand.data import Dataset
 
 def digits_png(data: Dataset, index: NDArray[np.int64]) -> bytes:
     """The images at `index`, five in a row, each under its label and its number."""
-    return _grid_png(data, index, [str(data.labels[i]) for i in index], 14)
+    names = data.class_names
+    titles = [str(data.labels[i]) if names is None else names[int(data.labels[i])] for i in index]
+    return _grid_png(data, index, titles, 14)
 
 
 def mistakes_png(data: Dataset, index: NDArray[np.int64], titles: Sequence[str]) -> bytes:

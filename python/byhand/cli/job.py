@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from byhand.cli.output import fail
+from byhand.data import DataError, Dataset
 from byhand.models import Model
 from byhand.recipes import ADAM_LR, RECIPES, Recipe
 from byhand.run_folder import RunFolder
@@ -61,9 +62,22 @@ class Job:
     def title(self) -> str:
         return ", ".join(part.value for part in (self.model, self.activation) if part)
 
-    def new_model(self) -> Model:
-        chosen = {"activation": self.activation.value} if self.activation else {}
-        return self.recipe.model(seed=self.seed, init=self.recipe.init, **chosen)
+    def new_model(self, train: Dataset) -> Model:
+        """For the images and classes of the training set; DataError where the model cannot be."""
+        chosen: dict[str, Any] = {"init": self.recipe.init}
+        if self.activation:
+            chosen["activation"] = self.activation.value
+        size, names = train.images.shape[1:], train.class_names
+        shape = size if len(size) == 3 else (1, *size)
+        classes = max(10, int(train.labels.max(initial=0)) + 1) if names is None else len(names)
+        chosen |= {"input_shape": shape, "classes": classes}
+        try:
+            model = self.recipe.model(seed=self.seed, **chosen)
+        except ValueError as error:
+            raise DataError(f"{self.model.value} cannot take {train}: {error}") from None
+        if names is not None:
+            model.class_names, model.pictures = names, "plain"
+        return model
 
     def settings(self) -> dict[str, Any]:
         """For a run's config.json: what `job_of` takes, JSON-able."""

@@ -15,7 +15,8 @@ DataOption = Annotated[
         "--data",
         file_okay=False,
         metavar="DIR",
-        help="Folder with MNIST, or your own images under its file names.",
+        help="Folder with MNIST, your own images under its file names, or a folder of "
+        "pictures for each class.",
         show_default="BYHAND_DATA, else the cache; MNIST is fetched where there is nothing",
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +13,34 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for
 from byhand.cli.display import percent
 from byhand.cli.evaluate import BestOption, ModelArgument, load_model
 from byhand.cli.options import DataOption
-from byhand.cli.output import describe, fail, say, warn
+from byhand.cli.output import describe, say, warn
 from byhand.models import Model
 
 
 def predict(
     model: ModelArgument,
-    images: Annotated[
+    paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="IMAGE",
-            help="Pictures of 28x28 pixels: light digits on a dark ground, as in MNIST.",
+            metavar="PATH",
+            help="Pictures of any kind and size, and folders of them; one digit in each.",
             show_default=False,
+        ),
+    ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Pictures are resized alone, not prepared as MNIST's were."),
+    ] = False,
+    show: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw each picture, what the model saw and its answer into a PNG file.",
         ),
     ] = None,
     test_image: Annotated[
@@ -41,58 +54,122 @@ def predict(
     best: BestOption = False,
     data: DataOption = None,
 ) -> None:
-    """Tell the digits in pictures, or in one image of the test set."""
-    if not images and test_image is None:
-        raise typer.BadParameter("name at least one, or --test-image N", param_hint="IMAGE")
+    """Tell the digits in pictures, or in one image of the test set.
+
+    Light or dark ink of any colour on any paper; a file that is no picture, or a blank one, is
+    said and the others are done, with exit code 1.
+    """
+    if not paths and test_image is None:
+        raise typer.BadParameter("name at least one, or --test-image N", param_hint="PATH")
+    if show is not None and (show.suffix.lower() != ".png" or not paths):
+        reason = "needs pictures" if not paths else f"{show} must end in .png"
+        raise typer.BadParameter(reason, param_hint="--show")
     network = load_model(model, best)
     if test_image is not None:
         _predict_test_image(network, test_image, data, as_json)
-    failed = False
-    for path, answer in _predict_files(network, images or []):
-        failed |= isinstance(answer, str)
-        if as_json:
-            fields = {"error": answer} if isinstance(answer, str) else answer.fields()
-            say(json.dumps({"path": str(path), **fields}, allow_nan=False))
-        elif isinstance(answer, str):
-            warn(answer)
-        else:
-            say(f"{path}: {answer.name} ({percent(answer.probabilities[answer.digit])})")
-    if failed:
-        raise typer.Exit(1)
+    if paths:
+        sheet = None if show is None else _Sheet(show, network)
+        whole = _predict_files(network, paths, raw, as_json, sheet)
+        if sheet is not None:
+            sheet.write()
+        if not whole:
+            raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
 class _Answer:
     digit: int
     name: str
-    probabilities: list[float]
+    probabilities: NDArray[np.float32]
 
     def fields(self) -> dict[str, Any]:
-        return {"digit": self.digit, "probabilities": self.probabilities}
+        """As JSON; classes that are not digits with their name."""
+        own = {} if self.name == str(self.digit) else {"class": self.name}
+        return {"digit": self.digit, **own, "probabilities": self.probabilities.tolist()}
 
 
 def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
     probabilities = model.predict_proba(image[np.newaxis])[0]
     digit = int(probabilities.argmax())
-    return _Answer(digit, model.class_names[digit], [float(p) for p in probabilities])
+    return _Answer(digit, model.class_names[digit], probabilities)
 
 
-def _predict_files(model: Model, paths: list[Path]) -> Iterator[tuple[Path, _Answer | str]]:
-    """Each path with its answer or, where the file cannot be used, the reason."""
-    if not paths:
-        return
-    from byhand.cli.images import ImageError, read_image
+class _Sheet:
+    """Collects the cards of `--show`."""
 
-    channels, height, width = model.input_shape
-    if channels != 1:
-        fail(f"the model takes images of {channels} channels, but pictures are read as grey")
-    for path in paths:
+    def __init__(self, path: Path, model: Model) -> None:
+        from byhand.pictures.sheet import MOST_CARDS, Card
+
+        self._path, self._names, self._most = path, model.class_names, MOST_CARDS
+        self._cards: list[Card] = []
+        self._left_out = 0
+
+    def add(self, path: Path, error: str = "", **parts: Any) -> None:
+        from byhand.pictures.sheet import Card, thumbnail
+
+        if len(self._cards) == self._most:
+            self._left_out += 1
+            return
+        if not error:
+            parts["picture"] = thumbnail(parts["picture"])
+        self._cards.append(Card(os.fspath(path), error=error, **parts))
+
+    def write(self) -> None:
+        from byhand.pictures.sheet import sheet_png
+
+        write_atomic(self._path, sheet_png(self._cards, self._names))
+        if self._left_out:
+            warn(f"{self._path} shows the first {self._most}, {self._left_out} more are left out")
+
+
+def _predict_files(
+    model: Model, paths: list[Path], raw: bool, as_json: bool, sheet: _Sheet | None
+) -> bool:
+    """Say each file's answer or, where it cannot be used, the reason; whether all have answers."""
+    from byhand.pictures import PictureError, image_for
+
+    whole = True
+    for path in _files(paths):
         try:
-            yield path, _answer(model, read_image(path, height, width))
-        except ImageError as error:
-            yield path, f"{path}: {error}"
-        except OSError as error:
-            yield path, describe(error)
+            image, picture = image_for(model, path, raw)
+        except (PictureError, OSError) as error:
+            reason = f"{path}: {error}" if isinstance(error, PictureError) else describe(error)
+            whole = False
+            if as_json:
+                say(json.dumps({"path": str(path), "error": reason}))
+            else:
+                warn(reason)
+            if sheet is not None:
+                sheet.add(path, reason)
+            continue
+        answer = _answer(model, image)
+        if as_json:
+            say(json.dumps({"path": str(path), **answer.fields()}, allow_nan=False))
+        else:
+            say(f"{path}: {answer.name} ({percent(answer.probabilities[answer.digit])})")
+        if sheet is not None:
+            sheet.add(path, picture=picture, image=image, probabilities=answer.probabilities)
+    return whole
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    """The files named, and all in the folders named and below, sorted; none that is hidden.
+
+    A folder without files is returned itself: reading it fails with the reason.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = False
+        for folder, below, names in os.walk(path):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in sorted(names):
+                if not name.startswith("."):
+                    found = True
+                    yield Path(folder, name)
+        if not found:
+            yield path
 
 
 def _predict_test_image(model: Model, number: int, data: Path | None, as_json: bool) -> None:

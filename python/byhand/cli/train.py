@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.data import load_for, locate
+from byhand.cli.data import check, load, locate
 from byhand.cli.display import TrainingDisplay, percent
 from byhand.cli.job import Activation, Init, Job, Method, ModelName, job_of, resumed_job
 from byhand.cli.options import DataOption, ThreadsOption
@@ -162,8 +162,9 @@ def train(
         "data": data,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
-    network = job.new_model()
-    sets = load_for(network, job.data)
+    sets = load(job.data)
+    network = job.new_model(sets[0])
+    check(network, sets, job.data)
     display = TrainingDisplay(log_every)
     options = {"keep_epochs": keep_epochs, "resume": resume is not None}
     with (

@@ -16,20 +16,24 @@ class DataError(ValueError):
 class Dataset:
     """Images with their labels.
 
-    images: uint8, C-contiguous, (N, H, W), 0 is background.
+    images: uint8, C-contiguous, (N, H, W) or (N, C, H, W); in MNIST 0 is background.
     labels: uint8, (N,).
+    class_names: of the labels 0, 1, ..., or None where they are their numbers.
 
     Raises DataError when the two arrays are not of that form.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, array, ndim in (("images", self.images, 3), ("labels", self.labels, 1)):
-            if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != ndim:
+        for name, array, ndim in (("images", self.images, (3, 4)), ("labels", self.labels, (1,))):
+            fits = isinstance(array, np.ndarray) and array.dtype == np.uint8
+            if not fits or array.ndim not in ndim:
                 form = f"{getattr(array, 'dtype', type(array))} of shape {np.shape(array)}"
-                raise DataError(f"{name} must be a uint8 array of {ndim} dimensions, not {form}")
+                many = " or ".join(map(str, ndim))
+                raise DataError(f"{name} must be a uint8 array of {many} dimensions, not {form}")
             if not array.flags.c_contiguous:
                 raise DataError(f"{name} must be C-contiguous: use np.ascontiguousarray")
         if 0 in self.images.shape[1:]:
@@ -41,16 +45,17 @@ class Dataset:
         return len(self.images)
 
     def __repr__(self) -> str:
-        height, width = self.images.shape[1:]
-        return f"Dataset({len(self):,} images of {height}x{width})"
+        *channels, height, width = self.images.shape[1:]
+        colours = f", {channels[0]} channels" if channels else ""
+        return f"Dataset({len(self):,} images of {height}x{width}{colours})"
 
     def split(self, n: int) -> tuple[Dataset, Dataset]:
         """The first `n` images and the rest, as views: `train, validation = data.split(55_000)`."""
         if not 0 <= n <= len(self):
             raise ValueError(f"n must be from 0 to {len(self)}, not {n}")
         return (
-            Dataset(self.images[:n], self.labels[:n]),
-            Dataset(self.images[n:], self.labels[n:]),
+            Dataset(self.images[:n], self.labels[:n], self.class_names),
+            Dataset(self.images[n:], self.labels[n:], self.class_names),
         )
 
 

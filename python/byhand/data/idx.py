@@ -18,6 +18,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,3 +81,81 @@ def _inflate(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.ui
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file: {error}") from error
     return np.frombuffer(out, np.uint8)
+
+
+def idx_bytes(array: NDArray[np.uint8]) -> bytes:
+    """An array of uint8 as the bytes of an IDX file."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape) + (
+        np.ascontiguousarray(array).tobytes()
+    )
+
+
+# The third byte of an IDX file: the type of its elements and their size in bytes.
+_ELEMENTS = {
+    0x08: ("unsigned byte", 1),
+    0x09: ("signed byte", 1),
+    0x0B: ("16-bit integer", 2),
+    0x0C: ("32-bit integer", 4),
+    0x0D: ("32-bit float", 4),
+    0x0E: ("64-bit float", 8),
+}
+_MOST_DIMENSIONS = 16
+_SHOWN = 16
+
+
+def describe_idx(path: Path) -> list[tuple[str, str, str]]:
+    """(which bytes, their values in hexadecimal, what they say) of an IDX file, to its last byte.
+
+    Every type of element that the format knows, raw or gzipped, which the content tells. Raises
+    DataError with the path where the file is none, ends early or goes on after its end.
+    """
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            return _described(stream, path)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: not a whole gzip file: {error}") from error
+
+
+def _described(stream: BinaryIO | gzip.GzipFile, path: Path) -> list[tuple[str, str, str]]:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _ELEMENTS:
+        raise DataError(
+            f"{path}: not an IDX file: it starts with {magic.hex(' ') or 'nothing'}, an IDX file "
+            "with 00 00, a type from 08 to 0e and its number of dimensions"
+        )
+    kind, size = _ELEMENTS[magic[2]]
+    ndim = magic[3]
+    if not 1 <= ndim <= _MOST_DIMENSIONS:
+        raise DataError(f"{path}: {ndim} dimensions; IDX files have 1 to {_MOST_DIMENSIONS} here")
+    rows = [
+        ("0-1", magic[:2].hex(" "), "always zero"),
+        ("2", magic[2:3].hex(), f"type of the elements: {kind}"),
+        ("3", magic[3:].hex(), f"number of dimensions: {ndim}"),
+    ]
+    shape = []
+    for axis in range(ndim):
+        field = stream.read(4)
+        if len(field) < 4:
+            raise DataError(f"{path}: ends within the IDX header")
+        shape.append(int.from_bytes(field, "big"))
+        what = "the number of items" if axis == 0 else f"dimension {axis + 1}"
+        start = 4 + 4 * axis
+        rows.append((f"{start}-{start + 3}", field.hex(" "), f"{what}: {shape[-1]:,}"))
+    start, promised = 4 + 4 * ndim, math.prod(shape) * size
+    first = stream.read(min(_SHOWN, promised))
+    found = len(first)
+    while chunk := stream.read(_CHUNK):
+        found += len(chunk)
+    if found != promised:
+        raise DataError(
+            f"{path}: the header promises {promised:,} bytes of elements, there are {found:,}"
+        )
+    if promised:
+        more = " ..." if promised > _SHOWN else ""
+        order = "" if ndim == 1 else ", the last dimension varying fastest"
+        what = f"{math.prod(shape):,} elements of {size} byte{'s' * (size > 1)}{order}"
+        rows.append((f"{start}-{start + promised - 1}", first.hex(" ") + more, what))
+    return rows

@@ -1,0 +1,267 @@
+"""`byhand bench pictures`: test digits put into pictures such as people have, and read again.
+
+Nothing is timed: the share of digits read right, by the code that `byhand predict` runs, for each
+way in which a picture differs from MNIST's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from byhand.bench.options import DataOption, JsonOption
+from byhand.checkpoint import write_atomic
+from byhand.data import Dataset, load_folder, mnist
+from byhand.models import Model, load
+from byhand.pictures import PictureError, image_for
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Colour = tuple[int, int, int]
+
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+# EXIF orientation: how the stored pixels were turned from what is seen.
+_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+_ORIENTATION = 0x0112
+
+
+@dataclass
+class Scene:
+    """How a digit lies in its picture.
+
+    size: (height, width) of the picture. digit: side of the digit's 28x28, in pixels. place: where
+    its corner is, 0 to 1 of the room that there is. fading: how much darker the paper's darkest
+    corner is, 0 to 1, and in which direction. noise: standard deviation in grey levels.
+    """
+
+    size: tuple[int, int] = (112, 112)
+    digit: int = 112
+    place: tuple[float, float] = (0.5, 0.5)
+    ink: Colour = BLACK
+    paper: Colour = WHITE
+    transparent: bool = False
+    fading: float = 0.0
+    direction: float = 0.0
+    noise: float = 0.0
+    orientation: int = 1
+    jpeg: int | None = None
+
+
+def encoded(digit: Pixels, scene: Scene, rng: np.random.Generator) -> bytes:
+    """The bytes of a picture file: `digit`, (28, 28) of light ink on 0, in `scene`."""
+    height, width = scene.size
+    strength = np.zeros((height, width), np.float32)
+    side = scene.digit
+    ink = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
+    top, left = (round(p * (room - side)) for p, room in zip(scene.place, scene.size, strict=True))
+    strength[top : top + side, left : left + side] = np.asarray(ink) / np.float32(255)
+    if scene.transparent:
+        alpha = np.rint(strength * 255).astype(np.uint8)
+        colour = np.broadcast_to(np.array(scene.ink, np.uint8), (height, width, 3))
+        image = Image.fromarray(np.dstack((colour, alpha)))
+    else:
+        image = Image.fromarray(_on_paper(strength, scene, rng))
+    exif = Image.Exif()
+    if scene.orientation != 1:
+        exif[_ORIENTATION] = scene.orientation
+        image = image.transpose(_STORED[scene.orientation])
+    file = io.BytesIO()
+    if scene.jpeg is None:
+        image.save(file, "PNG", exif=exif, compress_level=1)
+    else:
+        image.save(file, "JPEG", exif=exif, quality=scene.jpeg)
+    return file.getvalue()
+
+
+def _on_paper(strength: Floats, scene: Scene, rng: np.random.Generator) -> Pixels:
+    height, width = scene.size
+    ink, paper = np.array(scene.ink, np.float32), np.array(scene.paper, np.float32)
+    if (ink == ink[0]).all() and (paper == paper[0]).all() and not scene.noise:
+        ink, paper = ink[:1], paper[:1]
+    pixels = paper + (ink - paper) * strength[..., np.newaxis]
+    if scene.fading:
+        y, x = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
+        along = x * math.cos(scene.direction) + y * math.sin(scene.direction)
+        # A lamp at one side, and corners darker than the middle.
+        dark = 0.75 * (along + math.sqrt(2)) / math.sqrt(8) + (x**2 + y**2) / 8
+        pixels *= (1 - scene.fading * dark)[..., np.newaxis].astype(np.float32)
+    if scene.noise:
+        pixels += np.float32(scene.noise) * rng.standard_normal(pixels.shape, np.float32)
+    rounded: Pixels = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+    return rounded[..., 0] if len(ink) == 1 else rounded
+
+
+# --------------------------------------------------------------------------------------------------
+# Kinds: what each picture has that MNIST's images have not
+
+Kind = Callable[[np.random.Generator], Scene]
+
+
+def _dark_on_light(rng: np.random.Generator) -> Scene:
+    return Scene()
+
+
+def _colour(rng: np.random.Generator) -> Scene:
+    """Any two colours that differ, of equal brightness too."""
+    while True:
+        ink, paper = rng.integers(0, 256, (2, 3))
+        if np.linalg.norm(ink - paper) >= 100:
+            return Scene(ink=_rgb(ink), paper=_rgb(paper))
+
+
+def _transparent(rng: np.random.Generator) -> Scene:
+    return Scene(transparent=True, ink=_rgb(rng.integers(0, 256, 3)))
+
+
+def _off_centre(rng: np.random.Generator) -> Scene:
+    """A digit of 40 to 80 pixels anywhere in a picture of twice to five times its size."""
+    side = int(rng.integers(40, 81))
+    size = rng.integers(2 * side, 5 * side, 2)
+    return Scene(size=(int(size[0]), int(size[1])), digit=side, place=(rng.random(), rng.random()))
+
+
+def _turned(rng: np.random.Generator) -> Scene:
+    """Stored lying, upside down or mirrored, with the EXIF orientation that says so."""
+    return Scene(orientation=int(rng.integers(2, 9)), jpeg=90 if rng.random() < 0.5 else None)
+
+
+def _fading(rng: np.random.Generator) -> Scene:
+    """Paper in bad light: its dark side is darker than thin ink on its light side."""
+    return Scene(
+        ink=_grey(rng, 20, 70),
+        paper=_grey(rng, 220, 255),
+        fading=rng.uniform(0.3, 0.7),
+        direction=rng.uniform(0, 2 * math.pi),
+        size=(160, 160),
+        digit=112,
+    )
+
+
+def _noise(rng: np.random.Generator) -> Scene:
+    side = int(rng.integers(56, 225))
+    return Scene((side, side), side, ink=_grey(rng, 0, 60), noise=rng.uniform(10, 40))
+
+
+def _sizes(rng: np.random.Generator) -> Scene:
+    """20 to 2000 pixels a side, evenly on a logarithmic scale."""
+    side = round(20 * 100 ** rng.random())
+    return Scene((side, side), side)
+
+
+def _jpeg(rng: np.random.Generator) -> Scene:
+    side = int(rng.integers(40, 301))
+    return Scene((side, side), side, jpeg=int(rng.integers(10, 91)))
+
+
+def _photograph(rng: np.random.Generator) -> Scene:
+    """All of it: coloured ink on tinted, unevenly lit paper, somewhere, with noise, as a JPEG."""
+    side = int(rng.integers(60, 301))
+    size = (side * rng.uniform(1.2, 3, 2)).astype(int)
+    paper = rng.integers(190, 256, 3)
+    return Scene(
+        size=(int(size[0]), int(size[1])),
+        digit=side,
+        place=(rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9)),
+        ink=_rgb(paper * rng.uniform(0.05, 0.55, 3)),
+        paper=_rgb(paper),
+        fading=rng.uniform(0.1, 0.5),
+        direction=rng.uniform(0, 2 * math.pi),
+        noise=rng.uniform(2, 10),
+        orientation=int(rng.integers(1, 9)),
+        jpeg=int(rng.integers(40, 96)),
+    )
+
+
+KINDS: dict[str, Kind] = {
+    "dark on light": _dark_on_light,
+    "two colours": _colour,
+    "transparent": _transparent,
+    "off centre": _off_centre,
+    "turned by EXIF": _turned,
+    "paper in bad light": _fading,
+    "noise": _noise,
+    "20 to 2000 px": _sizes,
+    "JPEG": _jpeg,
+    "photograph": _photograph,
+}
+
+
+def _rgb(values: NDArray[np.floating] | NDArray[np.integer]) -> Colour:
+    red, green, blue = (int(v) for v in values)
+    return red, green, blue
+
+
+def _grey(rng: np.random.Generator, low: int, high: int) -> Colour:
+    value = int(rng.integers(low, high + 1))
+    return value, value, value
+
+
+def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
+    """A picture file of each image (28, 28), the same ones for the same seed."""
+    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    for image in images:
+        yield encoded(image, KINDS[kind](rng), rng)
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+def measured(model: Model, test: Dataset, count: int, seed: int) -> Iterator[tuple[str, float]]:
+    """For each kind the share read right of `count` pictures of digits, chosen by `seed`.
+
+    A file that is refused counts as read wrong. No digit is in two kinds while they last.
+    """
+    order = np.random.default_rng(seed).permutation(len(test))
+    for number, kind in enumerate(KINDS):
+        index = np.take(order, range(number * count, (number + 1) * count), mode="wrap")
+        right = 0
+        for content, label in zip(
+            pictures(test.images[index], kind, seed), test.labels[index], strict=True
+        ):
+            with contextlib.suppress(PictureError):
+                image, _ = image_for(model, content)
+                right += int(model.predict(image[np.newaxis])[0] == label)
+        yield kind, right / count
+
+
+def command(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
+    ],
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each kind.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses digits and pictures.")] = 0,
+    data: DataOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Test digits in other people's pictures: the share that `byhand predict` reads right."""
+    network = load(model / "model.safetensors" if model.is_dir() else model)
+    _, test = mnist() if data is None else load_folder(data)
+    accuracy = {}
+    for kind, share in measured(network, test, count, seed):
+        accuracy[kind] = share
+        typer.echo(f"{kind:20} {100 * share:6.2f} %")
+    mean = sum(accuracy.values()) / len(accuracy)
+    total = count * len(accuracy)
+    typer.echo(f"{'all':20} {100 * mean:6.2f} % of {total:,} pictures, seed {seed}")
+    if json is not None:
+        found = {"pictures": total, "seed": seed, "mean": mean, "accuracy": accuracy}
+        write_atomic(json, dumps(found, indent=2).encode())

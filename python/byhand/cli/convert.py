@@ -1,0 +1,80 @@
+"""`byhand data to-png|from-png|describe|draw-examples`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from byhand.checkpoint import write_atomic
+from byhand.cli.data import load
+from byhand.cli.options import DataOption
+from byhand.cli.output import say
+from byhand.data import DataError
+from byhand.data.idx import describe_idx
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of pictures.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("to-png")(to_png)
+    app.command("from-png")(from_png)
+    app.command("describe")(describe)
+    app.command("draw-examples")(draw_examples)
+
+
+def to_png(folder: FolderArgument, data: DataOption = None) -> None:
+    """Write every image as DIR/train/CLASS/NUMBER.png or DIR/test/...; from-png is the way back."""
+    from byhand.pictures.folders import write_pictures
+
+    train, test = load(data)
+    write_pictures(folder, train, test)
+    say(f"{len(train):,} training and {len(test):,} test images are in {folder}")
+
+
+def from_png(
+    folder: FolderArgument,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", file_okay=False, help="Folder for the IDX files.")
+    ],
+) -> None:
+    """Make the four IDX files of DIR/CLASS/..., or of DIR/train/CLASS/... and DIR/test/CLASS/... .
+
+    Grey pictures of one size keep every pixel; others are resized, and colour is refused.
+    """
+    from byhand.pictures.folders import load_pictures, write_idx
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    train, test = load_pictures(folder)
+    write_idx(out, train, test)
+    say(f"{train} to train and {test} to test with are in {out}")
+    for label, name in enumerate(train.class_names or ()):
+        if name != str(label):
+            say(f"label {label:3}  {name}")
+
+
+def describe(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An IDX file, raw or gzipped.")],
+) -> None:
+    """Explain the header of an IDX file byte by byte."""
+    rows = [("bytes", "hexadecimal", "meaning"), *describe_idx(file)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for where, values, meaning in rows:
+        say(f"{where:>{widths[0]}}  {values:{widths[1]}}  {meaning}")
+
+
+def draw_examples(
+    folder: FolderArgument,
+    seed: Annotated[int, typer.Option(min=0, help="Guides the hand that draws.")] = 0,
+) -> None:
+    """Draw ten digits as a child or a mouse would, DIR/0.png to DIR/9.png, for `byhand predict`."""
+    from byhand.pictures.drawings import drawing_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for digit in range(10):
+        write_atomic(folder / f"{digit}.png", drawing_png(digit, seed))
+    say(f"ten drawings are in {folder}")

@@ -1,0 +1,9 @@
+"""Pictures of any kind as the images that a model takes. Needs pillow, which byhand[cli] brings."""
+
+from __future__ import annotations
+
+from .convert import image_for
+from .prepare import BlankError, plain, prepare
+from .read import PictureError, read_picture
+
+__all__ = ["BlankError", "PictureError", "image_for", "plain", "prepare", "read_picture"]

@@ -1,0 +1,95 @@
+"""Ten drawings as a child or a mouse makes them, stroke by stroke, for `byhand predict`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from .sheet import png
+
+Points = tuple[tuple[float, float], ...]
+
+# For each digit its strokes: points (x, y) in a box of 100 x 140 that a smooth line joins, or a
+# broken one where the stroke is marked as straight.
+# fmt: off
+_CURVED, _STRAIGHT = True, False
+_STROKES: dict[int, tuple[tuple[bool, Points], ...]] = {
+    0: ((_CURVED, ((55, 6), (22, 28), (10, 75), (28, 125), (62, 132), (88, 95), (86, 40),
+                   (48, 8))),),
+    1: ((_STRAIGHT, ((30, 40), (56, 8), (52, 134))),),
+    2: ((_CURVED, ((12, 36), (32, 8), (70, 10), (82, 42), (52, 88), (12, 130))),
+        (_STRAIGHT, ((12, 130), (94, 128)))),
+    3: ((_CURVED, ((16, 20), (48, 6), (80, 26), (70, 54), (42, 66))),
+        (_CURVED, ((42, 66), (80, 78), (84, 112), (50, 134), (12, 120)))),
+    4: ((_STRAIGHT, ((46, 8), (12, 86), (92, 82))), (_STRAIGHT, ((70, 44), (66, 136)))),
+    5: ((_STRAIGHT, ((82, 10), (28, 12), (22, 62))),
+        (_CURVED, ((22, 62), (58, 54), (86, 82), (74, 122), (38, 134), (12, 118)))),
+    6: ((_CURVED, ((72, 6), (36, 36), (16, 88), (28, 128), (62, 132), (80, 104), (62, 78),
+                   (24, 94))),),
+    7: ((_STRAIGHT, ((12, 14), (88, 10), (46, 134))), (_STRAIGHT, ((38, 72), (84, 68)))),
+    8: ((_CURVED, ((80, 22), (48, 6), (24, 28), (46, 60), (76, 90), (68, 128), (32, 130), (20, 98),
+                   (52, 62), (78, 36), (76, 20))),),
+    9: ((_CURVED, ((80, 34), (52, 8), (20, 28), (26, 62), (62, 62), (80, 30))),
+        (_CURVED, ((80, 30), (78, 84), (62, 134)))),
+}
+# fmt: on
+
+# Ink, paper, width of the pen and of the picture: crayon, felt pen, chalk, a mouse of one pixel.
+_LOOKS = (
+    ((20, 20, 20), (255, 255, 255), 9, 200),
+    ((30, 60, 200), (250, 246, 230), 14, 320),
+    ((255, 255, 255), (20, 70, 45), 10, 240),
+    ((200, 30, 40), (255, 255, 255), 1, 180),
+    ((90, 40, 130), (255, 230, 120), 18, 300),
+    ((0, 0, 0), (190, 190, 190), 3, 150),
+    ((240, 140, 20), (255, 255, 255), 22, 400),
+    ((40, 40, 60), (235, 235, 240), 5, 260),
+    ((0, 130, 60), (255, 240, 245), 12, 220),
+    ((255, 230, 60), (40, 40, 110), 8, 640),
+)
+
+
+def drawing(digit: int, seed: int = 0) -> Image.Image:
+    """A drawing of `digit`, 0 to 9, by an unsteady hand that `seed` guides."""
+    ink, paper, pen, side = _LOOKS[digit]
+    rng = np.random.default_rng([seed, digit])
+    # Drawn four times as large, for smooth edges.
+    fine = 4
+    image = Image.new("RGB", (side * fine, side * fine), paper)
+    draw = ImageDraw.Draw(image)
+    scale = rng.uniform(0.45, 0.6) * side * fine / 140
+    corner = rng.uniform(0.1, 0.35, 2) * side * fine
+    tilt = rng.uniform(-0.12, 0.12)
+    for curved, points in _STROKES[digit]:
+        line = np.array(points) + rng.normal(0, 1.2, (len(points), 2))
+        line = _curve(line) if curved else line
+        line = np.stack((line[:, 0] - tilt * (line[:, 1] - 70), line[:, 1]), axis=1)
+        path = [(float(x), float(y)) for x, y in line * scale + corner]
+        width = max(pen * fine, 1)
+        draw.line(path, fill=ink, width=width, joint="curve")
+        for x, y in (path[0], path[-1]):  # round ends
+            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=ink)
+    return image.resize((side, side), Image.Resampling.BOX)
+
+
+def drawing_png(digit: int, seed: int = 0) -> bytes:
+    """`drawing` as the bytes of a PNG file."""
+    return png(drawing(digit, seed))
+
+
+def _curve(points: NDArray[np.float64], steps: int = 16) -> NDArray[np.float64]:
+    """Catmull and Rom's spline through the points."""
+    p = np.concatenate((points[:1], points, points[-1:]))
+    t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]
+    parts = [
+        0.5
+        * (
+            2 * b
+            + (c - a) * t
+            + (2 * a - 5 * b + 4 * c - d) * t**2
+            + (3 * b - a - 3 * c + d) * t**3
+        )
+        for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False)
+    ]
+    return np.concatenate((*parts, points[-1:]))
