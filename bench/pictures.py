@@ -20,7 +20,7 @@ import typer
 from byhand.bench.options import DataOption, JsonOption
 from byhand.checkpoint import write_atomic
 from byhand.data import Dataset, load_folder, mnist
-from byhand.models import Model, load
+from byhand.model import Model, load
 from byhand.pictures import PictureError, image_for
 from numpy.typing import NDArray
 from PIL import Image

@@ -46,6 +46,7 @@ PYTHON_ORDER = [
     "optim",
     "schedules",
     "checkpoint",
+    "model",
     "models",
     "recipes",
     "events",

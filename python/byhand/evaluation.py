@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from byhand.engine import Array
 from byhand.losses import CrossEntropyLoss, Loss, MSELoss
-from byhand.models import Model
+from byhand.model import Model
 from byhand.module import instance
 
 # Probabilities of an image may be off by this much in sum: those of other programs are rounded.

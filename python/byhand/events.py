@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from byhand.models import Model
+from byhand.model import Model
 
 
 class StopTraining(Exception):

@@ -33,7 +33,7 @@ from byhand.events import (
 )
 from byhand.fusion import fused
 from byhand.losses import Loss
-from byhand.models import Model
+from byhand.model import Model
 from byhand.module import instance, integer, number
 from byhand.optim import Optimizer
 from byhand.parameters import stream

@@ -17,7 +17,7 @@ from byhand.cli.options import DataOption, png
 from byhand.cli.output import say, warn
 from byhand.data import DataError, Dataset
 from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
-from byhand.models import Model
+from byhand.model import Model
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MNIST and look at it.")
 

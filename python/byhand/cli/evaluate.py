@@ -16,7 +16,7 @@ from byhand.cli.display import percent
 from byhand.cli.options import DataOption, ThreadsOption, png
 from byhand.cli.output import fail, say
 from byhand.data import Dataset
-from byhand.models import Model
+from byhand.model import Model
 from byhand.run_folder import RunFolder
 
 ModelArgument = Annotated[

@@ -13,7 +13,7 @@ import typer
 
 from byhand.cli.output import fail
 from byhand.data import DataError, Dataset
-from byhand.models import Model
+from byhand.model import Model
 from byhand.recipes import ADAM_LR, RECIPES, Recipe
 from byhand.run_folder import RunFolder
 

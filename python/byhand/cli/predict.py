@@ -19,7 +19,7 @@ from byhand.cli.display import percent
 from byhand.cli.evaluate import BestOption, ModelArgument, load_model
 from byhand.cli.options import DataOption
 from byhand.cli.output import describe, say, warn
-from byhand.models import Model
+from byhand.model import Model
 
 
 def predict(

@@ -21,7 +21,7 @@ from byhand.cli.output import describe, fail, say, warn
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
 from byhand.losses import CrossEntropyLoss
-from byhand.models import Model
+from byhand.model import Model
 from byhand.optim import OPTIMIZERS
 from byhand.recipes import ADAM_LR, RECIPES
 from byhand.run_folder import ResumeError, RunFolder

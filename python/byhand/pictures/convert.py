@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand.models import Model
+from byhand.model import Model
 
 from .prepare import plain, prepare
 from .read import read_picture

@@ -1,0 +1,332 @@
+"""`Model`: a network that knows its images, and the file that holds it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand import kernels
+from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, write_tensors
+from byhand.engine import Array, Plan, Shape
+from byhand.fusion import fused
+from byhand.module import with_batch
+from byhand.nn import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from byhand.parameters import NO_WEIGHTS, Statistic, misfits, share_storage
+
+# Images that go through an inference plan at a time: enough for every thread, few enough that a
+# network's activations stay in the cache.
+CHUNK = 128
+
+
+class Model(Sequential):
+    """A network with its input shape, preprocessing and class names.
+
+    input_shape: (channels, height, width). The network sees pixel * scale + offset for a pixel
+    from 0 to 255; the default takes it to [-1, 1]. class_names: "0", "1", ... unless given.
+    pictures: how `byhand predict` makes images of picture files: "mnist" as MNIST was made, "plain"
+    by resizing alone.
+
+    Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
+    """
+
+    _plan: Plan | None = None
+
+    def __init__(
+        self,
+        *layers: Module,
+        input_shape: Sequence[int] = (1, 28, 28),
+        scale: float = 1 / 127.5,
+        offset: float = -1.0,
+        class_names: Sequence[str] | None = None,
+        pictures: str = "mnist",
+    ) -> None:
+        super().__init__(*layers)
+        self.input_shape = image_shape(input_shape)
+        self.scale = _finite("scale", scale)
+        self.offset = _finite("offset", offset)
+        output = self.output_shape(self.input_shape)
+        if len(output) != 1:
+            raise ValueError(f"a model's output must be (N, classes), not {with_batch(output)}")
+        self.class_names = _names(class_names, output[0])
+        if pictures not in ("mnist", "plain"):
+            raise ValueError(f"pictures must be 'mnist' or 'plain', not {pictures!r}")
+        self.pictures = pictures
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def predict_proba(self, images: NDArray[np.uint8] | Array) -> Array:
+        """The probability of each class: (N, classes), rows that sum to 1.
+
+        images: uint8, or float32 in [0, 1] (pixel / 255), (N, H, W) or (N, C, H, W) of the input
+        shape. Raises TypeError for another dtype, ValueError for another shape or range,
+        FloatingPointError where the network's output is not finite.
+        """
+        images = self.check_images(images)
+        probabilities = kernels.empty((len(images), self.classes))
+        for part, logits in self._finite_logits(images):
+            kernels.softmax(logits, out=probabilities[part])
+        return probabilities
+
+    def predict(self, images: NDArray[np.uint8] | Array) -> NDArray[np.int64]:
+        """The likeliest class of each image, (N,); arguments and errors of `predict_proba`.
+
+        Of a model with one output, that number rounded to an integer.
+        """
+        images = self.check_images(images)
+        classes = np.empty(len(images), np.int64)
+        for part, logits in self._finite_logits(images):
+            if self.classes == 1:
+                classes[part] = np.rint(logits[:, 0])
+            else:
+                logits.argmax(axis=1, out=classes[part])
+        return classes
+
+    def _finite_logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
+        for part, logits in self.logits(images):
+            if not np.isfinite(logits).all():
+                raise FloatingPointError(
+                    "the network's output is not finite: its weights are NaN, infinite or too large"
+                )
+            yield part, logits
+
+    def logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
+        """Chunks of checked images: which, and the network's output, valid until the next chunk."""
+        n = len(images)
+        if self._plan is None or self._plan.batch_size < min(n, CHUNK):
+            ops = fused(self.layers(), training=False)
+            self._plan = Plan(ops, self.input_shape, max(1, min(n, CHUNK)))
+        for start in range(0, n, self._plan.batch_size):
+            part = slice(start, min(start + self._plan.batch_size, n))
+            batch = self._plan.batch(part.stop - start)
+            self.gather(images, np.arange(start, part.stop), batch.input)
+            yield part, batch.forward()
+
+    def gather(
+        self, images: NDArray[Any], index: NDArray[np.int64], out: Array, **shift: int
+    ) -> None:
+        """Write checked images[index], as the network sees them, to out.
+
+        shift: as of kernels.gather_images, for images of uint8.
+        """
+        if images.dtype == np.uint8:
+            kernels.gather_images(
+                images, index, scale=self.scale, offset=self.offset, **shift, out=out
+            )
+        else:
+            images.take(index, axis=0, out=out, mode="clip")
+            out *= np.float32(255 * self.scale)
+            out += np.float32(self.offset)
+
+    def check_images(self, images: Any) -> NDArray[Any]:
+        """Images as (N, channels, height, width), with the errors of `predict_proba`."""
+        if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
+            form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise TypeError(
+                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
+            )
+        # One channel may be left out.
+        fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
+        if images.shape[1:] not in fitting:
+            shapes = " or ".join(map(with_batch, fitting))
+            single = images.shape in fitting
+            advice = ": for a single image add the axis, images[np.newaxis]" if single else ""
+            raise ValueError(f"images must have the shape {shapes}, not {images.shape}{advice}")
+        if images.dtype == np.float32:
+            outside = ~((images >= 0) & (images <= 1))
+            if outside.any():
+                value = images[outside][0]
+                raise ValueError(
+                    f"images of float32 must lie in [0, 1], but there is {value}: "
+                    "divide by 255, or give uint8"
+                )
+        return np.ascontiguousarray(images).reshape((len(images), *self.input_shape))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as one safetensors file, whole or not at all; `load` reads it.
+
+        Raises OSError with the path where it cannot be written, TypeError where a layer is not one
+        of byhand.nn.
+        """
+        write_tensors(path, self.state_dict(), self.description())
+
+    def description(self) -> dict[str, Any]:
+        """All but the weights, as JSON-able values."""
+        return {
+            "format": FORMAT,
+            "layers": [_describe(child) for child in self.children],
+            "input_shape": list(self.input_shape),
+            "preprocessing": {
+                "scale": self.scale,
+                "offset": self.offset,
+                "pictures": self.pictures,
+            },
+            "class_names": list(self.class_names),
+        }
+
+    def __repr__(self) -> str:
+        rows = [("", "layer", "output", "parameters", "FLOPs")]
+        shape = self.input_shape
+        for i, child in enumerate(self.children):
+            weights = sum(parameter.size for parameter in child.parameters())
+            flops = child.flops(shape)
+            shape = child.output_shape(shape)
+            rows.append((str(i), repr(child), str(shape), f"{weights:,}", f"{flops:,}"))
+        weights = sum(parameter.size for parameter in self.parameters())
+        rows.append(("", "total", "", f"{weights:,}", f"{self.flops(self.input_shape):,}"))
+        width = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines = [f"{type(self).__name__}: images {self.input_shape}, FLOPs of one forward pass"]
+        for number, layer, output, *sizes in rows:
+            left = f"{number:>{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
+            lines.append(f"{left}  {sizes[0]:>{width[3]}}  {sizes[1]:>{width[4]}}")
+        return "\n".join(lines)
+
+
+def image_shape(value: Any) -> Shape:
+    shape = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
+        raise ValueError(f"input_shape must be (channels, height, width), not {value!r}")
+    return shape
+
+
+def _finite(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _names(names: Any, classes: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(str(i) for i in range(classes))
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be a list of strings, not {names!r}")
+    if len(names) != classes:
+        raise ValueError(f"the model has {classes} classes but {len(names)} class_names")
+    return tuple(names)
+
+
+# --------------------------------------------------------------------------------------------------
+# Files
+
+_TYPES: dict[str, Callable[..., Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        AvgPool2d,
+        BatchNorm1d,
+        BatchNorm2d,
+        Conv2d,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2d,
+        Linear,
+        MaxPool2d,
+        ReLU,
+        Sigmoid,
+        Tanh,
+    )
+}
+_CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Residual": Residual}
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that `Model.save` wrote.
+
+    Takes no more memory than a few times the file's size, and nothing in it is evaluated. Raises
+    FileNotFoundError or another OSError where the file cannot be read, CheckpointError with the
+    path where it is damaged, was not written by `save`, or has an unknown layer or version.
+    """
+    tensors, description = read_tensors(path)
+    try:
+        return _model(tensors, description)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CheckpointError(f"{path} does not describe a model: {error}") from error
+
+
+def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
+    keys = ("format", "layers", "input_shape", "preprocessing", "class_names")
+    _check_keys("the description", description, keys)
+    preprocessing = description["preprocessing"]
+    if isinstance(preprocessing, dict):
+        preprocessing = {"pictures": "mnist", **preprocessing}  # files before it was there
+    _check_keys("preprocessing", preprocessing, ("scale", "offset", "pictures"))
+    layers = _build_all(description["layers"])
+    shapes = {
+        f"{i}.{name}": parameter.shape
+        for i, layer in enumerate(layers)
+        for name, parameter in layer.named_state()
+    }
+    problems = misfits(shapes, tensors)
+    if problems:
+        raise ValueError("; ".join(problems))
+    model = Model(
+        *layers,
+        input_shape=description["input_shape"],
+        class_names=description["class_names"],
+        **preprocessing,
+    )
+    share_storage(model.parameters())
+    share_storage([value for _, value in model.named_state() if isinstance(value, Statistic)])
+    model.load_state_dict(tensors)
+    return model
+
+
+def _describe(module: Module) -> dict[str, Any]:
+    name = type(module).__name__
+    if _CONTAINERS.get(name) is type(module):
+        return {"type": name, "layers": [_describe(child) for child in module.children]}
+    if not isinstance(module, Layer) or _TYPES.get(name) is not type(module):
+        raise TypeError(f"{name} cannot be saved: a model file holds layers of byhand.nn")
+    return {"type": name, "arguments": module.arguments()}
+
+
+def _build_all(descriptions: Any) -> list[Module]:
+    if not isinstance(descriptions, list):
+        raise ValueError(f"layers must be a list, not {type(descriptions).__name__}")
+    return [_build(description) for description in descriptions]
+
+
+def _build(description: Any) -> Module:
+    """A layer without memory: what the file claims is compared with what it holds first."""
+    name = description.get("type") if isinstance(description, dict) else None
+    if name in _CONTAINERS:
+        _check_keys(f"a {name}", description, ("type", "layers"))
+        return _CONTAINERS[name](*_build_all(description["layers"]))
+    if name not in _TYPES:
+        raise ValueError(f"unknown layer {name!r}")
+    _check_keys(f"a {name}", description, ("type", "arguments"))
+    arguments = description["arguments"]
+    if not isinstance(arguments, dict):
+        raise ValueError(f"arguments of {name} must be an object")
+    if "rng" in inspect.signature(_TYPES[name]).parameters:
+        return _TYPES[name](**arguments, rng=NO_WEIGHTS)
+    return _TYPES[name](**arguments)
+
+
+def _check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        found = list(value) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"{owner} must have {', '.join(keys)}, not {found}")
