@@ -52,12 +52,7 @@ class Peer:
 
         train, test = load_folder(course.folder)
         model, recipe = course.start(), course.recipe
-        trainer = Trainer(
-            model,
-            recipe.optimizer(model),
-            schedule=recipe.schedule(len(train)),
-            handlers=[watch],
-        )
+        trainer = recipe.trainer(model, len(train), handlers=[watch])
         trainer.fit(
             train,
             epochs=recipe.epochs,

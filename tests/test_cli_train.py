@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from byhand import models, optim
 from byhand.cli.job import Init, Method, ModelName, job_of
-from byhand.data import Dataset
+from byhand.data import Dataset, load_folder
 from byhand.initializers import INITIALIZERS
 from byhand.models import load
-from byhand.recipes import RECIPES
+from byhand.recipes import BEST, RECIPES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
 
@@ -127,9 +127,20 @@ def test_optimizer_weights_and_shifts_are_options(folder: Path, tmp_path: Path) 
     assert "kaiming_normal" in printed and "moved at random by up to 2 pixels" in printed
     job = job_of({**config["notes"]["job"], "data": None})
     assert np.array_equal(
-        job.new_model().state_dict()["1.weight"],
+        job.new_model(load_folder(folder)[0]).state_dict()["1.weight"],
         models.mlp(init="kaiming_normal").state_dict()["1.weight"],
     )
+
+
+def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run("train", "lenet5", "--recipe", "best", "--epochs", 1, "--data", folder, "--out", out)
+    config, best = read_config(out), BEST["lenet5"]
+    assert config["optimizer"]["type"] == "AdamW" and config["max_shift"] == best.max_shift
+    assert config["epochs"] == 1 and f"max_lr={best.lr}" in config["schedule"]
+    assert job_of({**config["notes"]["job"], "epochs": best.epochs}).recipe == best
+    again = run("train", "--resume", out, "--recipe", "best", "--data", folder, code=2)
+    assert "a run goes on with its own recipe" in again.stderr
 
 
 def test_only_sgd_has_momentum(folder: Path) -> None:

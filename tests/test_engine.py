@@ -153,15 +153,6 @@ def test_a_plan_computes_what_layers_compute(
         network.train()
 
 
-def test_which_ops_take_a_batch_in_parts() -> None:
-    """Those in which, in training too, each image is on its own."""
-    together = nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.Dropout(), nn.Residual(nn.Dropout())
-    apart = nn.Linear(3, 3), nn.ReLU(), nn.Residual(nn.Linear(3, 3), nn.ReLU())
-    for layers, per_image in ((together, False), (apart, True)):
-        assert all(op.per_image is per_image for layer in layers for op in fused([layer]))
-        assert all(op.per_image is per_image for layer in layers for op in layer.layers())
-
-
 @pytest.mark.parametrize(
     "model", [models.softmax_regression(), models.mlp(), models.lenet5(), models.lenet5("tanh")]
 )

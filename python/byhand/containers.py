@@ -73,7 +73,6 @@ class Residual(Layer):
     def __init__(self, *layers: Module) -> None:
         self.children = _checked("Residual", layers)
         self._op = ResidualOp(list(self.inner_layers()))
-        self.per_image = self._op.per_image
 
     def inner_layers(self) -> Iterator[Layer]:
         for child in self.children:
@@ -109,7 +108,6 @@ class ResidualOp:
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self._ops = list(ops)
-        self.per_image = all(op.per_image for op in ops)
 
     def output_shape(self, shape: Shape) -> Shape:
         y = shape

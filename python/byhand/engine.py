@@ -63,10 +63,6 @@ class Op(Protocol):
     is_view: bool
     """The output is the input in another shape, in the same memory: `run` is never called."""
 
-    per_image: bool
-    """In training too, an image's output and gradient are a matter of that image alone, whatever
-    the batch: it may pass in parts."""
-
     def output_shape(self, shape: Shape) -> Shape:
         """The output's shape for this input's; ValueError where the op cannot take it."""
 

@@ -32,7 +32,6 @@ class _LinearActivation:
     """Linear, then an activation: every bit is that of the two layers."""
 
     is_view = False
-    per_image = True
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
@@ -59,7 +58,6 @@ class _ConvPoolActivation:
     """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
 
     is_view = False
-    per_image = True
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv

@@ -126,7 +126,6 @@ class Layer(Module):
     """
 
     is_view: bool = False
-    per_image: bool = True
 
     _last: Forward | None = None
 

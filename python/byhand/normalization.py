@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class _BatchNorm(Layer):
     """The kernel's gamma and beta are `weight`, at first 1, and `bias`, at first 0."""
 
-    per_image = False
     _takes: tuple[str, ...]  # the axes of an image
 
     def __init__(
@@ -104,8 +103,6 @@ class Dropout(Layer):
     layer's number among those of its network; each pass in training counts the step up. A Trainer
     sets seed and step, so that training that goes on later draws what it would have drawn.
     """
-
-    per_image = False  # a value's place in the batch decides
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = _between("p", p, 0.0, 1.0)

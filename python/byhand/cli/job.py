@@ -14,7 +14,7 @@ import typer
 from byhand.cli.output import fail
 from byhand.data import DataError, Dataset
 from byhand.model import Model
-from byhand.recipes import ADAM_LR, RECIPES, Recipe
+from byhand.recipes import ADAM_LR, BEST, RECIPES, Recipe
 from byhand.run_folder import RunFolder
 
 
@@ -22,6 +22,11 @@ class ModelName(str, Enum):
     softmax = "softmax"
     mlp = "mlp"
     lenet5 = "lenet5"
+
+
+class RecipeName(str, Enum):
+    default = "default"
+    best = "best"
 
 
 class Method(str, Enum):
@@ -53,8 +58,6 @@ class Job:
     model: ModelName
     activation: Activation | None
     recipe: Recipe
-    label_smoothing: float
-    ema: float | None
     seed: int
     data: Path | None
 
@@ -84,8 +87,6 @@ class Job:
         own = {
             "model": self.model.value,
             "activation": None if self.activation is None else self.activation.value,
-            "label_smoothing": self.label_smoothing,
-            "ema": self.ema,
             "seed": self.seed,
             "data": None if self.data is None else str(self.data.resolve()),
         }
@@ -101,9 +102,10 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     return Job(
         model,
         _activation(model, said.get("activation")),
-        _recipe(model, {name: said[name] for name in _recipe_settings() if name in said}),
-        said.get("label_smoothing", 0.0),
-        said.get("ema"),
+        _recipe(
+            (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
+            {name: said[name] for name in _recipe_settings() if name in said},
+        ),
         said.get("seed", 0),
         Path(said["data"]) if "data" in said else None,
     )
@@ -138,10 +140,10 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
     return None
 
 
-def _recipe(model: ModelName, changes: dict[str, Any]) -> Recipe:
-    """The model's recipe with these fields in place of its own."""
-    if changes.get("method", "sgd") != "sgd":
+def _recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with these fields in place of its own."""
+    if changes.get("method", "sgd") not in ("sgd", recipe.method):
         changes.setdefault("lr", ADAM_LR)
     if changes.get("momentum") == 0:
         changes.setdefault("nesterov", False)
-    return dataclasses.replace(RECIPES[model.value], **changes)
+    return dataclasses.replace(recipe, **changes)

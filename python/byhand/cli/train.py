@@ -15,18 +15,16 @@ import typer
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import check, load, locate
 from byhand.cli.display import TrainingDisplay, percent
-from byhand.cli.job import Activation, Init, Job, Method, ModelName, job_of, resumed_job
+from byhand.cli.job import Activation, Init, Job, Method, ModelName, RecipeName, job_of, resumed_job
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
-from byhand.losses import CrossEntropyLoss
 from byhand.model import Model
 from byhand.optim import OPTIMIZERS
 from byhand.recipes import ADAM_LR, RECIPES
 from byhand.run_folder import ResumeError, RunFolder
 from byhand.runtime import get_num_threads
-from byhand.training import Trainer
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
@@ -42,6 +40,14 @@ def train(
     model: Annotated[
         ModelName | None,
         typer.Argument(metavar="MODEL", help="softmax, mlp or lenet5.", show_default=False),
+    ] = None,
+    recipe: Annotated[
+        RecipeName | None,
+        typer.Option(
+            metavar="NAME",
+            help="default, or best: a minute for the highest accuracy. Other options change it.",
+            show_default="default",
+        ),
     ] = None,
     data: DataOption = None,
     out: Annotated[
@@ -142,10 +148,13 @@ def train(
     """
     if resume is not None and out is not None:
         raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
+    if resume is not None and recipe is not None:
+        raise typer.BadParameter("a run goes on with its own recipe", param_hint="--recipe")
     if optimizer not in (None, Method.sgd) and (momentum, nesterov) != (None, None):
         raise typer.BadParameter("only sgd has momentum", param_hint="--optimizer")
     settings = {
         "model": model,
+        "recipe": None if recipe is None else recipe.value,
         "activation": activation,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -238,12 +247,9 @@ def _fit(
             _say_header(job, event, source)
 
     try:
-        optimizer, schedule = recipe.optimizer(model), recipe.schedule(len(train_set))
-        trainer = Trainer(
+        trainer = recipe.trainer(
             model,
-            optimizer,
-            loss=CrossEntropyLoss(label_smoothing=job.label_smoothing),
-            schedule=schedule,
+            len(train_set),
             handlers=[header, display],
             run=folder,
             notes={
@@ -252,9 +258,7 @@ def _fit(
                 "validation": "the test set; best.safetensors is the epoch of its lowest loss",
                 "job": job.settings(),
             },
-            ema=job.ema,
             keep_epochs=keep_epochs,
-            max_shift=recipe.max_shift,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -290,10 +294,10 @@ def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
         lines["weights"] = recipe.init
     if recipe.max_shift:
         lines["images"] = f"moved at random by up to {recipe.max_shift} pixels"
-    if job.label_smoothing:
-        lines["loss"] = f"cross-entropy, label smoothing {job.label_smoothing:g}"
-    if job.ema is not None:
-        lines["average"] = f"of the weights, decay {job.ema:g}"
+    if recipe.label_smoothing:
+        lines["loss"] = f"cross-entropy, label smoothing {recipe.label_smoothing:g}"
+    if recipe.ema is not None:
+        lines["average"] = f"of the weights, decay {recipe.ema:g}"
     if event.history:
         lines["resumed"] = f"after epoch {len(event.history)}"
     for name, text in lines.items():
