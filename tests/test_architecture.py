@@ -59,6 +59,7 @@ PYTHON_ORDER = [
     "sklearn",
     "handlers",
     "pictures",
+    "reproduce",
     "bench",
     "cli",
 ]

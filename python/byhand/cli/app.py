@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import byhand
-from byhand.cli import convert, data, evaluate, info, plot, predict, train
+from byhand.cli import convert, data, evaluate, info, plot, predict, reproduce, train
 from byhand.cli.output import errors_end_the_command, say
 
 
@@ -33,6 +33,7 @@ app.command()(predict.predict)
 app.command()(plot.plot)
 convert.add_to(data.app)
 app.add_typer(data.app, name="data")
+app.command()(reproduce.reproduce)
 app.command()(info.info)
 
 

@@ -1,0 +1,120 @@
+"""`byhand reproduce`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import byhand
+from byhand.checkpoint import write_atomic
+from byhand.cli.data import load
+from byhand.cli.options import DataOption, ThreadsOption
+from byhand.cli.output import say, warn
+from byhand.runtime import config, get_num_threads
+
+if TYPE_CHECKING:
+    from byhand.reproduce import Check, Row
+
+
+def reproduce(
+    tutorials: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[A|B|C|D|E|BEST]...", help="Some of them.", show_default="all"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for table.md, results.json and curves.")
+    ] = Path("reproduce"),
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Train everything with so many seeds.")
+    ] = 3,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Train no longer than N epochs: to try it.", show_default="all"
+        ),
+    ] = None,
+    data: DataOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Do what five published tutorials on MNIST do, and set their figures beside ours.
+
+    A: PaddlePaddle book. B: its Fluid notebook. C: Paddle 2, digits as numbers. D: TensorFlow's
+    blog, pictures. E: an article, search of an architecture. BEST: --recipe best. Exit code 1 where
+    ours is worse than a figure by more than a standard error of the test images.
+    """
+    from byhand.reproduce import TUTORIALS, run_checks, train_figures
+
+    wanted = [name.upper() for name in tutorials or TUTORIALS]
+    for name in wanted:
+        if name not in TUTORIALS:
+            raise typer.BadParameter(f"{name} is none of {', '.join(TUTORIALS)}")
+    sets = load(data)
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    rows: list[Row] = []
+    checks: list[Check] = []
+    for row in train_figures(wanted, sets, seeds=seeds, epochs=epochs, told=warn):
+        rows.append(row)
+        _write(out, rows, checks, start)
+    for check in run_checks(wanted, rows, sets, epochs=epochs):
+        checks.append(check)
+        _write(out, rows, checks, start)
+    say((out / "table.md").read_text())
+    say(f"Curves are in {out}.")
+    if missed := [*_missed(rows), *(check.what for check in checks if check.passed is False)]:
+        warn(f"not reached: {'; '.join(missed)}")
+        raise typer.Exit(1)
+
+
+def _missed(rows: Iterable[Row]) -> list[str]:
+    """Figures that none of their ways reached."""
+    reached = {row.figure for row in rows if row.reached}
+    missed = dict.fromkeys(row.figure for row in rows if row.figure not in reached)
+    return [f"{figure.tutorial}, {figure.network}" for figure in missed]
+
+
+def _write(out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float) -> None:
+    """All that is known so far: it takes minutes, and nothing of it should be lost."""
+    from byhand.curves import curves_png
+    from byhand.reproduce import markdown
+
+    isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])
+    seconds = time.perf_counter() - start
+    header = [
+        f"{date.today().isoformat()}, byhand {byhand.__version__}, {isa}, "
+        f"{get_num_threads()} threads, {seconds:.0f} s so far. "
+        "Accuracies are of the 10,000 test images, the mean over the seeds; seconds are of one "
+        "seed, evaluation after each epoch included.",
+    ]
+    write_atomic(out / "table.md", markdown(rows, checks, header).encode())
+    results = {
+        "rows": [
+            {
+                "tutorial": row.figure.tutorial,
+                "network": row.figure.network,
+                "settings": row.way.settings,
+                "figure": row.figure.theirs,
+                "ours": row.ours,
+                "seconds": row.seconds,
+                "reached": row.reached,
+                "histories": [[asdict(end) for end in history] for history in row.histories],
+            }
+            for row in rows
+        ],
+        "checks": [check._asdict() for check in checks],
+    }
+    write_atomic(out / "results.json", json.dumps(results, indent=1).encode())
+    for tutorial in {row.figure.tutorial for row in rows}:
+        runs = {
+            f"{row.figure.network}, {row.way.settings.partition(':')[0]}": row.histories[0]
+            for row in rows
+            if row.figure.tutorial == tutorial
+        }
+        write_atomic(out / f"curves-{tutorial}.png", curves_png(runs, f"{tutorial}, seed 0"))

@@ -1,0 +1,18 @@
+"""Five tutorials on handwritten digits, done again, and their figures beside ours."""
+
+from __future__ import annotations
+
+from byhand.reproduce.checks import Check, run_checks
+from byhand.reproduce.figures import FIGURES, TUTORIALS, Figure, Row, train_figures
+from byhand.reproduce.report import markdown
+
+__all__ = [
+    "FIGURES",
+    "TUTORIALS",
+    "Check",
+    "Figure",
+    "Row",
+    "markdown",
+    "run_checks",
+    "train_figures",
+]
