@@ -73,8 +73,10 @@ RECIPES = {
     "lenet5": Recipe(lenet5, epochs=5, lr=0.1, weight_decay=5e-4),
 }
 
+# Held-out images, seeds 0 and 1: MLP 98.96, 98.90 %; LeNet-5 99.60, 99.52, with SGD up to 0.1,
+# L2 5e-4 and 20 epochs 99.50, 99.50.
 BEST = {
     "softmax": RECIPES["softmax"],
     "mlp": Recipe(mlp, epochs=40, lr=0.1, weight_decay=5e-5, max_shift=1),
-    "lenet5": Recipe(lenet5, epochs=20, lr=ADAM_LR, weight_decay=0.01, method="adamw", max_shift=2),
+    "lenet5": Recipe(lenet5, 30, lr=ADAM_LR, weight_decay=0.05, method="adamw", max_shift=2),
 }
