@@ -2,6 +2,7 @@
 #include "bindings/bind.h"
 #include "bindings/function.h"
 #include "core/check.h"
+#include "ops/activation.h"
 #include "ops/optimizer.h"
 
 namespace byhand::bindings {
@@ -51,7 +52,7 @@ void accumulate(py::handle target_object, py::handle x_object) {
   const Input x(x_object, "x");
   const InPlace target(target_object, "target", {x.original()});
   x.expect(target.shape(), "that of target");
-  without_gil([&] { ops::accumulate(target.size(), target.data(), x.data()); });
+  without_gil([&] { ops::add(target.data(), x.data(), target.size(), target.data()); });
 }
 
 }  // namespace

@@ -43,7 +43,9 @@ void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx)
 }
 
 void add(const float* a, const float* b, int64_t count, float* y) {
-  activation_backward(kernels().activation.add, a, b, count, y);
+  const auto kernel = kernels().reduce.add;
+  parallel_ranges(count, memory_ns(3 * sizeof(float)),
+                  [=](int64_t begin, int64_t end) { kernel(a + begin, b + begin, end - begin, y + begin); });
 }
 
 }  // namespace byhand::ops

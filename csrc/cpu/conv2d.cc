@@ -91,7 +91,7 @@ void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const floa
   else  // the threads share each product
     for (int64_t i = 0; i < tasks; ++i) sum_up(i);
   for (int64_t i = 1; i < sums; ++i)
-    kernels().optimizer.accumulate(s.groups * size, all, all + i * s.groups * size);
+    kernels().reduce.add(all, all + i * s.groups * size, s.groups * size, all);
   if (!turned) std::copy_n(all, s.groups * size, dw);
   for (int64_t g = 0; turned && g < s.groups; ++g)
     for (int64_t o = 0; o < p.out; ++o)
@@ -157,8 +157,8 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   });
 }
 
-// Whether transformed weights stay in L2 while patches pass.
-bool weights_stay(const Winograd& w) { return w.size_of_sums() <= 8 * kL2Floats; }
+// Whether transformed weights stay in the caches while patches pass.
+bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
                       float* y) {
@@ -236,7 +236,7 @@ void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* 
     dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
              sum ? all + (sum - 1) * size : dw);
   });
-  for (int64_t i = 1; i < sums; ++i) kernels().optimizer.accumulate(size, dw, all + (i - 1) * size);
+  for (int64_t i = 1; i < sums; ++i) kernels().reduce.add(dw, all + (i - 1) * size, size, dw);
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
         const int64_t at = n * pooled;
         const float* const dz = before_activation(f, g.dy + at, g.y + at, pooled, gradient);
         const int32_t* const index = g.index + at;
-        kernels().optimizer.accumulate(pooled, total, dz);
+        kernels().reduce.add(total, dz, pooled, total);
         check_places(index, pooled, plane);
         if (from_maxima)
           pooled_dots.add(dz, index, g.outputs, g.x + n * in, own_sums);
@@ -179,10 +179,10 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       bias_sums[i * s.out_channels + o] = kernels().reduce.sum(total + o * g.outputs, g.outputs);
   });
   for (int64_t i = 1; i < tasks; ++i)
-    kernels().optimizer.accumulate(s.out_channels, bias_sums, bias_sums + i * s.out_channels);
+    kernels().reduce.add(bias_sums, bias_sums + i * s.out_channels, s.out_channels, bias_sums);
   if (g.db) std::copy_n(bias_sums, s.out_channels, g.db);
   if (winograd) return w.finish(sums, tasks, g.dw);
-  for (int64_t i = 1; i < tasks; ++i) kernels().optimizer.accumulate(weights, sums, sums + i * size);
+  for (int64_t i = 1; i < tasks; ++i) kernels().reduce.add(sums, sums + i * size, weights, sums);
   std::copy_n(sums, weights, g.dw);
 }
 

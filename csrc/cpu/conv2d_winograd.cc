@@ -178,9 +178,10 @@ void Winograd::finish(float* sums, int64_t count, float* dw) const {
   parallel_for(s.out_channels, ns, [&](int64_t o) {
     const WinogradPatches row = total.row(o);
     for (int64_t i = 1; i < count; ++i)
-      for (int plane = 0; plane < kWinogradValues / lanes(); ++plane)
-        kernels().optimizer.accumulate(total.row_stride(), row.data + plane * row.plane,
-                                       row.data + i * size + plane * row.plane);
+      for (int plane = 0; plane < kWinogradValues / lanes(); ++plane) {
+        float* const to = row.data + plane * row.plane;
+        kernels().reduce.add(to, to + i * size, total.row_stride(), to);
+      }
     weight_transform(s).adjoint(row, lanes(), kernels_of(s, dw, o, {0, s.in_channels}), nullptr);
   });
 }

@@ -268,6 +268,8 @@ struct ReduceKernels {
   float (*sum)(const float* x, int64_t count);
   // to[j] += sum over rows of x[i * stride + j].
   void (*add_rows)(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to);
+  // y = a + b; y may be a.
+  void (*add)(const float* a, const float* b, int64_t count, float* y);
 };
 
 struct PeakKernels {
@@ -300,7 +302,6 @@ struct ActivationKernels {
   using Backward = void (*)(const float* dy, const float* y, int64_t count, float* dx);
   Forward relu, tanh, sigmoid;
   Backward relu_backward, tanh_backward, sigmoid_backward;
-  void (*add)(const float* a, const float* b, int64_t count, float* y);
 };
 
 // Targets of a row: t_j = smoothing / classes, plus (1 - smoothing) * (probabilities[j], or 1 for j ==
@@ -380,7 +381,6 @@ struct OptimizerKernels {
               const float* gradients, float* velocity);
   void (*adam)(const AdamFactors&, int64_t count, float* parameters, const float* gradients, float* first,
                float* second);
-  void (*accumulate)(int64_t count, float* target, const float* x);
 };
 
 struct GatherKernels {

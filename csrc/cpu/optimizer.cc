@@ -45,10 +45,4 @@ void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters,
   });
 }
 
-void accumulate(int64_t count, float* target, const float* x) {
-  const auto kernel = kernels().optimizer.accumulate;
-  parallel_ranges(count, memory_ns(3 * sizeof(float)),
-                  [=](int64_t begin, int64_t end) { kernel(end - begin, target + begin, x + begin); });
-}
-
 }  // namespace byhand::ops

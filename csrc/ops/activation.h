@@ -2,7 +2,7 @@
 //   relu: max(x, 0)             dx = dy where y > 0 or y is NaN, else 0
 //   tanh: tanh(x)               dx = dy (1 - y) (1 + y)
 //   sigmoid: 1 / (1 + exp(-x))  dx = dy (1 - y) y
-// NaN gives NaN. And the sum of two arrays, a layer's and what went round it.
+// NaN gives NaN. And the sum of two arrays, a layer's and what went round it: y may be a.
 #pragma once
 
 #include <stdint.h>

@@ -32,7 +32,4 @@ struct Adam {
 void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters, const float* gradients,
                float* first_moment, float* second_moment);
 
-// target += x
-void accumulate(int64_t count, float* target, const float* x);
-
 }  // namespace byhand::ops

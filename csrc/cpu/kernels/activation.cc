@@ -41,10 +41,6 @@ void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx)
   map(dy, y, count, dx, [](Vec g, Vec v) { return g * ((Vec::set(1) - v) * v); });
 }
 
-void add(const float* a, const float* b, int64_t count, float* y) {
-  map(a, b, count, y, [](Vec v, Vec w) { return v + w; });
-}
-
 }  // namespace
 
 void fill_activation(ActivationKernels& k) {
@@ -54,7 +50,6 @@ void fill_activation(ActivationKernels& k) {
   k.relu_backward = relu_backward;
   k.tanh_backward = tanh_backward;
   k.sigmoid_backward = sigmoid_backward;
-  k.add = add;
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

@@ -37,16 +37,11 @@ void adam(const AdamFactors& factors, int64_t count, float* parameters, const fl
   });
 }
 
-void accumulate(int64_t count, float* target, const float* x) {
-  for_vectors(count, [=](int64_t i, auto n) { store(load(target + i, n) + load(x + i, n), target + i, n); });
-}
-
 }  // namespace
 
 void fill_optimizer(OptimizerKernels& k) {
   k.sgd = sgd;
   k.adam = adam;
-  k.accumulate = accumulate;
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

@@ -1,5 +1,6 @@
 // Sums.
 #include "cpu/kernels/fill.h"
+#include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
@@ -25,11 +26,16 @@ void add_rows(const float* x, int64_t rows, int64_t columns, int64_t stride, flo
   }
 }
 
+void add(const float* a, const float* b, int64_t count, float* y) {
+  for_vectors(count, [=](int64_t i, auto n) { store(load(a + i, n) + load(b + i, n), y + i, n); });
+}
+
 }  // namespace
 
 void fill_reduce(ReduceKernels& k) {
   k.sum = sum_all;
   k.add_rows = add_rows;
+  k.add = add;
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

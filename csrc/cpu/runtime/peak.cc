@@ -46,7 +46,7 @@ double memory_rate(int64_t bytes, double seconds) {
   std::fill_n(target, count, 0.0f);
   std::fill_n(x, count, 0.0f);
   return best_rate(seconds, static_cast<double>(passes * count * kMoved), [&] {
-    for (int64_t i = 0; i < passes; ++i) kernels().optimizer.accumulate(count, target, x);
+    for (int64_t i = 0; i < passes; ++i) kernels().reduce.add(target, x, count, target);
   });
 }
 
