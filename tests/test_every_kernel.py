@@ -270,6 +270,13 @@ def test_out_must_not_overlap_an_input(name: str, rng: np.random.Generator) -> N
                     with_argument(call, i, shared).kernel(replaced(outs, j, wrong))
 
 
+def test_out_is_a_tuple_of_as_many_arrays_as_are_returned() -> None:
+    x, out = np.ones((1, 1, 4, 4), np.float32), np.empty((1, 1, 2, 2), np.float32)
+    for wrong, shown in (((out,), "one of 1"), (out, "ndarray")):
+        with pytest.raises(TypeError, match=f"out must be a tuple of 2 arrays, got {shown}"):
+            kernels.max_pool2d(x, 2, out=wrong)  # type: ignore[call-overload]
+
+
 def test_outs_must_not_overlap_each_other(rng: np.random.Generator) -> None:
     call = small_call("max_pool2d", 1, rng)
     values, indices = call.outputs()

@@ -146,12 +146,13 @@ def test_wrong_shifts(wrong: dict[str, Any], error: type[Exception], message: st
 
 
 def test_rows_have_no_height_to_be_shifted() -> None:
-    with pytest.raises(
-        ValueError, match=r"images must be \(n, ..., height, width\) where max_shift.*\(3, 4\)"
+    rows, index = np.zeros((3, 4), np.uint8), np.array([0])
+    for shift, says in (
+        (1, r"images must be \(n, ..., height, width\) where max_shift.*\(3, 4\)"),
+        (-1, "max_shift must be of 0 to 2147483647, got -1"),
     ):
-        kernels.gather_images(
-            np.zeros((3, 4), np.uint8), np.array([0]), scale=1.0, offset=0.0, max_shift=1
-        )
+        with pytest.raises(ValueError, match=says):
+            kernels.gather_images(rows, index, scale=1.0, offset=0.0, max_shift=shift)
 
 
 def test_the_largest_shift(isa: str) -> None:

@@ -228,9 +228,10 @@ InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::
 
 std::vector<py::object> unpack_out(py::handle object, size_t count) {
   if (object.is_none()) return std::vector<py::object>(count, py::none());
-  if (!py::isinstance<py::tuple>(object) || py::len(object) != count)
+  const bool tuple = py::isinstance<py::tuple>(object);
+  if (!tuple || py::len(object) != count)
     throw py::type_error("out must be a tuple of " + std::to_string(count) + " arrays, got " +
-                         type_name(object));
+                         (tuple ? "one of " + std::to_string(py::len(object)) : type_name(object)));
   std::vector<py::object> items(count);
   for (size_t i = 0; i < count; ++i)
     items[i] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(object.ptr(), i));

@@ -91,9 +91,9 @@ are gamma, beta, running_mean and running_var. `out` is three arrays.
 
 In training, mean and biased variance are those of x over all axes but channels, and the running statistics
 change in place: running = (1 - momentum) * running + momentum * own, with the unbiased variance; n == 0 leaves
-them. Raises ValueError where a channel has one value. Without training, mean and variance are the running
-ones. A NaN or infinity makes its channel NaN. The variance is that of deviations from means of parts of x, so
-that a large mean takes nothing from it.
+them. A NaN or infinity makes its channel NaN. The variance is that of deviations from means of parts of x, so
+that a large mean takes nothing from it. Raises ValueError where a channel has one value. Without training,
+mean and variance are the running ones.
 
 Source: Ioffe and Szegedy, Batch normalization, arXiv 1502.03167.)");
   define<batch_norm_backward>(

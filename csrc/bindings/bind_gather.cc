@@ -17,7 +17,7 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
   const int64_t max_shift = parse_integer(max_shift_object, "max_shift");
   const ops::Shift shift{max_shift, parse_unsigned(seed, "seed", UINT64_MAX),
                          static_cast<uint32_t>(parse_unsigned(step, "step", UINT32_MAX))};
-  require(max_shift == 0 || shape.size() >= 3, "images must be (n, ..., height, width) where max_shift is ",
+  require(max_shift <= 0 || shape.size() >= 3, "images must be (n, ..., height, width) where max_shift is ",
           max_shift, ", got ", shape);
   const size_t dimensions = shape.size();
   ops::ImageBytes bytes{images.data(), shape[0], 1, dimensions > 2 ? shape[dimensions - 2] : 1,

@@ -5,10 +5,10 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Calls planes(c, i) for each channel and row where a channel's values lie side by side, columns(c, n) for
-// vectors of channels where they don't.
-template <class Planes, class Columns>
-inline void for_channels(const ChannelBlock& b, Planes plane, Columns columns) {
+// plane(c) for each channel where its values in a row lie side by side, columns(c, n) for vectors of channels
+// where they don't.
+template <class Plane, class Columns>
+inline void for_channels(const ChannelBlock& b, Plane plane, Columns columns) {
   if (b.length == 1) return for_vectors(b.channels, columns);
   for (int64_t c = 0; c < b.channels; ++c) plane(c);
 }
