@@ -18,6 +18,7 @@ from byhand.pictures import PictureError, image_for, plain, prepare, read_pictur
 from byhand.pictures.components import components
 from byhand.pictures.drawings import drawing, drawing_png
 from byhand.pictures.folders import load_pictures, write_pictures
+from byhand.pictures.sheet import Card, sheet_png
 from cli_support import make_sets, only_line, run, write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,15 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", **options)
     return file.getvalue()
+
+
+def drawn(title: str) -> bytes:
+    return sheet_png([Card(title, error="no picture")], ["0"])
+
+
+def test_a_sheet_has_the_letters_of_other_languages() -> None:
+    assert len({drawn(f"gr{letter}n.png") for letter in "\u00fc\u00e9\u0436\u03b1"}) == 4
+    assert drawn("\udcff") == drawn("?")  # a name that is not Unicode
 
 
 # --------------------------------------------------------------------------------------------------
@@ -145,6 +155,15 @@ def test_what_is_prepared_stays() -> None:
     for digit in range(10):
         image = prepare(read_picture(drawing_png(digit)))
         assert (prepare(image[..., np.newaxis]) == image).all()
+
+
+def test_a_dithered_picture_has_strokes_as_wide_as_the_grey_one() -> None:
+    side = np.asarray(Image.fromarray(255 - a_digit()).resize((280, 280), Image.Resampling.BICUBIC))
+    dots = np.asarray(Image.fromarray(side).convert("1"))
+    grey, dithered = (
+        prepare(pixels.astype(np.uint8)[..., np.newaxis]) for pixels in (side, 255 * dots)
+    )
+    assert abs((dithered > 127).mean() / (grey > 127).mean() - 1) < 0.1
 
 
 def test_other_sizes_keep_mnists_proportions() -> None:

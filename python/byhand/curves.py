@@ -25,6 +25,8 @@ class Batches(NamedTuple):
 def curves_png(runs: Mapping[str, Sequence[EpochEnd]], title: str = "") -> bytes:
     """`draw_curves` as the bytes of a PNG file."""
     figure = new_figure()
+    if len(runs) > 1:
+        figure.set_figheight(4 + 0.25 * len(runs))  # a line of the legend each
     draw_curves(figure, runs, title)
     return figure_png(figure)
 
@@ -72,8 +74,14 @@ def draw_curves(
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small" if len(runs) > 1 else "medium")
+    if max((len(history) for history in runs.values()), default=0) == 1 and batches is None:
+        for axes in (cost, error):
+            axes.set(xlim=(0, 2), xticks=[1])  # around one point ticks would be fractions
+    if len(runs) > 1:  # the same lines on both sides; over them it would hide some
+        figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    elif cost.lines:
+        cost.legend()
+        error.legend()
 
 
 def figure_png(figure: Figure) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from byhand.curves import figure_png
 from byhand.data import Dataset
+
+# Letters of a title that fit over an image.
+_TITLE = 20
 
 
 def digits_png(data: Dataset, index: NDArray[np.int64]) -> bytes:
@@ -34,7 +38,7 @@ def _grid_png(
         axes.axis("off")
     for axes, i, title in zip(grid.flat, index, titles, strict=False):
         axes.imshow(_drawable(data.images[i]), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(title, fontsize=fontsize)
+        axes.set_title("\n".join(textwrap.wrap(title, _TITLE)), fontsize=fontsize)
         axes.set_xlabel(f"no. {i}")
         axes.set_xticks([])
         axes.set_yticks([])

@@ -45,7 +45,9 @@ _INSIDE = 0.25
 # Widths of strokes, for a box of 20: MNIST's lie between 1.3 and 3.1 (5 % and 95 %).
 _THIN = 1.3
 _NORMAL = 2.0
-# The box in which strokes are measured, as a multiple of the last one.
+# Pixels a side, at most, of the copy in which strokes are measured.
+_MEASURED = 64
+# The box in which strokes are thickened, as a multiple of the last one.
 _FINE = 6
 
 
@@ -222,10 +224,16 @@ def _fitted(ink: _Ink, height: int, width: int) -> Floats:
 
 
 def _stroke_width(level: Floats) -> float:
-    """Twice the area over the perimeter, in pixels: the width of a long stroke."""
+    """Twice the area over the perimeter, in pixels: the width of a long stroke.
+
+    Measured in a smaller copy: the dots of a dithered or noisy picture have edges of their own.
+    """
+    shrunk = max(1.0, float(max(level.shape)) / _MEASURED)
+    rows, columns = (max(1, round(size / shrunk)) for size in level.shape)
+    level = _resized(level, rows, columns)
     mask = np.pad(level > _CORE, 1).astype(np.int8)
     perimeter = sum(int(np.abs(np.diff(mask, axis=axis)).sum()) for axis in (0, 1))
-    return 2 * float(mask.sum()) / max(perimeter, 1)
+    return 2 * shrunk * float(mask.sum()) / max(perimeter, 1)
 
 
 def _thickened(level: Floats, scale: float, by: float) -> Floats:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +82,12 @@ def _draw_card(
     left: int,
     top: int,
 ) -> None:
-    font = ImageFont.load_default()
     x, y = left + _GAP, top + _GAP
-    draw.text((x, y), _fitting(draw, card.title, 2 * _SIDE + _BARS + _GAP), _TEXT, font)
+    draw.text((x, y), _fitting(draw, card.title, 2 * _SIDE + _BARS + _GAP), _TEXT, _font())
     y += _TITLE
     if card.picture is None or card.image is None or card.probabilities is None:
-        for line, text in enumerate(_wrapped(card.error, 56)):
-            draw.text((x, y + 2 * _LINE * line), text, _ERROR, font)
+        text = "\n".join(textwrap.wrap(_drawable(card.error), 56)[:6])
+        draw.text((x, y), text, _ERROR, _font())
         return
     grey = card.image.ndim == 2
     image = Image.fromarray(card.image if grey else card.image.transpose(1, 2, 0)).convert("RGB")
@@ -108,7 +110,7 @@ def _draw_bars(
     y: int,
 ) -> None:
     """The likeliest ten classes, in their own order."""
-    font = ImageFont.load_default()
+    font = _font()
     best = int(probabilities.argmax())
     for line, k in enumerate(np.sort(np.argsort(-probabilities)[:_MOST_BARS])):
         top = y + _LINE * line
@@ -125,14 +127,22 @@ def _draw_bars(
 
 def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
     """Its end, where it is too long: the end of a path tells more than its start."""
-    text = text.encode("latin-1", "replace").decode("latin-1")
-    if draw.textlength(text, ImageFont.load_default()) <= width:
+    text = _drawable(text)
+    if draw.textlength(text, _font()) <= width:
         return text
-    while len(text) > 1 and draw.textlength("..." + text, ImageFont.load_default()) > width:
+    while len(text) > 1 and draw.textlength("..." + text, _font()) > width:
         text = text[1:]
     return "..." + text
 
 
-def _wrapped(text: str, length: int) -> list[str]:
-    text = text.encode("latin-1", "replace").decode("latin-1")
-    return [text[start : start + length] for start in range(0, len(text), length)][:5]
+def _drawable(text: str) -> str:
+    """One line of valid Unicode: a file's name may be any bytes."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """matplotlib's own: Pillow's has letters of English alone."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 9)
