@@ -151,7 +151,7 @@ def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert printed == f"2 runs: {out}\n"
     with Image.open(out, formats=["PNG"]) as picture:
         picture.load()
-        assert picture.size == (900, 400)
+        assert picture.size == (900, 450)
     seen: list[Any] = []
     monkeypatch.setattr("byhand.curves.curves_png", lambda runs: seen.append(runs) or b"")
     monkeypatch.chdir(whole)
@@ -168,7 +168,10 @@ def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_cannot_be_plotted(whole: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert f"{empty} holds no metrics.jsonl" in only_line(run("plot", whole, empty, code=1))
+    said = only_line(run("plot", whole, empty, code=1))
+    assert f"{empty} holds no metrics.jsonl: it is not a run folder" in said
+    (empty / "config.json").write_text("{}")
+    assert "no epoch of it was finished" in only_line(run("evaluate", empty, code=1))
     assert str(tmp_path / "no") in only_line(run("plot", tmp_path / "no", code=1))
     (empty / "metrics.jsonl").write_text('{"epoch": 1}\n')
     assert "does not list epochs" in only_line(run("plot", empty, code=1))

@@ -51,7 +51,7 @@ def from_png(
         raise DataError(f"{folder}: no such folder")
     train, test = load_pictures(folder)
     write_idx(out, train, test)
-    say(f"{train} to train and {test} to test with are in {out}")
+    say(f"{len(train):,} training and {len(test):,} test images are in {out}")
     for label, name in enumerate(train.class_names or ()):
         if name != str(label):
             say(f"label {label:3}  {name}")

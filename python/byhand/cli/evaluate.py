@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 import typer
@@ -39,11 +39,18 @@ def load_model(path: Path, best: bool) -> models.Model:
         run = RunFolder(path)
         file = run.best_path if best else run.model_path
         if not file.exists():
-            fail(f"{path} holds no {file.name}: no epoch of it was finished")
+            fail_unfinished(path, file.name)
         return models.load(file)
     if best:
         raise typer.BadParameter(f"{path} is not a run folder", param_hint="--best")
     return models.load(path)
+
+
+def fail_unfinished(run: Path, name: str) -> NoReturn:
+    """Ends the command because the folder lacks a file that every finished epoch leaves."""
+    begun = RunFolder(run).config_path.exists()
+    reason = "no epoch of it was finished" if begun else "it is not a run folder"
+    fail(f"{run} holds no {name}: {reason}")
 
 
 def evaluate(

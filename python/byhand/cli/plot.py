@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from byhand.checkpoint import write_atomic
+from byhand.cli.evaluate import fail_unfinished
 from byhand.cli.options import png
-from byhand.cli.output import fail, say
+from byhand.cli.output import say
 from byhand.events import EpochEnd
 from byhand.run_folder import RunFolder
 
@@ -41,6 +42,6 @@ def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
     for run, path in zip(runs, paths, strict=True):
         folder = RunFolder(run)
         if run.is_dir() and not folder.metrics_path.exists():
-            fail(f"{run} holds no {folder.metrics_path.name}: no epoch of it was finished")
+            fail_unfinished(run, folder.metrics_path.name)
         histories[str(Path(*path.parts[-depth:]))] = folder.history()
     return histories

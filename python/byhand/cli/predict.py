@@ -133,12 +133,12 @@ def _predict_files(
         try:
             image, picture = image_for(model, path, raw)
         except (PictureError, OSError) as error:
-            reason = f"{path}: {error}" if isinstance(error, PictureError) else describe(error)
+            reason = _reason(path, error)
             whole = False
             if as_json:
                 say(json.dumps({"path": str(path), "error": reason}))
             else:
-                warn(reason)
+                warn(f"{path}: {reason}")
             if sheet is not None:
                 sheet.add(path, reason)
             continue
@@ -152,10 +152,17 @@ def _predict_files(
     return whole
 
 
+def _reason(path: Path, error: Exception) -> str:
+    """Why the file has no answer, without its name."""
+    if isinstance(error, IsADirectoryError):
+        return "no pictures in this folder"
+    return describe(error).removeprefix(f"{path}: ")
+
+
 def _files(paths: list[Path]) -> Iterator[Path]:
     """The files named, and all in the folders named and below, sorted; none that is hidden.
 
-    A folder without files is returned itself: reading it fails with the reason.
+    A folder without files is returned itself, as what cannot be read.
     """
     for path in paths:
         if not path.is_dir():

@@ -69,7 +69,8 @@ def reproduce(
     say((out / "table.md").read_text())
     say(f"Curves are in {out}.")
     if missed := [*_missed(rows), *(check.what for check in checks if check.passed is False)]:
-        warn(f"not reached: {'; '.join(missed)}")
+        limit = "" if epochs is None else f" with --epochs {epochs}"
+        warn(f"not reached{limit}: {'; '.join(missed)}")
         raise typer.Exit(1)
 
 
@@ -89,7 +90,7 @@ def _write(out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float
     seconds = time.perf_counter() - start
     header = [
         f"{date.today().isoformat()}, byhand {byhand.__version__}, {isa}, "
-        f"{get_num_threads()} threads, {seconds:.0f} s so far. "
+        f"{get_num_threads()} threads, {seconds:.0f} s. "
         "Accuracies are of the 10,000 test images, the mean over the seeds; seconds are of one "
         "seed, evaluation after each epoch included.",
     ]
