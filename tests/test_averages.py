@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_one_call_for_a_network_also_after_its_layers_have_moved() -> None:
         parameter.data[...] = 7.0
     average.update()
     assert all((array == 7.0).all() for array in average.state_dict().values())
+
+
+def test_a_copy_averages_the_copied_network() -> None:
+    model = models.mlp((4,))
+    average = WeightAverage(model.parameters(), 0.0)
+    average.update()
+    twin, own = copy.deepcopy((model, average))
+    for parameter in twin.parameters():
+        parameter.data[...] = 7.0
+    own.update()
+    assert all((array == 7.0).all() for array in own.state_dict().values())
 
 
 def weights(parameters: list[Parameter]) -> list[bytes]:

@@ -76,6 +76,10 @@ class WeightAverage:
         load_arrays(targets, state, type(self).__name__)
         self.updates = updates
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Pieces are views: a copy finds its own.
+        return {**vars(self), "_storages": [], "_pieces": []}
+
     def _find_pieces(self) -> None:
         """Again when layers have moved into another network."""
         self._storages = [parameter.storage for parameter in self._parameters]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from byhand import kernels
 from byhand.engine import Array, aligned_offsets
 from byhand.module import not_negative, number
-from byhand.parameters import Parameter, Storage, clear_gradients, load_arrays
+from byhand.parameters import Parameter, Storage, clear_gradients, flat_pieces, load_arrays
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -81,30 +81,12 @@ class Optimizer:
         }
 
     def _find_runs(self) -> None:
-        """Flat pieces of weights, gradients and values, each as long as memory allows.
-
-        Parameters of one network, in their order, lie in its storage as their values do here,
-        and are one piece. Found again when layers have moved into another network.
-        """
+        """Pieces of weights, gradients and values; again when layers have moved elsewhere."""
         self._storages = [parameter.storage for parameter in self.parameters]
-        self._runs = []
-        begin = 0
-        for i, parameter in enumerate(self.parameters):
-            following = self.parameters[i + 1] if i + 1 < len(self.parameters) else None
-            if (
-                following is not None
-                and following.storage is parameter.storage
-                and following.offset - parameter.offset == self._offsets[i + 1] - self._offsets[i]
-            ):
-                continue
-            storage = parameter.storage
-            assert storage is not None
-            first = self.parameters[begin].offset
-            last = parameter.offset + parameter.size
-            start = self._offsets[begin]
-            values = (v[start : start + last - first] for v in self._values.values())
-            self._runs.append((storage.data[first:last], storage.grad[first:last], *values))
-            begin = i + 1
+        self._runs = [
+            (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))
+            for storage, there, here in flat_pieces(self.parameters, self._offsets)
+        ]
 
 
 class SGD(Optimizer):
