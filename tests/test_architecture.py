@@ -52,6 +52,7 @@ PYTHON_ORDER = [
     "run_folder",
     "evaluation",
     "averages",
+    "steps",
     "training",
     "recipes",
     "data",

@@ -162,6 +162,9 @@ def test_files_that_claim_what_they_do_not_hold(
 
 def test_a_ragged_end_of_one_image_has_no_variance() -> None:
     model = residual_network()
+    before = model.state_dict()
     trainer = Trainer(model, optim.SGD(model.parameters(), 0.05))
-    with pytest.raises(ValueError, match="more than one value a channel in training"):
+    with pytest.raises(ValueError, match="batch_size 64 makes a batch of one of 65 images"):
         trainer.fit((IMAGES[:65], LABELS[:65]), epochs=1, batch_size=64)
+    assert all(np.array_equal(before[name], v) for name, v in model.state_dict().items())
+    trainer.fit((IMAGES[:66], LABELS[:66]), epochs=1, batch_size=64)

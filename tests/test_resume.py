@@ -14,7 +14,7 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand import losses, models, optim
+from byhand import losses, models, nn, optim
 from byhand.checkpoint import CheckpointError
 from byhand.run_folder import ResumeError, RunFolder
 from byhand.schedules import OneCycle
@@ -70,6 +70,29 @@ def lower_the_rate(event: Event) -> None:
         training = HANDLED[-1]
         training.optimizer.lr /= 2
         training.optimizer.momentum = 0.5
+        velocity = training.optimizer.state_dict()
+        training.optimizer.load_state_dict({name: v / 2 for name, v in velocity.items()})
+
+
+def a_function() -> Callable[[int], float]:
+    """Another one at each call, as in another process."""
+    return lambda step: 0.05 / (step + 1)
+
+
+def drawing(**kwargs: Any) -> Trainer:
+    """With all at once that draws, counts or averages."""
+    rng = np.random.default_rng(4)
+    model = models.Model(
+        *(nn.AvgPool2d(4), nn.Conv2d(1, 4, 3, padding=1, rng=rng), nn.BatchNorm2d(4), nn.ReLU()),
+        *(nn.Residual(nn.Conv2d(4, 4, 3, padding=1, rng=rng), nn.Dropout(0.3, rng=rng)),),
+        *(nn.Flatten(), nn.Linear(196, 8, rng=rng), nn.BatchNorm1d(8), nn.Dropout(0.2, rng=rng)),
+        nn.Linear(8, 10, rng=rng),
+    )
+    return Trainer(model, optim.AdamW(model.parameters(), 0.01), ema=0.9, max_shift=2, **kwargs)
+
+
+def plain(**kwargs: Any) -> Trainer:
+    return trainer(models.mlp((8,), seed=2), **kwargs)
 
 
 HANDLED: list[Trainer] = []
@@ -78,12 +101,14 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     "average": lambda: {"ema": 0.9, "keep_epochs": True},
     "smoothed": lambda: {"loss": losses.CrossEntropyLoss(label_smoothing=0.1)},
     "changed by a handler": lambda: {"handlers": [lower_the_rate]},
+    "a function": lambda: {"schedule": a_function()},
+    "all at once": lambda: {"make": drawing, "schedule": OneCycle(0.05, 16)},
 }
 
 
 def new(folder: Path, *handlers: Callable[[Event], object], **kwargs: Any) -> Trainer:
     kwargs["handlers"] = [*kwargs.get("handlers", ()), *handlers]
-    HANDLED.append(trainer(models.mlp((8,), seed=2), run=folder, **kwargs))
+    HANDLED.append(kwargs.pop("make", plain)(run=folder, **kwargs))
     return HANDLED[-1]
 
 

@@ -127,15 +127,28 @@ class Model(Sequential):
             yield part, batch.forward()
 
     def gather(
-        self, images: NDArray[Any], index: NDArray[np.int64], out: Array, **shift: int
+        self,
+        images: NDArray[Any],
+        index: NDArray[np.int64],
+        out: Array,
+        *,
+        max_shift: int = 0,
+        seed: int = 0,
+        step: int = 0,
     ) -> None:
         """Write checked images[index], as the network sees them, to out.
 
-        shift: as of kernels.gather_images, for images of uint8.
+        max_shift, seed, step: as of kernels.gather_images, for images of uint8.
         """
         if images.dtype == np.uint8:
             kernels.gather_images(
-                images, index, scale=self.scale, offset=self.offset, **shift, out=out
+                *(images, index),
+                scale=self.scale,
+                offset=self.offset,
+                max_shift=max_shift,
+                seed=seed,
+                step=step,
+                out=out,
             )
         else:
             images.take(index, axis=0, out=out, mode="clip")

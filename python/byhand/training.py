@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from byhand.averages import WeightAverage, check_decay
 from byhand.checkpoint import FORMAT, tensors_file
-from byhand.engine import Array, Batch, Plan
+from byhand.engine import Array
 from byhand.evaluation import Data, Evaluation, Examples, check_data, check_loss, evaluate, measure
 from byhand.events import (
     BatchEnd,
@@ -31,7 +32,6 @@ from byhand.events import (
     TrainingEnded,
     TrainingStarted,
 )
-from byhand.fusion import fused
 from byhand.losses import Loss
 from byhand.model import Model
 from byhand.module import instance, integer, number
@@ -39,6 +39,7 @@ from byhand.optim import Optimizer
 from byhand.parameters import stream
 from byhand.run_folder import Checkpoint, RunFolder
 from byhand.runtime import get_num_threads
+from byhand.steps import Steps
 
 __all__ = [
     "BatchEnd",
@@ -104,6 +105,8 @@ class Trainer:
         self.loss = check_loss(model, loss)
         if self.loss.reduction != "mean":
             raise ValueError(f"loss must have the reduction 'mean', not {self.loss.reduction!r}")
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"schedule must be a function of the step, not {schedule!r}")
         self.schedule = schedule
         self.device = device
         if not isinstance(handlers, Iterable):
@@ -179,31 +182,37 @@ class Trainer:
             run=None if self.run is None else self.run.path,
         )
         stream(seed, 0)  # refuses what is not a seed
+        steps = Steps(
+            *(self.model, self.loss, data, started.batch_size),
+            max_shift=self.max_shift,
+            seed=seed,
+            device=self.device,
+        )
         if self.schedule is not None:  # refuses too many steps
             self.schedule((0 if resume else self.step) + epochs * started.batches - 1)
         if self.run is None:
             self.average = self._new_average()
-            return self._epochs(started, data, held_out, seed)
+            return self._epochs(started, steps, held_out, seed)
         config = self._config(started, data, held_out, seed)
         with self.run.begin(config, resume=resume) as checkpoint:
             self.average = self._new_average()
             if checkpoint is not None:
                 self._restore(checkpoint)
                 started = dataclasses.replace(started, history=tuple(checkpoint.history))
-            return self._epochs(started, data, held_out, seed)
+            return self._epochs(started, steps, held_out, seed)
 
     def _epochs(
-        self, started: TrainingStarted, data: Examples, held_out: Examples | None, seed: int
+        self, started: TrainingStarted, steps: Steps, held_out: Examples | None, seed: int
     ) -> list[EpochEnd]:
         begin = time.perf_counter()
         history = list(started.history)
         self.stopping = False
         self.tell(started)
-        pass_ = _Pass(self, data, started.batch_size, seed)
         while len(history) < started.epochs and not self.stopping:
             epoch = len(history) + 1
             start = time.perf_counter()
-            trained = pass_.run(epoch, stream(seed, epoch))
+            order = stream(seed, epoch).permutation(started.images)
+            trained = self._pass(epoch, order, steps, started.batch_size)
             if trained is not None:
                 seconds = time.perf_counter() - start
                 self._end_epoch(epoch, (*trained, seconds), started, held_out, history, seed)
@@ -211,6 +220,41 @@ class Trainer:
             self.average.replace_weights()
         self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
         return history
+
+    def _pass(
+        self, epoch: int, order: NDArray[np.int64], steps: Steps, batch_size: int
+    ) -> tuple[float, float] | None:
+        """Mean loss and error of the epoch's images; None where a handler stopped it."""
+        optimizer, average = self.optimizer, self.average
+        batches = -(-len(order) // batch_size)
+        total, total_wrong = 0.0, 0
+        for batch in range(1, batches + 1):
+            index = order[(batch - 1) * batch_size : batch * batch_size]
+            n = len(index)
+            loss, wrong = steps.run(index, self.step)
+            if self.schedule is not None:
+                rate = number("the learning rate of the schedule", self.schedule(self.step))
+                optimizer.lr = rate
+            if not math.isfinite(optimizer.lr):
+                raise FloatingPointError(
+                    f"the learning rate is {optimizer.lr} in batch {batch} of epoch {epoch}"
+                )
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
+                    f"{optimizer.lr:g}: try a smaller one"
+                )
+            optimizer.step()
+            self.step += 1
+            if average is not None:
+                average.update()
+            total += loss * n
+            total_wrong += wrong
+            if self.handlers:
+                self.tell(BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr))
+                if self.stopping:
+                    return None
+        return total / len(order), total_wrong / len(order)
 
     def _end_epoch(
         self,
@@ -226,7 +270,7 @@ class Trainer:
         trained: its loss, error and seconds.
         """
         loss, error, seconds = trained
-        own = None if self.run is None else self._state()
+        own = None if self.run is None else self.model.state_dict()
         with self._averaged():
             checked = None if held_out is None else self._validate(epoch, held_out)
             earlier = [e.validation_loss for e in history if e.validation_loss is not None]
@@ -288,8 +332,8 @@ class Trainer:
             "byhand": byhand.__version__,
             "model": self.model.description(),
             "optimizer": self._optimizer_settings(),
-            "schedule": None if self.schedule is None else repr(self.schedule),
-            "loss": repr(self.loss),
+            "schedule": None if self.schedule is None else _without_address(self.schedule),
+            "loss": _without_address(self.loss),
             "ema": self.ema,
             "max_shift": self.max_shift,
             "epochs": started.epochs,
@@ -308,9 +352,9 @@ class Trainer:
     def _optimizer_settings(self) -> dict[str, Any]:
         return {"type": type(self.optimizer).__name__, **self.optimizer.settings()}
 
-    def _state(self) -> dict[str, Array]:
-        """All arrays of the training, the model's own weights among them."""
-        parts = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+    def _state(self, own: dict[str, Array]) -> dict[str, Array]:
+        """All arrays of the training; own: the model's, with its own weights."""
+        parts = {"model": own, "optimizer": self.optimizer.state_dict()}
         if self.average is not None:
             parts["ema"] = self.average.state_dict()
         return {f"{part}.{name}": a for part, arrays in parts.items() for name, a in arrays.items()}
@@ -319,7 +363,7 @@ class Trainer:
         self,
         run: RunFolder,
         history: list[EpochEnd],
-        state: dict[str, Array],
+        own: dict[str, Array],
         seed: int,
         batch_size: int,
     ) -> None:
@@ -337,7 +381,7 @@ class Trainer:
         run.write_epoch(
             history,
             model=tensors_file(self.model.state_dict(), model),
-            state=tensors_file(state, description),
+            state=tensors_file(self._state(own), description),
             keep=self.keep_epochs,
         )
 
@@ -354,88 +398,6 @@ class Trainer:
         self.step = description["step"]
 
 
-class _Pass:
-    """One training pass after another over the same data, on one plan."""
-
-    def __init__(self, trainer: Trainer, data: Examples, batch_size: int, seed: int) -> None:
-        self._trainer = trainer
-        self._images, self._answers, self._targets = data
-        self._seed = seed
-        self._batch_size = min(batch_size, len(self._answers))
-        model = trainer.model
-        self._plan = Plan(
-            fused(model.layers()),
-            model.input_shape,
-            self._batch_size,
-            loss=trainer.loss,
-            device=trainer.device,
-        )
-        self._steps: dict[int, _Step] = {}
-
-    def run(self, epoch: int, order: np.random.Generator) -> tuple[float, float] | None:
-        """Mean loss and error of the epoch's images; None where a handler stopped it."""
-        trainer, model, optimizer = self._trainer, self._trainer.model, self._trainer.optimizer
-        average, targets = trainer.average, self._targets
-        shuffled = order.permutation(len(self._answers))
-        batches = -(-len(shuffled) // self._batch_size)
-        total, total_wrong = 0.0, 0
-        for batch in range(1, batches + 1):
-            index = shuffled[(batch - 1) * self._batch_size : batch * self._batch_size]
-            n = len(index)
-            step = self._steps.get(n) or self._new_step(n)
-            shift = {"max_shift": trainer.max_shift, "seed": self._seed, "step": trainer.step}
-            model.gather(self._images, index, step.batch.input, **shift)
-            self._answers.take(index, out=step.answers, mode="clip")
-            if targets is not None:
-                targets.take(index, axis=0, out=step.target, mode="clip")
-            model.begin_step(self._seed, trainer.step)
-            loss = float(step.batch.train(step.target))
-            if trainer.schedule is not None:
-                rate = number("the learning rate of the schedule", trainer.schedule(trainer.step))
-                optimizer.lr = rate
-            if not math.isfinite(optimizer.lr):
-                raise FloatingPointError(
-                    f"the learning rate is {optimizer.lr} in batch {batch} of epoch {epoch}"
-                )
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
-                    f"{optimizer.lr:g}: try a smaller one"
-                )
-            optimizer.step()
-            trainer.step += 1
-            if average is not None:
-                average.update()
-            wrong = step.wrong()
-            total += loss * n
-            total_wrong += wrong
-            if trainer.handlers:
-                trainer.tell(BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr))
-                if trainer.stopping:
-                    return None
-        return total / len(shuffled), total_wrong / len(shuffled)
-
-    def _new_step(self, n: int) -> _Step:
-        self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)
-        return self._steps[n]
-
-
-class _Step:
-    """What a step of n images writes to."""
-
-    def __init__(self, batch: Batch, n: int, answers: NDArray[Any], targets: Array | None) -> None:
-        self.batch = batch
-        self.answers = np.empty(n, answers.dtype)
-        self.target = self.answers if targets is None else np.empty_like(targets[:n])
-        self._found = np.empty(n, answers.dtype)
-        self._hit = np.empty(n, bool)
-
-    def wrong(self) -> int:
-        """How many images the batch's output, from before the update, answers wrongly."""
-        output = self.batch.output
-        if output.shape[1] == 1:
-            np.rint(output[:, 0], out=self._found)
-        else:
-            output.argmax(axis=1, out=self._found)
-        np.equal(self._found, self.answers, out=self._hit)
-        return self._hit.size - int(np.count_nonzero(self._hit))
+def _without_address(value: object) -> str:
+    """`repr`, the same in another process: of a function or an object of the user's, its name."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -1,0 +1,97 @@
+"""One step's loss and gradients: examples gathered into a batch, and the network's plan run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand.engine import Array, Batch, Plan
+from byhand.evaluation import Examples
+from byhand.fusion import fused
+from byhand.losses import Loss
+from byhand.model import Model
+from byhand.module import Module
+from byhand.normalization import BatchNorm1d
+
+
+class Steps:
+    """Steps over the same examples, on one plan for batches of up to `batch_size`.
+
+    Raises ValueError where a pass would have a batch that BatchNorm1d cannot take.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        data: Examples,
+        batch_size: int,
+        *,
+        max_shift: int,
+        seed: int,
+        device: str,
+    ) -> None:
+        self._model = model
+        self._images, self._answers, self._targets = data
+        self._max_shift, self._seed = max_shift, seed
+        images = len(self._answers)
+        if (images % batch_size or batch_size) == 1 and any(
+            isinstance(module, BatchNorm1d) for module in model.modules()
+        ):
+            raise ValueError(
+                f"batch_size {batch_size} makes a batch of one of {images} images, which has no "
+                "variance for BatchNorm1d: choose another"
+            )
+        ops, largest = fused(model.layers()), min(batch_size, images)
+        self._plan = Plan(ops, model.input_shape, largest, loss=loss, device=device)
+        # In most networks nothing is drawn, and to tell every layer would take a microsecond.
+        self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
+        self._steps: dict[int, _Step] = {}
+
+    def run(self, index: NDArray[np.int64], number: int) -> tuple[float, int]:
+        """Mean loss of the examples at `index`, and how many are answered wrongly.
+
+        The gradients of all parameters are overwritten. number: of the step, counted from 0, by
+        which shifts and dropout are drawn.
+        """
+        n = len(index)
+        step = self._steps.get(n) or self._new_step(n)
+        self._model.gather(
+            *(self._images, index, step.batch.input),
+            max_shift=self._max_shift,
+            seed=self._seed,
+            step=number,
+        )
+        self._answers.take(index, out=step.answers, mode="clip")
+        if self._targets is not None:
+            self._targets.take(index, axis=0, out=step.target, mode="clip")
+        for module in self._drawing:
+            module.begin_step(self._seed, number)
+        return float(step.batch.train(step.target)), step.wrong()
+
+    def _new_step(self, n: int) -> _Step:
+        self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)
+        return self._steps[n]
+
+
+class _Step:
+    """What a step of n images writes to."""
+
+    def __init__(self, batch: Batch, n: int, answers: NDArray[Any], targets: Array | None) -> None:
+        self.batch = batch
+        self.answers = np.empty(n, answers.dtype)
+        self.target = self.answers if targets is None else np.empty_like(targets[:n])
+        self._found = np.empty(n, answers.dtype)
+        self._hit = np.empty(n, bool)
+
+    def wrong(self) -> int:
+        """How many images the batch's output, answers wrongly."""
+        output = self.batch.output
+        if output.shape[1] == 1:
+            np.rint(output[:, 0], out=self._found)
+        else:
+            output.argmax(axis=1, out=self._found)
+        np.equal(self._found, self.answers, out=self._hit)
+        return self._hit.size - int(np.count_nonzero(self._hit))
