@@ -116,17 +116,35 @@ def test_no_mistakes(trained: Path, folder: Path, tmp_path: Path) -> None:
         picture.load()
 
 
-def test_evaluate_a_model_of_one_output(folder: Path, tmp_path: Path) -> None:
-    """Rows and columns reach from the lowest number to the highest."""
+@pytest.fixture
+def number(tmp_path: Path) -> Path:
+    """A model of one output, which is always 10.6."""
     model = Model(Flatten(), Linear(784, 1, rng=0))
     model[1].weight.data[...] = 0
     model[1].bias.data[...] = 10.6
     model.save(path := tmp_path / "model.safetensors")
-    printed = run("evaluate", path, "--data", folder).stdout
+    return path
+
+
+def test_evaluate_a_model_of_one_output(number: Path, folder: Path) -> None:
+    """Rows and columns reach from the lowest number to the highest."""
+    printed = run("evaluate", number, "--data", folder).stdout
     labels = SETS[1].labels.astype(float)
     assert f"test loss {np.mean((labels - 10.6) ** 2):.4f}, accuracy 0.00 %" in printed
     header = printed.split("Rows: ")[1].splitlines()[1]
     assert header.split() == ["actual", *map(str, range(12)), "accuracy"]
+
+
+def test_predict_a_number(number: Path, folder: Path, tmp_path: Path) -> None:
+    path, sheet = save(tmp_path / "digit.png"), tmp_path / "sheet.png"
+    printed = run("predict", number, path, "--raw", "--show", sheet).stdout
+    assert printed == f"{path}: 11 (10.60)\n"
+    assert sheet.stat().st_size > 0
+    value = float(np.float32(10.6))
+    assert predict_json(number, path) == [{"path": str(path), "digit": 11, "number": value}]
+    label = SETS[1].labels[3]
+    printed = run("predict", number, "--test-image", 3, "--data", folder).stdout
+    assert printed == f"predicted  11 (10.60)\n   actual  {label}\n"
 
 
 def test_evaluate_what_is_no_model(trained: Path, folder: Path, tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_one_output_takes_any_numbers() -> None:
     bad[3] = np.nan
     with pytest.raises(ValueError, match="labels of data must be finite"):
         evaluate(model, (images, bad))
+    assert np.array_equal(model.predict(images), np.rint(model.outputs(images)[:, 0]))
+    with pytest.raises(ValueError, match="one output has no probabilities"):
+        model.predict_proba(images)
     with pytest.raises(ValueError, match=r"one output must be MSELoss\(\), not CrossEntropyLoss"):
         evaluate(model, negative, loss=losses.CrossEntropyLoss())
     with pytest.raises(TypeError, match="integers, not complex128; floats would do too"):

@@ -83,9 +83,11 @@ class Model(Sequential):
         """The probability of each class: (N, classes), rows that sum to 1.
 
         images: uint8, or float32 in [0, 1] (pixel / 255), (N, H, W) or (N, C, H, W) of the input
-        shape. Raises TypeError for another dtype, ValueError for another shape or range,
-        FloatingPointError where the network's output is not finite.
+        shape. Raises TypeError for another dtype, ValueError for another shape or range and for a
+        model with one output, FloatingPointError where the network's output is not finite.
         """
+        if self.classes == 1:
+            raise ValueError("a model with one output has no probabilities: outputs has its number")
         images = self.check_images(images)
         probabilities = kernels.empty((len(images), self.classes))
         for part, logits in self._finite_logits(images):
@@ -105,6 +107,17 @@ class Model(Sequential):
             else:
                 logits.argmax(axis=1, out=classes[part])
         return classes
+
+    def outputs(self, images: NDArray[np.uint8] | Array) -> Array:
+        """What the network returns, (N, classes): logits, or the number that its one output is.
+
+        Arguments and errors of `predict_proba`, but for a model with one output.
+        """
+        images = self.check_images(images)
+        outputs = kernels.empty((len(images), self.classes))
+        for part, logits in self._finite_logits(images):
+            outputs[part] = logits
+        return outputs
 
     def _finite_logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
         for part, logits in self.logits(images):

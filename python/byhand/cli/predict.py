@@ -49,7 +49,9 @@ def predict(
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="A JSON object a line: path, digit, probabilities; or error."),
+        typer.Option(
+            "--json", help="A JSON object a line: path, digit, probabilities or number; or error."
+        ),
     ] = False,
     best: BestOption = False,
     data: DataOption = None,
@@ -78,20 +80,33 @@ def predict(
 
 @dataclass(frozen=True)
 class _Answer:
+    """probabilities: None where the model's one output is a number, and digit the nearest to it."""
+
     digit: int
     name: str
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None
+    number: float
+
+    def __str__(self) -> str:
+        if self.probabilities is None:
+            return f"{self.digit} ({self.number:.2f})"
+        return f"{self.name} ({percent(self.probabilities[self.digit])})"
 
     def fields(self) -> dict[str, Any]:
         """As JSON; classes that are not digits with their name."""
+        if self.probabilities is None:
+            return {"digit": self.digit, "number": self.number}
         own = {} if self.name == str(self.digit) else {"class": self.name}
         return {"digit": self.digit, **own, "probabilities": self.probabilities.tolist()}
 
 
 def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
-    probabilities = model.predict_proba(image[np.newaxis])[0]
-    digit = int(probabilities.argmax())
-    return _Answer(digit, model.class_names[digit], probabilities)
+    images = image[np.newaxis]
+    digit = int(model.predict(images)[0])
+    if model.classes == 1:
+        return _Answer(digit, str(digit), None, float(model.outputs(images)[0, 0]))
+    probabilities = model.predict_proba(images)[0]
+    return _Answer(digit, model.class_names[digit], probabilities, float(digit))
 
 
 class _Sheet:
@@ -146,9 +161,15 @@ def _predict_files(
         if as_json:
             say(json.dumps({"path": str(path), **answer.fields()}, allow_nan=False))
         else:
-            say(f"{path}: {answer.name} ({percent(answer.probabilities[answer.digit])})")
+            say(f"{path}: {answer}")
         if sheet is not None:
-            sheet.add(path, picture=picture, image=image, probabilities=answer.probabilities)
+            sheet.add(
+                path,
+                picture=picture,
+                image=image,
+                probabilities=answer.probabilities,
+                answer=str(answer),
+            )
     return whole
 
 
@@ -190,6 +211,10 @@ def _predict_test_image(model: Model, number: int, data: Path | None, as_json: b
     if as_json:
         fields = {"test_image": number, **answer.fields(), "actual": actual}
         say(json.dumps(fields, allow_nan=False))
+        return
+    if answer.probabilities is None:
+        say(f"predicted  {answer}")
+        say(f"   actual  {actual}")
         return
     for name, probability in zip(model.class_names, answer.probabilities, strict=True):
         say(f"{name:>9}  {percent(probability):>8}  {'#' * round(40 * probability)}".rstrip())

@@ -37,13 +37,14 @@ _PAPER, _FRAME, _TEXT, _BAR, _BEST, _ERROR = (
 @dataclass(frozen=True)
 class Card:
     """A file's part of the sheet. picture, image: what was read and what the model took, None
-    where the file has an error; probabilities: (classes,).
+    where the file has an error; probabilities: (classes,), None where answer is all there is.
     """
 
     title: str
     picture: Image.Image | None = None
     image: NDArray[np.uint8] | None = None
     probabilities: NDArray[np.float32] | None = None
+    answer: str = ""
     error: str = ""
 
 
@@ -85,7 +86,7 @@ def _draw_card(
     x, y = left + _GAP, top + _GAP
     draw.text((x, y), _fitting(draw, card.title, 2 * _SIDE + _BARS + _GAP), _TEXT, _font())
     y += _TITLE
-    if card.picture is None or card.image is None or card.probabilities is None:
+    if card.picture is None or card.image is None:
         text = "\n".join(textwrap.wrap(_drawable(card.error), 56)[:6])
         draw.text((x, y), text, _ERROR, _font())
         return
@@ -99,7 +100,10 @@ def _draw_card(
         sheet.paste(picture, (x, y))
         draw.rectangle((x - 1, y - 1, x + picture.width, y + picture.height), outline=_FRAME)
         x += _SIDE + _GAP
-    _draw_bars(draw, card.probabilities, names, x, y)
+    if card.probabilities is None:
+        draw.text((x, y), card.answer, _TEXT, _font())
+    else:
+        _draw_bars(draw, card.probabilities, names, x, y)
 
 
 def _draw_bars(
