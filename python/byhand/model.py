@@ -40,6 +40,8 @@ from byhand.parameters import NO_WEIGHTS, Statistic, misfits, share_storage
 # network's activations stay in the cache.
 CHUNK = 128
 
+_BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
+
 
 class Model(Sequential):
     """A network with its input shape, preprocessing and class names.
@@ -153,9 +155,10 @@ class Model(Sequential):
 
         max_shift, seed, step: as of kernels.gather_images, for images of uint8.
         """
-        if images.dtype == np.uint8:
+        if images.dtype == _BYTES:
             kernels.gather_images(
-                *(images, index),
+                images,
+                index,
                 scale=self.scale,
                 offset=self.offset,
                 max_shift=max_shift,

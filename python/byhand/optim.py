@@ -47,8 +47,8 @@ class Optimizer:
         """Move every parameter against its gradient."""
         if [parameter.storage for parameter in self.parameters] != self._storages:
             self._find_runs()
-        for data, grad, *values in self._runs:
-            self._move(data, grad, *values)
+        for arrays in self._runs:
+            self._move(*arrays)
 
     def zero_grad(self) -> None:
         clear_gradients(self.parameters)
@@ -69,8 +69,8 @@ class Optimizer:
         # Runs are views: a copy finds its own.
         return {**vars(self), "_storages": [], "_runs": []}
 
-    def _move(self, data: Array, grad: Array, *values: Array) -> None:
-        """One step of a flat piece of weights and gradients, and of the values beside them."""
+    def _move(self, *arrays: Array) -> None:
+        """One step of a flat piece of weights, gradients, and the values beside them."""
         raise NotImplementedError
 
     def _named_values(self) -> dict[str, Array]:
@@ -120,11 +120,9 @@ class SGD(Optimizer):
             "weight_decay": float(self.weight_decay),
         }
 
-    def _move(self, data: Array, grad: Array, *values: Array) -> None:
+    def _move(self, *arrays: Array) -> None:
         kernels.sgd_step(
-            data,
-            grad,
-            *values,
+            *arrays,
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -177,11 +175,9 @@ class Adam(Optimizer):
             "weight_decay": float(self.weight_decay),
         }
 
-    def _move(self, data: Array, grad: Array, *values: Array) -> None:
+    def _move(self, *arrays: Array) -> None:
         kernels.adam_step(
-            data,
-            grad,
-            *values,
+            *arrays,
             step=self.steps,
             lr=self.lr,
             beta1=self.betas[0],

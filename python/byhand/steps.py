@@ -59,7 +59,9 @@ class Steps:
         n = len(index)
         step = self._steps.get(n) or self._new_step(n)
         self._model.gather(
-            *(self._images, index, step.batch.input),
+            self._images,
+            index,
+            step.batch.input,
             max_shift=self._max_shift,
             seed=self._seed,
             step=number,
