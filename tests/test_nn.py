@@ -491,7 +491,7 @@ def test_inputs_that_are_no_float32_arrays() -> None:
         (lambda: nn.MaxPool2d(2, ceil_mode=1), TypeError, "ceil_mode must be True or False"),
         (lambda: nn.AvgPool2d((2, "3")), TypeError, "kernel_size must be an integer, not '3'"),
         (lambda: nn.BatchNorm1d(0), ValueError, "num_features must be at least 1, not 0"),
-        (lambda: nn.BatchNorm2d(3, eps=-1), ValueError, "eps must be from 0 to inf, not -1"),
+        (lambda: nn.BatchNorm2d(3, eps=np.inf), ValueError, "eps must be finite and not neg"),
         (lambda: nn.BatchNorm2d(3, momentum=2), ValueError, "momentum must be from 0 to 1, not 2"),
         (lambda: nn.Dropout(1.5), ValueError, "p must be from 0 to 1, not 1.5"),
         (lambda: nn.Dropout("half"), TypeError, "p must be a number, not 'half'"),

@@ -112,13 +112,14 @@ def test_lenet5_on_colour_images_that_move() -> None:
 
 
 def test_saved_and_pickled(tmp_path: Path) -> None:
-    fitted = DigitClassifier(epochs=2).fit(X, Y)
+    fitted = DigitClassifier(epochs=2).fit(X, Y + 100)
     expected = fitted.predict_proba(LATER)
     assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(LATER), expected)
     fitted.model_.save(tmp_path / "model.safetensors")
     images = (LATER / 16).astype(np.float32).reshape(-1, 8, 8)
-    again = byhand.load(tmp_path / "model.safetensors").predict_proba(images)
-    np.testing.assert_allclose(again, expected, atol=1e-6)
+    again = byhand.load(tmp_path / "model.safetensors")
+    np.testing.assert_allclose(again.predict_proba(images), expected, atol=1e-6)
+    assert again.class_names == tuple(map(str, fitted.classes_))
 
 
 def test_random_state() -> None:

@@ -108,7 +108,8 @@ class LogFile:
         """Keep the lines of the first epochs alone."""
         kept: list[dict[str, Any]] = []
         if epochs and self.path.exists():
-            lines = self.path.read_text().splitlines()
+            lines = self.path.read_text().splitlines(keepends=True)
+            lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
             rows = csv.DictReader(lines) if self._csv else map(json.loads, lines)
             kept = [row for row in rows if int(row["epoch"]) <= epochs]
         header = ",".join(self.COLUMNS) + "\n" if self._csv else ""

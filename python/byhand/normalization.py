@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from byhand import kernels
 from byhand.engine import Backward, Buffer, Forward, Shape
-from byhand.module import Layer, integer, number, with_batch
+from byhand.module import Layer, integer, not_negative, number, with_batch
 from byhand.parameters import NO_WEIGHTS, Parameter, Statistic, generator, share_storage
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class _BatchNorm(Layer):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, rng: Rng = None
     ) -> None:
         self.num_features = integer("num_features", num_features, 1)
-        self.eps = _between("eps", eps, 0.0, float("inf"))
+        self.eps = not_negative("eps", eps)
         self.momentum = _between("momentum", momentum, 0.0, 1.0)
         shape = (self.num_features,)
         self.weight, self.bias = Parameter(shape), Parameter(shape)

@@ -16,9 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from byhand import kernels
 from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.module import integer
-from byhand.optim import OPTIMIZERS, SGD, Optimizer
-from byhand.schedules import OneCycle
-from byhand.training import Trainer
+from byhand.optim import OPTIMIZERS
+from byhand.recipes import ADAM_LR, Recipe
 
 __all__ = ["DigitClassifier"]
 
@@ -43,7 +42,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    model_ : the byhand Model, of which `save` makes a file that `byhand.load` reads
+    model_ : the byhand Model, of which `save` makes a file that `byhand.load` reads; its class
+        names are the labels
     classes_ : the labels, sorted
     value_range_ : the smallest and the largest value of X; (0, 255) where X is uint8
     loss_curve_ : mean loss of each epoch
@@ -97,17 +97,9 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.model_ = self._new_model(seed)
+        self.model_.class_names = tuple(map(str, self.classes_))
         self.model_.scale, self.model_.offset = self._preprocessing(X)
-        optimizer = self._new_optimizer(self.model_)
-        steps = integer("epochs", self.epochs, 1) * -(
-            -len(X) // integer("batch_size", self.batch_size, 1)
-        )
-        trainer = Trainer(
-            self.model_,
-            optimizer,
-            schedule=OneCycle(optimizer.lr, steps),
-            max_shift=self.max_shift,
-        )
+        trainer = self._recipe().trainer(self.model_, len(X))
         data = self._images(X), answers.astype(np.int64)
         history = trainer.fit(data, epochs=self.epochs, batch_size=self.batch_size, seed=seed)
         self.loss_curve_ = [epoch.loss for epoch in history]
@@ -179,15 +171,20 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"X must be images, or rows of a square number, not of {shape[0]}")
         return (1, 1, shape[0])
 
-    def _new_optimizer(self, model: Model) -> Optimizer:
+    def _recipe(self) -> Recipe:
         if self.optimizer not in OPTIMIZERS:
             names = ", ".join(OPTIMIZERS)
             raise ValueError(f"optimizer must be one of {names}, not {self.optimizer!r}")
-        make, parameters, rate = OPTIMIZERS[self.optimizer], model.parameters(), self.learning_rate
-        if make is SGD:
-            rate = 0.05 if rate is None else rate
-            return SGD(parameters, rate, 0.9, nesterov=True, weight_decay=self.weight_decay)
-        return make(parameters, 0.003 if rate is None else rate, weight_decay=self.weight_decay)
+        default = 0.05 if self.optimizer == "sgd" else ADAM_LR
+        return Recipe(
+            self._new_model,
+            epochs=integer("epochs", self.epochs, 1),
+            lr=default if self.learning_rate is None else self.learning_rate,
+            batch_size=integer("batch_size", self.batch_size, 1),
+            weight_decay=self.weight_decay,
+            method=self.optimizer,
+            max_shift=self.max_shift,
+        )
 
 
 def _in_float64(X: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
