@@ -133,6 +133,11 @@ def test_evaluate_a_model_of_one_output(number: Path, folder: Path) -> None:
     assert f"test loss {np.mean((labels - 10.6) ** 2):.4f}, accuracy 0.00 %" in printed
     header = printed.split("Rows: ")[1].splitlines()[1]
     assert header.split() == ["actual", *map(str, range(12)), "accuracy"]
+    model = load(number)
+    model[1].bias.data[...] = 1e9
+    model.save(number)
+    printed = run("evaluate", number, "--data", folder).stdout
+    assert "Its numbers reach from 0 to 1000000000: no table" in printed
 
 
 def test_predict_a_number(number: Path, folder: Path, tmp_path: Path) -> None:

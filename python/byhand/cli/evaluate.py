@@ -31,6 +31,8 @@ BestOption = Annotated[
 
 # So many of the worst mistakes are drawn.
 _WORST = 25
+# A table of more columns fits no terminal.
+_MOST_NUMBERS = 100
 
 
 def load_model(path: Path, best: bool) -> models.Model:
@@ -108,6 +110,9 @@ def _say_confusion(model: Model, labels: NDArray[Any], predicted: NDArray[np.int
     if len(names) == 1:  # a number, rounded: rows are the labels, columns also what is beside them
         low = int(min(labels.min(), predicted.min()))
         high = int(max(labels.max(), predicted.max()))
+        if high - low >= _MOST_NUMBERS:
+            say(f"Its numbers reach from {low} to {high}: no table of what it takes for what.")
+            return
         names = [str(i) for i in range(low, high + 1)]
         labels, predicted = labels.astype(np.int64) - low, predicted - low
     size = len(names)
