@@ -64,6 +64,15 @@ def table(printed: str) -> tuple[np.ndarray, list[str]]:
     return np.array([row[1:11] for row in cells], int), [row[11] for row in cells]
 
 
+def test_a_run_knows_its_data(
+    trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BYHAND_DATA", str(tmp_path / "nothing"))
+    assert f"data {folder.resolve()}" in run("evaluate", trained).stdout
+    with_data = run("predict", trained, "--test-image", 3, "--data", folder)
+    assert run("predict", trained, "--test-image", 3).stdout == with_data.stdout
+
+
 def test_evaluate_tells_what_is_taken_for_what(folder: Path, tmp_path: Path) -> None:
     """The labels of two classes are swapped in part: the best pass has mistakes."""
     train, test = SETS

@@ -141,6 +141,10 @@ def test_each_step_moves_its_images_anew() -> None:
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
     with pytest.raises(ValueError, match="max_shift must be at least 0, not -1"):
         Trainer(model, training.optimizer, max_shift=-1)
+    with pytest.raises(ValueError, match="less than the images' 28 pixels, not 28"):
+        Trainer(model, training.optimizer, max_shift=28).fit((IMAGES, LABELS), epochs=1)
+    with pytest.raises(ValueError, match="keep_epochs needs a run folder"):
+        Trainer(model, training.optimizer, keep_epochs=True)
 
 
 def test_images_of_float32_are_bytes_divided_by_255() -> None:

@@ -115,6 +115,8 @@ class Trainer:
         if not all(map(callable, self.handlers)):
             raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
         self.run = None if run is None else RunFolder(run)
+        if keep_epochs and run is None:
+            raise ValueError("keep_epochs needs a run folder: Trainer(..., run=...)")
         self.keep_epochs = keep_epochs
         self.notes = dict(notes or {})
         self.ema = None if ema is None else check_decay(ema)
@@ -167,6 +169,10 @@ class Trainer:
         held_out = None
         if validation is not None:
             held_out = check_data("validation", validation, self.model, self.loss)
+        if (side := min(data.images.shape[2:])) <= self.max_shift:
+            raise ValueError(
+                f"max_shift must be less than the images' {side} pixels, not {self.max_shift}"
+            )
         if self.max_shift > 0 and data.images.dtype != np.uint8:
             raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
         if resume and self.run is None:

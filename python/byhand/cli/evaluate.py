@@ -55,6 +55,15 @@ def fail_unfinished(run: Path, name: str) -> NoReturn:
     fail(f"{run} holds no {name}: {reason}")
 
 
+def data_of(path: Path) -> Path | None:
+    """The --data with which a run was trained; None where it had none, or is no run."""
+    try:
+        stored = RunFolder(path).config()["notes"]["job"]["data"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return None if stored is None else Path(stored)
+
+
 def evaluate(
     model: ModelArgument,
     data: DataOption = None,
@@ -72,7 +81,7 @@ def evaluate(
 ) -> None:
     """Measure a model on the test set: loss, accuracy, what it takes for what.
 
-    Of a run folder it takes the epoch of lowest test loss.
+    Of a run folder it takes the epoch of lowest test loss, and the data of the run.
     """
     if worst is not None:
         png("--worst", worst)
@@ -80,6 +89,7 @@ def evaluate(
         raise typer.BadParameter(f"{model} is not a run folder", param_hint="--last")
     best = model.is_dir() and not last and RunFolder(model).best_path.exists()
     network = load_model(model, best)
+    data = data or data_of(model)
     _, test = load_for(network, data)
     if best:
         _say_best_pass(model)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for
 from byhand.cli.display import percent
-from byhand.cli.evaluate import BestOption, ModelArgument, load_model
+from byhand.cli.evaluate import BestOption, ModelArgument, data_of, load_model
 from byhand.cli.options import DataOption
 from byhand.cli.output import describe, say, warn
 from byhand.model import Model
@@ -68,7 +68,7 @@ def predict(
         raise typer.BadParameter(reason, param_hint="--show")
     network = load_model(model, best)
     if test_image is not None:
-        _predict_test_image(network, test_image, data, as_json)
+        _predict_test_image(network, test_image, data or data_of(model), as_json)
     if paths:
         sheet = None if show is None else _Sheet(show, network)
         whole = _predict_files(network, paths, raw, as_json, sheet)

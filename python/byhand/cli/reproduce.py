@@ -62,10 +62,10 @@ def reproduce(
     checks: list[Check] = []
     for row in train_figures(wanted, sets, seeds=seeds, epochs=epochs, told=warn):
         rows.append(row)
-        _write(out, rows, checks, start)
+        _write(out, rows, checks, start, len(sets[1]))
     for check in run_checks(wanted, rows, sets, epochs=epochs):
         checks.append(check)
-        _write(out, rows, checks, start)
+        _write(out, rows, checks, start, len(sets[1]))
     say((out / "table.md").read_text())
     say(f"Curves are in {out}.")
     if missed := [*_missed(rows), *(check.what for check in checks if check.passed is False)]:
@@ -81,7 +81,9 @@ def _missed(rows: Iterable[Row]) -> list[str]:
     return [f"{figure.tutorial}, {figure.network}" for figure in missed]
 
 
-def _write(out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float) -> None:
+def _write(
+    out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float, images: int
+) -> None:
     """All that is known so far: it takes minutes, and nothing of it should be lost."""
     from byhand.curves import curves_png
     from byhand.reproduce import markdown
@@ -91,7 +93,7 @@ def _write(out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float
     header = [
         f"{date.today().isoformat()}, byhand {byhand.__version__}, {isa}, "
         f"{get_num_threads()} threads, {seconds:.0f} s. "
-        "Accuracies are of the 10,000 test images, the mean over the seeds; seconds are of one "
+        f"Accuracies are of {images:,} test images, the mean over the seeds; seconds are of one "
         "seed, evaluation after each epoch included.",
     ]
     write_atomic(out / "table.md", markdown(rows, checks, header).encode())
