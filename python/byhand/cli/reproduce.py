@@ -85,13 +85,15 @@ def _write(
     out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float, images: int
 ) -> None:
     """All that is known so far: it takes minutes, and nothing of it should be lost."""
+    from byhand.bench import machine
     from byhand.curves import curves_png
     from byhand.reproduce import markdown
 
     isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])
     seconds = time.perf_counter() - start
     header = [
-        f"{date.today().isoformat()}, byhand {byhand.__version__}, {isa}, "
+        f"{date.today().isoformat()}, byhand {byhand.__version__}, {machine.describe()['cpu']} "
+        f"with {isa}, "
         f"{get_num_threads()} threads, {seconds:.0f} s. "
         f"Accuracies are of {images:,} test images, the mean over the seeds; seconds are of one "
         "seed, evaluation after each epoch included.",

@@ -284,7 +284,7 @@ def _row(
         seconds.append(time.perf_counter() - start)
         histories.append(tuple(trained))
         told(
-            f"{figure.tutorial}: {figure.network}, {way.settings.partition(':')[0]} settings, "
+            f"{figure.tutorial}: {figure.network} ({way.settings.partition(':')[0]}), "
             f"seed {seed}: {figure.of(trained):.2f} after {seconds[-1]:.0f} s"
         )
     ours = statistics.fmean(figure.of(history) for history in histories)
