@@ -63,6 +63,7 @@ def reproduce(
     for row in train_figures(wanted, sets, seeds=seeds, epochs=epochs, told=warn):
         rows.append(row)
         _write(out, rows, checks, start, len(sets[1]))
+        _draw(out, row.figure.tutorial, rows)
     for check in run_checks(wanted, rows, sets, epochs=epochs):
         checks.append(check)
         _write(out, rows, checks, start, len(sets[1]))
@@ -86,7 +87,6 @@ def _write(
 ) -> None:
     """All that is known so far: it takes minutes, and nothing of it should be lost."""
     from byhand.bench import machine
-    from byhand.curves import curves_png
     from byhand.reproduce import markdown
 
     isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])
@@ -116,10 +116,14 @@ def _write(
         "checks": [check._asdict() for check in checks],
     }
     write_atomic(out / "results.json", json.dumps(results, indent=1).encode())
-    for tutorial in {row.figure.tutorial for row in rows}:
-        runs = {
-            f"{row.figure.network}, {row.way.settings.partition(':')[0]}": row.histories[0]
-            for row in rows
-            if row.figure.tutorial == tutorial
-        }
-        write_atomic(out / f"curves-{tutorial}.png", curves_png(runs, f"{tutorial}, seed 0"))
+
+
+def _draw(out: Path, tutorial: str, rows: Iterable[Row]) -> None:
+    from byhand.curves import curves_png
+
+    runs = {
+        f"{row.figure.network}, {row.way.settings.partition(':')[0]}": row.histories[0]
+        for row in rows
+        if row.figure.tutorial == tutorial
+    }
+    write_atomic(out / f"curves-{tutorial}.png", curves_png(runs, f"{tutorial}, seed 0"))
