@@ -33,25 +33,31 @@ namespace {
 // What bringing a value from a cache farther out takes, and what transposing it takes, in multiply-adds.
 constexpr double kReadCost = 3, kTransposeCost = 8;
 
+// Of dots: a load, since rows are seldom aligned to more than 4 values, so that longer vectors cross lines of
+// the cache; and transposing a value.
+double load_cost(const GemmKernels& k) { return k.lanes > 4 ? 2.4 : 1.25; }
+constexpr double kDotTransposeCost = 24;
+
 // The multiply-adds of a row of C in either way, with all that costs time counted as so many of them.
-double cost_by_tiles(const Product& g, double lanes) {
+double cost_by_tiles(const Product& g) {
+  const double lanes = kernels().gemm.lanes;
   const double m = static_cast<double>(g.rows()), depth = static_cast<double>(g.depth());
   const double n = std::ceil(static_cast<double>(g.columns()) / lanes * 2) * lanes / 2;  // to half a vector
   return n * depth + (g.b.column_stride == 1 ? 0 : kTransposeCost * n * depth / m);
 }
-double cost_by_dots(const Product& g, double lanes) {
+double cost_by_dots(const Product& g) {
+  const GemmKernels& k = kernels().gemm;
+  const double rows = k.dot_rows, columns = k.dot_columns[k.dot_rows - 1];
+  const double step = std::max(1.0, load_cost(k) * (rows + columns) / (rows * columns));
   const double m = static_cast<double>(g.rows()), n = static_cast<double>(g.columns());
-  const double depth = static_cast<double>(g.depth()), whole = std::ceil(depth / lanes) * lanes;
-  const double sums = n * (whole + 4 * lanes);  // a sum over lanes takes four multiply-adds of vectors
-  return sums + (g.a.column_stride == 1 ? 0 : kTransposeCost * depth) +
-         (g.b.row_stride == 1 ? 0 : kTransposeCost * n * depth / m);
+  const double lanes = k.lanes, depth = static_cast<double>(g.depth());
+  const double whole = std::ceil(depth / lanes) * lanes;
+  const double sums = n * step * (whole + 6 * lanes);  // a sum over lanes takes six multiply-adds of vectors
+  return sums + (g.a.column_stride == 1 ? 0 : kDotTransposeCost * depth) +
+         (g.b.row_stride == 1 ? 0 : kDotTransposeCost * n * depth / m);
 }
 
-// Dots must win clearly: their loads cross lines of the cache, which the cost leaves out.
-bool better_by_dots(const Product& g) {
-  const double lanes = kernels().gemm.lanes;
-  return 1.25 * cost_by_dots(g, lanes) < cost_by_tiles(g, lanes);
-}
+bool better_by_dots(const Product& g) { return cost_by_dots(g) < cost_by_tiles(g); }
 
 void multiply_one_way(const Product& g, bool dots) {
   if (dots) return multiply_by_dots(g);
