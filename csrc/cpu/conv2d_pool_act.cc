@@ -130,8 +130,10 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const int64_t pooled = s.out_channels * g.outputs, weights = s.out_channels * s.group_in() * s.taps();
   std::fill_n(g.dw, weights, 0.0f);
   if (g.db) std::fill_n(g.db, s.out_channels, 0.0f);
-  if (g.dx) std::fill_n(g.dx, s.batch * in, 0.0f);
-  if (s.batch * pooled == 0) return;
+  if (s.batch * pooled == 0) {
+    if (g.dx) std::fill_n(g.dx, s.batch * in, 0.0f);
+    return;
+  }
   ScratchFrame frame;
   const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame, g.cache) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
@@ -168,6 +170,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       }
       const float* const x = g.x + first * in;
       float* const dx = g.dx ? g.dx + first * in : nullptr;
+      if (dx) std::fill_n(dx, images * in, 0.0f);
       if (winograd)
         w.backward({0, images * w.patches()},
                    {planes, dx, own_sums, {0, s.out_channels}, first > own.begin, x});
