@@ -15,9 +15,10 @@ from calls import Array
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry; the first four by Winograd's algorithm, the second and third along rows.
+# x, weight, geometry; the first five by Winograd's algorithm, the third and fourth along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
+    "cut-windows": ((6, 24, 13, 11), (17, 24, 5, 5), {}),
     "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
     "few-images": ((5, 1, 29, 28), (21, 1, 5, 5), {"padding": ((1, 0), (0, 2))}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
@@ -120,6 +121,20 @@ def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> Non
             *args, algorithm="direct", input_gradient=input_gradient
         )
         assert np.array_equal(got[1], exact[1]) and np.array_equal(got[2], exact[2])
+
+
+@pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows"])
+def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Generator) -> None:
+    """Any place in the plane is taken, though no pooling of 2 x 2 finds a maximum there."""
+    x, w, b, _ = draw(name, rng)
+    y, indices = kernels.conv2d_pool_act(x, w, b, None)
+    plane = (x.shape[2] - 4) * (x.shape[3] - 4)
+    indices[1, 2] = rng.integers(0, plane, indices.shape[2:])
+    indices[3, :, 0, 0] = plane - 1
+    args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
+    exact = reference.conv2d_pool_act_backward(*args)
+    for got, want in zip(kernels.conv2d_pool_act_backward(*args), exact, strict=True):
+        assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
 def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:

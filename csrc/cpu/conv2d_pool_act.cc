@@ -48,13 +48,21 @@ void check_places(const int32_t* index, int64_t count, int64_t plane) {
   fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
 }
 
-// The gradient of an image's `count` maxima before the activation: dy, or in `gradient`.
-const float* before_activation(Activation f, const float* dy, const float* y, int64_t count,
-                               float* gradient) {
-  const auto activate_backward = backward_kernel(f);
-  if (!activate_backward) return dy;
-  activate_backward(dy, y, count, gradient);
-  return gradient;
+// Whether each place of these planes lies in its own window, one of 2 x 2.
+bool in_windows(const int32_t* index, int64_t planes, const Conv2dShape& s) {
+  const int64_t height = s.out_h / 2, width = s.out_w / 2;
+  ScratchFrame frame;
+  uint32_t* const corner = frame.allocate<uint32_t>(height * width);
+  for (int64_t i = 0; i < height * width; ++i)
+    corner[i] = static_cast<uint32_t>(i / width * 2 * s.out_w + i % width * 2);
+  const auto row = static_cast<uint32_t>(s.out_w);
+  uint32_t beyond = 0;  // the first two of a row in the window are 0 and 1 away, the others as far from `row`
+  for (int64_t p = 0; p < planes; ++p, index += height * width)
+    for (int64_t i = 0; i < height * width; ++i) {
+      const uint32_t away = static_cast<uint32_t>(index[i]) - corner[i];
+      beyond |= std::min(away, away - row) / 2;
+    }
+  return beyond == 0;
 }
 
 // Planes of zeros but for values at their places.
@@ -63,6 +71,15 @@ void scatter(const float* values, const int32_t* index, int64_t planes, int64_t 
   std::fill_n(to, planes * plane, 0.0f);
   for (int64_t p = 0; p < planes; ++p, to += plane)
     for (int64_t i = 0; i < count; ++i) to[*index++] += *values++;
+}
+
+// The gradient of `count` maxima before the activation: dy, or in `gradient`.
+const float* before_activation(Activation f, const float* dy, const float* y, int64_t count,
+                               float* gradient) {
+  const auto activate_backward = backward_kernel(f);
+  if (!activate_backward) return dy;
+  activate_backward(dy, y, count, gradient);
+  return gradient;
 }
 
 // Of some images, on one thread, by the method that was chosen for the whole batch: its bits are those of
@@ -138,11 +155,13 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const Winograd w = winograd && g.dx ? Winograd(s, g.weight, frame, g.cache) : Winograd(s);
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
-  const int64_t at_a_time = images_at_a_time(s), planes_size = s.out_channels * plane;
-  const bool from_maxima = !winograd && !g.dx && PooledDots::takes(s);
+  const bool visits_maxima = !winograd && !g.dx && PooledDots::takes(s);
+  // As many as there are; whether each place is in its own, `in_windows` sees.
+  const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2);
+  const int64_t at_a_time = visits_maxima ? 1 : images_at_a_time(s), planes_size = s.out_channels * plane;
   const PooledDots pooled_dots(s);
   std::optional<WeightDots> dots;
-  if (!winograd && !from_maxima && weights > 0) dots.emplace(s, frame);
+  if (!winograd && !visits_maxima && weights > 0) dots.emplace(s, frame);
   float* const sums = frame.allocate<float>(tasks * size);
   float* const bias_sums = frame.allocate<float>(tasks * s.out_channels);
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
@@ -150,30 +169,30 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
     const Range own = split(s.batch, tasks, i);
     float* const own_sums = sums + i * size;
     ScratchFrame own_frame;
-    float* const gradient = own_frame.allocate<float>(pooled);
+    float* const gradient = own_frame.allocate<float>(at_a_time * pooled);
     float* const total = own_frame.allocate<float>(pooled);  // over images: the bias's, before it is summed
     std::fill_n(total, pooled, 0.0f);
     if (!winograd) std::fill_n(own_sums, size, 0.0f);
-    float* const planes = own_frame.allocate<float>(from_maxima ? 0 : at_a_time * planes_size);
+    float* const planes = own_frame.allocate<float>(visits_maxima ? 0 : at_a_time * planes_size);
     for (int64_t first = own.begin; first < own.end; first += at_a_time) {
-      const int64_t images = std::min(at_a_time, own.end - first);
-      for (int64_t n = first; n < first + images; ++n) {
-        const int64_t at = n * pooled;
-        const float* const dz = before_activation(f, g.dy + at, g.y + at, pooled, gradient);
-        const int32_t* const index = g.index + at;
-        kernels().reduce.add(total, dz, pooled, total);
-        check_places(index, pooled, plane);
-        if (from_maxima)
-          pooled_dots.add(dz, index, g.outputs, g.x + n * in, own_sums);
-        else
-          scatter(dz, index, s.out_channels, g.outputs, plane, planes + (n - first) * planes_size);
-      }
+      const int64_t images = std::min(at_a_time, own.end - first), at = first * pooled;
+      const float* const dz = before_activation(f, g.dy + at, g.y + at, images * pooled, gradient);
+      const int32_t* const index = g.index + at;
       const float* const x = g.x + first * in;
+      const bool by_windows = windows_of_4 && in_windows(index, images * s.out_channels, s);
+      if (!by_windows) check_places(index, images * pooled, plane);
+      for (int64_t n = 0; n < images; ++n) kernels().reduce.add(total, dz + n * pooled, pooled, total);
+      if (visits_maxima)
+        pooled_dots.add(dz, index, g.outputs, x, own_sums);
+      else if (!by_windows)
+        scatter(dz, index, images * s.out_channels, g.outputs, plane, planes);
       float* const dx = g.dx ? g.dx + first * in : nullptr;
       if (dx) std::fill_n(dx, images * in, 0.0f);
-      if (winograd)
-        w.backward({0, images * w.patches()},
-                   {planes, dx, own_sums, {0, s.out_channels}, first > own.begin, x});
+      Winograd::Gradients gradients{};
+      gradients.dy = by_windows ? dz : planes, gradients.index = by_windows ? index : nullptr;
+      gradients.dx = dx, gradients.x = x;
+      gradients.sums = own_sums, gradients.outputs = {0, s.out_channels}, gradients.add = first > own.begin;
+      if (winograd) w.backward({0, images * w.patches()}, gradients);
       if (dots) dots->add({0, images}, {0, dots->units()}, planes, x, own_sums);
       if (dots && dx)
         conv2d_backward_input(images_of(s, images), ConvAlgorithm::kDirect, planes, g.weight, dx);

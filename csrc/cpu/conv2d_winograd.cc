@@ -151,8 +151,11 @@ void Winograd::backward(Range patches, const Gradients& g) const {
   for (int64_t first = patches.begin; first < patches.end; first += block) {
     const int64_t count = std::min(block, patches.end - first);
     for (int64_t i = 0; i < count; ++i)
-      output_transform(shape_).forward(some(tiling.outputs(first + i, g.dy, out), g.outputs), q.row(i),
-                                       lanes());
+      if (g.index)
+        transforms().from_maxima(tiling.windows(first + i, g.dy, g.index), q.row(i), lanes());
+      else
+        output_transform(shape_).forward(some(tiling.outputs(first + i, g.dy, out), g.outputs), q.row(i),
+                                         lanes());
     if (g.sums) {
       for (int64_t i = 0; i < count; ++i)
         transforms().input(tiling.inputs(first + i, g.x, in), v.row(i), lanes());

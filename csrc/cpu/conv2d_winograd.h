@@ -57,7 +57,10 @@ class Winograd {
   void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
   struct Gradients {
+    // Null `index`: planes. Else, where it pools, dy is 0 but for a value in each window of 2 x 2: those, and
+    // their places in the planes.
     const float* dy;
+    const int32_t* index;
     // Grad input is added to what is there: a patch shares values with its neighbours. Null: not wanted.
     float* dx;
     // Grad weight, transformed, of these output channels, which are all of them if there is a dx. Null: not

@@ -88,7 +88,7 @@ struct Tiling {
   }
 
   // The windows of 2 x 2 outputs of patch t, whose first is that of a window.
-  WinogradMaxima windows(int64_t t, float* y, int32_t* index) const {
+  WinogradMaxima windows(int64_t t, const float* y, const int32_t* index) const {
     const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
     const int64_t top = t % per_image / columns * side, left = t % columns * side;
     const int64_t at = t / per_image * s.out_channels * height * width + top * width + left;

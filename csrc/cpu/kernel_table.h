@@ -186,8 +186,8 @@ struct WinogradProductKernels {
 // plane of outputs: that of the patch's first is `place`.
 struct WinogradMaxima {
   int64_t count;
-  float* y;
-  int32_t* index;
+  const float* y;
+  const int32_t* index;
   int64_t channel, row;  // strides of both
   int rows, columns;
   int32_t place, plane_row;
@@ -211,6 +211,8 @@ struct WinogradTransformKernels {
   WinogradTransform output[2];  // A
   // The adjoint of output[1], plus `bias` unless it is null, pooled.
   void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
+  // output[1] of patches that are 0 but for the maxima, each in its window.
+  void (*from_maxima)(const WinogradMaxima& from, const WinogradPatches& to, int lanes);
 };
 
 // Winograd's convolution along rows alone: a tile of 8 neighbouring inputs of a row, for m = 9 - r outputs.

@@ -81,6 +81,35 @@ inline void load_rows(const float* values, int64_t channel, int64_t stride, Patc
   }
 }
 
+// Of channel c, or of kTogether from c on, of which `channels` are of use: rows x, as load_rows has them,
+// into patches.
+template <class P>
+inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& to, int lanes) {
+  constexpr int kColumns = P::kColumns;
+  BYHAND_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    Vec input[kColumns];
+    BYHAND_UNROLL
+    for (int i = 0; i < kColumns; ++i) input[i] = x[part][i];
+    expand<P>(input, x[part]);
+  }
+  transpose(x);
+  BYHAND_UNROLL
+  for (int h = 0; h < kTogether<P>; ++h) {
+    if (h >= channels) continue;
+    const Place place{to.data + (c + h) * lanes, to.plane, lanes};
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      Vec input[kColumns], output[kSize];
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) input[i] = x[part][h * kColumns + i];
+      expand<P>(input, output);
+      BYHAND_UNROLL
+      for (int i = 0; i < kSize; ++i) store_part(output[i], place.at(i, part));
+    }
+  }
+}
+
 template <class P>
 void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
@@ -101,28 +130,7 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
     }
     Patch x;
     load_rows<P>(values, channel, stride, x);
-    BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) {
-      Vec input[kColumns];
-      BYHAND_UNROLL
-      for (int i = 0; i < kColumns; ++i) input[i] = x[part][i];
-      expand<P>(input, x[part]);
-    }
-    transpose(x);
-    BYHAND_UNROLL
-    for (int h = 0; h < kTogether<P>; ++h) {
-      if (h >= channels) continue;
-      const Place place{to.data + (c + h) * lanes, to.plane, lanes};
-      BYHAND_UNROLL
-      for (int part = 0; part < kParts; ++part) {
-        Vec input[kColumns], output[kSize];
-        BYHAND_UNROLL
-        for (int i = 0; i < kColumns; ++i) input[i] = x[part][h * kColumns + i];
-        expand<P>(input, output);
-        BYHAND_UNROLL
-        for (int i = 0; i < kSize; ++i) store_part(output[i], place.at(i, part));
-      }
-    }
+    transform<P>(x, c, channels, to, lanes);
   }
 }
 
@@ -212,16 +220,24 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
   });
 }
 
-// Patches of 4 x 4 outputs: of every four lanes, tap after tap has the four windows of a channel.
+// Patches of 4 x 4 outputs: of every four lanes, tap after tap has the four windows of a channel. The places
+// of the first taps.
+inline IVec first_taps(const WinogradMaxima& w) {
+  float corner[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const int32_t place = w.place + i % 2 * 2 + i / 2 % 2 * 2 * w.plane_row;
+    __builtin_memcpy(corner + i, &place, sizeof place);
+  }
+  return bits(Vec::load(corner));
+}
+inline IVec tap(IVec first, int i, const WinogradMaxima& w) {
+  return first + IVec::set(i / 2 * w.plane_row + i % 2);
+}
+
 void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias) {
   using P = WinogradOutput5;
   constexpr int kLength = kParts * kLanes;
-  float corner[kLanes];
-  for (int i = 0; i < kLanes; ++i) {
-    const int32_t place = to.place + i % 2 * 2 + i / 2 % 2 * 2 * to.plane_row;
-    __builtin_memcpy(corner + i, &place, sizeof place);
-  }
-  const IVec first = bits(Vec::load(corner));
+  const IVec first = first_taps(to);
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[4][kParts]) {
     float value[kLength];
     int32_t place[kLength];
@@ -237,7 +253,7 @@ void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, co
       for (int i = 1; i < 4; ++i) {
         const Mask better = (taps[i] > best) | is_nan(taps[i]);  // false where `best` alone is NaN
         best = select(better, taps[i], best);
-        where = select(better, first + IVec::set(i / 2 * to.plane_row + i % 2), where);
+        where = select(better, tap(first, i, to), where);
       }
       best.store(value + part * kLanes);
       where.store(place + part * kLanes);
@@ -246,15 +262,53 @@ void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, co
       for (int i = 0; i < to.rows; ++i) {
         const int64_t at = (c + h) * to.channel + i * to.row;
         const int windows = h * 4 + i * 2;
+        float* const y = const_cast<float*>(to.y) + at;
+        int32_t* const index = const_cast<int32_t*>(to.index) + at;
         if (to.columns == 2) {
-          __builtin_memcpy(to.y + at, value + windows, 2 * sizeof(float));
-          __builtin_memcpy(to.index + at, place + windows, 2 * sizeof(int32_t));
+          __builtin_memcpy(y, value + windows, 2 * sizeof(float));
+          __builtin_memcpy(index, place + windows, 2 * sizeof(int32_t));
         } else if (to.columns == 1) {
-          to.y[at] = value[windows];
-          to.index[at] = place[windows];
+          *y = value[windows];
+          *index = place[windows];
         }
       }
   });
+}
+
+// The windows of one channel, or of two, in every four lanes; 0 for those that are not there.
+template <class T>
+inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w) {
+  const auto floats = [](const T* p) { return reinterpret_cast<const float*>(p); };
+  if (w.rows == 2 && w.columns == 2) return load_twos(floats(first), floats(second), w.row);
+  T copy[2][4] = {};
+  for (int i = 0; i < w.rows; ++i)
+    for (int j = 0; j < w.columns; ++j) {
+      copy[0][i * 2 + j] = first[i * w.row + j];
+      copy[1][i * 2 + j] = second[i * w.row + j];
+    }
+  return load_twos(floats(copy[0]), floats(copy[1]), 2);
+}
+
+void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
+  using P = WinogradOutput5;
+  const IVec first = first_taps(from);
+  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
+    Patch x;
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t one = (c + (part < channels ? part : 0)) * from.channel;
+      const int64_t other = kParts == 1 && channels == 2 ? one + from.channel : one;
+      const Vec value = load_windows(from.y + one, from.y + other, from);
+      const IVec where = bits(load_windows(from.index + one, from.index + other, from));
+      Vec taps[4];
+      BYHAND_UNROLL
+      for (int i = 0; i < 4; ++i) taps[i] = select(where == tap(first, i, from), value, Vec::zero());
+      x[part][0] = low_of_fours(taps[0], taps[1]), x[part][1] = low_of_fours(taps[2], taps[3]);
+      x[part][2] = high_of_fours(taps[0], taps[1]), x[part][3] = high_of_fours(taps[2], taps[3]);
+    }
+    transform<P>(x, c, channels, to, lanes);
+  }
 }
 
 // Of inputs, whose patches may begin outside.
@@ -284,7 +338,7 @@ void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& t
 }
 
 template <class P>
-WinogradTransform transform() {
+WinogradTransform both_ways() {
   return {forward<P>, adjoint_store<P>};
 }
 
@@ -330,11 +384,12 @@ void add_tiles(WinogradProductKernels& k) {
 void fill_winograd_transforms(WinogradTransformKernels& k) {
   k.input = forward<WinogradInput>;
   k.input_adjoint_add = adjoint_add;
-  k.weight[0] = transform<WinogradWeight3>();
-  k.weight[1] = transform<WinogradWeight5>();
-  k.output[0] = transform<WinogradOutput3>();
-  k.output[1] = transform<WinogradOutput5>();
+  k.weight[0] = both_ways<WinogradWeight3>();
+  k.weight[1] = both_ways<WinogradWeight5>();
+  k.output[0] = both_ways<WinogradOutput3>();
+  k.output[1] = both_ways<WinogradOutput5>();
   k.maxima = maxima;
+  k.from_maxima = from_maxima;
 }
 
 void fill_winograd_products(WinogradProductKernels& k) {

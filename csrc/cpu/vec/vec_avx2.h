@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "cpu/vec/reduce_x86.h"
+#include "cpu/vec/halves_x86.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
@@ -101,6 +101,7 @@ inline IVec select(Mask m, IVec a, IVec b) {
   return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))};
 }
 
+inline Mask operator==(IVec a, IVec b) { return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm256_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm256_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm256_and_si256(a.v, b.v)}; }
@@ -147,6 +148,13 @@ inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, a
 // Of every four lanes: the even ones of a, then those of b.
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
+// Of every four lanes: the first two of a and b in turn; the last two.
+inline Vec low_of_fours(Vec a, Vec b) { return {_mm256_unpacklo_ps(a.v, b.v)}; }
+inline Vec high_of_fours(Vec a, Vec b) { return {_mm256_unpackhi_ps(a.v, b.v)}; }
+// Two values from each of p, p + step, q and q + step.
+inline Vec load_twos(const float* p, const float* q, int64_t step) {
+  return {_mm256_set_m128(load_twos(q, step), load_twos(p, step))};
+}
 
 // Rows become columns: lane j of row i goes to lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {

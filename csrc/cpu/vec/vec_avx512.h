@@ -12,7 +12,7 @@
 #endif
 #include <stdint.h>
 
-#include "cpu/vec/reduce_x86.h"
+#include "cpu/vec/halves_x86.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
@@ -86,6 +86,7 @@ inline Mask operator|(Mask a, Mask b) { return {static_cast<__mmask16>(a.v | b.v
 inline Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
 inline IVec select(Mask m, IVec a, IVec b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
 
+inline Mask operator==(IVec a, IVec b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm512_and_si512(a.v, b.v)}; }
@@ -164,6 +165,13 @@ inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, l
 // Of every four lanes: the even ones of a, then those of b.
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm512_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm512_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
+// Of every four lanes: the first two of a and b in turn; the last two.
+inline Vec low_of_fours(Vec a, Vec b) { return {_mm512_unpacklo_ps(a.v, b.v)}; }
+inline Vec high_of_fours(Vec a, Vec b) { return {_mm512_unpackhi_ps(a.v, b.v)}; }
+// Two values from each of p, p + step, q and q + step, then zeros.
+inline Vec load_twos(const float* p, const float* q, int64_t step) {
+  return {_mm512_zextps256_ps512(_mm256_set_m128(load_twos(q, step), load_twos(p, step)))};
+}
 
 // Rows become columns: lane j of row i goes to lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {

@@ -99,6 +99,7 @@ inline Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
 inline Vec select(Mask m, Vec a, Vec b) { return {m.v ? a.v : b.v}; }
 inline IVec select(Mask m, IVec a, IVec b) { return {m.v ? a.v : b.v}; }
 
+inline Mask operator==(IVec a, IVec b) { return {a.v == b.v}; }
 inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
 inline IVec operator-(IVec a, IVec b) { return {a.v - b.v}; }
 inline IVec operator&(IVec a, IVec b) { return {a.v & b.v}; }
@@ -199,6 +200,27 @@ inline Vec even_of_fours(Vec a, Vec b) {
 inline Vec odd_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2 + 1];
+  return r;
+}
+
+// Of every four lanes: the first two of a and b in turn; the last two.
+inline Vec low_of_fours(Vec a, Vec b) {
+  Vec r;
+  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + i % 4 / 2];
+  return r;
+}
+inline Vec high_of_fours(Vec a, Vec b) {
+  Vec r;
+  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + 2 + i % 4 / 2];
+  return r;
+}
+// Two values from each of p and p + step, of q and q + step, then zeros where there are lanes.
+inline Vec load_twos(const float* p, const float* q, int64_t step) {
+  Vec r = Vec::zero();
+  for (int i = 0; i < 4; ++i) {
+    r.v[i] = p[i / 2 * step + i % 2];
+    if (Vec::kLanes > 4) r.v[(4 + i) % Vec::kLanes] = q[i / 2 * step + i % 2];
+  }
   return r;
 }
 

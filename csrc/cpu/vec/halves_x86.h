@@ -1,7 +1,8 @@
-// What AVX2 and AVX-512 share: the last steps of a sum or a maximum over lanes.
+// What AVX2 and AVX-512 share: the last steps of a sum or a maximum over lanes, and loads of half a vector.
 #pragma once
 
 #include <immintrin.h>
+#include <stdint.h>
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
@@ -21,6 +22,12 @@ inline float max_of_8(__m256 a) {  // none may be NaN
 inline double sum_of_4(__m256d a) {
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+// p[0], p[1], p[step], p[step + 1].
+inline __m128 load_twos(const float* p, int64_t step) {
+  const __m128 low = _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(p + step));
 }
 
 }  // namespace
