@@ -12,13 +12,15 @@ from byhand import kernels, nn
 from byhand._core import testing
 from byhand.fusion import fused
 from calls import Array
+from guard import Fence
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry; the first five by Winograd's algorithm, the third and fourth along rows.
+# x, weight, geometry; the first six by Winograd's algorithm, the fourth and fifth along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
     "cut-windows": ((6, 24, 13, 11), (17, 24, 5, 5), {}),
+    "cut-rows": ((6, 24, 11, 13), (17, 24, 5, 5), {}),
     "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
     "few-images": ((5, 1, 29, 28), (21, 1, 5, 5), {"padding": ((1, 0), (0, 2))}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
@@ -135,6 +137,27 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
     exact = reference.conv2d_pool_act_backward(*args)
     for got, want in zip(kernels.conv2d_pool_act_backward(*args), exact, strict=True):
         assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("side", ["start", "end"])
+@pytest.mark.parametrize("pool_size", [2, (3, 2)])
+@pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows"])
+def test_not_one_byte_outside_an_array_by_winograd(
+    name: str, pool_size: Any, side: str, isa: str, rng: np.random.Generator
+) -> None:
+    x, w, b, _ = draw(name, rng)
+    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size)
+    args = (y, y, indices, x, w)
+    expected = kernels.conv2d_pool_act_backward(*args, "tanh")
+    fence = Fence(side)
+    out = tuple(fence(np.full_like(a, np.nan)) for a in expected)
+    got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", out=out)
+    for one, other in zip(got, expected, strict=True):
+        assert_same_bits(one, other)
+    assert fence.untouched()
+    exact = reference.conv2d_pool_act_backward(*args, "tanh")
+    for one, want in zip(got, exact, strict=True):
+        assert np.linalg.norm(one - want) < 2e-5 * np.linalg.norm(want)
 
 
 def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:

@@ -101,7 +101,9 @@ def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.
 
 @layouts_of_a
 @layouts_of_b
-@pytest.mark.parametrize("m,n,k", [(200, 3, 1001), (60, 5, 701), (61, 2, 303), (301, 1, 97)])
+@pytest.mark.parametrize(
+    "m,n,k", [(200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)]
+)
 def test_narrow_products(
     m: int,
     n: int,
@@ -173,8 +175,10 @@ SHARED = {
     "rows and columns": (160, 160, 40),
     "one column": (2000, 1, 300),
     "one row": (1, 2000, 300),
-    "dots": (30, 9, 2000),
-    "dots of the parts but not of the whole": (40, 100, 600),
+    "dots": (24, 9, 2500),
+    "dots of the parts but not of the whole, 4 lanes": (104, 100, 300),
+    "dots of the parts but not of the whole, 8 lanes": (30, 9, 2000),
+    "dots of the parts but not of the whole, 16 lanes": (40, 100, 600),
     "steps, A packed": (130, 300, 512),
     "blocks": (PACKED_B, 2300, 30),
     "chunks": (20, 30, 9000),

@@ -156,7 +156,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const bool visits_maxima = !winograd && !g.dx && PooledDots::takes(s);
-  // As many as there are; whether each place is in its own, `in_windows` sees.
+  // As many values a plane as it has windows of 2 x 2; `in_windows` tells whether each place is in its own.
   const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2);
   const int64_t at_a_time = visits_maxima ? 1 : images_at_a_time(s), planes_size = s.out_channels * plane;
   const PooledDots pooled_dots(s);
@@ -187,12 +187,14 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       else if (!by_windows)
         scatter(dz, index, images * s.out_channels, g.outputs, plane, planes);
       float* const dx = g.dx ? g.dx + first * in : nullptr;
-      if (dx) std::fill_n(dx, images * in, 0.0f);
-      Winograd::Gradients gradients{};
-      gradients.dy = by_windows ? dz : planes, gradients.index = by_windows ? index : nullptr;
-      gradients.dx = dx, gradients.x = x;
-      gradients.sums = own_sums, gradients.outputs = {0, s.out_channels}, gradients.add = first > own.begin;
-      if (winograd) w.backward({0, images * w.patches()}, gradients);
+      if (winograd) {
+        Winograd::Gradients gradients{};
+        gradients.dy = by_windows ? dz : planes, gradients.index = by_windows ? index : nullptr;
+        gradients.dx = dx, gradients.x = x;
+        gradients.sums = own_sums, gradients.outputs = {0, s.out_channels}, gradients.add = first > own.begin;
+        if (dx) std::fill_n(dx, images * in, 0.0f);
+        w.backward({0, images * w.patches()}, gradients);
+      }
       if (dots) dots->add({0, images}, {0, dots->units()}, planes, x, own_sums);
       if (dots && dx)
         conv2d_backward_input(images_of(s, images), ConvAlgorithm::kDirect, planes, g.weight, dx);

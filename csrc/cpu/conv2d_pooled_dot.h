@@ -1,5 +1,5 @@
 // Grad weight of a pooled convolution from the windows' maxima alone: no plane of gradients, most of which
-// would be zeros. For where nobody wants grad input, which needs that plane.
+// would be zeros. For where nobody wants grad input, for which the direct algorithm needs that plane.
 #pragma once
 
 #include "core/shapes.h"

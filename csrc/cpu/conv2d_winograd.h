@@ -58,7 +58,7 @@ class Winograd {
 
   struct Gradients {
     // Null `index`: planes. Else, where it pools, dy is 0 but for a value in each window of 2 x 2: those, and
-    // their places in the planes.
+    // their places in the planes; then `outputs` are all.
     const float* dy;
     const int32_t* index;
     // Grad input is added to what is there: a patch shares values with its neighbours. Null: not wanted.

@@ -34,7 +34,7 @@ namespace {
 constexpr double kReadCost = 3, kTransposeCost = 8;
 
 // Of dots: a load, since rows are seldom aligned to more than 4 values, so that longer vectors cross lines of
-// the cache; and transposing a value.
+// the cache; and transposing a value, as measured.
 double load_cost(const GemmKernels& k) { return k.lanes > 4 ? 2.4 : 1.25; }
 constexpr double kDotTransposeCost = 24;
 

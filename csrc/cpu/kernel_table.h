@@ -183,7 +183,7 @@ struct WinogradProductKernels {
 };
 
 // The maxima of the windows of 2 x 2 of a patch of outputs, (rows, columns) of them, and their places in the
-// plane of outputs: that of the patch's first is `place`.
+// plane of outputs: that of the patch's first is `place`. `maxima` writes both.
 struct WinogradMaxima {
   int64_t count;
   const float* y;

@@ -216,12 +216,11 @@ inline Vec high_of_fours(Vec a, Vec b) {
 }
 // Two values from each of p and p + step, of q and q + step, then zeros where there are lanes.
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
-  Vec r = Vec::zero();
-  for (int i = 0; i < 4; ++i) {
-    r.v[i] = p[i / 2 * step + i % 2];
-    if (Vec::kLanes > 4) r.v[(4 + i) % Vec::kLanes] = q[i / 2 * step + i % 2];
-  }
-  return r;
+  const float* const twos[4] = {p, p + step, q, q + step};
+  float lane[Vec::kLanes] = {};
+  for (int i = 0; i < Vec::kLanes / 2 && i < 4; ++i)
+    __builtin_memcpy(lane + 2 * i, twos[i], 2 * sizeof(float));
+  return Vec::load(lane);
 }
 
 // Rows become columns: lane j of row i goes to lane i of row j.
