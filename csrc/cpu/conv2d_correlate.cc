@@ -66,14 +66,19 @@ int64_t band_of(const Correlation& c, int64_t block_channels) {
 float* pack_weights(const Plan& p, ScratchFrame& frame) {
   const Correlation& c = p.c;
   float* const packed = frame.allocate<float>(c.groups * c.outputs * p.depth());
+  const int64_t columns = c.columns.count;
+  const int64_t* const column_offset = c.column_offset;
   parallel_for(c.groups * c.outputs, static_cast<double>(p.depth()), [&](int64_t i) {
     const float* const from = c.weight + i / c.outputs * c.weight_group + i % c.outputs * c.weight_output;
     float* to = packed + i * p.depth();
-    for (int64_t first = 0; first < c.channels; first += p.block_channels)
+    for (int64_t first = 0; first < c.channels; first += p.block_channels) {
+      const int64_t last = std::min(first + p.block_channels, c.channels);
       for (int64_t ty = 0; ty < c.rows.count; ++ty)
-        for (int64_t channel = first; channel < std::min(first + p.block_channels, c.channels); ++channel)
-          for (int64_t tx = 0; tx < c.columns.count; ++tx)
-            *to++ = from[channel * c.weight_channel + c.row_offset[ty] + c.column_offset[tx]];
+        for (int64_t channel = first; channel < last; ++channel, to += columns) {
+          const float* const row = from + channel * c.weight_channel + c.row_offset[ty];
+          for (int64_t tx = 0; tx < columns; ++tx) to[tx] = row[column_offset[tx]];
+        }
+    }
   });
   return packed;
 }
