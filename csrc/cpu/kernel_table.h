@@ -309,16 +309,20 @@ struct ActivationKernels {
 // Targets of a row: t_j = smoothing / classes, plus (1 - smoothing) * (probabilities[j], or 1 for j ==
 // label).
 struct RowTarget {
-  int64_t label;  // where probabilities is null
+  int64_t label;  // where probabilities is null; kIgnoredRow: the loss is 0
   const float* probabilities;
   float smoothing;
 };
 
+inline constexpr int64_t kIgnoredRow = -1;
+inline constexpr int kLossRows = 16;
+
 struct SoftmaxKernels {
   void (*softmax)(const float* x, int64_t classes, float* y);
   void (*log_softmax)(const float* x, int64_t classes, float* y);
-  // The loss of one row, which it returns, and softmax(x).
-  float (*cross_entropy)(const float* x, int64_t classes, const RowTarget&, float* probabilities);
+  // The losses of at most kLossRows rows, and softmax(x).
+  void (*cross_entropies)(const float* x, int rows, int64_t classes, const RowTarget*, float* losses,
+                          float* probabilities);
   void (*cross_entropy_backward)(const float* probabilities, int64_t classes, const RowTarget&, float scale,
                                  float* dx);
 };

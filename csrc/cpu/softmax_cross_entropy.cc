@@ -33,7 +33,7 @@ bool ignored(const Labels& labels, int64_t row) {
 
 RowTarget row_target(const Labels& labels, int64_t row, int64_t classes) {
   if (labels.probabilities) return {0, labels.probabilities + row * classes, labels.smoothing};
-  return {labels.integer[row], nullptr, labels.smoothing};
+  return {ignored(labels, row) ? kIgnoredRow : labels.integer[row], nullptr, labels.smoothing};
 }
 
 // The rows that count; all labels are in range.
@@ -54,14 +54,12 @@ void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t 
                     float* probabilities) {
   const SoftmaxKernels& k = kernels().softmax;
   parallel_ranges(rows, row_ns(classes), [=, &k, &labels](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* const row = x + i * classes;
-      float* const p = probabilities + i * classes;
-      losses[i] = 0;
-      if (ignored(labels, i))
-        k.softmax(row, classes, p);
-      else
-        losses[i] = k.cross_entropy(row, classes, row_target(labels, i, classes), p);
+    for (int64_t first = begin; first < end; first += kLossRows) {
+      const int64_t count = std::min<int64_t>(kLossRows, end - first), at = first * classes;
+      RowTarget targets[kLossRows];
+      for (int64_t i = 0; i < count; ++i) targets[i] = row_target(labels, first + i, classes);
+      k.cross_entropies(x + at, static_cast<int>(count), classes, targets, losses + first,
+                        probabilities + at);
     }
   });
 }

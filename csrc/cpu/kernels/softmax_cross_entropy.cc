@@ -1,4 +1,4 @@
-// Softmax and cross entropy of one row.
+// Softmax of a row, cross entropy of a few.
 #include "cpu/kernels/fill.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/math.h"
@@ -9,13 +9,13 @@ namespace {
 constexpr float kInfinity = __builtin_inff();
 
 // The largest value, NaN left out; -inf of none.
-Vec row_max(const float* x, int64_t classes) {
+float row_max(const float* x, int64_t classes) {
   const Vec lowest = Vec::set(-kInfinity);
   Vec best = lowest;
   for_vectors(classes, [=, &best](int64_t i, auto n) {
     best = max(fill_rest(load(x + i, n), n, lowest), best);  // in this order NaN in x leaves `best`
   });
-  return Vec::set(max_lane(best));
+  return max_lane(best);
 }
 
 // exp(x - top), and 0 in the lanes that n leaves out. They compute exp(0) before: a result below the normal
@@ -27,52 +27,52 @@ Vec exp_below(const float* x, N n, Vec top) {
 
 // exp(x - top) into y where y is given, and their sum. A NaN in the row, and top - top = NaN for an infinite
 // top, reach every later result through the sum.
-Vec exp_row(const float* x, int64_t classes, Vec top, float* y) {
+float exp_row(const float* x, int64_t classes, Vec top, float* y) {
   Vec total = Vec::zero();
   for_vectors(classes, [=, &total](int64_t i, auto n) {
     const Vec e = exp_below(x + i, n, top);
     if (y) store(e, y + i, n);
     total = total + e;
   });
-  return Vec::set(sum(total));
+  return sum(total);
 }
 
 // exp(x - top) / sum into y; returns the sum. What fits a vector stays in it: a load waits long for the
 // masked store that it follows.
-Vec softmax_row(const float* x, int64_t classes, Vec top, float* y) {
+float softmax_row(const float* x, int64_t classes, float top, float* y) {
   if (classes <= Vec::kLanes) {
     const int n = static_cast<int>(classes);
-    const Vec e = exp_below(x, n, top), total = Vec::set(sum(e));
-    store(e / total, y, n);
+    const Vec e = exp_below(x, n, Vec::set(top));
+    const float total = sum(e);
+    store(e / Vec::set(total), y, n);
     return total;
   }
-  const Vec total = exp_row(x, classes, top, y);
-  for_vectors(classes, [=](int64_t i, auto n) { store(load(y + i, n) / total, y + i, n); });
+  const float total = exp_row(x, classes, Vec::set(top), y);
+  const Vec divisor = Vec::set(total);
+  for_vectors(classes, [=](int64_t i, auto n) { store(load(y + i, n) / divisor, y + i, n); });
   return total;
 }
 
 void softmax(const float* x, int64_t classes, float* y) { softmax_row(x, classes, row_max(x, classes), y); }
 
 void log_softmax(const float* x, int64_t classes, float* y) {
-  const Vec top = row_max(x, classes), log_sum = log(exp_row(x, classes, top, nullptr));
+  const Vec top = Vec::set(row_max(x, classes));
+  const Vec log_sum = log(Vec::set(exp_row(x, classes, top, nullptr)));
   for_vectors(classes, [=](int64_t i, auto n) { store(load(x + i, n) - top - log_sum, y + i, n); });
 }
 
-float first_lane(Vec v) {
-  float lane[Vec::kLanes];
-  v.store(lane);
-  return lane[0];
-}
-
 // With d = x - top: -sum_j t_j log p_j = sum_j t_j (log_sum - d_j).
-float integer_loss(const float* x, int64_t classes, const RowTarget& target, Vec top, Vec log_sum) {
-  const float keep = 1 - target.smoothing, log_total = first_lane(log_sum);
+float integer_loss(const float* x, int64_t classes, const RowTarget& target, float top, float log_sum) {
+  const float keep = 1 - target.smoothing;
   float loss = 0;
-  if (keep != 0) loss = keep * (log_total - (x[target.label] - first_lane(top)));
+  if (keep != 0) loss = keep * (log_sum - (x[target.label] - top));
   if (target.smoothing == 0) return loss;
+  const Vec top_vector = Vec::set(top);
   Vec d = Vec::zero();
-  for_vectors(classes, [=, &d](int64_t i, auto n) { d = d + (fill_rest(load(x + i, n), n, top) - top); });
-  return loss + target.smoothing * (log_total - sum(d) / static_cast<float>(classes));
+  for_vectors(classes, [=, &d](int64_t i, auto n) {
+    d = d + (fill_rest(load(x + i, n), n, top_vector) - top_vector);
+  });
+  return loss + target.smoothing * (log_sum - sum(d) / static_cast<float>(classes));
 }
 
 // The targets of a row from its label probabilities; 0 in the lanes that n leaves out.
@@ -100,9 +100,24 @@ float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec to
   return sum(loss);
 }
 
-float cross_entropy(const float* x, int64_t classes, const RowTarget& target, float* probabilities) {
-  const Vec top = row_max(x, classes), total = softmax_row(x, classes, top, probabilities);
-  return (target.probabilities ? soft_loss : integer_loss)(x, classes, target, top, log(total));
+// The logarithms of all rows at a time: of each by itself they took longer than the softmax.
+void cross_entropies(const float* x, int rows, int64_t classes, const RowTarget* targets, float* losses,
+                     float* probabilities) {
+  float top[kLossRows], log_sum[kLossRows];
+  for (int r = 0; r < rows; ++r) {
+    top[r] = row_max(x + r * classes, classes);
+    log_sum[r] = softmax_row(x + r * classes, classes, top[r], probabilities + r * classes);
+  }
+  for_vectors(rows, [&](int64_t i, auto n) { store(log(load(log_sum + i, n)), log_sum + i, n); });
+  for (int r = 0; r < rows; ++r) {
+    const float* const row = x + r * classes;
+    if (targets[r].probabilities)
+      losses[r] = soft_loss(row, classes, targets[r], Vec::set(top[r]), Vec::set(log_sum[r]));
+    else if (targets[r].label == kIgnoredRow)
+      losses[r] = 0;
+    else
+      losses[r] = integer_loss(row, classes, targets[r], top[r], log_sum[r]);
+  }
 }
 
 void cross_entropy_backward(const float* probabilities, int64_t classes, const RowTarget& target, float scale,
@@ -133,7 +148,7 @@ void cross_entropy_backward(const float* probabilities, int64_t classes, const R
 void fill_softmax(SoftmaxKernels& k) {
   k.softmax = softmax;
   k.log_softmax = log_softmax;
-  k.cross_entropy = cross_entropy;
+  k.cross_entropies = cross_entropies;
   k.cross_entropy_backward = cross_entropy_backward;
 }
 
