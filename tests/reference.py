@@ -552,6 +552,12 @@ def softmax_cross_entropy_backward(
         return np.where(kept[:, None], gradient * scale, 0.0)
 
 
+def count_correct(scores: Array, labels: Array) -> Array:
+    """Rows whose largest score, the first of equal ones, is the label's; none that holds a NaN."""
+    correct = ~np.isnan(scores).any(axis=1) & (scores.argmax(axis=1) == labels)
+    return np.asarray(np.count_nonzero(correct))
+
+
 def squared_error(prediction: Array, target: Array, *, reduction: str = "mean") -> Float64:
     """(prediction - target)^2, its sum, or its mean over all elements (NaN over none)."""
     squares = (f64(prediction) - f64(target)) ** 2

@@ -14,6 +14,7 @@ void bind_conv2d_pool_act(pybind11::module_& m);
 void bind_pool2d(pybind11::module_& m);
 void bind_activation(pybind11::module_& m);
 void bind_softmax_cross_entropy(pybind11::module_& m);
+void bind_count_correct(pybind11::module_& m);
 void bind_squared_error(pybind11::module_& m);
 void bind_batch_norm(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);

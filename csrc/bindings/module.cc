@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
   bind_pool2d(m);
   bind_activation(m);
   bind_softmax_cross_entropy(m);
+  bind_count_correct(m);
   bind_squared_error(m);
   bind_batch_norm(m);
   bind_dropout(m);

@@ -327,6 +327,11 @@ struct SoftmaxKernels {
                                  float* dx);
 };
 
+struct ClassificationKernels {
+  // Labels are of 0 to classes - 1.
+  int64_t (*count_correct)(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
+};
+
 struct SquaredErrorKernels {
   void (*each)(const float* prediction, const float* target, int64_t count, float* error);
   double (*sum)(const float* prediction, const float* target, int64_t count);
@@ -404,6 +409,7 @@ struct KernelTable {
   Pool2dKernels pool2d;
   ActivationKernels activation;
   SoftmaxKernels softmax;
+  ClassificationKernels classification;
   SquaredErrorKernels squared_error;
   BatchNormKernels batch_norm;
   DropoutKernels dropout;

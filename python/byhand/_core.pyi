@@ -258,6 +258,7 @@ def softmax_cross_entropy_backward(
     reduction: str = "mean",
     out: _Array | None = None,
 ) -> _Array: ...
+def count_correct(scores: _Array, labels: _Integers) -> int: ...
 @overload
 def squared_error(  # type: ignore[overload-overlap]
     prediction: _Array,

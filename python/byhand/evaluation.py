@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from byhand import kernels
 from byhand.engine import Array
 from byhand.losses import CrossEntropyLoss, Loss, MSELoss
 from byhand.model import Model
@@ -94,9 +95,15 @@ def measure(model: Model, data: Examples, loss: Loss) -> Evaluation:
     for part, output in model.logits(data.images):
         value = float(loss.forward(output, wanted[part]))
         total += value * (len(output) if loss.reduction == "mean" else 1)
-        found = np.rint(output[:, 0]) if model.classes == 1 else output.argmax(axis=1)
-        correct += int(np.count_nonzero(found == data.answers[part]))
+        correct += count_correct(output, data.answers[part])
     return Evaluation(total / len(data.images), correct / len(data.images))
+
+
+def count_correct(output: Array, answers: NDArray[Any]) -> int:
+    """How many rows of a model's output are the right answers."""
+    if output.shape[1] == 1:
+        return int(np.count_nonzero(np.rint(output[:, 0]) == answers))
+    return kernels.count_correct(output, answers)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand.engine import Array, Batch, Plan
-from byhand.evaluation import Examples
+from byhand.evaluation import Examples, count_correct
 from byhand.fusion import fused
 from byhand.losses import Loss
 from byhand.model import Model
@@ -71,7 +71,8 @@ class Steps:
             self._targets.take(index, axis=0, out=step.target, mode="clip")
         for module in self._drawing:
             module.begin_step(self._seed, number)
-        return float(step.batch.train(step.target)), step.wrong()
+        loss = float(step.batch.train(step.target))
+        return loss, n - count_correct(step.batch.output, step.answers)
 
     def _new_step(self, n: int) -> _Step:
         self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)
@@ -85,15 +86,3 @@ class _Step:
         self.batch = batch
         self.answers = np.empty(n, answers.dtype)
         self.target = self.answers if targets is None else np.empty_like(targets[:n])
-        self._found = np.empty(n, answers.dtype)
-        self._hit = np.empty(n, bool)
-
-    def wrong(self) -> int:
-        """How many images the batch's output, answers wrongly."""
-        output = self.batch.output
-        if output.shape[1] == 1:
-            np.rint(output[:, 0], out=self._found)
-        else:
-            output.argmax(axis=1, out=self._found)
-        np.equal(self._found, self.answers, out=self._hit)
-        return self._hit.size - int(np.count_nonzero(self._hit))

@@ -1,7 +1,7 @@
 """Training: epochs over shuffled batches, typed events for whoever shows them, a run folder.
 
 Nothing here prints. A step gathers a batch from the bytes, runs a plan, moves the weights and
-tells the handlers; after the first step of each batch size it allocates no array.
+tells the handlers; its buffers are there after the first step of each batch size.
 """
 
 from __future__ import annotations

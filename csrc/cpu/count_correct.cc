@@ -1,0 +1,26 @@
+#include "ops/count_correct.h"
+
+#include <atomic>
+
+#include "core/check.h"
+#include "cpu/runtime/parallel_ranges.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::ops {
+
+using namespace cpu;
+
+int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes) {
+  for (int64_t i = 0; i < rows; ++i)
+    require(labels[i] >= 0 && labels[i] < classes, "labels[", i, "] must be of 0 to ", classes - 1,
+            ", a class, got ", labels[i]);
+  const auto kernel = kernels().classification.count_correct;
+  const double row_ns = 5 + memory_ns(sizeof(float)) * static_cast<double>(classes);
+  std::atomic<int64_t> correct{0};
+  parallel_ranges(rows, row_ns, [=, &correct](int64_t begin, int64_t end) {
+    correct += kernel(scores + begin * classes, labels + begin, end - begin, classes);
+  });
+  return correct;
+}
+
+}  // namespace byhand::ops

@@ -1,0 +1,33 @@
+// How many rows have their largest score at their label.
+#include "cpu/kernels/fill.h"
+#include "cpu/vec/loop.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+// No score before the label's is as large, none from there on larger, and none is NaN: then no comparison
+// holds, the label's with itself neither.
+bool is_correct(const float* scores, int64_t label, int64_t classes) {
+  const Vec own = Vec::set(scores[label]), one = Vec::set(1);
+  Vec better = Vec::zero();
+  for_vectors(label, [=, &better](int64_t i, auto n) {
+    better = max(better, fill_rest(select(load(scores + i, n) < own, Vec::zero(), one), n, Vec::zero()));
+  });
+  for_vectors(classes - label, [=, &better](int64_t i, auto n) {
+    const Vec x = load(scores + label + i, n);
+    better = max(better, fill_rest(select((x > own) | is_nan(x), one, Vec::zero()), n, Vec::zero()));
+  });
+  return max_lane(better) == 0;
+}
+
+int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes) {
+  int64_t correct = 0;
+  for (int64_t i = 0; i < rows; ++i) correct += is_correct(scores + i * classes, labels[i], classes);
+  return correct;
+}
+
+}  // namespace
+
+void fill_classification(ClassificationKernels& k) { k.count_correct = count_correct; }
+
+}  // namespace byhand::cpu::BYHAND_ISA

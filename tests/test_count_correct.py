@@ -1,0 +1,50 @@
+"""count_correct: which rows are answered rightly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from byhand import kernels
+from calls import Call, Fill
+from ops import check_exact
+
+F32 = np.float32
+
+
+@pytest.mark.parametrize("classes", [*range(1, 20), 31, 32, 33, 65])
+def test_every_label_of_every_length(classes: int, isa: str, rng: np.random.Generator) -> None:
+    """Integers, so that most rows have several largest scores, of which the first counts."""
+    labels = np.repeat(np.arange(classes), 16)
+    scores = Fill(rng, integers=True)(len(labels), classes)
+    right = scores.argmax(axis=1)
+    for row, label in enumerate(labels):
+        expected = int(right[row] == label)
+        assert kernels.count_correct(scores[row : row + 1], labels[row : row + 1]) == expected
+    assert kernels.count_correct(scores, right) == len(scores)
+    if classes > 1:
+        assert kernels.count_correct(scores, (right + 1) % classes) == 0
+    check_exact(
+        Call("count_correct", (scores, labels), {}), (kernels.count_correct(scores, labels),)
+    )
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_nan_and_infinities(place: int, isa: str) -> None:
+    scores = np.zeros((3, 10), F32)
+    scores[:, place] = np.nan, np.inf, -np.inf
+    for label in range(10):
+        labels = np.full(3, label)
+        expected = (label == place) + (label == (place == 0))
+        assert kernels.count_correct(scores, labels) == expected
+        assert reference.count_correct(scores, labels) == expected
+    assert kernels.count_correct(np.full((1, 10), -np.inf, F32), np.array([0])) == 1
+
+
+@pytest.mark.parametrize("label", [-1, 10, 2**40, -(2**40)])
+def test_labels_are_classes(label: int) -> None:
+    labels = np.array([3, label, 4])
+    with pytest.raises(ValueError, match=rf"labels\[1\] must be of 0 to 9, a class, got {label}$"):
+        kernels.count_correct(np.zeros((3, 10), F32), labels)
+    with pytest.raises(ValueError, match=r"labels\[0\] must be of 0 to -1"):
+        kernels.count_correct(np.zeros((3, 0), F32), labels)
