@@ -139,6 +139,23 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
         assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize(
+    "away", [(0, -1), (0, 2), (0, 3), (1, -1), (1, 2), (-1, 0), (2, 0), (2, 1)]
+)
+def test_one_place_beside_its_window(
+    away: tuple[int, int], isa: str, rng: np.random.Generator
+) -> None:
+    x, w, b, _ = draw("lenet-conv2", rng)
+    x = x[:1]
+    y, indices = kernels.conv2d_pool_act(x, w, b, None, algorithm="winograd")
+    indices[0, 7, 1, 2] = (2 + away[0]) * (x.shape[3] - 4) + 4 + away[1]
+    args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
+    exact = reference.conv2d_pool_act_backward(*args)
+    results = kernels.conv2d_pool_act_backward(*args, algorithm="winograd")
+    for got, want in zip(results, exact, strict=True):
+        assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
+
+
 @pytest.mark.parametrize("side", ["start", "end"])
 @pytest.mark.parametrize("pool_size", [2, (3, 2)])
 @pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows"])

@@ -37,32 +37,19 @@ int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(bat
 
 // Throws where an index is not of a plane.
 void check_places(const int32_t* index, int64_t count, int64_t plane) {
-  const auto last = static_cast<uint32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
-  uint32_t signs = 0;  // the first bit: of what is negative, and of what is beyond the last
-  for (int64_t i = 0; i < count; ++i) {
-    const auto place = static_cast<uint32_t>(index[i]);
-    signs |= place | (last - place);
-  }
-  if (signs >> 31 == 0) return;
-  const int32_t wrong = *std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i >= plane; });
+  const auto last = static_cast<int32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
+  if (kernels().pool2d.inside(index, count, last)) return;
+  const int32_t wrong = *std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i > last; });
   fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
 }
 
-// Whether each place of these planes lies in its own window, one of 2 x 2.
-bool in_windows(const int32_t* index, int64_t planes, const Conv2dShape& s) {
+// The first place of each window of 2 x 2 in a plane.
+const int32_t* corners_of_windows(const Conv2dShape& s, ScratchFrame& frame) {
   const int64_t height = s.out_h / 2, width = s.out_w / 2;
-  ScratchFrame frame;
-  uint32_t* const corner = frame.allocate<uint32_t>(height * width);
+  int32_t* const corner = frame.allocate<int32_t>(height * width);
   for (int64_t i = 0; i < height * width; ++i)
-    corner[i] = static_cast<uint32_t>(i / width * 2 * s.out_w + i % width * 2);
-  const auto row = static_cast<uint32_t>(s.out_w);
-  uint32_t beyond = 0;  // the first two of a row in the window are 0 and 1 away, the others as far from `row`
-  for (int64_t p = 0; p < planes; ++p, index += height * width)
-    for (int64_t i = 0; i < height * width; ++i) {
-      const uint32_t away = static_cast<uint32_t>(index[i]) - corner[i];
-      beyond |= std::min(away, away - row) / 2;
-    }
-  return beyond == 0;
+    corner[i] = static_cast<int32_t>(i / width * 2 * s.out_w + i % width * 2);
+  return corner;
 }
 
 // Planes of zeros but for values at their places.
@@ -156,8 +143,9 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const bool visits_maxima = !winograd && !g.dx && PooledDots::takes(s);
-  // As many values a plane as it has windows of 2 x 2; `in_windows` tells whether each place is in its own.
+  // As many values a plane as it has windows of 2 x 2: each place may be one of its own.
   const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2);
+  const int32_t* const corners = windows_of_4 ? corners_of_windows(s, frame) : nullptr;
   const int64_t at_a_time = visits_maxima ? 1 : images_at_a_time(s), planes_size = s.out_channels * plane;
   const PooledDots pooled_dots(s);
   std::optional<WeightDots> dots;
@@ -179,8 +167,10 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
       const float* const dz = before_activation(f, g.dy + at, g.y + at, images * pooled, gradient);
       const int32_t* const index = g.index + at;
       const float* const x = g.x + first * in;
-      const bool by_windows = windows_of_4 && in_windows(index, images * s.out_channels, s);
-      if (!by_windows) check_places(index, images * pooled, plane);
+      check_places(index, images * pooled, plane);
+      const bool by_windows =
+          windows_of_4 && kernels().pool2d.in_windows(index, images * s.out_channels, corners, g.outputs,
+                                                      static_cast<int32_t>(s.out_w));
       for (int64_t n = 0; n < images; ++n) kernels().reduce.add(total, dz + n * pooled, pooled, total);
       if (visits_maxima)
         pooled_dots.add(dz, index, g.outputs, x, own_sums);

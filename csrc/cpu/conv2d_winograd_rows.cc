@@ -91,15 +91,15 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // `rows` rows of channel c from row y of each lane's band on. Lanes that are not alike may have fewer rows
-  // left: then row by row.
-  void write(const float* values, const Lanes& lanes, int64_t divisor, int64_t c, int64_t y,
-             int64_t rows) const {
+  // `rows` rows of channel c from row y of each lane's band on, one for kDivisor of the band. Lanes that are
+  // not alike may have fewer rows left: then row by row.
+  template <int kDivisor>
+  void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;
     for (int64_t i = 0; i < rows; i += at_once) {
       float* to[kMaxRowLanes];
       for (int n = 0; n < lanes.count; ++n) {
-        const int64_t row = lanes.first[n] / divisor + y + i;
+        const int64_t row = lanes.first[n] / kDivisor + y + i;
         to[n] =
             row >= height
                 ? nullptr
@@ -180,7 +180,7 @@ void WinogradRows::forward(int64_t task, const float* x, const float* bias, floa
         [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int64_t i = 0; i < rows; i += 2)
             k.size[shape_.kernel.h == 5].rows(pairs[i / 2], values + i * row);
-          planes.write(values, lanes, 1, o, first, rows);
+          planes.write<1>(values, lanes, o, first, rows);
         });
 }
 
@@ -205,8 +205,8 @@ void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* 
                                                 static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,
                                                 places + i * row);
           if (activate) activate(values, rows / 2 * row, values);
-          planes.write(values, lanes, 2, o, first / 2, rows / 2);
-          places_planes.write(reinterpret_cast<const float*>(places), lanes, 2, o, first / 2, rows / 2);
+          planes.write<2>(values, lanes, o, first / 2, rows / 2);
+          places_planes.write<2>(reinterpret_cast<const float*>(places), lanes, o, first / 2, rows / 2);
         });
 }
 

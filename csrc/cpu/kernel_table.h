@@ -292,6 +292,12 @@ struct PoolWindows {
 };
 
 struct Pool2dKernels {
+  // Whether each of `count` places is of 0 to last.
+  bool (*inside)(const int32_t* place, int64_t count, int32_t last);
+  // Whether each of these places, none negative, is in its window of 2 x 2: corner + {0, 1, row, row + 1}.
+  // All planes have the same corners.
+  bool (*in_windows)(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows,
+                     int32_t row);
   void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index);
   void (*average)(const PoolWindows&, const float* x, float* y);
   // dx += dy / divisor at every tap; dx and dy lie as x and y.

@@ -86,9 +86,38 @@ void average_backward(const PoolWindows& w, const float* dy, float* dx) {
   });
 }
 
+bool any_bit(IVec v) {
+  int32_t lane[Vec::kLanes], some = 0;
+  v.store(lane);
+  for (int32_t bits : lane) some |= bits;
+  return some != 0;
+}
+
+bool inside(const int32_t* place, int64_t count, int32_t last) {
+  IVec signs = IVec::set(0);
+  for_vectors(count, [=, &signs](int64_t i, auto n) {
+    const IVec p = load(place + i, n);
+    signs = signs | p | (IVec::set(last) - (p & IVec::set(INT32_MAX)));
+  });
+  return !any_bit(signs & IVec::set(INT32_MIN));
+}
+
+bool in_windows(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows, int32_t row) {
+  const IVec zero = IVec::set(0), even = IVec::set(~1);
+  IVec outside = zero;
+  for (int64_t p = 0; p < planes; ++p, place += windows)
+    for_vectors(windows, [=, &outside](int64_t i, auto n) {
+      const IVec away = load(place + i, n) - load(corner + i, n);
+      outside = outside | select((away & even) == zero, zero, (away - IVec::set(row)) & even);
+    });
+  return !any_bit(outside);
+}
+
 }  // namespace
 
 void fill_pool2d(Pool2dKernels& k) {
+  k.inside = inside;
+  k.in_windows = in_windows;
   k.max = max_windows;
   k.average = average_windows;
   k.average_backward = average_backward;

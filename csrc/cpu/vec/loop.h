@@ -16,6 +16,8 @@ inline Vec load(const float* p, WholeVector) { return Vec::load(p); }
 inline Vec load(const float* p, int n) { return Vec::load(p, n); }
 inline Vec load_bytes(const uint8_t* p, WholeVector) { return Vec::load_bytes(p, Vec::kLanes); }
 inline Vec load_bytes(const uint8_t* p, int n) { return Vec::load_bytes(p, n); }
+inline IVec load(const int32_t* p, WholeVector) { return IVec::load(p); }
+inline IVec load(const int32_t* p, int n) { return IVec::load(p, n); }
 inline void store(Vec v, float* p, WholeVector) { v.store(p); }
 inline void store(Vec v, float* p, int n) { v.store(p, n); }
 inline void store(IVec v, int32_t* p, WholeVector) { v.store(p); }

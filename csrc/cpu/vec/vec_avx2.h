@@ -75,6 +75,8 @@ struct IVec {
   static IVec iota(int32_t step) {  // 0, step, 2 * step, ...
     return {_mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(step))};
   }
+  static IVec load(const int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+  static IVec load(const int32_t* p, int n) { return {_mm256_maskload_epi32(p, first_lanes(n))}; }
   void store(int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   void store(int32_t* p, int n) const { Vec{_mm256_castsi256_ps(v)}.store(reinterpret_cast<float*>(p), n); }
 };

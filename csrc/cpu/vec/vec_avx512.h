@@ -62,6 +62,8 @@ struct IVec {
     return {_mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                                _mm512_set1_epi32(step))};
   }
+  static IVec load(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+  static IVec load(const int32_t* p, int n) { return {_mm512_maskz_loadu_epi32(first_lanes(n), p)}; }
   void store(int32_t* p) const { _mm512_storeu_si512(p, v); }
   void store(int32_t* p, int n) const { _mm512_mask_storeu_epi32(p, first_lanes(n), v); }
 };

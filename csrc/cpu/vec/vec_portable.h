@@ -69,6 +69,17 @@ struct IVec {
       r.v[i] = static_cast<int32_t>(static_cast<uint32_t>(i) * static_cast<uint32_t>(step));
     return r;
   }
+  static IVec load(const int32_t* p) {
+    IVec r;
+    __builtin_memcpy(&r.v, p, sizeof r.v);
+    return r;
+  }
+  static IVec load(const int32_t* p, int n) {
+    IVec r{};
+    for (int i = 0; i < Vec::kLanes; ++i)
+      if (i < n) r.v[i] = p[i];
+    return r;
+  }
   void store(int32_t* p) const { __builtin_memcpy(p, &v, sizeof v); }
   void store(int32_t* p, int n) const {
     for (int i = 0; i < Vec::kLanes; ++i)
