@@ -177,6 +177,22 @@ def test_not_one_byte_outside_an_array_by_winograd(
         assert np.linalg.norm(one - want) < 2e-5 * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize("side", ["start", "end"])
+@every_shape
+def test_not_one_byte_outside_an_array_without_the_gradient_of_the_input(
+    name: str, side: str, isa: str, rng: np.random.Generator
+) -> None:
+    x, w, b, geometry = draw(name, rng)
+    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
+    fence, args = Fence(side), (y, y, indices, x, w)
+    settings = {**geometry, "input_gradient": False}
+    _, *expected = kernels.conv2d_pool_act_backward(*args, "tanh", **settings)
+    _, *got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", **settings)
+    for one, other in zip(got, expected, strict=True):
+        assert_same_bits(one, other)
+    assert fence.untouched()
+
+
 def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
     x, w, _, _ = draw("lenet-conv1", rng)
     y, indices = kernels.conv2d_pool_act(x, w)

@@ -50,9 +50,15 @@ void PooledDots::fill_slots(const float* x, float* slots) const {
   std::fill_n(line, width, 0.0f);
   std::fill_n(slots, s_.padding.top * row, 0.0f);
   slots += s_.padding.top * row;
+  const bool padded = s_.padding.left > 0 || s_.padding.right > 0;
   for (int64_t y = 0; y < s_.in_h; ++y, slots += row) {
-    std::copy_n(x + y * s_.in_w, s_.in_w, line + s_.padding.left);
-    kernels().conv2d_dots.fill_slots(line, s_.out_w, slots);
+    const float* from = x + y * s_.in_w;
+    // What the last slots hold beyond the row belongs to no tap, but must be readable.
+    if (padded || y * s_.in_w + width > s_.in_h * s_.in_w) {
+      std::copy_n(from, s_.in_w, line + s_.padding.left);
+      from = line;
+    }
+    kernels().conv2d_dots.fill_slots(from, s_.out_w, slots);
   }
   std::fill_n(slots, s_.padding.bottom * row, 0.0f);
 }
