@@ -127,6 +127,7 @@ def _losses() -> Iterator[Case]:
     yield Case("softmax_cross_entropy", name, (x, labels))
     probabilities = after(numpy_page.softmax, N, CLASSES)
     yield Case("softmax_cross_entropy_backward", name, (probabilities, labels))
+    yield Case("count_correct", name, (x, labels))
     yield Case("squared_error", name, (x, x))
     yield Case("squared_error_backward", name, (x, x))
 

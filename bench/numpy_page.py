@@ -234,6 +234,10 @@ def softmax_cross_entropy_backward(probabilities: Array, labels: Array) -> Array
     return grad
 
 
+def count_correct(scores: Array, labels: Array) -> int:
+    return int(np.count_nonzero(scores.argmax(axis=1) == labels))
+
+
 def squared_error(prediction: Array, target: Array) -> Any:
     difference = (prediction - target).ravel()
     return difference @ difference / difference.size

@@ -142,13 +142,17 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
 @pytest.mark.parametrize(
     "away", [(0, -1), (0, 2), (0, 3), (1, -1), (1, 2), (-1, 0), (2, 0), (2, 1)]
 )
+@pytest.mark.parametrize(("name", "window"), [("lenet-conv2", (1, 2)), ("cut-windows", (3, 2))])
 def test_one_place_beside_its_window(
-    away: tuple[int, int], isa: str, rng: np.random.Generator
+    name: str, window: tuple[int, int], away: tuple[int, int], isa: str, rng: np.random.Generator
 ) -> None:
-    x, w, b, _ = draw("lenet-conv2", rng)
+    """The second window is the last of its plane, in a cut vector."""
+    x, w, b, _ = draw(name, rng)
     x = x[:1]
     y, indices = kernels.conv2d_pool_act(x, w, b, None, algorithm="winograd")
-    indices[0, 7, 1, 2] = (2 + away[0]) * (x.shape[3] - 4) + 4 + away[1]
+    row, column = (2 * at + off for at, off in zip(window, away, strict=True))
+    height, width = x.shape[2] - 4, x.shape[3] - 4
+    indices[(0, 7, *window)] = min(row, height - 1) * width + min(column, width - 1)
     args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
     exact = reference.conv2d_pool_act_backward(*args)
     results = kernels.conv2d_pool_act_backward(*args, algorithm="winograd")
@@ -206,16 +210,22 @@ def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
         )
 
 
-@pytest.mark.parametrize("input_gradient", [True, False])
-@pytest.mark.parametrize("wrong", [-1, 24 * 24, -(2**31)])
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("wrong", [-1, 9 * 7, 2**31 - 1, -(2**31)])
 def test_places_outside_of_the_plane(
-    wrong: int, input_gradient: bool, rng: np.random.Generator
+    wrong: int, algorithm: str, isa: str, rng: np.random.Generator
 ) -> None:
-    x, w, _, _ = draw("lenet-conv1", rng)
-    y, indices = kernels.conv2d_pool_act(x, w)
-    indices[-1, 20, 11, 11] = wrong
-    with pytest.raises(ValueError, match=f"indices must be of 0 to 575.*got {wrong}"):
-        kernels.conv2d_pool_act_backward(y, y, indices, x, w, input_gradient=input_gradient)
+    """Of 17 * 12 places, which end in a cut vector."""
+    x, w, _, _ = draw("cut-windows", rng)
+    y, indices = kernels.conv2d_pool_act(x[:1], w)
+    for input_gradient in (True, False):
+        for place in (0, 100, 191, 192, 202, 203):
+            bad = indices.copy()
+            bad.flat[place] = wrong
+            with pytest.raises(ValueError, match=f"indices must be of 0 to 62.*got {wrong}"):
+                kernels.conv2d_pool_act_backward(
+                    *(y, y, bad, x[:1], w), algorithm=algorithm, input_gradient=input_gradient
+                )
 
 
 @pytest.mark.parametrize("pool_size", [0, 5, (2, 3), (-1, 2)])

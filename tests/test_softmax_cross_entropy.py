@@ -93,6 +93,23 @@ def test_special_rows(classes: int, isa: str) -> None:
             assert log_p[3, place] == -INF
 
 
+@pytest.mark.parametrize("soft", [True, False])
+def test_special_rows_have_no_part_in_others(
+    soft: bool, isa: str, rng: np.random.Generator
+) -> None:
+    """Losses are made of several rows at a time."""
+    x, labels = Fill(rng)(21, 10), rng.integers(0, 10, 21)
+    labels[9] = -100
+    targets = reference.softmax(Fill(rng)(21, 10)).astype(F32) if soft else labels
+    clean, _ = kernels.softmax_cross_entropy(x, targets, reduction="none")
+    special = [3, 7, 9, 20]
+    x[special] = F32([[np.nan], [INF], [np.nan], [-INF]])
+    losses, _ = kernels.softmax_cross_entropy(x, targets, reduction="none")
+    assert_same_bits(np.delete(losses, special), np.delete(clean, special))
+    assert np.isnan(losses[[3, 7, 20]]).all()
+    assert np.isnan(losses[9]) if soft else losses[9] == 0
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_masked_classes(reduction: str, isa: str, rng: np.random.Generator) -> None:
     """Logits of -inf: no NaN in the loss or the gradient, an infinite loss only for their label."""

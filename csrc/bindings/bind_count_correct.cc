@@ -24,7 +24,7 @@ void bind_count_correct(py::module_& m) {
                         R"(How many rows of scores are largest at their label.
 
 scores (n, classes), labels (n,) integers -> int. Of equal largest scores the first counts, as in
-numpy.argmax; a row with NaN is not correct. Over n it is the accuracy.
+numpy.argmax; a row with NaN is not correct. Divided by n it is the accuracy.
 Raises ValueError for a label that is not a class.)");
 }
 

@@ -144,7 +144,8 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const bool visits_maxima = !winograd && !g.dx && PooledDots::takes(s);
   // As many values a plane as it has windows of 2 x 2: each place may be one of its own.
-  const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2);
+  const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
+                            plane <= std::numeric_limits<int32_t>::max();
   const int32_t* const corners = windows_of_4 ? corners_of_windows(s, frame) : nullptr;
   const int64_t at_a_time = visits_maxima ? 1 : images_at_a_time(s), planes_size = s.out_channels * plane;
   const PooledDots pooled_dots(s);

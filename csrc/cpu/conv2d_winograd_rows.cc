@@ -91,8 +91,8 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // `rows` rows of channel c from row y of each lane's band on, one for kDivisor of the band. Lanes that are
-  // not alike may have fewer rows left: then row by row.
+  // `rows` rows of channel c from row y of each lane's band on; kDivisor rows of the band are one of the
+  // plane, 2 where windows were pooled. Lanes that are not alike may have fewer rows left: then row by row.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;

@@ -315,7 +315,7 @@ struct ActivationKernels {
 // Targets of a row: t_j = smoothing / classes, plus (1 - smoothing) * (probabilities[j], or 1 for j ==
 // label).
 struct RowTarget {
-  int64_t label;  // where probabilities is null; kIgnoredRow: the loss is 0
+  int64_t label;  // where probabilities is null; or kIgnoredRow, whose loss is 0
   const float* probabilities;
   float smoothing;
 };
@@ -329,13 +329,14 @@ struct SoftmaxKernels {
   // The losses of at most kLossRows rows, and softmax(x).
   void (*cross_entropies)(const float* x, int rows, int64_t classes, const RowTarget*, float* losses,
                           float* probabilities);
+  // Of a row that is not ignored.
   void (*cross_entropy_backward)(const float* probabilities, int64_t classes, const RowTarget&, float scale,
                                  float* dx);
 };
 
-struct ClassificationKernels {
+struct CountCorrectKernels {
   // Labels are of 0 to classes - 1.
-  int64_t (*count_correct)(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
+  int64_t (*count)(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
 };
 
 struct SquaredErrorKernels {
@@ -415,7 +416,7 @@ struct KernelTable {
   Pool2dKernels pool2d;
   ActivationKernels activation;
   SoftmaxKernels softmax;
-  ClassificationKernels classification;
+  CountCorrectKernels count_correct;
   SquaredErrorKernels squared_error;
   BatchNormKernels batch_norm;
   DropoutKernels dropout;

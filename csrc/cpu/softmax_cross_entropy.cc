@@ -53,9 +53,10 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
 void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
                     float* probabilities) {
   const SoftmaxKernels& k = kernels().softmax;
-  parallel_ranges(rows, row_ns(classes), [=, &k, &labels](int64_t begin, int64_t end) {
-    for (int64_t first = begin; first < end; first += kLossRows) {
-      const int64_t count = std::min<int64_t>(kLossRows, end - first), at = first * classes;
+  const double ns = row_ns(classes) * kLossRows;
+  parallel_ranges(ceil_div(rows, kLossRows), ns, [=, &k, &labels](int64_t begin, int64_t end) {
+    for (int64_t first = begin * kLossRows; first < std::min(end * kLossRows, rows); first += kLossRows) {
+      const int64_t count = std::min<int64_t>(kLossRows, rows - first), at = first * classes;
       RowTarget targets[kLossRows];
       for (int64_t i = 0; i < count; ++i) targets[i] = row_target(labels, first + i, classes);
       k.cross_entropies(x + at, static_cast<int>(count), classes, targets, losses + first,

@@ -95,11 +95,11 @@ def measure(model: Model, data: Examples, loss: Loss) -> Evaluation:
     for part, output in model.logits(data.images):
         value = float(loss.forward(output, wanted[part]))
         total += value * (len(output) if loss.reduction == "mean" else 1)
-        correct += count_correct(output, data.answers[part])
+        correct += count_right_answers(output, data.answers[part])
     return Evaluation(total / len(data.images), correct / len(data.images))
 
 
-def count_correct(output: Array, answers: NDArray[Any]) -> int:
+def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
     """How many rows of a model's output are the right answers."""
     if output.shape[1] == 1:
         return int(np.count_nonzero(np.rint(output[:, 0]) == answers))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand.engine import Array, Batch, Plan
-from byhand.evaluation import Examples, count_correct
+from byhand.evaluation import Examples, count_right_answers
 from byhand.fusion import fused
 from byhand.losses import Loss
 from byhand.model import Model
@@ -72,7 +72,7 @@ class Steps:
         for module in self._drawing:
             module.begin_step(self._seed, number)
         loss = float(step.batch.train(step.target))
-        return loss, n - count_correct(step.batch.output, step.answers)
+        return loss, n - count_right_answers(step.batch.output, step.answers)
 
     def _new_step(self, n: int) -> _Step:
         self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)

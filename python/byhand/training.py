@@ -1,7 +1,8 @@
 """Training: epochs over shuffled batches, typed events for whoever shows them, a run folder.
 
 Nothing here prints. A step gathers a batch from the bytes, runs a plan, moves the weights and
-tells the handlers; its buffers are there after the first step of each batch size.
+tells the handlers; after the first step of each batch size it allocates no array, but for models
+with one output, whose answers are rounded into one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ void fill_reduce(ReduceKernels&);
 void fill_pool2d(Pool2dKernels&);
 void fill_activation(ActivationKernels&);
 void fill_softmax(SoftmaxKernels&);
-void fill_classification(ClassificationKernels&);
+void fill_count_correct(CountCorrectKernels&);
 void fill_squared_error(SquaredErrorKernels&);
 void fill_batch_norm(BatchNormKernels&);
 void fill_dropout(DropoutKernels&);

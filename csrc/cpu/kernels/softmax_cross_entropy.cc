@@ -108,7 +108,9 @@ void cross_entropies(const float* x, int rows, int64_t classes, const RowTarget*
     top[r] = row_max(x + r * classes, classes);
     log_sum[r] = softmax_row(x + r * classes, classes, top[r], probabilities + r * classes);
   }
-  for_vectors(rows, [&](int64_t i, auto n) { store(log(load(log_sum + i, n)), log_sum + i, n); });
+  for_vectors(rows, [&](int64_t i, auto n) {
+    store(log(fill_rest(load(log_sum + i, n), n, Vec::set(1))), log_sum + i, n);
+  });
   for (int r = 0; r < rows; ++r) {
     const float* const row = x + r * classes;
     if (targets[r].probabilities)

@@ -13,7 +13,7 @@ void fill_table(KernelTable& table) {
   fill_pool2d(table.pool2d);
   fill_activation(table.activation);
   fill_softmax(table.softmax);
-  fill_classification(table.classification);
+  fill_count_correct(table.count_correct);
   fill_squared_error(table.squared_error);
   fill_batch_norm(table.batch_norm);
   fill_dropout(table.dropout);

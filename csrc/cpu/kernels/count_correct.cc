@@ -5,8 +5,8 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// No score before the label's is as large, none from there on larger, and none is NaN: then no comparison
-// holds, the label's with itself neither.
+// True where every score before the label's is smaller, none after it is larger, and none is NaN. Before the
+// label NaN is not smaller; from the label on `is_nan` finds it, the label's own too.
 bool is_correct(const float* scores, int64_t label, int64_t classes) {
   const Vec own = Vec::set(scores[label]), one = Vec::set(1);
   Vec better = Vec::zero();
@@ -28,6 +28,6 @@ int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, 
 
 }  // namespace
 
-void fill_classification(ClassificationKernels& k) { k.count_correct = count_correct; }
+void fill_count_correct(CountCorrectKernels& k) { k.count = count_correct; }
 
 }  // namespace byhand::cpu::BYHAND_ISA
