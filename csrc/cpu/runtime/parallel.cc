@@ -26,14 +26,15 @@ namespace {
 // Less work than this is done sooner by one thread.
 constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
-// A line of the cache that another core has written takes 40 to 80 ns to come, 120 to 200 where the two cores
+// A line of the cache that another core has written takes 20 to 60 ns to come, 100 to 180 where the two cores
 // have no cache in common, as a virtual machine's may at times. Short calls then hand each other more than
-// they gain: softmax regression's step, whose calls count 16 to 50 us, takes 60 us on two threads that are
-// near, 143 on two that are far, 73 on one. So far ones share such calls only between long ones, and some in
-// a row of every so many, to see whether it is still so.
-constexpr int64_t kFarNs = 100, kBetweenLongCallsNs = 1'000'000;
+// they gain: a step of softmax regression, whose calls count 16 to 50 us here, takes 60 us on two threads
+// that are near, 143 on two that are far, 73 on one. So two far ones share such calls only between long ones,
+// and some in a row of every so many, to see whether it is still so. More than two threads have not been
+// measured.
+constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
-constexpr uint32_t kProbes = 24, kProbeCycle = 1024;
+constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
 // How long a worker looks out for the next call before it sleeps: about 50 us on Zen, the gap between two
 // kernels of a training step, and more where a pause is longer. Longer would take the core from whoever runs
@@ -92,16 +93,19 @@ struct Job {
   std::mutex error_mutex{};
   std::exception_ptr error{};
 
-  void work(int participant) {
+  // Returns how many tasks this participant did.
+  int64_t work(int participant) {
     inside_task = true;
+    int64_t done = 0;
     for (int i = 0; i < participants; ++i) {
       const int owner = (participant + i) % participants;
       const Range range = split(count, participants, owner);
       for (int64_t t;
-           (t = range.begin + taken[owner].count.fetch_add(1, std::memory_order_relaxed)) < range.end;)
+           (t = range.begin + taken[owner].count.fetch_add(1, std::memory_order_relaxed)) < range.end; ++done)
         run(t);
     }
     inside_task = false;
+    return done;
   }
 
   void run(int64_t i) {
@@ -129,17 +133,16 @@ class Pool {
     return now - last_short_call_.exchange(now, std::memory_order_relaxed) < kAwakeNs;
   }
 
-  // Whether work of `ns` is long enough for the way between the cores.
-  bool long_enough(double ns) {
-    if (line_ns_.load(std::memory_order_relaxed) < kFarNs) return true;
+  // Whether work of `ns` is too short for two cores that are far, and does not come between longer calls.
+  bool too_far(double ns) {
+    if (line_ns_.load(std::memory_order_relaxed) < kFarNs * kMeanOf) return false;
     const int64_t now = now_ns();
-    if (ns >= kWorthSharingFarNs) {
-      last_long_call_.store(now, std::memory_order_relaxed);
-      return true;
-    }
-    return now - last_long_call_.load(std::memory_order_relaxed) < kBetweenLongCallsNs ||
-           probes_.fetch_add(1, std::memory_order_relaxed) % kProbeCycle < kProbes;
+    if (ns < kWorthSharingFarNs)
+      return now - last_long_call_.load(std::memory_order_relaxed) >= kBetweenLongCallsNs;
+    last_long_call_.store(now, std::memory_order_relaxed);
+    return false;
   }
+  bool probes() { return probes_.fetch_add(1, std::memory_order_relaxed) % kProbeCycle < kProbes; }
 
   // False where another thread has the pool.
   bool run(int64_t count, int threads, TaskRef task) {
@@ -153,13 +156,14 @@ class Pool {
     state_.store((state_.load(std::memory_order_relaxed) & kNumber) + kOneJob + kOpen,
                  std::memory_order_release);
     state_.notify_all();
-    job.work(0);
-    close_and_wait();
+    const bool alone = job.work(0) == count;
+    close_and_wait(helpers == 1 && !alone);
     if (job.error) std::rethrow_exception(job.error);
     return true;
   }
 
  private:
+  static constexpr int64_t kMeanOf = 8;         // calls
   static constexpr uint32_t kWorkers = 0xffff;  // count of workers inside
   static constexpr uint32_t kOpen = 0x10000;
   static constexpr uint32_t kOneJob = 0x20000;
@@ -194,13 +198,16 @@ class Pool {
     }
   }
 
-  // The state's line comes from the worker that joined last: a measure of how far it is.
-  void close_and_wait() {
-    const int64_t before = now_ns();
+  // `times_line`: the worker has written the state last, and how long its line takes to come is noted,
+  // without what the clock takes.
+  void close_and_wait(bool times_line) {
+    const int64_t first = now_ns(), before = now_ns();
     uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
-    const int64_t ns = std::min(now_ns() - before, 4 * kFarNs);
-    const int64_t mean = line_ns_.load(std::memory_order_relaxed);
-    line_ns_.store(mean + (ns - mean) / 8, std::memory_order_relaxed);
+    if (times_line) {
+      const int64_t ns = std::clamp<int64_t>((now_ns() - before) - (before - first), 0, 2 * kFarNs);
+      const int64_t sum = line_ns_.load(std::memory_order_relaxed);
+      line_ns_.store(sum + ns - sum / kMeanOf, std::memory_order_relaxed);
+    }
     for (int spins = 0; (state & kWorkers) != 0; state = state_.load(std::memory_order_acquire)) {
       if (++spins < kSpins)
         spin_pause();
@@ -247,7 +254,7 @@ class Pool {
   int kept_off_[kMaxThreads];  // the processor; -1: none
   std::atomic<int> awake_{0};  // workers that do not sleep
   std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
-  std::atomic<int64_t> line_ns_{0};  // about the mean of the last few
+  std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean
   std::atomic<uint32_t> probes_{0};
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
@@ -291,8 +298,10 @@ void set_num_threads(int count) {
 }
 
 bool worth_sharing(double ns) {
-  if (ns < kWorthSharingNs || inside_task || num_threads() == 1 || !the_pool().long_enough(ns)) return false;
-  return ns >= kWorthWakingNs || the_pool().awake(num_threads() - 1) || the_pool().worth_waking();
+  if (ns < kWorthSharingNs || inside_task || num_threads() == 1) return false;
+  Pool& p = the_pool();
+  if (num_threads() == 2 && p.too_far(ns)) return p.probes();
+  return ns >= kWorthWakingNs || p.awake(num_threads() - 1) || p.worth_waking();
 }
 
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
