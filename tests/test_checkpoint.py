@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import stat
 import struct
 import tracemalloc
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from byhand import nn
 from byhand.checkpoint import (
     CheckpointError,
     read_tensors,
+    remove_temporaries,
     tensors_file,
     write_atomic,
     write_tensors,
@@ -66,6 +68,103 @@ def test_a_write_that_fails_changes_nothing(
     if isinstance(caught.value, OSError):
         assert caught.value.errno == errno.ENOSPC
         assert str(path) in str(caught.value) and "No space left" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["EINVAL", "ENOTSUP", "ENOSYS", "EBADF", "EACCES"])
+def test_a_file_system_that_cannot_sync(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Network and shared folders: what was renamed is written, so it is no failure."""
+
+    def fail(_: int) -> None:
+        raise OSError(getattr(errno, name), "cannot sync")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    write_atomic(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new" and names(tmp_path) == ["file"]
+
+
+def test_a_folder_that_cannot_be_read_but_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def no_folders(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", no_folders)
+    write_atomic(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_disk_that_fails_as_the_folder_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_atomic(tmp_path / "file", b"new")
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    """Also links to links, links to a file that is not there yet, and links out of the folder."""
+    (tmp_path / "elsewhere").mkdir()
+    target, link, second = (tmp_path / name for name in ("elsewhere/file", "link", "second"))
+    link.symlink_to(Path("elsewhere") / "file")
+    second.symlink_to(link)
+    for path, data in ((link, b"first"), (second, b"second"), (link, b"third")):
+        write_atomic(path, data)
+        assert target.read_bytes() == data
+        assert link.is_symlink() and second.is_symlink()
+    assert names(tmp_path) == ["elsewhere", "link", "second"]
+    assert names(tmp_path / "elsewhere") == ["file"]
+    (tmp_path / "elsewhere" / ".file.0123abcd.tmp").write_bytes(b"half")
+    remove_temporaries(link)
+    assert names(tmp_path / "elsewhere") == ["file"]
+
+
+def test_only_files_are_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for path in (pipe, tmp_path / "link"):
+        with pytest.raises(OSError, match="a device, a pipe or a socket, not a file") as caught:
+            write_atomic(path, b"data")
+        assert str(path) in str(caught.value)
+    with pytest.raises(OSError, match="circle"):
+        write_atomic(tmp_path / "circle", b"data")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert names(tmp_path) == ["circle", "link", "pipe"]
+
+
+def test_an_interrupt_between_renames_waits_for_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the second rename, and after it as Python sees signals."""
+    for after in (False, True):
+        files = {tmp_path / f"{after}{i}": str(i).encode() for i in range(3)}
+        real, calls = os.replace, iter([False, True, False, False])
+
+        def replace(*paths: Any, real: Any = real, calls: Any = calls, after: bool = after) -> None:
+            interrupted = next(calls)
+            if interrupted and not after:
+                raise KeyboardInterrupt
+            real(*paths)
+            if interrupted:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            write_together(files)
+        monkeypatch.setattr(os, "replace", real)
+        assert {path: path.read_bytes() for path in tmp_path.glob(f"{after}*")} == files
+    assert len(names(tmp_path)) == 6
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
+import stat
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,46 +37,90 @@ class CheckpointError(ValueError):
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
-    Raises OSError of the system's kind with the path; what was there before stays, nothing else
-    remains.
+    A link is followed: the file that it names is replaced, and the link stays. If the write
+    fails, the old file stays and nothing else remains.
+
+    Raises
+    ------
+    OSError
+        Of the system's kind and with the path. Also if the path is a folder, a device, a pipe or a
+        socket, because a rename would replace that with a file.
     """
     write_together({Path(path): data})
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files as `write_atomic` writes one; none is renamed before all lie there.
+    """Write files as `write_atomic` writes one; none is renamed before all are written.
 
-    They are renamed in order: who finds the last one new finds all of them new.
+    The files are renamed in the order given: whoever finds the last one new finds all of them new.
+    An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
     """
-    temporaries: dict[Path, Path] = {}
+    renames: list[tuple[Path, Path]] = []
     path = Path()
     try:
         try:
             for path, data in files.items():
-                if not path.name:
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
-                temporaries[path] = temporary
+                target = _target(path)
+                temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
+                renames.append((temporary, target))
                 with open(temporary, "xb") as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
-            for path, temporary in temporaries.items():
-                os.replace(temporary, path)
+                    with _if_possible():
+                        os.fsync(file.fileno())
+            try:
+                _rename(renames)
+            except KeyboardInterrupt:
+                _rename([pair for pair in renames if pair[0].exists()])
+                raise
         except BaseException:
-            for temporary in temporaries.values():
+            for temporary, _ in renames:
                 temporary.unlink(missing_ok=True)
             raise
-        for folder in {path.parent for path in files}:
-            with opened(folder) as descriptor:
+        for folder in {target.parent for _, target in renames}:
+            with _if_possible(), opened(folder) as descriptor:
                 os.fsync(descriptor)
     except OSError as error:
         raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
 
 
+def _target(path: Path) -> Path:
+    """The file that a rename may replace, links followed."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a device, a pipe or a socket, not a file")
+    return Path(os.path.realpath(path))
+
+
+def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
+    for temporary, target in pairs:
+        os.replace(temporary, target)
+
+
+# Answers to fsync of file systems that cannot sync a folder, or anything at all: network and shared
+# folders. The write has succeeded then, and is as durable as such a file system makes it.
+_CANNOT_SYNC = {
+    getattr(errno, name)
+    for name in ("EINVAL", "EBADF", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EPERM")
+}
+
+
+@contextlib.contextmanager
+def _if_possible() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
 def remove_temporaries(path: Path) -> None:
-    """What processes that were killed while they wrote this file left behind."""
-    for temporary in path.parent.glob(f".{path.name}.*{_TEMPORARY}"):
+    """Remove what processes that were killed while they wrote this file left behind."""
+    target = Path(os.path.realpath(path))
+    for temporary in target.parent.glob(f".{glob.escape(target.name)}.*{_TEMPORARY}"):
         temporary.unlink(missing_ok=True)
 
 
