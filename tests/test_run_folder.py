@@ -99,6 +99,59 @@ def test_a_trained_run_is_not_overwritten(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["state.safetensors"],
+        ["state.safetensors", "config.json"],
+        ["state.safetensors", "metrics.jsonl"],
+        ["state.safetensors", "metrics.jsonl", "config.json", "best.safetensors"],
+        ["state.safetensors", "metrics.jsonl", "best.safetensors", "model.safetensors"],
+    ],
+)
+def test_what_is_left_of_a_trained_run_is_not_overwritten(
+    lost: list[str], resume: bool, tmp_path: Path
+) -> None:
+    """Whichever of its files were deleted, and however short the run was."""
+    for epochs in (1, 2):
+        folder = tmp_path / str(epochs)
+        fit_in(folder, epochs=epochs, keep_epochs=True)
+        for name in lost:
+            (folder / name).unlink()
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        with pytest.raises(FileExistsError, match="which training would overwrite"):
+            trainer(run=folder).fit(digits(60), epochs=epochs, resume=resume)
+        after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert after == before
+
+
+def test_a_run_without_a_whole_epoch_is_begun_again(tmp_path: Path) -> None:
+    """Whatever a process that was killed in the first epoch, or as it ended, left behind."""
+    fit_in(tmp_path / "whole", epochs=1)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for number, left in enumerate((["model"], ["model", "best"], ["model", "best", "metrics"])):
+        folder = tmp_path / str(number)
+
+        def stop(event: Event) -> None:
+            if isinstance(event, BatchEnd):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit_in(folder, epochs=1, handlers=[stop])
+        for name in whole:
+            if name.split(".")[0] in left:
+                (folder / name).write_bytes(whole[name])
+        (folder / ".state.safetensors.0123abcd.tmp").write_bytes(b"half")
+        (folder / "epochs").mkdir()
+        (folder / "epochs" / ".00001.safetensors.0123abcd.tmp").write_bytes(b"half")
+        fit_in(folder, epochs=1)
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*whole, "epochs"])
+        assert not any((folder / "epochs").iterdir())
+        for name in ("model.safetensors", "state.safetensors", "config.json"):
+            assert (folder / name).read_bytes() == whole[name]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_interrupt_leaves_the_last_whole_epoch(
     error: type[BaseException], tmp_path: Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import json
 import os
 import stat
@@ -118,9 +117,12 @@ def _if_possible() -> Iterator[None]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this file left behind."""
+    """Remove what processes that were killed while they wrote this file left behind.
+
+    The name of the file may be a pattern, such as *.safetensors.
+    """
     target = Path(os.path.realpath(path))
-    for temporary in target.parent.glob(f".{glob.escape(target.name)}.*{_TEMPORARY}"):
+    for temporary in target.parent.glob(f".{target.name}.*{_TEMPORARY}"):
         temporary.unlink(missing_ok=True)
 
 

@@ -25,6 +25,9 @@ from byhand.events import EpochEnd
 
 # What may be another when a run goes on: none of it changes a bit of what follows.
 _FREE = ("byhand", "threads", "notes", "epochs")
+# In config.json until the first epoch is whole: only then may a folder that holds files of a run
+# but no state.safetensors be taken again. Otherwise the state of a trained run has been deleted.
+_NO_EPOCH_YET = "no_epoch_yet"
 
 
 class ResumeError(ValueError):
@@ -87,43 +90,52 @@ class RunFolder:
                 ) from None
             except OSError:
                 pass  # a file system without locks
-            self._refuse_what_others_wrote(resume)
+            self._refuse_what_it_would_overwrite(resume)
             checkpoint = None
             if resume and self.config_path.exists():
                 old, new = self.config(), json.loads(text)
+                old.pop(_NO_EPOCH_YET, None)
                 self._refuse_another_run(old, new)
                 checkpoint = self._last_epoch(new["epochs"])
                 text = _json({**old, **{name: new[name] for name in _FREE}})
-            for path in self._own:
+            for path in (*self._files(), self.epochs_path / "*.safetensors"):
                 remove_temporaries(path)
+            if checkpoint is None:
+                text = _json({**json.loads(text), _NO_EPOCH_YET: True})
             write_atomic(self.config_path, text.encode())
             if checkpoint is not None:
                 write_atomic(self.metrics_path, _lines(checkpoint.history))
             yield checkpoint
 
-    @property
-    def _own(self) -> tuple[Path, ...]:
-        models = self.model_path, self.best_path
-        return self.config_path, self.metrics_path, *models, self.state_path, self.curves_path
+    def _files(self) -> list[Path]:
+        """Every file that a run may have here, the models of single epochs as far as they exist."""
+        return [
+            *(self.config_path, self.metrics_path, self.model_path, self.best_path),
+            *(self.state_path, self.curves_path, *sorted(self.epochs_path.glob("*.safetensors"))),
+        ]
 
-    def _refuse_what_others_wrote(self, resume: bool) -> None:
-        if self.state_path.exists() and not resume:
+    def _refuse_what_it_would_overwrite(self, resume: bool) -> None:
+        found = [path for path in self._files() if os.path.lexists(path)]
+        if self.state_path in found:
+            if not resume:
+                raise FileExistsError(
+                    f"{self.path} already holds a trained run: choose another folder or remove it"
+                )
+        elif found and not self._may_be_taken_again(found):
+            names = ", ".join(str(path.relative_to(self.path)) for path in found)
+            advice = f", but no {self.state_path.name} to go on from" if resume else ""
             raise FileExistsError(
-                f"{self.path} already holds a trained run: choose another folder or remove it"
-            )
-        found = [path.name for path in self._own if os.path.lexists(path)]
-        if found and not self._was_begun():
-            raise FileExistsError(
-                f"{self.path} holds {', '.join(found)}, which training would overwrite: "
+                f"{self.path} holds {names}, which training would overwrite{advice}: "
                 "choose another folder"
             )
 
-    def _was_begun(self) -> bool:
+    def _may_be_taken_again(self, found: list[Path]) -> bool:
+        """Whether a run was begun here and no epoch of it became whole."""
         try:
-            self.config()
+            config = self.config()
         except (OSError, CheckpointError):
             return False
-        return True
+        return _NO_EPOCH_YET in config or found == [self.config_path]
 
     # ----------------------------------------------------------------------------------------------
     # Reading
@@ -182,10 +194,14 @@ class RunFolder:
         kept = {self.epoch_path(last.epoch): model} if keep else {}
         if keep:
             self.epochs_path.mkdir(exist_ok=True)
-            remove_temporaries(self.epoch_path(last.epoch))
         best = {self.best_path: model} if last.best else {}
         files = {**kept, self.model_path: model, **best, self.metrics_path: _lines(history)}
-        write_together({**files, self.state_path: state})
+        files[self.state_path] = state
+        with contextlib.suppress(FileNotFoundError):
+            config = self.config()
+            if config.pop(_NO_EPOCH_YET, None):
+                files[self.config_path] = _json(config).encode()
+        write_together(files)
 
 
 def _json(config: Mapping[str, Any]) -> str:
