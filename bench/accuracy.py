@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from byhand.bench.harness import Contest, Entry, Result, Times, WorkerError
 from byhand.bench.options import (
+    AllThreadsOption,
     DataOption,
     JsonOption,
     PeersOption,
@@ -47,15 +48,21 @@ class Learned(Entry):
 
 def accuracy(
     target: Annotated[
-        float, typer.Option(min=0, max=100, metavar="PERCENT", help="Of the test images.")
+        float,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="Accuracy on the test images to reach."
+        ),
     ] = 99.2,
-    seeds: Annotated[int, typer.Option(min=1, help="So many seeds: 0, 1, ...")] = 1,
-    threads: Annotated[str, typer.Option(metavar="N,...", show_default="all processors")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")] = 1,
+    threads: AllThreadsOption = "",
     data: DataOption = None,
     peers: PeersOption = "",
     json: JsonOption = None,
 ) -> None:
-    """Seconds from a process's start to 99.2 % of the test set: LeNet-5 (ReLU), default recipe."""
+    """Time LeNet-5 from the start of a process until it reads 99.2 % of the test set.
+
+    All contenders train it with ReLU and our default recipe.
+    """
     contenders = contenders_of(peers)
     counts = threads_of(threads, [config()["usable_cpus"]])
     folder = _folder(data)

@@ -18,6 +18,7 @@ from byhand.bench.cases import CASES, OPS
 from byhand.bench.harness import Contest, Result
 from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
 from byhand.bench.options import (
+    AllThreadsOption,
     CompileOption,
     DataOption,
     JsonOption,
@@ -36,12 +37,13 @@ from byhand.checkpoint import write_atomic
 from byhand.data import DataError, load_folder, mnist
 from byhand.nn import ACTIVATIONS
 from byhand.runtime import config
+from byhand.words import not_one_of
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Time byhand beside other libraries: same results first, then seconds.",
+    help="Time byhand beside other libraries. Their results are checked first.",
 )
 
 # Losses, and weights after three steps: relative, in the Euclidean norm.
@@ -50,11 +52,17 @@ EPOCH = 60_000
 
 ModelsOption = Annotated[
     str,
-    typer.Option(metavar="NAME,...", help=f"Of {', '.join(MODELS)}.", show_default="all"),
+    typer.Option(
+        metavar="NAME,...", help=f"Networks to time: {', '.join(MODELS)}.", show_default="all"
+    ),
 ]
 ActivationOption = Annotated[
     str,
-    typer.Option(help=f"{', '.join(ACTIVATIONS)}.", show_default="relu in mlp, tanh in lenet5"),
+    typer.Option(
+        metavar="NAME",
+        help=f"{', '.join(ACTIVATIONS)}.",
+        show_default="relu in mlp, tanh in lenet5",
+    ),
 ]
 
 
@@ -62,16 +70,20 @@ ActivationOption = Annotated[
 def kernels(
     op: Annotated[
         list[str] | None,
-        typer.Option(help="A kernel of byhand.kernels; may be repeated.", show_default="all"),
+        typer.Option(
+            metavar="NAME",
+            help="A kernel of byhand.kernels. May be given several times.",
+            show_default="all",
+        ),
     ] = None,
     threads: ThreadsOption = "",
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 128,
     peers: PeersOption = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.05,
     json: JsonOption = None,
 ) -> None:
-    """Every kernel on the shapes of LeNet-5 and the MLP."""
+    """Time every kernel on the shapes of LeNet-5 and the MLP."""
     ops = chosen(",".join(op or []), OPS, "--op")
     contenders = contenders_of(peers)
     counts = threads_of(threads, [1, config()["usable_cpus"]])
@@ -98,7 +110,8 @@ def inference(
     models: ModelsOption = "",
     activation: ActivationOption = "",
     batch: Annotated[
-        str, typer.Option(metavar="N,...", help="Images a call.", show_default="1,128")
+        str,
+        typer.Option(metavar="N,...", help="Images per call; each is timed.", show_default="1,128"),
     ] = "",
     threads: ThreadsOption = "",
     rounds: RoundsOption = 7,
@@ -107,7 +120,7 @@ def inference(
     peers: PeersOption = "",
     json: JsonOption = None,
 ) -> None:
-    """Forward passes of float32 images to logits, and the goals."""
+    """Time forward passes, from float32 images to logits."""
     networks = _networks(models, activation)
     batches = counts_of(batch, inferences.BATCHES, inferences.MOST_IMAGES, "--batch")
     contenders = contenders_of(peers, ["torch-compile"] if compile else [])
@@ -143,25 +156,28 @@ def _inference(
 def training(
     models: ModelsOption = "",
     activation: ActivationOption = "",
-    threads: Annotated[str, typer.Option(metavar="N,...", show_default="all processors")] = "",
+    threads: AllThreadsOption = "",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Time so many steps, not a whole epoch.")
+        int | None, typer.Option(min=1, help="Time N steps instead of a whole epoch.")
     ] = None,
     repeats: RoundsOption = 3,
     compile: CompileOption = False,
     data: DataOption = None,
-    synthetic: Annotated[bool, typer.Option(help="Random images in the place of MNIST.")] = False,
+    synthetic: Annotated[bool, typer.Option(help="Use random images instead of MNIST.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="byhand alone: a step, kernel by kernel.")
+        bool, typer.Option("--profile", help="Show where byhand's time in a step goes, by kernel.")
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", dir_okay=False, help="The profile as a chart."),
+        typer.Option(metavar="FILE.png", dir_okay=False, help="Draw the profile into this file."),
     ] = None,
     peers: PeersOption = "",
     json: JsonOption = None,
 ) -> None:
-    """Seconds for 60,000 images in batches of 128: SGD, momentum 0.9, L2 5e-4, shuffled."""
+    """Time one epoch of training: 60,000 images in batches of 128.
+
+    All train by SGD with momentum 0.9 and L2 5e-4, on shuffled images.
+    """
     networks = _networks(models, activation)
     if plot is not None and not profile:
         raise typer.BadParameter("goes with --profile", param_hint="--plot")
@@ -233,9 +249,7 @@ def _training(
 def _networks(models: str, activation: str) -> dict[str, str]:
     """Those chosen of MODELS, each with its activation."""
     if activation and activation not in ACTIVATIONS:
-        raise typer.BadParameter(
-            f"{activation!r} is not of {', '.join(ACTIVATIONS)}", param_hint="--activation"
-        )
+        raise typer.BadParameter(not_one_of(activation, ACTIVATIONS), param_hint="--activation")
     return {name: activation or MODELS[name] for name in chosen(models, MODELS, "--models")}
 
 

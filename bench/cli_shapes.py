@@ -27,7 +27,12 @@ from byhand.checkpoint import write_atomic
 from byhand.runtime import config
 
 PeersOption = Annotated[
-    str, typer.Option(metavar="NAME,...", show_default="those installed of numpy, torch")
+    str,
+    typer.Option(
+        metavar="NAME,...",
+        help="Contenders beside byhand.",
+        show_default="numpy and torch, if installed",
+    ),
 ]
 
 
@@ -35,19 +40,25 @@ def conv2d(
     groups: Annotated[
         str,
         typer.Option(
-            metavar="NAME,...", help=f"Of {', '.join(conv2d_cases.GROUPS)}.", show_default="all"
+            metavar="NAME,...",
+            help=f"Groups of shapes: {', '.join(conv2d_cases.GROUPS)}.",
+            show_default="all",
         ),
     ] = "",
     threads: ThreadsOption = "",
     peers: Annotated[
         str,
-        typer.Option(metavar="NAME,...", show_default="torch in both layouts, or numpy"),
+        typer.Option(
+            metavar="NAME,...",
+            help="Contenders beside byhand.",
+            show_default="torch in both memory layouts, or else numpy",
+        ),
     ] = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.02,
     json: JsonOption = None,
 ) -> None:
-    """Convolutions in every direction, and the goals."""
+    """Time convolutions and their gradients."""
     sections = chosen(groups, conv2d_cases.GROUPS, "--groups")
     contenders = contenders_of(peers or _installed("torch", "torch-channels-last") or "numpy")
     counts = threads_of(threads, [1, config()["usable_cpus"]])
@@ -78,7 +89,7 @@ def gemm(
         str,
         typer.Option(
             metavar="NAME,...",
-            help=f"Of {', '.join(gemm_cases.SECTIONS)}.",
+            help=f"Groups of shapes: {', '.join(gemm_cases.SECTIONS)}.",
             show_default="all",
         ),
     ] = "",
@@ -87,18 +98,23 @@ def gemm(
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.02,
     climb: Annotated[
-        bool, typer.Option("--ladder", help="What each step from three loops to gemm gains.")
+        bool, typer.Option("--ladder", help="Show what each step gains, from three loops to gemm.")
     ] = False,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Of the ladder's product, cubed.", show_default="512")
+        int | None,
+        typer.Option(
+            min=1, help="With --ladder: rows and columns of the matrices.", show_default="512"
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", dir_okay=False, help="The ladder as a chart."),
+        typer.Option(
+            metavar="FILE.png", dir_okay=False, help="With --ladder: draw it into this file."
+        ),
     ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Matrix products of every shape that training meets, a call's overhead, errors; the goals."""
+    """Time matrix products, and measure their errors and the overhead of a call."""
     if climb:
         if groups:
             raise typer.BadParameter("the ladder has none", param_hint="--groups")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from byhand.bench.peers import CONTENDERS, Contender, choose
+from byhand.words import not_one_of
 
 MOST_THREADS = 256
 
@@ -15,27 +16,44 @@ PeersOption = Annotated[
     str,
     typer.Option(
         metavar="NAME,...",
-        help="Contenders besides byhand: " + ", ".join(c.name for c in CONTENDERS[1:]),
+        help=f"Contenders beside byhand: {', '.join(c.name for c in CONTENDERS[1:])}.",
         show_default="those installed",
     ),
 ]
-ThreadsOption = Annotated[str, typer.Option(metavar="N,...", show_default="1 and all processors")]
-RoundsOption = Annotated[int, typer.Option(min=1, help="Turns of each contender.")]
-SecondsOption = Annotated[float, typer.Option(min=0, help="Length of a turn.")]
+ThreadsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="N,...",
+        help="Numbers of threads; everything is measured with each.",
+        show_default="1, and one per processor",
+    ),
+]
+AllThreadsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="N,...",
+        help="Numbers of threads; everything is measured with each.",
+        show_default="one per processor",
+    ),
+]
+RoundsOption = Annotated[int, typer.Option(min=1, help="Number of turns that each contender gets.")]
+SecondsOption = Annotated[float, typer.Option(min=0, help="Length of one turn in seconds.")]
 CompileOption = Annotated[
-    bool, typer.Option("--compile", help="PyTorch compiled as well: starts slowly.")
+    bool, typer.Option("--compile", help="Include compiled PyTorch, which starts slowly.")
 ]
 DataOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder with MNIST or your own images.",
-        show_default="where byhand.data.mnist finds it",
+        help="Folder with MNIST or with your own images in the same files.",
+        show_default="BYHAND_DATA, or else the cache",
     ),
 ]
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", dir_okay=False, help="Write everything there."),
+    typer.Option(
+        "--json", metavar="FILE", dir_okay=False, help="Also write all results into this file."
+    ),
 ]
 
 
@@ -48,7 +66,7 @@ def chosen(text: str, known: Collection[str], option: str) -> list[str]:
     found = list(dict.fromkeys(names(text) or known))
     for name in found:
         if name not in known:
-            raise typer.BadParameter(f"{name!r} is not of {', '.join(known)}", param_hint=option)
+            raise typer.BadParameter(not_one_of(name, known), param_hint=option)
     return found
 
 

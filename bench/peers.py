@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from byhand.words import not_one_of
+
 OURS = "byhand"
 
 
@@ -61,7 +63,7 @@ def choose(names: Sequence[str], also: Sequence[str] = ()) -> list[Contender]:
     known = {contender.name: contender for contender in CONTENDERS}
     for name in [*names, *also]:
         if name not in known:
-            raise ValueError(f"peers must be of {', '.join(known)}, not {name!r}")
+            raise ValueError(not_one_of(name, known))
         if known[name].missing:
             missing = " and ".join(known[name].missing)
             raise ValueError(f"{name} needs {missing}, which is not installed")

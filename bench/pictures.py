@@ -248,11 +248,11 @@ def command(
         Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
     ],
     count: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each kind.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses digits and pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which digits and what paper.")] = 0,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Test digits in other people's pictures: the share that `byhand predict` reads right."""
+    """Measure the share of pictures of handwriting that `byhand predict` reads right."""
     network = load(model / "model.safetensors" if model.is_dir() else model)
     _, test = mnist() if data is None else load_folder(data)
     accuracy = {}

@@ -31,6 +31,7 @@ RUNTIME_HEADERS = {
 
 # A module may import those that stand before it.
 PYTHON_ORDER = [
+    "words",
     "_core",
     "kernels",
     "runtime",

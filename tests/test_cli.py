@@ -108,7 +108,8 @@ def test_a_named_folder_without_data_is_not_passed_over(
 
 def test_the_folder_of_a_user_who_does_not_exist() -> None:
     for command in (["data", "fetch"], ["train", "softmax"]):
-        assert "'~nosuch/x'" in only_line(run(*command, "--data", "~nosuch/x", code=1))
+        error = run(*command, "--data", "~nosuch/x", code=2).stderr
+        assert "--data" in error and "'~nosuch/x': this user has no home folder." in error
 
 
 def test_faults_of_byhand_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

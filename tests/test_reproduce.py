@@ -128,4 +128,4 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_an_unknown_tutorial() -> None:
-    assert "F is none of A, B, C, D, E, BEST" in run("reproduce", "F", code=2).stderr
+    assert "'F' is not one of A, B, C, D, E, BEST" in run("reproduce", "F", code=2).stderr

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import byhand
 from byhand.cli import convert, data, evaluate, info, plot, predict, reproduce, train
+from byhand.cli.help import Command, Group
 from byhand.cli.output import errors_end_the_command, say
+from byhand.cli.values import convert_plainly
 
 
-class _Group(TyperGroup):
+class _Group(Group):
     """One place where errors become exit codes, whichever command raises them."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -21,7 +22,6 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,7 +62,22 @@ def _options(
     },
 )
 def bench(context: typer.Context) -> None:
-    """Time the kernels and the training against NumPy and, where installed, PyTorch."""
+    """Time the kernels and the training, beside NumPy and PyTorch if installed."""
     from byhand.bench.cli import app as bench_app
 
-    bench_app(context.args, prog_name="byhand bench")
+    _speak_plainly(bench_app, Group)(context.args, prog_name="byhand bench")
+
+
+def _speak_plainly(app: typer.Typer, group: type[Group]) -> typer.Typer:
+    """Give an app and all of its commands our help pages and our error messages."""
+    app.info.cls, app.rich_markup_mode = group, None
+    convert_plainly(app)
+    for command in app.registered_commands:
+        command.cls = Command
+    for below in app.registered_groups:
+        if below.typer_instance is not None:
+            _speak_plainly(below.typer_instance, Group)
+    return app
+
+
+_speak_plainly(app, _Group)

@@ -27,7 +27,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def to_png(folder: FolderArgument, data: DataOption = None) -> None:
-    """Write every image as DIR/train/CLASS/NUMBER.png or DIR/test/...; from-png is the way back."""
+    """Write every image into its own file, DIR/train/CLASS/NUMBER.png or DIR/test/...
+
+    `from-png` reads such a folder.
+    """
     from byhand.pictures.folders import write_pictures
 
     train, test = load(data)
@@ -41,9 +44,10 @@ def from_png(
         Path, typer.Argument(metavar="OUT", file_okay=False, help="Folder for the IDX files.")
     ],
 ) -> None:
-    """Make the four IDX files of DIR/CLASS/..., or of DIR/train/CLASS/... and DIR/test/CLASS/... .
+    """Turn folders of pictures, one per class, into the four IDX files.
 
-    Grey pictures of one size keep every pixel; others are resized, and colour is refused.
+    DIR holds a folder per class, or two folders, train and test, which hold them. Grey pictures of
+    one size keep every pixel, pictures of other sizes are resized, and colour is refused.
     """
     from byhand.pictures.folders import load_pictures, write_idx
 
@@ -58,9 +62,9 @@ def from_png(
 
 
 def describe(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An IDX file, raw or gzipped.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An IDX file, plain or gzipped.")],
 ) -> None:
-    """Explain the header of an IDX file byte by byte."""
+    """Explain the header of an IDX file, byte by byte."""
     rows = [("bytes", "hexadecimal", "meaning"), *describe_idx(file)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for where, values, meaning in rows:
@@ -69,9 +73,12 @@ def describe(
 
 def draw_examples(
     folder: FolderArgument,
-    seed: Annotated[int, typer.Option(min=0, help="Guides the hand that draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides how each digit is drawn.")] = 0,
 ) -> None:
-    """Draw ten digits as a child or a mouse would, DIR/0.png to DIR/9.png, for `byhand predict`."""
+    """Draw ten digits as a child or a mouse would, as pictures for `byhand predict`.
+
+    The files are DIR/0.png to DIR/9.png.
+    """
     from byhand.pictures.drawings import drawing_png
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from byhand.data import DataError, Dataset
 from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
 from byhand.model import Model
 
-app = typer.Typer(no_args_is_help=True, help="Fetch MNIST and look at it.")
+app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, look at it, and convert it.")
 
 _SHOWN = 10
 # It may take seconds until the first byte arrives.
@@ -95,7 +95,7 @@ def _holds_class_folders(folder: Path) -> bool:
 
 @app.command()
 def fetch(data: DataOption = None) -> None:
-    """Fetch the files of MNIST that are not there yet; check those that are."""
+    """Fetch the missing files of MNIST and check those that are there."""
     target = next(iter(named_folders(data)), cache_folder())
     if not is_complete(find_files(target)):
         warn(_ASKING)
@@ -108,11 +108,11 @@ def fetch(data: DataOption = None) -> None:
 def show(
     data: DataOption = None,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="The picture, a PNG file; replaced if it exists.")
+        Path, typer.Option(metavar="FILE", help="PNG file to write. It is replaced if it exists.")
     ] = Path("byhand-digits.png"),
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Chooses the images.", show_default="others every time"),
+        typer.Option(min=0, help="Decides which images.", show_default="different ones each time"),
     ] = None,
 ) -> None:
     """Draw 10 random training images with their labels."""

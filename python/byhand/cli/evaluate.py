@@ -25,7 +25,7 @@ ModelArgument = Annotated[
 BestOption = Annotated[
     bool,
     typer.Option(
-        "--best", help="Of a run folder the epoch of lowest test loss, in place of the last one."
+        "--best", help="From a run folder, take the epoch of lowest test loss, not the last one."
     ),
 ]
 
@@ -69,19 +69,19 @@ def evaluate(
     data: DataOption = None,
     last: Annotated[
         bool,
-        typer.Option("--last", help="Of a run folder the last epoch, in place of the best one."),
+        typer.Option("--last", help="From a run folder, take the last epoch, not the best one."),
     ] = False,
     worst: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help=f"Draw the {_WORST} worst mistakes into this PNG file, as well."
+            metavar="FILE", help=f"Also draw the {_WORST} worst mistakes into this PNG file."
         ),
     ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure a model on the test set: loss, accuracy, what it takes for what.
+    """Measure a model on the test set: loss, accuracy, and which classes it confuses.
 
-    Of a run folder it takes the epoch of lowest test loss, and the data of the run.
+    From a run folder it takes the epoch of lowest test loss, and the data of the run.
     """
     if worst is not None:
         png("--worst", worst)

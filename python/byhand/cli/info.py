@@ -14,7 +14,7 @@ _PACKAGES = ("numpy", "safetensors", "platformdirs", "typer", "rich", "pillow", 
 
 
 def info() -> None:
-    """Show what runs here: instruction sets, threads, versions, where the data is."""
+    """Show versions, instruction sets, threads, and where the data is."""
     byhand.show_config()
     folder = locate(None)
     say(f"{'data':17} {folder or f'none yet: byhand data fetch puts it into {cache_folder()}'}")

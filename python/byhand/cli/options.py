@@ -15,9 +15,9 @@ DataOption = Annotated[
         "--data",
         file_okay=False,
         metavar="DIR",
-        help="Folder with MNIST, your own images under its file names, or a folder of "
-        "pictures for each class.",
-        show_default="BYHAND_DATA, else the cache; MNIST is fetched where there is nothing",
+        help="Folder with the four files of MNIST, with your own images in files of the same "
+        "names, or with one folder of pictures per class.",
+        show_default="BYHAND_DATA, or else the cache; MNIST is fetched if nothing is there",
     ),
 ]
 
@@ -34,8 +34,8 @@ ThreadsOption = Annotated[
         min=1,
         max=256,
         metavar="N",
-        help="Threads to compute with.",
-        show_default="all processors",
+        help="Number of threads.",
+        show_default="one per processor",
         callback=_set_threads,
         expose_value=False,
     ),

@@ -19,10 +19,10 @@ from byhand.run_folder import RunFolder
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="The picture, a PNG file; replaced if it exists.")
+        Path, typer.Option(metavar="FILE", help="PNG file to write. It is replaced if it exists.")
     ] = Path("byhand-curves.png"),
 ) -> None:
-    """Draw the cost and error curves of runs, one over the other, as one picture."""
+    """Draw the cost and error curves of runs into one picture."""
     from byhand.curves import curves_png
 
     png("--out", out)

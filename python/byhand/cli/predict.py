@@ -28,38 +28,41 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Pictures of any kind and size, and folders of them; one digit in each.",
+            help="Pictures with one digit each, of any kind and size, or folders of them.",
             show_default=False,
         ),
     ] = None,
     raw: Annotated[
         bool,
-        typer.Option("--raw", help="Pictures are resized alone, not prepared as MNIST's were."),
+        typer.Option(
+            "--raw",
+            help="Only resize the pictures. Do not prepare them as the images of MNIST were.",
+        ),
     ] = False,
     show: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw each picture, what the model saw and its answer into a PNG file.",
+            help="Draw each picture, what the model saw, and its answer into this PNG file.",
         ),
     ] = None,
     test_image: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Image N of the test set, counted from 0."),
+        typer.Option(min=0, metavar="N", help="Image number N of the test set, counted from 0."),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="A JSON object a line: path, digit, probabilities or number; or error."
+            "--json", help="Print one JSON object per line: the path, and the answer or the error."
         ),
     ] = False,
     best: BestOption = False,
     data: DataOption = None,
 ) -> None:
-    """Tell the digits in pictures, or in one image of the test set.
+    """Read the digits in pictures, or in one image of the test set.
 
-    Light or dark ink of any colour on any paper; a file that is no picture, or a blank one, is
-    said and the others are done, with exit code 1.
+    Ink and paper may have any colours. If a file is not a picture or is blank, the command reports
+    it, continues with the others and exits with code 1.
     """
     if not paths and test_image is None:
         raise typer.BadParameter("name at least one, or --test-image N", param_hint="PATH")

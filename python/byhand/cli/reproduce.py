@@ -18,6 +18,7 @@ from byhand.cli.data import load
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import say, warn
 from byhand.runtime import config, get_num_threads
+from byhand.words import not_one_of
 
 if TYPE_CHECKING:
     from byhand.reproduce import Check, Row
@@ -26,35 +27,43 @@ if TYPE_CHECKING:
 def reproduce(
     tutorials: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[A|B|C|D|E|BEST]...", help="Some of them.", show_default="all"),
+        typer.Argument(
+            metavar="NAME...", help="A, B, C, D, E or BEST.", show_default="all of them"
+        ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for table.md, results.json and curves.")
+        Path, typer.Option(metavar="DIR", help="Folder for table.md, results.json and the curves.")
     ] = Path("reproduce"),
     seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Train everything with so many seeds.")
+        int, typer.Option(min=1, metavar="N", help="Number of seeds to train everything with.")
     ] = 3,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Train no longer than N epochs: to try it.", show_default="all"
+            min=1,
+            metavar="N",
+            help="Train for at most N epochs, for a quick try.",
+            show_default="all",
         ),
     ] = None,
     data: DataOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Do what five published tutorials on MNIST do, and set their figures beside ours.
+    """Repeat five published tutorials on MNIST and compare their figures with ours.
 
-    A: PaddlePaddle book. B: its Fluid notebook. C: Paddle 2, digits as numbers. D: TensorFlow's
-    blog, pictures. E: an article, search of an architecture. BEST: --recipe best. Exit code 1 where
-    ours is worse than a figure by more than a standard error of the test images.
+    A is the PaddlePaddle book, B its Fluid notebook, C Paddle 2 with digits as numbers, D
+    TensorFlow's blog with pictures, E an article that searches an architecture, and BEST is
+    `byhand train --recipe best`.
+
+    The exit code is 1 if one of our results is worse than the published one by more than a
+    standard error of the test images.
     """
     from byhand.reproduce import TUTORIALS, run_checks, train_figures
 
     wanted = [name.upper() for name in tutorials or TUTORIALS]
     for name in wanted:
         if name not in TUTORIALS:
-            raise typer.BadParameter(f"{name} is none of {', '.join(TUTORIALS)}")
+            raise typer.BadParameter(not_one_of(name, TUTORIALS), param_hint="NAME")
     sets = load(data)
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

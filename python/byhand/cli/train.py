@@ -39,13 +39,16 @@ def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
 def train(
     model: Annotated[
         ModelName | None,
-        typer.Argument(metavar="MODEL", help="softmax, mlp or lenet5.", show_default=False),
+        typer.Argument(
+            metavar="MODEL", help="The network: softmax, mlp or lenet5.", show_default=False
+        ),
     ] = None,
     recipe: Annotated[
         RecipeName | None,
         typer.Option(
             metavar="NAME",
-            help="default, or best: a minute for the highest accuracy. Other options change it.",
+            help="Settings to start from: default, or best, which trains for about a minute and "
+            "reaches the highest accuracy. Other options change single settings.",
             show_default="default",
         ),
     ] = None,
@@ -54,47 +57,56 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Run folder to make; one that holds a trained run is refused.",
+            help="Run folder to create. A folder that holds a trained run is refused.",
             show_default="runs/MODEL-DATE-TIME",
         ),
     ] = None,
     epochs: Annotated[
-        int | None, _of_recipe("epochs", "Passes over the training set.", metavar="N", min=1)
+        int | None,
+        _of_recipe("epochs", "Number of passes over the training set.", metavar="N", min=1),
     ] = None,
     batch_size: Annotated[
-        int | None, _of_recipe("batch_size", "Images a step.", metavar="N", min=1)
+        int | None, _of_recipe("batch_size", "Images per step.", metavar="N", min=1)
     ] = None,
-    lr: Annotated[float | None, _of_recipe("lr", "Peak learning rate of the one cycle.")] = None,
+    lr: Annotated[
+        float | None,
+        _of_recipe("lr", "Peak learning rate. The rate rises to it and falls again, in one cycle."),
+    ] = None,
     optimizer: Annotated[
         Method | None,
         typer.Option(
             metavar="NAME",
-            help=f"sgd, adam or adamw; the latter two with a peak learning rate of {ADAM_LR:g}.",
+            help=f"sgd, adam or adamw. With adam and adamw the peak learning rate is {ADAM_LR:g}.",
             show_default="sgd",
         ),
     ] = None,
     momentum: Annotated[float | None, _of_recipe("momentum", "Momentum of SGD.")] = None,
     nesterov: Annotated[
-        bool | None, typer.Option(help="Nesterov's momentum.", show_default="with any momentum")
+        bool | None,
+        typer.Option(help="Use Nesterov's momentum.", show_default="yes, if there is momentum"),
     ] = None,
-    weight_decay: Annotated[float | None, _of_recipe("weight_decay", "L2 regularisation.")] = None,
+    weight_decay: Annotated[
+        float | None, _of_recipe("weight_decay", "Strength of L2 regularisation.")
+    ] = None,
     activation: Annotated[
         Activation | None,
         typer.Option(
-            metavar="NAME", help="relu, tanh or sigmoid; not for softmax.", show_default="relu"
+            metavar="NAME", help="relu, tanh or sigmoid. softmax has none.", show_default="relu"
         ),
     ] = None,
     init: Annotated[
         Init | None,
         typer.Option(
             metavar="NAME",
-            help=f"First weights: {', '.join(name.value for name in Init)}.",
+            help=f"Initial weights: {', '.join(name.value for name in Init)}.",
             show_default="uniform",
         ),
     ] = None,
     max_shift: Annotated[
         int | None,
-        _of_recipe("max_shift", "Move each image by up to N pixels at random.", metavar="N", min=0),
+        _of_recipe(
+            "max_shift", "Shift each image at random by up to N pixels.", metavar="N", min=0
+        ),
     ] = None,
     label_smoothing: Annotated[
         float | None,
@@ -102,7 +114,8 @@ def train(
             min=0.0,
             max=1.0,
             metavar="X",
-            help="Takes X of each label's probability and spreads it over all classes.",
+            help="Take the share X from the probability of the right class and spread it over all "
+            "classes.",
             show_default="0.0",
         ),
     ] = None,
@@ -110,7 +123,7 @@ def train(
         float | None,
         typer.Option(
             metavar="X",
-            help="Decay of an average of the weights, which is tested and saved in their place.",
+            help="Decay of a moving average of the weights, which is tested and saved instead.",
             show_default="no average",
         ),
     ] = None,
@@ -118,8 +131,9 @@ def train(
         int | None,
         typer.Option(
             min=0,
+            max=2**64 - 1,
             metavar="N",
-            help="Decides the first weights and the images' order.",
+            help="Decides the initial weights and the order of the images.",
             show_default="0",
         ),
     ] = None,
@@ -127,24 +141,27 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with this run after its last whole epoch, with its settings and data.",
+            help="Continue this run after its last complete epoch, with its settings and data.",
         ),
     ] = None,
     keep_epochs: Annotated[
-        bool, typer.Option("--keep-epochs", help="Keep the model of every epoch in RUN/epochs.")
+        bool, typer.Option("--keep-epochs", help="Keep the model of each epoch in RUN/epochs.")
     ] = False,
     log_every: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Print costs and error every N batches.", show_default="never"
+            min=1,
+            metavar="N",
+            help="Print the cost and the error every N batches.",
+            show_default="never",
         ),
     ] = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Train a classifier, on MNIST unless --data names other images.
 
-    Ctrl-C ends it; the run folder keeps the last whole epoch, from which --resume goes on to the
-    bits of a run that was never interrupted.
+    Ctrl-C stops the training. The run folder keeps the last complete epoch, and --resume continues
+    from there. The result is the same, bit for bit, as without the interruption.
     """
     if resume is not None and out is not None:
         raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")

@@ -1,0 +1,76 @@
+"""The pages of --help: plain text that reads well at 80 columns, whatever typer's version is."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class _PlainHelp:
+    """Replaces the parts of typer's pages that show types, brackets and cut-off sentences."""
+
+    params: list[Any]
+    help: str | None
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = ["[OPTIONS]"]
+        for param in self.params:
+            if param.param_type_name == "argument":
+                name = _name(param).removesuffix("...") + ("..." if param.nargs == -1 else "")
+                pieces.append(name if param.required else f"[{name}]")
+        return pieces
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the first paragraph, whole."""
+        return " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        params = [p for p in self.get_params(ctx) if not p.hidden]  # type: ignore[attr-defined]
+        for kind in ("argument", "option"):
+            rows = [(_name(p), _text(p)) for p in params if p.param_type_name == kind]
+            if rows:
+                with formatter.section(f"{kind.title()}s"):
+                    formatter.write(_table(rows, formatter.width))
+
+
+class Command(_PlainHelp, TyperCommand):
+    pass
+
+
+class Group(_PlainHelp, TyperGroup):
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "COMMAND", "..."]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def _name(param: Any) -> str:
+    """MODEL, --epochs N, --nesterov / --no-nesterov."""
+    if param.param_type_name == "argument":
+        return str(param.metavar or param.name.upper())
+    names = " / ".join([*param.opts, *param.secondary_opts])
+    return names if param.is_flag else f"{names} {param.metavar}"
+
+
+def _table(rows: list[tuple[str, str]], width: int) -> str:
+    """Lay out names and texts in two columns. Names of files are never cut at a hyphen."""
+    indent = 4 + max(len(name) for name, _ in rows)
+    lines = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, width - indent, break_on_hyphens=False) or [""]
+        lines += [f"  {name:{indent - 2}}{wrapped[0]}"]
+        lines += [" " * indent + line for line in wrapped[1:]]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _text(param: Any) -> str:
+    default = param.show_default
+    if not isinstance(default, str):
+        known = default and param.default is not None and not getattr(param, "is_flag", False)
+        default = str(getattr(param.default, "value", param.default)) if known else ""
+    return f"{param.help or ''}{f' Default: {default}.' if default else ''}".strip()

@@ -1,0 +1,108 @@
+"""How the text of an option becomes a value, and what a user reads if it cannot.
+
+typer converts values too, but its messages and its help speak of types ("Input should be a valid
+integer", "<int range>") and change with its version. So every option gets a converter from here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import OptionInfo, ParameterInfo
+
+from byhand.words import not_one_of
+
+_METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+
+
+def convert_plainly(app: typer.Typer) -> None:
+    """Give every option and argument of the app's commands a converter of this module."""
+    for command in app.registered_commands:
+        if command.callback is None:
+            continue
+        # Resolved once: otherwise typer resolves them again, to objects of its own.
+        hints = get_type_hints(command.callback, include_extras=True)
+        for name, hint in hints.items():
+            for info in getattr(hint, "__metadata__", ()):
+                if isinstance(info, ParameterInfo):
+                    kind = _single_type(get_args(hint)[0])
+                    _prepare(info, kind)
+                    if issubclass(kind, Enum):  # older versions of typer would convert it again
+                        hints[name] = Annotated[str, info]
+        command.callback.__annotations__ = hints
+
+
+def _single_type(hint: Any) -> Any:
+    """Return X for X, X | None, list[X] and list[X] | None."""
+    while get_origin(hint) is not None:
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _prepare(info: ParameterInfo, kind: Any) -> None:
+    """Do nothing to an option that another command shares and that is prepared already."""
+    if kind is bool or info.parser is not None:
+        return
+    if info.metavar is None and isinstance(info, OptionInfo):
+        info.metavar = _METAVARS.get(kind, "NAME")
+    if kind in (int, float):
+        info.parser = _number_parser(kind, info.min, info.max)
+        info.min = info.max = None
+    elif issubclass(kind, Enum):
+        info.parser = _choice_parser(kind)
+    elif kind is Path:
+        info.parser = _path_parser(info.file_okay, info.dir_okay)
+
+
+def _number_parser(
+    kind: type[int] | type[float], low: float | None, high: float | None
+) -> Callable[[Any], Any]:
+    noun = "a whole number" if kind is int else "a number"
+
+    def parse(text: Any) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not math.isfinite(value):
+            raise typer.BadParameter(f"{text!r} is not {noun}.")
+        if (low is not None and value < low) or (high is not None and value > high):
+            limits = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise typer.BadParameter(f"{text} is not possible: it must be {noun}, {limits}.")
+        return value
+
+    return parse
+
+
+def _choice_parser(kind: type[Enum]) -> Callable[[Any], Any]:
+    def parse(text: Any) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            names = [str(member.value) for member in kind]
+            raise typer.BadParameter(not_one_of(text, names)) from None
+
+    return parse
+
+
+def _path_parser(file_okay: bool, dir_okay: bool) -> Callable[[Any], Path]:
+    def parse(text: Any) -> Path:
+        if not os.fspath(text):
+            raise typer.BadParameter("the path is empty.")
+        try:
+            path = Path(text).expanduser()  # a shell leaves the ~ of --out=~/x to us
+        except RuntimeError:
+            raise typer.BadParameter(f"{str(text)!r}: this user has no home folder.") from None
+        if not file_okay and path.is_file():
+            raise typer.BadParameter(f"{str(text)!r} is a file. It must be a folder.")
+        if not dir_okay and path.is_dir():
+            raise typer.BadParameter(f"{str(text)!r} is a folder. It must be a file.")
+        return path
+
+    return parse
