@@ -208,36 +208,49 @@ def test_empty(shape: tuple[int, ...]) -> None:
     assert dw.shape == w.shape and not dw.any()
 
 
-def test_auto_takes_the_faster_algorithm(rng: np.random.Generator) -> None:
-    """Winograd's for LeNet-5's second layer; for its first where images fill the lanes."""
-    fill = Fill(rng)
-    for shapes, method in (
-        (((2, 20, 12, 12), (50, 20, 5, 5)), "winograd"),
-        (((2, 64, 14, 14), (64, 64, 3, 3)), "winograd"),
-        (((2, 1, 28, 28), (20, 1, 5, 5)), "direct"),
-        (((64, 1, 28, 28), (20, 1, 5, 5)), "winograd_rows"),
-        (((2, 64, 5, 5), (64, 64, 3, 3)), "direct"),  # a quarter of a patch
-        (((2, 3, 32, 32), (32, 3, 3, 3)), "direct"),
-    ):
-        assert testing.conv_method("conv2d", *shapes) == method
-        x, w = fill(*shapes[0]), fill(*shapes[1])
-        algorithm = method.removesuffix("_rows")
-        chosen, named = (kernels.conv2d(x, w, algorithm=a) for a in ("auto", algorithm))
-        assert_same_bits(chosen, named, str(shapes))
+# How many images fill the lanes decides between the methods for few channels: on another instruction
+# set another one may be faster. These are chosen on every one.
+CHOSEN = [
+    ("conv2d", (2, 20, 12, 12), (50, 20, 5, 5), "winograd"),  # LeNet-5's second layer
+    ("conv2d", (2, 64, 14, 14), (64, 64, 3, 3), "winograd"),
+    ("conv2d", (64, 1, 28, 28), (20, 1, 5, 5), "winograd_rows"),  # its first; 64 fill any lanes
+    ("conv2d", (2, 64, 5, 5), (64, 64, 3, 3), "direct"),  # a quarter of a patch
+    ("conv2d_backward_input", (2, 1, 28, 28), (20, 1, 5, 5), "winograd"),
+    ("conv2d_backward_weight", (2, 1, 28, 28), (20, 1, 5, 5), "direct"),
+]
 
 
-def test_auto_chooses_for_each_direction(rng: np.random.Generator) -> None:
-    """The input's gradient of LeNet-5's first layer, one row of a direct tile, is Winograd's."""
-    x, w, dy = (
-        rng.standard_normal(s, F32) for s in ((2, 1, 28, 28), (20, 1, 5, 5), (2, 20, 24, 24))
-    )
-    for op, args, algorithm in (
-        ("conv2d_backward_input", (dy, w, x.shape), "winograd"),
-        ("conv2d_backward_weight", (dy, x, w.shape), "direct"),
-    ):
-        kernel = getattr(kernels, op)
-        assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), op)
-        assert testing.conv_method(op, x.shape, w.shape) == algorithm
+@pytest.mark.parametrize(("op", "x", "weight", "method"), CHOSEN)
+def test_auto_takes_the_faster_algorithm(
+    op: str, x: tuple[int, ...], weight: tuple[int, ...], method: str, isa: str
+) -> None:
+    assert testing.conv_method(op, x, weight) == method
+
+
+@pytest.mark.parametrize("op", DIRECTIONS)
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+@pytest.mark.parametrize("images", [1, 2, 5, 16])
+def test_auto_is_the_algorithm_that_it_names(
+    op: str, channels: int, images: int, isa: str, rng: np.random.Generator
+) -> None:
+    """Whichever `conv_method` says was chosen: the same bits as of a call that asks for it."""
+    x_shape, w_shape = (images, channels, 28, 28), (20, channels, 5, 5)
+    x, w, dy = (rng.standard_normal(s, F32) for s in (x_shape, w_shape, (images, 20, 24, 24)))
+    args = {"conv2d": (x, w), "conv2d_backward_input": (dy, w, x_shape)}.get(op, (dy, x, w_shape))
+    method = testing.conv_method(op, x_shape, w_shape)
+    algorithm = method.removesuffix("_rows")
+    assert method == testing.conv_method(op, x_shape, w_shape, algorithm=algorithm)
+    kernel = getattr(kernels, op)
+    assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), method)
+
+
+def test_every_method_is_within_the_bound_somewhere(isa: str) -> None:
+    """The shapes of test_within_the_bound reach both of Winograd's methods on this CPU."""
+    reached = {
+        testing.conv_method("conv2d", x, w, padding=padding, algorithm="winograd")
+        for x, w, padding in SHAPES.values()
+    }
+    assert reached == {"winograd", "winograd_rows"}
 
 
 def test_method_of_an_unknown_function() -> None:
