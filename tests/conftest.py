@@ -1,4 +1,8 @@
-"""Fixtures: the instruction set, the number of threads, reproducible randomness, MNIST."""
+"""Fixtures: the instruction set, the number of threads, reproducible randomness, MNIST.
+
+And the two tiers of tests: `pytest` runs everything, `pytest -m quick` what a contributor runs
+between edits.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,21 @@ import byhand
 import numpy as np
 import pytest
 from byhand._core import testing
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `quick` every test that is not slow, on the instruction set in use alone.
+
+    So a new test is quick unless it is marked `slow`, which a test should be if it takes more than
+    half a second. A test that needs MNIST itself is slow in any case: the first one downloads it.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        slow = item.get_closest_marker("slow") or "mnist" in item.fixturenames
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if not slow and parameters.get("isa", testing.isa()) == testing.isa():
+            item.add_marker("quick")
 
 
 @pytest.fixture(params=testing.isas())

@@ -136,6 +136,7 @@ def test_one_bad_argument(op: str, argument: str, data: st.DataObject) -> None:
     right_or_refused(call, *blamed(call, argument, value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d"])
 @given(data=st.data())
 @settings(many, max_examples=300)
@@ -175,6 +176,7 @@ def test_windows_as_large_as_numbers_go() -> None:
         check(call, call.run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", OPS)
 @given(data=st.data())
 @many
@@ -189,7 +191,9 @@ def test_one_bad_array(op: str, data: st.DataObject) -> None:
     other = np.zeros(shape, data.draw(st.sampled_from(dtypes)), order)
     names = "|".join(name for _, name, _ in arrays)
     right_or_refused(
-        with_argument(call, i, other), f"{names}|input_shape|weight_shape|groups|kernel", [""]
+        with_argument(call, i, other),
+        f"{names}|input_shape|weight_shape|groups|kernel|pool_size",
+        [""],
     )
 
 

@@ -165,6 +165,7 @@ def test_kernels_in_a_table_and_a_file(tmp_path: Path) -> None:
     assert theirs["ratio"] == statistics.median(a / b for a, b in rounds)
 
 
+@pytest.mark.slow
 def test_training_in_a_table_and_a_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     options = ["--models", "softmax", "--steps", "3", "--repeats", "1", "--peers", "numpy"]
@@ -185,6 +186,7 @@ def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wrong_peer")
 @pytest.mark.parametrize(("batch", "said"), [("2", "WRONG"), ("3", "MemoryError: no room")])
 def test_a_wrong_contender_is_reported_and_not_timed(tmp_path: Path, batch: str, said: str) -> None:

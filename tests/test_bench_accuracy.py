@@ -42,6 +42,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, ["accuracy", "--threads", "1", *map(str, arguments)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"channels_last": True}])
 def test_pytorch_learns_the_same(folder: Path, options: dict[str, bool]) -> None:
     """The same first weights, orders and rates: 15 steps later the weights still agree."""
@@ -58,6 +59,7 @@ def test_pytorch_learns_the_same(folder: Path, options: dict[str, bool]) -> None
     assert np.abs(np.subtract(ours, theirs)).max() <= 1 / 200
 
 
+@pytest.mark.slow
 def test_time_and_epoch_of_the_target(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +86,7 @@ def test_time_and_epoch_of_the_target(
     assert ours["accuracies"] == [epoch["validation_accuracy"] for epoch in trained]
 
 
+@pytest.mark.slow
 def test_a_contender_without_recipes_has_no_row(folder: Path) -> None:
     assert "numpy" in [contender.name for contender in peers.choose(["numpy"])]
     result = run("--peers", "numpy", "--target", 0, "--data", folder)

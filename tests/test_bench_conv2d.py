@@ -12,6 +12,7 @@ from byhand.bench import byhand_peer, cli, conv2d, harness, numpy_peer, run
 from typer.testing import CliRunner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", conv2d.CASES)
 def test_numpys_page_equals_the_kernels(name: str) -> None:
     case = conv2d.CASES[name]
@@ -67,6 +68,7 @@ def test_the_summary() -> None:
     assert list(conv2d.summary([])) == []
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conv2d, "GROUPS", {"baselines": conv2d.GROUPS["baselines"][6:]})
     path = tmp_path / "run.json"

@@ -159,6 +159,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(GROUPS, "mlp", tuple(p for p in GROUPS["mlp"] if p.batch == 32))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_lines_goals_and_a_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
@@ -199,6 +200,7 @@ def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few", "wrong_peer")
 @pytest.mark.parametrize("group", ["cubes", "error"])
 def test_a_wrong_contender_fails_the_command(group: str) -> None:
@@ -245,6 +247,7 @@ def test_rungs() -> None:
 LADDER = ["gemm", "--ladder", "--size", "33", "--rounds", "2", "--seconds", "0"]
 
 
+@pytest.mark.slow
 def test_the_ladder(tmp_path: Path) -> None:
     """All steps but the last on one thread, the last on two; NumPy beside both."""
     path, plot = tmp_path / "run.json", tmp_path / "new" / "ladder.png"
@@ -266,6 +269,7 @@ def test_the_ladder(tmp_path: Path) -> None:
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wrong_peer")
 def test_a_ladder_with_a_wrong_contender_and_without_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -83,6 +83,7 @@ def test_goals_are_lenets_on_one_thread() -> None:
     assert all(line.goal is None for line in inference.summary(results, 2))
 
 
+@pytest.mark.slow
 def test_lines_goals_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contender that is wrong fails the command; one that has no such network has no line."""
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)

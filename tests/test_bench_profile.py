@@ -168,6 +168,7 @@ def test_what_is_marked() -> None:
     assert [row.marked for row in rows] == [True, False, False, True]
 
 
+@pytest.mark.slow
 def test_a_table_a_chart_and_a_file(tmp_path: Path) -> None:
     threads = byhand.get_num_threads()
     path, plot = tmp_path / "run.json", tmp_path / "new" / "profile.png"

@@ -129,6 +129,7 @@ def test_full_disk_under_stdout(folder: Path, tmp_path: Path) -> None:
     fails_with_a_line(done, "No space left")
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_bar_moves_below_the_table(folder: Path, tmp_path: Path) -> None:
     master, terminal = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}

@@ -208,8 +208,8 @@ def test_empty(shape: tuple[int, ...]) -> None:
     assert dw.shape == w.shape and not dw.any()
 
 
-# How many images fill the lanes decides between the methods for few channels: on another instruction
-# set another one may be faster. These are chosen on every one.
+# If there are few channels, the number of images that fill the lanes decides, so that
+# another instruction set may prefer another method. These are chosen on every instruction set.
 CHOSEN = [
     ("conv2d", (2, 20, 12, 12), (50, 20, 5, 5), "winograd"),  # LeNet-5's second layer
     ("conv2d", (2, 64, 14, 14), (64, 64, 3, 3), "winograd"),

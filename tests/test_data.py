@@ -314,6 +314,7 @@ def test_the_official_table() -> None:
     assert all(len(bytes.fromhex(digest)) == 32 for _, digest in official.OFFICIAL.values())
 
 
+@pytest.mark.slow
 def test_real_mnist(mnist: tuple[Dataset, Dataset]) -> None:
     train, test = mnist
     assert repr(train) == "Dataset(60,000 images of 28x28)"

@@ -143,6 +143,7 @@ def test_idx_trailing_byte(name: str) -> None:
         parse(gzip.compress(content) if name.endswith(".gz") else content, name)
 
 
+@pytest.mark.slow
 def test_gzip_bomb() -> None:
     """64 MiB of zeros behind a header that promises 16 KiB, or that promises what cannot be."""
     bomb = gzip.compress(RAW[:4] + struct.pack(">3I", 16, 32, 32) + bytes(64 * MIB))
@@ -279,6 +280,7 @@ def test_npz_that_lies_about_a_size() -> None:
     assert peak_memory(lambda: parse_npz(content)) < MIB
 
 
+@pytest.mark.slow
 def test_npz_bomb() -> None:
     content = zip_of((1, 8, 8), bytes(64 * MIB), zipfile.ZIP_DEFLATED)
     assert len(content) < MIB
@@ -368,6 +370,7 @@ def test_json_numbers_of_images_and_labels(tmp_path: Path) -> None:
         data.load_folder(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [b"0,", b"[", b" ", b"]"])
 def test_json_bomb(repeated: bytes) -> None:
     """A list, brackets, or nothing, without an end: 64 MiB of text in 64 kB."""
@@ -376,6 +379,7 @@ def test_json_bomb(repeated: bytes) -> None:
     assert peak_memory(lambda: read_json(content, Path("mnist.json.gz"))) < 24 * MIB
 
 
+@pytest.mark.slow
 def test_json_text_is_never_held_whole() -> None:
     """8,000 rows of 36 pixels: 6 MB of text, 0.3 MB of pixels."""
     row = "[" + ", ".join(["0.00392156862745098"] * 36) + "]"

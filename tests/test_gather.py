@@ -84,6 +84,7 @@ def positions(count: int, max_shift: int, **kwargs: int) -> list[tuple[int, int]
     return [tuple(np.argwhere(image)[0] - max_shift) for image in batch]
 
 
+@pytest.mark.slow
 def test_every_shift_is_as_likely() -> None:
     """6,250 draws of 25 shifts: chi-squared of 24 degrees is above 51 once in a thousand."""
     found = positions(6250, 2)

@@ -378,6 +378,7 @@ def test_live_plot_in_a_notebook(
     assert (tmp_path / "live.png").read_bytes() == b"7"
 
 
+@pytest.mark.slow
 def test_live_plot_in_a_window(
     drawn: list[dict[str, list[float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

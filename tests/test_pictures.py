@@ -128,6 +128,7 @@ a_digit_once = a_digit()
 # Preparation
 
 
+@pytest.mark.slow
 @given(
     hnp.arrays(
         np.uint8,
@@ -230,6 +231,7 @@ def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_1000_digits_on_other_backgrounds(trained: Path) -> None:
     result = run("bench", "pictures", trained, "--json", trained / "pictures.json")
     found = json.loads((trained / "pictures.json").read_text())
@@ -303,6 +305,7 @@ def colours(folder: Path, count: int = 30) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["softmax", "lenet5"])
 def test_train_and_predict_with_classes_of_ones_own(name: str, tmp_path: Path) -> None:
     data, out = colours(tmp_path / "data"), tmp_path / "run"

@@ -93,6 +93,7 @@ def test_the_table() -> None:
     assert lines[-2:] == ["- D: this: was done (yes)", "- E: that: was not (NO)"]
 
 
+@pytest.mark.slow
 def test_every_figure_can_be_trained() -> None:
     told: list[str] = []
     rows = list(train_figures(TUTORIALS, SETS, seeds=1, epochs=1, told=told.append))
@@ -115,6 +116,7 @@ def test_tutorial_c_trains_on_five_sixths(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen == [200] * 4
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     data, out = write_folder(tmp_path / "data", SETS), tmp_path / "out"
     options = ["--data", data, "--out", out, "--epochs", 1, "--seeds", 1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -138,20 +140,34 @@ GRID = {
 }
 
 
-@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
-def test_grid_search(backend: str) -> None:
-    """The same scores on any backend: a fit does not depend on the threads that it gets."""
-    with parallel_config(backend=backend):
-        pipeline = make_pipeline(StandardScaler(), DigitClassifier(epochs=3))
-        search = GridSearchCV(pipeline, GRID, cv=2, n_jobs=2).fit(X, Y)
-    scores = search.cv_results_["mean_test_score"]
-    assert len(scores) == 12 and np.ptp(scores) > 0.05  # the settings matter
-    assert search.score(LATER, ANSWERS) > 0.85
-    SCORES.setdefault("first", scores)
-    assert np.array_equal(scores, SCORES["first"])
-
-
-SCORES: dict[str, Any] = {}
+@pytest.mark.slow
+def test_grid_search() -> None:
+    """The same scores in this thread, in other threads and in other processes."""
+    # Scorers that tell where a fit was scored. They are local so that loky sends them by value.
+    scoring = {
+        "score": "accuracy",
+        "process": lambda *_: os.getpid(),
+        "thread": lambda *_: threading.get_native_id(),
+    }
+    scores, processes, threads = {}, {}, {}
+    for backend in ("sequential", "threading", "loky"):
+        with parallel_config(backend=backend):
+            pipeline = make_pipeline(StandardScaler(), DigitClassifier(epochs=3))
+            search = GridSearchCV(pipeline, GRID, cv=2, n_jobs=2, scoring=scoring, refit="score")
+            search.fit(X, Y)
+        assert search.score(LATER, ANSWERS) > 0.85
+        results = search.cv_results_
+        scores[backend] = results["mean_test_score"]
+        processes[backend] = {*results["split0_test_process"], *results["split1_test_process"]}
+        threads[backend] = {*results["split0_test_thread"], *results["split1_test_thread"]}
+    here, main = {os.getpid()}, {threading.get_native_id()}
+    assert (
+        processes["sequential"] == processes["threading"] == here and threads["sequential"] == main
+    )
+    assert not threads["threading"] & main and not processes["loky"] & here
+    assert len(scores["sequential"]) == 12 and np.ptp(scores["sequential"]) > 0.05  # they matter
+    assert np.array_equal(scores["threading"], scores["sequential"])
+    assert np.array_equal(scores["loky"], scores["sequential"])
 
 
 @pytest.mark.parametrize(

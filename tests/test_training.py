@@ -471,6 +471,7 @@ def test_a_recipe_is_a_whole_training(name: str) -> None:
     assert history[-1].loss < history[0].loss and history[-1].lr < recipe.lr / 1e4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "epochs", "goal"), [("softmax", 10, 0.924), ("mlp", 10, 0.98), ("lenet5", 1, 0.98)]
 )

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import byhand
 import pytest
 from cli_support import make_sets, write_folder
 from sybil import Example
@@ -59,6 +60,7 @@ def blocks(page: Path, copy: Path) -> list[Example]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", "abcde")
 def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = tmp_path / "bin" / "byhand"
@@ -67,6 +69,7 @@ def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("PYTHONPATH", str(Path(byhand.__file__).parents[1]))  # may be relative now
     if not FULL:
         data = write_folder(tmp_path / "data", make_sets(train=2000, test=500))
         monkeypatch.setenv("BYHAND_DATA", str(data))

@@ -149,4 +149,5 @@ def _font() -> ImageFont.FreeTypeFont:
     """matplotlib's own: Pillow's has letters of English alone."""
     import matplotlib
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 9)
+    font = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    return ImageFont.truetype(str(font), 9)  # Pillow 10 takes no Path

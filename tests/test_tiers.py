@@ -1,0 +1,54 @@
+"""The quick tests: what `pytest -m quick` selects, and that it leaves nothing out."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from byhand._core import testing
+
+IN_USE = testing.isa()  # before the fixture `isa` sets another one
+WHOLLY_SLOW = {"test_tutorials.py"}  # whole pages, each of whose steps has quick tests elsewhere
+
+
+def is_quick(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("quick") is not None
+
+
+def test_a_test_is_quick(request: pytest.FixtureRequest) -> None:
+    assert is_quick(request)
+
+
+@pytest.mark.slow
+def test_unless_it_is_slow(request: pytest.FixtureRequest) -> None:
+    assert not is_quick(request)
+
+
+def test_on_the_instruction_set_in_use_alone(isa: str, request: pytest.FixtureRequest) -> None:
+    assert is_quick(request) == (isa == IN_USE)
+
+
+def quick_tests(path: Path) -> set[str]:
+    """The names of the tests of a file that have no mark `slow`."""
+    body = ast.parse(path.read_text()).body
+    if any(isinstance(node, ast.Assign) and "mark.slow" in ast.unparse(node) for node in body):
+        return set()  # `pytestmark`
+    return {
+        node.name
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test_")
+        and not any("mark.slow" in ast.unparse(mark) for mark in node.decorator_list)
+    }
+
+
+def test_every_file_has_quick_tests() -> None:
+    files = Path(__file__).parent.glob("test_*.py")
+    assert {path.name for path in files if not quick_tests(path)} == WHOLLY_SLOW
+
+
+def test_every_operator_is_tried_on_integers() -> None:
+    """Its table has a row for each operator: test_every_public_kernel_has_a_row."""
+    quick = quick_tests(Path(__file__).with_name("test_every_kernel.py"))
+    assert {"test_every_public_kernel_has_a_row", "test_integers_are_exact"} <= quick
