@@ -22,8 +22,8 @@ from byhand.bench.peers import OURS, Contender
 from byhand.bench.report import seconds
 from byhand.bench.run import Run, describe_threads
 from byhand.bench.tasks import Course
-from byhand.data import DataError, cache_folder, load_folder
-from byhand.data.folder import find_files, is_complete, named_folders
+from byhand.data import DataError, load_folder
+from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.runtime import config
 from rich.markup import escape
 from rich.table import Table
@@ -86,14 +86,13 @@ def accuracy(
 
 
 def _folder(root: Path | None) -> Path:
-    """The folder that byhand.data.mnist reads; nothing is fetched. One that is named on the command
-    line is never passed over."""
-    folders = named_folders(root)[:1] if root else [*named_folders(None), cache_folder()]
-    for folder in folders:
-        if is_complete(find_files(folder)):
-            return folder
-    looked = " or ".join(map(str, folders))
-    raise DataError(f"no MNIST in {looked}: `byhand data fetch` brings it, or name it with --data")
+    """The folder that byhand.data.mnist reads; nothing is fetched."""
+    folder = data_folder(root)
+    if not is_complete(find_files(folder)):
+        raise DataError(
+            f"no MNIST in {folder}: `byhand data fetch` brings it, or name it with --data"
+        )
+    return folder
 
 
 def _learns(contest: Contest, contender: Contender) -> bool:

@@ -8,6 +8,7 @@ import json
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand import data
-from byhand.data import DataError, Dataset, official
+from byhand.data import DataError, Dataset, DataWarning, official
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -136,7 +137,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / NAMES[3]).unlink()
     with pytest.raises(DataError, match=rf"{tmp_path}.*{NAMES[3]} missing"):
         data.load_folder(tmp_path)
-    with pytest.raises(DataError, match=NAMES[0]):
+    with pytest.raises(DataError, match="nowhere does not exist; to fetch MNIST into it: byhand"):
         data.load_folder(tmp_path / "nowhere")
 
 
@@ -162,9 +163,44 @@ def test_dataset() -> None:
         whole.images = images  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
+def test_hold_out_takes_part_of_each_class(fraction: float) -> None:
+    """Every image is in one of the parts; their order stays; the seed chooses."""
+    counts = np.array([40, 1, 0, 7, 2])
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), counts)).astype(np.uint8)
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1)  # an image is its number
+    whole = Dataset(images, labels, tuple("abcde"))
+    train, held = whole.hold_out(fraction, seed=3)
+    assert train.class_names == held.class_names == whole.class_names
+    places = [part.images.ravel().tolist() for part in (train, held)]
+    assert sorted(places[0] + places[1]) == list(range(len(whole)))
+    assert all(place == sorted(place) for place in places)
+    for part, place in zip((train, held), places, strict=True):
+        np.testing.assert_array_equal(part.labels, labels[place])
+    assert np.bincount(held.labels, minlength=5).tolist() == [
+        *(round(40 * fraction), 0, 0, max(1, round(7 * fraction)), 1)
+    ]
+    again, other = (whole.hold_out(fraction, seed)[1].images.ravel().tolist() for seed in (3, 4))
+    assert again == places[1] != other
+
+
+def test_hold_out_refuses() -> None:
+    images, labels, *_ = make_arrays()
+    for fraction in (0, 1, -0.1, 5000, float("nan")):
+        with pytest.raises(ValueError, match=f"fraction must be between 0 and 1, not {fraction}"):
+            Dataset(images, labels).hold_out(fraction)
+    with pytest.raises(ValueError, match="no class has two images"):
+        Dataset(images, np.arange(7, dtype=np.uint8)).hold_out(0.1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda x, y: (x[..., None], y), r"channels last, but .*images\[..., 0\]"),
+        (lambda x, y: (np.stack([x] * 3, axis=3), y), r"transpose\(0, 3, 1, 2\)"),
+        (lambda x, y: (x, y, ("a",)), "1 class names .* too few"),
+        (lambda x, y: (x, y, ["a"] * 10), "must be a tuple of strings"),
+        (lambda x, y: (x, y, ("a",) * 10), "'a' occurs twice"),
         (lambda x, y: (x.astype(np.float32), y), "images must be a uint8 array.*float32"),
         (lambda x, y: (x[0], y), "images must be .* 3 or 4 dimensions"),
         (lambda x, y: (x[:, :, ::2], y), "images must be C-contiguous"),
@@ -208,40 +244,48 @@ def test_one_hot_refuses(labels: Any, classes: int, error: type[Exception], mess
         data.one_hot(labels, classes)
 
 
-# Which files must be MNIST's. `official_arrays` makes a small data set the official one.
+# Which data set it is. `official_arrays` makes a small data set the official one.
 
 
 @pytest.fixture
 def official_arrays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Arrays:
     arrays = make_arrays()
-    for name, array in zip(NAMES, arrays, strict=True):
-        content = idx(array)
-        digest = hashlib.sha256(content).hexdigest()
-        monkeypatch.setitem(official.OFFICIAL, name, (len(content), digest))
+    crcs = [f"{zlib.crc32(array.tobytes()):08x}" for array in arrays]
+    monkeypatch.setattr(official, "CHECKSUM", "-".join(crcs))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
     monkeypatch.delenv("BYHAND_DATA", raising=False)
     return arrays
 
 
-def with_another_pixel(arrays: Arrays) -> Arrays:
-    x_train = arrays[0].copy()
-    x_train[-1, -1, -1] ^= 1
-    return (x_train, *arrays[1:])
+def names_of(sets: tuple[Dataset, Dataset]) -> set[str]:
+    assert all(part.source is not None for part in sets)
+    return {part.source.name for part in sets if part.source is not None}
 
 
-@pytest.mark.parametrize("dot", [False, True])
-def test_a_named_folder_with_mnist_and_a_damaged_copy(
-    dot: bool, official_arrays: Arrays, tmp_path: Path
+@pytest.mark.parametrize("form", WRITERS)
+def test_mnist_is_known_in_every_form(form: str, official_arrays: Arrays, tmp_path: Path) -> None:
+    WRITERS[form](tmp_path, official_arrays)
+    sets = data.mnist(tmp_path)
+    assert names_of(sets) == {"MNIST"}
+    assert str(sets[0].source) == f"MNIST, {tmp_path}"
+    assert sets[0].split(2)[1].source == sets[0].hold_out(0.5)[0].source == sets[1].source
+
+
+@pytest.mark.parametrize("changed", range(4))
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_copy_with_one_change_is_a_data_set_of_its_own(
+    form: str, changed: int, official_arrays: Arrays, tmp_path: Path
 ) -> None:
-    write_idx(tmp_path, official_arrays, dot=dot)
-    assert_holds(data.mnist(tmp_path), official_arrays)
-
-    other = with_another_pixel(official_arrays)
-    write_idx(tmp_path, other, dot=dot)
-    with pytest.raises(DataError, match=rf"{tmp_path}/train-images.*not MNIST's.*damaged"):
-        data.mnist(tmp_path)
-    assert_holds(data.load_folder(tmp_path), other)
+    """All other files are MNIST's, and all have MNIST's names and sizes."""
+    arrays = [array.copy() for array in official_arrays]
+    arrays[changed].flat[-1] ^= 1
+    WRITERS[form](tmp_path, tuple(arrays))
+    for load in (data.mnist, data.load_folder):
+        sets = load(tmp_path)
+        assert_holds(sets, tuple(arrays))
+        assert names_of(sets) == {""}
+        assert str(sets[0].source) == str(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -260,34 +304,111 @@ def test_a_named_folder_with_another_data_set(
 
 
 @pytest.mark.parametrize("form", ["idx", "idx.gz", "npz", "json, k/255"])
-def test_the_cache_folder_holds_mnist_only(
+def test_another_data_set_in_the_cache_folder_is_said(
     form: str, official_arrays: Arrays, tmp_path: Path
 ) -> None:
-    cache = data.cache_folder()
+    cache, other = data.cache_folder(), make_arrays(train=8, test=4)
     assert cache.is_relative_to(tmp_path)
     cache.mkdir(parents=True)
-    WRITERS[form](cache, make_arrays(train=8, test=4))
-    with pytest.raises(DataError, match="not MNIST's"):
-        data.mnist()
+    WRITERS[form](cache, other)
+    with pytest.warns(DataWarning, match=f"{cache} holds a data set that is not MNIST"):
+        sets = data.mnist()
+    assert_holds(sets, other)
+    assert names_of(sets) == {""}
     write_idx(cache, official_arrays)
     assert_holds(data.mnist(), official_arrays)
 
 
-def test_folders_in_order(
+def test_a_named_folder_is_never_passed_over(
     official_arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def fetch(*_: object, **__: object) -> Path:
+        raise AssertionError("nothing may be fetched")
+
+    monkeypatch.setattr(data, "fetch", fetch)
     root, shared, cache = tmp_path / "root", tmp_path / "shared", data.cache_folder()
     of_root, of_shared = make_arrays(train=8, test=4), make_arrays(train=9, test=5)
     for folder in (root, shared, cache):
         folder.mkdir(parents=True)
     write_idx(cache, official_arrays)
+    assert_holds(data.mnist(), official_arrays)
+
     monkeypatch.setenv("BYHAND_DATA", str(shared))
-    assert_holds(data.mnist(root), official_arrays)  # both named folders are empty
+    (shared / "notes.txt").touch()
+    with pytest.raises(DataError, match=f"{shared}: no data set"):
+        data.mnist()
     write_npz(shared, of_shared)
-    assert_holds(data.mnist(root), of_shared)
     assert_holds(data.mnist(), of_shared)
+
+    with pytest.raises(DataError, match=f"{root} is empty; to fetch MNIST into it"):
+        data.mnist(root)
+    with pytest.raises(DataError, match="fashoin does not exist; to fetch MNIST into it"):
+        data.mnist(tmp_path / "fashoin")
+    (root / "my.csv").touch()
+    with pytest.raises(DataError, match=f"{root}: no data set") as caught:
+        data.mnist(root)
+    assert "fetch" not in str(caught.value)  # not into a folder with the user's files
     write_idx(root, of_root)
     assert_holds(data.mnist(root), of_root)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_gzip_is_known_by_its_content(packed: bool, tmp_path: Path) -> None:
+    """A browser that unpacks what it saves, and a person who renames."""
+    arrays = make_arrays()
+    for name, array in zip(NAMES, arrays, strict=True):
+        path = tmp_path / (name if packed else f"{name}.gz")
+        path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+    assert_holds(data.load_folder(tmp_path), arrays)
+
+
+def test_json_without_gzip(tmp_path: Path) -> None:
+    arrays = make_arrays()
+    splits = json_splits(arrays, lambda x: x / 255)
+    (tmp_path / "mnist.json.gz").write_bytes(json.dumps(splits).encode())
+    assert_holds(data.load_folder(tmp_path), arrays)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_npz_with_channels_last(channels: int, save: Callable[..., None], tmp_path: Path) -> None:
+    """Keras's layout."""
+    x_train, y_train, x_test, y_test = make_arrays()
+    last = [np.repeat(x[..., np.newaxis], channels, axis=3) for x in (x_train, x_test)]
+    for x in last:
+        x[..., -1] //= 2  # channels differ
+    write_npz(tmp_path, (last[0], y_train, last[1], y_test), save)
+    first = [x[..., 0] if channels == 1 else x.transpose(0, 3, 1, 2) for x in last]
+    assert_holds(data.load_folder(tmp_path), (first[0], y_train, first[1], y_test))
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "class_names.txt", "labels.txt"])
+def test_class_names_beside_the_files(file: str, tmp_path: Path) -> None:
+    write_idx(tmp_path, make_arrays())
+    names = tuple(f"name {i}" for i in range(10))
+    (tmp_path / file).write_text("\ufeff" + "\r\n".join(names) + "\r\n\r\n", "utf-8")
+    for part in data.load_folder(tmp_path):
+        assert part.class_names == names
+    other = [name.upper() for name in names]
+    assert data.load_folder(tmp_path, class_names=other)[0].class_names == tuple(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("one\ntwo\n", "2 class names .one, two, .* are too few: labels go up to 9"),
+        ("same\n" * 20, "class names must differ, but 'same' occurs twice"),
+    ],
+)
+def test_a_file_that_cannot_be_class_names_is_said(text: str, reason: str, tmp_path: Path) -> None:
+    arrays = make_arrays()
+    arrays[1][0] = 9
+    write_idx(tmp_path, arrays)
+    (tmp_path / "labels.txt").write_text(text)
+    with pytest.warns(DataWarning, match=f"{tmp_path}/labels.txt is not used: {reason}"):
+        assert data.load_folder(tmp_path)[0].class_names is None
+    with pytest.raises(DataError, match=f"{tmp_path}: {reason}"):
+        data.load_folder(tmp_path, class_names=text.split())
 
 
 def test_a_named_folder_must_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

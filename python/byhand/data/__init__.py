@@ -2,7 +2,7 @@
 
     train, test = byhand.data.mnist()
     train, test = byhand.data.load_folder("fashion-mnist")
-    train, validation = train.split(55_000)
+    train, validation = train.hold_out(0.1)
 
 Images stay uint8 until the gather that makes a batch.
 """
@@ -10,17 +10,26 @@ Images stay uint8 until the gather that makes a batch.
 from __future__ import annotations
 
 import os
+import warnings
 
-from .dataset import DataError, Dataset, one_hot
-from .folder import cache_folder, find_files, is_complete, load_folder, named_folders
-from .official import must_be_official, must_not_be_damaged
+from .dataset import DataError, Dataset, DataWarning, Source, one_hot
+from .folder import (
+    cache_folder,
+    data_folder,
+    fetches_unasked,
+    find_files,
+    is_complete,
+    load_folder,
+)
 from .sources import FetchError, Progress, fetch
 
 __all__ = [
     "DataError",
+    "DataWarning",
     "Dataset",
     "FetchError",
     "Progress",
+    "Source",
     "cache_folder",
     "fetch",
     "load_folder",
@@ -32,26 +41,39 @@ __all__ = [
 def mnist(
     root: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
 ) -> tuple[Dataset, Dataset]:
-    """(train, test), 60,000 and 10,000 images of 28x28: from `root`, $BYHAND_DATA or the cache.
+    """Load MNIST as (train, test): 60,000 and 10,000 images of 28 x 28.
 
-    The first of these folders that holds a data set is read, in any form that `load_folder` knows;
-    where none does, MNIST is fetched into the first of them that is given. Files that were fetched
-    or lie in the cache folder must be MNIST to the byte (SHA-256, before they are parsed). In a
-    folder that you name, a file of MNIST's size beside files of MNIST must be MNIST's too; any
-    other folder is your own data set and is returned as it is.
+    Parameters
+    ----------
+    root : path, optional
+        A folder that holds MNIST or another data set, in any form that `load_folder` reads. It is
+        read as it is, and nothing is fetched. If it is not given, the folder is $BYHAND_DATA or,
+        if that is not set, the cache folder, and MNIST is fetched into it if it is not there yet.
+    progress : callable, optional
+        Called as progress(file name, bytes so far, bytes in all) during a fetch.
 
-    Raises FetchError, an OSError, where there is no data and none can be fetched; DataError with
-    the path where a file is malformed or is a damaged copy of MNIST's, or where a folder that you
-    name lacks files and those that it has are not MNIST's.
+    Returns
+    -------
+    tuple of Dataset
+        `train.source.name` is "MNIST" if the data are MNIST's to the byte. If the cache folder
+        holds other data, they are loaded with a DataWarning.
+
+    Raises
+    ------
+    FetchError
+        If there are no data and no server delivers them. It is an OSError.
+    DataError
+        If `root` holds no data set, or a file is malformed.
     """
-    # `fetch` has checked what was there and what it added.
-    for folder in named_folders(root):
-        files = find_files(folder)
-        if is_complete(files):
-            return load_folder(folder, must_not_be_damaged)
-        if files:
-            return load_folder(fetch(folder, progress))
-    folder = cache_folder()
-    if is_complete(find_files(folder)):
-        return load_folder(folder, must_be_official)
-    return load_folder(fetch(root, progress))
+    folder = data_folder(root)
+    if not is_complete(find_files(folder)) and fetches_unasked(root):
+        folder = fetch(progress=progress)
+    train, test = load_folder(folder)
+    if folder == cache_folder() and train.source is not None and not train.source.name:
+        warnings.warn(
+            f"the cache folder {folder} holds a data set that is not MNIST: delete it to fetch "
+            "MNIST, or keep the other data set in a folder that you name",
+            DataWarning,
+            stacklevel=2,
+        )
+    return train, test

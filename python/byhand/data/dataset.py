@@ -12,20 +12,56 @@ class DataError(ValueError):
     """A data file or folder that is malformed, incomplete or not what it claims to be."""
 
 
+class DataWarning(UserWarning):
+    """Data that were read, but not all of them or not as their user may expect."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set was read from, so that a run can find and recognise its data again.
+
+    Attributes
+    ----------
+    folder : str
+        The absolute path of the folder.
+    name : str
+        "MNIST" if all images and labels are MNIST's to the byte, otherwise empty.
+    checksum : str
+        CRC-32 of the data. Two folders with the same data have the same checksum.
+    """
+
+    folder: str
+    name: str
+    checksum: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.folder}" if self.name else self.folder
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Images with their labels.
 
-    images: uint8, C-contiguous, (N, H, W) or (N, C, H, W); in MNIST 0 is background.
-    labels: uint8, (N,).
-    class_names: of the labels 0, 1, ..., or None where they are their numbers.
+    Attributes
+    ----------
+    images : ndarray, uint8, shape (N, H, W) or (N, C, H, W), C-contiguous
+        In MNIST, 0 is the background.
+    labels : ndarray, uint8, shape (N,)
+    class_names : tuple of str or None
+        The names of the labels 0, 1, and so on. None if the names are the numbers.
+    source : Source or None
+        Where the data set was read from. None if it was made in Python.
 
-    Raises DataError when the two arrays are not of that form.
+    Raises
+    ------
+    DataError
+        If the arrays or the names do not have that form.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     class_names: tuple[str, ...] | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         for name, array, ndim in (("images", self.images, (3, 4)), ("labels", self.labels, (1,))):
@@ -36,10 +72,19 @@ class Dataset:
                 raise DataError(f"{name} must be a uint8 array of {many} dimensions, not {form}")
             if not array.flags.c_contiguous:
                 raise DataError(f"{name} must be C-contiguous: use np.ascontiguousarray")
+        if has_channels_last(self.images.shape):
+            grey = self.images.shape[3] == 1
+            advice = "images[..., 0]" if grey else "images.transpose(0, 3, 1, 2)"
+            raise DataError(
+                f"images of shape {self.images.shape} have their channels last, but byhand takes "
+                f"(N, H, W) or (N, C, H, W): use np.ascontiguousarray({advice})"
+            )
         if 0 in self.images.shape[1:]:
             raise DataError(f"images of shape {self.images.shape} have no pixels")
         if len(self.images) != len(self.labels):
             raise DataError(f"{len(self.images):,} images but {len(self.labels):,} labels")
+        if self.class_names is not None:
+            _check_names(self.class_names, int(self.labels.max(initial=0)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,10 +98,70 @@ class Dataset:
         """The first `n` images and the rest, as views: `train, validation = data.split(55_000)`."""
         if not 0 <= n <= len(self):
             raise ValueError(f"n must be from 0 to {len(self)}, not {n}")
-        return (
-            Dataset(self.images[:n], self.labels[:n], self.class_names),
-            Dataset(self.images[n:], self.labels[n:], self.class_names),
+        return self._part(slice(None, n)), self._part(slice(n, None))
+
+    def hold_out(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Hold out a random part of each class: `train, validation = data.hold_out(0.1)`.
+
+        Parameters
+        ----------
+        fraction : float
+            The part of each class that is held out, between 0 and 1. It is rounded to whole
+            images. A class of two or more images has at least one in each part, and a class of
+            one image keeps it in the first part.
+        seed : int
+            Chooses the images. The same seed always chooses the same images.
+
+        Returns
+        -------
+        tuple of Dataset
+            The images that remain and those that are held out, both copied, in their order.
+
+        Raises
+        ------
+        ValueError
+            If `fraction` is not between 0 and 1, or no class has two images.
+        """
+        held = held_out(self.labels, fraction, seed)
+        return self._part(~held), self._part(held)
+
+    def _part(self, which: slice | NDArray[np.bool_]) -> Dataset:
+        return Dataset(self.images[which], self.labels[which], self.class_names, self.source)
+
+
+def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Which of the labels `Dataset.hold_out` holds out."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(labels), np.bool_)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        count = min(max(round(fraction * len(own)), 1), len(own) - 1)
+        held[rng.permutation(own)[:count]] = True
+    if not held.any():
+        raise ValueError("no class has two images, so none can be held out")
+    return held
+
+
+def has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether images of this shape are (N, H, W, 1) or (N, H, W, 3), as other programs have them.
+
+    No image has more than four channels and is one or three pixels wide.
+    """
+    return len(shape) == 4 and shape[3] in (1, 3) and min(shape[1:3]) > 4
+
+
+def _check_names(names: tuple[str, ...], largest: int) -> None:
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"class_names must be a tuple of strings, not {names!r}")
+    if len(names) <= largest:
+        raise DataError(
+            f"{len(names)} class names ({', '.join(names[:3])}, ...) are too few: "
+            f"labels go up to {largest}, and label 0 has the first name"
         )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"class names must differ, but {twice[0]!r} occurs twice")
 
 
 def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:

