@@ -48,7 +48,8 @@ def test_a_run_folder_has_it_all(tmp_path: Path) -> None:
     config = json.loads(run.config_path.read_text())
     assert config["model"] == training.model.description()
     assert config["optimizer"]["type"] == "SGD" and config["optimizer"]["momentum"] == 0.9
-    assert config["schedule"] == repr(schedule) and config["loss"] == repr(training.loss)
+    assert config["schedule"] == {"type": "OneCycle", **asdict(schedule)}
+    assert config["loss"]["type"] == "CrossEntropyLoss" and config["counts"] == "best"
     assert [config[key] for key in ("epochs", "batch_size", "seed", "images")] == [3, 16, 7, 60]
     assert config["validation_images"] == 20 and config["notes"] == {"data": "digits"}
     assert config["byhand"] == byhand.__version__

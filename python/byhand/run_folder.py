@@ -24,7 +24,7 @@ from byhand.checkpoint import (
 from byhand.events import EpochEnd
 
 # What may be another when a run goes on: none of it changes a bit of what follows.
-_FREE = ("byhand", "threads", "notes", "epochs")
+_FREE = ("byhand", "threads", "notes", "epochs", "counts")
 # In config.json until the first epoch is whole: only then may a folder that holds files of a run
 # but no state.safetensors be taken again. Otherwise the state of a trained run has been deleted.
 _NO_EPOCH_YET = "no_epoch_yet"
@@ -45,6 +45,21 @@ class Checkpoint(NamedTuple):
         """The tensors under "name."."""
         prefix = f"{name}."
         return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
+
+
+class ChosenEpoch(NamedTuple):
+    """One epoch of a run.
+
+    path : Path
+        The file with its model.
+    epoch : int
+    description : str
+        Which epoch it is: "epoch 3 of 5, the one with the lowest loss on the validation images".
+    """
+
+    path: Path
+    epoch: int
+    description: str
 
 
 class RunFolder:
@@ -97,7 +112,7 @@ class RunFolder:
                 old.pop(_NO_EPOCH_YET, None)
                 self._refuse_another_run(old, new)
                 checkpoint = self._last_epoch(new["epochs"])
-                text = _json({**old, **{name: new[name] for name in _FREE}})
+                text = _json({**old, **{name: new[name] for name in (*_FREE, "schedule")}})
             for path in (*self._files(), self.epochs_path / "*.safetensors"):
                 remove_temporaries(path)
             if checkpoint is None:
@@ -158,12 +173,67 @@ class RunFolder:
         except (TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.metrics_path} does not list epochs: {error}") from error
 
+    def choose(self, epoch: int | str | None = None) -> ChosenEpoch:
+        """Choose an epoch of the run: the rule of every command and of `byhand.load`.
+
+        Parameters
+        ----------
+        epoch : {"best", "last"} or int, optional
+            "best" has the lowest validation loss. A number, counted from 1, needs a run that kept
+            each epoch, unless it is the best or the last one. By default the best epoch counts if
+            validation chose, and the last one if there was none or it was only watched:
+            `Trainer.fit(choose_by_validation=...)`.
+
+        Raises
+        ------
+        ValueError
+            If `epoch` is none of these; CheckpointError, a ValueError, if the run does not keep it.
+        FileNotFoundError
+            If no epoch of the run was finished, or this is no run folder.
+        """
+        wanted = int(epoch) if isinstance(epoch, str) and epoch.isdecimal() else epoch
+        if wanted not in (None, "best", "last") and (type(wanted) is not int or wanted < 1):
+            raise ValueError(f"epoch must be 'best', 'last' or a number from 1, not {epoch!r}")
+        config, history = self._finished()
+        last = history[-1].epoch
+        best = next((end.epoch for end in reversed(history) if end.best), None)
+        if wanted is None:
+            wanted = config.get("counts", "last" if best is None else "best")
+        if wanted == "best" and best is None:
+            raise CheckpointError(f"{self.path} has no best epoch: it had no validation images")
+        number = {"best": best, "last": last}.get(wanted, wanted)
+        path = {best: self.best_path, last: self.model_path}.get(number, self.epoch_path(number))
+        if not path.exists():
+            kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"
+            raise CheckpointError(
+                f"{self.path} keeps no model of epoch {number}, only of {kept}: "
+                "with --keep-epochs training keeps each"
+            )
+        notes = config.get("notes")
+        validation = notes.get("validation") if isinstance(notes, dict) else None
+        lowest = f"the one with the lowest loss on {validation or 'the validation images'}"
+        words = [f"epoch {number} of {last}"]
+        words += ["the last one"] * (number == last) + [lowest] * (number == best)
+        return ChosenEpoch(path, number, ", ".join(words))
+
+    def _finished(self) -> tuple[dict[str, Any], list[EpochEnd]]:
+        """Config and epochs of a run that has at least one; the errors of `choose`."""
+        if not self.model_path.exists():
+            begun = os.path.lexists(self.config_path)
+            reason = "no epoch of it was finished" if begun else "it is not a run folder"
+            raise FileNotFoundError(f"{self.path} holds no {self.model_path.name}: {reason}")
+        history = self.history()
+        if not history:
+            raise CheckpointError(f"{self.metrics_path} lists no epoch")
+        return (self.config() if self.config_path.exists() else {}), history
+
     def _refuse_another_run(self, old: dict[str, Any], new: dict[str, Any]) -> None:
-        differences = list(_differences(_settings(old), _settings(new)))
-        if differences:
+        lines = list(_differences(_settings(old, new), _settings(new, old)))
+        if lines:
             raise ResumeError(
-                f"{self.path} holds another run, which cannot go on as this one: "
-                + "; ".join(differences)
+                f"{self.path} cannot go on with other data or settings than it was begun with:"
+                + "".join(f"\n  {line}" for line in lines)
+                + "\nLeave these as they were, or train into another folder."
             )
 
     def _last_epoch(self, epochs: int) -> Checkpoint | None:
@@ -213,28 +283,65 @@ def _lines(history: Sequence[EpochEnd]) -> bytes:
     return "".join(lines).encode()
 
 
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What may not be another when a run goes on."""
+def _settings(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in which a run and its continuation, one of them `other`, must not differ."""
     settings = {name: value for name, value in config.items() if name not in _FREE}
-    optimizer = settings.get("optimizer")
-    if settings.get("schedule") is not None and isinstance(optimizer, dict):
-        # The schedule decides: the optimiser's own rate is whatever came last.
+    schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
+    if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
+        # The schedule decides: the optimizer's own rate is whatever came last.
         settings["optimizer"] = {k: v for k, v in optimizer.items() if k != "lr"}
+    if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
+        # A cycle over all epochs becomes a longer or a shorter one.
+        settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
     return settings
 
 
+_WORDS = {
+    "batch_size": "the batch size",
+    "crc32.train": "the checksum of the training data",
+    "crc32.validation": "the checksum of the validation data",
+    "ema": "the decay of the average of the weights (ema)",
+    "images": "the number of training images",
+    "loss": "the loss",
+    "loss.type": "the loss",
+    "loss.label_smoothing": "the label smoothing",
+    "max_shift": "the largest shift of the images (max_shift)",
+    "optimizer.lr": "the learning rate",
+    "optimizer.momentum": "the momentum",
+    "optimizer.type": "the optimizer",
+    "optimizer.weight_decay": "the weight decay",
+    "schedule": "the schedule of the learning rate",
+    "schedule.lr": "the learning rate of the schedule",
+    "schedule.max_lr": "the peak learning rate",
+    "schedule.total_steps": "the number of steps of the schedule",
+    "schedule.type": "the schedule of the learning rate",
+    "seed": "the seed",
+    "validation_images": "the number of validation images",
+}
+
+
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """What is another in two JSON values, in words."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    """A sentence for each difference between two JSON values."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, parts in enumerate(zip(old, new, strict=True)):
             yield from _differences(*parts, f"{name}.{i}")
     elif old != new:
-        yield f"{name} was {_short(old)} and is {_short(new)}"
+        yield f"{_WORDS.get(name, name)} was {_short(old)} and is {_short(new)}"
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        text = ", ".join(map(_short, value))
+    elif isinstance(value, dict) and "type" in value:
+        settings = {**value, **(value.get("arguments") or {})}
+        settings = {k: v for k, v in settings.items() if k not in ("type", "arguments")}
+        shown = ", ".join(f"{name}={_short(v)}" for name, v in settings.items())
+        text = f"{value['type']}({shown})"
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

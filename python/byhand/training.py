@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
+import numbers
 import os
 import re
 import time
@@ -133,36 +135,60 @@ class Trainer:
         epochs: int,
         batch_size: int = 128,
         validation: Data | None = None,
+        choose_by_validation: bool = True,
         seed: int = 0,
         resume: bool = False,
     ) -> list[EpochEnd]:
-        """Train for `epochs` passes over `train`, each in its own order, the ragged end included.
+        """Train for `epochs` passes over `train`, each in its own order.
 
-        train, validation: a data set or a pair of images, (N, H, W) or (N, C, H, W) of uint8, or
-        of float32 in [0, 1] (pixel / 255) which take four times the memory, and
-        labels: integers (N,) from 0 to classes - 1; or float rows (N, classes), probabilities for
-        CrossEntropyLoss and any numbers for MSELoss; or, for a model with one output, any numbers
-        (N,). Every image has a label, so there is none for CrossEntropyLoss to ignore. The order
-        of epoch e depends on (seed, e) alone.
+        After every epoch the run folder gets model.safetensors, best.safetensors if the validation
+        loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other run may use
+        the folder meanwhile. The model has the weights of the last epoch when `fit` returns.
 
-        After every epoch the run folder gets model.safetensors, best.safetensors where the
-        validation loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other
-        run may use the folder meanwhile.
+        Parameters
+        ----------
+        train, validation : data set or pair (images, labels)
+            Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255), which takes
+            four times the memory. Labels: integers (N,) from 0 to classes - 1; or float rows
+            (N, classes), probabilities for CrossEntropyLoss and any numbers for MSELoss; or any
+            numbers (N,) for a model with one output. Every image has a label, so there is none for
+            CrossEntropyLoss to ignore.
+        epochs : int
+            The number of epochs, counted from the run's beginning. The last batch of an epoch may
+            be smaller. The order of epoch e depends on (seed, e) alone.
+        choose_by_validation : bool
+            Which epoch of the run counts for `RunFolder.choose`, `byhand.load` and the commands:
+            the one with the lowest validation loss, or, if False, the last one. Give False if
+            `validation` is the test set: then it is watched and chooses nothing.
+        resume : bool
+            Go on after the last whole epoch of the run in the folder, whatever ended it; begin if
+            there is none. The model gets that epoch's weights, and every later bit is that of a run
+            which was never interrupted, on the same instruction set. All settings must be what
+            they were, except that `epochs` may be another number. A schedule over a number of steps
+            (`total_steps`) may then have another number too: the rate goes on where the new
+            schedule is after the steps that are done.
 
-        resume: go on after the last whole epoch of the run in the folder, whatever ended it;
-        with none, begin. The model gets that epoch's weights, and every later bit is that of a run
-        which was never interrupted, on the same instruction set. `epochs` counts from the run's
-        beginning and may be more than it was; all else must be what it was. Returns the history of
-        the whole run.
+        Returns
+        -------
+        list of EpochEnd
+            The history of the whole run.
 
-        Before any work: TypeError or ValueError for arguments that do not fit; ResumeError, a
-        ValueError, where they are not those that the run was begun with; FileExistsError where the
-        folder holds a trained run (without `resume`) or files of others, OSError where it is not
-        writable. Later: FloatingPointError where the loss or the learning rate is not finite,
-        OSError where a file cannot be written. These and what handlers raise leave the files of the
-        last whole epoch; so do KeyboardInterrupt and a process that is killed, unless they fall
-        between the renames of an epoch's files: then some are of the next epoch, each of them
-        whole.
+        Raises
+        ------
+        TypeError, ValueError
+            Before any work, if an argument does not fit. ResumeError, a ValueError, if data or
+            settings are not those that the run was begun with.
+        FileExistsError, OSError
+            Before any work, if the folder holds a trained run (without `resume`) or files of
+            others, or is not writable. OSError also later, if a file cannot be written.
+        FloatingPointError
+            If the loss or the learning rate is not finite.
+
+        Notes
+        -----
+        Errors, also those of handlers, and interrupts leave the files of the last whole epoch. So
+        does a process that is killed, unless it is killed between the renames of an epoch's files:
+        then some are of the next epoch, each of them whole, and resuming replaces them.
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
@@ -170,12 +196,7 @@ class Trainer:
         held_out = None
         if validation is not None:
             held_out = check_data("validation", validation, self.model, self.loss)
-        if (side := min(data.images.shape[2:])) <= self.max_shift:
-            raise ValueError(
-                f"max_shift must be less than the images' {side} pixels, not {self.max_shift}"
-            )
-        if self.max_shift > 0 and data.images.dtype != np.uint8:
-            raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
+        self._check_shifts(data)
         if resume and self.run is None:
             raise ValueError("resume needs a run folder: Trainer(..., run=...)")
         images = len(data.images)
@@ -201,12 +222,21 @@ class Trainer:
             self.average = self._new_average()
             return self._epochs(started, steps, held_out, seed)
         config = self._config(started, data, held_out, seed)
+        config["counts"] = "best" if held_out is not None and choose_by_validation else "last"
         with self.run.begin(config, resume=resume) as checkpoint:
             self.average = self._new_average()
             if checkpoint is not None:
                 self._restore(checkpoint)
                 started = dataclasses.replace(started, history=tuple(checkpoint.history))
             return self._epochs(started, steps, held_out, seed)
+
+    def _check_shifts(self, data: Examples) -> None:
+        if (side := min(data.images.shape[2:])) <= self.max_shift:
+            raise ValueError(
+                f"max_shift must be less than the images' {side} pixels, not {self.max_shift}"
+            )
+        if self.max_shift > 0 and data.images.dtype != np.uint8:
+            raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
 
     def _epochs(
         self, started: TrainingStarted, steps: Steps, held_out: Examples | None, seed: int
@@ -339,8 +369,8 @@ class Trainer:
             "byhand": byhand.__version__,
             "model": self.model.description(),
             "optimizer": self._optimizer_settings(),
-            "schedule": None if self.schedule is None else _without_address(self.schedule),
-            "loss": _without_address(self.loss),
+            "schedule": _described(self.schedule),
+            "loss": _described(self.loss),
             "ema": self.ema,
             "max_shift": self.max_shift,
             "epochs": started.epochs,
@@ -405,6 +435,16 @@ class Trainer:
         self.step = description["step"]
 
 
-def _without_address(value: object) -> str:
-    """`repr`, the same in another process: of a function or an object of the user's, its name."""
+def _described(value: object) -> Any:
+    """What a schedule or a loss is, as JSON that compares by value and in any process.
+
+    The class and the public settings of an object; the name of a function.
+    """
+    settings = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    if settings and not inspect.isroutine(value):
+        return {"type": type(value).__name__, **{k: _described(v) for k, v in settings.items()}}
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return float(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
