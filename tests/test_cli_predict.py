@@ -39,20 +39,36 @@ def measured(epoch: dict[str, Any], folder: Path) -> str:
     )
 
 
-def test_evaluate(trained: Path, folder: Path) -> None:
+def test_evaluate_says_which_epoch_it_takes(trained: Path, folder: Path) -> None:
+    """The test set was only watched, so the last epoch counts unless another is asked for."""
     metrics = read_metrics(trained)
     best = min(metrics, key=lambda m: m["validation_loss"])
-    chosen = (
-        f"Best pass is {best['epoch']:05}, testing Avgcost is {best['validation_loss']:.6f}\n"
-        f"The classification accuracy is {100 * best['validation_accuracy']:.2f}%\n"
-    )
+    lowest = ", the one with the lowest loss on the test set"
+    last = "epoch 3 of 3, the last one" + lowest * (best is metrics[-1])
+    chosen = f"epoch {best['epoch']} of 3" + ", the last one" * (best is metrics[-1]) + lowest
     for arguments, epoch, words in (
-        ([trained], best, chosen),
-        ([trained, "--last"], metrics[-1], ""),
+        ([trained], metrics[-1], f"{last}\n"),
+        ([trained, "--epoch", "last"], metrics[-1], f"{last}\n"),
+        ([trained, "--epoch", "best"], best, f"{chosen}\n"),
+        ([trained, "--epoch", 3], metrics[-1], f"{last}\n"),
         ([trained / "model.safetensors"], metrics[-1], ""),
     ):
         printed = run("evaluate", *arguments, "--data", folder).stdout
         assert printed.startswith(words + measured(epoch, folder))
+    said = run("predict", trained, "--test-image", 3, "--data", folder).stdout
+    assert said.endswith(f"    model  {last}\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_an_epoch_that_a_run_does_not_have(command: str, trained: Path, folder: Path) -> None:
+    arguments = [command, trained, "--data", folder, "--epoch"]
+    arguments[2:2] = ["--test-image", 3] if command == "predict" else []
+    assert "no model of epoch 7, only of" in only_line(run(*arguments, 7, code=1))
+    for wrong in ("first", "0", "-1", "1.5"):
+        said = " ".join(run(*arguments, wrong, code=2).stderr.split())
+        assert "--epoch" in said and wrong in said
+    file = trained / "model.safetensors"
+    assert "--epoch" in run(command, file, *arguments[2:], "best", code=2).stderr
 
 
 def table(printed: str) -> tuple[np.ndarray, list[str]]:
@@ -166,7 +182,6 @@ def test_evaluate_what_is_no_model(trained: Path, folder: Path, tmp_path: Path) 
     damaged.write_bytes((trained / "model.safetensors").read_bytes()[:-1])
     for path in (damaged, tmp_path / "nothing", tmp_path):
         assert str(path) in only_line(run("evaluate", path, "--data", folder, code=1))
-    assert "--last" in run("evaluate", damaged, "--last", code=2).stderr
     wrong = ("evaluate", trained, "--data", folder, "--worst", "worst.txt")
     assert "--worst" in run(*wrong, code=2).stderr
 
@@ -297,6 +312,7 @@ def test_predict_a_test_image(trained: Path, folder: Path) -> None:
         *([str(digit), f"{100 * p:.2f}"] for digit, p in enumerate(proba)),
         ["predicted", str(proba.argmax())],
         ["actual", str(label)],
+        ["model", "epoch"],
     ]
     assert json.loads(run("predict", trained, *options, "--json").stdout) == {
         "test_image": 3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from byhand import handlers
 from byhand.events import BatchEnd
 from byhand.models import load
 from byhand.run_folder import RunFolder
+from byhand.schedules import OneCycle
 from byhand.training import Trainer
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
@@ -70,25 +72,64 @@ def test_resume(half: Path, whole: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--lr", 0.03], "schedule was .*max_lr=0.02.* and is .*max_lr=0.03"),
-        (["--epochs", 4], "schedule was .*total_steps=9.* and is .*total_steps=12"),
-        (["--seed", 6], "seed was 5 and is 6"),
-        (["--ema", 0.8], r"ema was 0\.9 and is 0\.8"),
-        (["--label-smoothing", 0.2], "loss was .*0.1.* and is .*0.2"),
-        (["--activation", "relu"], 'was "Tanh" and is "ReLU"'),
-        (["softmax"], "is a run of mlp, not of softmax"),
+        (["--lr", 0.03], ["the peak learning rate was 0.02 and is 0.03"]),
+        (["--lr", 0.03, "--epochs", 4], ["the peak learning rate was 0.02 and is 0.03"]),
+        (["--seed", 6], ["the seed was 5 and is 6"]),
+        (["--ema", 0.8], ["the decay of the average of the weights (ema) was 0.9 and is 0.8"]),
+        (["--label-smoothing", 0.2], ["the label smoothing was 0.1 and is 0.2"]),
+        (
+            ["--activation", "relu", "--seed", 6],
+            [
+                "model.layers.2 was Tanh() and is ReLU()",
+                "model.layers.4 was Tanh() and is ReLU()",
+                "the seed was 5 and is 6",
+            ],
+        ),
     ],
 )
-def test_resume_with_other_settings(options: list[Any], words: str, whole: Path) -> None:
+def test_resume_with_other_settings(options: list[Any], words: list[str], whole: Path) -> None:
+    """Each difference is a line of its own, in words."""
     before = {path: path.read_bytes() for path in whole.iterdir()}
-    assert re.search(words, only_line(run("train", *options, "--resume", whole, code=1)))
+    said = run("train", *options, "--resume", whole, code=1).stderr.splitlines()
+    assert said[0].startswith(f"byhand: {whole} cannot go on with other data or settings")
+    assert said[1:-1] == [f"  {line}" for line in words]
+    assert said[-1] == "Leave these as they were, or train into another folder."
     assert {path: path.read_bytes() for path in whole.iterdir()} == before
+
+
+def test_resume_with_another_model(whole: Path) -> None:
+    line = only_line(run("train", "softmax", "--resume", whole, code=1))
+    assert "is a run of mlp, not of softmax" in line
+
+
+def test_resume_to_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> None:
+    """The cycle of the rate becomes a longer one, which the output says."""
+    longer = tmp_path / "longer"
+    shutil.copytree(whole, longer)
+    printed = run("train", "--resume", longer, "--epochs", 5).stdout
+    rate = OneCycle(0.02, 15)(9)
+    assert (
+        "resumed after epoch 3 of 3, which are now 5; the cycle of the learning rate spans all 5, "
+        f"so the rate goes on at {rate:.3g}" in " ".join(printed.split())
+    )
+    assert re.findall(r"^ +(\d) ", printed, re.M) == ["4", "5"]
+    metrics = read_metrics(longer)
+    assert [(m["epoch"], m["epochs"]) for m in metrics] == [(1, 3), (2, 3), (3, 3), (4, 5), (5, 5)]
+    config = read_config(longer)
+    assert config["epochs"] == config["notes"]["job"]["epochs"] == 5
+    assert config["schedule"]["total_steps"] == 15
+    again = run("train", "--resume", longer).stdout  # its own number of epochs is 5 by now
+    assert not re.findall(r"^ +(\d) ", again, re.M) and "after epoch 5" in again
+    assert "epochs must be at least 5" in only_line(
+        run("train", "--resume", longer, "--epochs", 4, code=1)
+    )
 
 
 def test_resume_with_other_data(whole: Path, tmp_path: Path) -> None:
     other = write_folder(tmp_path / "data", make_sets(train=300, test=101))
-    line = only_line(run("train", "--resume", whole, "--data", other, code=1))
-    assert "validation_images was 100 and is 101" in line
+    said = run("train", "--resume", whole, "--data", other, code=1).stderr
+    assert "\n  the number of validation images was 100 and is 101\n" in said
+    assert "\n  the checksum of the training data was " in said
 
 
 def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:

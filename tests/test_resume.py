@@ -237,15 +237,31 @@ def changed_pixel(n: int, seed: int = 0) -> Any:
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "model": ({"model": models.mlp((9,))}, {}, r"model\.layers\..* was 8 and is 9"),
     "rate": ({"lr": 0.03}, {}, "the learning rate was 0.02 and is 0.03"),
-    "schedule": ({"schedule": OneCycle(0.1, 16)}, {}, r"\n  the schedule of the learning rate was none and is OneCycle\(max_lr=0\.1, "),
-    "loss": ({"loss": losses.MSELoss()}, {}, r"the loss was CrossEntropyLoss\(.*\) and is MSELoss\(.*\)\n"),
+    "schedule": (
+        {"schedule": OneCycle(0.1, 16)},
+        {},
+        r"\n  the schedule of the learning rate was none and is OneCycle\(max_lr=0\.1, ",
+    ),
+    "loss": (
+        {"loss": losses.MSELoss()},
+        {},
+        r"the loss was CrossEntropyLoss\(.*\) and is MSELoss\(.*\)\n",
+    ),
     "average": ({"ema": 0.9}, {}, r"the average of the weights \(ema\) was none and is 0\.9"),
     "batches": ({}, {"batch_size": 15}, "the batch size was 16 and is 15"),
     "seed": ({}, {"seed": 4}, "the seed was 3 and is 4"),
-    "pixel": ({}, {"train": changed_pixel(60)}, "the checksum of the training data was"),
-    "label": ({}, {"train": (digits(60)[0], digits(60)[1][::-1])}, "the checksum of the training data was"),
+    "pixel": ({}, {"train": changed_pixel(60)}, "checksum of the training data was"),
+    "label": (
+        {},
+        {"train": (digits(60)[0], digits(60)[1][::-1])},
+        "checksum of the training data was",
+    ),
     "images": ({}, {"train": digits(59)}, "the number of training images was 60 and is 59"),
-    "validation": ({}, {"validation": changed_pixel(20, 1)}, "the checksum of the validation data was"),
+    "validation": (
+        {},
+        {"validation": changed_pixel(20, 1)},
+        "checksum of the validation data was",
+    ),
     "none": ({}, {"validation": None}, "the number of validation images was 20 and is 0"),
     "epochs": ({}, {"epochs": 1}, "epochs must be at least 2, which .* has already"),
 }

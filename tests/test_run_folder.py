@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, optim
-from byhand.checkpoint import read_tensors
+from byhand.checkpoint import CheckpointError, read_tensors
 from byhand.run_folder import RunFolder
 from byhand.schedules import OneCycle
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer
@@ -70,8 +70,7 @@ def test_a_run_folder_has_it_all(tmp_path: Path) -> None:
 def test_best_is_the_lowest_validation_loss(tmp_path: Path) -> None:
     """Steps uphill after the first epoch."""
     weights: list[dict[str, Array]] = []
-    training = trainer(
-        schedule=lambda step: 0.01 if step < 4 else -0.01,
+    training = uphill_after_the_first(
         run=tmp_path,
         handlers=[
             lambda e: weights.append(model.state_dict()) if isinstance(e, EpochEnd) else None
@@ -98,6 +97,58 @@ def test_a_trained_run_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="already holds a trained run"):
         fit_in(tmp_path, epochs=1)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def uphill_after_the_first(**kwargs: Any) -> Trainer:
+    return trainer(schedule=lambda step: 0.01 if step < 4 else -0.01, **kwargs)
+
+
+@pytest.mark.parametrize("by_validation", [True, False])
+def test_which_epoch_counts(by_validation: bool, tmp_path: Path) -> None:
+    training = uphill_after_the_first(run=tmp_path, notes={"validation": "the test set"})
+    run = RunFolder(tmp_path)
+    training.fit(
+        digits(60),
+        epochs=3,
+        batch_size=16,
+        validation=digits(20, seed=1),
+        choose_by_validation=by_validation,
+    )
+    best = (run.best_path, 1, "epoch 1 of 3, the one with the lowest loss on the test set")
+    last = (run.model_path, 3, "epoch 3 of 3, the last one")
+    assert run.choose() == (best if by_validation else last)
+    assert run.choose("best") == run.choose(1) == run.choose("1") == best
+    assert run.choose("last") == run.choose(3) == last
+    with pytest.raises(CheckpointError, match=r"no model of epoch 2, only of 1 \(best\) and 3"):
+        run.choose(2)
+    for wrong in ("first", 0, -1, 1.0, True, ""):
+        with pytest.raises(ValueError, match="epoch must be 'best', 'last' or a number from 1"):
+            run.choose(wrong)  # type: ignore[arg-type]
+
+
+def test_which_epoch_counts_without_validation(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors: it is not a run folder"):
+        run.choose()
+    training = trainer(run=tmp_path, keep_epochs=True)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(training.model, training.optimizer, run=tmp_path, handlers=[interrupt]).fit(
+            digits(20), epochs=2
+        )
+    with pytest.raises(FileNotFoundError, match="no epoch of it was finished"):
+        run.choose()
+    training.fit(digits(20), epochs=2)
+    assert run.choose() == (run.model_path, 2, "epoch 2 of 2, the last one")
+    assert run.choose(1) == (run.epoch_path(1), 1, "epoch 1 of 2")
+    with pytest.raises(CheckpointError, match="no best epoch: it had no validation images"):
+        run.choose("best")
+    run.config_path.unlink()  # who copies the models alone may use them
+    assert run.choose().epoch == 2
+
+
+def interrupt(event: Event) -> None:
+    if isinstance(event, BatchEnd):
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -134,12 +185,8 @@ def test_a_run_without_a_whole_epoch_is_begun_again(tmp_path: Path) -> None:
     for number, left in enumerate((["model"], ["model", "best"], ["model", "best", "metrics"])):
         folder = tmp_path / str(number)
 
-        def stop(event: Event) -> None:
-            if isinstance(event, BatchEnd):
-                raise KeyboardInterrupt
-
         with pytest.raises(KeyboardInterrupt):
-            fit_in(folder, epochs=1, handlers=[stop])
+            fit_in(folder, epochs=1, handlers=[interrupt])
         for name in whole:
             if name.split(".")[0] in left:
                 (folder / name).write_bytes(whole[name])

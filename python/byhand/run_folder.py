@@ -199,9 +199,10 @@ class RunFolder:
         best = next((end.epoch for end in reversed(history) if end.best), None)
         if wanted is None:
             wanted = config.get("counts", "last" if best is None else "best")
-        if wanted == "best" and best is None:
+        named: dict[Any, int | None] = {"best": best, "last": last}
+        number = named.get(wanted, wanted)
+        if number is None:
             raise CheckpointError(f"{self.path} has no best epoch: it had no validation images")
-        number = {"best": best, "last": last}.get(wanted, wanted)
         path = {best: self.best_path, last: self.model_path}.get(number, self.epoch_path(number))
         if not path.exists():
             kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"

@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from byhand import models, training
-from byhand.checkpoint import write_atomic
+from byhand.checkpoint import CheckpointError, write_atomic
 from byhand.cli.data import load_for, locate
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, ThreadsOption, png
@@ -22,10 +22,14 @@ from byhand.run_folder import RunFolder
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
 ]
-BestOption = Annotated[
-    bool,
+EpochOption = Annotated[
+    str | None,
     typer.Option(
-        "--best", help="From a run folder, take the epoch of lowest test loss, not the last one."
+        "--epoch",
+        metavar="best|last|N",
+        help="Which epoch of a run folder: the one with the lowest validation loss, the last one, "
+        "or epoch N.",
+        show_default="best if a validation set chose, else last",
     ),
 ]
 
@@ -35,17 +39,22 @@ _WORST = 25
 _MOST_NUMBERS = 100
 
 
-def load_model(path: Path, best: bool) -> models.Model:
-    """The model in a run folder or a file; ends the command where there is none."""
-    if path.is_dir():
-        run = RunFolder(path)
-        file = run.best_path if best else run.model_path
-        if not file.exists():
-            fail_unfinished(path, file.name)
-        return models.load(file)
-    if best:
-        raise typer.BadParameter(f"{path} is not a run folder", param_hint="--best")
-    return models.load(path)
+def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
+    """The model in a run folder or a file, and which epoch it is, in words, if it is of a run.
+
+    Ends the command if there is no model.
+    """
+    if not path.is_dir():
+        if epoch is not None:
+            raise typer.BadParameter(f"{path} is not a run folder", param_hint="--epoch")
+        return models.load(path), ""
+    try:
+        chosen = RunFolder(path).choose(epoch)
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--epoch") from None
+    return models.load(chosen.path), chosen.description
 
 
 def fail_unfinished(run: Path, name: str) -> NoReturn:
@@ -67,10 +76,7 @@ def data_of(path: Path) -> Path | None:
 def evaluate(
     model: ModelArgument,
     data: DataOption = None,
-    last: Annotated[
-        bool,
-        typer.Option("--last", help="From a run folder, take the last epoch, not the best one."),
-    ] = False,
+    epoch: EpochOption = None,
     worst: Annotated[
         Path | None,
         typer.Option(
@@ -81,18 +87,15 @@ def evaluate(
 ) -> None:
     """Measure a model on the test set: loss, accuracy, and which classes it confuses.
 
-    From a run folder it takes the epoch of lowest test loss, and the data of the run.
+    MODEL may be a run folder. Then the data are those of the run.
     """
     if worst is not None:
         png("--worst", worst)
-    if last and not model.is_dir():
-        raise typer.BadParameter(f"{model} is not a run folder", param_hint="--last")
-    best = model.is_dir() and not last and RunFolder(model).best_path.exists()
-    network = load_model(model, best)
+    network, which = load_model(model, epoch)
     data = data or data_of(model)
     _, test = load_for(network, data)
-    if best:
-        _say_best_pass(model)
+    if which:
+        say(which)
     loss, accuracy = training.evaluate(network, test)
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
@@ -102,16 +105,6 @@ def evaluate(
     _say_confusion(network, test.labels, predicted)
     if worst is not None:
         _draw_worst(worst, network, test, predicted)
-
-
-def _say_best_pass(path: Path) -> None:
-    """What the run's own log says, in the words of the PaddlePaddle book."""
-    tested = [end for end in RunFolder(path).history() if end.validation_loss is not None]
-    best = min(tested, key=lambda end: end.validation_loss or 0.0, default=None)
-    if best is None or best.validation_accuracy is None:
-        return
-    say(f"Best pass is {best.epoch:05}, testing Avgcost is {best.validation_loss:.6f}")
-    say(f"The classification accuracy is {100 * best.validation_accuracy:.2f}%")
 
 
 def _say_confusion(model: Model, labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:

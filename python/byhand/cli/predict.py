@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import load_for
 from byhand.cli.display import percent
-from byhand.cli.evaluate import BestOption, ModelArgument, data_of, load_model
+from byhand.cli.evaluate import EpochOption, ModelArgument, data_of, load_model
 from byhand.cli.options import DataOption
-from byhand.cli.output import describe, say, warn
+from byhand.cli.output import describe, is_terminal, say, warn
 from byhand.model import Model
 
 
@@ -56,7 +57,7 @@ def predict(
             "--json", help="Print one JSON object per line: the path, and the answer or the error."
         ),
     ] = False,
-    best: BestOption = False,
+    epoch: EpochOption = None,
     data: DataOption = None,
 ) -> None:
     """Read the digits in pictures, or in one image of the test set.
@@ -69,9 +70,13 @@ def predict(
     if show is not None and (show.suffix.lower() != ".png" or not paths):
         reason = "needs pictures" if not paths else f"{show} must end in .png"
         raise typer.BadParameter(reason, param_hint="--show")
-    network = load_model(model, best)
+    network, which = load_model(model, epoch)
+    if which and is_terminal(sys.stderr):
+        warn(f"{model}, {which}")
     if test_image is not None:
         _predict_test_image(network, test_image, data or data_of(model), as_json)
+        if which and not as_json:
+            say(f"    model  {which}")
     if paths:
         sheet = None if show is None else _Sheet(show, network)
         whole = _predict_files(network, paths, raw, as_json, sheet)

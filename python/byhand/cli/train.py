@@ -272,7 +272,7 @@ def _fit(
             notes={
                 "model": job.title,
                 "data": source,
-                "validation": "the test set; best.safetensors is the epoch of its lowest loss",
+                "validation": "the test set",
                 "job": job.settings(),
             },
             keep_epochs=keep_epochs,
@@ -285,6 +285,7 @@ def _fit(
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
             validation=test_set,
+            choose_by_validation=False,
             seed=job.seed,
             resume=resume,
         )
@@ -316,21 +317,36 @@ def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
     if recipe.ema is not None:
         lines["average"] = f"of the weights, decay {recipe.ema:g}"
     if event.history:
-        lines["resumed"] = f"after epoch {len(event.history)}"
+        lines["resumed"] = _resumed(job, event)
     for name, text in lines.items():
         say(f"{name:8} {text}")
     say()
+
+
+def _resumed(job: Job, event: TrainingStarted) -> str:
+    """Where a run goes on and, if it has another number of epochs now, at which learning rate."""
+    done, before = len(event.history), event.history[-1].epochs
+    if before == event.epochs or done == event.epochs:
+        return f"after epoch {done}"
+    rate = job.recipe.schedule(event.images)(done * event.batches)
+    return (
+        f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
+        f"rate spans all {event.epochs},\n{'':8} so the rate goes on at {rate:.3g}"
+    )
 
 
 def _say_result(job: Job, folder: Path, display: TrainingDisplay, drawn: bool) -> None:
     last = display.history[-1]
     best = next((e for e in reversed(display.history) if e.best), None)
     say()
-    say(f"Test accuracy after epoch {last.epoch}: {_accuracy(last)}.")
-    if best is not None:
+    say(
+        f"Test accuracy after epoch {last.epoch}: {_accuracy(last)}. The last epoch counts; the "
+        "test set chose nothing."
+    )
+    if best is not None and best is not last:
         say(
-            f"best.safetensors is epoch {best.epoch}, {_accuracy(best)}: chosen by its loss on the "
-            "test set, so its accuracy is optimistic."
+            f"Epoch {best.epoch} had the lowest test loss, accuracy {_accuracy(best)}. --epoch "
+            "best takes it, but then the test set has chosen."
         )
     curves = f", its curves in {RunFolder(folder).curves_path}" if drawn else ""
     say(f"The run is in {folder}{curves}.")
