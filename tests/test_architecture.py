@@ -57,6 +57,7 @@ PYTHON_ORDER = [
     "training",
     "recipes",
     "data",
+    "plotting",
     "curves",
     "sklearn",
     "handlers",
@@ -65,7 +66,7 @@ PYTHON_ORDER = [
     "bench",
     "cli",
 ]
-CORE = PYTHON_ORDER[: PYTHON_ORDER.index("curves")]
+CORE = PYTHON_ORDER[: PYTHON_ORDER.index("plotting")]
 CORE_MAY_IMPORT = {"numpy", "safetensors", "platformdirs"}
 
 CPP_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".h", ".cc"})

@@ -192,7 +192,7 @@ def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert printed == f"2 runs: {out}\n"
     with Image.open(out, formats=["PNG"]) as picture:
         picture.load()
-        assert picture.size == (900, 450)
+        assert picture.size == (1800, 950)
     seen: list[Any] = []
     monkeypatch.setattr("byhand.curves.curves_png", lambda runs: seen.append(runs) or b"")
     monkeypatch.chdir(whole)

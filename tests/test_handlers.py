@@ -303,11 +303,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[float]]]:
     """The lines of every picture; rendering, which takes a while, is left out."""
     pictures: list[dict[str, list[float]]] = []
 
-    def figure_png(figure: Figure) -> bytes:
+    def figure_bytes(figure: Figure, suffix: str = ".png") -> bytes:
         pictures.append(lines_of(figure))
         return b"%d" % len(pictures)
 
-    monkeypatch.setattr("byhand.curves.figure_png", figure_png)
+    monkeypatch.setattr("byhand.plotting.figure_bytes", figure_bytes)
     return pictures
 
 
@@ -346,7 +346,7 @@ def test_live_plot_is_a_png_in_the_run_folder(
     fit_with(LivePlot(seconds=1000), tmp_path / "run")
     with Image.open(tmp_path / "run" / "curves.png", formats=["PNG"]) as picture:
         picture.load()
-        assert picture.size == (900, 400)
+        assert picture.size == (1800, 800)
     assert plt.get_fignums() == []
 
 
@@ -368,7 +368,7 @@ def test_live_plot_in_a_notebook(
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
     module = types.ModuleType("IPython.display")
-    module.Image = lambda data, format: data  # type: ignore[attr-defined]
+    module.Image = lambda data, format, retina: data  # type: ignore[attr-defined]
     module.display = display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)

@@ -7,6 +7,7 @@ A handler is any callable of one event; byhand.cli has one that shows progress o
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -14,7 +15,10 @@ import math
 import os
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +36,11 @@ from byhand.module import integer, not_negative
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# So many points an epoch has the curve of the training cost.
+# Number of points that the curve of the training cost gets per epoch.
 _POINTS = 20
+
+# As byhand.plotting.FORMATS, which cannot be read without matplotlib.
+_FORMATS = (".png", ".pdf", ".svg")
 
 __all__ = ["EarlyStop", "LivePlot", "LogFile"]
 
@@ -164,8 +171,14 @@ class LivePlot:
 
     In a notebook it is a picture in the cell, drawn anew; where matplotlib has a window, a window;
     elsewhere the file `path`, which without one is curves.png in the run folder, or here where
-    there is no run. With a path the file is written at the end in every case. seconds: from one
-    drawing to the next; None for as many as keep drawing below a tenth of the time.
+    there is no run. With a path the file is written at the end in every case. If a drawing fails,
+    training goes on: a warning says why, and nothing more is drawn.
+
+    Parameters
+    ----------
+    path : a name that ends in .png, .pdf or .svg
+    seconds : from one drawing to the next. None draws as often as takes a tenth of the time.
+    title : above the curves
     """
 
     def __init__(
@@ -175,7 +188,13 @@ class LivePlot:
         seconds: float | None = None,
         title: str = "",
     ) -> None:
+        if find_spec("matplotlib") is None:
+            raise ModuleNotFoundError(
+                'LivePlot needs matplotlib: pip install "byhand[cli]"', name="matplotlib"
+            )
         self.path = None if path is None else Path(path)
+        if self.path is not None and self.path.suffix.lower() not in _FORMATS:
+            raise ValueError(f"path must end in {', '.join(_FORMATS)}, not {self.path.name!r}")
         self.seconds = None if seconds is None else not_negative("seconds", seconds)
         self.title = title
         self._screen: _File | _Notebook | _Window | None = None
@@ -187,13 +206,12 @@ class LivePlot:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
-            folder = Path() if event.run is None else event.run
-            self._screen = _Notebook.find() or _Window.find()
-            self._screen = self._screen or _File(self.path or folder / "curves.png")
             self._history = list(event.history)
             self._epochs = [end.epoch for end in self._history]
             self._losses = [end.loss for end in self._history]
             self._mean, self._next = RunningMean(), 0.0
+            with self._failures_are_warnings():
+                self._screen = self._find_screen(Path() if event.run is None else event.run)
         elif isinstance(event, BatchEnd):
             self._mean.add(event)
             if event.batch % max(1, event.batches // _POINTS) == 0:
@@ -204,9 +222,27 @@ class LivePlot:
             self._point(event.epoch)
             self._draw_if_due()
         elif isinstance(event, TrainingEnded):
+            shown = self._screen
             self._draw()
-            if self.path is not None and not isinstance(self._screen, _File):
-                _File(self.path).show(self._figure())
+            if self.path is not None and isinstance(shown, _Notebook | _Window):
+                self._screen = _File(self.path)
+                self._draw()
+
+    def _find_screen(self, folder: Path) -> _File | _Notebook | _Window:
+        screen: _Notebook | _Window | None = _Notebook.find()
+        if screen is None:
+            with contextlib.suppress(Exception):  # a window that cannot be is a file
+                screen = _Window.find()
+        return screen or _File(self.path or folder / "curves.png")
+
+    @contextlib.contextmanager
+    def _failures_are_warnings(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._screen = None
+            message = f"LivePlot draws no more, training goes on: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _point(self, epochs: float) -> None:
         """The mean cost since the point before."""
@@ -228,8 +264,9 @@ class LivePlot:
 
     def _draw(self) -> None:
         begin = time.perf_counter()
-        if self._screen is not None:
-            self._screen.show(self._figure())
+        with self._failures_are_warnings():
+            if self._screen is not None:
+                self._screen.show(self._figure())
         end = time.perf_counter()
         self._next = end + (9 * (end - begin) if self.seconds is None else self.seconds)
 
@@ -239,9 +276,9 @@ class _File:
         self._path = path
 
     def show(self, figure: Figure) -> None:
-        from byhand.curves import figure_png
+        from byhand.plotting import figure_bytes
 
-        write_atomic(self._path, figure_png(figure))
+        write_atomic(self._path, figure_bytes(figure, self._path.suffix.lower()))
 
 
 class _Notebook:
@@ -259,9 +296,10 @@ class _Notebook:
     def show(self, figure: Figure) -> None:
         from IPython.display import Image, display
 
-        from byhand.curves import figure_png
+        from byhand.plotting import figure_bytes
 
-        picture = Image(data=figure_png(figure), format="png")
+        # The picture has twice the pixels of its place in the page.
+        picture = Image(data=figure_bytes(figure), format="png", retina=True)
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:
@@ -277,6 +315,9 @@ class _Window:
     @classmethod
     def find(cls) -> _Window | None:
         """None where matplotlib has no toolkit, or the toolkit no screen."""
+        import byhand.plotting  # noqa: F401  it imports matplotlib with care
+
+        # isort: split
         from matplotlib import pyplot
 
         figure = pyplot.figure(figsize=(9, 4), layout="constrained")

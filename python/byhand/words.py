@@ -1,9 +1,13 @@
-"""Sentences that error messages share."""
+"""What users read: a sentence that many messages share, and an error of the plots."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+
+class PlotError(Exception):
+    """matplotlib could not draw. Defined here, because importing matplotlib takes long."""
 
 
 def not_one_of(value: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from byhand.checkpoint import CheckpointError
 from byhand.data import DataError
+from byhand.words import PlotError
 
 
 def say(text: str = "") -> None:
@@ -58,5 +59,13 @@ def errors_end_the_command() -> Iterator[None]:
     except KeyboardInterrupt:
         warn("interrupted")
         raise typer.Exit(130) from None
-    except (OSError, DataError, CheckpointError, FloatingPointError, MemoryError) as error:
+    except (
+        OSError,
+        DataError,
+        CheckpointError,
+        FloatingPointError,
+        MemoryError,
+        PlotError,
+        ImportError,
+    ) as error:
         fail(describe(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from byhand.checkpoint import write_atomic
 from byhand.cli.evaluate import fail_unfinished
 from byhand.cli.options import png
-from byhand.cli.output import say
+from byhand.cli.output import describe, say, warn
 from byhand.events import EpochEnd
 from byhand.run_folder import RunFolder
 
@@ -28,6 +29,18 @@ def plot(
     png("--out", out)
     write_atomic(out, curves_png(_histories(runs)))
     say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out.resolve()}")
+
+
+def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) -> bool:
+    """Write the picture. If that fails, warn and return False: what was trained is worth more."""
+    try:
+        from byhand.curves import curves_png
+
+        write_atomic(path, curves_png(runs, title))
+    except Exception as error:
+        warn(f"the curves were not drawn: {describe(error)}")
+        return False
+    return True
 
 
 def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:

@@ -17,6 +17,7 @@ from byhand.checkpoint import write_atomic
 from byhand.cli.data import load
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import say, warn
+from byhand.cli.plot import draw_curves
 from byhand.runtime import config, get_num_threads
 from byhand.words import not_one_of
 
@@ -128,11 +129,9 @@ def _write(
 
 
 def _draw(out: Path, tutorial: str, rows: Iterable[Row]) -> None:
-    from byhand.curves import curves_png
-
     runs = {
         f"{row.figure.network}, {row.way.settings.partition(':')[0]}": row.histories[0]
         for row in rows
         if row.figure.tutorial == tutorial
     }
-    write_atomic(out / f"curves-{tutorial}.png", curves_png(runs, f"{tutorial}, seed 0"))
+    draw_curves(out / f"curves-{tutorial}.png", runs, f"{tutorial}, seed 0")

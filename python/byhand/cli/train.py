@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
-from byhand.checkpoint import write_atomic
 from byhand.cli.data import check, load, locate
 from byhand.cli.display import TrainingDisplay, percent
 from byhand.cli.job import Activation, Init, Job, Method, ModelName, RecipeName, job_of, resumed_job
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import describe, fail, say, warn
+from byhand.cli.plot import draw_curves
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
 from byhand.model import Model
@@ -199,9 +199,8 @@ def train(
         display,
     ):
         _fit(job, network, sets, folder, display, **options)
-    if (curves := _curves(job, display)) is not None:
-        write_atomic(RunFolder(folder).curves_path, curves)
-    _say_result(job, folder, display, curves is not None)
+    drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
+    _say_result(job, folder, display, drawn)
 
 
 @contextlib.contextmanager
@@ -357,14 +356,3 @@ def _say_result(job: Job, folder: Path, display: TrainingDisplay, drawn: bool) -
 
 def _accuracy(event: EpochEnd) -> str:
     return "unknown" if event.validation_accuracy is None else percent(event.validation_accuracy)
-
-
-def _curves(job: Job, display: TrainingDisplay) -> bytes | None:
-    """None where matplotlib is not installed."""
-    try:
-        from byhand.curves import curves_png
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        return None
-    return curves_png({job.title: display.history}, job.title)
