@@ -47,6 +47,7 @@ PYTHON_ORDER = [
     "optim",
     "schedules",
     "checkpoint",
+    "picture_form",
     "model",
     "models",
     "events",

@@ -27,7 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder."""
     out = tmp_path_factory.mktemp("runs") / "softmax"
-    run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3)
+    digits = ("--pictures", "digits")
+    run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3, *digits)
     return out
 
 
@@ -167,7 +168,7 @@ def test_evaluate_a_model_of_one_output(number: Path, folder: Path) -> None:
 
 def test_predict_a_number(number: Path, folder: Path, tmp_path: Path) -> None:
     path, sheet = save(tmp_path / "digit.png"), tmp_path / "sheet.png"
-    printed = run("predict", number, path, "--raw", "--show", sheet).stdout
+    printed = run("predict", number, path, "--pictures", "plain", "--show", sheet).stdout
     assert printed == f"{path}: 11 (10.60)\n"
     assert sheet.stat().st_size > 0
     value = float(np.float32(10.6))
@@ -204,7 +205,7 @@ def predict_json(model: Path, *paths: Path | str, code: int = 0) -> list[dict[st
     ("mode", "form"),
     [("L", "PNG"), ("LA", "PNG"), ("P", "TIFF"), ("RGB", "WEBP"), ("RGBA", "TIFF"), ("L", "PPM")],
 )
-def test_predict_raw_takes_grey_as_it_is(
+def test_predict_plain_takes_grey_as_it_is(
     mode: str, form: str, trained: Path, tmp_path: Path
 ) -> None:
     # The content decides, not the name.
@@ -212,7 +213,7 @@ def test_predict_raw_takes_grey_as_it_is(
     path = tmp_path / "digit.txt"
     Image.fromarray(DIGIT).convert(mode).save(path, form, **options)
     proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
-    assert predict_json(trained, path, "--raw") == [
+    assert predict_json(trained, path, "--pictures", "plain") == [
         {"path": str(path), "digit": int(proba.argmax()), "probabilities": proba.tolist()}
     ]
 
@@ -221,7 +222,7 @@ def test_predict_prints_a_line_a_picture(trained: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "a [b].png")
     proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
     expected = f"{path}: {proba.argmax()} ({100 * proba.max():.2f} %)\n"
-    assert run("predict", trained, path, path, "--raw").stdout == 2 * expected
+    assert run("predict", trained, path, path, "--pictures", "plain").stdout == 2 * expected
 
 
 def test_predict_reads_folders_in_order_without_what_is_hidden(
@@ -239,7 +240,7 @@ def test_predict_reads_folders_in_order_without_what_is_hidden(
 
 def test_predict_draws_what_the_model_saw(trained: Path, tmp_path: Path) -> None:
     path, sheet = save(tmp_path / "digit.png"), tmp_path / "sheet.png"
-    run("predict", trained, path, "--raw", "--show", sheet)
+    run("predict", trained, path, "--pictures", "plain", "--show", sheet)
     with Image.open(sheet) as picture:
         shown = np.asarray(picture.convert("L"))
     # The image, four times as large, stands beside the picture.
@@ -298,9 +299,9 @@ def test_predict_refuses_each_bad_file_and_does_the_others(trained: Path, tmp_pa
     assert len(result.stdout.splitlines()) == 2
     with Image.open(sheet) as picture:
         assert picture.height > 500
-    assert result.stderr.splitlines() == [
-        f"byhand: {a['path']}: {a['error']}" for a in answers[1:-1]
-    ]
+    *errors, note = result.stderr.splitlines()
+    assert errors == [f"byhand: {a['path']}: {a['error']}" for a in answers[1:-1]]
+    assert note.startswith("byhand: pictures prepared as digits")
 
 
 def test_predict_a_test_image(trained: Path, folder: Path) -> None:

@@ -307,7 +307,7 @@ def test_a_file_is_what_other_programs_read(tmp_path: Path) -> None:
             },
         ],
         "input_shape": [1, 28, 28],
-        "preprocessing": {"scale": 1 / 127.5, "offset": -1.0, "pictures": "mnist"},
+        "preprocessing": {"scale": 1 / 127.5, "offset": -1.0, "pictures": None},
         "class_names": list("0123456789"),
     }
 
@@ -347,7 +347,11 @@ LIES = {
     "huge images": (("input_shape",), [1, 10**9, 10**9], r"takes \(N, 784\)"),
     "flat images": (("input_shape",), [1, 28.0, 28], "input_shape must be"),
     "scale gone": (("preprocessing",), {"offset": 0.0}, "preprocessing must have scale"),
-    "pictures unknown": (("preprocessing", "pictures"), "any", "pictures must be 'mnist'"),
+    "pictures unknown": (
+        ("preprocessing", "pictures"),
+        "any",
+        "pictures must be 'digits' or 'plain', not 'any'",
+    ),
     "scale in words": (("preprocessing", "scale"), "1", "scale must be a finite number"),
     "a name missing": (("class_names",), list("012345678"), "10 classes but 9 class_names"),
     "names of numbers": (("class_names",), list(range(10)), "class_names must be a list of str"),

@@ -211,7 +211,7 @@ def test_the_model_decides_how() -> None:
     source = drawing_png(7)
     model = softmax_regression()
     assert (image_for(model, source)[0] == a_digit_once).all()
-    raw, pixels = image_for(model, source, raw=True)
+    raw, pixels = image_for(model, source, "plain")
     assert (raw == plain(pixels, 1, 28, 28)).all()
     model.pictures = "plain"
     assert (image_for(model, source)[0] == raw).all()

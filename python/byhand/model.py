@@ -35,6 +35,7 @@ from byhand.nn import (
     Tanh,
 )
 from byhand.parameters import NO_WEIGHTS, Statistic, misfits, share_storage
+from byhand.picture_form import check_pictures
 
 # Images that go through an inference plan at a time: enough for every thread, few enough that a
 # network's activations stay in the cache.
@@ -48,8 +49,8 @@ class Model(Sequential):
 
     input_shape: (channels, height, width). The network sees pixel * scale + offset for a pixel
     from 0 to 255; the default takes it to [-1, 1]. class_names: "0", "1", ... unless given.
-    pictures: how `byhand predict` makes images of picture files: "mnist" as MNIST was made, "plain"
-    by resizing alone.
+    pictures: how pictures become images, "digits" or "plain" (see `picture_form`). If it is None,
+    the first training set decides. It may be changed at any time: model.pictures = "plain".
 
     Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
     """
@@ -63,7 +64,7 @@ class Model(Sequential):
         scale: float = 1 / 127.5,
         offset: float = -1.0,
         class_names: Sequence[str] | None = None,
-        pictures: str = "mnist",
+        pictures: str | None = None,
     ) -> None:
         super().__init__(*layers)
         self.input_shape = image_shape(input_shape)
@@ -73,9 +74,26 @@ class Model(Sequential):
         if len(output) != 1:
             raise ValueError(f"a model's output must be (N, classes), not {with_batch(output)}")
         self.class_names = _names(class_names, output[0])
-        if pictures not in ("mnist", "plain"):
-            raise ValueError(f"pictures must be 'mnist' or 'plain', not {pictures!r}")
         self.pictures = pictures
+
+    @property
+    def pictures(self) -> str | None:
+        """How pictures become images: "digits", "plain", or None if nothing has decided it yet."""
+        return self._pictures
+
+    @pictures.setter
+    def pictures(self, value: str | None) -> None:
+        self._pictures = None if value is None else check_pictures(value, self.input_shape[0])
+
+    def preparation(self, wanted: str | None = None) -> str:
+        """How a picture is prepared: as `wanted`, or else the model's own way.
+
+        A model that no training has decided for takes "digits" if its images have one channel.
+        """
+        channels = self.input_shape[0]
+        if wanted is not None:
+            return check_pictures(wanted, channels)
+        return self.pictures or ("digits" if channels == 1 else "plain")
 
     @property
     def classes(self) -> int:
@@ -302,6 +320,9 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
     if isinstance(preprocessing, dict):
         preprocessing = {"pictures": "mnist", **preprocessing}  # files before it was there
     _check_keys("preprocessing", preprocessing, ("scale", "offset", "pictures"))
+    older = preprocessing["pictures"] == "mnist"  # was "digits" unless images have colour
+    if older:
+        preprocessing = {**preprocessing, "pictures": None}
     layers = _build_all(description["layers"])
     shapes = {
         f"{i}.{name}": parameter.shape
@@ -317,6 +338,8 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
         class_names=description["class_names"],
         **preprocessing,
     )
+    if older:
+        model.pictures = model.preparation()
     share_storage(model.parameters())
     share_storage([value for _, value in model.named_state() if isinstance(value, Statistic)])
     model.load_state_dict(tensors)

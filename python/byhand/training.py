@@ -40,6 +40,7 @@ from byhand.model import Model
 from byhand.module import instance, integer, number
 from byhand.optim import Optimizer
 from byhand.parameters import stream
+from byhand.picture_form import suitable
 from byhand.run_folder import Checkpoint, RunFolder
 from byhand.runtime import get_num_threads
 from byhand.steps import Steps
@@ -143,7 +144,9 @@ class Trainer:
 
         After every epoch the run folder gets model.safetensors, best.safetensors if the validation
         loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other run may use
-        the folder meanwhile. The model has the weights of the last epoch when `fit` returns.
+        the folder meanwhile. The model has the weights of the last epoch when `fit` returns. If
+        `model.pictures` is None, it becomes the way that suits the training images
+        (`picture_form.suitable`).
 
         Parameters
         ----------
@@ -210,6 +213,8 @@ class Trainer:
             run=None if self.run is None else self.run.path,
         )
         stream(seed, 0)  # refuses what is not a seed
+        if self.model.pictures is None:
+            self.model.pictures = suitable(data.images)
         steps = Steps(
             *(self.model, self.loss, data, started.batch_size),
             max_shift=self.max_shift,

@@ -9,7 +9,7 @@ import typer
 
 from byhand.checkpoint import write_atomic
 from byhand.cli.data import load
-from byhand.cli.options import DataOption
+from byhand.cli.options import DataOption, FolderPicturesOption
 from byhand.cli.output import say
 from byhand.data import DataError
 from byhand.data.idx import describe_idx
@@ -43,17 +43,19 @@ def from_png(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", file_okay=False, help="Folder for the IDX files.")
     ],
+    pictures: FolderPicturesOption = None,
 ) -> None:
     """Turn folders of pictures, one per class, into the four IDX files.
 
     DIR holds a folder per class, or two folders, train and test, which hold them. Grey pictures of
-    one size keep every pixel, pictures of other sizes are resized, and colour is refused.
+    one size keep every pixel, pictures of other sizes are resized, and colour is refused. With
+    --pictures digits, each is prepared as a digit of 28x28.
     """
     from byhand.pictures.folders import load_pictures, write_idx
 
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    train, test = load_pictures(folder)
+    train, test = load_pictures(folder, pictures=pictures or "plain")
     write_idx(out, train, test)
     say(f"{len(train):,} training and {len(test):,} test images are in {out}")
     for label, name in enumerate(train.class_names or ()):

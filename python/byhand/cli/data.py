@@ -14,7 +14,7 @@ import typer
 import byhand.data
 from byhand.checkpoint import write_atomic
 from byhand.cli.display import fetch_display
-from byhand.cli.options import DataOption, png
+from byhand.cli.options import DataOption, FolderPicturesOption, Pictures, png
 from byhand.cli.output import say, warn
 from byhand.data import DataError, Dataset, DataWarning
 from byhand.data.folder import (
@@ -38,11 +38,12 @@ def load(
     root: Path | None,
     shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
+    pictures: Pictures | None = None,
 ) -> tuple[Dataset, Dataset]:
     """The data set in `root`, or byhand.data.mnist() without it; what it fetches is shown.
 
-    Class folders of pictures become images of `shape` (channels, height, width). Errors of
-    `locate`.
+    Class folders of pictures become images of `shape` (channels, height, width), "plain" unless
+    `pictures` says otherwise. Errors of `locate`.
     """
     folder = locate(root)
     with _warnings_said():
@@ -57,7 +58,7 @@ def load(
             return byhand.data.load_folder(folder, class_names=class_names)
         from byhand.pictures.folders import load_pictures
 
-        return load_pictures(folder, shape)
+        return load_pictures(folder, shape, pictures=pictures or "plain")
 
 
 @contextlib.contextmanager
@@ -77,11 +78,34 @@ def _warnings_said() -> Iterator[None]:
         yield
 
 
-def load_for(model: Model, root: Path | None) -> tuple[Dataset, Dataset]:
-    """`load`; DataError where the model cannot take the images or the labels."""
-    sets = load(root, model.input_shape)
+def load_for(
+    model: Model, root: Path | None, pictures: Pictures | None = None
+) -> tuple[Dataset, Dataset]:
+    """`load`; DataError where the model cannot take the images or the labels.
+
+    Pictures of class folders are prepared as `predict` prepares pictures for this model.
+    """
+    sets = load(root, model.input_shape, pictures=preparation(model, pictures))
     check(model, sets, root)
     return sets
+
+
+def preparation(model: Model, wanted: Pictures | None) -> Pictures:
+    """How pictures become images of the model: its own way unless another is wanted."""
+    try:
+        return Pictures(model.preparation(wanted and wanted.value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--pictures") from None
+
+
+def said_preparation(model: Model, way: Pictures) -> str:
+    """Which way pictures were prepared and, if there is another, how to choose it."""
+    if way is Pictures.digits:
+        return "pictures prepared as digits; --pictures plain takes them as they are, resized"
+    other = (
+        "; --pictures digits finds, fits and centres the ink" if model.input_shape[0] == 1 else ""
+    )
+    return f"pictures taken as they are, resized{other}"
 
 
 def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> None:
@@ -119,6 +143,11 @@ def locate(root: Path | None) -> Path | None:
     raise DataError(f"{'BYHAND_DATA' if root is None else '--data'}: {what_is_missing(folder)}")
 
 
+def holds_pictures(folder: Path) -> bool:
+    """Whether a folder that `locate` found is one of class folders."""
+    return not is_complete(find_files(folder))
+
+
 @app.command()
 def fetch(data: DataOption = None) -> None:
     """Fetch the missing files of MNIST and check those that are there."""
@@ -139,12 +168,13 @@ def show(
         int | None,
         typer.Option(min=0, help="Decides which images.", show_default="different ones each time"),
     ] = None,
+    pictures: FolderPicturesOption = None,
 ) -> None:
     """Draw 10 random training images with their labels."""
     from byhand.cli.figures import digits_png
 
     png("--out", out)
-    train, _ = load(data)
+    train, _ = load(data, pictures=pictures)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(train), min(_SHOWN, len(train)), replace=False))
     write_atomic(out, digits_png(train, chosen))

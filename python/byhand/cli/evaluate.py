@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from byhand import models, training
 from byhand.checkpoint import CheckpointError, write_atomic
-from byhand.cli.data import load_for, locate
+from byhand.cli.data import holds_pictures, load_for, locate, preparation, said_preparation
 from byhand.cli.display import percent
-from byhand.cli.options import DataOption, ThreadsOption, png
+from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
 from byhand.cli.output import fail, say
 from byhand.data import Dataset
 from byhand.model import Model
@@ -83,6 +83,7 @@ def evaluate(
             metavar="FILE", help=f"Also draw the {_WORST} worst mistakes into this PNG file."
         ),
     ] = None,
+    pictures: PicturesOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Measure a model on the test set: loss, accuracy, and which classes it confuses.
@@ -93,13 +94,16 @@ def evaluate(
         png("--worst", worst)
     network, which = load_model(model, epoch)
     data = data or data_of(model)
-    _, test = load_for(network, data)
+    _, test = load_for(network, data, pictures)
     if which:
         say(which)
     loss, accuracy = training.evaluate(network, test)
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
-    say(f"data {locate(data)}")
+    folder = locate(data)
+    say(f"data {folder}")
+    if folder is not None and holds_pictures(folder):
+        say(said_preparation(network, preparation(network, pictures)))
     say()
     predicted = network.predict(test.images)
     _say_confusion(network, test.labels, predicted)

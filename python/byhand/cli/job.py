@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from byhand.cli.options import Pictures
 from byhand.cli.output import fail
 from byhand.data import DataError, Dataset
 from byhand.model import Model
@@ -60,6 +61,7 @@ class Job:
     recipe: Recipe
     seed: int
     data: Path | None
+    pictures: Pictures | None = None
 
     @property
     def title(self) -> str:
@@ -79,7 +81,11 @@ class Job:
         except ValueError as error:
             raise DataError(f"{self.model.value} cannot take {train}: {error}") from None
         if names is not None:
-            model.class_names, model.pictures = names, "plain"
+            model.class_names = names
+        try:
+            model.pictures = self.pictures and self.pictures.value
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--pictures") from None
         return model
 
     def settings(self) -> dict[str, Any]:
@@ -89,6 +95,7 @@ class Job:
             "activation": None if self.activation is None else self.activation.value,
             "seed": self.seed,
             "data": None if self.data is None else str(self.data.resolve()),
+            "pictures": None if self.pictures is None else self.pictures.value,
         }
         return own | {name: getattr(self.recipe, name) for name in _recipe_settings()}
 
@@ -108,6 +115,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
         ),
         said.get("seed", 0),
         Path(said["data"]) if "data" in said else None,
+        Pictures(said["pictures"]) if "pictures" in said else None,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +20,28 @@ DataOption = Annotated[
         "names, or with one folder of pictures per class.",
         show_default="BYHAND_DATA, or else the cache; MNIST is fetched if nothing is there",
     ),
+]
+
+
+class Pictures(str, Enum):
+    digits = "digits"
+    plain = "plain"
+
+
+def _pictures(default: str) -> Any:
+    return typer.Option(
+        "--pictures",
+        metavar="WAY",
+        help="How pictures become images. digits: the ink is found, fitted and centred as in "
+        "MNIST. plain: the picture is resized, nothing else.",
+        show_default=default,
+    )
+
+
+PicturesOption = Annotated[Pictures | None, _pictures("the model's own way: byhand info MODEL")]
+FolderPicturesOption = Annotated[Pictures | None, _pictures("plain")]
+TrainingPicturesOption = Annotated[
+    Pictures | None, _pictures("digits if the training images look like MNIST's")
 ]
 
 

@@ -15,11 +15,12 @@ import typer
 from numpy.typing import NDArray
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.data import load_for
+from byhand.cli.data import load_for, preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, ModelArgument, data_of, load_model
-from byhand.cli.options import DataOption
+from byhand.cli.options import DataOption, Pictures, PicturesOption
 from byhand.cli.output import describe, is_terminal, say, warn
+from byhand.data import Dataset
 from byhand.model import Model
 
 
@@ -33,13 +34,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw",
-            help="Only resize the pictures. Do not prepare them as the images of MNIST were.",
-        ),
-    ] = False,
+    pictures: PicturesOption = None,
     show: Annotated[
         Path | None,
         typer.Option(
@@ -74,12 +69,13 @@ def predict(
     if which and is_terminal(sys.stderr):
         warn(f"{model}, {which}")
     if test_image is not None:
-        _predict_test_image(network, test_image, data or data_of(model), as_json)
+        sets = load_for(network, data or data_of(model), pictures)
+        _predict_test_image(network, test_image, sets[1], as_json)
         if which and not as_json:
             say(f"    model  {which}")
     if paths:
         sheet = None if show is None else _Sheet(show, network)
-        whole = _predict_files(network, paths, raw, as_json, sheet)
+        whole = _predict_files(network, paths, pictures, as_json, sheet)
         if sheet is not None:
             sheet.write()
         if not whole:
@@ -146,15 +142,20 @@ class _Sheet:
 
 
 def _predict_files(
-    model: Model, paths: list[Path], raw: bool, as_json: bool, sheet: _Sheet | None
+    model: Model,
+    paths: list[Path],
+    pictures: Pictures | None,
+    as_json: bool,
+    sheet: _Sheet | None,
 ) -> bool:
     """Say each file's answer or, where it cannot be used, the reason; whether all have answers."""
     from byhand.pictures import PictureError, image_for
 
-    whole = True
+    way = preparation(model, pictures)
+    whole, read = True, 0
     for path in _files(paths):
         try:
-            image, picture = image_for(model, path, raw)
+            image, picture = image_for(model, path, way)
         except (PictureError, OSError) as error:
             reason = _reason(path, error)
             whole = False
@@ -166,6 +167,7 @@ def _predict_files(
                 sheet.add(path, reason)
             continue
         answer = _answer(model, image)
+        read += 1
         if as_json:
             say(json.dumps({"path": str(path), **answer.fields()}, allow_nan=False))
         else:
@@ -178,6 +180,8 @@ def _predict_files(
                 probabilities=answer.probabilities,
                 answer=str(answer),
             )
+    if read and not as_json:
+        warn(said_preparation(model, way))
     return whole
 
 
@@ -208,8 +212,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _predict_test_image(model: Model, number: int, data: Path | None, as_json: bool) -> None:
-    _, test = load_for(model, data)
+def _predict_test_image(model: Model, number: int, test: Dataset, as_json: bool) -> None:
     if number >= len(test):
         raise typer.BadParameter(
             f"{number} is not one of the {len(test):,} test images, 0 to {len(test) - 1}",

@@ -15,7 +15,7 @@ import typer
 from byhand.cli.data import check, load, locate
 from byhand.cli.display import TrainingDisplay, percent
 from byhand.cli.job import Activation, Init, Job, Method, ModelName, RecipeName, job_of, resumed_job
-from byhand.cli.options import DataOption, ThreadsOption
+from byhand.cli.options import DataOption, ThreadsOption, TrainingPicturesOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.cli.plot import draw_curves
 from byhand.data import Dataset
@@ -144,6 +144,7 @@ def train(
             help="Continue this run after its last complete epoch, with its settings and data.",
         ),
     ] = None,
+    pictures: TrainingPicturesOption = None,
     keep_epochs: Annotated[
         bool, typer.Option("--keep-epochs", help="Keep the model of each epoch in RUN/epochs.")
     ] = False,
@@ -186,9 +187,10 @@ def train(
         "ema": ema,
         "seed": seed,
         "data": data,
+        "pictures": pictures,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
-    sets = load(job.data)
+    sets = load(job.data, pictures=job.pictures)
     network = job.new_model(sets[0])
     check(network, sets, job.data)
     display = TrainingDisplay(log_every)
@@ -299,6 +301,7 @@ def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
     lines = {
         "model": f"{job.title}: {parameters:,} parameters",
         "data": f"{event.images:,} training and {event.validation_images:,} test images, {source}",
+        "pictures": f"{event.model.pictures}: how predict and evaluate prepare pictures",
         "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
         "": f"{OPTIMIZERS[recipe.method].__name__}, one cycle up to the learning rate "
         f"{recipe.lr:g}{momentum if recipe.method == 'sgd' else ''}, "

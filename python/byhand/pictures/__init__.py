@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from .convert import image_for
+from .convert import as_image, image_for, images_for
 from .prepare import BlankError, plain, prepare
 from .read import PictureError, read_picture
 
-__all__ = ["BlankError", "PictureError", "image_for", "plain", "prepare", "read_picture"]
+__all__ = [
+    "BlankError",
+    "PictureError",
+    "as_image",
+    "image_for",
+    "images_for",
+    "plain",
+    "prepare",
+    "read_picture",
+]

@@ -1,8 +1,9 @@
-"""A picture file as the image that a model takes."""
+"""Picture files as the images that a model takes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,24 +11,40 @@ from numpy.typing import NDArray
 from byhand.model import Model
 
 from .prepare import plain, prepare
-from .read import read_picture
-
-
-def is_prepared_for(model: Model) -> bool:
-    """Whether pictures for this model are made like MNIST's images, not just resized."""
-    return model.pictures == "mnist" and model.input_shape[0] == 1
+from .read import Picture, PictureError, read_picture
 
 
 def image_for(
-    model: Model, source: str | os.PathLike[str] | bytes, raw: bool = False
+    model: Model, source: Picture, pictures: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(image, pixels): what the model takes, uint8 (H, W) or (C, H, W), and the picture itself.
 
-    The way that the model was trained: `prepare` or, where its training images were pictures of
-    any kind or with `raw`, `plain`. Errors of `read_picture` and `prepare`.
+    source: a path, the bytes of a file, or a PIL image. pictures: "digits" (`prepare`) or "plain"
+    (`plain`) instead of the model's own way. Errors of `read_picture` and `prepare`; ValueError if
+    the model cannot take pictures that way.
     """
+    way = model.preparation(pictures)
     pixels = read_picture(source)
-    channels, height, width = model.input_shape
-    if is_prepared_for(model) and not raw:
-        return prepare(pixels, height, width), pixels
-    return plain(pixels, channels, height, width), pixels
+    return as_image(pixels, model.input_shape, way), pixels
+
+
+def as_image(pixels: NDArray[np.uint8], shape: Sequence[int], pictures: str) -> NDArray[np.uint8]:
+    """Pixels (H, W, 1 or 3), prepared as "digits" or "plain" for images of `shape` (C, H, W)."""
+    channels, height, width = shape
+    if pictures == "digits":
+        return prepare(pixels, height, width)
+    return plain(pixels, channels, height, width)
+
+
+def images_for(
+    model: Model, sources: Sequence[Picture], pictures: str | None = None
+) -> NDArray[np.uint8]:
+    """`image_for` of each, (N, C, H, W); an error of a picture says which one it is."""
+    images = np.empty((len(sources), *model.input_shape), np.uint8)
+    for i, source in enumerate(sources):
+        try:
+            images[i] = image_for(model, source, pictures)[0]
+        except PictureError as error:
+            name = os.fspath(source) if isinstance(source, str | os.PathLike) else f"picture {i}"
+            raise type(error)(f"{name!s}: {error}") from None
+    return images

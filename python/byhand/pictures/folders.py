@@ -9,8 +9,9 @@ numbers, else of their names.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 from byhand.checkpoint import write_atomic
 from byhand.data import DataError, Dataset
 
+from .convert import as_image
 from .prepare import plain
 from .read import PictureError, read_picture
 from .sheet import png
@@ -35,13 +37,18 @@ _PARTS = ("train", "test")
 
 
 def load_pictures(
-    root: str | os.PathLike[str], shape: Sequence[int] | None = None, seed: int = 0
+    root: str | os.PathLike[str],
+    shape: Sequence[int] | None = None,
+    seed: int = 0,
+    *,
+    pictures: str = "plain",
 ) -> tuple[Dataset, Dataset]:
     """(train, test) from class folders of pictures of any kind; they know their class names.
 
     shape: (channels, height, width) of the images. Without it pictures of one size up to 64 pixels
-    a side keep it, others are resized to 28x28, or 32x32 if there is colour in any of them. seed
-    chooses the test set where the folder has none. Images are in the order of their file names.
+    a side keep it, others are resized to 28x28, or 32x32 if there is colour in any of them.
+    pictures: "plain", or "digits" to `prepare` each, for 28x28 if no shape is given. seed chooses
+    the test set where the folder has none. Images are in the order of their file names.
 
     Raises DataError with the path where there are no classes, no pictures, or where a file is no
     picture; OSError where one cannot be read.
@@ -50,7 +57,11 @@ def load_pictures(
     names, parts = _listed(root)
     if len(parts) == 1:
         parts = _split(parts[0], seed)
-    pixels = [[_read(path) for path, _ in part] for part in parts]
+    if pictures == "digits":
+        shape = shape or (1, 28, 28)
+        pixels = [[_prepared(path, shape) for path, _ in part] for part in parts]
+    else:
+        pixels = [[_read(path) for path, _ in part] for part in parts]
     if shape is None:
         shape = _common_shape([image.shape for part in pixels for image in part])
     channels, height, width = shape
@@ -160,12 +171,24 @@ def _split(files: _Files, seed: int) -> list[_Files]:
     return [[file for i, file in enumerate(files) if (i in held) == test] for test in (False, True)]
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    """Pixels; large pictures made small at once, so that many of them fit into memory."""
+def _prepared(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """(H, W, 1), prepared as a digit."""
+    with _named(path):
+        return as_image(read_picture(path), shape, "digits")[..., np.newaxis]
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        pixels = read_picture(path)
+        yield
     except PictureError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """Pixels; large pictures made small at once, so that many of them fit into memory."""
+    with _named(path):
+        pixels = read_picture(path)
     if max(pixels.shape) > 4 * _LARGEST:
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         image = image.resize((4 * _LARGEST, 4 * _LARGEST), Image.Resampling.BOX)

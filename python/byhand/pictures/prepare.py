@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from byhand.picture_form import is_in_form
+
 from .components import components
 from .ground import ORDERS, Floats, Ground
 from .read import PictureError
@@ -70,31 +72,16 @@ def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
     """(H, W, channels) of any size to (height, width) as MNIST's images are.
 
     The paper's own shades are taken away; ink is what stands off it, whichever is darker and
-    whatever its colour; specks go. An image that is like that already stays as it is. Raises
-    BlankError where there is no ink.
+    whatever its colour; specks go. A grey picture of exactly this size that has been made like
+    MNIST's images already (`picture_form.is_in_form`) is taken as it is. Raises BlankError where
+    there is no ink.
     """
     box = max(1, round(_BOX * height)), max(1, round(_BOX * width))
-    if pixels.shape == (height, width, 1) and _is_prepared(pixels[..., 0], *box):
+    if pixels.shape == (height, width, 1) and is_in_form(pixels[..., 0], box):
         return pixels[..., 0]
     ink = _find(pixels)
     drawn = _fitted(ink, *box)
     return _centred(drawn, height, width)
-
-
-def _is_prepared(image: Pixels, height: int, width: int) -> bool:
-    """Ink up to 250 or more on 0, one side of its box full, its centre of mass in the middle."""
-    if image.max() < 250 or image[[0, -1]].any() or image[:, [0, -1]].any():
-        return False
-    full = False
-    for axis, most in ((0, height), (1, width)):
-        mass = image.sum(1 - axis, dtype=np.float64)
-        places = np.flatnonzero(mass)
-        extent = places[-1] - places[0] + 1
-        middle = (mass * np.arange(len(mass))).sum() / mass.sum()
-        if extent > most or abs(middle - len(mass) / 2) > 0.55:
-            return False
-        full |= extent >= most - 1
-    return full
 
 
 def plain(pixels: Pixels, channels: int, height: int, width: int) -> Pixels:

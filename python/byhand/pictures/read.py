@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
@@ -27,19 +28,23 @@ _SPREAD = 64
 _MOST_INK = 0.6
 
 
+Picture = str | os.PathLike[str] | bytes | Image.Image
+
+
 class PictureError(ValueError):
     """A file that is no picture, or one that cannot be used."""
 
 
-def read_picture(source: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
+def read_picture(source: Picture) -> NDArray[np.uint8]:
     """The pixels of a picture file, (H, W, 1) where it is grey and (H, W, 3) where it has colour.
 
-    source: a path, or the bytes of a file. The picture is turned as its EXIF data says; what is
-    transparent becomes a ground that sets off the rest; sides are at most MAX_SIDE, larger pictures
-    are averaged down. Raises PictureError where the file is no picture, damaged, animated or
-    larger than MAX_PIXELS; OSError where it cannot be read.
+    source: a path, the bytes of a file, or a PIL image, of which the frame that it shows counts.
+    The picture is turned as its EXIF data says; what is transparent becomes a ground that sets off
+    the rest; sides are at most MAX_SIDE, larger pictures are averaged down. Raises PictureError
+    where the file is no picture, damaged, animated or larger than MAX_PIXELS; OSError where it
+    cannot be read.
     """
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+    with _opened(source) as file:
         try:
             with warnings.catch_warnings():
                 # Pillow warns of sizes that are refused below, and of odd metadata.
@@ -55,8 +60,14 @@ def read_picture(source: str | os.PathLike[str] | bytes) -> NDArray[np.uint8]:
             raise PictureError(f"damaged picture: {error or type(error).__name__}") from error
 
 
-def _read(file: BinaryIO) -> NDArray[np.uint8]:
-    image: Image.Image = Image.open(file, formats=FORMATS)
+def _opened(source: Picture) -> contextlib.AbstractContextManager[BinaryIO | Image.Image]:
+    if isinstance(source, Image.Image):
+        return contextlib.nullcontext(source.copy())  # the caller's own stays as it is
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
+    image = file if isinstance(file, Image.Image) else Image.open(file, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{image.width}x{image.height}: more than {MAX_PIXELS:,} pixels")
     # MPO is the JPEG of many telephones: the photograph, and a small copy or a depth map after it.

@@ -1,0 +1,271 @@
+"""How pictures become images: the training set decides, the model keeps it, commands obey."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import numpy.typing as npt
+import pytest
+from byhand import models
+from byhand.checkpoint import read_tensors, write_tensors
+from byhand.data import Dataset
+from byhand.optim import SGD
+from byhand.picture_form import is_in_form, suitable
+from byhand.pictures import as_image, prepare, read_picture
+from byhand.pictures.drawings import drawing, drawing_png
+from byhand.pictures.folders import write_pictures
+from cli_support import only_line, run, write_folder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+Array = npt.NDArray[Any]
+
+
+def digits(count: int, seed: int = 0) -> Dataset:
+    """Drawings, prepared: light on dark, 28 x 28."""
+    images = [prepare(read_picture(drawing_png(i % 10, seed + i // 10))) for i in range(count)]
+    return Dataset(np.stack(images), np.arange(count, dtype=np.uint8) % 10)
+
+
+def clothes(count: int) -> Array:
+    """Filled shapes that reach from side to side, as in Fashion-MNIST."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((count, 28, 28), np.uint8)
+    for i, image in enumerate(images):
+        width = rng.integers(6, 14)
+        image[:, 14 - width : 14 + width] = rng.integers(60, 256, (28, 2 * width))
+        if i % 2:
+            images[i] = image.T.copy()
+    return images
+
+
+DIGITS = digits(20)
+
+
+def as_jpeg(images: Array, quality: int) -> Array:
+    def again(image: Array) -> Array:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        return np.asarray(Image.open(file))
+
+    return np.stack([again(image) for image in images])
+
+
+@pytest.mark.parametrize(
+    ("images", "way"),
+    [
+        (DIGITS.images, "digits"),
+        ((DIGITS.images / 255).astype(np.float32), "digits"),
+        (as_jpeg(DIGITS.images, 75), "digits"),
+        (np.pad(DIGITS.images, ((0, 0), (2, 2), (2, 2))), "digits"),
+        (255 - DIGITS.images, "plain"),
+        (clothes(20), "plain"),
+        (np.roll(DIGITS.images, 4, axis=2), "plain"),
+        (np.zeros((60, 28, 28), np.uint8), "plain"),
+        (np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8), "plain"),
+        (np.zeros((0, 28, 28), np.uint8), "plain"),
+    ],
+    ids=[
+        "digits",
+        "floats",
+        "jpeg",
+        "padded",
+        "inverted",
+        "clothes",
+        "off-centre",
+        "black",
+        "noise",
+        "none",
+    ],
+)
+def test_the_way_that_suits_a_training_set(images: Array, way: str) -> None:
+    assert suitable(images[:, np.newaxis]) == way
+
+
+def test_colour_is_never_prepared_as_digits() -> None:
+    assert suitable(np.stack([DIGITS.images] * 3, axis=1)) == "plain"
+
+
+def test_mnist_looks_like_digits_and_is_in_form(mnist: Any) -> None:
+    train, test = mnist
+    for data in (train, test):
+        assert suitable(data.images[:, np.newaxis]) == "digits"
+    assert all(is_in_form(image, (20, 20)) for image in test.images)
+    assert all((prepare(image[..., np.newaxis]) == image).all() for image in test.images[::50])
+
+
+@given(
+    hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(1)),
+        elements=st.one_of(st.just(0), st.integers(0, 255)),
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_what_was_prepared_is_taken_as_it_is(pixels: Array) -> None:
+    try:
+        image = prepare(pixels)
+    except byhand.pictures.PictureError:
+        return
+    assert (prepare(image[..., np.newaxis]) == image).all()
+
+
+# --------------------------------------------------------------------------------------------------
+# The model
+
+
+def fitted(images: Array, **arguments: Any) -> models.Model:
+    model = models.softmax_regression(input_shape=(1, *images.shape[1:]))
+    model.pictures = arguments.get("pictures")
+    labels = np.arange(len(images)) % 10
+    byhand.Trainer(model, SGD(model.parameters(), lr=0.01)).fit((images, labels), epochs=1)
+    return model
+
+
+def test_the_first_training_set_decides_and_the_file_keeps_it(tmp_path: Path) -> None:
+    assert models.softmax_regression().pictures is None
+    for images, way in ((DIGITS.images, "digits"), (clothes(20), "plain")):
+        model = fitted(images)
+        assert model.pictures == way == model.preparation()
+        model.save(tmp_path / "model.safetensors")
+        assert byhand.load(tmp_path / "model.safetensors").pictures == way
+    assert fitted(DIGITS.images, pictures="plain").pictures == "plain"
+    assert fitted(clothes(20), pictures="digits").pictures == "digits"
+
+
+def test_before_any_training_grey_is_prepared_as_digits() -> None:
+    assert models.softmax_regression().preparation() == "digits"
+    assert models.softmax_regression(input_shape=(3, 8, 8)).preparation() == "plain"
+    assert models.softmax_regression().preparation("plain") == "plain"
+
+
+def test_wrong_ways() -> None:
+    colour = models.softmax_regression(input_shape=(3, 8, 8))
+    with pytest.raises(ValueError, match=r"must be 'plain' for images of 3 channels: only grey"):
+        colour.pictures = "digits"
+    with pytest.raises(ValueError, match=r"must be 'plain' for images of 3 channels"):
+        colour.preparation("digits")
+    with pytest.raises(ValueError, match=r"must be 'digits' or 'plain', not 'mnist'"):
+        models.softmax_regression().pictures = "mnist"
+
+
+def test_files_of_older_versions(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for shape, way in (((1, 28, 28), "digits"), ((3, 8, 8), "plain")):
+        models.softmax_regression(input_shape=shape).save(path)
+        tensors, description = read_tensors(path)
+        for old in ({"pictures": "mnist"}, {}):
+            settings = {"scale": 1.0, "offset": 0.0, **old}
+            write_tensors(path, tensors, {**description, "preprocessing": settings})
+            assert byhand.load(path).pictures == way
+
+
+# --------------------------------------------------------------------------------------------------
+# The command line
+
+
+def photographs(folder: Path, count: int = 20) -> Path:
+    """Ten class folders of drawings, dark or in colour on paper of many colours."""
+    for i in range(count):
+        path = folder / str(i % 10) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawing(i % 10, seed=1000 + i // 10).save(path)
+    return folder
+
+
+def accuracy(text: str) -> float:
+    return float(text.split(", accuracy ")[1].split(" %")[0])
+
+
+@pytest.fixture(scope="module")
+def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on class folders of PNG files, some of MNIST."""
+    folder = tmp_path_factory.mktemp("digits")
+    write_pictures(
+        folder / "png", *(data.split(n)[0] for data, n in zip(mnist, (3000, 100), strict=True))
+    )
+    arguments = ("--data", folder / "png", "--out", folder / "run", "--batch-size", 32)
+    run("train", "mlp", *arguments, "--epochs", 5)
+    return folder
+
+
+def test_png_files_of_digits_make_a_model_that_reads_photographs(
+    trained: Path, tmp_path: Path
+) -> None:
+    """They are 28 x 28 and prepared already, so nothing is prepared twice."""
+    out, data = trained / "run", photographs(tmp_path / "photographs")
+    assert byhand.load(out / "model.safetensors").pictures == "digits"
+    own = run("evaluate", out).stdout
+    assert own == run("evaluate", out, "--pictures", "plain").stdout.replace(
+        "pictures taken as they are, resized; --pictures digits finds, fits and centres the ink",
+        "pictures prepared as digits; --pictures plain takes them as they are, resized",
+    )
+    printed = run("evaluate", out, "--data", data).stdout
+    assert "pictures prepared as digits; --pictures plain takes them as they are" in printed
+    lines = run("predict", out, data, "--json").stdout.splitlines()
+    right = [Path(a["path"]).parent.name == str(a["digit"]) for a in map(json.loads, lines)]
+    assert len(right) == 20
+    plain = run("evaluate", out, "--data", data, "--pictures", "plain").stdout
+    assert "pictures taken as they are, resized; --pictures digits finds" in plain
+    assert accuracy(printed) > 80 > 50 > accuracy(plain)
+
+
+def test_evaluate_prepares_pictures_as_predict_does(trained: Path, tmp_path: Path) -> None:
+    out, data = trained / "run", photographs(tmp_path / "photographs")
+    for options in ((), ("--pictures", "plain")):
+        lines = run("predict", out, data, "--json", *options).stdout.splitlines()
+        answers = [json.loads(line) for line in lines]
+        table = run("evaluate", out, "--data", data, *options).stdout.split("Rows:")[1]
+        # evaluate keeps one of two pictures of each class for testing
+        assert len(answers) == 20 and len(table.splitlines()) == 12
+    model = byhand.load(out / "model.safetensors")
+    for path in sorted(data.rglob("*.png"))[:5]:
+        image = as_image(read_picture(path), model.input_shape, "digits")
+        shown = json.loads(run("predict", out, path, "--json").stdout)
+        assert shown["probabilities"] == model.predict_proba(image[np.newaxis])[0].tolist()
+
+
+def test_the_container_does_not_decide(tmp_path: Path) -> None:
+    sets = Dataset(clothes(60), np.arange(60, dtype=np.uint8) % 10)
+    idx = write_folder(tmp_path / "idx", (sets, sets))
+    write_pictures(tmp_path / "png", sets, sets)
+    for data in (idx, tmp_path / "png"):
+        out = tmp_path / f"run-{data.name}"
+        printed = run("train", "softmax", "--data", data, "--out", out, "--epochs", 1).stdout
+        assert "pictures plain" in printed
+        assert byhand.load(out / "model.safetensors").pictures == "plain"
+    out = tmp_path / "asked"
+    options = ("--epochs", 1, "--pictures", "digits")
+    run("train", "softmax", "--data", idx, "--out", out, *options)
+    assert byhand.load(out / "model.safetensors").pictures == "digits"
+    run("train", "--resume", out, "--epochs", 1)
+    assert byhand.load(out / "model.safetensors").pictures == "digits"
+
+
+def test_photographs_can_be_prepared_for_training(tmp_path: Path) -> None:
+    data, out = photographs(tmp_path / "data", 20), tmp_path / "run"
+    options = ("--data", data, "--out", out, "--epochs", 1, "--pictures")
+    run("train", "softmax", *options, "digits")
+    model = byhand.load(out / "model.safetensors")
+    assert model.pictures == "digits" and model.input_shape == (1, 28, 28)
+    run("data", "from-png", data, tmp_path / "idx", "--pictures", "digits")
+    train, _ = byhand.data.load_folder(tmp_path / "idx")
+    assert suitable(train.images[:, np.newaxis]) == "digits"
+    run("data", "show", "--data", data, "--out", tmp_path / "a.png", "--pictures", "digits")
+
+
+def test_colour_and_digits_do_not_go_together(tmp_path: Path) -> None:
+    colour = models.softmax_regression(input_shape=(3, 8, 8))
+    colour.save(tmp_path / "model.safetensors")
+    (tmp_path / "a.png").write_bytes(drawing_png(3))
+    arguments = ("predict", tmp_path / "model.safetensors", tmp_path / "a.png")
+    assert "only grey images" in run(*arguments, "--pictures", "digits", code=2).stderr
+    assert run(*arguments).stderr == "byhand: pictures taken as they are, resized\n"
+    assert "No such file" in only_line(run(*arguments[:2], tmp_path / "none.png", code=1))
