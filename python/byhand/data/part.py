@@ -1,0 +1,96 @@
+"""A file that is being fetched, until it is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable
+from io import FileIO
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+class Part:
+    """The first bytes of a file, kept as `.NAME.0.part` in the folder of the file.
+
+    The part stays if a fetch fails or is killed, and the next fetch goes on from there. The
+    process that writes a part holds a lock on it. A second process that fetches the same file
+    at the same time takes `.NAME.1.part`, and so on.
+
+    Attributes
+    ----------
+    size : int
+        The number of bytes that are there.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._target = folder / name
+        self._path, self._file = next(
+            (path, file)
+            for number in itertools.count()
+            for path in [folder / f".{name}.{number}.part"]
+            if (file := _open_locked(path)) is not None
+        )
+        self.size, self._sha256 = 0, hashlib.sha256()
+        while chunk := self._file.read(_CHUNK):
+            self._count(chunk)
+
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._count(chunk)
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._sha256.update(chunk)
+
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def clear(self) -> None:
+        """Forget all bytes."""
+        self._file.truncate(0)
+        self.size, self._sha256 = 0, hashlib.sha256()
+
+    def finish(self) -> None:
+        """Give the file its name: it is whole."""
+        os.fsync(self._file.fileno())
+        os.replace(self._path, self._target)
+
+    def close(self) -> None:
+        """Leave the part to others. An empty one is removed."""
+        if not self._file.closed:
+            if self.size == 0:
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+
+
+def remove_parts(folder: Path, names: Iterable[str]) -> None:
+    """Remove the parts of these files that no process is writing."""
+    for name in names:
+        for path in folder.glob(f".{name}.*.part"):
+            file = _open_locked(path)
+            if file is not None:
+                path.unlink(missing_ok=True)
+                file.close()
+
+
+def _open_locked(path: Path) -> FileIO | None:
+    """The file, opened to read from its start and to append; None if another process has it."""
+    file = FileIO(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), "r+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:
+        pass  # a file system without locks
+    # Its owner may have renamed or removed it between the two calls.
+    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        file.close()
+        return None
+    return file
