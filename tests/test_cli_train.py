@@ -145,6 +145,28 @@ def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> No
     assert "a run goes on with its own recipe" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "rate", "words"),
+    [
+        (["--batch-size", 16], 0.05 / 8, "the rate is 0.05 for batches of 128, so 0.00625 here"),
+        (["--batch-size", 64], 0.05 / 2, "the rate is 0.05 for batches of 128, so 0.025 here"),
+        (["--batch-size", 256], 0.05, "that of batches of 128: a higher one would diverge"),
+        (["--batch-size", 32, "--optimizer", "adam"], 0.0015, "0.003 for batches of 128"),
+        (["--batch-size", 16, "--lr", 0.05], 0.05, ""),
+        (["--batch-size", 128], 0.05, ""),
+    ],
+)
+def test_the_rate_follows_the_batch_size(
+    options: list[Any], rate: float, words: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    printed = run("train", "mlp", "--data", folder, "--out", out, "--epochs", 1, *options).stdout
+    assert read_config(out)["schedule"]["max_lr"] == pytest.approx(rate)
+    assert words in printed and ("\nrate " in printed) == bool(words)
+    resumed = run("train", "--resume", out, "--epochs", 2).stdout
+    assert f"learning rate {rate:g}" in resumed
+
+
 def test_only_sgd_has_momentum(folder: Path) -> None:
     options = ["--data", folder, "--optimizer", "adam", "--momentum", 0.5]
     assert "only sgd has momentum" in run("train", "softmax", *options, code=2).stderr
@@ -214,7 +236,7 @@ def test_a_loss_that_is_not_finite(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ("--lr", "1e38", "--batch-size", 50, "--out", out, "--data", folder)
     line = only_line(run("train", "mlp", *options, code=1))
-    assert "loss is" in line and "epoch 1" in line
+    assert "loss is" in line and "epoch 1" in line and "Try a smaller rate, such as " in line
     assert not (out / "model.safetensors").exists()
 
 

@@ -7,6 +7,7 @@ chose nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,32 @@ class Recipe:
     max_shift: int = 0
     label_smoothing: float = 0.0
     ema: float | None = None
+
+    def lr_for(self, batch_size: int) -> float:
+        """The learning rate for batches of another size than the recipe's.
+
+        Notes
+        -----
+        SGD: in proportion to the batch size for smaller batches, the same for larger ones. Adam and
+        AdamW: in proportion to the square root of the batch size.
+
+        Held-out accuracy in % after the epochs of the default recipe, seed 0, at the rate of this
+        rule and at the recipe's own rate (0.05; 0.05; 0.1; Adam: 0.003). At 10.6 % the network has
+        died: it answers the same for every image.
+
+        ============  ===========  ===========  ===========  ===========  ===========  ===========
+        batch size    16           32           64           256          512          1024
+        ============  ===========  ===========  ===========  ===========  ===========  ===========
+        softmax       94.2 (93.6)  94.2 (94.0)  94.2 (94.3)  94.0         93.9         93.5
+        mlp           98.3 (10.6)  98.5 (98.0)  98.3 (98.3)  98.3         97.8         97.0
+        lenet5        99.4 (98.4)  99.4 (NaN)   99.4 (99.4)  99.3         99.1         98.8
+        mlp, adam     98.3 (97.9)                                                      97.9 (97.2)
+        ============  ===========  ===========  ===========  ===========  ===========  ===========
+
+        A rate in proportion to larger batches kills the MLP from 256, LeNet-5 from 512 images on.
+        """
+        ratio = batch_size / self.batch_size
+        return self.lr * (min(1.0, ratio) if self.method == "sgd" else math.sqrt(ratio))
 
     def optimizer(self, model: Model) -> Optimizer:
         parameters, make = model.parameters(), OPTIMIZERS[self.method]

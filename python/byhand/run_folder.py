@@ -199,10 +199,11 @@ class RunFolder:
         best = next((end.epoch for end in reversed(history) if end.best), None)
         if wanted is None:
             wanted = config.get("counts", "last" if best is None else "best")
-        named: dict[Any, int | None] = {"best": best, "last": last}
-        number = named.get(wanted, wanted)
-        if number is None:
-            raise CheckpointError(f"{self.path} has no best epoch: it had no validation images")
+        if wanted == "best":
+            if best is None:
+                raise CheckpointError(f"{self.path} has no best epoch: it had no validation images")
+            wanted = best
+        number = last if wanted == "last" else int(wanted)
         path = {best: self.best_path, last: self.model_path}.get(number, self.epoch_path(number))
         if not path.exists():
             kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"

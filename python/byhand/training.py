@@ -284,7 +284,8 @@ class Trainer:
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
-                    f"{optimizer.lr:g}: try a smaller one"
+                    f"{optimizer.lr:g}: the training has diverged. Try a smaller rate, such as "
+                    f"{optimizer.lr / 10:.2g}; batches of fewer images need a smaller one"
                 )
             optimizer.step()
             self.step += 1

@@ -62,6 +62,8 @@ class Job:
     seed: int
     data: Path | None
     pictures: Pictures | None = None
+    note: str = ""
+    """What the user should know of the settings that were chosen for her."""
 
     @property
     def title(self) -> str:
@@ -106,16 +108,18 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     if "model" not in said:
         raise typer.BadParameter("name one, or --resume RUN", param_hint="MODEL")
     model = ModelName(said["model"])
+    recipe, note = _recipe(
+        (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
+        {name: said[name] for name in _recipe_settings() if name in said},
+    )
     return Job(
         model,
         _activation(model, said.get("activation")),
-        _recipe(
-            (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
-            {name: said[name] for name in _recipe_settings() if name in said},
-        ),
+        recipe,
         said.get("seed", 0),
         Path(said["data"]) if "data" in said else None,
         Pictures(said["pictures"]) if "pictures" in said else None,
+        note,
     )
 
 
@@ -148,10 +152,19 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
     return None
 
 
-def _recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with these fields in place of its own."""
-    if changes.get("method", "sgd") not in ("sgd", recipe.method):
-        changes.setdefault("lr", ADAM_LR)
+def _recipe(recipe: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
+    """The recipe with these fields instead of its own, and what is to be said about its rate."""
+    changes = dict(changes)
     if changes.get("momentum") == 0:
         changes.setdefault("nesterov", False)
-    return dataclasses.replace(recipe, **changes)
+    if changes.get("method", "sgd") not in ("sgd", recipe.method):
+        recipe = dataclasses.replace(recipe, lr=ADAM_LR)
+    recipe = dataclasses.replace(recipe, method=changes.get("method", recipe.method))
+    usual, note = recipe.batch_size, ""
+    if "lr" not in changes and (size := changes.get("batch_size", usual)) != usual:
+        changes["lr"] = recipe.lr_for(size)
+        if changes["lr"] != recipe.lr:
+            note = f"the rate is {recipe.lr:g} for batches of {usual}, so {changes['lr']:.3g} here"
+        else:
+            note = f"the rate is that of batches of {usual}: a higher one would diverge"
+    return dataclasses.replace(recipe, **changes), note

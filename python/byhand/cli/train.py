@@ -70,7 +70,11 @@ def train(
     ] = None,
     lr: Annotated[
         float | None,
-        _of_recipe("lr", "Peak learning rate. The rate rises to it and falls again, in one cycle."),
+        _of_recipe(
+            "lr",
+            "Peak learning rate. The rate rises to it and falls again, in one cycle. By default "
+            "it follows --batch-size.",
+        ),
     ] = None,
     optimizer: Annotated[
         Method | None,
@@ -310,6 +314,8 @@ def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
         "threads": str(get_num_threads()),
         "run": str(event.run),
     }
+    if job.note:
+        lines["rate"] = job.note
     if recipe.init != "uniform":
         lines["weights"] = recipe.init
     if recipe.max_shift:
