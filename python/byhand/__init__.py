@@ -17,7 +17,7 @@ from byhand import (
     training,
 )
 from byhand._core import __version__
-from byhand.model import load
+from byhand.run_folder import load
 from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
 from byhand.training import Trainer, evaluate
 

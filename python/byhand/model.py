@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, write_tensors
+from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, tensors_file, write_atomic
 from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
 from byhand.module import with_batch
@@ -54,6 +54,9 @@ class Model(Sequential):
 
     Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
     """
+
+    trained: Mapping[str, Any] | None = None
+    """What a Trainer made of it last: epoch, images, validation_images, validation_accuracy."""
 
     _plan: Plan | None = None
 
@@ -219,7 +222,12 @@ class Model(Sequential):
         Raises OSError with the path where it cannot be written, TypeError where a layer is not one
         of byhand.nn.
         """
-        write_tensors(path, self.state_dict(), self.description())
+        write_atomic(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes; its errors for layers."""
+        trained = {} if self.trained is None else {"trained": self.trained}
+        return tensors_file(self.state_dict(), {**self.description(), **trained})
 
     def description(self) -> dict[str, Any]:
         """All but the weights, as JSON-able values."""
@@ -313,8 +321,11 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise CheckpointError(f"{path} does not describe a model: {error}") from error
 
 
-def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
+def _model(tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> Model:
     keys = ("format", "layers", "input_shape", "preprocessing", "class_names")
+    trained = description.pop("trained", None)
+    if trained is not None and not isinstance(trained, dict):
+        raise ValueError(f"trained must be an object, not {trained!r}")
     _check_keys("the description", description, keys)
     preprocessing = description["preprocessing"]
     if isinstance(preprocessing, dict):
@@ -338,6 +349,7 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: Any) -> Model:
         class_names=description["class_names"],
         **preprocessing,
     )
+    model.trained = trained
     if older:
         model.pictures = model.preparation()
     share_storage(model.parameters())

@@ -22,6 +22,8 @@ from byhand.checkpoint import (
     write_together,
 )
 from byhand.events import EpochEnd
+from byhand.model import Model
+from byhand.model import load as load_file
 
 # What may be another when a run goes on: none of it changes a bit of what follows.
 _FREE = ("byhand", "threads", "notes", "epochs", "counts")
@@ -276,6 +278,33 @@ class RunFolder:
         write_together(files)
 
 
+def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
+    """Load a model from a file that `Model.save` wrote, or from the run folder of a training.
+
+    Parameters
+    ----------
+    path : path
+        A .safetensors file or a run folder.
+    epoch : {"best", "last"} or int, optional
+        Which epoch of a run folder; by default the one that `RunFolder.choose` chooses: the best
+        one if a validation set chose, otherwise the last one.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If the file cannot be read, or no epoch of the run was finished.
+    CheckpointError
+        If the file is damaged or not a model, or the run does not keep this epoch.
+    ValueError
+        If `epoch` is given for a file, or is not an epoch.
+    """
+    if Path(path).is_dir():
+        return load_file(RunFolder(path).choose(epoch).path)
+    if epoch is not None:
+        raise ValueError(f"epoch must be left out for {path}: it is not a run folder")
+    return load_file(path)
+
+
 def _json(config: Mapping[str, Any]) -> str:
     return json.dumps(config, indent=2, allow_nan=False) + "\n"
 
@@ -295,6 +324,11 @@ def _settings(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
         # A cycle over all epochs becomes a longer or a shorter one.
         settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
+    model = settings.get("model")
+    if isinstance(model, dict) and isinstance(model.get("preprocessing"), dict):
+        # How pictures are prepared for prediction changes nothing in training.
+        preprocessing = {k: v for k, v in model["preprocessing"].items() if k != "pictures"}
+        settings["model"] = {**model, "preprocessing": preprocessing}
     return settings
 
 

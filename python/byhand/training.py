@@ -329,6 +329,12 @@ class Trainer:
                 images_per_second=started.images / seconds,
                 best=checked is not None and checked.loss < min(earlier, default=math.inf),
             )
+            self.model.trained = {
+                "epoch": epoch,
+                "images": started.images,
+                "validation_images": started.validation_images,
+                "validation_accuracy": end.validation_accuracy,
+            }
             if self.run is not None and own is not None:
                 self._write(self.run, [*history, end], own, seed, started.batch_size)
             history.append(end)
@@ -410,10 +416,9 @@ class Trainer:
         seed: int,
         batch_size: int,
     ) -> None:
-        model = self.model.description()
         description = {
             "format": FORMAT,
-            "model": model,
+            "model": self.model.description(),
             "optimizer": self._optimizer_settings(),
             "epoch": history[-1].epoch,
             "step": self.step,
@@ -423,7 +428,7 @@ class Trainer:
         }
         run.write_epoch(
             history,
-            model=tensors_file(self.model.state_dict(), model),
+            model=self.model.to_bytes(),
             state=tensors_file(self._state(own), description),
             keep=self.keep_epochs,
         )

@@ -66,11 +66,18 @@ def fail_unfinished(run: Path, name: str) -> NoReturn:
 
 def data_of(path: Path) -> Path | None:
     """The --data with which a run was trained; None where it had none, or is no run."""
-    try:
-        stored = RunFolder(path).config()["notes"]["job"]["data"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    job = notes_of(path).get("job")
+    stored = job.get("data") if isinstance(job, dict) else None
     return None if stored is None else Path(stored)
+
+
+def notes_of(path: Path) -> dict[str, Any]:
+    """The notes of a run folder, or of the one that a file lies in; empty if there are none."""
+    try:
+        notes = RunFolder(path if path.is_dir() else path.parent).config()["notes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
 
 
 def evaluate(

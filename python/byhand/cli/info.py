@@ -1,26 +1,98 @@
-"""`byhand info`: what runs here, for reading and for bug reports."""
+"""`byhand info`: what a model is, or what runs here, for bug reports."""
 
 from __future__ import annotations
 
 import platform
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import byhand
 from byhand.cli.data import locate
+from byhand.cli.display import percent
+from byhand.cli.evaluate import EpochOption, load_model, notes_of
 from byhand.cli.output import say
 from byhand.data.folder import cache_folder
+from byhand.model import Model
 
 _PACKAGES = ("numpy", "safetensors", "platformdirs", "typer", "rich", "pillow", "matplotlib")
 
 
-def info() -> None:
-    """Show versions, instruction sets, threads, and where the data is."""
+_WAYS = {
+    "digits": "digits: the ink is found, fitted and centred as in MNIST",
+    "plain": "plain: resized, nothing else",
+}
+
+
+def info(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="MODEL", help="A run folder or a .safetensors file.", show_default=False
+        ),
+    ] = None,
+    epoch: EpochOption = None,
+) -> None:
+    """Show a model, or without one, versions, instruction sets, threads, and where the data is."""
+    if model is not None:
+        _model(model, epoch)
+        return
+    if epoch is not None:
+        raise typer.BadParameter("name a run folder", param_hint="MODEL")
     byhand.show_config()
     folder = locate(None)
     say(f"{'data':17} {folder or f'none yet: byhand data fetch puts it into {cache_folder()}'}")
     say(f"{'python':17} {platform.python_version()}, {platform.platform()}")
     for name in _PACKAGES:
         say(f"{name:17} {_version(name)}")
+
+
+def _model(path: Path, epoch: str | None) -> None:
+    model, which = load_model(path, epoch)
+    parameters = sum(parameter.size for parameter in model.parameters())
+    rows = {
+        "model": f"{path}: {parameters:,} parameters",
+        "epoch": which,
+        "classes": f"{model.classes}: {', '.join(model.class_names)}",
+        "images": "{} x {} x {} (channels x height x width)".format(*model.input_shape),
+        "pictures": _WAYS[model.preparation()],
+        "trained on": _training(path, model),
+        "accuracy": _accuracy(model),
+    }
+    for name, text in rows.items():
+        if text:
+            start = f"{name:<12}"
+            say(
+                textwrap.fill(
+                    text,
+                    80,
+                    initial_indent=start,
+                    subsequent_indent=" " * len(start),
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
+    say()
+    say(repr(model))
+
+
+def _training(path: Path, model: Model) -> str:
+    """The number of images and, of a run, where they came from."""
+    known = [] if model.trained is None else [f"{model.trained.get('images', 0):,} images"]
+    source = notes_of(path).get("data")
+    return ", ".join(known + [str(source)] * bool(source)) or "not recorded in the file"
+
+
+def _accuracy(model: Model) -> str:
+    trained = model.trained or {}
+    if trained.get("validation_accuracy") is None:
+        return ""
+    images = f"{trained.get('validation_images', 0):,} validation images"
+    which = f"after epoch {trained.get('epoch')}"
+    return f"{percent(trained['validation_accuracy'])} of {images}, {which}"
 
 
 def _version(package: str) -> str:
