@@ -6,11 +6,13 @@ import contextlib
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import byhand
 import pytest
 from byhand.checkpoint import read_tensors
 from byhand.models import load
@@ -164,3 +166,170 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path, tmp_path: Path) ->
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def shell(line: str, *, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A line of a shell in which `byhand` is the command."""
+    definition = f'byhand() {{ {shlex.join(command())} "$@"; }}\n'
+    return subprocess.run(
+        ["bash", "-c", definition + line],
+        env={**os.environ, "BYHAND_DATA": str(folder), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_errors_are_seen_where_stderr_is_closed(folder: Path, tmp_path: Path) -> None:
+    done = shell(f"byhand evaluate {tmp_path}/nosuch 2>&-", folder=folder)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == f"byhand: {tmp_path}/nosuch: No such file or directory\n"
+    done = shell(f"byhand data draw-examples {tmp_path}/drawings 2>&-", folder=folder)
+    assert (done.returncode, done.stdout) == (0, f"ten drawings are in {tmp_path}/drawings\n")
+
+
+def test_a_command_works_without_any_stream(folder: Path, tmp_path: Path) -> None:
+    """No file that it writes may get the number of a stream, and what is printed into it."""
+    train = f"byhand train softmax --epochs 2 --out {tmp_path}/run"
+    done = shell(f"{train} >&- <&-", folder=folder)
+    assert done.returncode == 0
+    assert done.stderr == "byhand: standard output is closed: results are not shown\n"
+    again = f"byhand train softmax --epochs 2 --out {tmp_path}/again"
+    assert shell(f"{again} >&- 2>&- <&-", folder=folder).returncode == 0
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
+    models = [tmp_path / run / "model.safetensors" for run in ("run", "again")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def on_a_terminal(*arguments: object, columns: int, **environment: str) -> tuple[int, str]:
+    """Exit code of the command and all that it shows."""
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        command(*arguments),
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns), **environment},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # reading fails once the other end is closed
+            while part := os.read(master, 4096):
+                shown += part
+    os.close(master)
+    return process.returncode, shown.decode("latin-1")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_lacks_letters(encoding: str, folder: Path, tmp_path: Path) -> None:
+    """It is so narrow, too, that the bar's texts are cut, which rich shows by a letter."""
+    arguments = (
+        "train",
+        "softmax",
+        "--data",
+        folder,
+        "--epochs",
+        30,
+        "--out",
+        tmp_path / "zahl 数",
+    )
+    code, shown = on_a_terminal(*arguments, columns=40, PYTHONIOENCODING=encoding)
+    assert code == 0, shown
+    assert "Traceback" not in shown and "\\u6570" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_end_training_in_order(
+    number: signal.Signals, folder: Path, tmp_path: Path
+) -> None:
+    """The cursor is shown again, and what the run folder keeps is said."""
+    master, terminal = pty.openpty()
+    arguments = ("train", "softmax", "--data", folder, "--out", tmp_path / "run")
+    with subprocess.Popen(
+        command(*arguments, "--epochs", 1_000_000),
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        sent = False
+        with contextlib.suppress(OSError):
+            while part := os.read(master, 4096):
+                shown += part
+                if not sent and b"\x1b[?25l" in shown and b"    3  " in shown:
+                    process.send_signal(number)
+                    sent = True
+    os.close(master)
+    assert process.returncode == 128 + number
+    text = shown.decode()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "interrupted: " in text and "keeps epoch" in text and "Traceback" not in text
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+# Sends a signal to itself as soon as some module is imported.
+EARLY = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+sys.argv[0] = "/usr/bin/byhand"
+from byhand.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [
+        ("numpy", signal.SIGINT),
+        ("byhand.nn", signal.SIGINT),
+        ("typer", signal.SIGINT),
+        ("byhand.cli.train", signal.SIGINT),
+        ("byhand.cli.train", signal.SIGTERM),
+        ("PIL", signal.SIGINT),
+    ],
+)
+def test_a_signal_during_imports(module: str, number: signal.Signals, tmp_path: Path) -> None:
+    code = EARLY.format(module=module, number=int(number))
+    done = subprocess.run(
+        command("data", "draw-examples", tmp_path, code=code), capture_output=True, text=True
+    )
+    assert done.returncode == 128 + number
+    assert done.stderr == "byhand: interrupted\n"
+
+
+def test_python_m_byhand() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "byhand", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("Usage: byhand ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("BYHAND_ISA", "avx9"), ("BYHAND_NUM_THREADS", "many")]
+)
+def test_variables_that_cannot_be(name: str, value: str) -> None:
+    """With `python -m byhand`; the command itself differs in nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "byhand", "info"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"byhand: environment variable {name} must be ")
+    assert done.stderr.count("\n") == 1 and f'got "{value}"' in done.stderr
+
+
+def test_without_a_home(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "BYHAND_DATA")}
+    environment["PYTHONPATH"] = str(Path(byhand.__path__[0]).parent)
+    done = subprocess.run(
+        command("info"), env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -4,22 +4,32 @@
 and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
 """
 
-from byhand import (
-    data,
-    initializers,
-    kernels,
-    losses,
-    models,
-    nn,
-    optim,
-    recipes,
-    schedules,
-    training,
-)
-from byhand._core import __version__
-from byhand.run_folder import load
-from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
-from byhand.training import Trainer, evaluate
+import os
+import sys
+
+try:
+    from byhand import (
+        data,
+        initializers,
+        kernels,
+        losses,
+        models,
+        nn,
+        optim,
+        recipes,
+        schedules,
+        training,
+    )
+    from byhand._core import __version__
+    from byhand.run_folder import load
+    from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
+    from byhand.training import Trainer, evaluate
+except (ImportError, KeyboardInterrupt) as _error:
+    # The command `byhand` begins with this import. Its user reads a sentence, no traceback.
+    if os.path.basename(sys.argv[0] if sys.argv else "") not in ("byhand", "-m"):
+        raise
+    print(f"byhand: {str(_error) or 'interrupted'}", file=sys.stderr)
+    sys.exit(1 if isinstance(_error, ImportError) else 130)
 
 __all__ = [
     "Trainer",

@@ -5,13 +5,23 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
+from byhand.cli import streams
+
 _NEEDS = ("typer", "rich", "PIL", "matplotlib")
 
 
 def main() -> None:
-    """Run the command line in sys.argv and exit: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C."""
-    if not all(find_spec(name) for name in _NEEDS):
-        sys.exit('byhand: the command line needs more packages: pip install "byhand[cli]"')
-    from byhand.cli.app import app
+    """Run the command line in sys.argv and exit.
 
-    app(prog_name="byhand")
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 128 + N after another signal N.
+    """
+    try:
+        streams.prepare()
+        if not all(find_spec(name) for name in _NEEDS):
+            sys.exit('byhand: the command line needs more packages: pip install "byhand[cli]"')
+        from byhand.cli.app import app
+
+        app(prog_name="byhand")
+    except KeyboardInterrupt as interruption:  # during the imports, which take a while
+        print("byhand: interrupted", file=sys.stderr)
+        sys.exit(streams.exit_code(interruption))

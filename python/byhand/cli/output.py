@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from byhand.checkpoint import CheckpointError
+from byhand.cli.streams import exit_code
 from byhand.data import DataError
 from byhand.words import PlotError
 
@@ -48,7 +49,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 @contextlib.contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """What users can cause and mend ends in one line: exit code 1, or 130 after Ctrl-C.
+    """What users can cause and mend ends in one line: exit code 1, or 128 + N after signal N.
 
     Other exceptions are faults of byhand: they keep their traceback.
     """
@@ -56,9 +57,9 @@ def errors_end_the_command() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # whoever read has seen enough: typer ends quietly
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         warn("interrupted")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(interruption)) from None
     except (
         OSError,
         DataError,

@@ -18,6 +18,7 @@ from byhand.cli.job import Activation, Init, Job, Method, ModelName, RecipeName,
 from byhand.cli.options import DataOption, ThreadsOption, TrainingPicturesOption
 from byhand.cli.output import describe, fail, say, warn
 from byhand.cli.plot import draw_curves
+from byhand.cli.streams import exit_code
 from byhand.data import Dataset
 from byhand.events import EpochEnd, Event, TrainingStarted
 from byhand.model import Model
@@ -243,10 +244,10 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
         yield
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         advice = shlex.join(["byhand", "train", "--resume", str(folder)])
         warn(f"interrupted: {kept()}" + (f"; to go on: {advice}" if display.history else ""))
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(interruption)) from None
     except (OSError, FloatingPointError, MemoryError) as error:
         fail(f"{describe(error)}; {kept()}" if display.history else describe(error))
 

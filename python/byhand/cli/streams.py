@@ -1,0 +1,72 @@
+"""The standard streams and the signals of the command: what shells and terminals do to them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import TextIO
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: ends the command as Ctrl-C does, so that nothing is left half done."""
+
+    signal: int
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def prepare() -> None:
+    """Make the streams writable whatever they are, and let signals end the command in order."""
+    _reopen_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows letters that it lacks as \x.. .
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup and the like ignore SIGHUP
+            signal.signal(number, _terminate)
+    warnings.showwarning = _show_warning
+
+
+def exit_code(interruption: KeyboardInterrupt) -> int:
+    return 128 + int(getattr(interruption, "signal", signal.SIGINT))
+
+
+def _reopen_closed() -> None:
+    """Open the streams that a shell closed, as `2>&-` does: messages go to stdout instead.
+
+    Without this, the number of a closed stream would go to the next file that is opened.
+    """
+    if _is_closed(0, sys.stdin):
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    lost = _is_closed(1, sys.stdout)
+    if lost:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    if _is_closed(2, sys.stderr):
+        os.dup2(1, 2)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    if lost:
+        print("byhand: standard output is closed: results are not shown", file=sys.stderr)
+
+
+def _is_closed(number: int, stream: TextIO | None) -> bool:
+    try:
+        mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError:
+        return True
+    # A shell script that was started with a closed stream is itself open under that number.
+    return stream is None or (number > 0 and mode == os.O_RDONLY)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def _show_warning(message: Warning | str, *where: object, **options: object) -> None:
+    print(f"byhand: {message}", file=sys.stderr)
