@@ -66,6 +66,7 @@ PYTHON_ORDER = [
     "reproduce",
     "bench",
     "cli",
+    "__main__",
 ]
 CORE = PYTHON_ORDER[: PYTHON_ORDER.index("plotting")]
 CORE_MAY_IMPORT = {"numpy", "safetensors", "platformdirs"}
