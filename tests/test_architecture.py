@@ -36,6 +36,7 @@ PYTHON_ORDER = [
     "kernels",
     "runtime",
     "engine",
+    "plans",
     "parameters",
     "module",
     "normalization",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import numpy.typing as npt
 import pytest
 import reference
 from byhand import losses, models, nn, optim
+from byhand.events import BatchEnd
+from byhand.handlers import LogFile
 from byhand.parameters import stream
 from byhand.training import Trainer, evaluate
 from networks import Float64Network, digits, trainer
@@ -141,3 +145,58 @@ def test_rows_that_are_no_probabilities(change: Any, message: str) -> None:
         rows = change(soft(labels, 1.0))
     with pytest.raises(ValueError, match=message):
         trainer().fit((images, rows), epochs=1)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_ignored_labels_do_not_weigh(reduction: str) -> None:
+    """The mean of an evaluation is over the labels that count, in whatever chunks it is done."""
+    images, _ = digits(400)
+    images = np.tile(images, (25, 1, 1))  # more than are evaluated at a time
+    labels = np.random.default_rng(0).integers(0, 10, len(images))
+    labels[:9000] = 3  # so many in a row that whole chunks are ignored
+    labels[5] = 4
+    model = small_mlp()
+    loss = losses.CrossEntropyLoss(ignore_index=3, reduction=reduction)
+    probabilities = model.predict_proba(images).astype(np.float64)
+    costs = -np.log(probabilities[np.arange(len(labels)), labels])[labels != 3]
+    found = evaluate(model, (images, labels), loss=loss)
+    assert found.loss == pytest.approx(costs.mean(), rel=1e-5)
+
+
+def small_mlp() -> models.Model:
+    return models.mlp((7,), seed=0)
+
+
+def test_training_with_ignored_labels(tmp_path: Path) -> None:
+    """An epoch's loss is the mean over labels that count; a batch without any is no failure."""
+    images, labels = digits(60)
+    labels[: 60 - 7] = 3
+    seen: list[Any] = []
+    model = small_mlp()
+    trainer = Trainer(
+        model,
+        optim.SGD(model.parameters(), 0.0),
+        loss=losses.CrossEntropyLoss(ignore_index=3),
+        handlers=[seen.append, LogFile(tmp_path / "log.jsonl", every=1)],
+    )
+    history = trainer.fit((images, labels), epochs=1, batch_size=4, seed=1)
+    expected = evaluate(model, (images, labels), loss=trainer.loss).loss
+    assert history[0].loss == pytest.approx(expected, rel=1e-5)
+    batches = [event for event in seen if isinstance(event, BatchEnd)]
+    assert sum(event.counted for event in batches) == np.count_nonzero(labels != 3)
+    assert min(event.counted for event in batches) == 0
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-2]["average_loss"] == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite([line["average_loss"] for line in lines]).all()
+
+
+def test_labels_that_are_all_ignored_are_refused_before_any_work() -> None:
+    images, labels = digits(20)
+    labels[:] = 3
+    model = small_mlp()
+    loss = losses.CrossEntropyLoss(ignore_index=3)
+    with pytest.raises(ValueError, match="ignores every label of data"):
+        evaluate(model, (images, labels), loss=loss)
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), loss=loss)
+    with pytest.raises(ValueError, match="ignores every label of validation"):
+        trainer.fit(digits(20), epochs=1, validation=(images, labels))

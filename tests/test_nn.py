@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import nn
+from byhand import kernels, nn
 from networks import Float64Network
 from tolerance import ulp_distance
 
@@ -532,3 +532,90 @@ def test_flops_count_a_multiplication_with_its_addition_as_two() -> None:
     assert grouped.flops((4, 5, 7)) == 2 * (6 * 5 * 7) * (2 * 3 * 3)
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3))
     assert network.flops((1, 6, 6)) == 2 * (2 * 4 * 4) * 9 + 2 * 8 * 3
+
+
+# --------------------------------------------------------------------------------------------------
+# Settings that files and repr must not change
+
+
+@pytest.mark.parametrize(
+    ("padding", "shown"),
+    [
+        (2, 2),
+        ((2, 2), 2),
+        ((1, 2), (1, 2)),
+        (((1, 1), (2, 2)), (1, 2)),
+        (((1, 2), (1, 2)), ((1, 2), (1, 2))),
+        (((2, 1), (2, 1)), ((2, 1), (2, 1))),
+        (((1, 1), (1, 2)), ((1, 1), (1, 2))),
+        (((0, 1), (1, 0)), ((0, 1), (1, 0))),
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda padding: nn.Conv2d(1, 1, 3, padding=padding, rng=0),
+        lambda padding: nn.MaxPool2d(3, padding=padding),
+        lambda padding: nn.AvgPool2d(3, padding=padding),
+    ],
+    ids=["conv", "max", "avg"],
+)
+def test_padding_is_kept(make: Any, padding: Any, shown: Any) -> None:
+    layer = make(padding)
+    assert layer.arguments()["padding"] == shown
+    again = type(layer)(**layer.arguments())
+    assert again.padding == layer.padding
+    assert f"padding={shown}" in repr(layer)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_pooling_layers_take_what_kernels_take(pool: Any, ceil_mode: bool) -> None:
+    kernel = kernels.max_pool2d if pool is nn.MaxPool2d else kernels.avg_pool2d
+    for size in range(1, 6):
+        for window, stride, padding in itertools.product(range(1, 6), range(1, 5), range(3)):
+            x = np.ones((1, 1, size, 3), np.float32)
+            geometry = {"stride": (stride, 1), "padding": (padding, 0), "ceil_mode": ceil_mode}
+            layer = pool((window, 1), **geometry)
+            try:
+                result: Any = kernel(x, (window, 1), **geometry)
+            except ValueError:
+                with pytest.raises(ValueError, match="window is larger"):
+                    layer.output_shape((1, size, 3))
+                continue
+            shape = (result[0] if pool is nn.MaxPool2d else result).shape
+            assert (1, *layer.output_shape((1, size, 3))) == shape
+    assert pool((3, 1), 2, ceil_mode=True).output_shape((1, 2, 2)) == (1, 1, 1)
+
+
+# --------------------------------------------------------------------------------------------------
+# Modes
+
+
+@pytest.mark.parametrize("frozen", ["child", "all but the child"])
+def test_a_child_has_its_own_mode(frozen: str, rng: np.random.Generator) -> None:
+    residual = nn.Residual(nn.BatchNorm1d(2), nn.Residual(nn.BatchNorm1d(2), nn.Dropout(rng=0)))
+    norms = [m for m in residual.modules() if isinstance(m, nn.BatchNorm1d)]
+    if frozen == "child":
+        norms[1].eval()
+    else:
+        residual.eval()
+        norms[1].train()
+    before = [norm.running_mean.data.copy() for norm in norms]
+    x = rng.standard_normal((8, 2)).astype(np.float32) + 3
+    residual.forward(x)
+    moved = [not np.array_equal(n.running_mean.data, b) for n, b in zip(norms, before, strict=True)]
+    assert moved == ([True, False] if frozen == "child" else [False, True])
+
+
+def test_backward_is_in_the_mode_of_its_forward(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((8, 2)).astype(np.float32)
+    grad = rng.standard_normal((8, 2)).astype(np.float32)
+    for layer in (nn.BatchNorm1d(2), nn.Residual(nn.BatchNorm1d(2)), nn.Dropout(rng=0)):
+        layer.begin_step(0, 0)
+        layer.forward(x)
+        expected = layer.backward(grad)
+        layer.begin_step(0, 0)
+        layer.forward(x)
+        layer.eval()
+        assert np.array_equal(layer.backward(grad), expected)

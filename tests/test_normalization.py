@@ -89,7 +89,7 @@ def test_predictions_are_those_of_inference(trained: Model, training: bool) -> N
     expected = Float64Network(trained.eval()).forward(x)
     trained.train(training)
     before = trained.state_dict()
-    logits = np.concatenate([part.copy() for _, part in trained.logits(IMAGES[:, None])])
+    logits = trained.logits(IMAGES[:, None])
     assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
     assert np.array_equal(trained.predict(IMAGES), logits.argmax(axis=1))
     accuracy = (logits.argmax(axis=1) == LABELS).mean()
@@ -130,7 +130,7 @@ def test_files_open_in_pytorch(trained: Model, tmp_path: Path) -> None:
     x = (IMAGES * np.float32(1 / 127.5) - np.float32(1)).reshape(-1, 1, 28, 28)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)).numpy()
-    logits = np.concatenate([part.copy() for _, part in trained.logits(IMAGES[:, None])])
+    logits = trained.logits(IMAGES[:, None])
     assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
     again = residual_network(seed=1)
     again.load_state_dict(theirs.state_dict())
@@ -164,7 +164,45 @@ def test_a_ragged_end_of_one_image_has_no_variance() -> None:
     model = residual_network()
     before = model.state_dict()
     trainer = Trainer(model, optim.SGD(model.parameters(), 0.05))
-    with pytest.raises(ValueError, match="batch_size 64 makes a batch of one of 65 images"):
+    with pytest.raises(ValueError, match="batch_size 64 makes a batch of 1 of 65 images"):
         trainer.fit((IMAGES[:65], LABELS[:65]), epochs=1, batch_size=64)
     assert all(np.array_equal(before[name], v) for name, v in model.state_dict().items())
     trainer.fit((IMAGES[:66], LABELS[:66]), epochs=1, batch_size=64)
+
+
+@pytest.mark.parametrize("layer", ["BatchNorm2d", "in a residual"])
+def test_batch_norm_on_planes_of_one_value(layer: str) -> None:
+    """The last image of an epoch alone has no variance: refused before any weight has moved."""
+    norm: nn.Module = nn.BatchNorm2d(2)
+    model = Model(
+        nn.Conv2d(1, 2, 28, rng=0),
+        norm if layer == "BatchNorm2d" else nn.Residual(nn.ReLU(), nn.Sequential(norm)),
+        nn.Flatten(),
+        nn.Linear(2, 3, rng=1),
+    )
+    before = model.state_dict()
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.05))
+    with pytest.raises(ValueError, match=r"a batch of 1 of 65 images, .* BatchNorm2d\(2\)"):
+        trainer.fit((IMAGES[:65], LABELS[:65] % 3), epochs=1, batch_size=64)
+    for name, value in model.state_dict().items():
+        assert np.array_equal(value, before[name])
+    norm.eval()  # with its running statistics one image will do
+    trainer.fit((IMAGES[:65], LABELS[:65] % 3), epochs=1, batch_size=64)
+
+
+def test_a_frozen_batch_norm_stays_frozen_in_training() -> None:
+    model = residual_network()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    norms[1].eval()
+    before = [norm.running_mean.data.copy() for norm in norms]
+    optimizer = optim.SGD(model.parameters(), 0.05)
+    Trainer(model, optimizer).fit((IMAGES[:64], LABELS[:64]), epochs=1, batch_size=32)
+    for i, (norm, mean) in enumerate(zip(norms, before, strict=True)):
+        assert np.array_equal(norm.running_mean.data, mean) == (i == 1)
+
+
+def test_training_in_inference_mode_is_said() -> None:
+    model = residual_network().eval()
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.05))
+    with pytest.warns(UserWarning, match=r"call model\.train\(\) before fit"):
+        trainer.fit((IMAGES[:64], LABELS[:64]), epochs=1)

@@ -87,6 +87,9 @@ class Residual(Layer):
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         return self._op.saved(shape)
 
+    def gradients(self) -> tuple[Array, ...]:
+        return self._op.gradients()
+
     def run(self, b: Forward) -> None:
         self._op.run(b)
 
@@ -167,13 +170,13 @@ class ResidualOp:
                 continue
             y = saved.pop(0)
             own = tuple(saved.pop(0) for _ in op.saved(shape))
-            bound.append((op, Forward(x, y, own, training=b.training)))
+            bound.append((op, Forward(x, y, own, inference=b.inference)))
             x = y
         return bound
 
     def _backwards(self, b: Backward) -> list[tuple[Op, Backward]]:
         """The same from the last op to the first that has a gradient to compute."""
-        forwards = self._forwards(b)
+        forwards: list[tuple[Op, Forward]] = b.forward.inner
         first = 0
         if b.grad_x is None:
             first = next(i for i, (op, _) in enumerate(forwards) if op.gradients())
@@ -188,7 +191,7 @@ class ResidualOp:
             else:
                 grad_x = None if b.grad_x is None else b.grad_x.reshape(f.x.shape)
             grad_y = grad_y.reshape(f.y.shape)
-            bound.append((op, Backward(f.x, f.y, f.saved, grad_y, grad_x, (), training=b.training)))
+            bound.append((op, Backward(f, grad_y, grad_x, ())))
             if grad_x is not None:
                 grad_y = grad_x
         return bound

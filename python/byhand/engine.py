@@ -12,7 +12,7 @@ can go through the same ops out of different buffers at the same time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +27,9 @@ Saved = tuple[NDArray[Any], ...]
 
 # Buffers start on cache lines: 16 floats are 64 bytes.
 ALIGNMENT = 16
+
+# Batch sizes below its largest for which a plan keeps views of its arena.
+_MOST_BATCHES = 16
 
 
 class Buffer(NamedTuple):
@@ -43,18 +46,26 @@ class Forward:
     x: Array
     y: Array
     saved: Saved
+    inference: bool = field(default=False, kw_only=True)
+    """Run as in inference. Otherwise the mode of each layer (`train`, `eval`) decides."""
     training: bool = field(default=True, kw_only=True)
+    """The mode of this run, written by ops that have two; their `run_backward` reads it."""
     inner: Any = field(default=None, kw_only=True)
-    """An op that consists of ops keeps theirs here, from its first run on."""
+    """An op that consists of ops keeps their arrays here, from its first run on."""
 
 
 @dataclass
-class Backward(Forward):
-    """With their gradients; grad_x is None where nobody wants it."""
+class Backward:
+    """The arrays of `forward` with their gradients; grad_x is None if nobody needs it."""
 
+    forward: Forward
     grad_y: Array
     grad_x: Array | None
     gradients: tuple[Array, ...]
+    inner: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.x, self.y, self.saved = self.forward.x, self.forward.y, self.forward.saved
 
 
 class Op(Protocol):
@@ -118,9 +129,9 @@ class Batch:
         self.output = output
         self._loss = loss
         self._forward = tuple((r.op.run, r.forward) for r in records)
-        self._backward = tuple(
-            (r.op, r.backward) for r in reversed(records) if r.backward is not None
-        )
+        backward = [(r.op, r.backward) for r in reversed(records) if r.backward is not None]
+        rooms = _rooms_for_shared_gradients([op for op, _ in backward])
+        self._backward = tuple((*b, room) for b, room in zip(backward, rooms, strict=True))
 
     def forward(self) -> Array:
         """Run the ops; returns `output`."""
@@ -135,20 +146,50 @@ class Batch:
         loss, saved, grad = self._loss
         value = loss.run(self.forward(), target, saved)
         loss.run_backward(self.output, target, saved, grad)
-        for op, buffers in self._backward:
+        for op, buffers, rooms in self._backward:
             if buffers.gradients:
                 buffers.gradients = op.gradients()  # they move when a layer joins another network
-            op.run_backward(buffers)
+            if rooms:
+                self._add_gradients(op, buffers, rooms)
+            else:
+                op.run_backward(buffers)
         return value
+
+    @staticmethod
+    def _add_gradients(op: Op, buffers: Backward, rooms: Mapping[int, Array]) -> None:
+        """Run an op whose gradients with numbers in `rooms` are added to what is there."""
+        targets = buffers.gradients
+        buffers.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
+        op.run_backward(buffers)
+        for i, room in rooms.items():
+            kernels.accumulate(targets[i], room)
+
+
+def _rooms_for_shared_gradients(ops: Sequence[Op]) -> list[dict[int, Array]]:
+    """For each op, memory for those of its gradients that it must not overwrite, by their number.
+
+    Layers may share a parameter. The first op to run backward overwrites its gradient, and each
+    later one computes its part in memory of its own, which is then added.
+    """
+    written: set[int] = set()
+    rooms = []
+    for op in ops:
+        own = {}
+        for i, gradient in enumerate(op.gradients()):
+            if id(gradient) in written:
+                own[i] = kernels.empty(gradient.shape)
+            written.add(id(gradient))
+        rooms.append(own)
+    return rooms
 
 
 class Plan:
     """Kernel calls for batches of up to `batch_size` images of `input_shape`.
 
-    With a loss it is a training plan, in which layers do what they do in training, whatever their
-    own mode: it keeps every activation and has gradient buffers. The
-    gradient with respect to the images is never computed. Without a loss, two buffers take turns as
-    input and output.
+    With a loss it is a training plan: each layer runs in its own mode (`train`, `eval`), every
+    activation is kept, and there are gradient buffers. The gradient with respect to the images is
+    never computed. Without a loss it is an inference plan: each layer runs as in inference, and two
+    buffers take turns as input and output.
 
     Raises ValueError where an op cannot take the shape that reaches it.
     """
@@ -181,13 +222,15 @@ class Plan:
         self._batches: dict[int, Batch] = {batch_size: self._bind(batch_size)}
 
     def batch(self, n: int) -> Batch:
-        """The plan for n images, from 0 to batch_size. Full batches and the last n are kept."""
-        if n not in self._batches:
+        """The plan for n images, from 0 to batch_size. The latest sizes are kept."""
+        batch = self._batches.get(n)
+        if batch is None:
             if not 0 <= n <= self.batch_size:
                 raise ValueError(f"n must be from 0 to {self.batch_size}, not {n}")
-            bound = self._bind(n)
-            self._batches = {self.batch_size: self._batches[self.batch_size], n: bound}
-        return self._batches[n]
+            if len(self._batches) > _MOST_BATCHES:
+                self._batches = {self.batch_size: self._batches[self.batch_size]}
+            batch = self._batches[n] = self._bind(n)
+        return batch
 
     def _bind(self, n: int) -> Batch:
         def view(slot: _Slot) -> Any:
@@ -202,13 +245,13 @@ class Plan:
         for node in self._nodes:
             if node.op.is_view:
                 continue
-            forward = view(node.x), view(node.y), views(node.saved)
+            arrays = view(node.x), view(node.y), views(node.saved)
+            forward = Forward(*arrays, inference=self._loss is None)
             backward = None
             if node.grad_y is not None:
                 grad_x = None if node.grad_x is None else view(node.grad_x)
-                backward = Backward(*forward, view(node.grad_y), grad_x, node.op.gradients())
-            training = self._loss is not None
-            records.append(Record(node.op, Forward(*forward, training=training), backward))
+                backward = Backward(forward, view(node.grad_y), grad_x, node.op.gradients())
+            records.append(Record(node.op, forward, backward))
         end = None
         if self._loss is not None and self._grad_output is not None:
             end = self._loss, views(self._loss_saved), view(self._grad_output)

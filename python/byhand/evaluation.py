@@ -15,6 +15,9 @@ from byhand.losses import CrossEntropyLoss, Loss, MSELoss
 from byhand.model import Model
 from byhand.module import instance
 
+# Images whose outputs and loss are computed at a time, which bounds the memory for outputs.
+_IMAGES_AT_A_TIME = 8192
+
 # Probabilities of an image may be off by this much in sum: those of other programs are rounded.
 _SUM_TOLERANCE = 1e-3
 
@@ -89,14 +92,19 @@ def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluatio
 
 
 def measure(model: Model, data: Examples, loss: Loss) -> Evaluation:
-    """`evaluate` on checked data; the loss may be what it likes."""
-    total, correct = 0.0, 0
+    """`evaluate` on checked data; the loss may be NaN or infinite."""
+    total, counted, correct = 0.0, 0, 0
     wanted = data.answers if data.targets is None else data.targets
-    for part, output in model.logits(data.images):
-        value = float(loss.forward(output, wanted[part]))
-        total += value * (len(output) if loss.reduction == "mean" else 1)
+    for start in range(0, len(data.images), _IMAGES_AT_A_TIME):
+        part = slice(start, start + _IMAGES_AT_A_TIME)
+        output = model.logits(data.images[part])
         correct += count_right_answers(output, data.answers[part])
-    return Evaluation(total / len(data.images), correct / len(data.images))
+        rows = loss.counted(wanted[part])
+        if rows:  # the mean over no rows is NaN
+            value = float(loss.forward(output, wanted[part]))
+            total += value * (rows if loss.reduction == "mean" else 1)
+            counted += rows
+    return Evaluation(total / counted, correct / len(data.images))
 
 
 def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
@@ -132,6 +140,8 @@ def check_data(name: str, data: Data, model: Model, loss: Loss) -> Examples:
     answers, targets = _check_labels(name, labels, len(images), model, loss)
     if len(images) == 0:
         raise ValueError(f"{name} has no images")
+    if loss.counted(answers if targets is None else targets) == 0:
+        raise ValueError(f"{loss!r} ignores every label of {name}, so there is nothing to average")
     return Examples(images, answers, targets)
 
 

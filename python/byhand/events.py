@@ -40,12 +40,16 @@ class TrainingStarted:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """After the update of one batch of `images`; loss and error are those before the update."""
+    """After the update of one batch of `images`; loss and error are those before the update.
+
+    counted: the number of images that the loss averages, fewer than `images` if it ignores labels.
+    """
 
     epoch: int
     batch: int
     batches: int
     images: int
+    counted: int
     loss: float
     error: float
     lr: float

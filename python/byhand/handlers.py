@@ -153,17 +153,18 @@ class RunningMean:
     """Mean loss and error over the images of the batches so far."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.images, self._counted = 0, 0
         self._loss, self._error = 0.0, 0.0
 
     def add(self, event: BatchEnd) -> None:
         self.images += event.images
-        self._loss += event.loss * event.images
+        self._counted += event.counted
+        self._loss += event.loss * event.counted
         self._error += event.error * event.images
 
     def values(self) -> tuple[float, float]:
         """Loss and error; at least one batch must have been added."""
-        return self._loss / self.images, self._error / self.images
+        return self._loss / max(1, self._counted), self._error / self.images
 
 
 class LivePlot:

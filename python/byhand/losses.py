@@ -30,6 +30,10 @@ class Loss:
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         return ()
 
+    def counted(self, target: NDArray[Any]) -> int:
+        """The number of rows of `target` that the mean is taken over."""
+        return len(target)
+
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
         raise NotImplementedError
 
@@ -90,6 +94,11 @@ class CrossEntropyLoss(Loss):
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         return (Buffer(shape),)  # probabilities
+
+    def counted(self, target: NDArray[Any]) -> int:
+        if target.ndim > 1:
+            return len(target)
+        return int((target != self.ignore_index).sum())
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
         loss, _ = kernels.softmax_cross_entropy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,9 @@ from byhand.nn import (
     Sigmoid,
     Tanh,
 )
-from byhand.parameters import NO_WEIGHTS, Statistic, misfits, share_storage
+from byhand.parameters import NO_WEIGHTS, Parameter, Statistic, misfits, share_storage
 from byhand.picture_form import check_pictures
-
-# Images that go through an inference plan at a time: enough for every thread, few enough that a
-# network's activations stay in the cache.
-CHUNK = 128
+from byhand.plans import CHUNK, InferencePlans
 
 _BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
 
@@ -58,7 +55,7 @@ class Model(Sequential):
     trained: Mapping[str, Any] | None = None
     """What a Trainer made of it last: epoch, images, validation_images, validation_accuracy."""
 
-    _plan: Plan | None = None
+    _plans: InferencePlans | None = None
 
     def __init__(
         self,
@@ -111,56 +108,55 @@ class Model(Sequential):
         """
         if self.classes == 1:
             raise ValueError("a model with one output has no probabilities: outputs has its number")
-        images = self.check_images(images)
-        probabilities = kernels.empty((len(images), self.classes))
-        for part, logits in self._finite_logits(images):
-            kernels.softmax(logits, out=probabilities[part])
-        return probabilities
+        return kernels.softmax(self._finite_logits(images))
 
     def predict(self, images: NDArray[np.uint8] | Array) -> NDArray[np.int64]:
         """The likeliest class of each image, (N,); arguments and errors of `predict_proba`.
 
         Of a model with one output, that number rounded to an integer.
         """
-        images = self.check_images(images)
-        classes = np.empty(len(images), np.int64)
-        for part, logits in self._finite_logits(images):
-            if self.classes == 1:
-                classes[part] = np.rint(logits[:, 0])
-            else:
-                logits.argmax(axis=1, out=classes[part])
-        return classes
+        logits = self._finite_logits(images)
+        if self.classes == 1:
+            return np.rint(logits[:, 0]).astype(np.int64)
+        return np.asarray(logits.argmax(axis=1), np.int64)
 
     def outputs(self, images: NDArray[np.uint8] | Array) -> Array:
         """What the network returns, (N, classes): logits, or the number that its one output is.
 
         Arguments and errors of `predict_proba`, but for a model with one output.
         """
-        images = self.check_images(images)
-        outputs = kernels.empty((len(images), self.classes))
-        for part, logits in self._finite_logits(images):
-            outputs[part] = logits
-        return outputs
+        return self._finite_logits(images)
 
-    def _finite_logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
-        for part, logits in self.logits(images):
-            if not np.isfinite(logits).all():
-                raise FloatingPointError(
-                    "the network's output is not finite: its weights are NaN, infinite or too large"
-                )
-            yield part, logits
+    def _finite_logits(self, images: NDArray[Any]) -> Array:
+        logits = self.logits(self.check_images(images))
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(
+                "the network's output is not finite: its weights are NaN, infinite or too large"
+            )
+        return logits
 
-    def logits(self, images: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
-        """Chunks of checked images: which, and the network's output, valid until the next chunk."""
+    def logits(self, images: NDArray[Any]) -> Array:
+        """The network's output for checked images: a fresh array (N, classes).
+
+        Safe to call from several threads at once; each call computes on a plan of its own.
+        """
         n = len(images)
-        if self._plan is None or self._plan.batch_size < min(n, CHUNK):
-            ops = fused(self.layers(), training=False)
-            self._plan = Plan(ops, self.input_shape, max(1, min(n, CHUNK)))
-        for start in range(0, n, self._plan.batch_size):
-            part = slice(start, min(start + self._plan.batch_size, n))
-            batch = self._plan.batch(part.stop - start)
-            self.gather(images, np.arange(start, part.stop), batch.input)
-            yield part, batch.forward()
+        logits = kernels.empty((n, self.classes))
+        if n == 0:
+            return logits
+        plans = self._plans
+        if plans is None:
+            plans = self._plans = InferencePlans(self._new_plan)
+        with plans.lease(min(n, CHUNK)) as plan:
+            for start in range(0, n, CHUNK):
+                end = min(start + CHUNK, n)
+                batch = plan.batch(end - start)
+                self.gather(images, np.arange(start, end), batch.input)
+                logits[start:end] = batch.forward()
+        return logits
+
+    def _new_plan(self, batch_size: int) -> Plan:
+        return Plan(fused(self.layers(), training=False), self.input_shape, batch_size)
 
     def gather(
         self,
@@ -241,6 +237,7 @@ class Model(Sequential):
                 "pictures": self.pictures,
             },
             "class_names": list(self.class_names),
+            **({"shared": shared} if (shared := _shared_names(self)) else {}),
         }
 
     def __repr__(self) -> str:
@@ -326,6 +323,7 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> 
     trained = description.pop("trained", None)
     if trained is not None and not isinstance(trained, dict):
         raise ValueError(f"trained must be an object, not {trained!r}")
+    shared = description.pop("shared", {})
     _check_keys("the description", description, keys)
     preprocessing = description["preprocessing"]
     if isinstance(preprocessing, dict):
@@ -352,6 +350,7 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> 
     model.trained = trained
     if older:
         model.pictures = model.preparation()
+    _share(model, shared)
     share_storage(model.parameters())
     share_storage([value for _, value in model.named_state() if isinstance(value, Statistic)])
     model.load_state_dict(tensors)
@@ -365,6 +364,28 @@ def _describe(module: Module) -> dict[str, Any]:
     if not isinstance(module, Layer) or _TYPES.get(name) is not type(module):
         raise TypeError(f"{name} cannot be saved: a model file holds layers of byhand.nn")
     return {"type": name, "arguments": module.arguments()}
+
+
+def _shared_names(model: Model) -> dict[str, str]:
+    """Every further name of a parameter that several layers share, with its first name."""
+    first: dict[Parameter, str] = {}
+    names = {name: first.setdefault(p, name) for name, p in model.named_state()}
+    return {name: original for name, original in names.items() if name != original}
+
+
+def _share(model: Model, shared: Any) -> None:
+    """Give the layers one parameter again that shared it when the model was saved."""
+    state = dict(model.named_state())
+    if not isinstance(shared, dict) or not {*shared, *shared.values()} <= set(state):
+        raise ValueError(f"shared must map names of parameters to names, not {shared!r}")
+    for name, original in shared.items():
+        if state[name].shape != state[original].shape:
+            raise ValueError(f"{name} and {original} are said to be one, but differ in shape")
+        owner: Module = model
+        *path, attribute = name.split(".")
+        for i in path:
+            owner = owner.children[int(i)]
+        setattr(owner, attribute, state[original])
 
 
 def _build_all(descriptions: Any) -> list[Module]:

@@ -50,12 +50,25 @@ class Module:
         """The layers in the order in which they run, those of inner networks included."""
         raise NotImplementedError
 
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        """Each layer with the shape of one image that reaches it, those inside layers included."""
+        for child in self.children:
+            yield from child.layer_inputs(shape)
+            shape = child.output_shape(shape)
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential."""
-        return ((n, p) for n, p in self.named_state() if not isinstance(p, Statistic))
+        """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential.
+
+        A parameter that several layers share comes once, under its first name.
+        """
+        seen: set[Parameter] = set()
+        for name, parameter in self.named_state():
+            if not isinstance(parameter, Statistic) and parameter not in seen:
+                seen.add(parameter)
+                yield name, parameter
 
     def named_state(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters and running statistics, all that `state_dict` holds."""
+        """Parameters and running statistics, all that `state_dict` holds, under all their names."""
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
@@ -114,7 +127,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         # Of a plan's arena, and of activations, copies would be views that have come apart.
-        return {name: v for name, v in vars(self).items() if name not in ("_last", "_plan")}
+        return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
 
 
 class Layer(Module):
@@ -126,6 +139,9 @@ class Layer(Module):
     """
 
     is_view: bool = False
+
+    has_modes: bool = False
+    """The layer computes one thing in training and another in inference."""
 
     _last: Forward | None = None
 
@@ -147,8 +163,16 @@ class Layer(Module):
     def flops(self, shape: Shape) -> int:
         return 0
 
+    def least_batch(self, shape: Shape) -> int:
+        """The fewest images of this shape that the layer can take in its present mode."""
+        return 1
+
     def layers(self) -> Iterator[Layer]:
         yield self
+
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        yield self, shape
+        yield from super().layer_inputs(shape)
 
     def forward(self, x: Array) -> Array:
         """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
@@ -162,13 +186,13 @@ class Layer(Module):
         n, shape = x.shape[0], x.shape[1:]
         output = (n, *self.output_shape(shape))
         if self.is_view:
-            self._last = Forward(x, x.reshape(output), (), training=self.training)
+            buffers = Forward(x, x.reshape(output), ())
         else:
             saved = tuple(kernels.empty((n, *b.shape)).view(b.dtype) for b in self.saved(shape))
-            buffers = Forward(x, kernels.empty(output), saved, training=self.training)
+            buffers = Forward(x, kernels.empty(output), saved)
             self.run(buffers)
-            self._last = buffers
-        return self._last.y
+        self._last = buffers
+        return buffers.y  # not self._last.y: another thread may have run the layer meanwhile
 
     def backward(self, grad_output: Array) -> Array:
         """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
@@ -188,12 +212,11 @@ class Layer(Module):
         if self.is_view:
             return grad_output.reshape(last.x.shape)
         grad_x = kernels.empty(last.x.shape)
-        parameters = self.parameters()
-        fresh = tuple(kernels.empty(parameter.shape) for parameter in parameters)
-        buffers = last.x, last.y, last.saved, grad_output, grad_x, fresh
-        self.run_backward(Backward(*buffers, training=last.training))
-        for parameter, gradient in zip(parameters, fresh, strict=True):
-            kernels.accumulate(parameter.grad, gradient)
+        targets = self.gradients()
+        fresh = tuple(kernels.empty(target.shape) for target in targets)
+        self.run_backward(Backward(last, grad_output, grad_x, fresh))
+        for target, gradient in zip(targets, fresh, strict=True):
+            kernels.accumulate(target, gradient)
         return grad_x
 
     def arguments(self) -> dict[str, Any]:
@@ -219,11 +242,15 @@ def with_batch(shape: Shape) -> str:
 
 
 def _shortest(value: Any) -> Any:
-    """One number where a pair, or a pair of pairs, says the same twice."""
+    """The shortest form of a number, a pair of numbers or a pair of pairs, with the same meaning.
+
+    2 means (2, 2), and (1, 2) means ((1, 1), (2, 2)).
+    """
     if not isinstance(value, tuple):
         return value
-    first, second = map(_shortest, value)
-    return first if first == second else (first, second)
+    if all(isinstance(side, tuple) and side[0] == side[1] for side in value):
+        return _shortest(tuple(side[0] for side in value))
+    return value[0] if value[0] == value[1] and not isinstance(value[0], tuple) else value
 
 
 def _check_float32(name: str, array: NDArray[Any]) -> None:

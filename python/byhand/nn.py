@@ -356,12 +356,12 @@ def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> 
         before, after = layer.padding[axis]
         size, stride = shape[axis + 1], layer.stride[axis]
         room = size + before + after - layer.dilation[axis] * (layer.kernel_size[axis] - 1) - 1
-        if room < 0:
-            raise ValueError(
-                f"{layer!r}: its window is larger than the padded input {with_batch(shape)}"
-            )
         windows = -(-room // stride) + 1 if ceil_mode else room // stride + 1
         if ceil_mode and (windows - 1) * stride >= size + before:
             windows -= 1
+        if windows < 1:
+            raise ValueError(
+                f"{layer!r}: its window is larger than the padded input {with_batch(shape)}"
+            )
         counts.append(windows)
     return counts[0], counts[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from byhand import kernels
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 class _BatchNorm(Layer):
     """The kernel's gamma and beta are `weight`, at first 1, and `bias`, at first 0."""
+
+    has_modes = True
 
     _takes: tuple[str, ...]  # the axes of an image
 
@@ -46,7 +49,11 @@ class _BatchNorm(Layer):
     def gradients(self) -> tuple[Any, ...]:
         return self.weight.grad, self.bias.grad
 
+    def least_batch(self, shape: Shape) -> int:
+        return 2 if self.training and math.prod(shape[1:]) == 1 else 1
+
     def run(self, b: Forward) -> None:
+        b.training = self.training and not b.inference
         if not len(b.x):
             return
         kernels.batch_norm(
@@ -73,7 +80,7 @@ class _BatchNorm(Layer):
             self.weight.data,
             mean,
             inv_std,
-            training=b.training,
+            training=b.forward.training,
             input_gradient=b.grad_x is not None,
             out=(b.grad_x, b.gradients[0], b.gradients[1]),
         )
@@ -104,6 +111,8 @@ class Dropout(Layer):
     sets seed and step, so that training that goes on later draws what it would have drawn.
     """
 
+    has_modes = True
+
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = _between("p", p, 0.0, 1.0)
         self.seed = 0 if rng is NO_WEIGHTS else int(generator(rng).integers(2**63))
@@ -115,6 +124,7 @@ class Dropout(Layer):
         self.seed, self.step = seed, step
 
     def run(self, b: Forward) -> None:
+        b.training = self.training and not b.inference
         if b.training:
             self._drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
             self.step += 1
@@ -125,7 +135,7 @@ class Dropout(Layer):
     def run_backward(self, b: Backward) -> None:
         if b.grad_x is None:
             return
-        if b.training:
+        if b.forward.training:
             kernels.dropout_backward(b.grad_y, self.p, **self._drawn, out=b.grad_x)
         else:
             kernels.dropout_backward(b.grad_y, 0.0, seed=0, step=0, out=b.grad_x)

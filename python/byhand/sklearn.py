@@ -112,9 +112,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if X.shape[1:] != self._image_shape:
             wanted = ", ".join(map(str, self._image_shape))
             raise ValueError(f"X must have the shape (n, {wanted}), not {X.shape}")
-        probabilities = np.empty((len(X), len(self.classes_)))
-        for part, logits in self.model_.logits(self._images(X)):
-            probabilities[part] = kernels.softmax(logits)
+        logits = self.model_.logits(self._images(X))
+        probabilities = kernels.softmax(logits).astype(np.float64)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return probabilities
 

@@ -13,13 +13,13 @@ from byhand.fusion import fused
 from byhand.losses import Loss
 from byhand.model import Model
 from byhand.module import Module
-from byhand.normalization import BatchNorm1d
 
 
 class Steps:
     """Steps over the same examples, on one plan for batches of up to `batch_size`.
 
-    Raises ValueError where a pass would have a batch that BatchNorm1d cannot take.
+    Raises ValueError if a pass would have a batch that is too small for a layer, as a single image
+    is for BatchNorm1d.
     """
 
     def __init__(
@@ -37,24 +37,27 @@ class Steps:
         self._images, self._answers, self._targets = data
         self._max_shift, self._seed = max_shift, seed
         images = len(self._answers)
-        if (images % batch_size or batch_size) == 1 and any(
-            isinstance(module, BatchNorm1d) for module in model.modules()
-        ):
-            raise ValueError(
-                f"batch_size {batch_size} makes a batch of one of {images} images, which has no "
-                "variance for BatchNorm1d: choose another"
-            )
+        smallest = images % batch_size or min(batch_size, images)
+        for layer, shape in model.layer_inputs(model.input_shape):
+            if smallest < layer.least_batch(shape):
+                raise ValueError(
+                    f"batch_size {batch_size} makes a batch of {smallest} of {images} images, "
+                    f"which is too small for {layer!r}: choose another batch size"
+                )
+        self._loss = loss
+        wanted = self._answers if self._targets is None else self._targets
+        self._ignores_labels = loss.counted(wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)
         self._plan = Plan(ops, model.input_shape, largest, loss=loss, device=device)
         # In most networks nothing is drawn, and to tell every layer would take a microsecond.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
         self._steps: dict[int, _Step] = {}
 
-    def run(self, index: NDArray[np.int64], number: int) -> tuple[float, int]:
-        """Mean loss of the examples at `index`, and how many are answered wrongly.
+    def run(self, index: NDArray[np.int64], number: int) -> tuple[float, int, int]:
+        """Mean loss of the examples at `index`, how many it averages, how many answers are wrong.
 
-        The gradients of all parameters are overwritten. number: of the step, counted from 0, by
-        which shifts and dropout are drawn.
+        If the loss averages none, it is 0. The gradients of all parameters are overwritten. number:
+        of the step, counted from 0, by which shifts and dropout are drawn.
         """
         n = len(index)
         step = self._steps.get(n) or self._new_step(n)
@@ -72,7 +75,9 @@ class Steps:
         for module in self._drawing:
             module.begin_step(self._seed, number)
         loss = float(step.batch.train(step.target))
-        return loss, n - count_right_answers(step.batch.output, step.answers)
+        counted = self._loss.counted(step.target) if self._ignores_labels else n
+        wrong = n - count_right_answers(step.batch.output, step.answers)
+        return loss if counted else 0.0, counted, wrong
 
     def _new_step(self, n: int) -> _Step:
         self._steps[n] = _Step(self._plan.batch(n), n, self._answers, self._targets)

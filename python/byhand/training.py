@@ -15,6 +15,7 @@ import numbers
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -75,6 +76,9 @@ class Trainer:
     it the average is what is validated and saved, what the model has as its weights from the end
     of an epoch's last batch to the beginning of the next epoch, and when `fit` has returned; its
     own weights go on behind that. Each call of `fit` begins another average.
+
+    Each layer trains in its own mode: a batch norm or dropout on which `eval` was called keeps
+    computing as in inference. `fit` warns if that is so for the whole model.
 
     max_shift: each image of a batch is moved at random by up to so many pixels in each direction
     (`kernels.gather_images`), anew in every step.
@@ -215,6 +219,14 @@ class Trainer:
         stream(seed, 0)  # refuses what is not a seed
         if self.model.pictures is None:
             self.model.pictures = suitable(data.images)
+        if not self.model.training and any(
+            layer.has_modes for layer, _ in self.model.layer_inputs(self.model.input_shape)
+        ):
+            warnings.warn(
+                "the model is in inference mode, so batch normalization and dropout will not act "
+                "as in training: call model.train() before fit",
+                stacklevel=2,
+            )
         steps = Steps(
             *(self.model, self.loss, data, started.batch_size),
             max_shift=self.max_shift,
@@ -269,11 +281,11 @@ class Trainer:
         """Mean loss and error of the epoch's images; None where a handler stopped it."""
         optimizer, average = self.optimizer, self.average
         batches = -(-len(order) // batch_size)
-        total, total_wrong = 0.0, 0
+        total, total_counted, total_wrong = 0.0, 0, 0
         for batch in range(1, batches + 1):
             index = order[(batch - 1) * batch_size : batch * batch_size]
             n = len(index)
-            loss, wrong = steps.run(index, self.step)
+            loss, counted, wrong = steps.run(index, self.step)
             if self.schedule is not None:
                 rate = number("the learning rate of the schedule", self.schedule(self.step))
                 optimizer.lr = rate
@@ -291,13 +303,15 @@ class Trainer:
             self.step += 1
             if average is not None:
                 average.update()
-            total += loss * n
+            total += loss * counted
+            total_counted += counted
             total_wrong += wrong
             if self.handlers:
-                self.tell(BatchEnd(epoch, batch, batches, n, loss, wrong / n, optimizer.lr))
+                rate = optimizer.lr
+                self.tell(BatchEnd(epoch, batch, batches, n, counted, loss, wrong / n, rate))
                 if self.stopping:
                     return None
-        return total / len(order), total_wrong / len(order)
+        return total / total_counted, total_wrong / len(order)
 
     def _end_epoch(
         self,
