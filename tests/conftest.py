@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from byhand._core import testing
 
+# Three threads are three threads on a machine with two processors, too.
+testing.set_thread_limit(256)
+
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,7 @@ class Op:
     bound: Bound
     small: Sequence[Shape]  # vector and tile edges; each a few microseconds
     large: Shape  # enough work for several threads
-    empty: Shape  # N = 0
+    empty: Sequence[Shape]  # N = 0, with small other dimensions and with enough for several threads
     keywords: Sequence[str] = ()  # of the shape, passed to the kernel
     exact: Callable[[Call], bool] = lambda call: True  # integers in, exact integers out
 
@@ -93,14 +93,21 @@ LINEAR_ACT = {
         {"nio": (9, 33, 17), "activation": name} for name in ("relu", "tanh", "sigmoid", None)
     ],
     "large": {"nio": (130, 784, 128), "activation": "relu"},
-    "empty": {"nio": (0, 7, 3), "activation": "tanh"},
+    "empty": [
+        {"nio": nio, "activation": activation}
+        for nio in ((0, 7, 3), (0, 1024, 1024), (0, 9000, 60), (64, 0, 1024), (64, 1024, 0))
+        for activation in ("tanh", None)
+    ],
 }
 LINEAR = {
     "small": [
         {"nio": nio} for nio in ((1, 1, 1), (5, 7, 3), (9, 33, 17), (3, 20, 10), (17, 8, 16))
     ],
     "large": {"nio": (130, 784, 128)},
-    "empty": {"nio": (0, 7, 3)},
+    "empty": [
+        {"nio": nio}
+        for nio in ((0, 7, 3), (0, 1024, 1024), (0, 9000, 60), (64, 0, 1024), (64, 1024, 0))
+    ],
 }
 
 
@@ -166,7 +173,13 @@ CONVOLUTION = {
         )
     ],
     "large": {"x": (16, 20, 12, 12), "weight": (50, 20, 5, 5), "algorithm": "direct"},
-    "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
+    "empty": [
+        {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
+        {"x": (0, 64, 32, 32), "weight": (128, 64, 5, 5)},
+        {"x": (0, 64, 32, 32), "weight": (128, 64, 3, 3), "algorithm": "winograd"},
+        {"x": (0, 256, 32, 32), "weight": (256, 256, 1, 1)},
+        {"x": (0, 64, 32, 32), "weight": (128, 1, 4, 4), "stride": 2, "groups": 64},
+    ],
 }
 
 
@@ -207,7 +220,7 @@ CONV_POOL = {
         "activation": "relu",
         "algorithm": "direct",
     },
-    "empty": {"x": (0, 3, 6, 5), "weight": (4, 3, 3, 2), "padding": 1},
+    "empty": CONVOLUTION["empty"],
 }
 
 
@@ -244,7 +257,10 @@ POOLING = {
         POOL, "lenet-pool2", "odd-input", "overlap", "stride-1", "padding", "ceil-mode", "width-17"
     ),
     "large": {"x": (16, 20, 24, 24), "kernel_size": 2},
-    "empty": {"x": (0, 3, 6, 5), "kernel_size": 2},
+    "empty": [
+        {"x": x, "kernel_size": kernel_size}
+        for x, kernel_size in (((0, 3, 6, 5), 2), ((0, 512, 64, 64), 2), ((0, 512, 64, 64), 64))
+    ],
 }
 MAX_POOLING = {**POOLING, "small": [*POOLING["small"], POOL["dilation"], POOL["window-in-padding"]]}
 AVERAGING = {
@@ -265,12 +281,12 @@ LENGTHS = (1, 7, 8, 9, 17, 33)
 ELEMENTS = {
     "small": [*({"shape": (n,)} for n in LENGTHS), {"shape": (3, 5, 7)}],
     "large": {"shape": (500, 803)},
-    "empty": {"shape": (0, 3)},
+    "empty": [{"shape": shape} for shape in ((0, 3), (0, 10**7), (10**7, 0), (0,))],
 }
 ROWS = {
     "small": [{"shape": (3, n)} for n in (*LENGTHS, 2, 10, 16)],
     "large": {"shape": (5003, 10)},
-    "empty": {"shape": (0, 10)},
+    "empty": [{"shape": (0, 10)}, {"shape": (0, 10**7)}],
 }
 
 
@@ -359,7 +375,11 @@ GATHER = {
         "max_shift": 2,
         "seed": 2**64 - 1,
     },
-    "empty": {"images": (3, 4, 4), "index": 0, "scale": 1.0, "offset": 0.0},
+    "empty": [
+        {"images": images, "index": 0, "scale": 1.0, "offset": 0.0, "max_shift": most}
+        for images in ((3, 4, 4), (2, 8, 512, 512))
+        for most in (0, 2)
+    ],
 }
 
 
@@ -389,7 +409,11 @@ NORM = {
         {"x": (2, 3, 3, 3), "training": False, "epsilon": 0.0},
     ],
     "large": {"x": (64, 20, 24, 24), "training": True},
-    "empty": {"x": (0, 3), "training": True},
+    "empty": [
+        {"x": x, "training": training}
+        for x in ((0, 3), (0, 10**5), (0, 4096, 64, 64), (64, 4096, 0, 64))
+        for training in (True, False)
+    ],
 }
 DROPOUT_KEY = ("seed", "step", "stream")
 DROPOUT = {
@@ -401,7 +425,9 @@ DROPOUT = {
         {"shape": (70,), "rate": 1.0, "seed": 0, "step": 0},
     ],
     "large": {"shape": (500, 803), "rate": 0.5, "seed": 1, "step": 2, "stream": 3},
-    "empty": {"shape": (0, 3), "rate": 0.5, "seed": 0, "step": 0},
+    "empty": [
+        {"shape": shape, "rate": 0.5, "seed": 0, "step": 0} for shape in ((0, 3), (0, 10**7))
+    ],
 }
 
 
@@ -425,7 +451,7 @@ SGD = {
         )
     ],
     "large": {"shape": (130_000,), "lr": 0.25, "momentum": 0.5, "weight_decay": 0.125},
-    "empty": {"shape": (0,), "lr": 0.1},
+    "empty": [{"shape": (0,), "lr": 0.1}],
 }
 ADAM_KEYWORDS = ("step", "lr", "beta1", "beta2", "eps", "weight_decay", "decoupled")
 ADAM = {
@@ -439,7 +465,7 @@ ADAM = {
         )
     ],
     "large": {"shape": (130_000,), "step": 100, "weight_decay": 0.125},
-    "empty": {"shape": (0,), "step": 1},
+    "empty": [{"shape": (0,), "step": 1}],
 }
 
 
@@ -462,7 +488,11 @@ OPS: dict[str, Op] = {
             {"mnk": (5, 31, 8), "trans_a": True, "trans_b": True, "beta": 0.0},
         ],
         large={"mnk": (200, 130, 257)},
-        empty={"mnk": (0, 5, 3)},
+        empty=[
+            {"mnk": mnk, **kwargs}
+            for mnk in ((0, 5, 3), (0, 1024, 1024), (1024, 0, 1024), (1024, 1024, 0), (60, 0, 9000))
+            for kwargs in ({}, {"trans_a": True, "trans_b": True, "beta": 0.0})
+        ],
         keywords=("alpha", "beta", "trans_a", "trans_b"),
     ),
     "linear": Op(

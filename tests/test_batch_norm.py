@@ -54,6 +54,61 @@ def test_a_mean_that_is_large_beside_the_spread(
     assert np.abs(y - exact[0]).max() < 1e-5
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e4, 1e5])
+@pytest.mark.parametrize("shape", [(4096, 3), (64, 3, 8, 8), (7, 70, 3, 3)])
+def test_gradients_if_the_mean_is_large_beside_the_spread(
+    shape: tuple[int, ...], offset: float, isa: str, rng: np.random.Generator
+) -> None:
+    """saved_mean is rounded to float32: by up to 0.004 standard deviations at 1e5 of them. The
+    gradients are those of the mean itself."""
+    x, gamma, beta, mean, variance = arguments(rng, *shape)
+    x += F32(offset)
+    dy = rng.standard_normal(shape, F32) + 1  # so that sum(dy) is large
+    exact = reference.batch_norm(x, gamma, beta, mean, variance, training=True)
+    _, *saved = kernels.batch_norm(x, gamma, beta, mean, variance, training=True)
+    expected = reference.batch_norm_backward(dy, x, gamma, exact[1], exact[2])
+    got = kernels.batch_norm_backward(dy, x, gamma, *saved)
+    axes = (0, *range(2, x.ndim))
+    sizes = 20 * np.abs(expected[0]).max(), np.abs(dy * exact[0]).sum(axes), np.abs(dy).sum(axes)
+    for a, b, size in zip(got, expected, sizes, strict=True):
+        assert a is not None
+        assert np.all(np.abs(a - b) < 1e-7 * size)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-10, 1e10, 1e19, 1e20, 1e30, 1e37])
+@pytest.mark.parametrize("shape", [(64, 5), (3, 5), (16, 5, 6, 7), (2, 70, 30, 30)])
+def test_values_of_any_magnitude(
+    shape: tuple[int, ...], scale: float, isa: str, rng: np.random.Generator
+) -> None:
+    """float32 holds neither the squares of 1e20 nor those of 1e-23."""
+    x, gamma, beta, mean, variance = arguments(rng, *shape)
+    x = np.clip(x, -2, 2) * F32(scale / 2)
+    epsilon = 1e-5 if scale > 1 else 0.0
+    kwargs = {"training": True, "epsilon": epsilon}
+    exact = reference.batch_norm(x, gamma, beta, mean, variance, **kwargs)
+    y, *saved = kernels.batch_norm(x, gamma, beta, mean, variance, **kwargs)
+    assert np.abs(y - exact[0]).max() < 1e-5
+    for got, want in zip((*saved, mean, variance), exact[1:], strict=True):
+        want = np.minimum(want, np.finfo(F32).max)  # what running_var becomes beyond float32
+        assert np.isfinite(got).all()
+        np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6 * np.abs(want).max())
+    dy = rng.standard_normal(shape, F32)
+    expected = reference.batch_norm_backward(dy, x, gamma, exact[1], exact[2])
+    for a, b in zip(kernels.batch_norm_backward(dy, x, gamma, *saved), expected, strict=True):
+        assert a is not None
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(b).max() + 2.0**-140
+    again, *_ = kernels.batch_norm(x, gamma, beta, mean, variance, training=False)
+    assert np.isfinite(again).all()
+
+
+def test_a_running_variance_beyond_float32_is_the_largest() -> None:
+    x = np.array([[1e20], [-1e20]], F32)
+    one, mean, variance = np.ones(1, F32), np.zeros(1, F32), np.ones(1, F32)
+    y, *_ = kernels.batch_norm(x, one, one, mean, variance, training=True)
+    np.testing.assert_allclose(y, [[2], [0]], atol=1e-6)
+    assert variance[0] == np.finfo(F32).max
+
+
 def test_equal_values_have_no_variance(isa: str) -> None:
     x = np.full((50, 5), 1 / 3, F32)
     one, zero = np.ones(5, F32), np.zeros(5, F32)

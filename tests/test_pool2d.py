@@ -98,6 +98,21 @@ def test_nan_and_infinities(isa: str) -> None:
     np.testing.assert_array_equal(average[0, 0], F32([[2, nan], [-inf, inf]]))
 
 
+@pytest.mark.parametrize("value", [1 / 3, 0.1, 7.7, 1e-30, 1e30])
+def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
+    """A float32 sum of 224 x 224 of them has lost four digits."""
+    x = np.full((2, 3, 225, 227), value, F32)
+    whole = np.ascontiguousarray(x[:, :, :224, :224])
+    for y in (
+        kernels.avg_pool2d(whole, 224),
+        kernels.avg_pool2d(whole, 224, padding=3, stride=1, count_include_pad=False),
+        kernels.avg_pool2d(x, 224, stride=1),
+        kernels.avg_pool2d(x, (1, 227)),
+        kernels.avg_pool2d(x, (5, 4), stride=(5, 3)),
+    ):
+        np.testing.assert_allclose(y, F32(value), rtol=2**-23)
+
+
 @pytest.mark.parametrize("index", [-2, 24, 2**31 - 1, -(2**31)])
 def test_indices_out_of_the_plane(index: int) -> None:
     dy, indices = np.ones((2, 3, 2, 2), F32), np.zeros((2, 3, 2, 2), np.int32)

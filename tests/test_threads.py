@@ -1,6 +1,8 @@
 """The thread pool: how many threads, from where, and what they must survive."""
 
+import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +47,9 @@ def test_default_is_the_affinity_mask() -> None:
         ({"OMP_NUM_THREADS": "4,2"}, 4),
         ({"OMP_NUM_THREADS": " 4 "}, 4),
         ({"OMP_NUM_THREADS": "384"}, 256),  # another library's variable, on a large machine
+        ({"OMP_NUM_THREADS": "99999999999999"}, 256),
         ({"BYHAND_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
+        ({"BYHAND_NUM_THREADS": "3", "OMP_NUM_THREADS": "auto"}, 3),
     ],
 )
 def test_environment_sets_the_number(environment: dict[str, str], threads: int) -> None:
@@ -53,18 +57,39 @@ def test_environment_sets_the_number(environment: dict[str, str], threads: int) 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        (own, value)
-        for own in ("BYHAND_NUM_THREADS", "OMP_NUM_THREADS")
-        for value in ("0", "-1", "two", "2.5")
-    ]
-    + [("BYHAND_NUM_THREADS", value) for value in ("257", "99999999999999", "2 ")],
+    "value", ["0", "-1", "two", "2.5", "257", "99999999999999", "2 ", " ", "4,2", "auto"]
 )
-def test_impossible_number_in_the_environment_is_an_error(name: str, value: str) -> None:
-    result = run("import byhand", **{name: value})
+def test_impossible_number_in_our_variable_is_an_error(value: str) -> None:
+    result = run("import byhand", BYHAND_NUM_THREADS=value)
     assert result.returncode != 0
-    assert name in result.stderr and value in result.stderr
+    assert (
+        f'BYHAND_NUM_THREADS must be a whole number from 1 to 256, got "{value}"' in result.stderr
+    )
+
+
+def test_the_command_line_says_it_without_a_traceback() -> None:
+    for name, value in (("BYHAND_NUM_THREADS", "two"), ("BYHAND_ISA", "sse9")):
+        code = "import sys; sys.argv[0] = '/usr/bin/byhand'; import byhand"
+        result = run(code, **{name: value})
+        assert result.returncode == 1
+        assert re.fullmatch(
+            rf'byhand: environment variable {name} .* got "{value}".*\n', result.stderr
+        )
+
+
+@functools.cache
+def default_number() -> str:
+    return run(SHOW).stdout
+
+
+@pytest.mark.parametrize(
+    "value", ["auto", "0", "-1", "2.5", "", " ", ",", "two,2", "-99999999999", "4 2"]
+)
+def test_what_another_library_may_read_is_ignored(value: str) -> None:
+    """Other variables of OpenMP are not read at all."""
+    result = run(SHOW, OMP_NUM_THREADS=value, OMP_THREAD_LIMIT="x", OMP_SCHEDULE="x")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == default_number()
 
 
 @pytest.mark.parametrize("n", [0, -1, 257, 2**31, 2**63, 2**64])
@@ -180,7 +205,7 @@ for cpu in sorted(cpus)[:2]:
     (worker,) = set(os.listdir("/proc/self/task")) - before
     kept_off.append(cpus - os.sched_getaffinity(int(worker)))
 print(*map(len, kept_off), kept_off[0] != kept_off[1], os.sched_getaffinity(0) == cpus)
-os.sched_setaffinity(0, {cpu})  # no other is left: the worker stays where it was
+os.sched_setaffinity(0, {cpu})  # a pinned caller: the worker keeps the others
 kernels.gemm(a, a)
 print(len(cpus) - len(os.sched_getaffinity(int(worker))))
 """
@@ -189,6 +214,64 @@ print(len(cpus) - len(os.sched_getaffinity(int(worker))))
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: nowhere to go")
 def test_a_worker_keeps_off_the_callers_processor() -> None:
     assert run(WHERE).stdout.split() == ["1", "1", "True", "True", "1"]
+
+
+PINNED = """
+import os, threading, numpy as np, byhand
+from byhand import kernels
+from byhand._core import testing
+testing.set_thread_limit(256)
+before = set(os.listdir("/proc/self/task"))
+byhand.set_num_threads(4)
+a = np.ones((256, 256), np.float32)
+cpus = os.sched_getaffinity(0)
+pinned = min(cpus)
+
+def start_the_pool():
+    os.sched_setaffinity(0, {pinned})
+    kernels.gemm(a, a)
+
+thread = threading.Thread(target=start_the_pool)
+thread.start()
+thread.join()
+workers = set(os.listdir("/proc/self/task")) - before - {str(thread.native_id)}
+print(len(workers), *(os.sched_getaffinity(int(w)) == cpus - {pinned} for w in workers))
+kernels.gemm(a, a)
+print(*(len(os.sched_getaffinity(int(w))) == len(cpus) - 1 for w in workers))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: nowhere to go")
+def test_workers_do_not_inherit_the_affinity_of_a_pinned_thread() -> None:
+    assert run(PINNED).stdout.split() == ["3", *["True"] * 6]
+
+
+LIMIT = """
+import os, threading, numpy as np, byhand
+from byhand import kernels
+before = len(os.listdir("/proc/self/task"))
+byhand.set_num_threads(256)
+a = np.ones((1024, 1024), np.float32)
+kernels.gemm(a, a)
+print(byhand.get_num_threads(), len(os.listdir("/proc/self/task")) - before + 1)
+byhand.show_config()
+"""
+
+
+def test_no_more_threads_run_than_there_are_processors() -> None:
+    """256 on 2 processors were 9 times slower than 2."""
+    result = run(LIMIT).stdout
+    usable = byhand.runtime.config()["usable_cpus"]
+    assert result.split()[:2] == ["256", str(min(usable, 256))]
+    assert f"{min(usable, 256)} of {usable} usable processors" in result
+    assert ("256 were asked for" in result) == (usable < 256)
+
+
+def test_tests_run_as_many_threads_as_they_ask_for() -> None:
+    with byhand.num_threads(5):
+        assert byhand.runtime.config()["running_threads"] == 5
+    with pytest.raises(ValueError, match="limit must be from 1 to 256"):
+        testing.set_thread_limit(0)
 
 
 def test_default_num_threads_is_within_its_range() -> None:

@@ -1,5 +1,8 @@
 #include "bindings/arrays.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <new>
 
 #include "core/check.h"
@@ -9,13 +12,13 @@ namespace {
 
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
-// What Python writes for an argument, not too long; its type where Python cannot write it.
+// What Python writes for an argument, not too long; its type if Python cannot write it, or not in UTF-8.
 std::string shown(py::handle object) {
   try {
     constexpr int kLongest = 120;
     const py::str text = py::repr(object);
     return text[py::slice(0, kLongest, 1)].cast<std::string>() + (py::len(text) > kLongest ? "..." : "");
-  } catch (const py::error_already_set&) {
+  } catch (const std::exception&) {  // __repr__ failed, or gave a string without an encoding
     return "a value of type " + type_name(object);
   }
 }
@@ -36,6 +39,11 @@ bool is_contiguous(const py::array& array) {
 }
 
 Shape shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+template <class T>
+T* data_of(const py::array& array) {
+  return static_cast<T*>(const_cast<void*>(array.data()));
+}
 
 py::array as_array(py::handle object, const char* name) {
   if (!py::isinstance<py::array>(object))
@@ -112,6 +120,8 @@ Input::Input(py::handle object, const char* name, int dimensions)
     : original_(float_array(object, name, dimensions)),
       array_(contiguous<float>(original_)),
       shape_(shape_of(array_)),
+      data_(data_of<float>(array_)),
+      size_(array_.size()),
       name_(name) {}
 
 void Input::expect(const Shape& shape, const char* why) const {
@@ -169,22 +179,26 @@ py::array exact_array(py::handle object, const char* name, int least) {
 }  // namespace
 
 IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions)
-    : original_(integer_array(object, name, dimensions)),
-      array_(contiguous<int64_t>(original_)),
-      shape_(shape_of(array_)) {}
+    : original_(integer_array(object, name, dimensions)) {
+  const py::array array = contiguous<int64_t>(original_);
+  shape_ = shape_of(array);
+  values_.assign(data_of<int64_t>(array), data_of<int64_t>(array) + array.size());
+}
 
 template <class T>
 ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
     : original_(exact_array<T>(object, name, least)),
       array_(contiguous<T>(original_)),
-      shape_(shape_of(array_)) {}
+      shape_(shape_of(array_)),
+      data_(data_of<T>(array_)) {}
 template class ExactInput<uint8_t>;
 template class ExactInput<int32_t>;
 
 template <class T>
 Output<T>::Output(py::handle out, const char* name, const Shape& shape,
                   std::initializer_list<py::array> inputs)
-    : array_(out.is_none() ? py::array(py::array_t<T>(shape)) : as_array(out, name)) {
+    : array_(out.is_none() ? py::array(py::array_t<T>(shape)) : as_array(out, name)),
+      data_(data_of<T>(array_)) {
   if (out.is_none()) return;
   if (!is_of<T>(array_))
     throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
@@ -221,20 +235,48 @@ py::tuple Gradients::arrays() const {
 }
 
 InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::array> others)
-    : array_(float_array(object, name, -1)), shape_(shape_of(array_)) {
+    : array_(float_array(object, name, -1)),
+      shape_(shape_of(array_)),
+      data_(data_of<float>(array_)),
+      size_(array_.size()) {
   check_writable(array_, name);
   check_no_overlap(array_, name, others);
 }
 
+GilRelease::~GilRelease() {
+  try {
+    PyEval_RestoreThread(state_);
+  } catch (...) {  // Python unwinds this thread: pthread_exit
+    for (;;) pause();
+  }
+}
+
+namespace {
+
+bool is_sequence(py::handle object) {
+  return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
+}
+
+// The items that a tuple or a list really holds: a subclass may answer otherwise, and an item may change its
+// list while it is converted to an integer.
+std::vector<py::object> items_of(py::handle sequence) {
+  py::object tuple = py::reinterpret_borrow<py::object>(sequence);
+  if (PyList_Check(tuple.ptr())) tuple = py::reinterpret_steal<py::object>(PyList_AsTuple(tuple.ptr()));
+  if (!tuple) throw py::error_already_set();
+  std::vector<py::object> items(static_cast<size_t>(PyTuple_GET_SIZE(tuple.ptr())));
+  for (size_t i = 0; i < items.size(); ++i)
+    items[i] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(tuple.ptr(), i));
+  return items;
+}
+
+}  // namespace
+
 std::vector<py::object> unpack_out(py::handle object, size_t count) {
   if (object.is_none()) return std::vector<py::object>(count, py::none());
-  const bool tuple = py::isinstance<py::tuple>(object);
-  if (!tuple || py::len(object) != count)
-    throw py::type_error("out must be a tuple of " + std::to_string(count) + " arrays, got " +
-                         (tuple ? "one of " + std::to_string(py::len(object)) : type_name(object)));
-  std::vector<py::object> items(count);
-  for (size_t i = 0; i < count; ++i)
-    items[i] = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(object.ptr(), i));
+  const std::string wanted = "out must be a tuple of " + std::to_string(count) + " arrays, got ";
+  if (!py::isinstance<py::tuple>(object)) throw py::type_error(wanted + type_name(object));
+  std::vector<py::object> items = items_of(object);
+  if (items.size() != count) throw py::type_error(wanted + "one of " + std::to_string(items.size()));
   return items;
 }
 
@@ -272,7 +314,9 @@ bool parse_bool(py::handle object, const char* name) {
   const std::string type = Py_TYPE(object.ptr())->tp_name;
   if (type != "numpy.bool" && type != "numpy.bool_")
     throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
-  return PyObject_IsTrue(object.ptr()) == 1;
+  const int truth = PyObject_IsTrue(object.ptr());
+  if (truth < 0) throw py::error_already_set();  // a class of another library, of the same name
+  return truth == 1;
 }
 
 double parse_double(py::handle object, const char* name) {
@@ -294,30 +338,32 @@ float parse_float(py::handle object, const char* name) {
 std::string parse_string(py::handle object, const char* name) {
   if (!py::isinstance<py::str>(object))
     throw py::type_error(std::string(name) + " must be a string, got " + shown(object));
-  return object.cast<std::string>();
+  Py_ssize_t size = 0;
+  const char* const text = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
+  if (text == nullptr) {  // half of a surrogate pair
+    PyErr_Clear();
+    throw py::value_error(std::string(name) + " must be a string of whole characters, got " + shown(object));
+  }
+  return {text, static_cast<size_t>(size)};
 }
 
 namespace {
 
-bool is_sequence(py::handle object) {
-  return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
+std::vector<py::object> pair_of(py::handle object, const char* name, const char* form) {
+  if (is_sequence(object))
+    if (std::vector<py::object> items = items_of(object); items.size() == 2) return items;
+  throw py::type_error(std::string(name) + " must be " + form + ", got " + shown(object));
 }
 
-py::sequence sequence_of(py::handle object, const char* name, size_t count, const char* form) {
-  if (!is_sequence(object) || py::len(object) != count)
-    throw py::type_error(std::string(name) + " must be " + form + ", got " + shown(object));
-  return py::reinterpret_borrow<py::sequence>(object);
-}
-
-Pair parse_items(py::handle object, const char* name, const char* form) {
-  const py::sequence items = sequence_of(object, name, 2, form);
+Pair parse_items(const std::vector<py::object>& items, const char* name) {
   return {parse_integer(items[0], name), parse_integer(items[1], name)};
 }
 
 }  // namespace
 
 Pair parse_pair(py::handle object, const char* name) {
-  if (is_sequence(object)) return parse_items(object, name, "an integer or a pair (height, width)");
+  if (is_sequence(object))
+    return parse_items(pair_of(object, name, "an integer or a pair (height, width)"), name);
   const int64_t value = parse_integer(object, name);
   return {value, value};
 }
@@ -328,31 +374,31 @@ Padding parse_padding(py::handle object) {
     const int64_t value = parse_integer(object, "padding");
     return {value, value, value, value};
   }
-  const py::sequence items = sequence_of(object, "padding", 2, kForm);
+  const std::vector<py::object> items = pair_of(object, "padding", kForm);
   if (is_sequence(items[0]) || is_sequence(items[1])) {
-    const Pair h = parse_items(items[0], "padding", kForm), w = parse_items(items[1], "padding", kForm);
+    const Pair h = parse_items(pair_of(items[0], "padding", kForm), "padding");
+    const Pair w = parse_items(pair_of(items[1], "padding", kForm), "padding");
     return {h.h, h.w, w.h, w.w};
   }
-  const Pair both = parse_items(object, "padding", kForm);
+  const Pair both = parse_items(items, "padding");
   return {both.h, both.h, both.w, both.w};
 }
 
 Shape parse_shape(py::handle object, const char* name, size_t dimensions) {
   Shape shape;
   if (is_sequence(object)) {
-    for (const py::handle item : py::reinterpret_borrow<py::sequence>(object))
-      shape.push_back(parse_integer(item, name));
+    for (const py::object& item : items_of(object)) shape.push_back(parse_integer(item, name));
   } else {
     shape.push_back(parse_integer(object, name));
   }
   if (dimensions != SIZE_MAX && shape.size() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
                           " dimensions, got " + to_string(shape));
-  int64_t bytes = sizeof(float);
-  for (const int64_t d : shape)
-    if (d < 0 || (d > 0 && __builtin_mul_overflow(bytes, d, &bytes)))
-      throw py::value_error(std::string(name) + " must be sizes of at least 0 that an array can have, got " +
-                            to_string(shape));
+  constexpr size_t kMostDimensions = 32;  // NumPy's, before version 2
+  const bool negative = std::any_of(shape.begin(), shape.end(), [](int64_t d) { return d < 0; });
+  if (negative || shape.size() > kMostDimensions || !is_countable(shape.data(), shape.size()))
+    throw py::value_error(std::string(name) + " must be sizes of at least 0 that an array can have, got " +
+                          to_string(shape));
   return shape;
 }
 

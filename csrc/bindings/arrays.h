@@ -1,7 +1,9 @@
 // NumPy arrays <-> pointers: every check that a binding makes of its arguments.
 //
-// An Input keeps its array alive; an Output is a new array or the caller's `out`. Errors are TypeError where
-// the kind of an argument is wrong and ValueError where its value is, and name the argument.
+// An Input keeps its array alive; an Output is a new array or the caller's `out`. All of them read the
+// array's address and shape once, when they are made: a kernel that runs without the GIL must not look at a
+// Python object, which another thread may change meanwhile. Errors are TypeError if the kind of an argument
+// is wrong and ValueError if its value is, and name the argument.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -33,9 +35,9 @@ inline std::ostream& operator<<(std::ostream& text, const Shape& shape) { return
 class Input {
  public:
   Input(py::handle object, const char* name, int dimensions = -1);
-  const float* data() const { return static_cast<const float*>(array_.data()); }
+  const float* data() const { return data_; }
   const Shape& shape() const { return shape_; }
-  int64_t size() const { return array_.size(); }
+  int64_t size() const { return size_; }
   const py::array& original() const { return original_; }
   // The argument must have exactly this shape, which `why` explains.
   void expect(const Shape& shape, const char* why) const;
@@ -43,6 +45,8 @@ class Input {
  private:
   py::array original_, array_;
   Shape shape_;
+  const float* data_;
+  int64_t size_;
   const char* name_;
 };
 
@@ -74,31 +78,36 @@ class MatrixInput {
   ops::Matrix matrix_;
 };
 
-// Integers of any width and sign, as int64, C-contiguous. bool and float arrays are a TypeError.
+// Labels and indices: integers of any width and sign, always copied to int64. A driver checks them and then
+// uses them as offsets; in the caller's array another thread could change them in between. bool and float
+// arrays are a TypeError.
 class IntegerInput {
  public:
   IntegerInput(py::handle object, const char* name, int dimensions);
-  const int64_t* data() const { return static_cast<const int64_t*>(array_.data()); }
+  const int64_t* data() const { return values_.data(); }
   const Shape& shape() const { return shape_; }
   const py::array& original() const { return original_; }
 
  private:
-  py::array original_, array_;
+  py::array original_;
   Shape shape_;
+  std::vector<int64_t> values_;
 };
 
 // An array of exactly T and of at least `least` dimensions, C-contiguous: a view as it is, or one copy of it.
+// If the values are offsets, the driver must check each one where it uses it (see IntegerInput).
 template <class T>
 class ExactInput {
  public:
   ExactInput(py::handle object, const char* name, int least);
-  const T* data() const { return static_cast<const T*>(array_.data()); }
+  const T* data() const { return data_; }
   const Shape& shape() const { return shape_; }
   const py::array& original() const { return original_; }
 
  private:
   py::array original_, array_;
   Shape shape_;
+  const T* data_;
 };
 
 // The array that a function returns: `out` where it is given, else a new one. `out` must be a writable,
@@ -107,25 +116,28 @@ template <class T>
 class Output {
  public:
   Output(py::handle out, const char* name, const Shape& shape, std::initializer_list<py::array> inputs);
-  T* data() const { return static_cast<T*>(const_cast<void*>(array_.data())); }
+  T* data() const { return data_; }
   const py::array& array() const { return array_; }
 
  private:
   py::array array_;
+  T* data_;
 };
 
 // An array changed in place: writable, C-contiguous, float32.
 class InPlace {
  public:
   InPlace(py::handle object, const char* name, std::initializer_list<py::array> others);
-  float* data() const { return static_cast<float*>(const_cast<void*>(array_.data())); }
-  int64_t size() const { return array_.size(); }
+  float* data() const { return data_; }
+  int64_t size() const { return size_; }
   const Shape& shape() const { return shape_; }
   const py::array& array() const { return array_; }
 
  private:
   py::array array_;
   Shape shape_;
+  float* data_;
+  int64_t size_;
 };
 
 // (grad_x, grad_weight, grad_bias), the results of a backward function that makes all three: the first is
@@ -143,8 +155,8 @@ class Gradients {
   std::optional<Output<float>> dx_, dw_, db_;
 };
 
-// `object` as a tuple of `count`, item by item; all None where it is None. For the `out` of functions that
-// return several arrays.
+// The `count` items of the tuple `object`, or `count` times None if it is None. For the `out` of functions
+// that return several arrays.
 std::vector<py::object> unpack_out(py::handle object, size_t count);
 
 int64_t parse_integer(py::handle object, const std::string& name);
@@ -158,15 +170,29 @@ Pair parse_pair(py::handle object, const char* name);  // an int, or (height, wi
 Padding parse_padding(py::handle object);  // an int, (height, width), ((top, bottom), (left, right))
 Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);
 
+// Gives the GIL back for its lifetime. Unlike pybind11's class it survives the end of the process: Python
+// before 3.14 ends a daemon thread that asks for the GIL during finalization by unwinding its stack, which a
+// destructor turns into std::terminate. Such a thread sleeps here instead until the process is gone.
+class GilRelease {
+ public:
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  ~GilRelease();
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 // work() while other Python threads run. It touches no Python object, not even a reference count.
 template <class Work>
 void without_gil(const Work& work) {
-  const py::gil_scoped_release release;
+  const GilRelease release;
   work();
 }
 
-// The same, unless the work is so short, a few hundred nanoseconds, that handing the lock over and taking it
-// back would take a good part of it.
+// The same, but keep the GIL if the work takes only a few hundred nanoseconds: handing it over and taking it
+// back would take a good part of that.
 template <class Work>
 void without_gil(double multiply_adds, const Work& work) {
   constexpr double kBrief = 10'000;

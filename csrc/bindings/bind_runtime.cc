@@ -26,7 +26,8 @@ py::dict config() {
     sets.append(row);
   }
   result["instruction_sets"] = sets;
-  result["threads"] = cpu::num_threads();
+  result["threads"] = cpu::wanted_threads();
+  result["running_threads"] = cpu::num_threads();
   result["usable_cpus"] = cpu::usable_cpus();
   return result;
 }
@@ -51,10 +52,10 @@ void bind_runtime(py::module_& m) {
 Of each instruction set "tested" says what tests on this machine run: "instructions"; "geometry" where they
 run its lanes and masks in plain code alone; None where they run nothing of it. A set "for_tests" is never
 chosen by itself.)");
-  m.def("get_num_threads", cpu::num_threads, R"(The number of threads that a kernel may use.
+  m.def("get_num_threads", cpu::wanted_threads, R"(Return the number of threads that a kernel may use.
 
-At first it is BYHAND_NUM_THREADS, else OMP_NUM_THREADS, else the number of processors that the
-affinity mask and the cgroup allow.)");
+The first of these that is set decides at import: BYHAND_NUM_THREADS, OMP_NUM_THREADS, the number of processors
+that the affinity mask and the cgroup allow. An OMP_NUM_THREADS that is not a number is ignored.)");
   m.def(
       "set_num_threads",
       [](py::handle n) {
@@ -63,9 +64,10 @@ affinity mask and the cgroup allow.)");
                 cpu::kMaxThreads, ", got ", count);
         cpu::set_num_threads(static_cast<int>(count));
       },
-      py::arg("n"), R"(Sets the number of threads that a kernel may use, 1 to 256.
+      py::arg("n"), R"(Set the number of threads that a kernel may use, from 1 to 256.
 
-Results don't depend on it, to the last bit.)");
+A kernel never runs more threads than there were usable processors when byhand was imported, whatever the
+number: more would only take turns. Results do not depend on it, to the last bit.)");
   m.def("empty", empty, py::arg("shape"), py::arg("device") = "cpu", R"(A new float32 array, uninitialised.
 
 Its first value lies at a multiple of 64 bytes, a cache line. `shape` is an int or a tuple; `device`

@@ -80,10 +80,11 @@ void bind_testing(py::module_& m) {
   m.def("set_isa", cpu::set_isa, py::arg("name"),
         "Uses this instruction set from the next call on; no kernel may be running.");
   m.def("default_num_threads", cpu::default_num_threads, "What get_num_threads() returns at first.");
-  m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<py::gil_scoped_release>(),
+  m.def("set_thread_limit", cpu::set_thread_limit, py::arg("limit"),
+        "The most threads that a call uses; at first the number of usable processors.");
+  m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<GilRelease>(),
         "Floating-point operations a second of one thread that does nothing but multiply-adds in registers.");
-  m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"),
-        py::call_guard<py::gil_scoped_release>(),
+  m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
         "Bytes a second that one thread reads and writes, over and over the same `bytes`.");
   m.def("gemm_ladder_steps", cpu::ladder_steps, "The steps from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),

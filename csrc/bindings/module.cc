@@ -5,9 +5,10 @@
 
 using namespace byhand::bindings;
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core_of_main_interpreter, m) {
   m.attr("__version__") = BYHAND_VERSION;
-  // An impossible BYHAND_ISA or BYHAND_NUM_THREADS is an error now, not in the middle of a training run.
+  // An impossible BYHAND_ISA or BYHAND_NUM_THREADS is an error now, not in the middle of a training run. The
+  // affinity of the process is read now, too.
   byhand::cpu::kernels();
   byhand::cpu::num_threads();
   bind_runtime(m);
@@ -26,4 +27,15 @@ PYBIND11_MODULE(_core, m) {
   bind_gather(m);
   auto testing = m.def_submodule("testing", "What the tests need and users don't.");
   bind_testing(testing);
+}
+
+// What Python calls to import byhand._core. In a sub-interpreter pybind11 would wait for the GIL of the main
+// interpreter, which this thread holds, for ever.
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_of_main_interpreter();
+  PyErr_SetString(
+      PyExc_ImportError,
+      "byhand cannot be imported in a sub-interpreter: import it in the main interpreter, or use a "
+      "process instead of a sub-interpreter");
+  return nullptr;
 }

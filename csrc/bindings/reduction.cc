@@ -4,7 +4,7 @@ namespace byhand::bindings {
 
 Reduction parse_reduction(py::handle object) {
   if (py::isinstance<py::str>(object)) {
-    const std::string name = py::str(object);
+    const std::string name = parse_string(object, "reduction");
     if (name == "none") return Reduction::kNone;
     if (name == "sum") return Reduction::kSum;
     if (name == "mean") return Reduction::kMean;

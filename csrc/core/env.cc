@@ -18,19 +18,16 @@ const char* get(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
-int thread_count(const char* name, std::string_view text, int most) {
+// The whole number that `text` is, at most INT_MAX; 0 if it is none of at least 1.
+int positive_number(std::string_view text) {
   int value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = stop == text.data() + text.size() && !text.empty();
-  if (whole && error == std::errc::result_out_of_range && text[0] != '-') value = INT_MAX;
-  require(whole && value >= 1, "environment variable ", name, " must be a whole number of at least 1, got \"",
-          text, "\"");
-  require(value <= most || std::string_view(name) != kOwn, "environment variable ", name, " must be at most ",
-          most, ", got \"", text, "\"");
-  return std::min(value, most);
+  if (text.empty() || stop != text.data() + text.size()) return 0;
+  if (error == std::errc::result_out_of_range && text[0] != '-') return INT_MAX;
+  return std::max(value, 0);
 }
 
-// OpenMP allows a list, one number a nesting level, and blanks; the outermost level is ours.
+// OpenMP allows blanks and a list with one number for each nesting level; the outermost level is ours.
 std::string_view first_level(std::string_view text) {
   text = text.substr(0, text.find(','));
   const size_t begin = text.find_first_not_of(" \t"), end = text.find_last_not_of(" \t");
@@ -40,10 +37,14 @@ std::string_view first_level(std::string_view text) {
 }  // namespace
 
 int num_threads(int most) {
-  if (const char* text = get(kOwn)) return thread_count(kOwn, text, most);
-  if (const char* text = get("OMP_NUM_THREADS"))
-    return thread_count("OMP_NUM_THREADS", first_level(text), most);
-  return 0;
+  if (const char* text = get(kOwn)) {
+    const int count = positive_number(text);
+    require(count >= 1 && count <= most, "environment variable ", kOwn, " must be a whole number from 1 to ",
+            most, ", got \"", text, "\"; unset it to use every processor");
+    return count;
+  }
+  const char* const text = get("OMP_NUM_THREADS");
+  return text ? std::min(positive_number(first_level(text)), most) : 0;
 }
 
 std::string isa() {

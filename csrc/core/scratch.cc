@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kSmallestBlock = size_t{1} << 20;
+constexpr size_t kMostKept = size_t{64} << 20;
 
 struct Block {
   char* data;
@@ -23,8 +24,8 @@ Block make_block(size_t size) {
   return {data, size};
 }
 
-// Blocks never move while a frame is open; when the last frame closes, several blocks become one of their
-// joint size, so that from the next call on the stack is a single block.
+// Blocks never move while a frame is open. When the last frame closes, blocks beyond kMostKept are freed, and
+// several others become one of their joint size, so that from the next call on the stack is a single block.
 struct Stack {
   std::vector<Block> blocks;
   size_t block = 0;  // the block in use
@@ -47,13 +48,15 @@ ScratchFrame::ScratchFrame() : block_(stack.block), used_(stack.used) { ++stack.
 ScratchFrame::~ScratchFrame() {
   stack.block = block_;
   stack.used = used_;
-  if (--stack.frames > 0 || stack.blocks.size() <= 1) return;
-  size_t total = 0;
-  for (const Block& b : stack.blocks) total += b.size;
+  if (--stack.frames > 0) return;
+  if (stack.blocks.size() == 1 && stack.blocks[0].size <= kMostKept) return;
+  size_t kept = 0;
+  for (const Block& b : stack.blocks)
+    if (b.size <= kMostKept - kept) kept += b.size;
   stack.clear();
-  stack.block = stack.used = 0;
+  if (kept == 0) return;
   try {
-    stack.blocks.push_back(make_block(total));
+    stack.blocks.push_back(make_block(kept));
   } catch (const std::bad_alloc&) {  // the next frame asks again, and reports it
   }
 }

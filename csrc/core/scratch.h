@@ -1,9 +1,10 @@
-// Temporary memory of a driver: a stack of 64-byte aligned blocks, one a thread.
+// Temporary memory of a driver: a stack of 64-byte aligned blocks, one stack per thread.
 //
 //   ScratchFrame frame;
 //   float* panel = frame.allocate<float>(count);   // uninitialised; gone when `frame` goes out of scope
 //
-// The memory stays with the thread, so a call that has run once with the same sizes allocates nothing.
+// A thread keeps up to 64 MiB for its next calls, so that a call which has run once with the same sizes
+// allocates nothing. What a call takes beyond that goes back to the system when the call ends.
 #pragma once
 
 #include <cstddef>

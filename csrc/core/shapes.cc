@@ -21,14 +21,10 @@ void check_padding(Padding p) {
             p.bottom, "), (", p.left, ", ", p.right, "))");
 }
 
-// The bytes of an array of these dimensions must be countable.
 template <class... Parts>
-void check_countable(const int64_t (&dimensions)[4], const Parts&... what) {
-  int64_t product = sizeof(float);
-  for (const int64_t d : dimensions)
-    if (d > 0 && __builtin_mul_overflow(product, d, &product))
-      fail(what..., " would have more values than can be counted: (", dimensions[0], ", ", dimensions[1],
-           ", ", dimensions[2], ", ", dimensions[3], ")");
+void check_countable(const int64_t (&d)[4], const Parts&... what) {
+  require(is_countable(d, 4), what..., " would have more values than any memory: (", d[0], ", ", d[1], ", ",
+          d[2], ", ", d[3], ")");
 }
 
 void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
@@ -51,6 +47,14 @@ int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stri
 }
 
 }  // namespace
+
+bool is_countable(const int64_t* dimensions, size_t count) {
+  int64_t bytes = sizeof(float);
+  for (size_t i = 0; i < count; ++i)
+    if (dimensions[i] > 0 && (__builtin_mul_overflow(bytes, dimensions[i], &bytes) || bytes > kMostBytes))
+      return false;
+  return true;
+}
 
 Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4], Pair stride, Padding padding,
                               Pair dilation, int64_t groups) {

@@ -1,9 +1,18 @@
 // Shapes of the windowed operators, and the checks that make every later index computation safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace byhand {
+
+// The bytes of the largest array that shapes may describe. No machine has so many, and what an algorithm
+// makes of an array is not 64 times as large: those sizes can be computed in int64 before anything is
+// allocated.
+inline constexpr int64_t kMostBytes = int64_t{1} << 56;
+
+// Whether an array of float32 with these dimensions, of those that are not 0, has at most kMostBytes.
+bool is_countable(const int64_t* dimensions, size_t count);
 
 struct Pair {
   int64_t h, w;
@@ -14,7 +23,8 @@ struct Padding {
 };
 
 // x (batch, in_channels, in_h, in_w), weight (out_channels, in_channels / groups, kernel.h, kernel.w),
-// y (batch, out_channels, out_h, out_w). All products of sizes fit int64.
+// y (batch, out_channels, out_h, out_w). None of the three has
+// more than kMostBytes.
 struct Conv2dShape {
   int64_t batch, in_channels, in_h, in_w;
   int64_t out_channels, out_h, out_w;

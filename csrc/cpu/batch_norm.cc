@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/scratch.h"
 #include "cpu/runtime/parallel_ranges.h"
@@ -71,15 +72,15 @@ void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float*
   const int64_t down = blocks.down();
   ScratchFrame frame;
   float* const center = frame.allocate<float>(down * s.channels);
-  float* const sum = frame.allocate<float>(down * s.channels);
-  float* const squares = frame.allocate<float>(down * s.channels);
+  double* const sum = frame.allocate<double>(down * s.channels);
+  double* const squares = frame.allocate<double>(down * s.channels);
   const auto kernel = kernels().batch_norm.moments;
   blocks.for_each(sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t channel, int64_t i) {
     const int64_t at = i * s.channels + channel;
     kernel(x + first, b, center + at, sum + at, squares + at);
   });
   const double count = static_cast<double>(s.count());
-  for_channels(s, 3 * down, [&](int64_t c) {
+  for_channels(s, 5 * down, [&](int64_t c) {
     const double pivot = center[c];
     double total = 0, square = 0;  // of x - pivot
     for (int64_t i = 0; i < down; ++i) {
@@ -107,8 +108,12 @@ void normalize(const Blocks& blocks, const float* x, const Normalization& f, flo
   });
 }
 
+// The running statistic. A finite one beyond float32, as the variance of values of 1e20, becomes the largest
+// float32: infinity would make every later result of inference a constant.
 float mix(float momentum, float old_value, double new_value) {
-  return static_cast<float>((1 - static_cast<double>(momentum)) * old_value + momentum * new_value);
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  const double mixed = (1 - static_cast<double>(momentum)) * old_value + momentum * new_value;
+  return static_cast<float>(std::isfinite(mixed) ? std::clamp(mixed, -kLargest, kLargest) : mixed);
 }
 
 double inverse_std(double variance, float epsilon) { return 1 / std::sqrt(variance + epsilon); }
@@ -158,6 +163,17 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
   if (!empty(s)) normalize(Blocks(s), x, f, y);
 }
 
+namespace {
+
+// What the mean of x lost when batch_norm_training rounded it to `saved`, given the mean of x - saved. Zero
+// if `saved` is another value: then it counts as it is.
+double lost_in_rounding(float saved, double mean_deviation) {
+  constexpr double kHalfUlp = 0x1.00001p-24;  // relative, and a little more than that
+  return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;
+}
+
+}  // namespace
+
 void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
   if (empty(s)) {
     std::fill_n(g.dgamma, s.channels, 0.0f);
@@ -167,39 +183,43 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
   const Blocks blocks(s);
   const int64_t down = blocks.down();
   ScratchFrame frame;
-  float* const sum = frame.allocate<float>(down * s.channels);
-  float* const products = frame.allocate<float>(down * s.channels);
-  float* const of_dy = frame.allocate<float>(s.channels);
-  float* const of_x = frame.allocate<float>(s.channels);
+  double* const sum = frame.allocate<double>(down * s.channels);
+  double* const products = frame.allocate<double>(down * s.channels);
+  double* const deviations = frame.allocate<double>(down * s.channels);
+  float* const scale = frame.allocate<float>(s.channels);
+  float* const slope = frame.allocate<float>(s.channels);
   float* const constant = frame.allocate<float>(s.channels);
   const BatchNormKernels& k = kernels().batch_norm;
   blocks.for_each(2 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t i) {
     const int64_t at = i * s.channels + c;
-    k.gradient_sums(g.dy + first, g.x + first, b, g.mean + c, sum + at, products + at);
+    k.gradient_sums(g.dy + first, g.x + first, b, g.mean + c, sum + at, products + at, deviations + at);
   });
-  const double share = g.training ? 1 / static_cast<double>(s.count()) : 0;
-  for_channels(s, 2 * down, [&](int64_t c) {
-    double dbeta = 0, dgamma = 0;
+  const double count = static_cast<double>(s.count());
+  for_channels(s, 6 * down, [&](int64_t c) {
+    double dbeta = 0, product = 0, deviation = 0;
     for (int64_t i = 0; i < down; ++i) {
       dbeta += sum[i * s.channels + c];
-      dgamma += products[i * s.channels + c];
+      product += products[i * s.channels + c];
+      deviation += deviations[i * s.channels + c];
     }
-    dgamma *= g.inv_std[c];
-    const double scale = static_cast<double>(g.gamma[c]) * g.inv_std[c];
+    // A mean of 10^4 standard deviations loses 10^-3 of one, and dgamma and dx with it.
+    const double lost = g.training ? lost_in_rounding(g.mean[c], deviation / count) : 0;
+    const double dgamma = (product - lost * dbeta) * g.inv_std[c];
+    const double of_x = -g.inv_std[c] * dgamma / count;
     g.dbeta[c] = static_cast<float>(dbeta);
     g.dgamma[c] = static_cast<float>(dgamma);
-    of_dy[c] = static_cast<float>(scale);
-    of_x[c] = static_cast<float>(-scale * g.inv_std[c] * dgamma * share);
-    constant[c] = static_cast<float>(-scale * dbeta * share);
+    scale[c] = static_cast<float>(static_cast<double>(g.gamma[c]) * g.inv_std[c]);
+    slope[c] = static_cast<float>(of_x);
+    constant[c] = static_cast<float>(-dbeta / count - of_x * lost);
   });
   if (g.dx == nullptr) return;
-  if (!g.training) {  // x has no part in dx, not even where it is NaN
-    std::fill_n(of_x, s.channels, 0.0f);
+  if (!g.training) {  // x has no part in dx, not even if it is NaN
+    std::fill_n(slope, s.channels, 0.0f);
     std::fill_n(constant, s.channels, 0.0f);
-    return normalize(blocks, g.dy, {of_x, of_dy, constant}, g.dx);
+    return normalize(blocks, g.dy, {slope, scale, constant}, g.dx);
   }
   blocks.for_each(3 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t) {
-    k.input_gradient(g.dy + first, g.x + first, b, {g.mean + c, of_dy + c, of_x + c, constant + c},
+    k.input_gradient(g.dy + first, g.x + first, b, {g.mean + c, scale + c, slope + c, constant + c},
                      g.dx + first);
   });
 }

@@ -31,7 +31,8 @@ double direct_cost(const Conv2dShape& s, ConvDirection direction) {
 // A patch of 8 x 8 inputs for step x step outputs.
 double winograd_cost(const Conv2dShape& s) {
   const int64_t step = kWinogradSize + 1 - s.kernel.h;
-  const double patches = static_cast<double>(ceil_div(s.out_h, step) * ceil_div(s.out_w, step));
+  const double patches =
+      static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   return patches * (in * out * kWinogradValues + (in + out) * kWinogradTransform);
 }
@@ -39,8 +40,8 @@ double winograd_cost(const Conv2dShape& s) {
 }  // namespace
 
 double direct_ns(const Conv2dShape& s) {
-  return fma_ns(static_cast<double>(s.batch * s.out_channels * s.group_in() * s.taps()) *
-                static_cast<double>(s.out_h * s.out_w));
+  return fma_ns(static_cast<double>(s.batch) * static_cast<double>(s.out_h * s.out_w) *
+                static_cast<double>(s.out_channels * s.group_in() * s.taps()));
 }
 
 // A tile of 8 inputs of a row for `step` outputs. Lanes with nothing to do take as long as the others.
@@ -48,8 +49,9 @@ double winograd_rows_multiply_adds(const Conv2dShape& s) {
   constexpr double kInput = 40, kOutput = 8;  // of a tile and of an output: transforms, in one channel
   const RowBands bands(s);
   const int64_t step = kWinogradSize + 1 - s.kernel.w;
-  const double tiles = static_cast<double>(bands.groups * kernels().winograd_rows.lanes * bands.rows) *
-                       static_cast<double>(ceil_div(s.out_w, step)) / static_cast<double>(s.batch);
+  const double tiles = static_cast<double>(bands.groups * kernels().winograd_rows.lanes) *
+                       static_cast<double>(bands.rows) * static_cast<double>(ceil_div(s.out_w, step)) /
+                       static_cast<double>(s.batch);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
   return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step));
@@ -62,8 +64,8 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
             "group, got ",
             s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
             s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
-  if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) ||
-      s.batch * s.in_channels * s.out_channels == 0)
+  if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
+      s.out_channels == 0)
     return ConvMethod::kDirect;
   const double patches = winograd_cost(s);
   const bool rows = direction == ConvDirection::kForward && winograd_rows_multiply_adds(s) < patches;

@@ -60,6 +60,7 @@ double cost_by_dots(const Product& g) {
 bool better_by_dots(const Product& g) { return cost_by_dots(g) < cost_by_tiles(g); }
 
 void multiply_one_way(const Product& g, bool dots) {
+  if (g.rows() == 0 || g.columns() == 0) return;
   if (dots) return multiply_by_dots(g);
   multiply_by_tiles(g, blocking_for(kernels().gemm));
 }

@@ -267,7 +267,7 @@ struct Conv2dKernels {
 };
 
 struct ReduceKernels {
-  float (*sum)(const float* x, int64_t count);
+  double (*sum)(const float* x, int64_t count);
   // to[j] += sum over rows of x[i * stride + j].
   void (*add_rows)(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to);
   // y = a + b; y may be a.
@@ -361,21 +361,22 @@ struct ChannelBlock {
   int64_t rows, channels, length, row_stride;
 };
 
-// dx = of_dy * dy + of_x * (x - center) + constant, a value of each a channel.
+// dx = scale * (dy + slope * (x - center) + constant), with one value of each per channel.
 struct InputGradientTerms {
-  const float *center, *of_dy, *of_x, *constant;
+  const float *center, *scale, *slope, *constant;
 };
 
-// Arrays that are not of a block's values have one a channel.
+// Arrays have one value per channel, unless they hold the block's values. Sums are taken in double: the
+// square of 1e20 is beyond float32.
 struct BatchNormKernels {
   // center: about the mean; sum and squares: of x - center and of its square.
-  void (*moments)(const float* x, const ChannelBlock&, float* center, float* sum, float* squares);
+  void (*moments)(const float* x, const ChannelBlock&, float* center, double* sum, double* squares);
   // y = (x - center) * scale + shift
   void (*normalize)(const float* x, const ChannelBlock&, const float* center, const float* scale,
                     const float* shift, float* y);
-  // sum: of dy; products: of dy * (x - center).
-  void (*gradient_sums)(const float* dy, const float* x, const ChannelBlock&, const float* center, float* sum,
-                        float* products);
+  // sum: of dy; products: of dy * (x - center); deviations: of x - center.
+  void (*gradient_sums)(const float* dy, const float* x, const ChannelBlock&, const float* center,
+                        double* sum, double* products, double* deviations);
   void (*input_gradient)(const float* dy, const float* x, const ChannelBlock&, const InputGradientTerms&,
                          float* dx);
 };

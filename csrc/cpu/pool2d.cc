@@ -137,7 +137,7 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
   if (pools_whole_planes(s)) {
     const auto sum = kernels().reduce.sum;
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
-      y[p] = sum(x + begin, count) / static_cast<float>(count);
+      y[p] = static_cast<float>(sum(x + begin, count) / static_cast<double>(count));
     });
   }
   const auto kernel = kernels().pool2d.average;
@@ -185,15 +185,25 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
       require(index[i] >= -1 && index[i] < plane_size, "indices must be of -1 to ", plane_size - 1,
               ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
   if (plane_size == 0) return;
-  // A scatter, which vectors don't help.
-  parallel_ranges(planes, ns, [=](int64_t begin, int64_t end) {
+  // Each index is checked again where it is used: `indices` is the caller's array, and another thread may
+  // write to it meanwhile. A scatter gains nothing from vectors.
+  parallel_ranges(planes, ns, [=, &valid](int64_t begin, int64_t end) {
+    const auto size = static_cast<uint64_t>(plane_size);
+    bool all = true;
     for (int64_t p = begin; p < end; ++p) {
       float* const plane = dx + p * plane_size;
       std::fill_n(plane, plane_size, 0.0f);
-      for (int64_t i = p * outputs; i < (p + 1) * outputs; ++i)
-        if (index[i] >= 0) plane[index[i]] += dy[i];
+      for (int64_t i = p * outputs; i < (p + 1) * outputs; ++i) {
+        const int64_t at = __atomic_load_n(index + i, __ATOMIC_RELAXED);  // one read
+        if (static_cast<uint64_t>(at) < size)
+          plane[at] += dy[i];
+        else
+          all &= at == -1;
+      }
     }
+    if (!all) valid = false;
   });
+  require(valid, "indices must not be changed by another thread while max_pool2d_backward reads them");
 }
 
 }  // namespace byhand::ops

@@ -8,6 +8,11 @@ import os
 import sys
 
 try:
+    from byhand._core import (
+        __version__,
+    )  # first: it refuses a sub-interpreter, in which NumPy warns
+
+    # isort: split
     from byhand import (
         data,
         initializers,
@@ -20,7 +25,6 @@ try:
         schedules,
         training,
     )
-    from byhand._core import __version__
     from byhand.run_folder import load
     from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
     from byhand.training import Trainer, evaluate

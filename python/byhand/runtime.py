@@ -26,7 +26,9 @@ def show_config() -> None:
     print(f"byhand            {c['version']}, built by {c['compiler']}")
     for isa in c["instruction_sets"]:
         print(f"{isa['name']:17} {_state(isa)}")
-    print(f"threads           {c['threads']} of {c['usable_cpus']} usable processors")
+    threads, running = c["threads"], c["running_threads"]
+    asked = f"; {threads} were asked for" if threads > running else ""
+    print(f"threads           {running} of {c['usable_cpus']} usable processors{asked}")
 
 
 def _state(isa: dict[str, Any]) -> str:

@@ -19,8 +19,8 @@ inline void for_rows(const ChannelBlock& b, int64_t first, F f) {
   for (int64_t r = 0; r < b.rows; ++r) f(first + r * b.row_stride);
 }
 
-void moments(const float* x, const ChannelBlock& b, float* center, float* sum, float* squares) {
-  const double share = 1 / static_cast<double>(b.rows * b.length);
+void moments(const float* x, const ChannelBlock& b, float* center, double* sum, double* squares) {
+  const double count = static_cast<double>(b.rows * b.length);
   for_channels(
       b,
       [&](int64_t c) {
@@ -28,26 +28,26 @@ void moments(const float* x, const ChannelBlock& b, float* center, float* sum, f
         for_rows(b, c * b.length, [&](int64_t row) {
           for_vectors(b.length, [&](int64_t i, auto n) { total.add(load(x + row + i, n)); });
         });
-        center[c] = static_cast<float>(total.total() * share);
+        center[c] = static_cast<float>(total.total() / count);
         const Vec middle = Vec::set(center[c]);
         for_rows(b, c * b.length, [&](int64_t row) {
           for_vectors(b.length, [&](int64_t i, auto n) {
             const Vec d = fill_rest(load(x + row + i, n) - middle, n, Vec::zero());
             deviation.add(d);
-            square.add(d * d);
+            square.add_product(d, d);
           });
         });
-        sum[c] = static_cast<float>(deviation.total());
-        squares[c] = static_cast<float>(square.total());
+        sum[c] = deviation.total();
+        squares[c] = square.total();
       },
       [&](int64_t c, auto n) {
-        Vec total = Vec::zero(), deviation = Vec::zero(), square = Vec::zero();
-        for_rows(b, c, [&](int64_t row) { total = total + load(x + row, n); });
-        const Vec middle = total * Vec::set(static_cast<float>(share));
+        DoubleSum total, deviation, square;
+        for_rows(b, c, [&](int64_t row) { total.add(load(x + row, n)); });
+        const Vec middle = total.over(count);
         for_rows(b, c, [&](int64_t row) {
           const Vec d = load(x + row, n) - middle;
-          deviation = deviation + d;
-          square = fma(d, d, square);
+          deviation.add(d);
+          square.add_product(d, d);
         });
         store(middle, center + c, n);
         store(deviation, sum + c, n);
@@ -74,56 +74,64 @@ void normalize(const float* x, const ChannelBlock& b, const float* center, const
       });
 }
 
-void gradient_sums(const float* dy, const float* x, const ChannelBlock& b, const float* center, float* sum,
-                   float* products) {
+void gradient_sums(const float* dy, const float* x, const ChannelBlock& b, const float* center, double* sum,
+                   double* products, double* deviations) {
   for_channels(
       b,
       [&](int64_t c) {
         const Vec middle = Vec::set(center[c]);
-        DoubleSum total, product;
+        DoubleSum total, product, deviation;
         for_rows(b, c * b.length, [&](int64_t row) {
           for_vectors(b.length, [&](int64_t i, auto n) {
             const Vec g = load(dy + row + i, n);
+            const Vec d = fill_rest(load(x + row + i, n) - middle, n, Vec::zero());
             total.add(g);
-            product.add(fill_rest(g * (load(x + row + i, n) - middle), n, Vec::zero()));
+            product.add_product(g, d);
+            deviation.add(d);
           });
         });
-        sum[c] = static_cast<float>(total.total());
-        products[c] = static_cast<float>(product.total());
+        sum[c] = total.total();
+        products[c] = product.total();
+        deviations[c] = deviation.total();
       },
       [&](int64_t c, auto n) {
         const Vec middle = load(center + c, n);
-        Vec total = Vec::zero(), product = Vec::zero();
+        DoubleSum total, product, deviation;
         for_rows(b, c, [&](int64_t row) {
-          const Vec g = load(dy + row, n);
-          total = total + g;
-          product = fma(g, load(x + row, n) - middle, product);
+          const Vec g = load(dy + row, n), d = load(x + row, n) - middle;
+          total.add(g);
+          product.add_product(g, d);
+          deviation.add(d);
         });
         store(total, sum + c, n);
         store(product, products + c, n);
+        store(deviation, deviations + c, n);
       });
 }
 
 void input_gradient(const float* dy, const float* x, const ChannelBlock& b, const InputGradientTerms& t,
                     float* dx) {
+  const auto gradient = [](Vec g, Vec d, Vec scale, Vec slope, Vec constant) {
+    return scale * fma(slope, d, g + constant);
+  };
   for_channels(
       b,
       [&](int64_t c) {
-        const Vec middle = Vec::set(t.center[c]), of_dy = Vec::set(t.of_dy[c]), of_x = Vec::set(t.of_x[c]);
+        const Vec middle = Vec::set(t.center[c]), scale = Vec::set(t.scale[c]), slope = Vec::set(t.slope[c]);
         const Vec constant = Vec::set(t.constant[c]);
         for_rows(b, c * b.length, [&](int64_t row) {
           for_vectors(b.length, [&](int64_t i, auto n) {
-            const Vec d = load(x + row + i, n) - middle;
-            store(fma(of_dy, load(dy + row + i, n), fma(of_x, d, constant)), dx + row + i, n);
+            const Vec g = load(dy + row + i, n), d = load(x + row + i, n) - middle;
+            store(gradient(g, d, scale, slope, constant), dx + row + i, n);
           });
         });
       },
       [&](int64_t c, auto n) {
-        const Vec middle = load(t.center + c, n), of_dy = load(t.of_dy + c, n), of_x = load(t.of_x + c, n);
+        const Vec middle = load(t.center + c, n), scale = load(t.scale + c, n), slope = load(t.slope + c, n);
         const Vec constant = load(t.constant + c, n);
         for_rows(b, c, [&](int64_t row) {
-          const Vec d = load(x + row, n) - middle;
-          store(fma(of_dy, load(dy + row, n), fma(of_x, d, constant)), dx + row, n);
+          const Vec g = load(dy + row, n), d = load(x + row, n) - middle;
+          store(gradient(g, d, scale, slope, constant), dx + row, n);
         });
       });
 }

@@ -12,10 +12,24 @@
 namespace byhand::cpu {
 namespace {
 
+struct Affinity {
+  cpu_set_t set;  // 1024 processors; the system refuses it on a larger machine, and then it is unknown
+  bool known;
+};
+
+// As it was when byhand was imported.
+const Affinity& process_affinity() {
+  static const Affinity affinity = [] {
+    Affinity a{};
+    a.known = sched_getaffinity(0, sizeof a.set, &a.set) == 0;
+    return a;
+  }();
+  return affinity;
+}
+
 int affinity_cpus() {
-  cpu_set_t set;  // 1024 processors; a larger machine refuses it, and gets the count of the standard library
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());
+  const Affinity& affinity = process_affinity();
+  return affinity.known ? CPU_COUNT(&affinity.set) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
 // Processors' worth of time that the two files of a cgroup v1 folder allow; infinity where they set no limit.
@@ -64,18 +78,23 @@ double cgroup_cpus() {
 }  // namespace
 
 int usable_cpus() {
-  const double quota = std::ceil(cgroup_cpus());
-  const int cpus = affinity_cpus();
-  return std::max(1, quota < cpus ? static_cast<int>(quota) : cpus);
+  static const int count = [] {
+    const double quota = std::ceil(cgroup_cpus());
+    const int cpus = affinity_cpus();
+    return std::max(1, quota < cpus ? static_cast<int>(quota) : cpus);
+  }();
+  return count;
 }
 
 int current_cpu() { return sched_getcpu(); }
 
-bool keep_off(pthread_t thread, int cpu) {
-  cpu_set_t set;
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) != 0) return false;
-  CPU_CLR(cpu, &set);
-  return CPU_COUNT(&set) > 0 && pthread_setaffinity_np(thread, sizeof set, &set) == 0;
+void keep_off(pthread_t thread, int cpu) {
+  if (!process_affinity().known) return;
+  cpu_set_t set = process_affinity().set;
+  if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &set);
+  const bool any = CPU_COUNT(&set) > 0;
+  // If the system refuses, the worker stays where it was, which costs time and nothing else.
+  pthread_setaffinity_np(thread, sizeof set, any ? &set : &process_affinity().set);
 }
 
 }  // namespace byhand::cpu

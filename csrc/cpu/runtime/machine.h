@@ -5,14 +5,16 @@
 
 namespace byhand::cpu {
 
-// Processors in the affinity mask, cut to the cgroup's quota rounded up; at least 1.
+// The number of processors that this process may use: those of its affinity mask, at most the cgroup's quota
+// rounded up, at least 1. Both are read once, by the first call, which is made when byhand is imported.
 int usable_cpus();
 
 // The processor that runs the calling thread; -1 where the system does not tell.
 int current_cpu();
 
-// Lets `thread` run wherever the calling thread may, but not on `cpu`. False, and nothing changes, where that
-// leaves no processor.
-bool keep_off(pthread_t thread, int cpu);
+// Lets `thread` run on every processor of the process's affinity mask except `cpu`, or on all of them if
+// there is no other. The mask is that of usable_cpus(), not that of the calling thread: a caller may be
+// pinned, its helpers are not.
+void keep_off(pthread_t thread, int cpu);
 
 }  // namespace byhand::cpu

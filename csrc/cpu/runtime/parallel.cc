@@ -179,7 +179,7 @@ class Pool {
       for (; workers_ < wanted; ++workers_) {
         std::thread thread([this, index = workers_] { worker(index); });
         handles_[workers_] = thread.native_handle();
-        kept_off_[workers_] = -1;
+        kept_off_[workers_] = kNowhere;
         thread.detach();
       }
     } catch (const std::exception&) {  // no thread or no memory to be had: fewer workers do
@@ -188,13 +188,15 @@ class Pool {
     return workers_;
   }
 
-  // A worker that is woken may be put on the caller's own processor, though another is idle: the two then
-  // take turns there for tens of milliseconds. So the helpers are kept off it, told anew where the caller has
-  // moved.
+  // The system may wake a worker on the caller's own processor although another one is idle; the two then
+  // take turns there for tens of milliseconds. So the helpers are kept off it, and told again if the caller
+  // has moved. A new worker inherits the affinity of the thread that started it, which this replaces.
   void leave_this_cpu(int helpers) {
     const int cpu = current_cpu();
     for (int i = 0; i < helpers; ++i) {
-      if (kept_off_[i] != cpu) kept_off_[i] = keep_off(handles_[i], cpu) ? cpu : -1;
+      if (kept_off_[i] == cpu) continue;
+      keep_off(handles_[i], cpu);
+      kept_off_[i] = cpu;
     }
   }
 
@@ -251,8 +253,9 @@ class Pool {
   std::mutex run_mutex_;
   int workers_ = 0;  // started; they live as long as the process
   pthread_t handles_[kMaxThreads];
-  int kept_off_[kMaxThreads];  // the processor; -1: none
-  std::atomic<int> awake_{0};  // workers that do not sleep
+  static constexpr int kNowhere = -2;  // not told yet; current_cpu() is at least -1
+  int kept_off_[kMaxThreads];          // the processor of the last call's caller
+  std::atomic<int> awake_{0};          // workers that do not sleep
   std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
   std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean
   std::atomic<uint32_t> probes_{0};
@@ -263,7 +266,8 @@ class Pool {
 
 // Never destroyed: workers may still sleep in it while the process ends.
 std::atomic<Pool*> pool{nullptr};
-std::atomic<int> threads{0};  // 0: not asked for yet
+std::atomic<int> wanted{0};  // 0: not asked for yet
+std::atomic<int> limit{0};   // 0: usable_cpus()
 
 Pool& the_pool() {
   static std::once_flag once;
@@ -285,16 +289,27 @@ int default_num_threads() {
   return wanted > 0 ? wanted : std::min(usable_cpus(), kMaxThreads);
 }
 
-int num_threads() {
-  int count = threads.load(std::memory_order_relaxed);
-  if (count == 0) threads = count = default_num_threads();
+int wanted_threads() {
+  int count = wanted.load(std::memory_order_relaxed);
+  if (count == 0) wanted = count = default_num_threads();
   return count;
+}
+
+int num_threads() {
+  int most = limit.load(std::memory_order_relaxed);
+  if (most == 0) limit = most = usable_cpus();
+  return std::min(wanted_threads(), most);
+}
+
+void set_thread_limit(int most) {
+  require(most >= 1 && most <= kMaxThreads, "limit must be from 1 to ", kMaxThreads, ", got ", most);
+  limit = most;
 }
 
 void set_num_threads(int count) {
   require(count >= 1 && count <= kMaxThreads, "n must be a whole number of 1 to ", kMaxThreads, ", got ",
           count);
-  threads = count;
+  wanted = count;
 }
 
 bool worth_sharing(double ns) {
@@ -306,8 +321,8 @@ bool worth_sharing(double ns) {
 
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
   const bool shared = count > 1 && worth_sharing(static_cast<double>(count) * ns_per_task);
-  const int wanted = shared ? num_threads() : 1;
-  if (wanted > 1 && the_pool().run(count, wanted, task)) return;
+  const int threads = shared ? num_threads() : 1;
+  if (threads > 1 && the_pool().run(count, threads, task)) return;
   for (int64_t i = 0; i < count; ++i) task(i);
 }
 

@@ -9,9 +9,14 @@ namespace byhand::cpu {
 
 inline constexpr int kMaxThreads = 256;
 
+// The number of threads that a call uses: the number that was set, at most one per usable processor. More
+// would only take turns: 256 threads on 2 processors make a step of training 9 times slower.
 int num_threads();
-void set_num_threads(int count);  // of 1 to kMaxThreads, else std::invalid_argument
+int wanted_threads();             // the number that was set
+void set_num_threads(int count);  // from 1 to kMaxThreads, else std::invalid_argument
 int default_num_threads();        // what the environment, the affinity mask and the cgroup allow
+// For tests, which want threads to interleave on any machine: the most threads that a call uses.
+void set_thread_limit(int limit);
 
 // Whether work of about `ns` on one thread is done sooner by several.
 bool worth_sharing(double ns);

@@ -22,6 +22,12 @@ inline void store(Vec v, float* p, WholeVector) { v.store(p); }
 inline void store(Vec v, float* p, int n) { v.store(p, n); }
 inline void store(IVec v, int32_t* p, WholeVector) { v.store(p); }
 inline void store(IVec v, int32_t* p, int n) { v.store(p, n); }
+inline void store(const DoubleSum& sum, double* p, WholeVector) { sum.store(p); }
+inline void store(const DoubleSum& sum, double* p, int n) {
+  double lane[Vec::kLanes];
+  sum.store(lane);
+  for (int i = 0; i < n; ++i) p[i] = lane[i];
+}
 // v, with `rest` in the lanes that the body does not work on.
 inline Vec fill_rest(Vec v, WholeVector, Vec) { return v; }
 inline Vec fill_rest(Vec v, int n, Vec rest) { return select(first_mask(n), v, rest); }

@@ -153,6 +153,20 @@ struct DoubleSum {
     low = _mm512_add_pd(low, _mm512_cvtps_pd(low_half(a).v));
     high = _mm512_add_pd(high, _mm512_cvtps_pd(high_half(a)));
   }
+  void add_product(Vec a, Vec b) {  // which is exact in double
+    low = _mm512_fmadd_pd(_mm512_cvtps_pd(low_half(a).v), _mm512_cvtps_pd(low_half(b).v), low);
+    high = _mm512_fmadd_pd(_mm512_cvtps_pd(high_half(a)), _mm512_cvtps_pd(high_half(b)), high);
+  }
+  // Each lane's sum.
+  void store(double* p) const {
+    _mm512_storeu_pd(p, low);
+    _mm512_storeu_pd(p + 8, high);
+  }
+  Vec over(double divisor) const {
+    const __m512d d = _mm512_set1_pd(divisor);
+    return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(_mm512_div_pd(low, d))),
+                               _mm512_cvtpd_ps(_mm512_div_pd(high, d)), 1)};
+  }
   double total() const {
     const __m512d eight = _mm512_add_pd(low, high);
     return sum_of_4(_mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1)));
