@@ -94,7 +94,9 @@ class Call:
         with np.errstate(all="ignore"):
             results = as_tuple(getattr(reference, self.op)(*self.args, **self.kwargs))
         # NumPy 1 computes with integers beyond 64 bits in arrays of Python objects.
-        return tuple(np.float64(r) if np.asarray(r).dtype == object else r for r in results)
+        return tuple(
+            np.asarray(r, np.float64) if np.asarray(r).dtype == object else r for r in results
+        )
 
     @cached_property
     def _sizes(self) -> tuple[Array, ...]:

@@ -6,9 +6,14 @@ between edits.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 from typing import Any
+
+# Before NumPy is imported: the reference multiplies small matrices, for which a second thread of
+# OpenBLAS costs more than it does.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import byhand
 import numpy as np
@@ -32,6 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if not slow and parameters.get("isa", testing.isa()) == testing.isa():
             item.add_marker("quick")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say so if the quick tests have outgrown their minute."""
+    seconds = sum(os.times()[:4])  # of the processor, that of finished subprocesses included
+    if config.option.markexpr == "quick" and seconds > 60:
+        terminalreporter.write_line(
+            f"The quick tests took {seconds:.0f} s of processor time and should take at most 60 s. "
+            "Mark the slowest of them as slow: --durations=20 shows them.",
+            yellow=True,
+        )
 
 
 @pytest.fixture(params=testing.isas())

@@ -133,6 +133,7 @@ def blamed(call: Call, argument: str, value: Any) -> tuple[str, list[str]]:
     return names, shown_forms(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("op", "argument"), MUTATIONS)
 @given(data=st.data())
 @many

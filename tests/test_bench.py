@@ -142,6 +142,7 @@ def test_seconds(value: float, text: str) -> None:
     assert report.seconds(value) == text
 
 
+@pytest.mark.slow
 def test_kernels_in_a_table_and_a_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "run.json"
     result = run(*QUICK, "--op", "relu", "--op", "linear", "--peers", "numpy", "--json", str(path))

@@ -32,6 +32,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, ["inference", *options, *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])
 def test_who_is_installed_computes_the_same(model: str, batch: int) -> None:

@@ -19,6 +19,8 @@ from byhand.models import load
 from byhand.run_folder import RunFolder
 from cli_support import make_sets, read_metrics, write_folder
 
+pytestmark = pytest.mark.slow  # every test starts at least one process
+
 # A shell that runs tests in the background has children ignore SIGINT.
 MAIN = """
 import signal
@@ -131,7 +133,6 @@ def test_full_disk_under_stdout(folder: Path, tmp_path: Path) -> None:
     fails_with_a_line(done, "No space left")
 
 
-@pytest.mark.slow
 def test_on_a_terminal_a_bar_moves_below_the_table(folder: Path, tmp_path: Path) -> None:
     master, terminal = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}

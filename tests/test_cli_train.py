@@ -145,6 +145,7 @@ def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> No
     assert "a run goes on with its own recipe" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rate", "words"),
     [

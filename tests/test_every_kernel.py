@@ -97,6 +97,7 @@ def test_floats_are_within_the_bound(
     check(call, call.run())
 
 
+@pytest.mark.slow
 @every_op
 def test_large_floats_are_within_the_bound(name: str, isa: str) -> None:
     call = large_call(name)

@@ -178,6 +178,7 @@ def test_the_stride_of_one_element_says_nothing(
             assert_same_bits(call.map(odd).kernel()[0], call.kernel()[0], repr(call))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.Generator) -> None:
     """Unreadable pages beside A, B, C and the result: no load passes a last row or column."""

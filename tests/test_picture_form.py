@@ -249,6 +249,7 @@ def test_the_container_does_not_decide(tmp_path: Path) -> None:
     assert byhand.load(out / "model.safetensors").pictures == "digits"
 
 
+@pytest.mark.slow
 def test_photographs_can_be_prepared_for_training(tmp_path: Path) -> None:
     data, out = photographs(tmp_path / "data", 20), tmp_path / "run"
     options = ("--data", data, "--out", out, "--epochs", 1, "--pictures")

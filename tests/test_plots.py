@@ -50,6 +50,7 @@ def shown(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_text(name: str) -> None:
     for runs in ({name: history(3)}, {name: history(3), "other": history(2)}):
@@ -127,6 +128,7 @@ def trainer(plot: LivePlot, run: Path | None = None) -> Trainer:
     return Trainer(model, SGD(model.parameters(), 0.1), handlers=[plot], run=run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", plotting.FORMATS)
 def test_a_live_plot_is_what_its_name_says(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"curves{suffix}"
@@ -164,6 +166,7 @@ def test_training_goes_on_without_its_plot(
     assert len(history) == 2 and len(warned) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting", [{"MPLBACKEND": "nosuch"}, {"MPLBACKEND": "qtagg"}, {"MATPLOTLIBRC": "rc"}]
 )

@@ -41,6 +41,7 @@ def test_linear(rng: np.random.Generator) -> None:
     check_gradient(lambda b: f.linear(x, w, b), f.linear_backward_bias, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONV)
 def test_conv2d(name: str, rng: np.random.Generator) -> None:
     geometry = dict(CONV[name])

@@ -39,6 +39,7 @@ def test_default_is_the_affinity_mask() -> None:
     assert run(one).stdout.strip() == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [
@@ -56,6 +57,7 @@ def test_environment_sets_the_number(environment: dict[str, str], threads: int) 
     assert run(SHOW, **environment).stdout.strip() == str(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["0", "-1", "two", "2.5", "257", "99999999999999", "2 ", " ", "4,2", "auto"]
 )

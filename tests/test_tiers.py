@@ -9,7 +9,8 @@ import pytest
 from byhand._core import testing
 
 IN_USE = testing.isa()  # before the fixture `isa` sets another one
-WHOLLY_SLOW = {"test_tutorials.py"}  # whole pages, each of whose steps has quick tests elsewhere
+# Whole pages and whole processes: what happens in each has quick tests elsewhere.
+WHOLLY_SLOW = {"test_tutorials.py", "test_cli_process.py"}
 
 
 def is_quick(request: pytest.FixtureRequest) -> bool:
