@@ -44,9 +44,9 @@ def test_evaluate_says_which_epoch_it_takes(trained: Path, folder: Path) -> None
     """The test set was only watched, so the last epoch counts unless another is asked for."""
     metrics = read_metrics(trained)
     best = min(metrics, key=lambda m: m["validation_loss"])
-    lowest = ", the one with the lowest loss on the test set"
-    last = "epoch 3 of 3, the last one" + lowest * (best is metrics[-1])
-    chosen = f"epoch {best['epoch']} of 3" + ", the last one" * (best is metrics[-1]) + lowest
+    lowest = "the one with the lowest loss on the test set"
+    last = "epoch 3 of 3, the last one" + f" and {lowest}" * (best is metrics[-1])
+    chosen = last if best is metrics[-1] else f"epoch {best['epoch']} of 3, {lowest}"
     for arguments, epoch, words in (
         ([trained], metrics[-1], f"{last}\n"),
         ([trained, "--epoch", "last"], metrics[-1], f"{last}\n"),

@@ -216,9 +216,9 @@ class RunFolder:
         notes = config.get("notes")
         validation = notes.get("validation") if isinstance(notes, dict) else None
         lowest = f"the one with the lowest loss on {validation or 'the validation images'}"
-        words = [f"epoch {number} of {last}"]
-        words += ["the last one"] * (number == last) + [lowest] * (number == best)
-        return ChosenEpoch(path, number, ", ".join(words))
+        reasons = ["the last one"] * (number == last) + [lowest] * (number == best)
+        reason = f", {' and '.join(reasons)}" if reasons else ""
+        return ChosenEpoch(path, number, f"epoch {number} of {last}{reason}")
 
     def _finished(self) -> tuple[dict[str, Any], list[EpochEnd]]:
         """Config and epochs of a run that has at least one; the errors of `choose`."""

@@ -26,18 +26,20 @@ from byhand.handlers import RunningMean
 # The bar is redrawn this often; between, a batch costs it two additions.
 _SECONDS = 0.1
 
-_TABLE = "epoch  train loss  train error  test loss  test accuracy  seconds  images/s"
-_WIDTHS = [len(title) for title in _TABLE.split("  ")]
+_TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  images/s"
 
 
 class TrainingDisplay:
     """A handler of training events: a line of a table an epoch, and on a terminal a bar below.
 
-    log_every: also a line each so many batches, in the words of the PaddlePaddle book.
+    log_every: also a line each so many batches, in the words of the PaddlePaddle book. watched:
+    the images that each epoch is measured on, a word for the table.
     """
 
-    def __init__(self, log_every: int | None = None) -> None:
+    def __init__(self, log_every: int | None = None, watched: str = "test") -> None:
         self.history: list[EpochEnd] = []
+        self.watched = watched
+        self._table = _TABLE.format(watched)
         self._log_every = log_every
         self._mean = RunningMean()
         self._bar = _Bar() if is_terminal(sys.stdout) else None
@@ -57,14 +59,14 @@ class TrainingDisplay:
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
             self.history += event.history
-            say(_TABLE)
+            say(self._table)
         if isinstance(event, BatchEnd) and self._log_every is not None:
             self._log(event, self._log_every)
         if isinstance(event, EpochEnd):
             self.history.append(event)
             self._mean = RunningMean()
-            cells = zip(_row(event), _WIDTHS, strict=True)
-            say("  ".join(f"{text:>{width}}" for text, width in cells))
+            cells = zip(_row(event), self._table.split("  "), strict=True)
+            say("  ".join(f"{text:>{len(title)}}" for text, title in cells))
         if self._bar is not None:
             self._bar(event)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
 from byhand.cli.output import fail
 from byhand.data import DataError, Dataset
@@ -62,6 +63,9 @@ class Job:
     seed: int
     data: Path | None
     pictures: Pictures | None = None
+    validation: float | None = None
+    class_names: tuple[str, ...] | None = None
+    start: Path | None = None
     note: str = ""
     """What the user should know of the settings that were chosen for her."""
 
@@ -90,6 +94,35 @@ class Job:
             raise typer.BadParameter(str(error), param_hint="--pictures") from None
         return model
 
+    def parts(self, sets: tuple[Dataset, Dataset]) -> tuple[Dataset, Dataset]:
+        """The images to train with, and those that every epoch is measured on."""
+        if self.validation is None:
+            return sets
+        try:
+            return sets[0].hold_out(self.validation)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--validation") from None
+
+    def start_from(self, model: Model) -> str:
+        """Give `model` the weights of --from; say which. Ends the command if they do not fit."""
+        if self.start is None:
+            return ""
+        source, which = load_model(self.start, None)
+        weights, own = source.state_dict(), model.state_dict()
+        shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
+        wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
+        last = {name for name in own if name.split(".")[0] == str(len(model.children) - 1)}
+        if not set(wrong) <= last or source.input_shape != model.input_shape:
+            fail(
+                f"--from: {self.start} is another network than {self.title} for images "
+                f"{model.input_shape}: {', '.join(wrong) or source.input_shape} differ"
+            )
+        same = source.class_names == model.class_names and not wrong
+        model.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
+        model.scale, model.offset = source.scale, source.offset
+        kept = "all weights" if same else "all weights but the last layer's: the classes differ"
+        return f"{kept}; {self.start}" + (f", {which}" if which else "")
+
     def settings(self) -> dict[str, Any]:
         """For a run's config.json: what `job_of` takes, JSON-able."""
         own = {
@@ -98,6 +131,9 @@ class Job:
             "seed": self.seed,
             "data": None if self.data is None else str(self.data.resolve()),
             "pictures": None if self.pictures is None else self.pictures.value,
+            "validation": self.validation,
+            "class_names": None if self.class_names is None else list(self.class_names),
+            "start": None if self.start is None else str(self.start.resolve()),
         }
         return own | {name: getattr(self.recipe, name) for name in _recipe_settings()}
 
@@ -119,6 +155,9 @@ def job_of(settings: Mapping[str, Any]) -> Job:
         said.get("seed", 0),
         Path(said["data"]) if "data" in said else None,
         Pictures(said["pictures"]) if "pictures" in said else None,
+        said.get("validation"),
+        tuple(said["class_names"]) if "class_names" in said else None,
+        Path(said["start"]) if "start" in said else None,
         note,
     )
 
@@ -138,6 +177,13 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
     if said.get("model", job.model) != job.model:
         fail(f"{folder} is a run of {job.model.value}, not of {ModelName(said['model']).value}")
     return job_of({**stored, **said})
+
+
+def class_names_of(text: str) -> list[str]:
+    """The names in a text file, one per line, or in `text`, with commas between them."""
+    path = Path(text)
+    names = path.read_text("utf-8").splitlines() if path.is_file() else text.split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _recipe_settings() -> list[str]:

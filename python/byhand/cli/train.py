@@ -13,19 +13,28 @@ from typing import Annotated, Any
 import typer
 
 from byhand.cli.data import check, load, locate
-from byhand.cli.display import TrainingDisplay, percent
-from byhand.cli.job import Activation, Init, Job, Method, ModelName, RecipeName, job_of, resumed_job
+from byhand.cli.display import TrainingDisplay
+from byhand.cli.job import (
+    Activation,
+    Init,
+    Job,
+    Method,
+    ModelName,
+    RecipeName,
+    class_names_of,
+    job_of,
+    resumed_job,
+)
 from byhand.cli.options import DataOption, ThreadsOption, TrainingPicturesOption
-from byhand.cli.output import describe, fail, say, warn
+from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
+from byhand.cli.report import accuracy, say_header, say_result
 from byhand.cli.streams import exit_code
 from byhand.data import Dataset
-from byhand.events import EpochEnd, Event, TrainingStarted
+from byhand.events import Event, TrainingStarted
 from byhand.model import Model
-from byhand.optim import OPTIMIZERS
 from byhand.recipes import ADAM_LR, RECIPES
 from byhand.run_folder import ResumeError, RunFolder
-from byhand.runtime import get_num_threads
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
@@ -150,6 +159,34 @@ def train(
         ),
     ] = None,
     pictures: TrainingPicturesOption = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Hold out the part X of the training images, such as 0.1. Then the epoch with the "
+            "lowest loss on them counts, and the test set is measured once, at the end.",
+            show_default="none: the test set is watched and the last epoch counts",
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Names of the classes 0, 1 and so on: A,B,C or a text file with one per line. For "
+            "data whose labels are numbers.",
+            show_default="the numbers, or the names of class folders",
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN|FILE",
+            help="Start from the weights of a trained model of the same network. Its last layer is "
+            "left out if the classes differ.",
+            show_default=False,
+        ),
+    ] = None,
     keep_epochs: Annotated[
         bool, typer.Option("--keep-epochs", help="Keep the model of each epoch in RUN/epochs.")
     ] = False,
@@ -173,6 +210,8 @@ def train(
         raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
     if resume is not None and recipe is not None:
         raise typer.BadParameter("a run goes on with its own recipe", param_hint="--recipe")
+    if resume is not None and start is not None:
+        raise typer.BadParameter("a run goes on from its own weights", param_hint="--from")
     if optimizer not in (None, Method.sgd) and (momentum, nesterov) != (None, None):
         raise typer.BadParameter("only sgd has momentum", param_hint="--optimizer")
     settings = {
@@ -193,21 +232,31 @@ def train(
         "seed": seed,
         "data": data,
         "pictures": pictures,
+        "validation": validation,
+        "class_names": None if class_names is None else class_names_of(class_names),
+        "start": start,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
-    sets = load(job.data, pictures=job.pictures)
+    sets = load(job.data, class_names=job.class_names, pictures=job.pictures)
+    if job.class_names not in (None, sets[0].class_names):
+        raise typer.BadParameter(
+            f"class folders have their own names, {', '.join(sets[0].class_names or ())}",
+            param_hint="--class-names",
+        )
     network = job.new_model(sets[0])
     check(network, sets, job.data)
-    display = TrainingDisplay(log_every)
+    begun = resume is not None and RunFolder(resume).state_path.exists()
+    started = "" if begun else job.start_from(network)
+    display = TrainingDisplay(log_every, "test" if job.validation is None else "val")
     options = {"keep_epochs": keep_epochs, "resume": resume is not None}
     with (
         _run_folder(resume or out, job.model.value) as folder,
         _saying_what_is_kept(display, folder),
         display,
     ):
-        _fit(job, network, sets, folder, display, **options)
+        _fit(job, network, sets, folder, display, started, **options)
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
-    _say_result(job, folder, display, drawn)
+    say_result(job, sets[1], folder, display.history, drawn)
 
 
 @contextlib.contextmanager
@@ -238,7 +287,7 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
         if not display.history:
             return "no epoch was finished, so there is no model"
         last = display.history[-1]
-        return f"{folder} keeps epoch {last.epoch}, test accuracy {_accuracy(last)}"
+        return f"{folder} keeps epoch {last.epoch}, {display.watched} accuracy {accuracy(last)}"
 
     try:
         yield
@@ -258,16 +307,18 @@ def _fit(
     sets: tuple[Dataset, Dataset],
     folder: Path,
     display: TrainingDisplay,
+    started: str,
     *,
     keep_epochs: bool,
     resume: bool,
 ) -> None:
-    train_set, test_set = sets
+    train_set, watched = job.parts(sets)
     recipe, source = job.recipe, str(locate(job.data))
+    held_out = f"the {len(watched):,} images held out for validation"
 
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
-            _say_header(job, event, source)
+            say_header(job, event, len(sets[1]), source, started)
 
     try:
         trainer = recipe.trainer(
@@ -278,7 +329,7 @@ def _fit(
             notes={
                 "model": job.title,
                 "data": source,
-                "validation": "the test set",
+                "validation": "the test set" if job.validation is None else held_out,
                 "job": job.settings(),
             },
             keep_epochs=keep_epochs,
@@ -290,79 +341,10 @@ def _fit(
             train_set,
             epochs=recipe.epochs,
             batch_size=recipe.batch_size,
-            validation=test_set,
-            choose_by_validation=False,
+            validation=watched,
+            choose_by_validation=job.validation is not None,
             seed=job.seed,
             resume=resume,
         )
     except ResumeError as error:
         fail(describe(error))
-
-
-def _say_header(job: Job, event: TrainingStarted, source: str) -> None:
-    recipe = job.recipe
-    parameters = sum(parameter.size for parameter in event.model.parameters())
-    momentum = f", momentum {recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"
-    lines = {
-        "model": f"{job.title}: {parameters:,} parameters",
-        "data": f"{event.images:,} training and {event.validation_images:,} test images, {source}",
-        "pictures": f"{event.model.pictures}: how predict and evaluate prepare pictures",
-        "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
-        "": f"{OPTIMIZERS[recipe.method].__name__}, one cycle up to the learning rate "
-        f"{recipe.lr:g}{momentum if recipe.method == 'sgd' else ''}, "
-        f"weight decay {recipe.weight_decay:g}",
-        "seed": str(job.seed),
-        "threads": str(get_num_threads()),
-        "run": str(event.run),
-    }
-    if job.note:
-        lines["rate"] = job.note
-    if recipe.init != "uniform":
-        lines["weights"] = recipe.init
-    if recipe.max_shift:
-        lines["images"] = f"moved at random by up to {recipe.max_shift} pixels"
-    if recipe.label_smoothing:
-        lines["loss"] = f"cross-entropy, label smoothing {recipe.label_smoothing:g}"
-    if recipe.ema is not None:
-        lines["average"] = f"of the weights, decay {recipe.ema:g}"
-    if event.history:
-        lines["resumed"] = _resumed(job, event)
-    for name, text in lines.items():
-        say(f"{name:8} {text}")
-    say()
-
-
-def _resumed(job: Job, event: TrainingStarted) -> str:
-    """Where a run goes on and, if it has another number of epochs now, at which learning rate."""
-    done, before = len(event.history), event.history[-1].epochs
-    if before == event.epochs or done == event.epochs:
-        return f"after epoch {done}"
-    rate = job.recipe.schedule(event.images)(done * event.batches)
-    return (
-        f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
-        f"rate spans all {event.epochs},\n{'':8} so the rate goes on at {rate:.3g}"
-    )
-
-
-def _say_result(job: Job, folder: Path, display: TrainingDisplay, drawn: bool) -> None:
-    last = display.history[-1]
-    best = next((e for e in reversed(display.history) if e.best), None)
-    say()
-    say(
-        f"Test accuracy after epoch {last.epoch}: {_accuracy(last)}. The last epoch counts; the "
-        "test set chose nothing."
-    )
-    if best is not None and best is not last:
-        say(
-            f"Epoch {best.epoch} had the lowest test loss, accuracy {_accuracy(best)}. --epoch "
-            "best takes it, but then the test set has chosen."
-        )
-    curves = f", its curves in {RunFolder(folder).curves_path}" if drawn else ""
-    say(f"The run is in {folder}{curves}.")
-    data = [] if job.data is None else ["--data", str(job.data)]
-    command = ["byhand", "predict", str(folder), "--test-image", "3", *data]
-    say(f"Now try: {shlex.join(command)}")
-
-
-def _accuracy(event: EpochEnd) -> str:
-    return "unknown" if event.validation_accuracy is None else percent(event.validation_accuracy)

@@ -1,0 +1,106 @@
+"""What `byhand train` says before and after training."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from byhand.cli.display import percent
+from byhand.cli.job import Job
+from byhand.cli.output import say
+from byhand.data import Dataset
+from byhand.evaluation import evaluate
+from byhand.events import EpochEnd, TrainingStarted
+from byhand.model import load
+from byhand.optim import OPTIMIZERS
+from byhand.run_folder import RunFolder
+from byhand.runtime import get_num_threads
+
+
+def say_header(
+    job: Job, event: TrainingStarted, test_images: int, source: str, started: str
+) -> None:
+    recipe = job.recipe
+    parameters = sum(parameter.size for parameter in event.model.parameters())
+    momentum = f", momentum {recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"
+    validation = f", {event.validation_images:,} validation"
+    held_out = "" if job.validation is None else validation
+    lines = {
+        "model": f"{job.title}: {parameters:,} parameters",
+        "data": f"{event.images:,} training{held_out} and {test_images:,} test images, {source}",
+        "pictures": f"{event.model.pictures}: how predict and evaluate prepare pictures",
+        "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
+        "": f"{OPTIMIZERS[recipe.method].__name__}, one cycle up to the learning rate "
+        f"{recipe.lr:g}{momentum if recipe.method == 'sgd' else ''}, "
+        f"weight decay {recipe.weight_decay:g}",
+        "seed": str(job.seed),
+        "threads": str(get_num_threads()),
+        "run": str(event.run),
+    }
+    if job.note:
+        lines["rate"] = job.note
+    if started:
+        lines["from"] = started
+    if recipe.init != "uniform":
+        lines["weights"] = recipe.init
+    if recipe.max_shift:
+        lines["images"] = f"moved at random by up to {recipe.max_shift} pixels"
+    if recipe.label_smoothing:
+        lines["loss"] = f"cross-entropy, label smoothing {recipe.label_smoothing:g}"
+    if recipe.ema is not None:
+        lines["average"] = f"of the weights, decay {recipe.ema:g}"
+    if event.history:
+        lines["resumed"] = _resumed(job, event)
+    for name, text in lines.items():
+        say(f"{name:8} {text}")
+    say()
+
+
+def _resumed(job: Job, event: TrainingStarted) -> str:
+    """Where a run goes on and, if it has another number of epochs now, at which learning rate."""
+    done, before = len(event.history), event.history[-1].epochs
+    if before == event.epochs or done == event.epochs:
+        return f"after epoch {done}"
+    rate = job.recipe.schedule(event.images)(done * event.batches)
+    return (
+        f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
+        f"rate spans all {event.epochs},\n{'':8} so the rate goes on at {rate:.3g}"
+    )
+
+
+def say_result(
+    job: Job, test: Dataset, folder: Path, history: Sequence[EpochEnd], drawn: bool
+) -> None:
+    say()
+    if job.validation is None:
+        _say_watched(history)
+    else:
+        chosen = RunFolder(folder).choose()
+        say(f"The model of this run is {chosen.description}.")
+        tested = evaluate(load(chosen.path), test)
+        say(f"Test accuracy of epoch {chosen.epoch}: {percent(tested.accuracy)}, measured once.")
+    curves = f", its curves in {RunFolder(folder).curves_path}" if drawn else ""
+    say(f"The run is in {folder}{curves}.")
+    data = [] if job.data is None else ["--data", str(job.data)]
+    command = ["byhand", "predict", str(folder), "--test-image", "3", *data]
+    say(f"Now try: {shlex.join(command)}")
+
+
+def _say_watched(history: Sequence[EpochEnd]) -> None:
+    """The test set was watched in every epoch."""
+    last = history[-1]
+    best = next((end for end in reversed(history) if end.best), last)
+    say(
+        f"Test accuracy after epoch {last.epoch}: {accuracy(last)}. The last epoch counts; the "
+        "test set chose nothing."
+    )
+    if best is not last:
+        say(
+            f"Epoch {best.epoch} had the lowest test loss, accuracy {accuracy(best)}. --epoch "
+            "best takes it, but then the test set has chosen."
+        )
+
+
+def accuracy(event: EpochEnd) -> str:
+    return "unknown" if event.validation_accuracy is None else percent(event.validation_accuracy)

@@ -1,0 +1,137 @@
+"""byhand train with held-out images, with class names, and from a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+from byhand.data import load_folder
+from byhand.models import load
+from byhand.run_folder import RunFolder
+from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
+
+SETS = make_sets(train=300, test=100)
+NAMES = "zero,one,two,three,four,five,six,seven,eight,nine"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), SETS)
+
+
+@pytest.fixture(scope="module")
+def held(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run with held-out images, and what it printed. Its rate is too high to end well."""
+    out = tmp_path_factory.mktemp("runs") / "held"
+    options = ("--epochs", 6, "--validation", 0.2, "--lr", 3, "--momentum", 0)
+    return out, run("train", "mlp", "--data", folder, "--out", out, *options).stdout
+
+
+def test_the_best_epoch_by_held_out_images_counts(held: tuple[Path, str], folder: Path) -> None:
+    out, printed = held
+    train, test = load_folder(folder)
+    kept, validation = train.hold_out(0.2)
+    config, metrics = read_config(out), read_metrics(out)
+    assert (config["images"], config["validation_images"]) == (len(kept), len(validation))
+    counts = f"{len(kept)} training, {len(validation)} validation and 100 test images"
+    assert counts in printed and "val accuracy" in printed and "test loss" not in printed
+    best = min(metrics, key=lambda m: m["validation_loss"])
+    assert best is not metrics[-1], "the case is not the one that it should be"
+    chosen = f"epoch {best['epoch']} of 6, the one with the lowest loss on the "
+    chosen += f"{len(validation)} images held out for validation"
+    assert f"The model of this run is {chosen}." in printed
+    model = load(out / "best.safetensors")
+    checked = byhand.evaluate(model, validation)
+    assert checked.loss == pytest.approx(best["validation_loss"])
+    accuracy = byhand.evaluate(model, test).accuracy
+    said = f"Test accuracy of epoch {best['epoch']}: {100 * accuracy:.2f} %, measured once."
+    assert said in printed
+    evaluated = run("evaluate", out).stdout
+    assert evaluated.startswith(f"{chosen}\ntest loss") and f"{100 * accuracy:.2f} %" in evaluated
+    last = run("evaluate", out, "--epoch", "last").stdout
+    assert last.startswith("epoch 6 of 6, the last one\n") and last != evaluated
+
+
+def test_a_run_with_held_out_images_goes_on(held: tuple[Path, str], folder: Path) -> None:
+    """With its own part held out; with another part it is another run."""
+    out, _ = held
+    assert "after epoch 6" in run("train", "--resume", out).stdout
+    said = run("train", "--resume", out, "--validation", 0.1, code=1).stderr
+    assert "\n  the number of validation images was " in said
+
+
+@pytest.mark.parametrize("part", ["0", "1", "-0.1", "1.5", "nan"])
+def test_parts_that_cannot_be_held_out(
+    part: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = run("train", "softmax", "--data", folder, "--validation", part, code=2).stderr
+    assert "--validation" in said and part in said
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_class_names(folder: Path, tmp_path: Path) -> None:
+    """In the option or in a file; the model, its answers and a run that goes on have them."""
+    file = tmp_path / "names.txt"
+    file.write_text(NAMES.replace(",", "\n") + "\n")
+    for number, names in enumerate((NAMES, file)):
+        out = tmp_path / str(number)
+        options = ("--data", folder, "--epochs", 1, "--class-names", names, "--out", out)
+        run("train", "softmax", *options)
+        assert load(out / "model.safetensors").class_names == tuple(NAMES.split(","))
+        assert "predicted  " in run("predict", out, "--test-image", 3).stdout
+        assert " three " in run("evaluate", out).stdout
+        run("train", "--resume", out, "--epochs", 2)
+        assert load(out / "model.safetensors").class_names == tuple(NAMES.split(","))
+    said = only_line(run("train", "softmax", "--data", folder, "--class-names", "a,b", code=1))
+    assert "class names (a, b, ...) are too few" in said
+
+
+def test_class_folders_have_their_own_names(folder: Path, tmp_path: Path) -> None:
+    run("data", "to-png", tmp_path / "png", "--data", folder)
+    options = ("--data", tmp_path / "png", "--class-names", NAMES)
+    assert "their own names" in " ".join(run("train", "mlp", *options, code=2).stderr.split())
+
+
+def weights(path: Path) -> dict[str, Any]:
+    return load(path).state_dict()
+
+
+def test_from_a_trained_model(held: tuple[Path, str], folder: Path, tmp_path: Path) -> None:
+    """At the rate 0 the weights stay what they were: those of the epoch that counts."""
+    base, still = held[0], ("--data", folder, "--epochs", 1, "--lr", 0)
+    chosen = RunFolder(base).choose()
+    for source, which in ((base, f"{base}, {chosen.description}"), (chosen.path, str(chosen.path))):
+        out = tmp_path / f"from-{source.name}"
+        printed = run("train", "mlp", *still, "--from", source, "--out", out).stdout
+        assert f"from     all weights; {which}\n" in printed
+        expected, got = weights(chosen.path), weights(out / "model.safetensors")
+        assert all(np.array_equal(expected[name], got[name]) for name in expected)
+    resumed = run("train", "--resume", out, "--epochs", 2).stdout
+    assert "from " not in resumed.split("epoch  train")[0]
+
+
+def test_from_a_model_of_other_classes(
+    held: tuple[Path, str], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--data", folder, "--epochs", 1, "--lr", 0, "--class-names", NAMES, "--seed", 4)
+    printed = run("train", "mlp", *options, "--from", held[0], "--out", out).stdout
+    assert "from     all weights but the last layer's: the classes differ" in printed
+    base, got = weights(held[0] / "best.safetensors"), weights(out / "model.safetensors")
+    fresh = byhand.models.mlp(seed=4).state_dict()
+    for name in base:
+        assert np.array_equal(got[name], (fresh if name.startswith("5.") else base)[name])
+
+
+def test_from_another_network(held: tuple[Path, str], folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ("--data", folder, "--from", held[0], "--out", out)
+    said = only_line(run("train", "softmax", *options, code=1))
+    assert f"--from: {held[0]} is another network than softmax" in said and not out.exists()
+    assert "--from" in run("train", "--resume", held[0], "--from", held[0], code=2).stderr
+    nothing = ("train", "mlp", "--data", folder, "--from", tmp_path / "no")
+    assert str(tmp_path / "no") in only_line(run(*nothing, code=1))
