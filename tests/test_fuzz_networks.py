@@ -1,0 +1,232 @@
+"""Random networks beside PyTorch, and proof that a small fault in byhand would be noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from byhand import averages, containers, engine, kernels, losses, nn, optim, runtime
+from byhand._core import testing
+from byhand.training import Trainer
+
+pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+
+import fuzz_networks
+
+# On two cores 400 networks take about a minute; each instruction set gets its own.
+PER_SET = 400 // len(testing.isas())
+QUICK = 10
+
+
+@pytest.mark.parametrize(
+    "first, count",
+    [(0, QUICK), pytest.param(QUICK, PER_SET - QUICK, marks=pytest.mark.slow)],
+    ids=["few", "many"],
+)
+def test_random_networks_compute_what_pytorch_computes(isa: str, first: int, count: int) -> None:
+    first += 1000 * testing.isas().index(isa)
+    wrong = [fuzz_networks.attempt(seed) for seed in range(first, first + count)]
+    assert not any(wrong), "\n".join(filter(None, wrong))
+
+
+def test_a_seed_gives_the_same_case_again() -> None:
+    one, other = fuzz_networks.draw_case(5), fuzz_networks.draw_case(5)
+    assert repr(one.model) == repr(other.model)
+    fuzz_networks.assert_same(one.model.state_dict(), other.model.state_dict())
+
+
+# --------------------------------------------------------------------------------------------------
+# Mutations: a fuzzer that finds nothing has proved something only if it finds these
+
+Patch = pytest.MonkeyPatch
+MUTATIONS: dict[str, Callable[[Patch], None]] = {}
+
+
+def mutation(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    MUTATIONS[function.__name__] = function
+    return function
+
+
+def wrap(patch: Patch, owner: Any, name: str, around: Callable[..., Any]) -> None:
+    """Replace a function by around(function, *args, **kwargs)."""
+    inner = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args, **kwargs: around(inner, *args, **kwargs))
+
+
+def change_result(patch: Patch, name: str, change: Callable[[Any], None]) -> None:
+    """Let a kernel change what it wrote to `out`."""
+
+    def around(kernel: Any, *args: Any, out: Any, **kwargs: Any) -> Any:
+        result = kernel(*args, out=out, **kwargs)
+        change(out)
+        return result
+
+    wrap(patch, kernels, name, around)
+
+
+def change_argument(patch: Patch, names: str, argument: str, change: Callable[[Any], Any]) -> None:
+    """Let kernels see another value of a keyword argument."""
+
+    def around(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        if argument in kwargs:
+            kwargs[argument] = change(kwargs[argument])
+        return kernel(*args, **kwargs)
+
+    for name in names.split():
+        wrap(patch, kernels, name, around)
+
+
+def off_by_one_percent(array: Any) -> None:
+    array *= 1.01
+
+
+@mutation
+def gradient_of_linear_weights_off_by_one_percent(patch: Patch) -> None:
+    change_result(patch, "linear_act_backward", lambda out: off_by_one_percent(out[1]))
+
+
+@mutation
+def last_gradient_of_a_filter_off_by_one_percent(patch: Patch) -> None:
+    change_result(patch, "conv2d_backward_weight", lambda out: off_by_one_percent(out[-1:]))
+
+
+@mutation
+def gradient_of_bias_off_by_one_percent(patch: Patch) -> None:
+    change_result(patch, "conv2d_backward_bias", off_by_one_percent)
+
+
+@mutation
+def gradient_of_a_fused_bias_off_by_one_percent(patch: Patch) -> None:
+    def change(out: Any) -> None:
+        if out[2] is not None:
+            off_by_one_percent(out[2])
+
+    change_result(patch, "conv2d_pool_act_backward", change)
+
+
+@mutation
+def sides_of_the_padding_exchanged(patch: Patch) -> None:
+    names = "conv2d conv2d_backward_input conv2d_backward_weight"
+    names += " conv2d_pool_act conv2d_pool_act_backward"
+    change_argument(patch, names, "padding", lambda sides: tuple(side[::-1] for side in sides))
+
+
+@mutation
+def padding_counts_in_every_mean(patch: Patch) -> None:
+    change_argument(patch, "avg_pool2d avg_pool2d_backward", "count_include_pad", lambda _: True)
+
+
+@mutation
+def gradient_of_a_maximum_at_the_next_value(patch: Patch) -> None:
+    def around(kernel: Any, grad: Any, indices: Any, shape: Any, **kwargs: Any) -> Any:
+        moved = np.where(indices + 1 < np.prod(shape[2:]), indices + 1, indices)
+        return kernel(grad, moved.astype(np.int32), shape, **kwargs)
+
+    wrap(patch, kernels, "max_pool2d_backward", around)
+
+
+@mutation
+def running_statistics_move_one_percent_too_far(patch: Patch) -> None:
+    change_argument(patch, "batch_norm", "momentum", lambda momentum: min(1.0, 1.01 * momentum))
+
+
+@mutation
+def another_mask_on_the_way_back(patch: Patch) -> None:
+    change_argument(patch, "dropout_backward", "step", lambda step: step + 1)
+
+
+@mutation
+def a_residual_forgets_its_shortcut(patch: Patch) -> None:
+    def around(run: Any, op: Any, b: Any) -> None:
+        run(op, b)
+        if b.grad_x is not None:
+            b.grad_x -= b.grad_y
+
+    wrap(patch, containers.ResidualOp, "run_backward", around)
+
+
+@mutation
+def smoothing_off_by_one_percent(patch: Patch) -> None:
+    names = "softmax_cross_entropy softmax_cross_entropy_backward"
+    change_argument(patch, names, "label_smoothing", lambda smoothing: 0.99 * smoothing)
+
+
+@mutation
+def an_ignored_class_counts_in_the_mean(patch: Patch) -> None:
+    patch.setattr(losses.CrossEntropyLoss, "counted", lambda loss, target: len(target))
+
+
+@mutation
+def momentum_and_weight_decay_exchanged(patch: Patch) -> None:
+    def around(kernel: Any, *args: Any, weight_decay: float, **rest: Any) -> None:
+        if rest.get("momentum"):  # not in the average of weights, which uses this kernel too
+            rest["momentum"], weight_decay = weight_decay, rest["momentum"]
+        kernel(*args, weight_decay=weight_decay, **rest)
+
+    wrap(patch, kernels, "sgd_step", around)
+
+
+@mutation
+def betas_exchanged(patch: Patch) -> None:
+    def around(kernel: Any, *args: Any, beta1: float, beta2: float, **rest: Any) -> None:
+        kernel(*args, beta1=beta2, beta2=beta1, **rest)
+
+    wrap(patch, kernels, "adam_step", around)
+
+
+@mutation
+def the_average_misses_the_first_step(patch: Patch) -> None:
+    def around(update: Any, average: Any) -> None:
+        if average.updates:
+            update(average)
+        average.updates += average.updates == 0
+
+    wrap(patch, averages.WeightAverage, "update", around)
+
+
+@mutation
+def fit_puts_every_layer_in_training(patch: Patch) -> None:
+    def around(fit: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        trainer.model.train()
+        return fit(trainer, *args, **kwargs)
+
+    wrap(patch, Trainer, "fit", around)
+
+
+@mutation
+def a_shared_gradient_is_overwritten(patch: Patch) -> None:
+    patch.setattr(engine, "_rooms_for_shared_gradients", lambda ops: [{} for _ in ops])
+
+
+@mutation
+def a_resumed_optimizer_begins_anew(patch: Patch) -> None:
+    patch.setattr(optim.Optimizer, "load_state_dict", lambda optimizer, state: None)
+
+
+@mutation
+def a_file_loses_the_dilation(patch: Patch) -> None:
+    def around(arguments: Any, layer: Any) -> Any:
+        return {**arguments(layer), "dilation": 1}
+
+    wrap(patch, nn.Conv2d, "arguments", around)
+
+
+@mutation
+def three_threads_lose_a_bit_of_the_last_row(patch: Patch) -> None:
+    def change(out: Any) -> None:
+        if runtime.get_num_threads() == 3:
+            out[-1:] *= 1 + 2.0**-12
+
+    change_result(patch, "linear", change)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTATIONS[name](monkeypatch)
+    found = next((seed for seed in range(100) if fuzz_networks.attempt(seed) is not None), None)
+    assert found is not None
+    monkeypatch.undo()
+    assert fuzz_networks.attempt(found) is None

@@ -1,0 +1,120 @@
+"""Losses, schedules and steps of optimizers: byhand's beside PyTorch's in float64.
+
+As in torch_twin.py, each comparison begins from the numbers that byhand had, so that its bound is
+that of a single kernel call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import reference
+import torch
+from byhand import losses, schedules
+from calls import Array, Call
+from ops import OPS
+from tolerance import EPS, assert_within
+from torch.nn import functional
+from torch_twin import double
+
+
+def check_loss(
+    loss: losses.Loss, prediction: Array, target: Array, value: Any, grad: Array | None = None
+) -> None:
+    """Compare a loss with PyTorch's and, unless it is None, the gradient of the prediction."""
+    settings = {k: v for k, v in vars(loss).items() if not k.startswith("_")}
+    outputs = double(prediction).requires_grad_()
+    if isinstance(loss, losses.MSELoss):
+        theirs = functional.mse_loss(outputs, double(target), **settings)
+        name = "squared_error"
+    else:
+        whole = target.dtype.kind in "iu"
+        wanted = torch.from_numpy(target.astype(np.int64)) if whole else double(target)
+        if not whole:
+            del settings["ignore_index"]  # PyTorch: not applicable to probabilities
+        theirs = functional.cross_entropy(outputs, wanted, **settings)
+        name = "softmax_cross_entropy"
+    limit, *on_probabilities = OPS[name].bound(Call(name, (prediction, target), settings))
+    assert_within(np.float32(value), theirs.detach().numpy(), limit, f"{loss!r}")
+    if grad is None:
+        return
+    theirs.backward()
+    size = 1.0
+    first = prediction
+    if on_probabilities:
+        first = reference.softmax(prediction)
+        kept = len(target) if target.ndim == 2 else np.sum(target != loss.ignore_index)
+        size = 1.0 if loss.reduction == "sum" else 1 / max(kept, 1)
+    with np.errstate(invalid="ignore"):  # the mean over no rows is 0 / 0
+        call = Call(f"{name}_backward", (first, target), settings)
+        limit = OPS[call.op].bound(call)[0]
+    limit = limit + sum(size * p for p in on_probabilities)
+    assert_within(grad, outputs.grad.numpy(), limit, f"gradient of {loss!r}")
+
+
+def check_optimizer(
+    optimizer: Any, before: Array, moving: dict[str, Array], after: Array, grads: Array
+) -> None:
+    """Compare a step of an optimizer with PyTorch's.
+
+    The weights `before` and `after` it and the gradients are flat, because an optimizer treats all
+    weights alike. moving: the optimizer's state_dict before the step.
+    """
+    kind, settings = type(optimizer).__name__, optimizer.settings()
+    theirs = double(before).requires_grad_()
+    theirs.grad = double(grads)
+    peer = getattr(torch.optim, kind)([theirs], **settings)
+    if kind == "SGD":
+        name, kwargs, keys = "sgd_step", settings, {"velocity": "momentum_buffer"}
+    else:
+        name, kwargs = "adam_step", {k: settings[k] for k in ("lr", "eps", "weight_decay")}
+        kwargs["beta1"], kwargs["beta2"] = settings["betas"]
+        kwargs["step"], kwargs["decoupled"] = int(moving["steps"][0]) + 1, kind == "AdamW"
+        keys = {"first_moment": "exp_avg", "second_moment": "exp_avg_sq"}
+        peer.state[theirs]["step"] = torch.tensor(float(moving["steps"][0]))
+    old, new = (
+        {key: flattened(a for n, a in state.items() if n.startswith(key)) for key in keys}
+        for state in (moving, optimizer.state_dict())
+    )
+    if settings.get("momentum") != 0:
+        peer.state[theirs].update({keys[key]: double(array) for key, array in old.items()})
+    peer.step()
+    with np.errstate(all="ignore"):
+        limit, *on_moments = OPS[name].bound(Call(name, (before, grads, *old.values()), kwargs))
+    if kind != "SGD":  # with gradients of 0 the bound is 0 / 0
+        limit = np.where(new["second_moment"] == 0, EPS * np.abs(before), limit)
+    what = f"a step of {kind}({settings})"
+    assert_within(after, theirs.detach().numpy(), limit, f"weights after {what}")
+    if settings.get("momentum") != 0:
+        for (key, array), limit in zip(new.items(), on_moments, strict=True):
+            assert_within(array, peer.state[theirs][keys[key]].numpy(), limit, f"{key} of {what}")
+
+
+def flattened(arrays: Iterable[Array]) -> Array:
+    return np.concatenate([array.ravel() for array in arrays])
+
+
+def check_schedule(schedule: Any, steps: int) -> None:
+    """Compare the learning rate of every step. PyTorch's warm-up is a chain of schedules."""
+    scheduled = torch.optim.lr_scheduler
+    settings = {**vars(schedule)}
+    peer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], next(iter(settings.values())), 0.5)
+    if isinstance(schedule, schedules.Step):
+        theirs: Any = scheduled.StepLR(peer, schedule.step_size, schedule.gamma)
+    elif isinstance(schedule, schedules.Cosine):
+        warmup = schedule.warmup_steps
+        rise = [scheduled.ConstantLR(peer, (i + 1) / (warmup + 1), 1) for i in range(warmup)]
+        fall = scheduled.CosineAnnealingLR(peer, steps - warmup, schedule.min_lr)
+        theirs = scheduled.SequentialLR(peer, [*rise, fall], list(range(1, warmup + 1)))
+    elif isinstance(schedule, schedules.OneCycle) and schedule.pct_start * steps > 1:
+        theirs = scheduled.OneCycleLR(peer, **settings)
+    else:  # constant, or a cycle of so few steps that PyTorch divides by zero
+        return
+    for step in range(steps):
+        rate = peer.param_groups[0]["lr"]
+        assert np.isclose(schedule(step), rate, rtol=1e-9, atol=0), (schedule, step, rate)
+        peer.step()
+        if step + 1 < steps:
+            theirs.step()

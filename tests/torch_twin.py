@@ -1,0 +1,390 @@
+"""A PyTorch network in float64 that holds a byhand network to its word, layer by layer.
+
+The usual way to compare two networks is to compare their outputs with a tolerance. That is a weak
+test: rounding errors grow from layer to layer, a ReLU that one side has at +1e-8 and the other at
+-1e-8 changes gradients by as much as they are large, and a tolerance that forgives both forgives
+real faults as well. The twin avoids this. While data pass through it, a *joint* before and after
+each of its layers compares PyTorch's value with the one that byhand had at the same place, and
+passes byhand's value on. On the way back the joints do the same with gradients. So each layer of
+PyTorch sees exactly the numbers that byhand's layer saw, both decide alike at every kink, and the
+difference is the rounding error of one layer, for which bounds.py has a derived bound. Between
+layers there is no tolerance at all: what one layer returns is, bit by bit, what the next one gets.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import bounds
+import numpy as np
+import reference
+import torch
+from byhand import nn
+from calls import Array, Call
+from networks import drawn
+from tolerance import EPS, accumulation, assert_within, ulp
+from torch.nn import functional
+
+# The bound of Winograd's error that docs/convolution.md gives: the Euclidean norm of the error over
+# that of the same convolution of absolute values.
+WINOGRAD = 2e-5
+
+STATISTICS = "running_mean", "running_var"
+
+torch.set_num_threads(1)
+
+
+def double(array: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, np.float64))
+
+
+# --------------------------------------------------------------------------------------------------
+# Logs of byhand's layers
+
+
+class Log:
+    """Copies of what a layer read and wrote in its last pass."""
+
+    x: Array
+    y: Array
+    statistics: list[Array]
+    grad_y: Array
+    grad_x: Array
+
+
+def record(network: nn.Module) -> dict[nn.Module, Log]:
+    """Let each layer of the network keep a log, inside containers too."""
+    logs = {m: Log() for m in network.modules() if isinstance(m, nn.Layer) and not m.is_view}
+    for layer, log in logs.items():
+        _record(layer, log)
+    return logs
+
+
+def _record(layer: Any, log: Log) -> None:
+    run, run_backward = layer.run, layer.run_backward
+
+    def recorded_run(b: Any) -> None:
+        log.statistics = [statistic.copy() for statistic in statistics(layer)]
+        run(b)
+        log.x, log.y = b.x.copy(), b.y.copy()
+
+    def recorded_backward(b: Any) -> None:
+        run_backward(b)
+        log.grad_y, log.grad_x = b.grad_y.copy(), b.grad_x.copy()
+
+    layer.run, layer.run_backward = recorded_run, recorded_backward
+
+
+def statistics(layer: nn.Module) -> list[Array]:
+    """The running mean and variance of a batch norm, empty for other layers."""
+    return [getattr(layer, name).data for name in STATISTICS if hasattr(layer, name)]
+
+
+# --------------------------------------------------------------------------------------------------
+# The same network in PyTorch
+
+
+class Residual(torch.nn.Sequential):
+    def forward(self, x: Any) -> Any:
+        return x + super().forward(x)
+
+
+class Conv2d(torch.nn.Conv2d):
+    """A convolution with a padding for each side, which PyTorch has only as a function."""
+
+    sides: tuple[tuple[int, int], tuple[int, int]]
+
+    def forward(self, x: Any) -> Any:
+        return product(self, x, self.weight, self.bias)
+
+
+class Pool2d(torch.nn.Module):
+    """Pooling of an input that was padded before, for paddings that PyTorch's own layers refuse."""
+
+    def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any) -> Any:
+        layer, padding = self.layer, flat(self.layer.padding)
+        window = layer.kernel_size, layer.stride
+        if isinstance(layer, nn.MaxPool2d):
+            x = functional.pad(x, padding, value=-np.inf)
+            return functional.max_pool2d(x, *window, dilation=layer.dilation)
+        means = functional.avg_pool2d(functional.pad(x, padding), *window)
+        if layer.count_include_pad:
+            return means
+        return means / functional.avg_pool2d(functional.pad(torch.ones_like(x), padding), *window)
+
+
+class Dropout(torch.nn.Module):
+    """Dropout of the values that byhand's layer dropped in its last pass, as the reference says."""
+
+    def __init__(self, layer: nn.Dropout) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any) -> Any:
+        if not self.training:
+            return x
+        return x * torch.from_numpy(reference.dropout(np.ones(x.shape), **drawn(self.layer)))
+
+
+def flat(sides: Any) -> tuple[int, ...]:
+    """((top, bottom), (left, right)) in the order of torch.nn.functional.pad."""
+    return (*sides[1], *sides[0])
+
+
+def product(module: Any, x: Any, weight: Any, bias: Any) -> Any:
+    """The output of a Linear or Conv2d for given weights."""
+    if isinstance(module, torch.nn.Linear):
+        return functional.linear(x, weight, bias)
+    x = functional.pad(x, flat(module.sides))
+    geometry = module.stride, 0, module.dilation, module.groups
+    return functional.conv2d(x, weight, bias, *geometry)
+
+
+def in_torch(layer: nn.Module, shared: dict[Any, Any] | None = None) -> Any:
+    """The same network in PyTorch; layers that share a Parameter share one there too."""
+    shared = {} if shared is None else shared
+    if isinstance(layer, nn.Sequential | nn.Residual):
+        container = torch.nn.Sequential if isinstance(layer, nn.Sequential) else Residual
+        return container(*(in_torch(child, shared) for child in layer.children))
+    if isinstance(layer, nn.GlobalAvgPool2d):
+        return torch.nn.AdaptiveAvgPool2d(1)
+    if isinstance(layer, nn.Dropout):
+        return Dropout(layer)
+    arguments = layer.arguments()
+    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+        sides = zip(layer.padding, layer.kernel_size, strict=True)
+        if any(a != b or 2 * a > kernel for (a, b), kernel in sides):
+            assert not layer.ceil_mode
+            return Pool2d(layer)
+        arguments["padding"] = [before for before, _ in layer.padding]
+    if isinstance(layer, nn.Conv2d):
+        module: Any = Conv2d(**{**arguments, "padding": 0}).double()
+        module.sides = layer.padding
+    else:
+        module = getattr(torch.nn, type(layer).__name__)(**arguments).double()
+    for name, parameter in layer.named_parameters():
+        setattr(module, name, shared.setdefault(parameter, getattr(module, name)))
+    return module
+
+
+# --------------------------------------------------------------------------------------------------
+# Joints
+
+
+class Joint(torch.autograd.Function):
+    """Compare PyTorch's value with byhand's and pass byhand's on, in both directions."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any, ours: Array, limit: Any, arrived: Any, what: str) -> Any:
+        assert_within(ours, value.detach().numpy(), limit, what)
+        ctx.arrived = arrived
+        return double(ours)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        ours, limit, what = ctx.arrived()
+        assert_within(ours, grads[0].numpy(), limit, what)
+        return double(ours), None, None, None, None
+
+
+class Twin:
+    """PyTorch's copy of a network whose layers keep logs. Call `check` after byhand's own pass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.logs = record(network)
+        self.module = in_torch(network)
+        pairs = list(zip(network.modules(), self.module.modules(), strict=True))
+        self.parameters = dict(zip(parameters(network), self.module.parameters(), strict=True))
+        self.limits: dict[Any, Any] = defaultdict(float)
+        for layer, module in pairs:
+            if layer in self.logs:
+                self._join(layer, module, self.logs[layer])
+
+    def load(self) -> None:
+        """Take over byhand's weights and statistics, under PyTorch's names, and clear gradients."""
+        state = {name: double(array) for name, array in self.network.state_dict().items()}
+        missing, unexpected = self.module.load_state_dict(state, strict=False)
+        assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+        self.module.zero_grad()
+        self.limits.clear()
+
+    def check(self, x: Array, y: Array, grad_y: Array, grad_x: Array) -> None:
+        """Hold a forward and a backward pass of the network to PyTorch's.
+
+        `grad` of parameters may be the sum over several passes since the last `load`.
+        """
+        inputs = double(x).requires_grad_()
+        outputs = self.module(inputs)
+        assert_within(y, outputs.detach().numpy(), 0, "output of the network")
+        outputs.backward(double(grad_y))
+        assert_within(grad_x, inputs.grad.numpy(), 0, "gradient of the input")
+        for ours, theirs in self.parameters.items():
+            limit = self.limits[theirs] + 4 * EPS * theirs.grad.abs().numpy()
+            assert_within(ours.grad, theirs.grad.numpy(), limit, f"gradient of {ours}")
+
+    def infer(self, x: Array, y: Array) -> None:
+        """Hold a forward pass to PyTorch's."""
+        outputs = self.module(double(x)).detach().numpy()
+        assert_within(y, outputs, 0, "output of the network")
+
+    def _join(self, layer: nn.Module, module: Any, log: Log) -> None:
+        name, limit_x = repr(layer), []
+
+        def before(_: Any, args: Any) -> Any:
+            def arrived() -> Any:
+                return log.grad_x, limit_x.pop(), f"gradient of the input of {name}"
+
+            return (Joint.apply(args[0], log.x, 0, arrived, f"input of {name}"),)
+
+        def after(_: Any, args: Any, y: Any) -> Any:
+            def arrived() -> Any:
+                on_x, *on_weights = backward_limits(module, log)
+                limit_x.append(on_x)
+                own = module.parameters(recurse=False)
+                for parameter, limit in zip(own, on_weights, strict=True):
+                    self.limits[parameter] = self.limits[parameter] + limit
+                return log.grad_y, 0, f"gradient of the output of {name}"
+
+            limit, *on_statistics = forward_limits(module, log, y.detach().numpy())
+            for ours, one, on_one in zip(
+                statistics(layer), STATISTICS, on_statistics, strict=False
+            ):
+                assert_within(ours, getattr(module, one).numpy(), on_one, f"{one} of {name}")
+                setattr(module, one, double(ours))
+            return Joint.apply(y, log.y, limit, arrived, f"output of {name}")
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after)
+
+
+def parameters(network: nn.Module) -> list[Any]:
+    """Each Parameter once, as torch.nn.Module.parameters has them."""
+    return list(dict.fromkeys(network.parameters()))
+
+
+# --------------------------------------------------------------------------------------------------
+# How far one layer's float32 results may be from PyTorch's
+
+
+def weighted(module: Any) -> bool:
+    return isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+
+
+def winograd(module: Any, size: Array) -> Any:
+    """The error that Winograd's convolution may add. "auto" takes it for these kernels only."""
+    square = isinstance(module, torch.nn.Conv2d) and module.kernel_size in ((3, 3), (5, 5))
+    if not square or (*module.stride, *module.dilation, module.groups) != (1, 1, 1, 1, 1):
+        return 0.0
+    return WINOGRAD * np.sqrt(np.mean(size**2)) if size.size else 0.0
+
+
+def forward_limits(module: Any, log: Log, y: Array) -> tuple[Any, ...]:
+    """The limits of the output, and of the running statistics of a batch norm."""
+    if weighted(module):
+        absolute = [None if p is None else p.abs() for p in (module.weight, module.bias)]
+        size = product(module, double(log.x).abs(), *absolute).detach().numpy()
+        terms = prod(module.weight.shape[1:]) + 1
+        return (accumulation(size, terms) + winograd(module, size),)
+    match type(module).__name__:
+        case "BatchNorm1d" | "BatchNorm2d":
+            limit_y, _, _, *on_statistics = bounds.batch_norm(batch_norm_call(module, log))
+            return limit_y, *on_statistics
+        case "AvgPool2d" | "AdaptiveAvgPool2d" | "Pool2d":
+            size = module.forward(double(log.x).abs()).numpy()
+            return (accumulation(size, window_area(module, log)),)
+        case "Tanh":
+            return (bounds.TANH_ULP * ulp(y),)
+        case "Sigmoid":
+            return (bounds.SIGMOID_ULP * ulp(y),)
+        case "Residual" | "Dropout":
+            return (accumulation(np.abs(y), 1),)
+    return (0.0,)
+
+
+def backward_limits(module: Any, log: Log) -> tuple[Any, ...]:
+    """The limits of the gradients of the input and of the layer's weights."""
+    x, size = double(log.x), double(log.grad_y).abs()
+    if weighted(module):
+        weights = [p for p in (module.weight, module.bias) if p is not None]
+        places = [a.detach().abs().requires_grad_() for a in (x, *weights)]
+        sizes = pulled_back(lambda *a: product(module, *a, *[None] * (3 - len(a))), places, size)
+        outputs, taps = module.weight.shape[0], prod(module.weight.shape[2:])
+        terms = [outputs * taps // getattr(module, "groups", 1)]
+        terms += [size.numel() // outputs] * len(weights)
+        return tuple(
+            accumulation(s, n + 4) + winograd(module, s) for s, n in zip(sizes, terms, strict=True)
+        )
+    match type(module).__name__:
+        case "BatchNorm1d" | "BatchNorm2d":
+            return batch_norm_backward(module, log)
+        case "Residual":
+            return (accumulation(np.abs(log.grad_x), 1),)
+        case "Tanh":
+            call = Call("tanh_backward", (log.grad_y, log.y), {})
+            inner = 2 * np.abs(log.y) * bounds.TANH_ULP * ulp(log.y)
+            return (bounds.tanh_backward(call)[0] + np.abs(log.grad_y) * inner,)
+        case "Sigmoid":
+            call = Call("sigmoid_backward", (log.grad_y, log.y), {})
+            inner = bounds.SIGMOID_ULP * ulp(log.y)
+            return (bounds.sigmoid_backward(call)[0] + np.abs(log.grad_y) * inner,)
+        case "ReLU":
+            return (0.0,)
+    (size_x,) = pulled_back(module.forward, [x.requires_grad_()], size)
+    return (accumulation(size_x, window_area(module, log)),)
+
+
+def pulled_back(function: Callable[..., Any], places: list[Any], grad: Any) -> list[Array]:
+    """The gradients of all arguments for the gradient of the function's output."""
+    with torch.enable_grad():
+        return [g.numpy() for g in torch.autograd.grad(function(*places), places, grad)]
+
+
+def window_area(module: Any, log: Log) -> int:
+    """The number of values that a pooled value adds up, at most."""
+    if type(module).__name__ == "AdaptiveAvgPool2d":
+        return prod(log.x.shape[2:])
+    owner = getattr(module, "layer", module)
+    return prod(reference.pair(getattr(owner, "kernel_size", 1)))
+
+
+def batch_norm_call(module: Any, log: Log) -> Call:
+    args = (log.x, *(p.detach().numpy() for p in (module.weight, module.bias)), *log.statistics)
+    settings = {"momentum": module.momentum, "epsilon": module.eps}
+    return Call("batch_norm", args, {"training": module.training, **settings})
+
+
+def batch_norm_backward(module: Any, log: Log) -> tuple[Any, ...]:
+    """The kernel's bound for given statistics, and what errors of the statistics add to it."""
+    x, dy = log.x.astype(np.float64), np.abs(log.grad_y.astype(np.float64))
+    forward = batch_norm_call(module, log)
+    _, mean, inv_std, *_ = forward.expected()
+    call = Call(
+        "batch_norm_backward",
+        (log.grad_y, log.x, forward.args[1], mean, inv_std),
+        {"training": module.training},
+    )
+    on_x, on_gamma, on_beta = bounds.batch_norm_backward(call)
+    _, of_mean, of_inv_std, *_ = bounds.batch_norm(forward)
+    axes = (0, *range(2, x.ndim))
+
+    def spread(a: Array) -> Array:
+        return a.reshape(-1, *[1] * (x.ndim - 2))
+
+    m, i, g, e, r = map(spread, (mean, inv_std, np.abs(forward.args[1]), of_mean, of_inv_std))
+    normal, off = np.abs(x - m) * i, e * i + np.abs(x - m) * r  # normalised values, their errors
+    on_gamma = on_gamma + (dy * off).sum(axes)
+    if module.training:
+        by_normal, by_off = spread((dy * normal).mean(axes)), spread((dy * off).mean(axes))
+        size = dy + spread(dy.mean(axes)) + normal * by_normal
+        on_x = on_x + g * r * size + g * i * (off * by_normal + normal * by_off)
+    else:
+        on_x = on_x + g * r * dy
+    return on_x, on_gamma, on_beta
