@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from byhand.bench import accuracy, cli_shapes, pictures
+from byhand.bench import accuracy, cli_shapes, pictures, serving
 from byhand.bench import inference as inferences
 from byhand.bench import profile as profiles
 from byhand.bench.cases import CASES, OPS
@@ -103,6 +103,7 @@ app.command()(cli_shapes.gemm)
 app.command()(cli_shapes.conv2d)
 app.command()(accuracy.accuracy)
 app.command("pictures")(pictures.command)
+app.command("serving")(serving.command)
 
 
 @app.command()

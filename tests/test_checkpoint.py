@@ -253,7 +253,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         assert_refused(path)
     with pytest.raises(FileNotFoundError, match="missing"):
         byhand.load(tmp_path / "missing")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(FileNotFoundError, match="it is not a run folder"):
         byhand.load(tmp_path)
 
 

@@ -1,0 +1,126 @@
+"""`byhand bench serving`: one model that several Python threads use at once, as a web server does.
+
+First all threads answer the requests together, and each answer is compared with the one that a
+single thread gave. Then the same requests are timed with one thread, with two, and so on, in turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import byhand
+import numpy as np
+import typer
+from byhand.bench.options import ThreadsOption, chosen, counts_of, threads_of
+from byhand.bench.tasks import MODELS, start
+from byhand.model import Model
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+SIZES = (1, 1, 1, 2, 3, 8, 17, 64, 128, 200)
+CALLERS = (1, 2, 8)
+_DIFFERENT = 40  # requests; the others repeat them
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Call = Callable[[Model, Images, Labels], Any]
+
+CALLS: tuple[Call, ...] = (
+    lambda model, images, labels: model.predict(images),
+    lambda model, images, labels: model.predict_proba(images),
+    lambda model, images, labels: model.outputs(images),
+    lambda model, images, labels: byhand.evaluate(model, (images, labels)),
+)
+
+Request = tuple[Call, Images, Labels]
+
+
+def requests_of(model: Model, count: int, seed: int = 0) -> list[Request]:
+    """`count` requests of mixed sizes through predict, predict_proba, outputs and evaluate."""
+    rng = np.random.default_rng(seed)
+    kinds = []
+    for number in range(_DIFFERENT):
+        size = SIZES[number % len(SIZES)]
+        images = rng.integers(0, 256, (size, *model.input_shape), np.uint8)
+        call = CALLS[number // len(SIZES) % len(CALLS)]
+        kinds.append((call, images, rng.integers(0, model.classes, size)))
+    return [kinds[i] for i in rng.integers(0, len(kinds), count)]
+
+
+def answer_all(model: Model, requests: Sequence[Request], callers: int) -> list[Any]:
+    """The answers in the order of the requests; each of `callers` threads takes the next one."""
+    answers: list[Any] = [None] * len(requests)
+    following = itertools.count()
+
+    def work() -> None:
+        while (i := next(following)) < len(requests):
+            call, images, labels = requests[i]
+            answers[i] = call(model, images, labels)
+
+    threads = [threading.Thread(target=work) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def command(
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help=f"The network: {', '.join(MODELS)}.")
+    ] = "lenet5",
+    requests: Annotated[int, typer.Option(min=1, help="Requests, of 1 to 200 images.")] = 10_000,
+    callers: Annotated[
+        str, typer.Option(metavar="N,...", help="Python threads that ask.", show_default="1,2,8")
+    ] = "",
+    threads: ThreadsOption = "",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to time.")] = 3,
+) -> None:
+    """Ask one model from several Python threads: are all answers right, and how many a second?"""
+    network = start(chosen(model, MODELS, "--model")[0], "tanh", 0)
+    counts = counts_of(callers, CALLERS, 64, "--callers")
+    asked = requests_of(network, requests)
+    images = sum(len(request[1]) for request in asked)
+    console = Console()
+    for kernel_threads in threads_of(threads, [1]):
+        with byhand.num_threads(kernel_threads):
+            expected = answer_all(network, asked, 1)
+            found = answer_all(network, asked, max(counts))
+            wrong = sum(not np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+            console.print(f"{requests:,} requests, {max(counts)} callers: {wrong} wrong answers")
+            if wrong:
+                raise typer.Exit(1)
+            console.print(_table(network, asked, counts, rounds, images, kernel_threads))
+
+
+def _table(
+    network: Model,
+    asked: Sequence[Request],
+    counts: Sequence[int],
+    rounds: int,
+    images: int,
+    kernel_threads: int,
+) -> Table:
+    seconds: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(rounds):
+        for count in counts:
+            begin = time.perf_counter()
+            answer_all(network, asked, count)
+            seconds[count].append(time.perf_counter() - begin)
+    view = Table(title=f"kernels on {kernel_threads} thread{'s' * (kernel_threads > 1)}")
+    for heading in ("callers", "requests/s", "images/s", "times the first"):
+        view.add_column(heading, justify="right")
+    first = seconds[counts[0]]
+    for count, times in seconds.items():
+        middle = statistics.median(times)
+        ratio = statistics.median(a / b for a, b in zip(first, times, strict=True))
+        view.add_row(
+            *(str(count), f"{len(asked) / middle:,.0f}", f"{images / middle:,.0f}", f"{ratio:.2f}")
+        )
+    return view
