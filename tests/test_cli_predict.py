@@ -128,9 +128,10 @@ def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_p
     found, labels = probabilities.argmax(axis=1), SETS[1].labels
     worst = sorted(np.flatnonzero(found != labels), key=lambda i: -probabilities[i].max())[:25]
     assert list(index) == worst
+    share = 100 * probabilities[worst[0]].max()
     assert titles[0] == (
-        f"{labels[worst[0]]}, read as {found[worst[0]]} "
-        f"({100 * probabilities[worst[0]].max():.0f} %)"
+        str(labels[worst[0]]),
+        f"read as {found[worst[0]]} ({share:.0f} %)",
     )
 
 
@@ -243,9 +244,9 @@ def test_predict_draws_what_the_model_saw(trained: Path, tmp_path: Path) -> None
     run("predict", trained, path, "--pictures", "plain", "--show", sheet)
     with Image.open(sheet) as picture:
         shown = np.asarray(picture.convert("L"))
-    # The image, four times as large, stands beside the picture.
-    top, left = 8 + 18, 8 + 112 + 8
-    assert (shown[top : top + 112 : 4, left : left + 112 : 4] == DIGIT).all()
+    # The image, six times as large, stands beside the picture.
+    top, left = 14 + 24 + 2, 14 + 168 + 14
+    assert (shown[top : top + 168 : 6, left : left + 168 : 6] == DIGIT).all()
     assert ".png" in run("predict", trained, path, "--show", tmp_path / "x.jpg", code=2).stderr
 
 

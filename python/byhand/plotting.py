@@ -10,7 +10,8 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # matplotlib cannot be imported if MPLBACKEND names a backend that does not exist. Files need no
@@ -106,3 +107,18 @@ def _letters(font: str) -> frozenset[int]:
         return frozenset()
     # Fonts of coloured pictures have one size only, which cannot be drawn.
     return frozenset(face.get_charmap()) if face.scalable else frozenset()
+
+
+def drawable_names(names: Sequence[str]) -> list[str]:
+    """Return names of classes as they can be drawn: "class 2" for a name that no font has."""
+    drawable = [
+        name if font_for(" ".join(name.split())) else f"class {k}" for k, name in enumerate(names)
+    ]
+    lost = [name for name, shown in zip(names, drawable, strict=True) if name != shown]
+    if lost:
+        warnings.warn(
+            f"no installed font has the letters of {', '.join(lost)}: the picture shows the "
+            "numbers of these classes",
+            stacklevel=2,
+        )
+    return drawable

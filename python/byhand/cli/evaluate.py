@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from byhand import models, training
 from byhand.checkpoint import CheckpointError, write_atomic
+from byhand.cli.confusion import say_confusion
 from byhand.cli.data import holds_pictures, load_for, locate, preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
@@ -35,8 +36,6 @@ EpochOption = Annotated[
 
 # So many of the worst mistakes are drawn.
 _WORST = 25
-# A table of more columns fits no terminal.
-_MOST_NUMBERS = 100
 
 
 def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
@@ -113,50 +112,25 @@ def evaluate(
         say(said_preparation(network, preparation(network, pictures)))
     say()
     predicted = network.predict(test.images)
-    _say_confusion(network, test.labels, predicted)
+    say_confusion(network.class_names, test.labels, predicted)
     if worst is not None:
         _draw_worst(worst, network, test, predicted)
 
 
-def _say_confusion(model: Model, labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
-    """A row for each actual class: how many of its images were taken for which."""
-    names = list(model.class_names)
-    if len(names) == 1:  # a number, rounded: rows are the labels, columns also what is beside them
-        low = int(min(labels.min(), predicted.min()))
-        high = int(max(labels.max(), predicted.max()))
-        if high - low >= _MOST_NUMBERS:
-            say(f"Its numbers reach from {low} to {high}: no table of what it takes for what.")
-            return
-        names = [str(i) for i in range(low, high + 1)]
-        labels, predicted = labels.astype(np.int64) - low, predicted - low
-    size = len(names)
-    counts = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
-    table = counts.reshape(size, size)
-    width = max(len(str(table.max())), *map(len, names))
-    first = max(len("actual"), *map(len, names))
-    say("Rows: the actual class; columns: what the model takes it for.")
-    header = " ".join(f"{name:>{width}}" for name in names)
-    say(f"{'actual':>{first}}  {header}  accuracy")
-    for name, row, right in zip(names, table, table.diagonal(), strict=True):
-        cells = " ".join(f"{count or '.':>{width}}" for count in row)
-        shown = percent(right / row.sum()) if row.sum() else "-"
-        say(f"{name:>{first}}  {cells}  {shown:>8}")
-
-
 def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.int64]) -> None:
     from byhand.cli.figures import mistakes_png
+    from byhand.plotting import drawable_names
 
     wrong = np.flatnonzero(predicted != test.labels)
     if model.classes == 1:
         badness = np.abs(predicted[wrong] - test.labels[wrong])
-        texts = [f"{test.labels[i]}, read as {predicted[i]}" for i in wrong]
+        texts = [(str(test.labels[i]), f"read as {predicted[i]}") for i in wrong]
     else:
-        # The class that it chose is the surest of it where it is worst.
-        chosen = model.predict_proba(test.images[wrong]).max(axis=1)
-        badness = chosen
-        names = model.class_names
+        # The most confident wrong predictions come first.
+        badness = chosen = model.predict_proba(test.images[wrong]).max(axis=1)
+        names = drawable_names(model.class_names)
         texts = [
-            f"{names[test.labels[i]]}, read as {names[predicted[i]]} ({100 * p:.0f} %)"
+            (names[test.labels[i]], f"read as {names[predicted[i]]} ({100 * p:.0f} %)")
             for i, p in zip(wrong, chosen, strict=True)
         ]
     order = np.argsort(-badness, kind="stable")[:_WORST]

@@ -135,8 +135,9 @@ class _Sheet:
 
     def write(self) -> None:
         from byhand.pictures.sheet import sheet_png
+        from byhand.plotting import drawable_names
 
-        write_atomic(self._path, sheet_png(self._cards, self._names))
+        write_atomic(self._path, sheet_png(self._cards, drawable_names(self._names)))
         if self._left_out:
             warn(f"{self._path} shows the first {self._most}, {self._left_out} more are left out")
 
@@ -227,7 +228,8 @@ def _predict_test_image(model: Model, number: int, test: Dataset, as_json: bool)
         say(f"predicted  {answer}")
         say(f"   actual  {actual}")
         return
+    width = max(9, *map(len, model.class_names))
     for name, probability in zip(model.class_names, answer.probabilities, strict=True):
-        say(f"{name:>9}  {percent(probability):>8}  {'#' * round(40 * probability)}".rstrip())
+        say(f"{name:>{width}}  {percent(probability):>8}  {'#' * round(40 * probability)}".rstrip())
     say(f"predicted  {answer.name}")
     say(f"   actual  {model.class_names[actual]}")

@@ -1,33 +1,38 @@
-"""The sheet of `byhand predict --show`: each picture, what the model saw, and its answer."""
+"""Sheets of pictures: what `byhand predict --show`, `evaluate --worst` and `data show` draw."""
 
 from __future__ import annotations
 
 import functools
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-# A sheet of more cards would be a picture that few programs open.
+from byhand.plotting import DEFAULT_FONT, escaped, font_for
+
+# A sheet with more cards would be a picture that few programs open.
 MOST_CARDS = 400
 
-_SIDE = 112
-_GAP = 8
-_TITLE = 18
-_LINE = 11
-_BARS = 150
+_SIDE = 168  # six times MNIST's
+_GAP = 14
+_SMALL, _NORMAL, _LARGE = 14, 18, 30  # sizes of type
+_BAR_LINE = 16
+_BAR = 120
 _MOST_BARS = 10
-_ACROSS = 3
+# Widest name of a class beside a bar, widest text below a picture. Longer ones are cut.
+_MOST_NAME = 200
+_MOST_WIDTH = 340
 
-_PAPER, _FRAME, _TEXT, _BAR, _BEST, _ERROR = (
+_PAPER, _FRAME, _TEXT, _FAINT, _BAR_COLOUR, _BEST, _ERROR = (
     (255, 255, 255),
     (200, 200, 200),
     (30, 30, 30),
+    (110, 110, 110),
     (160, 180, 210),
     (30, 90, 180),
     (190, 30, 30),
@@ -36,8 +41,10 @@ _PAPER, _FRAME, _TEXT, _BAR, _BEST, _ERROR = (
 
 @dataclass(frozen=True)
 class Card:
-    """A file's part of the sheet. picture, image: what was read and what the model took, None
-    where the file has an error; probabilities: (classes,), None where answer is all there is.
+    """One file of the sheet of `byhand predict --show`.
+
+    picture, image: what was read and what the model took, None if the file has an error.
+    probabilities: (classes,), None if the model's answer is a number, which is then `answer`.
     """
 
     title: str
@@ -48,24 +55,18 @@ class Card:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A model's image and the lines of text below it, the first of them in larger type."""
+
+    image: NDArray[np.uint8]
+    lines: Sequence[str]
+
+
 def thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
     """(H, W, 1 or 3) small enough to be kept until the sheet is drawn."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
-    scale = _SIDE / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def sheet_png(cards: Sequence[Card], names: Sequence[str]) -> bytes:
-    """The bytes of a PNG file. names: of the classes."""
-    across = min(_ACROSS, len(cards))
-    width, height = 2 * _SIDE + _BARS + 4 * _GAP, _TITLE + _SIDE + 2 * _GAP
-    down = -(-len(cards) // across)
-    sheet = Image.new("RGB", (across * width, down * height), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for number, card in enumerate(cards):
-        _draw_card(sheet, draw, card, names, number % across * width, number // across * height)
-    return png(sheet)
+    return _resized(image, Image.Resampling.BICUBIC)
 
 
 def png(image: Image.Image) -> bytes:
@@ -75,79 +76,146 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _draw_card(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    card: Card,
-    names: Sequence[str],
-    left: int,
-    top: int,
-) -> None:
-    x, y = left + _GAP, top + _GAP
-    draw.text((x, y), _fitting(draw, card.title, 2 * _SIDE + _BARS + _GAP), _TEXT, _font())
-    y += _TITLE
-    if card.picture is None or card.image is None:
-        text = "\n".join(textwrap.wrap(_drawable(card.error), 56)[:6])
-        draw.text((x, y), text, _ERROR, _font())
-        return
-    grey = card.image.ndim == 2
-    image = Image.fromarray(card.image if grey else card.image.transpose(1, 2, 0)).convert("RGB")
-    scale = _SIDE / max(image.size)
-    shown = image.resize(
-        (round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST
-    )
-    for picture in (card.picture, shown):
-        sheet.paste(picture, (x, y))
-        draw.rectangle((x - 1, y - 1, x + picture.width, y + picture.height), outline=_FRAME)
-        x += _SIDE + _GAP
-    if card.probabilities is None:
-        draw.text((x, y), card.answer, _TEXT, _font())
-    else:
-        _draw_bars(draw, card.probabilities, names, x, y)
+def tiles_png(tiles: Sequence[Tile], across: int = 5) -> bytes:
+    """Draw tiles in rows, as the bytes of a PNG file. Columns are as wide as their texts."""
+    widest = max((_width(line, size) for tile in tiles for line, size in _sized(tile)), default=0)
+    width = max(_SIDE, min(widest, _MOST_WIDTH)) + 2 * _GAP
+    text = max((sum(_height(size) for _, size in _sized(tile)) for tile in tiles), default=0)
+    height = _SIDE + text + 2 * _GAP
+    across = max(1, min(across, len(tiles)))
+    down = max(1, -(-len(tiles) // across))
+    sheet = Image.new("RGB", (across * width, down * height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, tile in enumerate(tiles):
+        left, top = number % across * width, number // across * height + _GAP
+        shown = _enlarged(tile.image)
+        _paste(sheet, draw, shown, left + (width - shown.width) // 2, top)
+        y = top + _SIDE + 4
+        for line, size in _sized(tile):
+            fitted = _cut(line, size, width - _GAP)
+            x = left + (width - _width(fitted, size)) // 2
+            draw.text((x, y), fitted, _TEXT if size > _SMALL else _FAINT, _font(fitted, size))
+            y += _height(size)
+    return png(sheet)
+
+
+def _sized(tile: Tile) -> list[tuple[str, int]]:
+    lines = [_drawable(line) for line in tile.lines]
+    return [(line, _NORMAL if i == 0 else _SMALL) for i, line in enumerate(lines)]
+
+
+def sheet_png(cards: Sequence[Card], names: Sequence[str]) -> bytes:
+    """Draw cards in rows, as the bytes of a PNG file. names: of the classes."""
+    names = [_drawable(name) for name in names]
+    name_width = min(_MOST_NAME, max((_width(name, _SMALL) for name in names), default=0))
+    panel = name_width + _BAR + 70
+    width = 2 * _SIDE + panel + 4 * _GAP
+    height = _height(_NORMAL) + max(_SIDE, _height(_LARGE) + _MOST_BARS * _BAR_LINE) + 2 * _GAP
+    across = min(len(cards), max(3, round(math.sqrt(len(cards) / 2))))
+    sheet = Image.new("RGB", (across * width, -(-len(cards) // across) * height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, card in enumerate(cards):
+        x, y = number % across * width + _GAP, number // across * height + _GAP
+        title = _cut(_drawable(card.title), _NORMAL, width - 2 * _GAP, keep_end=True)
+        draw.text((x, y), title, _TEXT, _font(title, _NORMAL))
+        y += _height(_NORMAL) + 2
+        if card.picture is None or card.image is None:
+            _draw_error(draw, card.error, x, y, width - 2 * _GAP)
+            continue
+        for picture in (card.picture, _enlarged(card.image)):
+            _paste(sheet, draw, picture, x, y)
+            x += _SIDE + _GAP
+        answer, size = _drawable(card.answer), _LARGE
+        if card.probabilities is not None:
+            best = int(card.probabilities.argmax())
+            answer = f"{names[best]}  {100 * card.probabilities[best]:.1f} %"
+        while size > _NORMAL and _width(answer, size) > panel:
+            size -= 2
+        answer = _cut(answer, size, panel)
+        draw.text((x, y - 4), answer, _BEST, _font(answer, size))
+        if card.probabilities is not None:
+            _draw_bars(draw, card.probabilities, names, name_width, x, y + _height(_LARGE))
+    return png(sheet)
+
+
+def _draw_error(draw: ImageDraw.ImageDraw, error: str, x: int, y: int, width: int) -> None:
+    text = _drawable(error)
+    letters = max(10, len(text) * width // max(1, _width(text, _NORMAL)) - 4)
+    for line in textwrap.wrap(text, letters)[: _SIDE // _height(_NORMAL)]:
+        draw.text((x, y), line, _ERROR, _font(line, _NORMAL))
+        y += _height(_NORMAL)
 
 
 def _draw_bars(
     draw: ImageDraw.ImageDraw,
     probabilities: NDArray[np.float32],
     names: Sequence[str],
+    name_width: int,
     x: int,
     y: int,
 ) -> None:
     """The likeliest ten classes, in their own order."""
-    font = _font()
     best = int(probabilities.argmax())
-    for line, k in enumerate(np.sort(np.argsort(-probabilities)[:_MOST_BARS])):
-        top = y + _LINE * line
-        colour = _BEST if k == best else _BAR
-        name = _fitting(draw, names[k], 44)
-        indent = 46 if max(map(len, names)) > 2 else 14
-        draw.text((x, top), name, _TEXT, font)
-        length = round((_BARS - indent - 40) * float(probabilities[k]))
-        draw.rectangle((x + indent, top + 2, x + indent + length, top + _LINE - 2), fill=colour)
-        if probabilities[k] >= 0.005:
+    bars = x + name_width + 8
+    for k in np.sort(np.argsort(-probabilities, kind="stable")[:_MOST_BARS]):
+        name = _cut(names[k], _SMALL, name_width)
+        draw.text((x + name_width - _width(name, _SMALL), y), name, _TEXT, _font(name, _SMALL))
+        end = bars + round(_BAR * float(probabilities[k]))
+        draw.rectangle((bars, y + 3, end, y + 12), fill=_BEST if k == best else _BAR_COLOUR)
+        if probabilities[k] >= 0.0005:
             text = f"{100 * probabilities[k]:.1f} %"
-            draw.text((x + indent + length + 4, top), text, _TEXT, font)
+            draw.text((end + 5, y), text, _TEXT, _font(text, _SMALL))
+        y += _BAR_LINE
 
 
-def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
-    """Its end, where it is too long: the end of a path tells more than its start."""
-    text = _drawable(text)
-    if draw.textlength(text, _font()) <= width:
+def _paste(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image, x: int, y: int
+) -> None:
+    sheet.paste(picture, (x, y))
+    draw.rectangle((x - 1, y - 1, x + picture.width, y + picture.height), outline=_FRAME)
+
+
+def _enlarged(image: NDArray[np.uint8]) -> Image.Image:
+    """An image of a model, (H, W) or (C, H, W), with its pixels as squares."""
+    if image.ndim == 3:
+        image = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
+    return _resized(Image.fromarray(image).convert("RGB"), Image.Resampling.NEAREST)
+
+
+def _resized(image: Image.Image, method: Image.Resampling) -> Image.Image:
+    scale = _SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, method)
+
+
+def _cut(text: str, size: int, width: int, *, keep_end: bool = False) -> str:
+    """`text` if it fits, else with ... in place of its end, or of its start."""
+    if _width(text, size) <= width:
         return text
-    while len(text) > 1 and draw.textlength("..." + text, _font()) > width:
-        text = text[1:]
-    return "..." + text
+    kept = text
+    while len(kept) > 1 and _width(kept + "...", size) > width:
+        kept = kept[1:] if keep_end else kept[:-1]
+    return f"...{kept}" if keep_end else f"{kept}..."
 
 
 def _drawable(text: str) -> str:
-    """One line of valid Unicode: a file's name may be any bytes."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    """One line, in which letters that no installed font has are escaped."""
+    text = " ".join(text.split())
+    return text if font_for(text) is not None else escaped(text)
+
+
+def _width(text: str, size: int) -> int:
+    return math.ceil(_font(text, size).getlength(text))
+
+
+def _height(size: int) -> int:
+    return math.ceil(1.3 * size)
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
+    return _load_font(font_for(text) or DEFAULT_FONT, size)
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont:
-    """matplotlib's own: Pillow's has letters of English alone."""
-    import matplotlib
-
-    font = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-    return ImageFont.truetype(str(font), 9)  # Pillow 10 takes no Path
+def _load_font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)

@@ -1,0 +1,79 @@
+"""The table of `byhand evaluate`: which classes a model confuses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand.cli.display import percent
+from byhand.cli.output import say
+
+# A model of one output may answer any number: no table of more numbers than these.
+_MOST_NUMBERS = 100
+
+_MOST_MISTAKES = 10
+
+
+def say_confusion(names: Sequence[str], labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
+    """Print how many images of each class were taken for which, in the width of the terminal.
+
+    names : of the classes; one name if the model's answers are numbers
+    """
+    if len(names) == 1:  # rows are the labels; the columns include numbers outside of them
+        low = int(min(labels.min(), predicted.min()))
+        high = int(max(labels.max(), predicted.max()))
+        if high - low >= _MOST_NUMBERS:
+            say(f"Its numbers reach from {low} to {high}: no table of what it takes for what.")
+            return
+        names = [str(i) for i in range(low, high + 1)]
+        labels, predicted = labels.astype(np.int64) - low, predicted - low
+    size = len(names)
+    counts = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
+    table = counts.reshape(size, size)
+    columns = shutil.get_terminal_size().columns
+    numbered = [f"{name}  {k}" for k, name in enumerate(names)]
+    numbers = [str(k) for k in range(size)]
+    if (lines := _square(table, names, names))[0] <= columns:
+        say("Rows: the actual class; columns: what the model takes it for.")
+    elif (lines := _square(table, numbered, numbers))[0] <= columns:
+        say("Rows: the actual class; columns: the number of the class that the model takes it for.")
+    else:
+        lines = _list(table, names)
+    for line in lines[1]:
+        say(line)
+
+
+def _square(
+    table: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]
+) -> tuple[int, list[str]]:
+    """The width and the lines of a table with a row and a column for each class."""
+    width = max(len(str(table.max())), *map(len, columns))
+    first = max(len("actual"), *map(len, rows))
+    lines = [f"{'actual':>{first}}  {' '.join(f'{c:>{width}}' for c in columns)}  accuracy"]
+    for name, row, right in zip(rows, table, table.diagonal(), strict=True):
+        cells = " ".join(f"{count or '.':>{width}}" for count in row)
+        lines.append(f"{name:>{first}}  {cells}  {_share(right, row):>8}")
+    return max(map(len, lines)), lines
+
+
+def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str]]:
+    """A line for each class, and the commonest mistakes."""
+    first = max(len("actual"), *map(len, names))
+    lines = [f"{'actual':>{first}}  accuracy  images"]
+    for name, row, right in zip(names, table, table.diagonal(), strict=True):
+        lines.append(f"{name:>{first}}  {_share(right, row):>8}  {row.sum():>6,}")
+    wrong = table - np.diag(table.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_MISTAKES]
+    pairs = [divmod(int(k), len(names)) for k in order if wrong.flat[k]]
+    if pairs:
+        lines += ["", "The commonest mistakes:"]
+    lines += [f"{wrong[a, b]:>6,} x {names[a]}, taken for {names[b]}" for a, b in pairs]
+    return 0, lines
+
+
+def _share(right: int, row: NDArray[np.int64]) -> str:
+    return percent(right / row.sum()) if row.sum() else "-"
