@@ -8,11 +8,8 @@ import os
 import sys
 
 try:
-    from byhand._core import (
-        __version__,
-    )  # first: it refuses a sub-interpreter, in which NumPy warns
-
-    # isort: split
+    # First of all: it refuses a sub-interpreter, about which NumPy would only warn.
+    from byhand._core import __version__  # isort: skip
     from byhand import (
         data,
         initializers,
