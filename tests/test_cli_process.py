@@ -334,3 +334,30 @@ def test_without_a_home(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+NO_HOME = """
+import os, pwd
+
+def unknown(number):
+    raise KeyError(number)
+
+os.environ.pop("HOME", None)
+pwd.getpwuid = unknown
+"""
+
+
+@pytest.mark.parametrize("arguments", [["data", "fetch"], ["train", "softmax"], ["data", "show"]])
+def test_a_user_without_a_home_folder(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose user has no entry: there is no place for a cache."""
+    for name in ("BYHAND_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(command(*arguments, code=NO_HOME + MAIN), capture_output=True, text=True)
+    fails_with_a_line(done, "no home folder", "HOME", "--data", "BYHAND_DATA")
+    info = subprocess.run(command("info", code=NO_HOME + MAIN), capture_output=True, text=True)
+    assert info.returncode == 0 and "no home folder" in info.stdout and "numpy" in info.stdout
+    assert {path.name for path in tmp_path.iterdir()} <= {"matplotlib"}

@@ -11,6 +11,7 @@ import byhand
 import numpy as np
 import pytest
 from byhand import models, optim
+from byhand.cli.app import app
 from byhand.cli.job import Init, Method, ModelName, job_of
 from byhand.data import Dataset, load_folder
 from byhand.initializers import INITIALIZERS
@@ -18,6 +19,7 @@ from byhand.models import load
 from byhand.recipes import BEST, RECIPES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
+from typer.testing import CliRunner
 
 SETS = make_sets(train=300, test=100)
 
@@ -252,6 +254,28 @@ def test_a_loss_that_is_not_finite(folder: Path, tmp_path: Path) -> None:
 )
 def test_wrong_usage(arguments: list[str], named: str) -> None:
     assert named in run("train", *arguments, code=2).stderr
+
+
+def test_shifts_that_leave_nothing_of_an_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that the trainer refuses is an error of usage, whatever its type."""
+    monkeypatch.chdir(tmp_path)
+    said = run("train", "softmax", "--data", folder, "--max-shift", 28, code=2).stderr
+    assert "max_shift must be less than the images' 28 pixels, not 28" in said
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_fault_of_byhand_keeps_its_traceback(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr("byhand.training.Trainer._end_epoch", fail)
+    arguments = ["train", "softmax", "--data", str(folder), "--out", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match="a fault"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_a_setting_out_of_range(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def main() -> None:
         from byhand.cli.app import app
 
         app(prog_name="byhand")
+    except SystemExit as end:
+        sys.exit(streams.corrected(end.code))
     except KeyboardInterrupt as interruption:  # during the imports, which take a while
         print("byhand: interrupted", file=sys.stderr)
         sys.exit(streams.exit_code(interruption))

@@ -15,6 +15,7 @@ from byhand.cli.data import locate
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, load_model, notes_of
 from byhand.cli.output import say
+from byhand.data import DataError
 from byhand.data.folder import cache_folder
 from byhand.model import Model
 
@@ -43,11 +44,18 @@ def info(
     if epoch is not None:
         raise typer.BadParameter("name a run folder", param_hint="MODEL")
     byhand.show_config()
-    folder = locate(None)
-    say(f"{'data':17} {folder or f'none yet: byhand data fetch puts it into {cache_folder()}'}")
+    say(f"{'data':17} {_data()}")
     say(f"{'python':17} {platform.python_version()}, {platform.platform()}")
     for name in _PACKAGES:
         say(f"{name:17} {_version(name)}")
+
+
+def _data() -> str:
+    try:
+        folder = locate(None)
+        return str(folder or f"none yet: byhand data fetch puts it into {cache_folder()}")
+    except DataError as error:  # which must not keep the rest from a bug report
+        return str(error)
 
 
 def _model(path: Path, epoch: str | None) -> None:

@@ -33,8 +33,17 @@ def prepare() -> None:
     warnings.showwarning = _show_warning
 
 
+# The signals that have come so far: typer forgets which one it was.
+_received: list[int] = []
+
+
 def exit_code(interruption: KeyboardInterrupt) -> int:
     return 128 + int(getattr(interruption, "signal", signal.SIGINT))
+
+
+def corrected(code: str | int | None) -> str | int | None:
+    """Return the exit code of the signal that came, if typer ended with that of Ctrl-C."""
+    return 128 + _received[-1] if code == 128 + signal.SIGINT and _received else code
 
 
 def _reopen_closed() -> None:
@@ -65,6 +74,7 @@ def _is_closed(number: int, stream: TextIO | None) -> bool:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
     raise Terminated(number)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from byhand.checkpoint import CheckpointError
 from byhand.cli.data import check, load, locate
 from byhand.cli.display import TrainingDisplay
 from byhand.cli.job import (
@@ -316,8 +317,11 @@ def _fit(
     recipe, source = job.recipe, str(locate(job.data))
     held_out = f"the {len(watched):,} images held out for validation"
 
+    started_events: list[TrainingStarted] = []
+
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
+            started_events.append(event)
             say_header(job, event, len(sets[1]), source, started)
 
     try:
@@ -333,6 +337,7 @@ def _fit(
                 "job": job.settings(),
             },
             keep_epochs=keep_epochs,
+            progress=False,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -348,3 +353,9 @@ def _fit(
         )
     except ResumeError as error:
         fail(describe(error))
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError) as error:
+        if started_events:
+            raise  # no option is to blame
+        raise typer.BadParameter(str(error)) from None

@@ -199,7 +199,19 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """The platform's cache folder for this data, e.g. ~/.cache/byhand/mnist."""
+    """The platform's cache folder for this data, e.g. ~/.cache/byhand/mnist.
+
+    Raises DataError if there is none because the user has no home folder.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("byhand", appauthor=False) / "mnist"
+    try:
+        folder = user_cache_path("byhand", appauthor=False) / "mnist"
+    except RuntimeError:
+        folder = Path()
+    if not folder.is_absolute():  # older versions of platformdirs return "~/.cache"
+        raise DataError(
+            "this user has no home folder, so there is no cache folder for data: set HOME or "
+            "XDG_CACHE_HOME to an absolute path, or name a folder by --data or BYHAND_DATA"
+        )
+    return folder

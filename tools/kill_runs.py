@@ -1,0 +1,171 @@
+"""Kills `byhand train` at random moments and shows that nothing is lost or left behind.
+
+    python tools/kill_runs.py --kills 100
+
+A run of a few epochs is trained once without interruption. Then the same run is begun again and
+killed, by SIGKILL, SIGTERM or SIGINT, at a random moment of starting, training, saving or drawing.
+After every kill the files that are there must be whole, and after SIGTERM and SIGINT no temporary
+file may be left. The run goes on with --resume, is killed again, and so on until it ends; then its
+files must be those of the uninterrupted run, to the bit, and nothing else. It is removed and the
+next run begins, until there were enough kills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure  # noqa: F401  # imported once, not in every child
+import numpy as np
+from byhand import set_num_threads
+from byhand.checkpoint import read_tensors
+from byhand.cli import app, main  # noqa: F401  # likewise
+from byhand.data import Dataset
+from byhand.pictures.folders import write_idx
+from byhand.run_folder import RunFolder
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+EPOCHS = 12
+TIMES = ("seconds", "images_per_second")
+
+
+def write_data(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    sets = []
+    for count in (6000, 500):
+        labels = rng.integers(0, 10, count).astype(np.uint8)
+        images = rng.integers(0, 60, (count, 28, 28), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 4 : 2 * label + 6] += 190
+        sets.append(Dataset(images, labels))
+    write_idx(folder, *sets)
+
+
+def start(folder: Path, data: Path, log: Path) -> int:
+    """Train, or go on with training, in a child process; returns its number."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        arguments = ["train", "mlp", "--data", str(data), "--out", str(folder), "--ema", "0.9"]
+        arguments += ["--epochs", str(EPOCHS), "--batch-size", "100", "--max-shift", "1"]
+        if (folder / "config.json").exists():
+            arguments = ["train", "--resume", str(folder)]
+        sys.argv = ["byhand", *arguments, "--keep-epochs"]
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt as interruption:  # before the command has begun, or after its end
+        code = 128 + getattr(interruption, "signal", signal.SIGINT)
+    finally:
+        os._exit(code)
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def check_whole(folder: Path) -> str:
+    """Read every file of the run, and say in which phase it was killed."""
+    run = RunFolder(folder)
+    if not run.config_path.exists():
+        return "starting"
+    run.config()
+    for path in folder.rglob("*.safetensors"):
+        if not path.name.startswith("."):
+            read_tensors(path)
+    if not run.state_path.exists():
+        return "training"
+    done = read_tensors(run.state_path)[1]["epoch"]
+    assert len(run.history()) >= done
+    return "training" if done < EPOCHS else "drawing"
+
+
+def temporaries(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.is_file()]
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """All files, without the times that were measured."""
+    found: dict[str, Any] = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "curves.png"
+    }
+    lines = [json.loads(line) for line in found["metrics.jsonl"].splitlines()]
+    found["metrics.jsonl"] = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+    return found
+
+
+def kill_runs(kills: int, seed: int, root: Path) -> Counter[tuple[str, str]]:
+    """Kill that many processes; returns how many by signal and phase. AssertionError if not fit."""
+    random.seed(seed)
+    set_num_threads(1)
+    data, folder, log = root / "data", root / "run", root / "log"
+    write_data(data)
+    begin = time.perf_counter()
+    assert exit_code(start(root / "whole", data, log)) == 0, log.read_text()
+    seconds = time.perf_counter() - begin
+    whole = content(root / "whole")
+    killed: Counter[tuple[str, str]] = Counter()
+    while killed.total() < kills:
+        number = random.choice(SIGNALS)
+        pid = start(folder, data, log)
+        # Saving takes long beside training, and several kills shall fall into one run.
+        time.sleep(random.uniform(0, seconds * random.choice((0.2, 0.6, 1.1))))
+        temporary = bool(temporaries(folder))
+        os.kill(pid, number)
+        code, said = exit_code(pid), log.read_text()
+        assert code in (0, -number, 128 + number), f"exit code {code} after {number!r}:\n{said}"
+        assert "Traceback" not in said, said
+        if code == 0:
+            assert content(folder) == whole and (folder / "curves.png").exists()
+            assert not temporaries(folder), temporaries(folder)
+            shutil.rmtree(folder)
+            continue
+        phase = check_whole(folder)
+        phase = "saving" if temporary or temporaries(folder) else phase
+        killed[number.name, phase] += 1
+        if code > 0:
+            assert not temporaries(folder), f"{number!r} left {temporaries(folder)}"
+    assert exit_code(start(folder, data, log)) == 0, log.read_text()
+    assert content(folder) == whole and not temporaries(folder)
+    return killed
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args(arguments)
+    seed = random.randrange(2**32) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory() as root:
+        killed = kill_runs(options.kills, seed, Path(root))
+    phases = ("starting", "training", "saving", "drawing")
+    print("".join(f"{title:>10}" for title in ("", *phases)))
+    for number in SIGNALS:
+        counts = "".join(f"{killed[number.name, phase]:>10}" for phase in phases)
+        print(f"{number.name:>10}{counts}")
+    print(f"{killed.total()} kills: nothing lost, nothing left behind, the same bits")
+
+
+if __name__ == "__main__":
+    run()
