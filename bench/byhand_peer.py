@@ -52,7 +52,7 @@ class Peer:
 
         train, test = load_folder(course.folder)
         model, recipe = course.start(), course.recipe
-        trainer = recipe.trainer(model, len(train), handlers=[watch])
+        trainer = recipe.trainer(model, len(train), handlers=[watch], progress=False)
         trainer.fit(
             train,
             epochs=recipe.epochs,
@@ -82,7 +82,7 @@ class ByhandTraining(Training):
         )
 
     def first(self, index: Index) -> float:
-        trainer = Trainer(self._model, self._optimizer)
+        trainer = Trainer(self._model, self._optimizer, progress=False)
         data = self._images[index], self._labels[index]
         return trainer.fit(data, epochs=1, batch_size=len(index))[0].loss
 
@@ -106,7 +106,7 @@ class ByhandTraining(Training):
                 samples.append(clock.stop(images, event.batch - 1))
                 raise _Enough
 
-        trainer = Trainer(self._model, self._optimizer, handlers=[watch])
+        trainer = Trainer(self._model, self._optimizer, handlers=[watch], progress=False)
         data: Any = self._images, self._labels
         try:
             trainer.fit(data, epochs=1, batch_size=self.task.batch, seed=number)

@@ -150,7 +150,7 @@ def _train(task: Task, watch: _Watch) -> None:
     optimizer = SGD(
         model.parameters(), task.lr, momentum=task.momentum, weight_decay=task.weight_decay
     )
-    trainer = Trainer(model, optimizer, handlers=[watch])
+    trainer = Trainer(model, optimizer, handlers=[watch], progress=False)
     data: Any = task.load_bytes(), task.load_labels()
     try:
         trainer.fit(data, epochs=1_000_000, batch_size=task.batch, seed=task.seed)

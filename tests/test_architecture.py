@@ -52,6 +52,8 @@ PYTHON_ORDER = [
     "model",
     "models",
     "events",
+    "history",
+    "progress",
     "run_folder",
     "evaluation",
     "averages",

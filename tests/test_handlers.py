@@ -178,6 +178,44 @@ def test_early_stop_ends_training() -> None:
         EarlyStop(0)
 
 
+@pytest.mark.parametrize("ema", [None, 0.5])
+@pytest.mark.parametrize("restore", [True, False])
+@pytest.mark.parametrize("epochs", [3, 2])
+def test_early_stop_restores_the_best_epoch(
+    epochs: int, restore: bool, ema: float | None, tmp_path: Path
+) -> None:
+    """Whether it stopped training or not; with an average, the average of that epoch."""
+    weights: list[Any] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, EpochEnd):
+            weights.append(training.model.state_dict())
+
+    handler = EarlyStop(patience=2, restore_best=restore)
+    training = trainer(
+        schedule=lambda step: 0.01 if step < 4 else -0.01,
+        handlers=[note, handler],
+        run=tmp_path,
+        ema=ema,
+    )
+    data = {"batch_size": 16, "validation": digits(20, seed=1)}
+    history = training.fit(digits(60), epochs=epochs, **data)
+    assert [end.best for end in history] == [True, False, False][:epochs]
+    wanted = weights[0] if restore else weights[-1]
+    got = training.model.state_dict()
+    assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+    assert training.model.trained is not None
+    assert training.model.trained["epoch"] == (1 if restore else epochs)
+    if restore:  # a run that goes on finds its best epoch in the folder
+        best = byhand.load(tmp_path).state_dict()
+        assert all(np.array_equal(got[name], best[name]) for name in best)
+        again = trainer(schedule=lambda step: -0.01, handlers=[EarlyStop(9)], run=tmp_path, ema=ema)
+        again.schedule = training.schedule
+        again.fit(digits(60), epochs=4, resume=True, **data)
+        got = again.model.state_dict()
+        assert all(np.array_equal(got[name], best[name]) for name in best)
+
+
 # --------------------------------------------------------------------------------------------------
 # Log
 

@@ -13,10 +13,9 @@ import io
 import json
 import math
 import os
-import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +30,11 @@ from byhand.events import (
     TrainingEnded,
     TrainingStarted,
 )
+from byhand.history import RunningMean
+from byhand.model import Model
 from byhand.module import integer, not_negative
+from byhand.progress import in_notebook
+from byhand.run_folder import RunFolder, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,31 +51,68 @@ __all__ = ["EarlyStop", "LivePlot", "LogFile"]
 class EarlyStop:
     """Ends training after `patience` epochs in a row without a new lowest validation loss.
 
-    New is what is lower by more than min_delta. Raises ValueError, in training, where there is no
-    validation to watch.
+    Parameters
+    ----------
+    patience : int
+        The number of epochs.
+    min_delta : float
+        A loss is a new lowest one if it is lower by more than this.
+    restore_best : bool
+        Give the model the weights of the epoch with the lowest validation loss when training ends,
+        whether it was stopped or not. Otherwise the model has those of the last epoch.
+
+    Raises
+    ------
+    ValueError
+        In training, if there is no validation to watch.
     """
 
-    def __init__(self, patience: int = 3, *, min_delta: float = 0.0) -> None:
+    def __init__(
+        self, patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True
+    ) -> None:
         self.patience = integer("patience", patience, 1)
         self.min_delta = not_negative("min_delta", min_delta)
+        self.restore_best = restore_best
         self._best, self._waited = math.inf, 0
+        self._model: Model | None = None
+        self._weights: Mapping[str, Any] | None = None
+        self._trained: Mapping[str, Any] | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
-            if event.validation_images == 0:
-                raise ValueError("EarlyStop watches the validation loss: fit(validation=...)")
-            self._best, self._waited = math.inf, 0
-            for end in event.history:
-                self._watch(end)
+            self._start(event)
         elif isinstance(event, EpochEnd):
             self._watch(event)
+            if event.best:
+                self._keep(self._model)
+        elif isinstance(event, TrainingEnded):
+            self._restore()
         if isinstance(event, TrainingStarted | EpochEnd) and self._waited >= self.patience:
             raise StopTraining
+
+    def _start(self, event: TrainingStarted) -> None:
+        if event.validation_images == 0:
+            raise ValueError("EarlyStop watches the validation loss: fit(validation=...)")
+        self._best, self._waited = math.inf, 0
+        self._model, self._weights = event.model, None
+        for end in event.history:
+            self._watch(end)
+        if event.run is not None and any(end.best for end in event.history):
+            self._keep(load(RunFolder(event.run).best_path))
 
     def _watch(self, end: EpochEnd) -> None:
         loss = math.inf if end.validation_loss is None else end.validation_loss
         better = loss < self._best - self.min_delta
         self._best, self._waited = (loss, 0) if better else (self._best, self._waited + 1)
+
+    def _keep(self, model: Model | None) -> None:
+        if model is not None and self.restore_best:
+            self._weights, self._trained = model.state_dict(), model.trained
+
+    def _restore(self) -> None:
+        if self._model is not None and self._weights is not None:
+            self._model.load_state_dict(self._weights)
+            self._model.trained = self._trained
 
 
 class LogFile:
@@ -147,24 +187,6 @@ class LogFile:
         line = self._line({column: known.get(column) for column in self.COLUMNS})
         with open(self.path, "a") as file:  # closed at once: who looks sees whole lines
             file.write(line)
-
-
-class RunningMean:
-    """Mean loss and error over the images of the batches so far."""
-
-    def __init__(self) -> None:
-        self.images, self._counted = 0, 0
-        self._loss, self._error = 0.0, 0.0
-
-    def add(self, event: BatchEnd) -> None:
-        self.images += event.images
-        self._counted += event.counted
-        self._loss += event.loss * event.counted
-        self._error += event.error * event.images
-
-    def values(self) -> tuple[float, float]:
-        """Loss and error; at least one batch must have been added."""
-        return self._loss / max(1, self._counted), self._error / self.images
 
 
 class LivePlot:
@@ -290,9 +312,7 @@ class _Notebook:
 
     @classmethod
     def find(cls) -> _Notebook | None:
-        ipython = sys.modules.get("IPython")  # who runs in a notebook has imported it
-        shell = None if ipython is None else ipython.get_ipython()
-        return cls() if hasattr(shell, "kernel") else None
+        return cls() if in_notebook() else None
 
     def show(self, figure: Figure) -> None:
         from IPython.display import Image, display

@@ -99,7 +99,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = self._new_model(seed)
         self.model_.class_names = tuple(map(str, self.classes_))
         self.model_.scale, self.model_.offset = self._preprocessing(X)
-        trainer = self._recipe().trainer(self.model_, len(X))
+        trainer = self._recipe().trainer(self.model_, len(X), progress=False)
         data = self._images(X), answers.astype(np.int64)
         history = trainer.fit(data, epochs=self.epochs, batch_size=self.batch_size, seed=seed)
         self.loss_curve_ = [epoch.loss for epoch in history]

@@ -1,8 +1,8 @@
 """Training: epochs over shuffled batches, typed events for whoever shows them, a run folder.
 
-Nothing here prints. A step gathers a batch from the bytes, runs a plan, moves the weights and
-tells the handlers; after the first step of each batch size it allocates no array, but for models
-with one output, whose answers are rounded into one.
+Nothing is printed but the progress, in a terminal or a notebook. A step gathers a batch from the
+bytes, runs a plan, moves the weights and tells the handlers; after the first step of each batch
+size it allocates no array, but for models with one output, whose answers are rounded into one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import numbers
 import os
 import re
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -36,12 +37,14 @@ from byhand.events import (
     TrainingEnded,
     TrainingStarted,
 )
+from byhand.history import History
 from byhand.losses import Loss
 from byhand.model import Model
 from byhand.module import instance, integer, number
 from byhand.optim import Optimizer
 from byhand.parameters import stream
 from byhand.picture_form import suitable
+from byhand.progress import Progress, watched_stream
 from byhand.run_folder import Checkpoint, RunFolder
 from byhand.runtime import get_num_threads
 from byhand.steps import Steps
@@ -83,6 +86,9 @@ class Trainer:
     max_shift: each image of a batch is moved at random by up to so many pixels in each direction
     (`kernels.gather_images`), anew in every step.
 
+    progress: whether `fit` shows its progress, a line per epoch and a running line. True: on stderr
+    or in a notebook's output; None: only if that is a terminal or a notebook; False: never.
+
     Raises ValueError where the optimiser has parameters that are not the model's, the loss is not
     a mean or not the model's, ema is not in [0, 1), or the device is not "cpu".
     """
@@ -101,6 +107,7 @@ class Trainer:
         ema: float | None = None,
         keep_epochs: bool = False,
         max_shift: int = 0,
+        progress: bool | None = None,
     ) -> None:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
@@ -122,6 +129,8 @@ class Trainer:
         self.handlers = tuple(handlers)
         if not all(map(callable, self.handlers)):
             raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
+        self.progress = progress
+        self._progress: Progress | None = None
         self.run = None if run is None else RunFolder(run)
         if keep_epochs and run is None:
             raise ValueError("keep_epochs needs a run folder: Trainer(..., run=...)")
@@ -143,7 +152,7 @@ class Trainer:
         choose_by_validation: bool = True,
         seed: int = 0,
         resume: bool = False,
-    ) -> list[EpochEnd]:
+    ) -> History:
         """Train for `epochs` passes over `train`, each in its own order.
 
         After every epoch the run folder gets model.safetensors, best.safetensors if the validation
@@ -177,8 +186,8 @@ class Trainer:
 
         Returns
         -------
-        list of EpochEnd
-            The history of the whole run.
+        History
+            The epochs of the whole run, a list of EpochEnd whose repr is a table.
 
         Raises
         ------
@@ -257,10 +266,31 @@ class Trainer:
 
     def _epochs(
         self, started: TrainingStarted, steps: Steps, held_out: Examples | None, seed: int
-    ) -> list[EpochEnd]:
+    ) -> History:
         begin = time.perf_counter()
-        history = list(started.history)
+        history = History(started.history)
         self.stopping = False
+        output = None if self.progress is False else watched_stream()
+        if self.progress and output is None:
+            output = sys.stderr
+        self._progress = None if output is None else Progress(output)
+        try:
+            self._train(started, steps, held_out, history, seed)
+        finally:
+            if self._progress is not None:
+                self._progress.close()
+        self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
+        return history
+
+    def _train(
+        self,
+        started: TrainingStarted,
+        steps: Steps,
+        held_out: Examples | None,
+        history: History,
+        seed: int,
+    ) -> None:
+        """All epochs that are left; each joins the history when it is whole."""
         self.tell(started)
         while len(history) < started.epochs and not self.stopping:
             epoch = len(history) + 1
@@ -272,8 +302,6 @@ class Trainer:
                 self._end_epoch(epoch, (*trained, seconds), started, held_out, history, seed)
         if self.average is not None:
             self.average.replace_weights()
-        self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
-        return history
 
     def _pass(
         self, epoch: int, order: NDArray[np.int64], steps: Steps, batch_size: int
@@ -306,7 +334,7 @@ class Trainer:
             total += loss * counted
             total_counted += counted
             total_wrong += wrong
-            if self.handlers:
+            if self.handlers or self._progress is not None:
                 rate = optimizer.lr
                 self.tell(BatchEnd(epoch, batch, batches, n, counted, loss, wrong / n, rate))
                 if self.stopping:
@@ -367,7 +395,8 @@ class Trainer:
 
     def tell(self, event: Event) -> None:
         """Call every handler with the event, also where one of them stops the training."""
-        for handler in self.handlers:
+        shown = () if self._progress is None else (self._progress,)
+        for handler in (*self.handlers, *shown):
             try:
                 handler(event)
             except StopTraining:

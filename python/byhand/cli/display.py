@@ -21,7 +21,7 @@ from rich.progress import (
 from byhand import data
 from byhand.cli.output import is_terminal, say, warn
 from byhand.events import BatchEnd, EpochEnd, Event, TrainingStarted
-from byhand.handlers import RunningMean
+from byhand.history import RunningMean
 
 # The bar is redrawn this often; between, a batch costs it two additions.
 _SECONDS = 0.1

@@ -78,7 +78,9 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
     recipe, (train, _) = RECIPES["lenet5"], sets
     model = recipe.model(seed=0)
     count = recipe.epochs if epochs is None else min(epochs, recipe.epochs)
-    recipe.trainer(model, len(train)).fit(train, epochs=count, batch_size=recipe.batch_size)
+    recipe.trainer(model, len(train), progress=False).fit(
+        train, epochs=count, batch_size=recipe.batch_size
+    )
     return model
 
 

@@ -65,6 +65,7 @@ class Way:
     def train(self, sets: Sets, seed: int, epochs: int) -> list[EpochEnd]:
         train, test = sets
         trainer = self.trainer(self.model(seed=seed), len(train))
+        trainer.progress = False
         return trainer.fit(
             train, epochs=epochs, batch_size=self.batch_size, validation=test, seed=seed
         )
