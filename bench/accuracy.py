@@ -19,19 +19,21 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import OURS, Contender
-from byhand.bench.report import seconds
+from byhand.bench.report import digits, red_below_one
 from byhand.bench.run import Run, describe_threads
+from byhand.bench.tables import Row, aligned
 from byhand.bench.tasks import Course
 from byhand.data import DataError, load_folder
 from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.runtime import config
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 LEGEND = (
     "time: from the start of the process, with imports and reading the data, to the end of the "
     "first epoch whose accuracy is the target or more.\n"
-    "ratio: the contender's time over byhand's, seed by seed; below 1, in red, byhand is slower."
+    "ratio: the contender's time divided by byhand's, seed by seed. Below 1, in red, byhand is "
+    "slower."
 )
 
 
@@ -106,7 +108,11 @@ def _learns(contest: Contest, contender: Contender) -> bool:
 def _race(contest: Contest, able: Sequence[Contender], course: Course, target: float) -> Result:
     """All contenders on one seed, one after another, each seed in another order."""
     first = course.seed % len(able)
-    found = {c.name: _learn(contest, c, course, target) for c in (*able[first:], *able[:first])}
+    found = {}
+    for contender in (*able[first:], *able[:first]):
+        # A contender may train for minutes, in which nothing else would be seen.
+        typer.echo(f"seed {course.seed}: {contender.name} trains ...", err=True)
+        found[contender.name] = _learn(contest, contender, course, target)
     ours = found[OURS].times
     for entry in found.values():
         if ours is not None and entry.times is not None:
@@ -150,27 +156,27 @@ def _line(name: str, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _table(title: str, results: Sequence[Result], lines: Sequence[dict[str, Any]]) -> Table:
+def _table(title: str, results: Sequence[Result], lines: Sequence[dict[str, Any]]) -> Text:
     """lines: those of the last section, over all seeds."""
-    view = Table(title=title, title_justify="left")
-    for heading in ("", "contender"):
-        view.add_column(heading)
-    for heading in ("time", "ratio", "epoch", "accuracy after each epoch, %"):
-        view.add_column(heading, justify="right")
-    view.add_column("")
+    rows: list[Row] = []
     for result in results:
+        rows.append(f"[bold]{result.case['label']}[/]")
         for entry in result.entries:
             assert isinstance(entry, Learned)
             time = entry.times.median if entry.times else None
-            label = result.case["label"] if entry is result.entries[0] else ""
-            note = f"[bold red]{escape(entry.problem)}[/]" if entry.problem else entry.note
-            cells = _cells(entry.contender, time, entry.ratio, entry.epoch, entry.accuracies)
-            view.add_row(label, *cells, note, end_section=entry is result.entries[-1])
-    for i, line in enumerate(lines):
-        cells = _cells(*(line[k] for k in ("contender", "seconds", "ratio", "epoch", "accuracies")))
-        note = f"reached by {line['reached']} of {line['seeds']}"
-        view.add_row("" if i else "median; mean accuracy", *cells, note)
-    return view
+            rows.append(_cells(entry.contender, time, entry.ratio, entry.epoch, entry.accuracies))
+            if entry.problem or entry.note:
+                problem = f"[bold red]{escape(entry.problem)}[/]" if entry.problem else entry.note
+                rows.append(f"  {entry.contender}: {problem}")
+    if lines:
+        rows.append("[bold]median over the seeds; mean accuracy[/]")
+    for line in lines:
+        names = ("contender", "seconds", "ratio", "epoch", "accuracies")
+        rows.append(_cells(*(line[name] for name in names)))
+        reached = f"reached by {line['reached']} of {line['seeds']} seeds"
+        rows.append(f"  {line['contender']}: {reached}")
+    headings = ("contender", "seconds", "ratio", "epoch", "% after each epoch")
+    return aligned(title, headings, rows)
 
 
 def _cells(
@@ -180,11 +186,10 @@ def _cells(
     epoch: float | None,
     accuracies: Sequence[float],
 ) -> list[str]:
-    theirs = "" if ratio is None or name == OURS else f"{ratio:.2f}"
     return [
         name,
-        "" if time is None else seconds(time),
-        f"[red]{theirs}[/]" if theirs and ratio is not None and ratio < 1 else theirs,
+        "" if time is None else digits(time),
+        "" if name == OURS else red_below_one(ratio),
         "" if epoch is None else f"{epoch:g}",
         " ".join(f"{100 * accuracy:.2f}" for accuracy in accuracies),
     ]

@@ -75,7 +75,8 @@ def conv2d(
                 results.append(result)
         run.keep(results, contest, around=True)
         title = f"{group}, {describe_threads(contest.threads)}"
-        run.console.print(gemm_report.products(title, results, _names(contest), "convolution"))
+        names, width = _names(contest), run.console.width
+        run.console.print(gemm_report.products(title, results, names, "convolution", width))
         return results
 
     def summary(results: Sequence[Result], _: int) -> Iterable[goals.Line]:
@@ -160,7 +161,8 @@ def _section(run: Run, contest: Contest, name: str, rounds: int, seconds: float)
     if name == "call":
         run.console.print(gemm_report.calls(title, results[0]))
         return results
-    run.console.print(gemm_report.products(title, results, _names(contest)))
+    names, width = _names(contest), run.console.width
+    run.console.print(gemm_report.products(title, results, names, width=width))
     mean = goals.mean(results)
     if mean is not None:
         run.console.print(f"{name}: geometric mean of the ratios {mean:.3f}\n", highlight=False)

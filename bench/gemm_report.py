@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from byhand.bench.gemm import GROUPS
 from byhand.bench.goals import Line, mean, ours, ratio
 from byhand.bench.harness import Entry, Result
-from byhand.bench.report import rate, seconds
-from rich.table import Table
+from byhand.bench.report import digits, rate, red_below_one, seconds, share_of_peak
+from byhand.bench.tables import aligned
+from rich.markup import escape
+from rich.text import Text
 
 LEGEND = (
-    "Columns of contenders: GFLOP/s by the median; the median itself below 0.1 MFLOP.\n"
-    "NT and the like: T where the operand is a transposed view of what lies in memory.\n"
-    "ratio: the fastest peer's time over byhand's, round by round, the median; below 1, in red, "
-    "byhand is slower.\n"
-    "of peak: byhand's GFLOP/s of the multiply-adds that these threads can do, measured before and "
-    "after the group; the larger counts.\n"
+    "NT and the like: T means that the operand is a transposed view of an array.\n"
+    "ratio: the fastest peer's time divided by byhand's, the median over the rounds. Below 1, in "
+    "red, byhand is slower.\n"
+    "of peak: byhand's GFLOP/s as a share of what these threads can do, which is measured before "
+    "and after each group; the larger counts. > 100%: the machine was disturbed then.\n"
     "error: the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24."
 )
-# FLOP of a product: below, a rate says little; from here on, no shape may be much slower.
-SMALL, LARGE = 1e5, 1e6
+# FLOP of a product from which on no shape may be much slower.
+LARGE = 1e6
 
 # The goals, by threads where they differ.
 MEAN = {1: 1.15, 2: 1.25}
@@ -39,22 +40,23 @@ def of_peak(result: Result) -> float | None:
 
 
 def products(
-    title: str, results: Sequence[Result], contenders: Sequence[str], heading: str = "m x n x k"
-) -> Table:
-    """A line a shape."""
-    view = Table(title=title, title_justify="left")
-    view.add_column(heading)
-    for column in (*contenders, "of peak", "ratio"):
-        view.add_column(column, justify="right")
-    view.add_column("")
+    title: str,
+    results: Sequence[Result],
+    contenders: Sequence[str],
+    heading: str = "m x n x k",
+    width: int | None = None,
+) -> Text:
+    """A line per shape. Where the shape comes from is told if the terminal's width allows it."""
+    rows = []
     for result in results:
         case, share = result.case, of_peak(result)
         entries = {entry.contender: entry for entry in result.entries}
         cells = [_speed(result, entries.get(name)) for name in contenders]
-        cells += ["" if share is None else f"{share:.0%}", _ratio(result)]
+        cells += ["" if share is None else share_of_peak(share, 1), red_below_one(ratio(result))]
         batch = f", batch {case['batch']}" if case["batch"] else ""
-        view.add_row(case["shape"], *cells, f"{case['of']}{batch}")
-    return view
+        rows.append((escape(case["shape"]), *cells, escape(f"{case['of']}{batch}")))
+    headings = (heading, *contenders, "of peak", "ratio", "<from")
+    return aligned(f"{title}, GFLOP/s", headings, rows, width=width)
 
 
 def _speed(result: Result, entry: Entry | None) -> str:
@@ -62,44 +64,29 @@ def _speed(result: Result, entry: Entry | None) -> str:
         return ""
     if entry.times is None:
         return f"[bold red]{(entry.problem or '').partition(':')[0]}[/]"
-    if result.flops < SMALL:
-        return seconds(entry.times.median)
-    return f"{result.flops / entry.times.median / 1e9:.1f}"
+    return digits(result.flops / entry.times.median / 1e9)
 
 
-def _ratio(result: Result) -> str:
-    value = ratio(result)
-    if value is None:
-        return ""
-    return f"{value:.2f}" if value >= 1 else f"[red]{value:.2f}[/]"
-
-
-def calls(title: str, result: Result) -> Table:
-    """What a call costs that computes nothing to speak of."""
-    view = Table(title=title, title_justify="left")
-    view.add_column("1x1x1, out=")
-    for heading in ("median", "min", "max"):
-        view.add_column(heading, justify="right")
+def calls(title: str, result: Result) -> Text:
+    """What a call costs that computes next to nothing."""
+    rows: list[Sequence[str]] = []
     for entry in result.entries:
         if entry.times is None:
-            view.add_row(entry.contender, _speed(result, entry))
+            rows.append((entry.contender, _speed(result, entry), "", ""))
         else:
-            times = entry.times
-            cells = (f"{value * 1e9:.0f} ns" for value in (times.median, times.min, times.max))
-            view.add_row(entry.contender, *cells)
-    return view
+            times = (entry.times.median, entry.times.min, entry.times.max)
+            rows.append((entry.contender, *(f"{value * 1e9:.0f}" for value in times)))
+    return aligned(f"{title}, ns", ("1x1x1, out=", "median", "min", "max"), rows)
 
 
-def errors(title: str, results: Sequence[Result], contenders: Sequence[str]) -> Table:
+def errors(title: str, results: Sequence[Result], contenders: Sequence[str]) -> Text:
     """In units of 2^-24, beside the bound."""
-    view = Table(title=title, title_justify="left")
-    for heading in ("m x n x k", *contenders, "bound"):
-        view.add_column(heading, justify="left" if heading == "m x n x k" else "right")
+    rows = []
     for result in results:
         entries = {entry.contender: entry for entry in result.entries}
         cells = [_error(entries.get(name)) for name in contenders]
-        view.add_row(result.case["shape"], *cells, f"{result.case['bound']}")
-    return view
+        rows.append((result.case["shape"], *cells, f"{result.case['bound']}"))
+    return aligned(title, ("m x n x k", *contenders, "bound"), rows)
 
 
 def _error(entry: Entry | None) -> str:

@@ -1,4 +1,4 @@
-"""A command's last table: what was measured, beside the goals."""
+"""A command's last table: what was measured. The goals beside it go into the file only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from byhand.bench.harness import Entry, Result
 from byhand.bench.peers import OURS
-from rich.table import Table
+from byhand.bench.tables import aligned
+from rich.markup import escape
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Line:
     value: float
     goal: float | None = None
     at_most: bool = False
-    text: Callable[[float], str] = "{:.3f}".format
+    text: Callable[[float], str] = "{:.3f} x".format
 
     @property
     def met(self) -> bool | None:
@@ -50,15 +52,6 @@ def mean(results: Sequence[Result]) -> float | None:
     return statistics.geometric_mean(ratios) if ratios else None
 
 
-def goals_table(title: str, lines: Sequence[Line]) -> Table:
-    view = Table(title=title, title_justify="left")
-    view.add_column("")
-    for heading in ("measured", "goal"):
-        view.add_column(heading, justify="right")
-    view.add_column("")
-    verdicts = {None: "", True: "[green]met[/]", False: "[bold red]missed[/]"}
-    for line in lines:
-        sign = "<=" if line.at_most else ">="
-        goal = "" if line.goal is None else f"{sign} {line.text(line.goal)}"
-        view.add_row(line.what, line.text(line.value), goal, verdicts[line.met])
-    return view
+def summary_table(title: str, lines: Sequence[Line]) -> Text:
+    """What was measured. The goals are ours: they are in the file, and no user's concern."""
+    return aligned(title, ("", ""), [(escape(line.what), line.text(line.value)) for line in lines])

@@ -12,7 +12,8 @@ from byhand.bench.harness import Contest, Entry, Result
 from byhand.bench.peers import Contender
 from byhand.bench.report import rate
 from byhand.bench.run import Run, describe_threads
-from rich.table import Table
+from byhand.bench.tables import Row, aligned
+from rich.text import Text
 
 LEGEND = (
     "A step on one thread, the last on all; others below. gain: over the step before.\n"
@@ -112,18 +113,16 @@ def _with_gains(steps: Sequence[Rung]) -> Iterator[Rung]:
         before = step.rate
 
 
-def table(title: str, ladder: Sequence[Rung]) -> Table:
-    view = Table(title=title, title_justify="left")
-    view.add_column("")
-    for heading in ("threads", "GFLOP/s", "of peak", "gain"):
-        view.add_column(heading, justify="right")
-    view.add_column("")
+def table(title: str, ladder: Sequence[Rung]) -> Text:
+    rows: list[Row] = []
     for rung in ladder:
         gain = "" if rung.gain is None else f"{rung.gain:.2f} x"
         speed, share = rung.figures
         speed = speed if rung.rate else f"[bold red]{speed}[/]"
-        view.add_row(rung.name, str(rung.threads), speed, share, gain, WORDS.get(rung.name, ""))
-    return view
+        rows.append((rung.name, str(rung.threads), speed, share, gain))
+        if rung.name in WORDS:
+            rows.append(f"[dim]  {WORDS[rung.name]}[/]")
+    return aligned(title, ("step", "threads", "GFLOP/s", "of peak", "gain"), rows)
 
 
 def chart(title: str, ladder: Sequence[Rung]) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 import byhand
 from byhand import kernels
+from byhand.bench import tables
 from byhand.bench.costs import Call, call
 from byhand.bench.peak import fma_peak, memory_rate
 from byhand.bench.report import seconds
@@ -21,7 +22,8 @@ from byhand.events import BatchEnd, Event
 from byhand.nn import ACTIVATIONS
 from byhand.optim import SGD
 from byhand.training import Trainer
-from rich.table import Table
+from rich.markup import escape
+from rich.text import Text
 
 # A row of a larger share and of more times its floor is worth work.
 SHARE, SLOW = 0.05, 2.0
@@ -258,45 +260,34 @@ class _Taps:
 # Table and chart
 
 
-def table(profile: Profile) -> Table:
+def table(profile: Profile) -> Text:
     rates = (f"{size / 1e6:.2g} MB {rate / 1e9:.0f} GB/s" for size, rate in profile.rates.items())
-    view = Table(
-        title=f"{profile.title}: {_summary(profile)}",
-        title_justify="left",
-        caption=f"Memory, so many bytes over and over: {', '.join(rates)}",
-        caption_justify="left",
-    )
-    for heading in ("kernel", "on", "algorithm"):
-        view.add_column(heading)
-    for heading in ("time", "share", "MFLOP", "MB", "floor"):
-        view.add_column(heading, justify="right")
-    view.add_column("bound by")
-    for heading in ("time/floor", "MFLOP direct", "floor direct"):
-        view.add_column(heading, justify="right")
-    view.add_column("")
+    headings = ("kernel", "us", "share", "MFLOP", "MB", "floor us", "bound by", "time/floor")
+    rows: list[tables.Row] = []
     for row in profile.rows:
-        view.add_row(*_cells(row), "slow" if row.marked else "", style="red" if row.marked else "")
-    return view
-
-
-def _cells(row: Row) -> list[str]:
-    times = [seconds(row.seconds), f"{row.share:.1%}"]
-    if row.what is None:
-        return [REST, "", "", *times, *[""] * 7]
-    cost = row.what.cost
-    return [
-        row.what.kernel,
-        row.what.shape,
-        cost.algorithm,
-        *times,
-        f"{cost.needed / 1e6:.1f}" if cost.needed else "",
-        f"{cost.bytes / 1e6:.2f}",
-        seconds(row.floor),
-        row.bound,
-        f"{row.seconds / row.floor:.1f}",
-        f"{cost.flops / 1e6:.1f}" if cost.flops != cost.needed else "",
-        seconds(row.direct) if cost.flops != cost.needed else "",
-    ]
+        if row.what is None:
+            rows.append((REST, f"{1e6 * row.seconds:.1f}", f"{row.share:.1%}", *[""] * 5))
+            continue
+        cost = row.what.cost
+        line = f"{row.what.kernel} {row.what.shape} {cost.algorithm}".rstrip()
+        if cost.flops != cost.needed:
+            direct = f"{cost.flops / 1e6:.1f} MFLOP, floor {1e6 * row.direct:.1f} us"
+            line += f" (direct: {direct})"
+        rows.append(f"[red]{escape(line)}: slow[/]" if row.marked else escape(line))
+        rows.append(
+            (
+                "",
+                f"{1e6 * row.seconds:.1f}",
+                f"{row.share:.1%}",
+                f"{cost.needed / 1e6:.1f}" if cost.needed else "",
+                f"{cost.bytes / 1e6:.2f}",
+                f"{1e6 * row.floor:.1f}",
+                row.bound,
+                f"{row.seconds / row.floor:.1f}",
+            )
+        )
+    rows.append(f"Memory bandwidth by the size of the data: {', '.join(rates)}")
+    return tables.aligned(f"{profile.title}: {_summary(profile)}", headings, rows)
 
 
 def _summary(profile: Profile) -> str:

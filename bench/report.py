@@ -11,26 +11,39 @@ from typing import Any
 
 from byhand.bench.harness import Entry, Result
 from byhand.bench.peers import OURS
+from byhand.bench.tables import Row, aligned
 from byhand.checkpoint import write_atomic
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 FORMAT = 1
 LEGEND = (
-    "ratio: the contender's time over byhand's, round by round, the median; below 1, in red, "
-    "byhand is slower.\n"
-    "of peak: of the multiply-adds that these threads can do, measured in this run."
+    "median: of the time of a call, or of an epoch of training. spread: (max - min) / median.\n"
+    "ratio: the contender's time divided by byhand's, the median over the rounds. Below 1, in "
+    "red, byhand is slower.\n"
+    "of peak: share of the multiply-adds that these threads can do, which are measured in the "
+    "same run. It exceeds 100% if an algorithm needs fewer of them than the direct one, or if "
+    "other work disturbed the measurement."
 )
 # The largest unit that leaves at least 1 before the point.
 UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 
+def unit_of(value: float) -> tuple[str, float]:
+    """The name and the size of the unit for a time."""
+    return next((unit for unit in UNITS if value >= unit[1]), UNITS[-1])
+
+
+def digits(value: float) -> str:
+    """Three significant digits."""
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{decimals}f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
 def seconds(value: float) -> str:
     """Three significant digits with a unit."""
-    unit, size = next((u for u in UNITS if value >= u[1]), UNITS[-1])
-    scaled = value / size
-    digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
-    return f"{scaled:.{digits}f} {unit}"
+    unit, size = unit_of(value)
+    return f"{digits(value / size)} {unit}"
 
 
 def rate(result: Result, entry: Entry) -> float | None:
@@ -38,44 +51,55 @@ def rate(result: Result, entry: Entry) -> float | None:
     return result.flops / entry.times.median if result.flops and entry.times else None
 
 
-def table(title: str, results: Iterable[Result], *, memory: bool, an_image: bool = False) -> Table:
-    """A row a contender. memory: with columns of resident memory and page faults. an_image: with
-    the median of a call by its images."""
-    view = Table(title=title, title_justify="left", show_lines=False)
-    view.add_column("case")
-    view.add_column("contender")
-    numbers = ["median", "min", "max", "spread", "ratio", "GFLOP/s", "of peak"]
-    numbers += ["peak RSS", "faults/step"] if memory else []
-    for heading in [*numbers, *(["an image"] if an_image else [])]:
-        view.add_column(heading, justify="right")
-    view.add_column("")
+def share_of_peak(flops: float, peak: float) -> str:
+    share = flops / peak
+    return f"{share:.0%}" if share <= 1 else "> 100%"
+
+
+def red_below_one(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f}" if ratio >= 1 else f"[red]{ratio:.2f}[/]"
+
+
+def table(title: str, results: Iterable[Result], *, memory: bool, an_image: bool = False) -> Text:
+    """A row per contender. memory: with columns of resident memory and page faults. an_image: with
+    the median of a call divided by its images."""
+    headings = ["contender", "median", "spread", "ratio", "GFLOP/s", "of peak"]
+    headings += ["MB", "faults/step"] if memory else []
+    headings += ["per image"] if an_image else []
+    rows: list[Row] = []
     for result in results:
-        for i, entry in enumerate(result.entries):
-            label = result.case["label"] if i == 0 else ""
-            end = i == len(result.entries) - 1
-            view.add_row(label, *_cells(result, entry, memory, an_image), end_section=end)
-    return view
+        times = [entry.times.median for entry in result.entries if entry.times]
+        unit, size = unit_of(max(times, default=1.0))
+        rows.append(f"[bold]{escape(result.case['label'])}[/], in {unit}")
+        for entry in result.entries:
+            if entry.times is None:
+                rows.append(f"{entry.contender}: [bold red]{escape(entry.problem or '')}[/]")
+                continue
+            rows.append(_cells(result, entry, size, memory, an_image))
+            if entry.note:
+                rows.append(f"  {entry.contender}: {escape(entry.note)}")
+        rows.append("")
+    return aligned(title, headings, rows)
 
 
-def _cells(result: Result, entry: Entry, memory: bool, an_image: bool) -> list[str]:
-    width = 7 + 2 * memory + an_image
-    if entry.times is None:
-        return [entry.contender, *[""] * width, f"[bold red]{escape(entry.problem or '')}[/]"]
+def _cells(result: Result, entry: Entry, unit: float, memory: bool, an_image: bool) -> list[str]:
+    assert entry.times is not None
     times, flops = entry.times, rate(result, entry)
-    ratio = "" if entry.ratio is None or entry.contender == OURS else f"{entry.ratio:.2f}"
     cells = [
         entry.contender,
-        *(seconds(value) for value in (times.median, times.min, times.max)),
+        digits(times.median / unit),
         f"{times.spread:.0%}",
-        f"[red]{ratio}[/]" if ratio and entry.ratio is not None and entry.ratio < 1 else ratio,
-        "" if flops is None else f"{flops / 1e9:.1f}",
-        "" if flops is None else f"{flops / result.peak:.0%}",
+        "" if entry.contender == OURS else red_below_one(entry.ratio),
+        "" if flops is None else digits(flops / 1e9),
+        "" if flops is None else share_of_peak(flops, result.peak),
     ]
     if memory:
-        cells += [f"{(entry.rss or 0) / 1e6:.0f} MB", f"{entry.faults:.1f}"]
+        cells += [f"{(entry.rss or 0) / 1e6:.0f}", f"{entry.faults:.1f}"]
     if an_image:
-        cells.append(seconds(times.median / result.case["batch"]))
-    return [*cells, escape(entry.note)]
+        cells.append(digits(times.median / result.case["batch"] / unit))
+    return cells
 
 
 def _entry(result: Result, entry: Entry) -> dict[str, Any]:

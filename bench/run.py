@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import typer
 from byhand.bench import machine, numpy_page, report
 from byhand.bench.cases import Case
-from byhand.bench.goals import Line, goals_table
+from byhand.bench.goals import Line, summary_table
 from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.peak import fma_peak
 from byhand.bench.peers import Contender
@@ -30,7 +31,7 @@ class Run:
         if json is not None:
             check_folder(json)
         self.console = Console()
-        if not self.console.is_terminal:
+        if not self.console.is_terminal and "COLUMNS" not in os.environ:
             self.console.width = 200  # whole rows for files and pipes
         self._arguments = arguments
         self._json = json
@@ -92,8 +93,8 @@ class Run:
             lines[count] = list(summary(results, count))
         against = ", ".join(contender.name for contender in contenders[1:])
         for count in counts:
-            title = f"Goals, {describe_threads(count)}, against {against}"
-            self.console.print(goals_table(title, lines[count]))
+            title = f"Summary, {describe_threads(count)}, against {against}"
+            self.console.print(summary_table(title, lines[count]))
         self.end(legend, [line.as_json(count) for count in counts for line in lines[count]])
 
     def end(self, legend: str = report.LEGEND, summary: Sequence[Mapping[str, Any]] = ()) -> None:

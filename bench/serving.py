@@ -17,11 +17,12 @@ import byhand
 import numpy as np
 import typer
 from byhand.bench.options import ThreadsOption, chosen, counts_of, threads_of
+from byhand.bench.tables import aligned
 from byhand.bench.tasks import MODELS, start
 from byhand.model import Model
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 SIZES = (1, 1, 1, 2, 3, 8, 17, 64, 128, 200)
 CALLERS = (1, 2, 8)
@@ -106,21 +107,20 @@ def _table(
     rounds: int,
     images: int,
     kernel_threads: int,
-) -> Table:
+) -> Text:
     seconds: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(rounds):
         for count in counts:
             begin = time.perf_counter()
             answer_all(network, asked, count)
             seconds[count].append(time.perf_counter() - begin)
-    view = Table(title=f"kernels on {kernel_threads} thread{'s' * (kernel_threads > 1)}")
-    for heading in ("callers", "requests/s", "images/s", "times the first"):
-        view.add_column(heading, justify="right")
     first = seconds[counts[0]]
+    rows = []
     for count, times in seconds.items():
         middle = statistics.median(times)
         ratio = statistics.median(a / b for a, b in zip(first, times, strict=True))
-        view.add_row(
-            *(str(count), f"{len(asked) / middle:,.0f}", f"{images / middle:,.0f}", f"{ratio:.2f}")
+        rows.append(
+            (str(count), f"{len(asked) / middle:,.0f}", f"{images / middle:,.0f}", f"{ratio:.2f}")
         )
-    return view
+    title = f"kernels on {kernel_threads} thread{'s' * (kernel_threads > 1)}"
+    return aligned(title, ("callers", "requests/s", "images/s", "times the first"), rows)

@@ -75,7 +75,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--threads", "1", "--peers", "numpy", "--rounds", "1", "--seconds", "0"]
     ran = CliRunner().invoke(cli.app, ["conv2d", *options, "--json", str(path)])
     assert ran.exit_code == 0, ran.output
-    assert "Goals, 1 thread, against numpy" in ran.output
+    assert "Summary, 1 thread, against numpy" in ran.output
     saved = json.loads(path.read_text())
     assert [row["case"]["op"] for row in saved["results"]] == list(conv2d.DIRECTIONS)
     assert all(len(row["entries"]) == 2 for row in saved["results"])

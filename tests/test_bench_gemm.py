@@ -169,7 +169,7 @@ def test_lines_goals_and_a_file(tmp_path: Path) -> None:
     for said in (
         "16x16x16 NN",
         "linear 784-128 forward, batch 32",
-        "Goals, 1 thread, against numpy",
+        "Summary, 1 thread, against numpy",
     ):
         assert said in result.output
     document = json.loads(path.read_text())

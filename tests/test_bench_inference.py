@@ -91,7 +91,11 @@ def test_lines_goals_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "run.json"
     result = run("--batch", "2,3,4", "--json", str(path))
     assert result.exit_code == 1, result.output
-    for said in ("an image", "Goals, 1 thread, against wrong", "WRONG: differs from the reference"):
+    for said in (
+        "per image",
+        "Summary, 1 thread, against wrong",
+        "WRONG: differs from the reference",
+    ):
         assert said in result.output
     first, second, third = json.loads(path.read_text())["results"]
     assert [row["case"]["batch"] for row in (first, second, third)] == [2, 3, 4]

@@ -143,6 +143,19 @@ def test_repr_is_a_table() -> None:
     assert len(lines) == 13 and len({len(line) for line in lines[1:]}) == 1
 
 
+def test_repr_has_a_row_for_each_layer_of_a_residual() -> None:
+    inner = [nn.Conv2d(8, 8, 3, padding=1, rng=0), nn.BatchNorm2d(8), nn.ReLU()]
+    block = nn.Residual(*inner, nn.Residual(nn.Tanh()))
+    first, last = nn.Conv2d(1, 8, 3, padding=1, rng=0), nn.Linear(8 * 28 * 28, 10, rng=0)
+    lines = repr(Model(first, block, nn.Flatten(), last)).splitlines()
+    assert max(map(len, lines)) <= 80 and len({len(line) for line in lines[1:]}) == 1
+    assert [line.split()[0] for line in lines[2:-1]] == [
+        *("0", "1", "1.0", "1.1", "1.2", "1.3", "1.3.0", "2", "3"),
+    ]
+    assert lines[3].split() == ["1", "Residual", "of", "(8,", "28,", "28)", "600", "903,168"]
+    assert lines[4].split()[:3] == ["1.0", "Conv2d(8,", "8,"]
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -242,20 +242,30 @@ class Model(Sequential):
 
     def __repr__(self) -> str:
         rows = [("", "layer", "output", "parameters", "FLOPs")]
-        shape = self.input_shape
-        for i, child in enumerate(self.children):
-            weights = sum(parameter.size for parameter in child.parameters())
-            flops = child.flops(shape)
-            shape = child.output_shape(shape)
-            rows.append((str(i), repr(child), str(shape), f"{weights:,}", f"{flops:,}"))
+        rows += _table_rows(self.children, self.input_shape)
         weights = sum(parameter.size for parameter in self.parameters())
         rows.append(("", "total", "", f"{weights:,}", f"{self.flops(self.input_shape):,}"))
         width = [max(len(row[column]) for row in rows) for column in range(5)]
         lines = [f"{type(self).__name__}: images {self.input_shape}, FLOPs of one forward pass"]
         for number, layer, output, *sizes in rows:
-            left = f"{number:>{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
+            left = f"{number:<{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
             lines.append(f"{left}  {sizes[0]:>{width[3]}}  {sizes[1]:>{width[4]}}")
         return "\n".join(lines)
+
+
+def _table_rows(
+    layers: Sequence[Module], shape: Shape, prefix: str = ""
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """A row per layer. The layers inside of a Residual or a Sequential follow it, indented."""
+    for i, layer in enumerate(layers):
+        number, output = f"{prefix}{i}", layer.output_shape(shape)
+        inner = layer.children if isinstance(layer, Sequential | Residual) else ()
+        name = f"{type(layer).__name__} of" if inner else repr(layer)
+        weights = sum(parameter.size for parameter in layer.parameters())
+        indented = "  " * prefix.count(".") + name
+        yield number, indented, str(output), f"{weights:,}", f"{layer.flops(shape):,}"
+        yield from _table_rows(inner, shape, f"{number}.")
+        shape = output
 
 
 def image_shape(value: Any) -> Shape:

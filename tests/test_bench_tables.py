@@ -1,0 +1,95 @@
+"""The tables of `byhand bench`: 80 columns, one unit per column, no share above the peak."""
+
+from __future__ import annotations
+
+import pytest
+from byhand.bench import accuracy, gemm_report, goals, report
+from byhand.bench.harness import Entry, Result, Times
+from byhand.bench.peers import CONTENDERS
+from byhand.bench.tables import aligned
+
+NAMES = [contender.name for contender in CONTENDERS]
+
+
+def result(scale: float = 1e-5) -> Result:
+    entries = [
+        Entry(name, times=Times((k * scale, 3 * k * scale)), ratio=0.5 * k, faults=1e4, rss=10**10)
+        for k, name in enumerate(NAMES, 1)
+    ]
+    entries[2].note = "60 steps, scaled"
+    entries.append(Entry("broken", problem="FAILED: [no] such thing"))
+    case = {"label": "conv2d LeNet 20x12x12 [a]", "batch": 128, "shape": "128x784x128 TN"}
+    case |= {"of": "linear 784-128 grad weight", "m": 1, "group": "mlp", "bound": 13}
+    return Result(case, 1, flops=10**6, entries=entries, peak=9e10)
+
+
+@pytest.mark.parametrize(("memory", "an_image"), [(False, False), (True, False), (False, True)])
+def test_a_table_fits(memory: bool, an_image: bool) -> None:
+    text = report.table("conv2d, 2 threads", [result()], memory=memory, an_image=an_image).plain
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80, text
+    assert lines[2] == "conv2d LeNet 20x12x12 [a], in us"
+    # The unit stands above the numbers, and it is one for all of them.
+    numbers = [line.split() for line in lines if line.split() and line.split()[0] in NAMES]
+    medians = [float(row[1]) for row in numbers]
+    assert medians == pytest.approx([20.0 * k for k in range(1, len(NAMES) + 1)])
+    assert "broken: FAILED: [no] such thing" in lines
+    assert f"  {NAMES[2]}: 60 steps, scaled" in lines
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(1.0, "s"), (1e-3, "ms"), (1e-9, "ns")])
+def test_the_unit_follows_the_times(scale: float, unit: str) -> None:
+    assert f", in {unit}\n" in report.table("", [result(scale)], memory=False).plain
+
+
+def test_no_share_is_above_the_peak() -> None:
+    """An algorithm may need fewer operations than are counted, and machines are disturbed."""
+    assert report.share_of_peak(0.874, 1) == "87%"
+    assert report.share_of_peak(2.32, 1) == "> 100%"
+    assert "232" not in report.table("", [result(4e-9)], memory=False).plain
+
+
+def test_a_table_of_products_leaves_out_what_does_not_fit() -> None:
+    view = gemm_report.products("mlp", [result()], ["byhand", "numpy", "torch"], width=80)
+    assert max(map(len, view.plain.splitlines())) <= 80 and "grad weight" not in view.plain
+    wide = gemm_report.products("mlp", [result()], ["byhand", "numpy", "torch"], width=200)
+    assert "linear 784-128 grad weight, batch 128" in wide.plain
+
+
+def test_goals_are_not_told() -> None:
+    lines = [goals.Line("a mean", 0.5, goal=1.0), goals.Line("a share", 0.5, text="{:.0%}".format)]
+    text = goals.summary_table("Summary", lines).plain
+    assert text.splitlines() == ["Summary", "a mean   0.500 x", "a share      50%"]
+    assert lines[0].as_json(1)["met"] is False  # the file has it
+
+
+def test_accuracies_fit() -> None:
+    entries: list[Entry] = [
+        accuracy.Learned(name, times=Times((12.0,)), ratio=0.5, accuracies=[0.99] * 5, epoch=4)
+        for name in NAMES
+    ]
+    entries[1].note = "not reached"
+    race = Result({"label": "seed 0"}, 2, 0, entries)
+    line = accuracy._line("byhand", [race])
+    text = accuracy._table("LeNet-5 to 99.2 %", [race], [line]).plain
+    assert max(map(len, text.splitlines())) <= 80, text
+    assert "  numpy: not reached" in text and "reached by 1 of 1 seeds" in text
+
+
+def test_accuracy_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(accuracy, "_learn", lambda *_: accuracy.Learned("x", note="not reached"))
+    course = accuracy.Course("lenet5", "", 1)
+    able = [contender for contender in CONTENDERS if contender.name in ("byhand", "numpy")]
+    contest = type("Contest", (), {"threads": 1})()
+    accuracy._race(contest, able, course, 99.0)  # type: ignore[arg-type]
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["seed 1: numpy trains ...", "seed 1: byhand trains ..."]
+
+
+def test_aligned() -> None:
+    rows = [("a", "1", "x"), "[red]across[/] all", ("bb", "[red]22[/]", "yy")]
+    plain = aligned("Title", ("", "n", "<what"), rows).plain
+    assert plain.splitlines() == ["Title", "     n  what", "a    1  x", "across all", "bb  22  yy"]
+    assert "yy" not in aligned("Title", ("", "n", "<what"), rows, width=9).plain
