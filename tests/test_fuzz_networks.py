@@ -15,8 +15,8 @@ pytest.importorskip("torch", reason="compares with PyTorch, which is not install
 
 import fuzz_networks
 
-# On two cores 400 networks take about a minute; each instruction set gets its own.
-PER_SET = 400 // len(testing.isas())
+# They take half a minute, and the mutations another half. Each set has its own networks.
+PER_SET = 300 // len(testing.isas())
 QUICK = 10
 
 
