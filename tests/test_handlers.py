@@ -349,7 +349,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[float]]]:
     return pictures
 
 
-TRAIN, TEST = "train, while learning", "test, after the epoch"
+TRAIN, TEST = "train, while learning", "held out, after the epoch"
 
 
 def test_live_plot_writes_a_file(drawn: list[dict[str, list[float]]], tmp_path: Path) -> None:

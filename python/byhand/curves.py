@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from byhand.events import EpochEnd
 
-TRAIN, TEST = "train, while learning", "test, after the epoch"
+TRAIN, TEST = "train, while learning", "held out, after the epoch"
 
 # A logarithmic axis is used if the largest value is at least this many times the smallest.
 _WIDE = 5.0
@@ -58,8 +58,8 @@ def draw_curves(
 ) -> None:
     """Draw cost and error of each run over the epochs, in place of what the figure shows.
 
-    Solid lines are the test images after each epoch, dashed lines the training images while they
-    were trained. The legend gives the last values.
+    Solid lines are the held-out images (validation or test set) after each epoch, dashed lines the
+    training images while they were trained. The legend gives the last values.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _draw_run(
     batches: Batches | None,
     faint: bool,
 ) -> Line2D:
-    """Draw one run and return its line for the legend: the test cost, or the only one it has."""
+    """Draw one run and return its line for the legend: the held-out cost, or the only one it has."""
     cost, error = panels
     epochs = [end.epoch for end in history]
     trained = {"color": colour, "ls": "--", "label": TRAIN, "alpha": 0.35 if faint else 0.8}
@@ -176,7 +176,7 @@ def _last_values(history: Sequence[EpochEnd]) -> str:
     if end.validation_loss is None or end.validation_accuracy is None:
         return f"train cost {end.loss:.4f}, error {100 * end.error:.2f} %"
     error = 100 * (1 - end.validation_accuracy)
-    return f"test cost {end.validation_loss:.4f}, error {error:.2f} %"
+    return f"held-out cost {end.validation_loss:.4f}, error {error:.2f} %"
 
 
 def _legend(owner: Any, handles: Sequence[Any], texts: Sequence[str], **options: Any) -> None:
