@@ -361,3 +361,25 @@ def test_a_user_without_a_home_folder(
     info = subprocess.run(command("info", code=NO_HOME + MAIN), capture_output=True, text=True)
     assert info.returncode == 0 and "no home folder" in info.stdout and "numpy" in info.stdout
     assert {path.name for path in tmp_path.iterdir()} <= {"matplotlib"}
+
+
+DYING = """
+import os, signal
+from typer.core import TyperGroup
+
+make_context = TyperGroup.make_context
+
+def dying(self, *arguments, **named):
+    os.kill(os.getpid(), {0})
+    return make_context(self, *arguments, **named)
+
+TyperGroup.make_context = dying
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_while_options_are_read_has_its_exit_code(number: signal.Signals) -> None:
+    code = DYING.format(int(number)) + MAIN
+    done = subprocess.run(command("info", code=code), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert "Traceback" not in done.stderr

@@ -208,6 +208,23 @@ def test_schedules_compare_by_value(tmp_path: Path) -> None:
         fit(new(tmp_path / "b", schedule=Halving(0.05, 5)), resume=True)
 
 
+def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
+    """Its config.json has the repr of schedule and loss, and does not say which epoch counts."""
+    schedule = OneCycle(0.05, 16)
+    with pytest.raises(KeyboardInterrupt):
+        fit(new(tmp_path, interrupt(3, 2), schedule=schedule))
+    config = RunFolder(tmp_path).config()
+    del config["counts"]
+    config |= {"schedule": repr(schedule), "loss": repr(losses.CrossEntropyLoss())}
+    RunFolder(tmp_path).config_path.write_text(json.dumps(config))
+    assert RunFolder(tmp_path).choose().epoch in (1, 2)
+    with pytest.raises(ResumeError, match=r"label_smoothing=0\.1"):
+        smoothed = losses.CrossEntropyLoss(label_smoothing=0.1)
+        fit(new(tmp_path, schedule=schedule, loss=smoothed), resume=True)
+    assert len(fit(new(tmp_path, schedule=schedule), resume=True)) == 4
+    assert RunFolder(tmp_path).config()["schedule"]["type"] == "OneCycle"
+
+
 def test_a_run_that_is_finished(tmp_path: Path) -> None:
     expected = fit(new(tmp_path))
     before = files(tmp_path)

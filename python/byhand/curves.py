@@ -99,7 +99,7 @@ def _draw_run(
     batches: Batches | None,
     faint: bool,
 ) -> Line2D:
-    """Draw one run and return its line for the legend: the held-out cost, or the only one it has."""
+    """Draw one run and return its line for the legend: the held-out cost if there is one."""
     cost, error = panels
     epochs = [end.epoch for end in history]
     trained = {"color": colour, "ls": "--", "label": TRAIN, "alpha": 0.35 if faint else 0.8}

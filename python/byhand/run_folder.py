@@ -232,6 +232,9 @@ class RunFolder:
         return (self.config() if self.config_path.exists() else {}), history
 
     def _refuse_another_run(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        for name in ("schedule", "loss"):  # earlier versions wrote their repr
+            if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
+                old = {**old, name: new[name]}
         lines = list(_differences(_settings(old, new), _settings(new, old)))
         if lines:
             raise ResumeError(
@@ -369,15 +372,18 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _text(value: Any) -> str:
+    """A JSON value as a person would write it: OneCycle(max_lr=0.1, total_steps=9)."""
     if value is None:
         return "none"
     if isinstance(value, list):
-        text = ", ".join(map(_short, value))
-    elif isinstance(value, dict) and "type" in value:
+        return ", ".join(map(_text, value))
+    if isinstance(value, dict) and "type" in value:
         settings = {**value, **(value.get("arguments") or {})}
         settings = {k: v for k, v in settings.items() if k not in ("type", "arguments")}
-        shown = ", ".join(f"{name}={_short(v)}" for name, v in settings.items())
-        text = f"{value['type']}({shown})"
-    else:
-        text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+        return f"{value['type']}({', '.join(f'{k}={_text(v)}' for k, v in settings.items())})"
+    return value if isinstance(value, str) else json.dumps(value)
