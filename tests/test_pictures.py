@@ -340,11 +340,11 @@ def test_load_pictures_refuses(tmp_path: Path) -> None:
         load_pictures(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no class folders with pictures"):
         load_pictures(tmp_path)
     for name in ("x.png", "y.png"):
         (tmp_path / "a" / name).write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"[xy]\.png: not a picture"):
+    with pytest.raises(DataError, match=r"no class folders with.*x\.png \(not a picture\)"):
         load_pictures(tmp_path)
 
 

@@ -26,7 +26,7 @@ from byhand.model import Model
 from byhand.model import load as load_file
 
 # What may be another when a run goes on: none of it changes a bit of what follows.
-_FREE = ("byhand", "threads", "notes", "epochs", "counts")
+_FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
 # In config.json until the first epoch is whole: only then may a folder that holds files of a run
 # but no state.safetensors be taken again. Otherwise the state of a trained run has been deleted.
 _NO_EPOCH_YET = "no_epoch_yet"

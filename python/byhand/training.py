@@ -248,6 +248,7 @@ class Trainer:
             self.average = self._new_average()
             return self._epochs(started, steps, held_out, seed)
         config = self._config(started, data, held_out, seed)
+        config["data"] = _source_of(train)
         config["counts"] = "best" if held_out is not None and choose_by_validation else "last"
         with self.run.begin(config, resume=resume) as checkpoint:
             self.average = self._new_average()
@@ -487,6 +488,15 @@ class Trainer:
             if name != "type":  # a handler may have changed them on the way
                 setattr(self.optimizer, name, tuple(value) if isinstance(value, list) else value)
         self.step = description["step"]
+
+
+def _source_of(data: Data) -> dict[str, str] | None:
+    """The folder and the checksum of a data set that says where it was read from."""
+    source = getattr(data, "source", None)
+    fields = ("folder", "name", "checksum")
+    if not all(isinstance(getattr(source, field, None), str) for field in fields):
+        return None
+    return {field: getattr(source, field) for field in fields}
 
 
 def _described(value: object) -> Any:

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.data import load
+from byhand.cli.data import load, warnings_said
 from byhand.cli.options import DataOption, FolderPicturesOption
 from byhand.cli.output import say
-from byhand.data import DataError
+from byhand.data import load_class_folders
 from byhand.data.idx import describe_idx
 
 FolderArgument = Annotated[
@@ -51,11 +51,10 @@ def from_png(
     one size keep every pixel, pictures of other sizes are resized, and colour is refused. With
     --pictures digits, each is prepared as a digit of 28x28.
     """
-    from byhand.pictures.folders import load_pictures, write_idx
+    from byhand.pictures.folders import write_idx
 
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    train, test = load_pictures(folder, pictures=pictures or "plain")
+    with warnings_said():
+        train, test = load_class_folders(folder, pictures=pictures or "plain")
     write_idx(out, train, test)
     say(f"{len(train):,} training and {len(test):,} test images are in {out}")
     for label, name in enumerate(train.class_names or ()):

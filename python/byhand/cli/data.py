@@ -39,14 +39,16 @@ def load(
     shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
     pictures: Pictures | None = None,
+    folder_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """The data set in `root`, or byhand.data.mnist() without it; what it fetches is shown.
 
     Class folders of pictures become images of `shape` (channels, height, width), "plain" unless
-    `pictures` says otherwise. Errors of `locate`.
+    `pictures` says otherwise. `folder_names` are the classes that their names must be among, and
+    `class_names` the names of the labels of other data. Errors of `locate`.
     """
     folder = locate(root)
-    with _warnings_said():
+    with warnings_said():
         if folder is None:
             warn(_ASKING)
             with fetch_display() as progress:
@@ -56,13 +58,18 @@ def load(
             if root is None and class_names is None:
                 return byhand.data.mnist()
             return byhand.data.load_folder(folder, class_names=class_names)
-        from byhand.pictures.folders import load_pictures
-
-        return load_pictures(folder, shape, pictures=pictures or "plain")
+        if class_names is not None:
+            raise typer.BadParameter(
+                f"{folder} has a folder for each class, whose name is that of the class",
+                param_hint="--class-names",
+            )
+        return byhand.data.load_class_folders(
+            folder, shape, pictures=pictures or "plain", class_names=folder_names
+        )
 
 
 @contextlib.contextmanager
-def _warnings_said() -> Iterator[None]:
+def warnings_said() -> Iterator[None]:
     """What byhand.data warns of becomes a line on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
@@ -85,7 +92,8 @@ def load_for(
 
     Pictures of class folders are prepared as `predict` prepares pictures for this model.
     """
-    sets = load(root, model.input_shape, pictures=preparation(model, pictures))
+    way = preparation(model, pictures)
+    sets = load(root, model.input_shape, pictures=way, folder_names=model.class_names)
     check(model, sets, root)
     return sets
 
@@ -122,9 +130,12 @@ def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> Non
             raise DataError(
                 f"{where}: labels must be from 0 to {model.classes - 1}, not {data.labels.max()}"
             )
-        if data.class_names is not None and data.class_names != model.class_names:
+        names = data.class_names
+        if names is None and data.source is not None and data.source.name == "MNIST":
+            names = tuple("0123456789")
+        if names is not None and model.classes > 1 and names != model.class_names[: len(names)]:
             raise DataError(
-                f"{where}: the classes are {', '.join(data.class_names)}, "
+                f"{where}: the classes are {', '.join(names)}, "
                 f"the model's {', '.join(model.class_names)}"
             )
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from byhand import models, training
 from byhand.checkpoint import CheckpointError, write_atomic
 from byhand.cli.confusion import say_confusion
-from byhand.cli.data import holds_pictures, load_for, locate, preparation, said_preparation
+from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
 from byhand.cli.output import fail, say
+from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
 from byhand.model import Model
 from byhand.run_folder import RunFolder
@@ -63,13 +64,6 @@ def fail_unfinished(run: Path, name: str) -> NoReturn:
     fail(f"{run} holds no {name}: {reason}")
 
 
-def data_of(path: Path) -> Path | None:
-    """The --data with which a run was trained; None where it had none, or is no run."""
-    job = notes_of(path).get("job")
-    stored = job.get("data") if isinstance(job, dict) else None
-    return None if stored is None else Path(stored)
-
-
 def notes_of(path: Path) -> dict[str, Any]:
     """The notes of a run folder, or of the one that a file lies in; empty if there are none."""
     try:
@@ -99,16 +93,14 @@ def evaluate(
     if worst is not None:
         png("--worst", worst)
     network, which = load_model(model, epoch)
-    data = data or data_of(model)
-    _, test = load_for(network, data, pictures)
+    _, test = load_of_run(network, model, data, pictures)
     if which:
         say(which)
     loss, accuracy = training.evaluate(network, test)
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
-    folder = locate(data)
-    say(f"data {folder}")
-    if folder is not None and holds_pictures(folder):
+    say(f"data {test.source}")
+    if test.source is not None and holds_pictures(Path(test.source.folder)):
         say(said_preparation(network, preparation(network, pictures)))
     say()
     predicted = network.predict(test.images)

@@ -15,8 +15,9 @@ from byhand.cli.data import locate
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, load_model, notes_of
 from byhand.cli.output import say
+from byhand.cli.run_data import data_of
 from byhand.data import DataError
-from byhand.data.folder import cache_folder
+from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.model import Model
 
 _PACKAGES = ("numpy", "safetensors", "platformdirs", "typer", "rich", "pillow", "matplotlib")
@@ -51,10 +52,15 @@ def info(
 
 
 def _data() -> str:
+    """Which data set is read without --data, and from where."""
     try:
         folder = locate(None)
-        return str(folder or f"none yet: byhand data fetch puts it into {cache_folder()}")
-    except DataError as error:  # which must not keep the rest from a bug report
+        if folder is None:
+            return f"none yet: byhand data fetch puts MNIST into {data_folder()}"
+        if not is_complete(find_files(folder)):
+            return f"{folder}, a folder for each class"
+        return str(byhand.data.load_folder(folder)[0].source)
+    except (DataError, OSError) as error:  # which must not keep the rest from a bug report
         return str(error)
 
 
@@ -90,7 +96,7 @@ def _model(path: Path, epoch: str | None) -> None:
 def _training(path: Path, model: Model) -> str:
     """The number of images and, of a run, where they came from."""
     known = [] if model.trained is None else [f"{model.trained.get('images', 0):,} images"]
-    source = notes_of(path).get("data")
+    source = data_of(path) or notes_of(path).get("data")
     return ", ".join(known + [str(source)] * bool(source)) or "not recorded in the file"
 
 

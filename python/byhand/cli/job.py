@@ -14,6 +14,7 @@ import typer
 from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
 from byhand.cli.output import fail
+from byhand.cli.run_data import data_of
 from byhand.data import DataError, Dataset
 from byhand.model import Model
 from byhand.recipes import ADAM_LR, BEST, RECIPES, Recipe
@@ -169,7 +170,7 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
     """
     config = RunFolder(folder).config()
     try:
-        stored = config["notes"]["job"]
+        stored = {**config["notes"]["job"], "data": data_of(folder)}
         job = job_of(stored)
     except (KeyError, TypeError, ValueError) as error:
         fail(f"{folder} is no run that this version of `byhand train` began: {error!r}")

@@ -15,11 +15,12 @@ import typer
 from numpy.typing import NDArray
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.data import load_for, preparation, said_preparation
+from byhand.cli.data import preparation, said_preparation
 from byhand.cli.display import percent
-from byhand.cli.evaluate import EpochOption, ModelArgument, data_of, load_model
+from byhand.cli.evaluate import EpochOption, ModelArgument, load_model
 from byhand.cli.options import DataOption, Pictures, PicturesOption
 from byhand.cli.output import describe, is_terminal, say, warn
+from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
 from byhand.model import Model
 
@@ -69,7 +70,7 @@ def predict(
     if which and is_terminal(sys.stderr):
         warn(f"{model}, {which}")
     if test_image is not None:
-        sets = load_for(network, data or data_of(model), pictures)
+        sets = load_of_run(network, model, data, pictures)
         _predict_test_image(network, test_image, sets[1], as_json)
         if which and not as_json:
             say(f"    model  {which}")

@@ -322,7 +322,7 @@ def _fit(
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
             started_events.append(event)
-            say_header(job, event, len(sets[1]), source, started)
+            say_header(job, event, len(sets[1]), str(train_set.source or source), started)
 
     try:
         trainer = recipe.trainer(

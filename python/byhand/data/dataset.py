@@ -28,14 +28,19 @@ class Source:
         "MNIST" if all images and labels are MNIST's to the byte, otherwise empty.
     checksum : str
         CRC-32 of the data. Two folders with the same data have the same checksum.
+    note : str
+        What byhand decided about the data, in words.
     """
 
     folder: str
     name: str
     checksum: str
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.folder}" if self.name else self.folder
+        name = f"{self.name}, " if self.name else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"{name}{self.folder}{note}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

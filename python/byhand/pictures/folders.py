@@ -1,17 +1,11 @@
-"""A folder of class folders as a data set, and a data set as such a folder.
-
-    ROOT/CLASS/any name             a sixth of each class becomes the test set
-    ROOT/train/CLASS/..., ROOT/test/CLASS/...
-
-A class is called as its folder is. Classes are in the order of their numbers where all of them are
-numbers, else of their names.
-"""
+"""A folder of class folders as a data set, and a data set as such a folder."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from byhand.checkpoint import write_atomic
-from byhand.data import DataError, Dataset
+from byhand.data import DataError, Dataset, DataWarning, Source
+from byhand.data.dataset import held_out
+from byhand.data.folder import CLASS_NAME_FILES, find_files
 
 from .convert import as_image
-from .prepare import plain
+from .listing import File, Report, is_hidden, list_pictures
 from .read import PictureError, read_picture
 from .sheet import png
 
@@ -32,8 +28,9 @@ Shape = tuple[int, int, int]
 _LARGEST = 64
 _GREY_SIDE, _COLOUR_SIDE = 28, 32
 
-_HELD_OUT = 6
+_HELD_OUT = 1 / 6
 _PARTS = ("train", "test")
+_MOST_CLASSES = 256  # labels are bytes
 
 
 def load_pictures(
@@ -42,40 +39,40 @@ def load_pictures(
     seed: int = 0,
     *,
     pictures: str = "plain",
+    class_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """(train, test) from class folders of pictures of any kind; they know their class names.
-
-    shape: (channels, height, width) of the images. Without it pictures of one size up to 64 pixels
-    a side keep it, others are resized to 28x28, or 32x32 if there is colour in any of them.
-    pictures: "plain", or "digits" to `prepare` each, for 28x28 if no shape is given. seed chooses
-    the test set where the folder has none. Images are in the order of their file names.
-
-    Raises DataError with the path where there are no classes, no pictures, or where a file is no
-    picture; OSError where one cannot be read.
-    """
-    root = Path(root)
-    names, parts = _listed(root)
-    if len(parts) == 1:
-        parts = _split(parts[0], seed)
-    if pictures == "digits":
-        shape = shape or (1, 28, 28)
-        pixels = [[_prepared(path, shape) for path, _ in part] for part in parts]
-    else:
-        pixels = [[_read(path) for path, _ in part] for part in parts]
+    """`byhand.data.load_class_folders`, which describes it."""
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder" if root.exists() else f"{root} does not exist")
+    report = Report(root)
+    train, test = list_pictures(report)
+    if not train:
+        raise DataError(
+            f"{root}: no class folders with pictures. Each class needs a folder: ROOT/CLASS/..., "
+            f"or ROOT/train/CLASS/... and ROOT/test/CLASS/... {report.text()}".strip()
+        )
+    names = _class_names(root, train + (test or []), class_names)
+    for path in report.empty:
+        if path.name not in names:
+            report.skip(path, "a folder without pictures")
+    note = ""
+    if test is None:
+        train, test = _split(root, train, seed)
+        note = "a sixth of each class is the test set"
     if shape is None:
-        shape = _common_shape([image.shape for part in pixels for image in part])
-    channels, height, width = shape
-    if channels not in (1, 3):
-        raise DataError(f"{root}: pictures have 1 or 3 channels, not {channels}")
-    sets = []
-    for part, images in zip(parts, pixels, strict=True):
-        size = (height, width) if channels == 1 else (channels, height, width)
-        stack = np.empty((len(images), *size), np.uint8)
-        for i, image in enumerate(images):
-            same = image.shape == (height, width, 1) and channels == 1
-            stack[i] = image[..., 0] if same else plain(image, channels, height, width)
-        labels = np.array([label for _, label in part], np.uint8)
-        sets.append(Dataset(stack, labels, names))
+        shape = (1, _GREY_SIDE, _GREY_SIDE) if pictures == "digits" else _shape(train + test)
+    if shape[0] not in (1, 3):
+        raise DataError(f"{root}: pictures have 1 or 3 channels, not {shape[0]}")
+    loaded = [_load(part, names, shape, pictures, report) for part in (train, test)]
+    if text := report.text():
+        warnings.warn(f"{root}: {text}", DataWarning, stacklevel=3)
+    for part, (images, _, _) in zip(_PARTS, loaded, strict=True):
+        if len(images) == 0:
+            raise DataError(f"{root}: no pictures in the class folders of the {part} set")
+    checksum = "-".join(checksum for _, _, checksum in loaded)
+    source = Source(str(root.resolve()), "", checksum, note)
+    sets = [Dataset(images, labels, names, source) for images, labels, _ in loaded]
     return sets[0], sets[1]
 
 
@@ -87,6 +84,9 @@ def write_pictures(root: Path, train: Dataset, test: Dataset) -> None:
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} is there already and not empty")
+    for name in train.class_names or ():
+        if is_hidden(name) or not name or "/" in name or "\0" in name:
+            raise DataError(f"the class name {name!r} cannot be the name of a folder of pictures")
     for part, data in zip(_PARTS, (train, test), strict=True):
         digits = max(5, len(str(len(data))))
         for label in range(int(data.labels.max(initial=0)) + 1):
@@ -105,102 +105,103 @@ def _as_picture(image: NDArray[np.uint8]) -> Image.Image:
 
 
 def write_idx(root: Path, train: Dataset, test: Dataset) -> None:
-    """The four files of MNIST's form. Raises DataError where images are not (N, H, W) of grey."""
+    """Write the four files of MNIST's form, and classes.txt if the classes are not numbers.
+
+    Raises DataError if the images are not grey, or `root` holds a data set already.
+    """
     from byhand.data.folder import IDX_NAMES
     from byhand.data.idx import idx_bytes
 
+    if there := find_files(root):
+        raise DataError(f"{root} holds a data set already: {', '.join(sorted(there))}")
     if train.images.ndim != 3:
         raise DataError(f"IDX files of MNIST's form hold grey images, not {train}")
     root.mkdir(parents=True, exist_ok=True)
     arrays = (train.images, train.labels, test.images, test.labels)
     for name, array in zip(IDX_NAMES, arrays, strict=True):
         write_atomic(root / name, idx_bytes(array))
+    names = train.class_names or ()
+    if any(name != str(label) for label, name in enumerate(names)):
+        write_atomic(root / CLASS_NAME_FILES[0], "".join(f"{name}\n" for name in names).encode())
 
 
 # --------------------------------------------------------------------------------------------------
 
-_Files = list[tuple[Path, int]]
 
-
-def _listed(root: Path) -> tuple[tuple[str, ...], list[_Files]]:
-    """The classes, and the files with their labels: of all, or of the training and test set."""
-    below = [folder.name for folder in _folders(root)]
-    roots = [root / part for part in _PARTS] if set(below) == set(_PARTS) else [root]
-    found = {folder.name for part in roots for folder in _folders(part)}
-    if not found:
-        raise DataError(f"{root}: no class folders")
+def _class_names(
+    root: Path, files: Sequence[File], wanted: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The names of the classes in the order of their labels."""
+    found = {file.name for file in files}
+    if wanted is not None:
+        if unknown := sorted(found - set(wanted)):
+            raise DataError(
+                f"{root}: the folder {unknown[0]} is not one of the classes {', '.join(wanted)}"
+            )
+        return tuple(wanted)
     numbers = all(name.isascii() and name.isdigit() for name in found)
     names = sorted(found, key=lambda name: (int(name), name) if numbers else (0, name))
-    if numbers and len({int(name) for name in names}) == len(names) and int(names[-1]) < 256:
-        # Digits keep their value where some have no pictures.
-        held = {int(name): name for name in names}
-        names = [held.get(k, str(k)) for k in range(int(names[-1]) + 1)]
-    if len(names) > 256:
-        raise DataError(f"{root}: {len(names)} classes; at most 256 are possible")
-    parts = []
-    for part in roots:
-        files = [
-            (path, label)
-            for label, name in enumerate(names)
-            for path in sorted((part / name).glob("*"))
-            if path.is_file() and not path.name.startswith(".")
-        ]
-        if not files:
-            raise DataError(f"{part}: no pictures in the class folders")
-        parts.append(sorted(files, key=lambda file: file[0].name))
-    return tuple(names), parts
+    if len(names) > _MOST_CLASSES:
+        raise DataError(f"{root}: {len(names)} classes; at most {_MOST_CLASSES} are possible")
+    values = {int(name): name for name in names} if numbers else {}
+    if len(values) == len(names) and max(values) < _MOST_CLASSES:
+        # Digits keep their value if some have no pictures.
+        return tuple(values.get(value, str(value)) for value in range(max(values) + 1))
+    return tuple(names)
 
 
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _split(files: _Files, seed: int) -> list[_Files]:
-    """Of each class one in six, at least one of two or more, to the test set."""
-    rng = np.random.default_rng(seed)
-    held: set[int] = set()
-    labels = np.array([label for _, label in files])
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        count = max(len(own) // _HELD_OUT, int(len(own) > 1))
-        held.update(rng.permutation(own)[:count].tolist())
-    if not held:
-        raise DataError("no class has two pictures, so there is none to test with")
-    return [[file for i, file in enumerate(files) if (i in held) == test] for test in (False, True)]
-
-
-def _prepared(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """(H, W, 1), prepared as a digit."""
-    with _named(path):
-        return as_image(read_picture(path), shape, "digits")[..., np.newaxis]
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], list[File]]:
+    """A part of each class, at least one of two or more, becomes the test set."""
+    labels = np.unique([file.name for file in files], return_inverse=True)[1].astype(np.uint8)
     try:
-        yield
-    except PictureError as error:
-        raise DataError(f"{path}: {error}") from None
+        held = held_out(labels, _HELD_OUT, seed)
+    except ValueError as error:
+        raise DataError(f"{root}: there is no test set: {error}") from None
+    parts = [[f for f, h in zip(files, held, strict=True) if h == test] for test in (False, True)]
+    return parts[0], parts[1]
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    """Pixels; large pictures made small at once, so that many of them fit into memory."""
-    with _named(path):
-        pixels = read_picture(path)
-    if max(pixels.shape) > 4 * _LARGEST:
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        image = image.resize((4 * _LARGEST, 4 * _LARGEST), Image.Resampling.BOX)
-        pixels = np.asarray(image).reshape(4 * _LARGEST, 4 * _LARGEST, -1)
-    return pixels
-
-
-def _common_shape(shapes: list[tuple[int, ...]]) -> Shape:
-    sizes = {shape[:2] for shape in shapes}
-    channels = max(shape[2] for shape in shapes)
-    height, width = shapes[0][:2]
+def _shape(files: Sequence[File]) -> Shape:
+    """Their own if they have one size that is small enough, or else the usual one."""
+    channels = 3 if any(_has_colour(file) for file in files) else 1
+    sizes = {(file.height, file.width) for file in files}
+    height, width = next(iter(sizes))
     if len(sizes) == 1 and max(height, width) <= _LARGEST:
         return channels, height, width
     side = _GREY_SIDE if channels == 1 else _COLOUR_SIDE
     return channels, side, side
+
+
+def _has_colour(file: File) -> bool:
+    """Whether any pixel is not grey: the form tells only of some pictures that none is."""
+    try:
+        return not file.grey and read_picture(file.path).shape[2] == 3
+    except (PictureError, OSError):
+        return False
+
+
+def _load(
+    files: Sequence[File],
+    names: Sequence[str],
+    shape: Sequence[int],
+    pictures: str,
+    report: Report,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    """Images, labels, and the checksum of the files. Holds one file's pixels at a time."""
+    labels = {name: label for label, name in enumerate(names)}
+    images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)
+    kept: list[int] = []
+    checksum = 0
+    for file in files:
+        try:
+            content = file.path.read_bytes()
+            image = as_image(read_picture(content), shape, pictures)
+        except PictureError as error:
+            report.skip(file.path, error)
+        except OSError as error:
+            report.skip(file.path, error.strerror or "cannot be read")
+        else:
+            images[len(kept)] = image
+            kept.append(labels[file.name])
+            checksum = zlib.crc32(content, zlib.crc32(file.name.encode(), checksum))
+    return images[: len(kept)], np.array(kept, np.uint8), f"{checksum:08x}"

@@ -1,0 +1,93 @@
+"""The data of a run: found again, and compared with those that the run was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from byhand.cli.data import load_for, locate
+from byhand.cli.options import Pictures
+from byhand.cli.output import warn
+from byhand.data import DataError, Dataset
+from byhand.evaluation import check_data
+from byhand.losses import CrossEntropyLoss, Loss, MSELoss
+from byhand.model import Model
+from byhand.run_folder import RunFolder
+
+
+def load_of_run(
+    model: Model, path: Path, root: Path | None, pictures: Pictures | None = None
+) -> tuple[Dataset, Dataset]:
+    """The data in `root` or, without it, those of the run that the model at `path` is of.
+
+    Warns if other data than those of the run are used. Raises DataError if `root` is not given and
+    the data of the run are not found, and the errors of `load_for`.
+    """
+    config = _config_of(path)
+    if config is None:
+        return load_for(model, root, pictures)
+    recorded = _recorded(config)
+    folder = root or recorded
+    if root is None and recorded is not None and not _holds_data(recorded):
+        folder = None  # moved, perhaps to where data lie by default
+    sets = load_for(model, folder, pictures)
+    if _are_those_of(config, model, sets):
+        return sets
+    here = sets[0].source
+    if root is None and folder is None:
+        was = "arrays in Python" if recorded is None else f"{recorded}, which holds no data now"
+        raise DataError(
+            f"{path} was trained on data from {was}, and those in {here} are others: "
+            "name its data with --data"
+        )
+    warn(f"the data in {here} are not those that {path} was trained on: their checksum differs")
+    return sets
+
+
+def data_of(path: Path) -> Path | None:
+    """The folder of the data of a run; None if it is not known or holds no data any more."""
+    config = _config_of(path)
+    folder = None if config is None else _recorded(config)
+    return folder if folder is not None and _holds_data(folder) else None
+
+
+def _config_of(path: Path) -> Mapping[str, Any] | None:
+    """The config of the run that `path` is, or one of whose model files it is."""
+    for folder in (path, path.parent, path.parent.parent):
+        run = RunFolder(folder)
+        files = (run.path, run.model_path, run.best_path)
+        if path in files or path.parent == run.epochs_path:
+            try:
+                return run.config()
+            except (OSError, ValueError):
+                continue
+    return None
+
+
+def _recorded(config: Mapping[str, Any]) -> Path | None:
+    """The folder that the config names: by the data set itself, or by --data."""
+    try:
+        data = config.get("data")
+        folder = data["folder"] if data else config["notes"]["job"]["data"]
+    except (LookupError, TypeError):
+        return None
+    return Path(folder) if isinstance(folder, str) else None
+
+
+def _holds_data(folder: Path) -> bool:
+    try:
+        return locate(folder) is not None
+    except DataError:
+        return False
+
+
+def _are_those_of(config: Mapping[str, Any], model: Model, sets: tuple[Dataset, Dataset]) -> bool:
+    """Whether the checksum of the data set, or of the arrays, is the one that the run has."""
+    recorded, source = config.get("data"), sets[0].source
+    if isinstance(recorded, dict) and source is not None:
+        return bool(recorded.get("checksum") == source.checksum)
+    known = {crc for crc in dict(config.get("crc32") or {}).values() if crc is not None}
+    losses: list[Loss] = [MSELoss()] if model.classes == 1 else [CrossEntropyLoss(), MSELoss()]
+    found = {check_data("data", part, model, loss).checksum() for part in sets for loss in losses}
+    return bool(known & found)
