@@ -3,6 +3,7 @@ of the others, and how much memory it takes."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from byhand import data
+from byhand import data, models
 from byhand.data import DataError, Dataset, DataWarning
 from byhand.pictures.folders import write_pictures
 from cli_support import make_sets, only_line, run, write_folder
@@ -332,6 +333,20 @@ def test_the_command_line_says_what_was_skipped(tmp_path: Path) -> None:
 
     holds = run("data", "show", "--data", tmp_path / "d" / "cat", code=1)
     assert "fetch" not in only_line(holds)  # not into the user's own folder
+
+
+def test_predict_leaves_out_the_files_of_systems(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    tree(folder, "a.png", "sub/b.png", "__MACOSX/._a.png", "sub/.hidden.png")
+    for name in ("Thumbs.db", "sub/desktop.ini", ".DS_Store"):
+        (folder / name).write_bytes(b"x")
+    models.softmax_regression().save(tmp_path / "m.safetensors")
+    lines = run(
+        "predict", tmp_path / "m.safetensors", folder, "--pictures", "plain", "--json"
+    ).stdout.splitlines()
+    assert [json.loads(line)["path"] for line in lines] == [
+        *(str(folder / name) for name in ("a.png", "sub/b.png"))
+    ]
 
 
 MEASURE = """

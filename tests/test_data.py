@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byhand import data
+from byhand import Trainer, data, evaluate, models, optim
 from byhand.data import DataError, Dataset, DataWarning, official
+from byhand.data.folder import data_folder
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -196,7 +197,7 @@ def test_hold_out_refuses() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[..., None], y), r"channels last, but .*images\[..., 0\]"),
+        (lambda x, y: (x[..., None], y), r"channels are last; use .*\(images\[..., 0\]\)"),
         (lambda x, y: (np.stack([x] * 3, axis=3), y), r"transpose\(0, 3, 1, 2\)"),
         (lambda x, y: (x, y, ("a",)), "1 class names .* too few"),
         (lambda x, y: (x, y, ["a"] * 10), "must be a tuple of strings"),
@@ -419,6 +420,35 @@ def test_a_named_folder_must_be_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BYHAND_DATA", str(file))
     with pytest.raises(DataError, match=f"BYHAND_DATA must be a folder, not '{file}'"):
         data.mnist()
+
+
+def test_a_folder_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="root must be a folder, not ''"):
+        data.mnist("")
+    monkeypatch.setenv("BYHAND_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert data_folder() == data.cache_folder()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_with_channels_last_get_advice_that_works(channels: int) -> None:
+    """Wherever images enter."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, channels), np.uint8)
+    labels = np.array([0, 1, 0, 1], np.uint8)
+    model = models.softmax_regression(input_shape=(channels, 28, 28))
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1))
+    for call in (
+        lambda x: Dataset(x, labels),
+        lambda x: trainer.fit((x, labels), epochs=1),
+        lambda x: evaluate(model, (x, labels)),
+        model.predict,
+        model.predict_proba,
+        model.outputs,
+    ):
+        with pytest.raises(ValueError, match="channels are last") as caught:
+            call(images)
+        advice = str(caught.value).partition("; use ")[2]
+        call(eval(advice, {"np": np, "images": images}))
 
 
 def test_the_folder_of_a_user_who_does_not_exist() -> None:

@@ -183,6 +183,7 @@ def test_grid_search() -> None:
         ({"model": "lenet5"}, X, "lenet5 takes images of 16 x 16 pixels or more"),
         ({"model": "lenet5"}, X[:, :60], "X must be images, or rows of a square number, not of 60"),
         ({}, X.reshape(-1, 1, 2, 4, 8), "X must have 2 to 4 axes, not 5"),
+        ({}, X.reshape(-1, 8, 8, 1), r"their channels are last; use .*images\[..., 0\]"),
     ],
 )
 def test_wrong_arguments(settings: dict[str, Any], data: Any, message: str) -> None:

@@ -37,6 +37,7 @@ from byhand.nn import (
 from byhand.parameters import NO_WEIGHTS, Parameter, Statistic, misfits, share_storage
 from byhand.picture_form import check_pictures
 from byhand.plans import CHUNK, InferencePlans
+from byhand.words import channels_last
 
 _BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
 
@@ -200,7 +201,9 @@ class Model(Sequential):
         if images.shape[1:] not in fitting:
             shapes = " or ".join(map(with_batch, fitting))
             single = images.shape in fitting
-            advice = ": for a single image add the axis, images[np.newaxis]" if single else ""
+            advice = channels_last(images.shape)
+            advice = f": {advice}" if advice else ""
+            advice = ": for a single image add the axis, images[np.newaxis]" if single else advice
             raise ValueError(f"images must have the shape {shapes}, not {images.shape}{advice}")
         if images.dtype == np.float32:
             outside = ~((images >= 0) & (images <= 1))

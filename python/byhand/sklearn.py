@@ -18,6 +18,7 @@ from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.module import integer
 from byhand.optim import OPTIMIZERS
 from byhand.recipes import ADAM_LR, Recipe
+from byhand.words import channels_last
 
 __all__ = ["DigitClassifier"]
 
@@ -159,6 +160,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _input_shape(self) -> tuple[int, ...]:
         """(channels, height, width)"""
         shape: tuple[int, ...] = self._image_shape
+        if advice := channels_last((1, *shape)):
+            raise ValueError(f"X must have the shape (n, channels, height, width): {advice}")
         if len(shape) > 3:
             raise ValueError(f"X must have 2 to 4 axes, not {len(shape) + 1}")
         if len(shape) > 1:

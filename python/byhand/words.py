@@ -1,4 +1,4 @@
-"""What users read: a sentence that many messages share, and an error of the plots."""
+"""What users read: sentences that many messages share, and an error of the plots."""
 
 from __future__ import annotations
 
@@ -16,3 +16,15 @@ def not_one_of(value: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(value.lower(), names, 1)
     hint = f" Did you mean {names[close[0]]}?" if close else ""
     return f"{value!r} is not one of {', '.join(names.values())}.{hint}"
+
+
+def channels_last(shape: tuple[int, ...]) -> str:
+    """How to bring images of this shape into byhand's order, or nothing if they are in it.
+
+    Images (N, H, W, 1) or (N, H, W, 3) have their channels last, as other programs have them: no
+    image has more than four channels and is one or three pixels wide.
+    """
+    if len(shape) != 4 or shape[3] not in (1, 3) or min(shape[1:3]) <= 4:
+        return ""
+    advice = "images[..., 0]" if shape[3] == 1 else "images.transpose(0, 3, 1, 2)"
+    return f"their channels are last; use np.ascontiguousarray({advice})"

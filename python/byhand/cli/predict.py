@@ -195,19 +195,21 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    """The files named, and all in the folders named and below, sorted; none that is hidden.
+    """The files named, and all in the folders named and below, sorted; none of the system.
 
     A folder without files is returned itself, as what cannot be read.
     """
+    from byhand.pictures.listing import is_hidden
+
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         found = False
         for folder, below, names in os.walk(path):
-            below[:] = sorted(name for name in below if not name.startswith("."))
+            below[:] = sorted(name for name in below if not is_hidden(name))
             for name in sorted(names):
-                if not name.startswith("."):
+                if not is_hidden(name):
                     found = True
                     yield Path(folder, name)
         if not found:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from byhand.words import channels_last
+
 
 class DataError(ValueError):
     """A data file or folder that is malformed, incomplete or not what it claims to be."""
@@ -77,12 +79,10 @@ class Dataset:
                 raise DataError(f"{name} must be a uint8 array of {many} dimensions, not {form}")
             if not array.flags.c_contiguous:
                 raise DataError(f"{name} must be C-contiguous: use np.ascontiguousarray")
-        if has_channels_last(self.images.shape):
-            grey = self.images.shape[3] == 1
-            advice = "images[..., 0]" if grey else "images.transpose(0, 3, 1, 2)"
+        if advice := channels_last(self.images.shape):
             raise DataError(
-                f"images of shape {self.images.shape} have their channels last, but byhand takes "
-                f"(N, H, W) or (N, C, H, W): use np.ascontiguousarray({advice})"
+                f"images must have the shape (N, H, W) or (N, C, H, W), not {self.images.shape}: "
+                f"{advice}"
             )
         if 0 in self.images.shape[1:]:
             raise DataError(f"images of shape {self.images.shape} have no pixels")
@@ -147,14 +147,6 @@ def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[n
     if not held.any():
         raise ValueError("no class has two images, so none can be held out")
     return held
-
-
-def has_channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether images of this shape are (N, H, W, 1) or (N, H, W, 3), as other programs have them.
-
-    No image has more than four channels and is one or three pixels wide.
-    """
-    return len(shape) == 4 and shape[3] in (1, 3) and min(shape[1:3]) > 4
 
 
 def _check_names(names: tuple[str, ...], largest: int) -> None:

@@ -186,13 +186,13 @@ def _holds_other_things(folder: Path) -> bool:
 
 def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder of the data: `root`, else $BYHAND_DATA, else the cache. It need not exist."""
-    for label, path in (("root", root), ("BYHAND_DATA", os.environ.get("BYHAND_DATA"))):
-        if path:
+    for label, path in (("root", root), ("BYHAND_DATA", os.environ.get("BYHAND_DATA") or None)):
+        if path is not None:
             try:
                 folder = Path(path).expanduser()
             except RuntimeError as error:  # no such user
                 raise DataError(f"{label} must be a folder, not {str(path)!r}: {error}") from None
-            if folder.exists() and not folder.is_dir():
+            if path == "" or (folder.exists() and not folder.is_dir()):
                 raise DataError(f"{label} must be a folder, not {str(path)!r}")
             return folder
     return cache_folder()

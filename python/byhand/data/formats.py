@@ -21,7 +21,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import DataError, has_channels_last
+from byhand.words import channels_last
+
+from .dataset import DataError
 from .idx import DEFLATE_LIMIT, is_gzip
 
 Bytes = NDArray[np.uint8]
@@ -57,7 +59,7 @@ def read_npz(content: Bytes, path: Path) -> Arrays:
 
 
 def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
-    if not has_channels_last(images.shape):
+    if not channels_last(images.shape):
         return images
     return images[..., 0] if images.shape[3] == 1 else images.transpose(0, 3, 1, 2)
 
