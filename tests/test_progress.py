@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from byhand.events import BatchEnd, EpochEnd, Event
 from byhand.history import History
-from byhand.progress import Progress
+from byhand.progress import Progress, in_notebook
 from byhand.training import Trainer
 from networks import digits, trainer
 
@@ -70,7 +70,9 @@ def test_who_does_not_watch_is_shown_nothing_unless_asked(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Pipe())
     monkeypatch.setattr(sys, "stdout", Pipe())
+    monkeypatch.setattr("byhand.progress._SECONDS", 0)
     fit(trainer(progress=progress))
+    assert "\r" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert sys.stderr.getvalue().count("\n") == lines  # type: ignore[attr-defined]
     assert sys.stdout.getvalue() == ""  # type: ignore[attr-defined]
 
@@ -110,6 +112,16 @@ def test_an_error_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(RuntimeError):
         fit(trainer(handlers=[fail]))
     assert "\repoch 2/3" in terminal.getvalue() and shown(terminal.getvalue())[-1] == ""
+
+
+def test_an_ipython_that_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its terminal, a module of that name without a shell, and one that is being imported."""
+    modules = (lambda: object(), lambda: None)
+    for get_ipython in modules:
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=get_ipython))  # type: ignore[arg-type]
+        assert not in_notebook()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())  # type: ignore[arg-type]
+    assert not in_notebook()
 
 
 def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

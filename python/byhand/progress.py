@@ -29,8 +29,8 @@ def watched_stream() -> TextIO | None:
 def in_notebook() -> bool:
     """Whether this runs in a notebook, which has imported IPython then and started a kernel."""
     ipython = sys.modules.get("IPython")
-    shell: Any = None if ipython is None else ipython.get_ipython()
-    return hasattr(shell, "kernel")
+    get_shell: Any = getattr(ipython, "get_ipython", lambda: None)
+    return hasattr(get_shell(), "kernel")
 
 
 class Progress:
@@ -38,10 +38,13 @@ class Progress:
 
     The running line shows how far the epoch is, its mean loss and error so far, and the time that
     it still takes. If writing fails, nothing more is written, and training goes on.
+
+    moving: with the running line, which a file would keep in all its states.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, moving: bool = True) -> None:
         self._stream: TextIO | None = stream
+        self._moving = moving
         self._epochs = 0
         self._has_head = False
         self._new_epoch()
@@ -52,7 +55,7 @@ class Progress:
             self._new_epoch()
         elif isinstance(event, BatchEnd):
             self._mean.add(event)
-            if time.perf_counter() > self._shown + _SECONDS:
+            if self._moving and time.perf_counter() > self._shown + _SECONDS:
                 self._show(event)
         elif isinstance(event, EpochEnd):
             head = "" if self._has_head else f"{table_head([event])}\n"

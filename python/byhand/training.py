@@ -271,10 +271,10 @@ class Trainer:
         begin = time.perf_counter()
         history = History(started.history)
         self.stopping = False
-        output = None if self.progress is False else watched_stream()
-        if self.progress and output is None:
-            output = sys.stderr
-        self._progress = None if output is None else Progress(output)
+        watched = None if self.progress is False else watched_stream()
+        output = watched or (sys.stderr if self.progress else None)
+        moving = watched is not None
+        self._progress = None if output is None else Progress(output, moving=moving)
         try:
             self._train(started, steps, held_out, history, seed)
         finally:

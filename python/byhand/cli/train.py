@@ -83,8 +83,8 @@ def train(
         float | None,
         _of_recipe(
             "lr",
-            "Peak learning rate. The rate rises to it and falls again, in one cycle. By default "
-            "it follows --batch-size.",
+            "Peak learning rate. The rate rises to it and falls again, in one cycle. Without "
+            "--lr it follows --batch-size.",
         ),
     ] = None,
     optimizer: Annotated[
@@ -156,7 +156,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Continue this run after its last complete epoch, with its settings and data.",
+            help="Continue this run after its last complete epoch, with its settings and data. "
+            "With --epochs N it goes on to N epochs.",
         ),
     ] = None,
     pictures: TrainingPicturesOption = None,
