@@ -14,10 +14,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from byhand.words import PlotError, needs_extra
+
 # matplotlib cannot be imported if MPLBACKEND names a backend that does not exist. Files need no
 # backend, so the variable is set aside and applied afterwards, if it can be.
 _wanted = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
-import matplotlib
+try:
+    import matplotlib
+except ModuleNotFoundError as error:
+    raise needs_extra(error, "drawing", "cli") from None
 
 if _wanted is not None:
     os.environ["MPLBACKEND"] = _wanted
@@ -29,8 +34,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.text import Text
-
-from byhand.words import PlotError
 
 # Formats of files that a figure can be written in.
 FORMATS = (".png", ".pdf", ".svg")

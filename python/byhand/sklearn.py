@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from byhand import kernels
 from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.module import integer
 from byhand.optim import OPTIMIZERS
 from byhand.recipes import ADAM_LR, Recipe
-from byhand.words import channels_last
+from byhand.words import channels_last, needs_extra
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise needs_extra(error, "byhand.sklearn", "sklearn") from None
 
 __all__ = ["DigitClassifier"]
 

@@ -28,3 +28,12 @@ def channels_last(shape: tuple[int, ...]) -> str:
         return ""
     advice = "images[..., 0]" if shape[3] == 1 else "images.transpose(0, 3, 1, 2)"
     return f"their channels are last; use np.ascontiguousarray({advice})"
+
+
+def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleNotFoundError:
+    """Name the extra that brings what `feature` could not import."""
+    package = str(error.name).partition(".")[0]
+    return ModuleNotFoundError(
+        f'{feature} needs {package}, which is not installed: pip install "byhand[{extra}]"',
+        name=error.name,
+    )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from .convert import as_image, image_for, images_for
-from .prepare import BlankError, plain, prepare
-from .read import PictureError, read_picture
+from byhand.words import needs_extra
+
+try:
+    from .convert import as_image, image_for, images_for
+    from .prepare import BlankError, plain, prepare
+    from .read import PictureError, read_picture
+except ModuleNotFoundError as error:
+    raise needs_extra(error, "byhand.pictures", "cli") from None
 
 __all__ = [
     "BlankError",
