@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from byhand import kernels
 from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, tensors_file, write_atomic
 from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
-from byhand.module import with_batch
+from byhand.module import integer, listed, with_batch
 from byhand.nn import (
     AvgPool2d,
     BatchNorm1d,
@@ -272,14 +273,17 @@ def _table_rows(
 
 
 def image_shape(value: Any) -> Shape:
-    shape = tuple(value) if isinstance(value, list | tuple) else ()
-    if len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
-        raise ValueError(f"input_shape must be (channels, height, width), not {value!r}")
-    return shape
+    sizes = listed(value)
+    try:
+        channels, height, width = (integer("input_shape", size, 1) for size in sizes)
+    except (TypeError, ValueError):
+        raise ValueError(f"input_shape must be (channels, height, width), not {value!r}") from None
+    return channels, height, width
 
 
 def _finite(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
     return float(value)
 
@@ -287,6 +291,7 @@ def _finite(name: str, value: Any) -> float:
 def _names(names: Any, classes: int) -> tuple[str, ...]:
     if names is None:
         return tuple(str(i) for i in range(classes))
+    names = listed(names)
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"class_names must be a list of strings, not {names!r}")
     if len(names) != classes:

@@ -290,6 +290,18 @@ def integer(name: str, value: Any, least: int) -> int:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool; TypeError if it is neither True nor False, Python's or NumPy's."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def listed(value: Any) -> Any:
+    """A NumPy array as a list, so that it may stand where a list may; anything else as it is."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
 def number(name: str, value: Any) -> float:
     """`value` as a float, NaN and infinity included; TypeError where it is not a real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -20,7 +20,7 @@ import numpy as np
 from byhand import kernels
 from byhand.containers import Residual, Sequential
 from byhand.engine import Array, Backward, Buffer, Forward, Shape
-from byhand.module import Layer, Module, integer, with_batch
+from byhand.module import Layer, Module, flag, integer, listed, with_batch
 from byhand.normalization import BatchNorm1d, BatchNorm2d, Dropout
 from byhand.parameters import NO_WEIGHTS, Parameter, draw, generator
 
@@ -62,7 +62,7 @@ class _Weighted(Layer):
         fan_in = math.prod(shape[1:])
         rng = rng if rng is NO_WEIGHTS else generator(rng)
         self.weight = draw(shape, fan_in, rng)
-        self.bias = draw(shape[:1], fan_in, rng) if _flag("bias", bias) else None
+        self.bias = draw(shape[:1], fan_in, rng) if flag("bias", bias) else None
 
     def bias_data(self) -> Array | None:
         return None if self.bias is None else self.bias.data
@@ -179,7 +179,7 @@ class _Pool2d(Layer):
         self.kernel_size = _pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else _pair("stride", stride)
         self.padding = _sides(padding)
-        self.ceil_mode = _flag("ceil_mode", ceil)
+        self.ceil_mode = flag("ceil_mode", ceil)
         self._geometry: dict[str, Any] = {
             "stride": self.stride,
             "padding": self.padding,
@@ -233,7 +233,7 @@ class AvgPool2d(_Pool2d):
         count_include_pad: bool = True,
     ) -> None:
         self._set(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad = _flag("count_include_pad", count_include_pad)
+        self.count_include_pad = flag("count_include_pad", count_include_pad)
         self._geometry["count_include_pad"] = self.count_include_pad
 
     def run(self, b: Forward) -> None:
@@ -321,13 +321,8 @@ def _count(name: str, value: Any) -> int:
     return integer(name, value, 1)
 
 
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return value
-
-
 def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    value = listed(value)
     if not isinstance(value, list | tuple):
         return (integer(name, value, least),) * 2
     if len(value) != 2:
@@ -337,6 +332,7 @@ def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
 
 def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """((top, bottom), (left, right))."""
+    padding = listed(padding)
     if isinstance(padding, list | tuple) and any(isinstance(p, list | tuple) for p in padding):
         if len(padding) != 2:
             raise ValueError(f"padding must be ((top, bottom), (left, right)), not {padding}")

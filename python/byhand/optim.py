@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from byhand import kernels
 from byhand.engine import Array, aligned_offsets
-from byhand.module import not_negative, number
+from byhand.module import flag, listed, not_negative, number
 from byhand.parameters import Parameter, Storage, clear_gradients, flat_pieces, load_arrays
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
@@ -108,7 +108,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum = not_negative("momentum", momentum)
-        self.nesterov = nesterov
+        self.nesterov = flag("nesterov", nesterov)
         if nesterov and momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
 
@@ -148,6 +148,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
+        betas = listed(betas)
         if not isinstance(betas, list | tuple) or len(betas) != 2:
             raise ValueError(f"betas must be a pair of numbers, not {betas!r}")
         self.betas = _beta("betas[0]", betas[0]), _beta("betas[1]", betas[1])

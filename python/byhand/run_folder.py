@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from byhand.checkpoint import (
@@ -193,7 +194,9 @@ class RunFolder:
         FileNotFoundError
             If no epoch of the run was finished, or this is no run folder.
         """
-        wanted = int(epoch) if isinstance(epoch, str) and epoch.isdecimal() else epoch
+        wanted = int(epoch) if isinstance(epoch, np.integer) else epoch
+        if isinstance(wanted, str) and wanted.isdecimal():
+            wanted = int(wanted)
         if wanted not in (None, "best", "last") and (type(wanted) is not int or wanted < 1):
             raise ValueError(f"epoch must be 'best', 'last' or a number from 1, not {epoch!r}")
         config, history = self._finished()

@@ -15,7 +15,7 @@ class Constant:
     lr: float
 
     def __post_init__(self) -> None:
-        not_negative("lr", self.lr)
+        _set(self, lr=not_negative("lr", self.lr))
 
     def __call__(self, step: int) -> float:
         return self.lr
@@ -34,12 +34,12 @@ class Step:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        not_negative("lr", self.lr)
-        integer("step_size", self.step_size, 1)
-        not_negative("gamma", self.gamma)
+        _set(self, lr=not_negative("lr", self.lr))
+        _set(self, step_size=integer("step_size", self.step_size, 1))
+        _set(self, gamma=not_negative("gamma", self.gamma))
 
     def __call__(self, step: int) -> float:
-        return float(self.lr * self.gamma ** (step // self.step_size))
+        return float(self.lr * self.gamma ** (int(step) // self.step_size))
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Cosine:
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        not_negative("lr", self.lr)
-        integer("total_steps", self.total_steps, 1)
-        not_negative("min_lr", self.min_lr)
-        integer("warmup_steps", self.warmup_steps, 0)
+        _set(self, lr=not_negative("lr", self.lr))
+        _set(self, total_steps=integer("total_steps", self.total_steps, 1))
+        _set(self, min_lr=not_negative("min_lr", self.min_lr))
+        _set(self, warmup_steps=integer("warmup_steps", self.warmup_steps, 0))
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr must be at most lr={self.lr}, not {self.min_lr}")
         if self.warmup_steps >= self.total_steps:
@@ -72,7 +72,7 @@ class Cosine:
 
     def __call__(self, step: int) -> float:
         """Raises ValueError where the step is not one of the total_steps."""
-        _check_step(step, self.total_steps)
+        step = _checked_step(step, self.total_steps)
         if step < self.warmup_steps:
             return self.lr * (step + 1) / (self.warmup_steps + 1)
         fraction = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
@@ -95,9 +95,10 @@ class OneCycle:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        not_negative("max_lr", self.max_lr)
-        integer("total_steps", self.total_steps, 1)
-        if not 0.0 <= number("pct_start", self.pct_start) <= 1.0:
+        _set(self, max_lr=not_negative("max_lr", self.max_lr))
+        _set(self, total_steps=integer("total_steps", self.total_steps, 1))
+        _set(self, pct_start=number("pct_start", self.pct_start))
+        if not 0.0 <= self.pct_start <= 1.0:
             raise ValueError(f"pct_start must be from 0 to 1, not {self.pct_start}")
         for name, factor in (
             ("div_factor", self.div_factor),
@@ -105,10 +106,11 @@ class OneCycle:
         ):
             if not (number(name, factor) > 0 and math.isfinite(factor)):
                 raise ValueError(f"{name} must be positive and finite, not {factor}")
+            _set(self, **{name: float(factor)})
 
     def __call__(self, step: int) -> float:
         """Raises ValueError where the step is not one of the total_steps."""
-        _check_step(step, self.total_steps)
+        step = _checked_step(step, self.total_steps)
         last = self.total_steps - 1
         initial = self.max_lr / self.div_factor
         peak = self.pct_start * self.total_steps - 1
@@ -117,9 +119,16 @@ class OneCycle:
         return _cosine(self.max_lr, initial / self.final_div_factor, (step - peak) / (last - peak))
 
 
-def _check_step(step: int, total_steps: int) -> None:
+def _set(schedule: object, **settings: float) -> None:
+    """Store checked settings in a frozen schedule: NumPy's scalars as Python's numbers."""
+    for name, value in settings.items():
+        object.__setattr__(schedule, name, value)
+
+
+def _checked_step(step: int, total_steps: int) -> int:
     if not 0 <= step < total_steps:
         raise ValueError(f"step {step} is not one of the schedule's {total_steps} steps")
+    return int(step)
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
