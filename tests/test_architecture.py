@@ -173,6 +173,7 @@ def test_layers_never_compute_with_numpy(name: str) -> None:
     """Arrays may one day lie on a device: everything but shapes, views and draws is a kernel."""
     harmless = {
         "ndarray",
+        "bool_",
         "float32",
         "float64",
         "int32",

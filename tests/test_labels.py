@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
-from byhand import losses, models, nn, optim
+from byhand import kernels, losses, models, nn, optim
+from byhand.data import one_hot
 from byhand.events import BatchEnd
 from byhand.handlers import LogFile
 from byhand.parameters import stream
@@ -200,3 +201,41 @@ def test_labels_that_are_all_ignored_are_refused_before_any_work() -> None:
     trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), loss=loss)
     with pytest.raises(ValueError, match="ignores every label of validation"):
         trainer.fit(digits(20), epochs=1, validation=(images, labels))
+
+
+CLASSES = np.array([0, 2, 1])
+WRONG_LABELS = [
+    (CLASSES.astype(np.float64), r"not float64: use labels\.astype\(np\.int64\)$"),
+    (CLASSES.astype(np.float32), r"not float32: use labels\.astype\(np\.int64\)$"),
+    (CLASSES > 0, r"not bool: use labels\.astype\(np\.int64\)$"),
+    (CLASSES.tolist(), r"not list: use np\.array\(labels\)$"),
+    (CLASSES + 0.5, "not float64; float rows of 10 probabilities would do too$"),
+    (CLASSES.astype(str), "not <U21; float rows of 10 probabilities would do too$"),
+]
+
+
+@pytest.mark.parametrize(("labels", "message"), WRONG_LABELS)
+def test_labels_that_are_no_integers_get_advice(labels: Any, message: str) -> None:
+    model, images = models.softmax_regression(), np.zeros((3, 28, 28), np.uint8)
+    with pytest.raises(TypeError, match=message):
+        evaluate(model, (images, labels))
+    with pytest.raises(TypeError, match=message):
+        trainer(model).fit((images, labels), epochs=1)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_labels_in_a_column_get_advice(dtype: type) -> None:
+    model, images = models.softmax_regression(), np.zeros((3, 28, 28), np.uint8)
+    with pytest.raises(ValueError, match=r"labels of shape \(3, 1\): use labels\[:, 0\]"):
+        evaluate(model, (images, CLASSES.astype(dtype)[:, np.newaxis]))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_a_kernel_takes_floats_in_one_dimension_for_classes(dtype: type) -> None:
+    """The advice was that for probabilities: .astype(np.float32)."""
+    logits, labels = np.zeros((3, 4), np.float32), CLASSES.astype(dtype)
+    for kernel in (kernels.softmax_cross_entropy, kernels.softmax_cross_entropy_backward):
+        with pytest.raises(TypeError, match=r"convert it with \.astype\(np\.int64\)"):
+            kernel(logits, labels)
+    with pytest.raises(TypeError, match=r"classes, use labels\.astype\(np\.int64\)"):
+        one_hot(labels)

@@ -27,7 +27,8 @@ class LabelsInput {
     labels_.smoothing = parse_float(smoothing, "label_smoothing");
     require(labels_.smoothing >= 0 && labels_.smoothing <= 1, "label_smoothing must be of 0 to 1, got ",
             labels_.smoothing);
-    if (py::isinstance<py::array>(object) &&
+    // One-dimensional floats are meant to be classes: IntegerInput refuses them with the right advice.
+    if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() != 1 &&
         py::reinterpret_borrow<py::array>(object).dtype().kind() == 'f') {
       probabilities_.emplace(object, "labels", 2);
       probabilities_->expect(logits, "a probability for each row and class");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from byhand import kernels
 from byhand.engine import Array, Backward, Buffer, Forward, Op, Shape
@@ -28,6 +29,12 @@ class Sequential(Module):
             share_storage(parameters)
         for number, layer in enumerate(m for m in modules if isinstance(m, Dropout)):
             layer.stream = number
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Each parameter of a copy or a pickle has memory of its own at first.
+        vars(self).update(state)
+        if all(parameter.storage is not None for parameter in self.parameters()):
+            share_storage(self.parameters())
 
     def __getitem__(self, i: int) -> Module:
         return self.children[i]

@@ -69,7 +69,14 @@ def default_loss(model: Model) -> Loss:
 
 def check_loss(model: Model, loss: Loss | None) -> Loss:
     """`loss`, or the model's default; TypeError or ValueError where it cannot be the model's."""
-    loss = default_loss(model) if loss is None else instance("loss", loss, Loss)
+    if loss is None:
+        return default_loss(model)
+    if not isinstance(loss, Loss) or type(loss).run is Loss.run:
+        raise TypeError(
+            f"loss must be CrossEntropyLoss() or MSELoss() of byhand.losses, not {loss!r}: for a "
+            "loss of your own, compute its gradient and call model.backward(gradient) and "
+            "optimizer.step() for each batch"
+        )
     if model.classes == 1 and not loss.one_hot:
         raise ValueError(f"loss of a model with one output must be MSELoss(), not {loss!r}")
     return loss
@@ -153,13 +160,13 @@ def _check_labels(
     rows = kind == "f" and labels.ndim == 2 and model.classes > 1
     numbers = kind == "f" and model.classes == 1
     if kind not in ("i", "u") and not rows and not numbers:
-        floats = "floats" if model.classes == 1 else f"float rows of {model.classes} probabilities"
         raise TypeError(
-            f"labels of {name} must be a NumPy array of integers, not {_form(labels)}; "
-            f"{floats} would do too"
+            f"labels of {name} must be a NumPy array of integers, not {_form(labels)}"
+            + _advice(labels, kind, model.classes)
         )
     if labels.shape != ((count, model.classes) if rows else (count,)):
-        raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}")
+        advice = ": use labels[:, 0]" if labels.shape == (count, 1) else ""
+        raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}{advice}")
     if rows:
         return _check_rows(name, labels, loss)
     if model.classes == 1:
@@ -172,6 +179,16 @@ def _check_labels(
         raise ValueError(f"labels of {name} must be from 0 to {model.classes - 1}, not {wrong}")
     answers = labels.astype(np.int64)
     return answers, np.eye(model.classes, dtype=np.float32)[answers] if loss.one_hot else None
+
+
+def _advice(labels: Any, kind: str, classes: int) -> str:
+    """What to do with labels that are no integers."""
+    if kind == "b" or (kind == "f" and (labels == np.floor(labels)).all()):
+        return ": use labels.astype(np.int64)"
+    if isinstance(labels, list | tuple):
+        return ": use np.array(labels)"
+    floats = "floats" if classes == 1 else f"float rows of {classes} probabilities"
+    return f"; {floats} would do too"
 
 
 def _check_rows(name: str, labels: NDArray[Any], loss: Loss) -> tuple[NDArray[Any], Array]:

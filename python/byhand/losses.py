@@ -57,6 +57,9 @@ class Loss:
         self._last = prediction, target, saved
         return value
 
+    def __call__(self, prediction: Array, target: NDArray[Any]) -> np.float32:
+        return self.forward(prediction, target)
+
     def backward(self) -> Array:
         """The gradient of the last prediction; RuntimeError before the first forward."""
         if self._last is None:

@@ -16,7 +16,7 @@ from byhand import kernels
 from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, tensors_file, write_atomic
 from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
-from byhand.module import integer, listed, with_batch
+from byhand.module import integer, listed, must_be_planned, with_batch
 from byhand.nn import (
     AvgPool2d,
     BatchNorm1d,
@@ -158,6 +158,7 @@ class Model(Sequential):
         return logits
 
     def _new_plan(self, batch_size: int) -> Plan:
+        must_be_planned(self, training=False)
         return Plan(fused(self.layers(), training=False), self.input_shape, batch_size)
 
     def gather(

@@ -27,28 +27,28 @@ class Module:
     children: tuple[Module, ...] = ()
 
     def forward(self, x: Array) -> Array:
-        raise NotImplementedError
+        raise _undefined(self, "forward")
 
     def backward(self, grad_output: Array) -> Array:
-        raise NotImplementedError
+        raise _undefined(self, "backward")
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one image's output for that of its input, both without the batch axis.
 
         Raises ValueError where the input does not fit.
         """
-        raise NotImplementedError
+        raise _undefined(self, "output_shape")
 
     def flops(self, shape: Shape) -> int:
         """Floating-point operations of the matrix products in one image's forward pass.
 
         A multiplication with its addition counts as two; bias, pooling and activation as none.
         """
-        raise NotImplementedError
+        raise _undefined(self, "flops")
 
     def layers(self) -> Iterator[Layer]:
         """The layers in the order in which they run, those of inner networks included."""
-        raise NotImplementedError
+        raise _undefined(self, "layers")
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
         """Each layer with the shape of one image that reaches it, those inside layers included."""
@@ -125,6 +125,15 @@ class Module:
             state = {name: value for name, value in state.items() if name not in counters}
         load_arrays(targets, state, type(self).__name__)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = vars(self).get(name)
+        if isinstance(old, Parameter) and not isinstance(value, Parameter | None):
+            raise TypeError(
+                f"{name} of {type(self).__name__} is a parameter and cannot be replaced by "
+                f"{form(value)}: to change its values, use .{name}.data = array"
+            )
+        super().__setattr__(name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         # Of a plan's arena, and of activations, copies would be views that have come apart.
         return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
@@ -152,10 +161,10 @@ class Layer(Module):
         return tuple(parameter.grad for parameter in self.parameters())
 
     def run(self, b: Forward) -> None:
-        raise NotImplementedError
+        raise _undefined(self, "run")
 
     def run_backward(self, b: Backward) -> None:
-        raise NotImplementedError
+        raise _undefined(self, "run_backward")
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape
@@ -234,6 +243,40 @@ class Layer(Module):
             elif value != default:
                 shown.append(f"{name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def must_be_planned(network: Module, *, training: bool) -> None:
+    """TypeError if a plan would not run what a class of the user's defines by `forward`.
+
+    A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. So these
+    must be defined, and no class that is derived further may override `forward` or `backward`.
+    """
+    for module in network.modules():
+        if not isinstance(module, Layer):
+            pairs = [("forward", "layers"), ("backward", "layers")]
+        elif module.is_view:
+            pairs = []
+        else:
+            pairs = [("forward", "run"), ("backward", "run_backward")][: 2 if training else 1]
+        kind = type(module)
+        for by_hand, planned in pairs:
+            own = getattr(kind, planned) in (Module.layers, Layer.run, Layer.run_backward)
+            if own or _depth(kind, by_hand) < _depth(kind, planned):
+                raise TypeError(
+                    f"{kind.__name__} defines no {planned} that does what its {by_hand} does, so "
+                    f"{'fit' if training else 'predict'} cannot run it: it takes the layers of "
+                    "byhand.nn. By hand it works: call forward and backward of the network, and "
+                    "step of the optimizer."
+                )
+
+
+def _depth(kind: type, method: str) -> int:
+    """How many classes up the one stands that defines a method."""
+    return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
+
+
+def _undefined(module: Module, method: str) -> NotImplementedError:
+    return NotImplementedError(f"{type(module).__name__} defines no {method}")
 
 
 def with_batch(shape: Shape) -> str:

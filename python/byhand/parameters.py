@@ -37,13 +37,23 @@ class Parameter:
 
     __slots__ = ("_data", "_grad", "offset", "shape", "storage")
 
-    def __init__(self, shape: Shape) -> None:
-        """Memory comes later, from `bind`: until then there is the shape alone."""
-        self.shape = shape
+    def __init__(self, value: Array | Shape) -> None:
+        """A parameter with the values of an array; or with a shape, and values later.
+
+        From a shape there is no memory until `bind` gives it some.
+        """
+        if isinstance(value, np.ndarray):
+            _check_float32("Parameter(...)", value)
+        elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
+            raise TypeError(f"Parameter takes a float32 array or a shape, not {value!r}")
+        self.shape: Shape = value.shape if isinstance(value, np.ndarray) else value
         self.storage: Storage | None = None
         self.offset = 0
         self._data: Array | None = None
         self._grad: Array | None = None
+        if isinstance(value, np.ndarray):
+            share_storage([self])
+            self.data[...] = value
 
     @property
     def size(self) -> int:
@@ -51,7 +61,8 @@ class Parameter:
 
     @property
     def data(self) -> Array:
-        assert self._data is not None
+        if self._data is None:
+            raise RuntimeError(f"{self!r} has no values yet: Parameter(array) has some")
         return self._data
 
     @data.setter
@@ -78,28 +89,30 @@ class Parameter:
             self._data[...], self._grad[...] = old
 
     def _assign(self, name: str, target: Array, value: Any) -> None:
-        if not isinstance(value, np.ndarray) or value.dtype != np.float32:
-            form = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(
-                f".{name} takes a float32 array, not {form}: use .astype(np.float32), "
-                "and zero_grad() to clear gradients"
-            )
+        _check_float32(f".{name}", value, ", and zero_grad() to clear gradients")
         if value.shape != self.shape:
             raise ValueError(f".{name} has the shape {self.shape}, not {value.shape}")
         target[...] = value
 
-    def __getstate__(self) -> tuple[Shape, Storage | None, int]:
-        return self.shape, self.storage, self.offset
+    def __getstate__(self) -> tuple[Shape, Array | None, Array | None]:
+        # Its own values, not the storage of the whole network. A network's copy shares one again.
+        return self.shape, self._data, self._grad
 
-    def __setstate__(self, state: tuple[Shape, Storage | None, int]) -> None:
-        # Copies and pickles of a network share one storage again: views would come apart.
-        shape, storage, offset = state
+    def __setstate__(self, state: tuple[Shape, Array | None, Array | None]) -> None:
+        shape, data, grad = state
         Parameter.__init__(self, shape)
-        if storage is not None:
-            self.bind(storage, offset)
+        if data is not None and grad is not None:
+            share_storage([self])
+            self.data, self.grad = data, grad
 
     def __repr__(self) -> str:
         return f"Parameter{self.shape}"
+
+
+def _check_float32(name: str, value: Any, also: str = "") -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+        form = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} takes a float32 array, not {form}: use .astype(np.float32){also}")
 
 
 class Statistic(Parameter):

@@ -12,7 +12,7 @@ from byhand.evaluation import Examples, count_right_answers
 from byhand.fusion import fused
 from byhand.losses import Loss
 from byhand.model import Model
-from byhand.module import Module
+from byhand.module import Module, must_be_planned
 
 
 class Steps:
@@ -37,6 +37,7 @@ class Steps:
         self._images, self._answers, self._targets = data
         self._max_shift, self._seed = max_shift, seed
         images = len(self._answers)
+        must_be_planned(model, training=True)
         smallest = images % batch_size or min(batch_size, images)
         for layer, shape in model.layer_inputs(model.input_shape):
             if smallest < layer.least_batch(shape):

@@ -171,7 +171,10 @@ def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:
     if index.size == 0:
         index = index.astype(np.int64)  # np.asarray([]) is float64
     if index.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, not {index.dtype}")
+        raise TypeError(
+            f"labels must be integers, not {index.dtype}: if they are classes, use "
+            "labels.astype(np.int64)"
+        )
     if index.ndim != 1:
         raise ValueError(f"labels must have one dimension, not the shape {index.shape}")
     if classes < 1:
