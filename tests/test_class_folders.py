@@ -107,7 +107,7 @@ def test_system_files_are_no_classes_and_no_pictures(tmp_path: Path) -> None:
     tree(tmp_path, *hidden, "cat/@eaDir/1.png", "cat/.thumbs/1.png", "dog/._1.png")
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "dog/Thumbs.db", "dog/.DS_Store"):
         (tmp_path / name).write_bytes(b"\0")
-    sets = load(tmp_path, "11 hidden or of the system: ", ".DS_Store", "and 6 more")
+    sets = load(tmp_path, "11 hidden or system files left out: ", ".DS_Store", "and 6 more")
     for part, again in zip(clean, sets, strict=True):
         assert values(part) == values(again)
         assert again.class_names == ("cat", "dog")
@@ -170,6 +170,14 @@ def test_what_is_no_class_is_said(tmp_path: Path) -> None:
     assert train.class_names == ("a", "b") and len(train) == 4
 
 
+def test_a_class_without_training_pictures_is_said(tmp_path: Path) -> None:
+    """Most often one name is written in two ways."""
+    tree(tmp_path, "train/Cat/1.png", "train/dog/2.png", "test/cat/3.png", "test/dog/4.png")
+    train, test = load(tmp_path, f"{tmp_path}: no training pictures of cat")
+    assert train.class_names == ("Cat", "cat", "dog")
+    assert values(test) == [("cat", 2), ("dog", 3)]
+
+
 def test_pictures_of_a_test_set_without_labels_are_said(tmp_path: Path) -> None:
     """As in competitions: the training set is split."""
     tree(tmp_path, *[f"train/{c}/{i}.png" for c in "ab" for i in range(6)], "test/1.png")
@@ -210,7 +218,7 @@ def test_labels_in_an_order_of_ones_own(tmp_path: Path) -> None:
         (["a/1.png", "b/1.png"], "no class has two images"),
         (["test/a/1.png", "test/b/1.png"], "no class has two images"),
         (["test/a/1.png", "val/b/1.png"], "has the folder test but no train folder"),
-        ([f"{i:03}x/1.png" for i in range(257)], "257 classes; at most 256 are possible"),
+        ([f"{i:03}x/1.png" for i in range(257)], "257 classes, but byhand takes at most 256"),
     ],
 )
 def test_folders_that_are_refused(paths: list[str], reason: str, tmp_path: Path) -> None:
@@ -272,6 +280,7 @@ def test_the_checksum_is_that_of_the_files(tmp_path: Path) -> None:
     assert first != checksum()
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text("abcXYZ 0159_-é", min_size=1, max_size=8).filter(lambda name: name == name.strip()),
@@ -320,6 +329,7 @@ def test_from_png_replaces_nothing(tmp_path: Path) -> None:
     assert "holds a data set already" in line
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_was_skipped(tmp_path: Path) -> None:
     tree(tmp_path / "d", *[f"{c}/{i}.png" for c in ("cat", "dog") for i in range(6)])
     (tmp_path / "d" / "cat" / "notes.txt").touch()

@@ -39,6 +39,7 @@ def commands(path: Path) -> list[tuple[object, ...]]:
     return [("evaluate", path), ("predict", path, "--test-image", 3)]
 
 
+@pytest.mark.slow
 def test_a_run_from_byhand_data_finds_it_again(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_model_of_other_classes_is_not_tested_on_mnist(
         assert run(*command, "--data", folders[0]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_class_folders_are_the_same_in_every_shape(tmp_path: Path) -> None:
     """The checksum is that of the files: another preparation is not taken for other data."""
     run("data", "to-png", tmp_path / "png", "--data", write_folder(tmp_path / "own", SETS))
@@ -161,6 +163,7 @@ def test_class_folders_are_the_same_in_every_shape(tmp_path: Path) -> None:
     assert "checksum differs" in only_line(run("evaluate", tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_the_output_names_the_data_set(folders: tuple[Path, Path], tmp_path: Path) -> None:
     own, default = folders
     assert f"MNIST, {default}\n" in run("info").stdout

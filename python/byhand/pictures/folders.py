@@ -56,6 +56,9 @@ def load_pictures(
     for path in report.empty:
         if path.name not in names:
             report.skip(path, "a folder without pictures")
+    trained = {file.name for file in train} | {path.name for path in report.empty}
+    if untrained := sorted({file.name for file in test or []} - trained):
+        report.notes.append(f"no training pictures of {', '.join(untrained)}")
     note = ""
     if test is None:
         train, test = _split(root, train, seed)
@@ -87,9 +90,10 @@ def write_pictures(root: Path, train: Dataset, test: Dataset) -> None:
     for name in train.class_names or ():
         if is_hidden(name) or not name or "/" in name or "\0" in name:
             raise DataError(f"the class name {name!r} cannot be the name of a folder of pictures")
+    largest = max(int(data.labels.max(initial=0)) for data in (train, test))
     for part, data in zip(_PARTS, (train, test), strict=True):
         digits = max(5, len(str(len(data))))
-        for label in range(int(data.labels.max(initial=0)) + 1):
+        for label in range(largest + 1):
             (root / part / _name(data, label)).mkdir(parents=True, exist_ok=True)
         for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True)):
             path = root / part / _name(data, int(label)) / f"{i:0{digits}}.png"
@@ -142,7 +146,10 @@ def _class_names(
     numbers = all(name.isascii() and name.isdigit() for name in found)
     names = sorted(found, key=lambda name: (int(name), name) if numbers else (0, name))
     if len(names) > _MOST_CLASSES:
-        raise DataError(f"{root}: {len(names)} classes; at most {_MOST_CLASSES} are possible")
+        raise DataError(
+            f"{root}: {len(names)} classes, but byhand takes at most {_MOST_CLASSES}, because a "
+            "label is one byte"
+        )
     values = {int(name): name for name in names} if numbers else {}
     if len(values) == len(names) and max(values) < _MOST_CLASSES:
         # Digits keep their value if some have no pictures.

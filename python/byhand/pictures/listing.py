@@ -79,7 +79,10 @@ class Report:
     def text(self) -> str:
         """One line, or nothing if all files are in the data set."""
         lines = [*self.notes]
-        for what, names in (("skipped", self.skipped), ("hidden or of the system", self.hidden)):
+        for what, names in (
+            ("skipped", self.skipped),
+            ("hidden or system files left out", self.hidden),
+        ):
             if names:
                 more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
                 lines.append(f"{len(names):,} {what}: {', '.join(names[:_SHOWN])}{more}")
