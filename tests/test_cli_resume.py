@@ -102,6 +102,7 @@ def test_resume_with_another_model(whole: Path) -> None:
     assert "is a run of mlp, not of softmax" in line
 
 
+@pytest.mark.slow
 def test_resume_to_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> None:
     """The cycle of the rate becomes a longer one, which the output says."""
     longer = tmp_path / "longer"

@@ -13,6 +13,8 @@ from byhand.models import load
 from byhand.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 
+pytestmark = pytest.mark.slow
+
 SETS = make_sets(train=300, test=100)
 NAMES = "zero,one,two,three,four,five,six,seven,eight,nine"
 

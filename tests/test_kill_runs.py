@@ -10,9 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "tools" / "kill_runs.py"
 
 
+@pytest.mark.slow
 def test_kill_runs() -> None:
     kills = int(os.environ.get("BYHAND_KILLS", "12"))
     done = subprocess.run(

@@ -99,7 +99,7 @@ def check_whole(folder: Path) -> str:
 
 
 def temporaries(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob(".*") if path.is_file()}
+    return {*folder.glob(".*"), *folder.glob("epochs/.*")}
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -129,8 +129,12 @@ def kill_runs(kills: int, seed: int, root: Path) -> Counter[tuple[str, str]]:
         number = random.choice(SIGNALS)
         before = temporaries(folder)  # of SIGKILL, which nobody can clean up after at once
         pid = start(folder, data, log)
-        # Saving takes long beside training, and several kills shall fall into one run.
-        time.sleep(random.uniform(0, seconds * random.choice((0.2, 0.6, 1.1))))
+        # Several kills shall fall into one run, so most come early; saving is short, so it is met
+        # on purpose.
+        end = time.perf_counter() + random.uniform(0, seconds * random.choice((0.2, 0.6, 1.1)))
+        wait_for_saving = random.random() < 0.4
+        while time.perf_counter() < end and not (wait_for_saving and temporaries(folder) - before):
+            time.sleep(0.0005)
         saving = bool(temporaries(folder) - before)
         os.kill(pid, number)
         code, said = exit_code(pid), log.read_text()
