@@ -31,7 +31,7 @@ from byhand.bench.options import (
     counts_of,
     threads_of,
 )
-from byhand.bench.run import Run, check_folder, time_kernel
+from byhand.bench.run import Run, check_plot, time_kernel
 from byhand.bench.tasks import IMAGE, MODELS, VERIFIED, Task
 from byhand.checkpoint import write_atomic
 from byhand.data import DataError, load_folder, mnist
@@ -208,7 +208,7 @@ def _profile(
     run: Run, tasks: Sequence[Task], counts: Sequence[int], steps: int, plot: Path | None
 ) -> None:
     if plot is not None:
-        check_folder(plot)
+        check_plot(plot)
     found = []
     for count in counts:
         peak = run.begin(count)
@@ -216,7 +216,7 @@ def _profile(
             found.append(profiles.profile(task, count, steps, peak))
             run.console.print(profiles.table(found[-1]))
     if plot is not None:
-        write_atomic(plot, profiles.chart(found))
+        write_atomic(plot, profiles.chart(found, plot.suffix.lower()))
     run.end(profiles.LEGEND, [one.as_json() for one in found])
 
 

@@ -22,7 +22,7 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import CONTENDERS, Contender
-from byhand.bench.run import Run, check_folder, describe_threads, time_kernel
+from byhand.bench.run import Run, check_plot, describe_threads, time_kernel
 from byhand.checkpoint import write_atomic
 from byhand.runtime import config
 
@@ -198,10 +198,10 @@ def _ladder(
     arguments = {"command": "gemm", "ladder": size, "rounds": rounds, "seconds": seconds}
     run = Run(arguments, json, memory=False)
     if plot is not None:
-        check_folder(plot)
+        check_plot(plot)
     rungs = ladder.rungs(ladder.climb(run, counts, others, size, rounds, seconds))
     title = f"From three loops to gemm, {size} x {size} x {size}"
     run.console.print(ladder.table(title, rungs))
     if plot is not None:
-        write_atomic(plot, ladder.chart(title, rungs))
+        write_atomic(plot, ladder.chart(title, rungs, plot.suffix.lower()))
     run.end(ladder.LEGEND)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 
 from byhand._core import testing
@@ -125,28 +124,29 @@ def table(title: str, ladder: Sequence[Rung]) -> Text:
     return aligned(title, ("step", "threads", "GFLOP/s", "of peak", "gain"), rows)
 
 
-def chart(title: str, ladder: Sequence[Rung]) -> bytes:
-    """A PNG: a bar a rung, a line at the peak of each number of threads."""
-    from matplotlib.figure import Figure  # no other command waits for it
+def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
+    """A bar for each rung, a line at the peak of each number of threads."""
+    from byhand.plotting import drawing, figure_bytes, new_figure  # no other command waits for it
 
-    figure = Figure(figsize=(9, 1 + 0.4 * len(ladder)), layout="constrained")
-    axes = figure.subplots()
-    names = [f"{rung.name} ({rung.threads})" if rung.threads > 1 else rung.name for rung in ladder]
-    colors = ["C0" if rung.name in WORDS else "0.6" for rung in ladder]
-    speeds = [(rung.rate or 0) / 1e9 for rung in ladder]
-    bars = axes.barh(range(len(ladder)), speeds, color=colors, tick_label=names)
-    labels = ["  ".join(rung.figures) for rung in ladder]
-    axes.bar_label(bars, labels, padding=4, backgroundcolor="white")
-    peaks = {rung.threads: rung.peak / 1e9 for rung in ladder}
-    for threads, peak in peaks.items():
-        axes.axvline(peak, color="C3", linestyle="--", zorder=0)
-        text = f"peak of {describe_threads(threads)}"
-        top = ("data", "axes fraction")
-        axes.annotate(text, (peak, 1.01), xycoords=top, color="C3", ha="right")
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.25 * max(peaks.values()))
-    axes.set_xlabel("GFLOP/s, and of the peak of as many threads")
-    axes.set_title(title, pad=20)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    with drawing():
+        figure = new_figure(9, 1 + 0.4 * len(ladder))
+        axes = figure.subplots()
+        names = [
+            f"{rung.name} ({rung.threads})" if rung.threads > 1 else rung.name for rung in ladder
+        ]
+        colors = ["C0" if rung.name in WORDS else "0.6" for rung in ladder]
+        speeds = [(rung.rate or 0) / 1e9 for rung in ladder]
+        bars = axes.barh(range(len(ladder)), speeds, color=colors, tick_label=names)
+        labels = ["  ".join(rung.figures) for rung in ladder]
+        axes.bar_label(bars, labels, padding=4, backgroundcolor="white")
+        peaks = {rung.threads: rung.peak / 1e9 for rung in ladder}
+        for threads, peak in peaks.items():
+            axes.axvline(peak, color="C3", linestyle="--", zorder=0)
+            text = f"peak of {describe_threads(threads)}"
+            top = ("data", "axes fraction")
+            axes.annotate(text, (peak, 1.01), xycoords=top, color="C3", ha="right")
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.25 * max(peaks.values()))
+        axes.set_xlabel("GFLOP/s, and of the peak of as many threads")
+        axes.set_title(title, pad=20)
+    return figure_bytes(figure, suffix)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -296,21 +295,20 @@ def _summary(profile: Profile) -> str:
     return f"{plain}, all floors {seconds(profile.floor)}"
 
 
-def chart(profiles: Sequence[Profile]) -> bytes:
-    """A PNG: a bar for each row that can be seen, its floors as marks."""
-    from matplotlib.figure import Figure  # no other command waits for it
+def chart(profiles: Sequence[Profile], suffix: str = ".png") -> bytes:
+    """A bar for each row that can be seen, its floors as marks."""
+    from byhand.plotting import drawing, figure_bytes, new_figure  # no other command waits for it
 
-    seen = [[row for row in profile.rows if row.share >= SEEN] for profile in profiles]
-    heights = [len(rows) + 3 for rows in seen]
-    figure = Figure(figsize=(10, 0.36 * sum(heights)), layout="constrained")
-    panels = figure.subplots(len(profiles), squeeze=False, height_ratios=heights)[:, 0]
-    for axes, profile, rows in zip(panels, profiles, seen, strict=True):
-        _panel(axes, rows)
-        axes.set_title(f"{profile.title}\n{_summary(profile)}", loc="left", fontsize="medium")
-    panels[0].legend(loc="lower right", markerscale=0.6, title=MARKED)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    with drawing():
+        seen = [[row for row in profile.rows if row.share >= SEEN] for profile in profiles]
+        heights = [len(rows) + 3 for rows in seen]
+        figure = new_figure(10, 0.36 * sum(heights))
+        panels = figure.subplots(len(profiles), squeeze=False, height_ratios=heights)[:, 0]
+        for axes, profile, rows in zip(panels, profiles, seen, strict=True):
+            _panel(axes, rows)
+            axes.set_title(f"{profile.title}\n{_summary(profile)}", loc="left", fontsize="medium")
+        panels[0].legend(loc="lower right", markerscale=0.6, title=MARKED)
+    return figure_bytes(figure, suffix)
 
 
 def _panel(axes: Any, rows: Sequence[Row]) -> None:

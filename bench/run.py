@@ -17,6 +17,7 @@ from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.peak import fma_peak
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import KernelJob
+from byhand.words import PLOT_FORMATS
 from rich.console import Console
 
 # Largest relative difference of a kernel's result from that in float64, in the Euclidean norm: sums
@@ -146,6 +147,14 @@ def check_folder(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a picture's file that cannot be written, or in a format that cannot be."""
+    if path.suffix.lower() not in PLOT_FORMATS:
+        formats = ", ".join(PLOT_FORMATS)
+        raise typer.BadParameter(f"{path} must end in {formats}.", param_hint="--plot")
+    check_folder(path)
 
 
 def describe_threads(count: int) -> str:

@@ -195,7 +195,7 @@ def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.Monke
         picture.load()
         assert picture.size == (1800, 950)
     seen: list[Any] = []
-    monkeypatch.setattr("byhand.curves.curves_png", lambda runs: seen.append(runs) or b"")
+    monkeypatch.setattr("byhand.curves.curves_bytes", lambda runs, **_: seen.append(runs) or b"")
     monkeypatch.chdir(whole)
     run("plot", ".", half, "--out", out)
     named = {name: [asdict(end) for end in history] for name, history in seen[0].items()}

@@ -12,12 +12,13 @@ import matplotlib
 import numpy as np
 import pytest
 from byhand import plotting
-from byhand.curves import TEST, TRAIN, curves_png, draw_curves, new_figure
+from byhand.curves import TEST, TRAIN, curves_bytes, draw_curves
 from byhand.events import EpochEnd
 from byhand.handlers import LivePlot
 from byhand.models import softmax_regression
 from byhand.optim import SGD
 from byhand.training import Trainer
+from byhand.words import PLOT_FORMATS
 from cli_support import make_sets, run, write_folder
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -54,14 +55,14 @@ def shown(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_text(name: str) -> None:
     for runs in ({name: history(3)}, {name: history(3), "other": history(2)}):
-        figure = new_figure()
+        figure = plotting.new_figure(9, 4)
         draw_curves(figure, runs)
         assert any(name in text for text in shown(figure))
         assert plotting.figure_bytes(figure).startswith(b"\x89PNG")  # and nothing is warned about
 
 
 def test_the_last_values_are_said() -> None:
-    figure = new_figure()
+    figure = plotting.new_figure(9, 4)
     draw_curves(figure, {"mlp": history(3)})
     texts = shown(figure)
     assert "mlp" in texts
@@ -72,7 +73,7 @@ def test_the_last_values_are_said() -> None:
 
 def test_runs_are_told_apart() -> None:
     runs = {f"run {i}": history(4, 1 + i, tested=i != 3) for i in range(23)}
-    figure = new_figure()
+    figure = plotting.new_figure(9, 4)
     draw_curves(figure, runs)
     for axes in figure.axes:
         colours = {str(line.get_color()) for line in axes.lines}
@@ -88,17 +89,17 @@ def test_runs_are_told_apart() -> None:
 @pytest.mark.parametrize("loss", [0.0, math.nan, 1.0])
 def test_axes_of_values_that_no_logarithm_has(loss: float) -> None:
     ends = [EpochEnd(i, 2, loss, 0.0, loss, 1.0, 0.1, 1.0, 1.0, True) for i in (1, 2)]
-    figure = new_figure()
+    figure = plotting.new_figure(9, 4)
     draw_curves(figure, {"run": ends})
     assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear"]
-    assert curves_png({"run": ends}).startswith(b"\x89PNG")
+    assert curves_bytes({"run": ends}).startswith(b"\x89PNG")
 
 
 def test_the_settings_of_the_user_do_not_matter() -> None:
-    plain = curves_png({"run": history(3)})
+    plain = curves_bytes({"run": history(3)})
     settings = {"text.usetex": True, "figure.dpi": 30, "font.family": "nosuch", "savefig.dpi": 7}
     with matplotlib.rc_context(settings):
-        assert curves_png({"run": history(3)}) == plain
+        assert curves_bytes({"run": history(3)}) == plain
         assert matplotlib.rcParams["text.usetex"]
     assert not matplotlib.rcParams["text.usetex"]
 
@@ -110,7 +111,7 @@ def test_a_letter_that_only_another_font_has(monkeypatch: pytest.MonkeyPatch) ->
     letter = chr(min(plotting._letters(other) - plotting._letters(plotting.DEFAULT_FONT)))
     assert plotting.font_for("abc") == plotting.DEFAULT_FONT
     assert plotting.font_for(f"a{letter}") is not None
-    figure = new_figure()
+    figure = plotting.new_figure(9, 4)
     draw_curves(figure, {f"a{letter}": history(2)})
     plotting.figure_bytes(figure)
     assert f"a{letter}" in shown(figure)
@@ -129,7 +130,7 @@ def trainer(plot: LivePlot, run: Path | None = None) -> Trainer:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", plotting.FORMATS)
+@pytest.mark.parametrize("suffix", PLOT_FORMATS)
 def test_a_live_plot_is_what_its_name_says(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"curves{suffix}"
     train, _ = make_sets(train=20, test=1)
@@ -211,6 +212,25 @@ def test_a_plot_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert result.stderr == "byhand: matplotlib could not draw: division by zero\n"
 
 
+@pytest.mark.parametrize("suffix", PLOT_FORMATS)
+def test_plot_writes_what_the_name_says(suffix: str, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", make_sets(train=30, test=10))
+    run("train", "softmax", "--epochs", 1, "--data", data, "--out", tmp_path / "run")
+    out = tmp_path / f"curves{suffix}"
+    run("plot", tmp_path / "run", "--out", out)
+    begin = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
+    assert out.read_bytes().startswith(begin)
+    error = run("plot", tmp_path / "run", "--out", tmp_path / "curves.gif", code=2).stderr
+    assert "curves.gif must end in .png, .pdf, .svg." in error
+
+
+@pytest.mark.parametrize("command", [["training", "--profile"], ["gemm", "--ladder"]])
+def test_bench_refuses_other_formats(command: list[str], tmp_path: Path) -> None:
+    options = ["--threads", "1", "--plot", tmp_path / "chart.gif"]
+    options += ["--synthetic"] if "--profile" in command else []
+    assert "must end in .png" in run("bench", *command, *options, code=2).stderr
+
+
 def test_a_picture_of_many_runs_is_larger() -> None:
     import io
 
@@ -219,6 +239,6 @@ def test_a_picture_of_many_runs_is_larger() -> None:
     def size(content: bytes) -> np.ndarray:
         return np.array(Image.open(io.BytesIO(content)).size)
 
-    one, five = (curves_png({str(i): history(2) for i in range(n)}) for n in (1, 5))
+    one, five = (curves_bytes({str(i): history(2) for i in range(n)}) for n in (1, 5))
     assert (size(one) == (1800, 800)).all()
     assert size(five)[1] > size(one)[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from byhand.data import Dataset
 from byhand.events import EpochEnd
-from byhand.reproduce import FIGURES, TUTORIALS, Check, Figure, Row, markdown, train_figures
+from byhand.reproduce import FIGURES, TUTORIALS, Check, Figure, Row, markdown, plain, train_figures
 from byhand.reproduce.checks import cnn_below_mlp, there_and_back
 from byhand.reproduce.figures import accuracy_of_best_pass, last_accuracy, last_cost
 from cli_support import make_sets, run, write_folder
@@ -93,6 +93,20 @@ def test_the_table() -> None:
     assert lines[-2:] == ["- D: this: was done (yes)", "- E: that: was not (NO)"]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_table_for_a_terminal(columns: int) -> None:
+    rows = [row(network, HISTORY, *[HISTORY] * 9) for network in ("CNN", "MLP")]
+    checks = [Check("D", "this, that " * 9, "was done", True)]
+    text = plain(rows, checks, ["today " * 30], columns)
+    assert max(map(len, text.splitlines())) <= columns
+    words = " ".join(text.split())
+    for row_ in rows:
+        for said in (row_.figure.network, row_.way.settings, "ours 1.00", "3 epochs, 2 s"):
+            assert said in words
+    assert "published at most 1.1, ours 1.00" in words and "2 s: not reached" in words
+    assert words.endswith("was done (yes)")
+
+
 @pytest.mark.slow
 def test_every_figure_can_be_trained() -> None:
     told: list[str] = []
@@ -122,7 +136,10 @@ def test_the_command(tmp_path: Path) -> None:
     options = ["--data", data, "--out", out, "--epochs", 1, "--seeds", 1]
     result = run("reproduce", "a", "C", *options, code=1)  # nothing learns that in an epoch
     assert "A, MLP 128-64, ReLU; A, LeNet-5; C, CNN 20-20-1, cost\n" in result.stderr
-    assert (out / "table.md").read_text() in result.stdout
+    assert max(map(len, result.stdout.splitlines()[:-1])) <= 80
+    for line in (out / "table.md").read_text().splitlines()[4:]:
+        ours = line.split("|")[5].strip() if line.startswith("|") else ""
+        assert ours in result.stdout
     results = json.loads((out / "results.json").read_text())
     assert {r["tutorial"] for r in results["rows"]} == {"A", "C"}
     assert all(np.isfinite(r["ours"]) for r in results["rows"])

@@ -6,7 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from byhand.plotting import drawing, figure_bytes  # first: it imports matplotlib with care
+from byhand.plotting import (  # first: it imports matplotlib with care
+    drawing,
+    figure_bytes,
+    new_figure,
+)
 
 # isort: split
 from matplotlib import colormaps
@@ -15,6 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from byhand.events import EpochEnd
+
+# Inches.
+WIDTH, HEIGHT = 9.0, 4.0
 
 TRAIN, TEST = "train, while learning", "held out, after the epoch"
 
@@ -32,22 +39,17 @@ class Batches(NamedTuple):
     losses: Sequence[float]
 
 
-def curves_png(runs: Mapping[str, Sequence[EpochEnd]], title: str = "") -> bytes:
-    """Return `draw_curves` as the bytes of a PNG file. Raises byhand.plotting.PlotError."""
-    figure = new_figure()
-    if len(runs) > 1:
-        figure.set_figheight(4 + 0.25 * (len(runs) + 1))  # a line of the legend each
+def curves_bytes(
+    runs: Mapping[str, Sequence[EpochEnd]], title: str = "", suffix: str = ".png"
+) -> bytes:
+    """Return `draw_curves` as the content of a file, in the format of its suffix.
+
+    Raises PlotError.
+    """
+    legend = len(runs) + 1 if len(runs) > 1 else 0  # lines of it below the curves
+    figure = new_figure(WIDTH, HEIGHT + 0.25 * legend)
     draw_curves(figure, runs, title)
-    return figure_png(figure)
-
-
-def new_figure() -> Figure:
-    with drawing():
-        return Figure(figsize=(9, 4), layout="constrained")
-
-
-def figure_png(figure: Figure) -> bytes:
-    return figure_bytes(figure, ".png")
+    return figure_bytes(figure, suffix)
 
 
 def draw_curves(

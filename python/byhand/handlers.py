@@ -35,15 +35,13 @@ from byhand.model import Model
 from byhand.module import integer, not_negative
 from byhand.progress import in_notebook
 from byhand.run_folder import RunFolder, load
+from byhand.words import PLOT_FORMATS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Number of points that the curve of the training cost gets per epoch.
 _POINTS = 20
-
-# As byhand.plotting.FORMATS, which cannot be read without matplotlib.
-_FORMATS = (".png", ".pdf", ".svg")
 
 __all__ = ["EarlyStop", "LivePlot", "LogFile"]
 
@@ -216,8 +214,8 @@ class LivePlot:
                 'LivePlot needs matplotlib: pip install "byhand[cli]"', name="matplotlib"
             )
         self.path = None if path is None else Path(path)
-        if self.path is not None and self.path.suffix.lower() not in _FORMATS:
-            raise ValueError(f"path must end in {', '.join(_FORMATS)}, not {self.path.name!r}")
+        if self.path is not None and self.path.suffix.lower() not in PLOT_FORMATS:
+            raise ValueError(f"path must end in {', '.join(PLOT_FORMATS)}, not {self.path.name!r}")
         self.seconds = None if seconds is None else not_negative("seconds", seconds)
         self.title = title
         self._screen: _File | _Notebook | _Window | None = None
@@ -275,9 +273,11 @@ class LivePlot:
             self._mean = RunningMean()
 
     def _figure(self) -> Figure:
-        from byhand.curves import Batches, draw_curves, new_figure
+        from byhand.curves import HEIGHT, WIDTH, Batches, draw_curves
+        from byhand.plotting import new_figure
 
-        figure = self._screen.figure if isinstance(self._screen, _Window) else new_figure()
+        window = self._screen.figure if isinstance(self._screen, _Window) else None
+        figure = window or new_figure(WIDTH, HEIGHT)
         draw_curves(figure, {"": self._history}, self.title, Batches(self._epochs, self._losses))
         return figure
 

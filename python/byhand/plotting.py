@@ -35,9 +35,6 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.text import Text
 
-# Formats of files that a figure can be written in.
-FORMATS = (".png", ".pdf", ".svg")
-
 # matplotlib's own font. It has the letters of most alphabets, but no Chinese or Japanese ones.
 DEFAULT_FONT = str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 
@@ -59,8 +56,14 @@ def drawing() -> Iterator[None]:
         raise PlotError(f"matplotlib could not draw: {error}") from error
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches."""
+    with drawing():
+        return Figure(figsize=(width, height), layout="constrained")
+
+
 def figure_bytes(figure: Figure, suffix: str = ".png") -> bytes:
-    """Return the figure as the content of a file whose name ends in `suffix`, one of FORMATS."""
+    """Return the figure as the content of a file whose name ends in `suffix`, of PLOT_FORMATS."""
     content = io.BytesIO()
     with drawing():
         for text in figure.findobj(Text):

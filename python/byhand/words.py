@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# The formats that plots can be written in, by the ends of the names of files.
+PLOT_FORMATS = (".png", ".pdf", ".svg")
+
 
 class PlotError(Exception):
     """matplotlib could not draw. Defined here, because importing matplotlib takes long."""

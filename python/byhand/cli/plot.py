@@ -11,32 +11,38 @@ import typer
 
 from byhand.checkpoint import write_atomic
 from byhand.cli.evaluate import fail_unfinished
-from byhand.cli.options import png
 from byhand.cli.output import describe, say, warn
 from byhand.events import EpochEnd
 from byhand.run_folder import RunFolder
+from byhand.words import PLOT_FORMATS
 
 
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="PNG file to write. It is replaced if it exists.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="PNG, PDF or SVG file to write. It is replaced if it exists."
+        ),
     ] = Path("byhand-curves.png"),
 ) -> None:
     """Draw the cost and error curves of runs into one picture."""
-    from byhand.curves import curves_png
+    if out.suffix.lower() not in PLOT_FORMATS:
+        formats = ", ".join(PLOT_FORMATS)
+        raise typer.BadParameter(f"{out} must end in {formats}.", param_hint="--out")
+    histories = _histories(runs)
+    from byhand.curves import curves_bytes
 
-    png("--out", out)
-    write_atomic(out, curves_png(_histories(runs)))
+    write_atomic(out, curves_bytes(histories, suffix=out.suffix.lower()))
     say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out.resolve()}")
 
 
 def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) -> bool:
     """Write the picture. If that fails, warn and return False: what was trained is worth more."""
     try:
-        from byhand.curves import curves_png
+        from byhand.curves import curves_bytes
 
-        write_atomic(path, curves_png(runs, title))
+        write_atomic(path, curves_bytes(runs, title))
     except Exception as error:
         warn(f"the curves were not drawn: {describe(error)}")
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -59,7 +60,7 @@ def reproduce(
     The exit code is 1 if one of our results is worse than the published one by more than a
     standard error of the test images.
     """
-    from byhand.reproduce import TUTORIALS, run_checks, train_figures
+    from byhand.reproduce import TUTORIALS, plain, run_checks, train_figures
 
     wanted = [name.upper() for name in tutorials or TUTORIALS]
     for name in wanted:
@@ -77,8 +78,9 @@ def reproduce(
     for check in run_checks(wanted, rows, sets, epochs=epochs):
         checks.append(check)
         _write(out, rows, checks, start, len(sets[1]))
-    say((out / "table.md").read_text())
-    say(f"Curves are in {out}.")
+    columns = shutil.get_terminal_size().columns
+    say(plain(rows, checks, [_header(start, len(sets[1]))], columns))
+    say(f"The table and the curves are in {out}.")
     if missed := [*_missed(rows), *(check.what for check in checks if check.passed is False)]:
         limit = "" if epochs is None else f" with --epochs {epochs}"
         warn(f"not reached{limit}: {'; '.join(missed)}")
@@ -96,19 +98,10 @@ def _write(
     out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float, images: int
 ) -> None:
     """All that is known so far: it takes minutes, and nothing of it should be lost."""
-    from byhand.bench import machine
     from byhand.reproduce import markdown
 
-    isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])
-    seconds = time.perf_counter() - start
-    header = [
-        f"{date.today().isoformat()}, byhand {byhand.__version__}, {machine.describe()['cpu']} "
-        f"with {isa}, "
-        f"{get_num_threads()} threads, {seconds:.0f} s. "
-        f"Accuracies are of {images:,} test images, the mean over the seeds; seconds are of one "
-        "seed, evaluation after each epoch included.",
-    ]
-    write_atomic(out / "table.md", markdown(rows, checks, header).encode())
+    table = markdown(rows, checks, [_header(start, images)])
+    write_atomic(out / "table.md", table.encode())
     results = {
         "rows": [
             {
@@ -126,6 +119,20 @@ def _write(
         "checks": [check._asdict() for check in checks],
     }
     write_atomic(out / "results.json", json.dumps(results, indent=1).encode())
+
+
+def _header(start: float, images: int) -> str:
+    """When, where and how it was measured."""
+    from byhand.bench import machine
+
+    isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])
+    seconds = time.perf_counter() - start
+    return (
+        f"{date.today().isoformat()}, byhand {byhand.__version__}, {machine.describe()['cpu']} "
+        f"with {isa}, {get_num_threads()} threads, {seconds:.0f} s. Accuracies are means over the "
+        f"seeds, on {images:,} test images. Seconds are of one seed, with the evaluation after "
+        "each epoch."
+    )
 
 
 def _draw(out: Path, tutorial: str, rows: Iterable[Row]) -> None:

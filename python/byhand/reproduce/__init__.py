@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from byhand.reproduce.checks import Check, run_checks
 from byhand.reproduce.figures import FIGURES, TUTORIALS, Figure, Row, train_figures
-from byhand.reproduce.report import markdown
+from byhand.reproduce.report import markdown, plain
 
 __all__ = [
     "FIGURES",
@@ -13,6 +13,7 @@ __all__ = [
     "Figure",
     "Row",
     "markdown",
+    "plain",
     "run_checks",
     "train_figures",
 ]
