@@ -383,3 +383,13 @@ def test_a_signal_while_options_are_read_has_its_exit_code(number: signal.Signal
     done = subprocess.run(command("info", code=code), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (128 + number, "")
     assert "Traceback" not in done.stderr
+
+
+def test_the_header_fits_a_terminal(folder: Path, tmp_path: Path) -> None:
+    arguments = ("train", "softmax", "--data", folder, "--epochs", 1, "--out", tmp_path / "run")
+    code, shown = on_a_terminal(*arguments, columns=60)
+    assert code == 0
+    header = re.split(r"[\r\n]+", shown)
+    start = next(i for i, line in enumerate(header) if line.startswith("         SGD"))
+    assert header[start + 1].startswith("         ") and "decay" in header[start + 1]
+    assert all(len(line) < 60 for line in header[start : start + 2])

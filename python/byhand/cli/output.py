@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import NoReturn, TextIO
 
@@ -20,6 +22,21 @@ def say(text: str = "") -> None:
     """A line on stdout; what its encoding lacks is written as \\x... ."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def say_field(name: str, text: str) -> None:
+    """A name and a text on stdout. On a terminal, a long text goes on below its beginning."""
+    columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else sys.maxsize
+    indent = 9 * " "
+    for line in textwrap.wrap(
+        text,
+        max(40, columns - 1),
+        initial_indent=f"{name:8} ",
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    ):
+        say(line)
 
 
 def warn(text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from byhand.cli.display import percent
 from byhand.cli.job import Job
-from byhand.cli.output import say
+from byhand.cli.output import say, say_field
 from byhand.data import Dataset
 from byhand.evaluation import evaluate
 from byhand.events import EpochEnd, TrainingStarted
@@ -53,7 +53,7 @@ def say_header(
     if event.history:
         lines["resumed"] = _resumed(job, event)
     for name, text in lines.items():
-        say(f"{name:8} {text}")
+        say_field(name, text)
     say()
 
 
