@@ -84,6 +84,7 @@ def default_number() -> str:
     return run(SHOW).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value", ["auto", "0", "-1", "2.5", "", " ", ",", "two,2", "-99999999999", "4 2"]
 )
