@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,30 @@ def test_a_kernel_takes_floats_in_one_dimension_for_classes(dtype: type) -> None
             kernel(logits, labels)
     with pytest.raises(TypeError, match=r"classes, use labels\.astype\(np\.int64\)"):
         one_hot(labels)
+
+
+def test_an_evaluation_has_the_confusion_matrix() -> None:
+    model = models.mlp((5,), classes=4)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (9000, 28, 28), np.uint8), rng.integers(0, 3, 9000)
+    evaluation = evaluate(model, (images, labels))
+    loss, accuracy = evaluation  # still a pair
+    expected = np.zeros((4, 4), int)
+    for label, answer in zip(labels, model.predict(images), strict=True):
+        expected[label, answer] += 1
+    assert np.array_equal(evaluation.confusion, expected)
+    assert accuracy == expected.trace() / 9000 and loss == evaluation.loss
+    shares = [expected[c, c] / expected[c].sum() for c in range(3)]
+    assert np.allclose(evaluation.class_accuracy[:3], shares, rtol=0, atol=1e-12)
+    assert np.isnan(evaluation.class_accuracy[3])
+    rows = np.eye(4, dtype=np.float32)[labels]
+    assert np.array_equal(evaluate(model, (images, rows)).confusion, expected)
+    again = pickle.loads(pickle.dumps(evaluation))
+    assert again == evaluation and np.array_equal(again.confusion, expected)
+
+
+def test_a_number_has_no_confusion_matrix() -> None:
+    evaluation = evaluate(regression(), (np.zeros((2, 28, 28), np.uint8), np.array([1, 2])))
+    assert evaluation.confusion is None
+    with pytest.raises(ValueError, match="the model has one output"):
+        _ = evaluation.class_accuracy

@@ -231,3 +231,37 @@ def test_copies_of_networks_share_one_storage_again(duplicate: Any) -> None:
     assert not (after["3.weight"] == state["3.weight"]).all()
     again = duplicate(model.parameters())
     assert all((a.data == b.data).all() for a, b in zip(again, model.parameters(), strict=True))
+
+
+# --------------------------------------------------------------------------------------------------
+# Fine-tuning
+
+
+def test_a_model_starts_from_another() -> None:
+    source = models.mlp((5,), seed=1, input_shape=(1, 4, 4))
+    source.scale = 0.5
+    twin = models.mlp((5,), seed=2, input_shape=(1, 4, 4))
+    assert twin.start_from(source) == [] and twin.scale == 0.5
+    assert np.array_equal(twin.outputs(IMAGES), source.outputs(IMAGES))
+    names = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
+    for classes in (10, 3):  # as many, but others; fewer
+        other = models.mlp((5,), seed=3, input_shape=(1, 4, 4), classes=classes)
+        other.class_names = names[:classes]
+        before = other.state_dict()
+        assert other.start_from(source) == ["3.bias", "3.weight"]
+        after = other.state_dict()
+        assert np.array_equal(after["1.weight"], source.state_dict()["1.weight"])
+        assert np.array_equal(after["3.weight"], before["3.weight"])
+
+
+def test_a_model_of_other_layers_is_no_start() -> None:
+    model = models.mlp((5,), input_shape=(1, 4, 4))
+    before = model.state_dict()
+    for source, message in (
+        (models.mlp((6,), input_shape=(1, 4, 4)), "1.weight"),
+        (models.mlp((5,), input_shape=(1, 2, 8)), r"images \(1, 2, 8\) and \(1, 4, 4\)"),
+        (models.softmax_regression(input_shape=(1, 4, 4)), "3.weight"),
+    ):
+        with pytest.raises(ValueError, match=f"more than the last layer: .*{message}"):
+            model.start_from(source)
+    assert all(np.array_equal(before[n], a) for n, a in model.state_dict().items())

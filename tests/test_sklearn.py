@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+from byhand import models, nn
 from byhand.sklearn import DigitClassifier
 from joblib import parallel_config
 from sklearn.base import clone
@@ -189,6 +191,36 @@ def test_grid_search() -> None:
 def test_wrong_arguments(settings: dict[str, Any], data: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DigitClassifier(**settings).fit(data, Y)
+
+
+def own_network(input_shape: Any, classes: int, seed: int, width: int = 20) -> Any:
+    return models.Model(
+        nn.Flatten(),
+        nn.Linear(int(np.prod(input_shape)), width, rng=seed),
+        nn.Tanh(),
+        nn.Linear(width, classes, rng=seed + 1),
+        input_shape=input_shape,
+    )
+
+
+def test_a_search_over_ones_own_network() -> None:
+    grid = {"model": [partial(own_network, width=w) for w in (2, 30)] + ["softmax"]}
+    search = GridSearchCV(DigitClassifier(epochs=3), grid, cv=2, n_jobs=2).fit(X, Y)
+    assert search.best_estimator_.score(LATER, ANSWERS) > 0.8
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[1] > scores[0] + 0.1
+    fitted = DigitClassifier(own_network, epochs=2, random_state=1).fit(X, Y + 5)
+    again = clone(fitted).fit(X, Y + 5)
+    assert np.array_equal(fitted.predict_proba(LATER), again.predict_proba(LATER))
+    assert fitted.model_.parameters()[0].shape == (20, 64)
+    assert fitted.model_.class_names == tuple(str(k) for k in range(5, 15))
+
+
+def test_ones_own_network_must_fit() -> None:
+    with pytest.raises(TypeError, match="model must return a byhand Model, not int"):
+        DigitClassifier(lambda **arguments: 3).fit(X, Y)
+    with pytest.raises(ValueError, match=r"for images \(1, 8, 8\) and 10 classes, not one for"):
+        DigitClassifier(lambda **arguments: models.mlp()).fit(X, Y)
 
 
 def test_floats_do_not_move() -> None:

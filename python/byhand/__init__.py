@@ -4,8 +4,11 @@
 and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 try:
     # First of all: it refuses a sub-interpreter, about which NumPy would only warn.
@@ -22,6 +25,7 @@ try:
         schedules,
         training,
     )
+    from byhand import model as _model
     from byhand.run_folder import load
     from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
     from byhand.training import Trainer, evaluate
@@ -31,6 +35,24 @@ except (ImportError, KeyboardInterrupt) as _error:
         raise
     print(f"byhand: {str(_error) or 'interrupted'}", file=sys.stderr)
     sys.exit(1 if isinstance(_error, ImportError) else 130)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def _read_pictures(
+    model: models.Model, sources: Sequence[Any], pictures: str | None
+) -> NDArray[np.uint8]:
+    from byhand.pictures import images_for
+
+    return images_for(model, sources, pictures)
+
+
+# The core does not import pillow: Model.predict reads pictures by this function from above.
+_model.read_pictures = _read_pictures
 
 __all__ = [
     "Trainer",

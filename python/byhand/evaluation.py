@@ -52,14 +52,31 @@ class Examples(NamedTuple):
         return f"{value if self.targets is None else zlib.crc32(self.targets.data, value):08x}"
 
 
-class Evaluation(NamedTuple):
-    """Mean loss, and the fraction of images whose answer is right.
+class _Scores(NamedTuple):
+    loss: float
+    accuracy: float
+
+
+class Evaluation(_Scores):
+    """Mean loss, and the fraction of images whose answer is right: loss, accuracy = evaluation.
 
     The model's answer is its likeliest class; with one output, that number rounded.
     """
 
-    loss: float
-    accuracy: float
+    confusion: NDArray[np.int64] | None = None
+    """(classes, classes): the number of images of each class, a row each, by the answer that they
+    got. None for a model with one output, and in training."""
+
+    @property
+    def class_accuracy(self) -> NDArray[np.float64]:
+        """The accuracy of each class, (classes,); NaN for a class without images."""
+        if self.confusion is None:
+            raise ValueError("there are no accuracies of classes: the model has one output")
+        count = self.confusion.sum(axis=1)
+        right = self.confusion.diagonal()
+        shares = np.full(len(count), np.nan)
+        np.divide(right, count, out=shares, where=count > 0)
+        return shares
 
 
 def default_loss(model: Model) -> Loss:
@@ -90,7 +107,10 @@ def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluatio
     """
     instance("model", model, Model)
     loss = check_loss(model, loss)
-    result = measure(model, check_data("data", data, model, loss), loss)
+    confusion = None
+    if model.classes > 1:
+        confusion = np.zeros((model.classes, model.classes), np.int64)
+    result = measure(model, check_data("data", data, model, loss), loss, confusion)
     if not math.isfinite(result.loss):
         raise FloatingPointError(
             f"the loss is {result.loss}: the model's weights are NaN, infinite or too large"
@@ -98,20 +118,26 @@ def evaluate(model: Model, data: Data, *, loss: Loss | None = None) -> Evaluatio
     return result
 
 
-def measure(model: Model, data: Examples, loss: Loss) -> Evaluation:
-    """`evaluate` on checked data; the loss may be NaN or infinite."""
+def measure(
+    model: Model, data: Examples, loss: Loss, confusion: NDArray[np.int64] | None = None
+) -> Evaluation:
+    """`evaluate` on checked data; the loss may be NaN or infinite. Adds answers to `confusion`."""
     total, counted, correct = 0.0, 0, 0
     wanted = data.answers if data.targets is None else data.targets
     for start in range(0, len(data.images), _IMAGES_AT_A_TIME):
         part = slice(start, start + _IMAGES_AT_A_TIME)
         output = model.logits(data.images[part])
         correct += count_right_answers(output, data.answers[part])
+        if confusion is not None:
+            np.add.at(confusion, (data.answers[part], output.argmax(axis=1)), 1)
         rows = loss.counted(wanted[part])
         if rows:  # the mean over no rows is NaN
             value = float(loss.forward(output, wanted[part]))
             total += value * (rows if loss.reduction == "mean" else 1)
             counted += rows
-    return Evaluation(total / counted, correct / len(data.images))
+    result = Evaluation(total / counted, correct / len(data.images))
+    result.confusion = confusion
+    return result
 
 
 def count_right_answers(output: Array, answers: NDArray[Any]) -> int:

@@ -101,41 +101,82 @@ class Model(Sequential):
     def classes(self) -> int:
         return len(self.class_names)
 
-    def predict_proba(self, images: NDArray[np.uint8] | Array) -> Array:
-        """The probability of each class: (N, classes), rows that sum to 1.
+    def predict_proba(self, images: Any, *, pictures: str | None = None) -> Array:
+        """Return the probability of each class: (N, classes), rows that sum to 1.
 
-        images: uint8, or float32 in [0, 1] (pixel / 255), (N, H, W) or (N, C, H, W) of the input
-        shape. Raises TypeError for another dtype, ValueError for another shape or range and for a
-        model with one output, FloatingPointError where the network's output is not finite.
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1] (pixel / 255); or pictures
+            Arrays are (N, H, W) or (N, C, H, W) of the input shape. Pictures are the path of a
+            file, a PIL image, or a list of these, of any size; they need byhand[cli].
+        pictures : {"digits", "plain"}, optional
+            How pictures become images, instead of the model's own way: see `Model.pictures`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype, shape or range, and for a model with one output. PictureError, a
+            ValueError, names a picture that cannot be used.
+        OSError
+            If a file cannot be read.
+        FloatingPointError
+            If the network's output is not finite.
         """
         if self.classes == 1:
             raise ValueError("a model with one output has no probabilities: outputs has its number")
-        return kernels.softmax(self._finite_logits(images))
+        return kernels.softmax(self._finite_logits(images, pictures))
 
-    def predict(self, images: NDArray[np.uint8] | Array) -> NDArray[np.int64]:
-        """The likeliest class of each image, (N,); arguments and errors of `predict_proba`.
+    def predict_top(
+        self, images: Any, k: int = 3, *, pictures: str | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Return names and probabilities of the `k` likeliest classes of each image.
+
+        The likeliest class comes first. A model with fewer classes gives all of them. Arguments
+        and errors of `predict_proba`.
+        """
+        k = integer("k", k, 1)
+        rows = self.predict_proba(images, pictures=pictures)
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.class_names[c], float(row[c])) for c in best]
+            for row, best in zip(rows, order, strict=True)
+        ]
+
+    def predict(self, images: Any, *, pictures: str | None = None) -> NDArray[np.int64]:
+        """Return the likeliest class of each image, (N,); arguments and errors of `predict_proba`.
 
         Of a model with one output, that number rounded to an integer.
         """
-        logits = self._finite_logits(images)
+        logits = self._finite_logits(images, pictures)
         if self.classes == 1:
             return np.rint(logits[:, 0]).astype(np.int64)
         return np.asarray(logits.argmax(axis=1), np.int64)
 
-    def outputs(self, images: NDArray[np.uint8] | Array) -> Array:
-        """What the network returns, (N, classes): logits, or the number that its one output is.
+    def outputs(self, images: Any, *, pictures: str | None = None) -> Array:
+        """Return the network's output, (N, classes): logits, or the number of a single output.
 
         Arguments and errors of `predict_proba`, but for a model with one output.
         """
-        return self._finite_logits(images)
+        return self._finite_logits(images, pictures)
 
-    def _finite_logits(self, images: NDArray[Any]) -> Array:
-        logits = self.logits(self.check_images(images))
+    def _finite_logits(self, images: Any, pictures: str | None) -> Array:
+        logits = self.logits(self.check_images(self._read(images, pictures)))
         if not np.isfinite(logits).all():
             raise FloatingPointError(
                 "the network's output is not finite: its weights are NaN, infinite or too large"
             )
         return logits
+
+    def _read(self, images: Any, pictures: str | None) -> Any:
+        """The images of pictures; whatever is no picture as it is."""
+        sources = list(images) if isinstance(images, list | tuple) else [images]
+        if all(map(_is_picture, sources)) and read_pictures is not None:
+            return read_pictures(self, sources, pictures)
+        if pictures is not None:
+            raise ValueError(
+                f"pictures={pictures!r} needs paths or PIL images: arrays are images already"
+            )
+        return images
 
     def logits(self, images: NDArray[Any]) -> Array:
         """The network's output for checked images: a fresh array (N, classes).
@@ -196,16 +237,14 @@ class Model(Sequential):
         if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
             form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
             raise TypeError(
-                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
+                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}; "
+                "predict also takes paths and PIL images"
             )
         # One channel may be left out.
         fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
         if images.shape[1:] not in fitting:
             shapes = " or ".join(map(with_batch, fitting))
-            single = images.shape in fitting
-            advice = channels_last(images.shape)
-            advice = f": {advice}" if advice else ""
-            advice = ": for a single image add the axis, images[np.newaxis]" if single else advice
+            advice = _advice(images.shape, self.input_shape)
             raise ValueError(f"images must have the shape {shapes}, not {images.shape}{advice}")
         if images.dtype == np.float32:
             outside = ~((images >= 0) & (images <= 1))
@@ -216,6 +255,28 @@ class Model(Sequential):
                     "divide by 255, or give uint8"
                 )
         return np.ascontiguousarray(images).reshape((len(images), *self.input_shape))
+
+    def start_from(self, source: Model) -> list[str]:
+        """Take the weights of `source`, a trained model of the same layers, to train on from them.
+
+        The last layer keeps its own first weights if its shape or the classes differ. Scale and
+        offset are taken too. Returns the names of what was kept: say so to your user.
+
+        Raises ValueError if the models differ in more than the last layer, and changes nothing.
+        """
+        weights, own = source.state_dict(), self.state_dict()
+        shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
+        wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
+        last = {name for name in own if name.split(".")[0] == str(len(self.children) - 1)}
+        if not set(wrong) <= last or source.input_shape != self.input_shape:
+            raise ValueError(
+                f"the models differ in more than the last layer: "
+                f"{', '.join(wrong) or f'images {source.input_shape} and {self.input_shape}'}"
+            )
+        same = source.class_names == self.class_names and not wrong
+        self.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
+        self.scale, self.offset = source.scale, source.offset
+        return [] if same else sorted(last)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as one safetensors file, whole or not at all; `load` reads it.
@@ -271,6 +332,29 @@ def _table_rows(
         yield number, indented, str(output), f"{weights:,}", f"{layer.flops(shape):,}"
         yield from _table_rows(inner, shape, f"{number}.")
         shape = output
+
+
+# Reads pictures for a model, as `byhand.pictures.images_for`. The package sets it: the core does
+# not know pillow.
+read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
+
+
+def _is_picture(value: object) -> bool:
+    """Whether it is a path, the bytes of a file or a PIL image, without an import of pillow."""
+    pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
+    return pillow or isinstance(value, str | bytes | os.PathLike)
+
+
+def _advice(shape: Shape, wanted: Shape) -> str:
+    """What to do with an array that has another shape than `wanted`, (C, H, W), with a batch."""
+    if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
+        return ": for a single image add the axis, images[np.newaxis]"
+    if shape == (*wanted[1:], wanted[0]):
+        return ": for a single image with channels last, images.transpose(2, 0, 1)[np.newaxis]"
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        return ": a picture of any size may be given as a path or a PIL image"
+    last = channels_last(shape)
+    return f": {last}" if last else ""
 
 
 def image_shape(value: Any) -> Shape:

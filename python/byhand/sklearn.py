@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    model : "softmax", "mlp" or "lenet5"
+    model : "softmax", "mlp" or "lenet5"; or a function of your own that makes the network, called
+        as model(input_shape=..., classes=..., seed=...), which returns a byhand Model
     hidden : widths of the layers between input and output; of "mlp" alone
     activation : "relu", "tanh" or "sigmoid"; not of "softmax"
     init : first weights, a name of byhand.initializers
@@ -61,7 +62,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: str = "mlp",
+        model: str | Callable[..., Model] = "mlp",
         *,
         hidden: tuple[int, ...] = (128, 64),
         activation: str = "relu",
@@ -147,6 +148,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return (high - low) / 255 / deviation, (low - mean) / deviation
 
     def _new_model(self, seed: int) -> Model:
+        if callable(self.model):
+            return self._own_model(self.model, seed)
         arguments: dict[str, Any] = {
             "seed": seed,
             "init": self.init,
@@ -160,6 +163,18 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.model == "lenet5":
             return lenet5(self.activation, **arguments)
         raise ValueError(f"model must be softmax, mlp or lenet5, not {self.model!r}")
+
+    def _own_model(self, make: Callable[..., Model], seed: int) -> Model:
+        shape, classes = self._input_shape(), len(self.classes_)
+        model = make(input_shape=shape, classes=classes, seed=seed)
+        if not isinstance(model, Model):
+            raise TypeError(f"model must return a byhand Model, not {type(model).__name__}")
+        if (model.input_shape, model.classes) != (shape, classes):
+            raise ValueError(
+                f"model must return a network for images {shape} and {classes} classes, not one "
+                f"for {model.input_shape} and {model.classes}: use input_shape and classes"
+            )
+        return model
 
     def _input_shape(self) -> tuple[int, ...]:
         """(channels, height, width)"""

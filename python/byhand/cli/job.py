@@ -109,18 +109,13 @@ class Job:
         if self.start is None:
             return ""
         source, which = load_model(self.start, None)
-        weights, own = source.state_dict(), model.state_dict()
-        shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
-        wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
-        last = {name for name in own if name.split(".")[0] == str(len(model.children) - 1)}
-        if not set(wrong) <= last or source.input_shape != model.input_shape:
+        try:
+            same = not model.start_from(source)
+        except ValueError as error:
             fail(
                 f"--from: {self.start} is another network than {self.title} for images "
-                f"{model.input_shape}: {', '.join(wrong) or source.input_shape} differ"
+                f"{model.input_shape}: {error}"
             )
-        same = source.class_names == model.class_names and not wrong
-        model.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
-        model.scale, model.offset = source.scale, source.offset
         kept = "all weights" if same else "all weights but the last layer's: the classes differ"
         return f"{kept}; {self.start}" + (f", {which}" if which else "")
 

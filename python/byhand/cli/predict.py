@@ -97,12 +97,20 @@ class _Answer:
             return f"{self.digit} ({self.number:.2f})"
         return f"{self.name} ({percent(self.probabilities[self.digit])})"
 
-    def fields(self) -> dict[str, Any]:
-        """As JSON; classes that are not digits with their name."""
+    def fields(self, model: Model) -> dict[str, Any]:
+        """As JSON: a digit and a list of probabilities, or names if the classes have names."""
         if self.probabilities is None:
             return {"digit": self.digit, "number": self.number}
-        own = {} if self.name == str(self.digit) else {"class": self.name}
-        return {"digit": self.digit, **own, "probabilities": self.probabilities.tolist()}
+        values = self.probabilities.tolist()
+        if _has_names(model):
+            named = dict(zip(model.class_names, values, strict=True))
+            return {"class": self.name, "probabilities": named}
+        return {"digit": self.digit, "probabilities": values}
+
+
+def _has_names(model: Model) -> bool:
+    """Whether the classes are called other than 0, 1, 2 and so on."""
+    return model.classes > 1 and model.class_names != tuple(map(str, range(model.classes)))
 
 
 def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
@@ -171,7 +179,7 @@ def _predict_files(
         answer = _answer(model, image)
         read += 1
         if as_json:
-            say(json.dumps({"path": str(path), **answer.fields()}, allow_nan=False))
+            say(json.dumps({"path": str(path), **answer.fields(model)}, allow_nan=False))
         else:
             say(f"{path}: {answer}")
         if sheet is not None:
@@ -224,7 +232,8 @@ def _predict_test_image(model: Model, number: int, test: Dataset, as_json: bool)
         )
     answer, actual = _answer(model, test.images[number]), int(test.labels[number])
     if as_json:
-        fields = {"test_image": number, **answer.fields(), "actual": actual}
+        right = model.class_names[actual] if _has_names(model) else actual
+        fields = {"test_image": number, **answer.fields(model), "actual": right}
         say(json.dumps(fields, allow_nan=False))
         return
     if answer.probabilities is None:

@@ -1,0 +1,156 @@
+"""Model.predict and its siblings on paths and PIL images, and advice for arrays of other shapes."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+from byhand import models
+from byhand.data import Dataset
+from byhand.pictures import PictureError, image_for
+from byhand.pictures.drawings import drawing, drawing_png
+from cli_support import run, write_folder
+from PIL import Image
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{digit}.png" for digit in range(3)]
+    for digit, path in enumerate(paths):
+        path.write_bytes(drawing_png(digit))
+    return paths
+
+
+@pytest.mark.parametrize("way", [None, "digits", "plain"])
+def test_pictures_are_prepared_as_the_command_prepares_them(files: list[Path], way: Any) -> None:
+    model = models.mlp((5,))
+    images = np.stack([image_for(model, path, way)[0] for path in files])
+    expected = model.predict_proba(images)
+    opened = [Image.open(path) for path in files]
+    forms: list[Any] = [files, tuple(map(str, files)), opened, [files[0], opened[1], str(files[2])]]
+    for pictures in forms:
+        assert np.array_equal(model.predict_proba(pictures, pictures=way), expected)
+        assert np.array_equal(model.predict(pictures, pictures=way), expected.argmax(axis=1))
+        assert np.array_equal(model.outputs(pictures, pictures=way), model.outputs(images))
+    for single in (files[1], str(files[1]), drawing(1), files[1].read_bytes()):
+        assert np.array_equal(model.predict(single, pictures=way), expected[1:2].argmax(axis=1))
+    assert model.predict([]).shape == (0,)
+
+
+def test_the_model_decides_how() -> None:
+    model = models.mlp((5,))
+    model.pictures = "plain"
+    plain = model.predict_proba(drawing(3))
+    assert np.array_equal(plain, model.predict_proba(drawing(3), pictures="plain"))
+    assert not np.array_equal(plain, model.predict_proba(drawing(3), pictures="digits"))
+
+
+def test_the_callers_image_stays_as_it_is(files: list[Path]) -> None:
+    """JPEG may be decoded at a fraction of its size, but not in the caller's object."""
+    file = io.BytesIO()
+    drawing(4).resize((5000, 4000)).save(file, "JPEG")
+    image = Image.open(file)
+    models.mlp((5,)).predict(image)
+    assert image.size == (5000, 4000)
+
+
+def test_the_likeliest_classes_by_name(files: list[Path]) -> None:
+    model = models.mlp((5,), classes=4)
+    model.class_names = ("north", "east", "south", "west")
+    probabilities = model.predict_proba(files)
+    for k, shown in ((1, 1), (2, 2), (np.int64(9), 4)):
+        rows = model.predict_top(files, k)
+        assert len(rows) == 3
+        for row, expected in zip(rows, probabilities, strict=True):
+            order = np.argsort(-expected)[:shown]
+            assert row == [(model.class_names[c], float(expected[c])) for c in order]
+    images = np.zeros((2, 28, 28), np.uint8)
+    assert [len(row) for row in model.predict_top(images)] == [3, 3]
+    with pytest.raises(ValueError, match="k must be at least 1, not 0"):
+        model.predict_top(files, 0)
+
+
+def test_what_cannot_be_read_is_named(files: list[Path], tmp_path: Path) -> None:
+    model, text, blank = models.mlp((5,)), tmp_path / "text.png", Image.new("L", (40, 40), 200)
+    text.write_text("seven")
+    with pytest.raises(PictureError, match=r"text\.png: not a picture"):
+        model.predict([files[0], text])
+    with pytest.raises(PictureError, match="picture 1: blank"):
+        model.predict([files[0], blank])
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        model.predict(tmp_path / "none.png")
+    with pytest.raises(ValueError, match=r"pictures='plain' needs paths or PIL images"):
+        model.predict(np.zeros((1, 28, 28), np.uint8), pictures="plain")
+    with pytest.raises(ValueError, match="pictures must be 'digits' or 'plain', not 'x'"):
+        model.predict(files, pictures="x")
+    for wrong in ([files[0], np.zeros((28, 28), np.uint8)], 7, None, [[0]]):
+        with pytest.raises(TypeError, match="predict also takes paths and PIL images"):
+            model.predict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted", "advice"),
+    [
+        ((28, 28), (1, 28, 28), "for a single image add the axis, images[np.newaxis]"),
+        ((1, 28, 28, 1), (1, 28, 28), "images[..., 0]"),
+        ((28, 28, 1), (1, 28, 28), "images.transpose(2, 0, 1)[np.newaxis]"),
+        ((7, 20, 30, 3), (3, 20, 30), "images.transpose(0, 3, 1, 2)"),
+        ((20, 30, 3), (3, 20, 30), "images.transpose(2, 0, 1)[np.newaxis]"),
+        ((3, 20, 30), (3, 20, 30), "images[np.newaxis]"),
+        ((480, 640, 3), (1, 28, 28), "as a path or a PIL image"),
+        ((480, 640), (3, 20, 30), "as a path or a PIL image"),
+    ],
+)
+def test_arrays_of_other_shapes_get_advice(shape: Any, wanted: Any, advice: str) -> None:
+    model = models.mlp((5,), input_shape=wanted)
+    images = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError) as error:
+        model.predict(images)
+    assert advice in str(error.value)
+    if "transpose" in advice or "..." in advice:
+        changed = eval(advice, {"images": images, "np": np})
+        assert len(model.predict(changed)) == (shape[0] if len(shape) == 4 else 1)
+
+
+def test_without_pillow_the_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['PIL'] = None; import byhand\n"
+        "byhand.models.mlp((5,)).predict('a.png')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].endswith('pip install "byhand[cli]"'), done.stderr
+
+
+def test_a_model_imports_pillow_for_pictures_alone() -> None:
+    code = (
+        "import sys, byhand, numpy as np\n"
+        "byhand.models.mlp((5,)).predict(np.zeros((1, 28, 28), np.uint8))\n"
+        "sys.exit('PIL' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert byhand.model.read_pictures is not None
+
+
+def test_json_has_names_if_the_classes_have(files: list[Path], tmp_path: Path) -> None:
+    """Class cherry is no digit 2."""
+    model = models.mlp((5,), classes=3)
+    names = model.class_names = ("apple", "banana", "cherry")
+    model.save(tmp_path / "model.safetensors")
+    lines = run("predict", tmp_path / "model.safetensors", *files, "--json").stdout.splitlines()
+    probabilities = model.predict_proba(files)
+    for line, row in zip(map(json.loads, lines), probabilities, strict=True):
+        assert set(line) == {"path", "class", "probabilities"}
+        assert line["class"] == names[int(row.argmax())]
+        assert line["probabilities"] == dict(zip(names, row.tolist(), strict=True))
+    sets = [Dataset(np.zeros((2, 28, 28), np.uint8), np.array([2, 1], np.uint8))] * 2
+    data = write_folder(tmp_path / "data", (sets[0], sets[1]))
+    arguments = ("--test-image", 0, "--data", data, "--json")
+    answer = json.loads(run("predict", tmp_path / "model.safetensors", *arguments).stdout)
+    assert answer["actual"] == "cherry" and answer["class"] in names and "digit" not in answer
