@@ -7,9 +7,9 @@
 namespace byhand {
 
 // The bytes of the largest array that shapes may describe. No machine has so many, and what an algorithm
-// makes of an array is not 64 times as large: those sizes can be computed in int64 before anything is
+// makes of an array is less than 8 times as large: those sizes can be computed in int64 before anything is
 // allocated.
-inline constexpr int64_t kMostBytes = int64_t{1} << 56;
+inline constexpr int64_t kMostBytes = int64_t{1} << 60;
 
 // Whether an array of float32 with these dimensions, of those that are not 0, has at most kMostBytes.
 bool is_countable(const int64_t* dimensions, size_t count);

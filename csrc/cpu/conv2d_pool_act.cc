@@ -163,13 +163,15 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
     std::fill_n(total, pooled, 0.0f);
     if (!winograd) std::fill_n(own_sums, size, 0.0f);
     float* const planes = own_frame.allocate<float>(visits_maxima ? 0 : at_a_time * planes_size);
-    // A copy: another thread may write to the caller's indices between the check and the use.
-    int32_t* const index = own_frame.allocate<int32_t>(at_a_time * pooled);
+    // Another thread may write to the caller's indices between the check and the use. pooled_dots checks each
+    // one as it reads it; the others get a copy.
+    int32_t* const copy = own_frame.allocate<int32_t>(visits_maxima ? 0 : at_a_time * pooled);
     for (int64_t first = own.begin; first < own.end; first += at_a_time) {
       const int64_t images = std::min(at_a_time, own.end - first), at = first * pooled;
       const float* const dz = before_activation(f, g.dy + at, g.y + at, images * pooled, gradient);
       const float* const x = g.x + first * in;
-      std::copy_n(g.index + at, images * pooled, index);
+      if (!visits_maxima) std::copy_n(g.index + at, images * pooled, copy);
+      const int32_t* const index = visits_maxima ? g.index + at : copy;
       check_places(index, images * pooled, plane);
       const bool by_windows =
           windows_of_4 && kernels().pool2d.in_windows(index, images * s.out_channels, corners, g.outputs,

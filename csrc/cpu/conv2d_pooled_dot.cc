@@ -1,6 +1,7 @@
 #include "cpu/conv2d_pooled_dot.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/scratch.h"
 #include "cpu/runtime/blocking.h"
@@ -10,9 +11,15 @@ namespace byhand::cpu {
 
 namespace {
 
-// Floats of the slots of a channel, which stay in L2 while all outputs visit them.
+// The last place in a plane of outputs, rounded up to 2^n - 1.
+int64_t last_place(const Conv2dShape& s) {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(s.out_h * s.out_w)) - 1);
+}
+
+// Floats of the slots of a channel, which stay in L2 while all outputs visit them: what is read from any
+// place up to the last one. Nobody fills those beyond the plane.
 int64_t slots_of(const Conv2dShape& s) {
-  return (s.in_h + s.padding.top + s.padding.bottom) * s.out_w * kPooledSlot;
+  return (last_place(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
 }
 
 }  // namespace
@@ -27,6 +34,7 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
   ScratchFrame frame;
   ConvPooledDot d{};
   d.count = count, d.x_row = s_.out_w * kPooledSlot;
+  d.last = static_cast<int32_t>(last_place(s_));
   d.columns = static_cast<int>(s_.kernel.w), d.dw_row = s_.in_channels * s_.taps();
   float* const slots = frame.allocate<float>(slots_of(s_));
   d.x = slots;

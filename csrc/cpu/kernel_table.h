@@ -120,6 +120,8 @@ struct ConvPooledDot {
   int64_t count;
   const float* dz;
   const int32_t* place;  // as dz, `count` a row
+  int32_t last;  // 2^n - 1: of a place, which may change after a check, only these bits count; x has so many
+                 // slots
   const float* x;
   int64_t x_row;
   int columns;  // of taps, at most kPooledSlot

@@ -66,7 +66,8 @@ void pooled_dot(const ConvPooledDot& d) {
     BYHAND_UNROLL
     for (int r = 0; r < kR; ++r) {
       const HalfVec dz = HalfVec::set(d.dz[r * d.count + i]);
-      const float* const x = d.x + int64_t{d.place[r * d.count + i]} * kPooledSlot;
+      const int32_t at = d.place[r * d.count + i] & d.last;
+      const float* const x = d.x + int64_t{at} * kPooledSlot;
       BYHAND_UNROLL
       for (int t = 0; t < kTapRows; ++t) BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part)

@@ -55,18 +55,23 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index)
 // A sum of more taps is taken in double: in float32 the mean of 224 x 224 equal values is off by up to 1e-3.
 constexpr int64_t kFewTaps = 16;
 
+void average_large_windows(const PoolWindows& w, const float* x, float* y) {
+  for (int64_t i = 0; i < w.rows; ++i)
+    for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
+      const float* const from = x + i * w.x_row + j * w.x_column;
+      DoubleSum total;
+      total.add(load_strided(from, w.x_column, n));
+      for_other_taps(w, [&](int64_t offset) { total.add(load_strided(from + offset, w.x_column, n)); });
+      store(total.over(w.divisor), y + i * w.y_row + j, n);
+    });
+}
+
 void average_windows(const PoolWindows& w, const float* x, float* y) {
-  const bool few = w.tap_rows * w.tap_columns <= kFewTaps;
+  if (w.tap_rows * w.tap_columns > kFewTaps) return average_large_windows(w, x, y);
   with_stride(w.x_column, [&](auto stride) {
     for (int64_t i = 0; i < w.rows; ++i)
       for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
         const float* const from = x + i * w.x_row + j * stride;
-        if (!few) {
-          DoubleSum sum;
-          sum.add(load_strided(from, stride, n));
-          for_other_taps(w, [&](int64_t offset) { sum.add(load_strided(from + offset, stride, n)); });
-          return store(sum.over(w.divisor), y + i * w.y_row + j, n);
-        }
         Vec total = load_strided(from, stride, n);
         for_other_taps(w, [&](int64_t offset) { total = total + load_strided(from + offset, stride, n); });
         store(total / Vec::set(w.divisor), y + i * w.y_row + j, n);

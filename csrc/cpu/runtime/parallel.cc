@@ -285,8 +285,8 @@ Pool& the_pool() {
 }  // namespace
 
 int default_num_threads() {
-  const int wanted = env::num_threads(kMaxThreads);
-  return wanted > 0 ? wanted : std::min(usable_cpus(), kMaxThreads);
+  const int from_environment = env::num_threads(kMaxThreads);
+  return from_environment > 0 ? from_environment : std::min(usable_cpus(), kMaxThreads);
 }
 
 int wanted_threads() {
