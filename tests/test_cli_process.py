@@ -186,6 +186,9 @@ def test_errors_are_seen_where_stderr_is_closed(folder: Path, tmp_path: Path) ->
     assert done.stdout == f"byhand: {tmp_path}/nosuch: No such file or directory\n"
     done = shell(f"byhand data draw-examples {tmp_path}/drawings 2>&-", folder=folder)
     assert (done.returncode, done.stdout) == (0, f"ten drawings are in {tmp_path}/drawings\n")
+    train = f"byhand train softmax --epochs 1 --out {tmp_path}/run"
+    done = shell(f"{train} 2>&-", folder=folder)
+    assert done.returncode == 0 and "Now try: byhand predict" in done.stdout
 
 
 def test_a_command_works_without_any_stream(folder: Path, tmp_path: Path) -> None:
