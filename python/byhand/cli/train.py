@@ -240,11 +240,6 @@ def train(
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
     sets = load(job.data, class_names=job.class_names, pictures=job.pictures)
-    if job.class_names not in (None, sets[0].class_names):
-        raise typer.BadParameter(
-            f"class folders have their own names, {', '.join(sets[0].class_names or ())}",
-            param_hint="--class-names",
-        )
     network = job.new_model(sets[0])
     check(network, sets, job.data)
     begun = resume is not None and RunFolder(resume).state_path.exists()
