@@ -50,27 +50,53 @@ _LOOKS = (
 )
 
 
+# Drawn four times as large, for smooth edges.
+_FINE = 4
+
+
 def drawing(digit: int, seed: int = 0) -> Image.Image:
     """A drawing of `digit`, 0 to 9, by an unsteady hand that `seed` guides."""
     ink, paper, pen, side = _LOOKS[digit]
     rng = np.random.default_rng([seed, digit])
-    # Drawn four times as large, for smooth edges.
-    fine = 4
-    image = Image.new("RGB", (side * fine, side * fine), paper)
+    image = Image.new("RGB", (side * _FINE, side * _FINE), paper)
+    scale = rng.uniform(0.45, 0.6) * side * _FINE / 140
+    corner = rng.uniform(0.1, 0.35, 2) * side * _FINE
+    _draw(image, digit, rng, scale, corner, max(pen * _FINE, 1), ink)
+    return image.resize((side, side), Image.Resampling.BOX)
+
+
+def strength_of(digit: int, rng: np.random.Generator, pen: float) -> NDArray[np.float32]:
+    """(160, 160): how much ink a drawing of `digit` has at each place, 0 to 1.
+
+    pen: width of the pen for a digit 140 pixels tall.
+    """
+    side = 160
+    image = Image.new("L", (side * _FINE, side * _FINE))
+    corner = np.array((30.0, 10.0)) * _FINE
+    _draw(image, digit, rng, _FINE, corner, round(pen * _FINE), 255)
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float32) / 255
+
+
+def _draw(
+    image: Image.Image,
+    digit: int,
+    rng: np.random.Generator,
+    scale: float,
+    corner: NDArray[np.float64],
+    width: int,
+    ink: tuple[int, int, int] | int,
+) -> None:
+    """Draw the digit's strokes with round ends, tilted and shaken by `rng`."""
     draw = ImageDraw.Draw(image)
-    scale = rng.uniform(0.45, 0.6) * side * fine / 140
-    corner = rng.uniform(0.1, 0.35, 2) * side * fine
     tilt = rng.uniform(-0.12, 0.12)
     for curved, points in _STROKES[digit]:
         line = np.array(points) + rng.normal(0, 1.2, (len(points), 2))
         line = _curve(line) if curved else line
         line = np.stack((line[:, 0] - tilt * (line[:, 1] - 70), line[:, 1]), axis=1)
         path = [(float(x), float(y)) for x, y in line * scale + corner]
-        width = max(pen * fine, 1)
         draw.line(path, fill=ink, width=width, joint="curve")
-        for x, y in (path[0], path[-1]):  # round ends
+        for x, y in (path[0], path[-1]):
             draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=ink)
-    return image.resize((side, side), Image.Resampling.BOX)
 
 
 def drawing_png(digit: int, seed: int = 0) -> bytes:

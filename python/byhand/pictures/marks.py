@@ -1,0 +1,200 @@
+"""The separate marks of a picture, in reading order: its ink without specks, holes and lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .ink import Floats, Ink, Mask, Pixels, ink_of
+from .lines import without_lines
+
+# Of the ink's level: where its edge is.
+_EDGE = 0.2
+# Of the heaviest piece's ink: what a smaller one must have, or it is a speck.
+_SPECK = 0.04
+# ... and what one inside the picture must have, for pieces at the frame to be left out.
+_INSIDE = 0.25
+# Of the heaviest mark's ink: what a mark of its own must have.
+_MARK = 0.15
+# Share of its extent that a piece is thick, from which on it is a blob, such as a hole in the paper
+# or the tip of a shadow: a disc has 1, a triangle 0.5, a stroke less than a third.
+_BLOB = 0.45
+# Of the heaviest piece's ink: what a stroke must have for blobs to be left out.
+_HOLES = 0.06
+
+# A stroke is at most so thick, as a share of its symbol's extent.
+_STROKE = 0.35
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One symbol. box: (top, left, bottom, right) in parts of the picture, 0 to 1; level: its ink
+    in that box, 1 where it is full and 0 on paper; thickness: of its strokes, as a share
+    of its extent.
+    """
+
+    box: Box
+    level: Floats
+    thickness: float
+
+    @property
+    def ink(self) -> float:
+        """How much of the picture its ink covers."""
+        top, left, bottom, right = self.box
+        return float(self.level.clip(0, 1).mean()) * (bottom - top) * (right - left)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Connected pieces of ink, each with its box, mass and thickness."""
+
+    ink: Ink
+    labels: NDArray[np.int32]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    bottom: NDArray[np.int64]
+    right: NDArray[np.int64]
+    mass: NDArray[np.float64]
+    thick: NDArray[np.float64]
+
+    @property
+    def height(self) -> NDArray[np.int64]:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> NDArray[np.int64]:
+        return self.right - self.left
+
+    @property
+    def extent(self) -> NDArray[np.int64]:
+        return np.maximum(self.height, self.width)
+
+
+def marks(pixels: Pixels) -> list[Mark]:
+    """The marks of a picture, (H, W, channels): lines from the top, each from the left.
+
+    A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
+    """
+    found = _marks(ink_of(pixels))
+    if not found or _thickness(found) > _STROKE:
+        # Light paper on a dark table looks like light ink, the inside of a 0 like a dark blob.
+        other = _marks(ink_of(pixels, likely=False))
+        if other and (not found or _thickness(other) < _thickness(found)):
+            return other
+    return found
+
+
+def _thickness(found: list[Mark]) -> float:
+    """Of the largest mark, as a share of its extent."""
+    return max(found, key=lambda mark: mark.ink).thickness
+
+
+def _marks(ink: Ink) -> list[Mark]:
+    pieces = _pieces(without_lines(ink))
+    if not len(pieces.mass):
+        return []
+    return _ordered([_mark(pieces, group) for group in _groups(pieces)])
+
+
+def _pieces(ink: Ink) -> _Pieces:
+    """Pieces without specks, without holes of the paper, and without what reaches in from outside."""
+    strong = ink.smooth > ink.strong
+    peak = _peak(ink, strong)
+    mask = ink.smooth > max(ink.weak, _EDGE * peak)
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    index = np.arange(1, count + 1)
+    boxes = ndimage.find_objects(labels)
+    sides = np.array([(b[0].start, b[1].start, b[0].stop, b[1].stop) for b in boxes], np.int64)
+    top, left, bottom, right = sides.reshape(-1, 4).T
+    mass = ndimage.sum_labels(ink.smooth * ink.light**2, labels, index)
+    core = ndimage.maximum(ink.smooth, labels, index) > max(ink.strong, 0.5 * peak)
+    mass = mass * core
+    height, width = mask.shape
+    inside = (top > 0) & (left > 0) & (bottom < height) & (right < width)
+    if mass[inside].max(initial=0) >= _INSIDE * mass.max(initial=0):
+        mass = mass * inside
+    keep = (mass > 0) & (mass >= _SPECK * mass.max(initial=0))
+    thick = np.zeros(count)
+    for k in np.flatnonzero(keep):
+        piece = np.pad(labels[boxes[k]] == k + 1, 1)
+        thick[k] = 2 * ndimage.distance_transform_edt(piece).max() - 1
+    blob = keep & (thick > _BLOB * np.maximum(bottom - top, right - left))
+    strokes = keep & ~blob
+    if mass[strokes].max(initial=0) >= _HOLES * mass.max(initial=0):
+        keep = strokes & (mass >= _SPECK * mass[strokes].max(initial=0))
+    number = np.concatenate(([0], np.where(keep, keep.cumsum(), 0))).astype(np.int32)
+    sides = (side[keep] for side in (top, left, bottom, right))
+    return _Pieces(ink, number[labels], *sides, mass[keep], thick[keep])
+
+
+def _peak(ink: Ink, strong: Mask) -> float:
+    """The level of full ink: of the piece that has most of it."""
+    labels, count = ndimage.label(strong, np.ones((3, 3)))
+    if not count:
+        return ink.strong
+    index = np.arange(1, count + 1)
+    mass = ndimage.sum_labels(ink.smooth * ink.light**2, labels, index)
+    values = ink.smooth[labels == 1 + mass.argmax()]
+    return float(values[values >= values.max() / 2].mean())
+
+
+def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
+    """Pieces that are parts of one symbol: a broken stroke, the bar of a 5."""
+    count = len(p.mass)
+    gap_x = np.maximum(p.left[:, None], p.left) - np.minimum(p.right[:, None], p.right)
+    gap_y = np.maximum(p.top[:, None], p.top) - np.minimum(p.bottom[:, None], p.bottom)
+    narrower = np.minimum(p.width[:, None], p.width)
+    shorter = np.minimum(p.height[:, None], p.height)
+    taller = np.maximum(p.height[:, None], p.height)
+    thin = np.minimum(p.thick[:, None], p.thick)
+    lighter = np.minimum(p.mass[:, None], p.mass) / np.maximum(p.mass[:, None], p.mass)
+    size = p.extent.max()
+    small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
+    above = (-gap_x >= 0.5 * narrower) & (gap_y <= np.maximum(1.0 * thin, 0.12 * taller))
+    over = (-gap_x >= 0.5 * narrower) & (-gap_y >= 0.3 * shorter)
+    close = (gap_x <= 0.8 * thin) & (gap_y <= 0.8 * thin)
+    near = small & (lighter < 0.3) & (gap_x <= 0.15 * size) & (gap_y <= 0.15 * size)
+    joined = above | over | close | near
+    number = ndimage_components(joined)
+    groups = [np.flatnonzero(number == k) for k in range(number.max() + 1)]
+    mass = np.array([p.mass[g].sum() for g in groups])
+    return [g for g, m in zip(groups, mass, strict=True) if m >= _MARK * mass.max()]
+
+
+def ndimage_components(joined: Mask) -> NDArray[np.int32]:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    return connected_components(csr_array(joined), directed=False)[1]
+
+
+def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
+    ink = p.ink
+    top, left = p.top[group].min(), p.left[group].min()
+    bottom, right = p.bottom[group].max(), p.right[group].max()
+    height, width = ink.level.shape
+    part = np.s_[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+    own = np.isin(p.labels[part], group + 1)
+    level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)))
+    peak = level[level > level.max() / 2].mean()
+    thickness = float(p.thick[group].max() / max(bottom - top, right - left))
+    box = (part[0].start / height, part[1].start / width, bottom / height, right / width)
+    return Mark(tuple(float(side) for side in box), np.asarray(level / peak, np.float32), thickness)
+
+
+def _ordered(found: list[Mark]) -> list[Mark]:
+    """Lines from the top, each from the left: a line is what overlaps a mark in height."""
+    ordered: list[Mark] = []
+    left = sorted(found, key=lambda mark: mark.box[0])
+    while left:
+        first = left[0]
+        middle = [(m.box[0] + m.box[2]) / 2 < first.box[2] for m in left]
+        line = [m for m, own in zip(left, middle, strict=True) if own]
+        left = [m for m, own in zip(left, middle, strict=True) if not own]
+        ordered += sorted(line, key=lambda mark: mark.box[1])
+    return ordered
