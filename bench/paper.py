@@ -142,7 +142,7 @@ def wood(rng: Rng, height: int, width: int) -> Floats:
 def on_table(
     rng: Rng, sheet: Sheet, margins: tuple[float, float, float, float], degrees: float
 ) -> Floats:
-    """The sheet turned on a table; margins (top, left, bottom, right) in pixels, negative if cut."""
+    """Turn the sheet on a table; margins (top, left, bottom, right) in pixels, cut if negative."""
     top, left, bottom, right = (round(m) for m in margins)
     h, w = sheet.pixels.shape[:2]
     height, width = h + top + bottom, w + left + right
@@ -404,7 +404,7 @@ def _several(rng: Rng, marks: list[Mark]) -> bytes:
         1.1 * max(map(len, rows)) + rng.uniform(0.8, 2.5),
         unit,
     )
-    h, w = sheet.pixels.shape[:2]
+    h, _w = sheet.pixels.shape[:2]
     ink = pen(rng)
     size = unit * rng.uniform(0.85, 1.05)
     start = (h - 1.45 * unit * len(rows)) / 2 + 0.72 * unit

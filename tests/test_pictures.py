@@ -15,7 +15,6 @@ from byhand.data import DataError, Dataset
 from byhand.data.idx import describe_idx, idx_bytes
 from byhand.models import lenet5, load, mlp, softmax_regression
 from byhand.pictures import PictureError, image_for, plain, prepare, read_picture
-from byhand.pictures.components import components
 from byhand.pictures.drawings import drawing, drawing_png
 from byhand.pictures.folders import load_pictures, write_pictures
 from byhand.pictures.sheet import Card, sheet_png
@@ -48,30 +47,6 @@ def test_a_sheet_has_the_letters_of_other_languages() -> None:
 
 # --------------------------------------------------------------------------------------------------
 # Reading
-
-
-def test_components_are_those_of_a_search() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        mask = rng.random(rng.integers(1, 24, 2)) < rng.random()
-        found, count = components(mask)
-        assert ((found > 0) == mask).all()
-        label = 0
-        left = mask.copy()
-        for start in zip(*np.nonzero(mask), strict=True):
-            if not left[start]:
-                continue
-            label += 1
-            todo, piece = [start], found[start]
-            left[start] = False
-            while todo:
-                y, x = todo.pop()
-                assert found[y, x] == piece
-                around = np.s_[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-                corner = np.array([max(y - 1, 0), max(x - 1, 0)])
-                todo += [tuple(p) for p in np.argwhere(left[around]) + corner]
-                left[around] = False
-        assert count == label == len(np.unique(found[mask]))
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -24,6 +24,9 @@ from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
 from byhand.model import Model
 
+if TYPE_CHECKING:
+    from byhand.pictures import Symbols
+
 
 def predict(
     model: ModelArgument,
@@ -36,6 +39,10 @@ def predict(
         ),
     ] = None,
     pictures: PicturesOption = None,
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="Read every symbol of a picture, line by line."),
+    ] = False,
     show: Annotated[
         Path | None,
         typer.Option(
@@ -76,11 +83,15 @@ def predict(
             say(f"    model  {which}")
     if paths:
         sheet = None if show is None else _Sheet(show, network)
-        whole = _predict_files(network, paths, pictures, as_json, sheet)
+        whole = _predict_files(network, paths, pictures, split, as_json, sheet)
         if sheet is not None:
             sheet.write()
         if not whole:
             raise typer.Exit(1)
+
+
+# An answer with a lower probability is said to be unsure.
+_SURE = 0.8
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,13 @@ class _Answer:
         if self.probabilities is None:
             return f"{self.digit} ({self.number:.2f})"
         return f"{self.name} ({percent(self.probabilities[self.digit])})"
+
+    def doubt(self, names: Sequence[str]) -> str:
+        """The second best class, if the best one is far from sure; or nothing."""
+        if self.probabilities is None or self.probabilities[self.digit] >= _SURE:
+            return ""
+        second = int(np.argsort(self.probabilities)[-2])
+        return f"unsure: perhaps {names[second]} ({percent(self.probabilities[second])})"
 
     def fields(self, model: Model) -> dict[str, Any]:
         """As JSON: a digit and a list of probabilities, or names if the classes have names."""
@@ -155,17 +173,23 @@ def _predict_files(
     model: Model,
     paths: list[Path],
     pictures: Pictures | None,
+    split: bool,
     as_json: bool,
     sheet: _Sheet | None,
 ) -> bool:
     """Say each file's answer or, where it cannot be used, the reason; whether all have answers."""
-    from byhand.pictures import PictureError, image_for
+    from byhand.pictures import PictureError, symbols_for
 
     way = preparation(model, pictures)
+    if split and way != "digits":
+        raise typer.BadParameter(
+            "it finds digits on paper, but this model's pictures are plain; use --pictures digits",
+            param_hint="--split",
+        )
     whole, read = True, 0
     for path in _files(paths):
         try:
-            image, picture = image_for(model, path, way)
+            symbols = symbols_for(model, path, way)
         except (PictureError, OSError) as error:
             reason = _reason(path, error)
             whole = False
@@ -176,23 +200,65 @@ def _predict_files(
             if sheet is not None:
                 sheet.add(path, reason)
             continue
-        answer = _answer(model, image)
         read += 1
-        if as_json:
-            say(json.dumps({"path": str(path), **answer.fields(model)}, allow_nan=False))
+        if split:
+            _say_each(model, path, symbols, as_json, sheet)
         else:
-            say(f"{path}: {answer}")
-        if sheet is not None:
-            sheet.add(
-                path,
-                picture=picture,
-                image=image,
-                probabilities=answer.probabilities,
-                answer=str(answer),
-            )
+            _say_one(model, path, symbols, as_json, sheet)
     if read and not as_json:
         warn(said_preparation(model, way))
     return whole
+
+
+def _say_one(
+    model: Model, path: Path, symbols: Symbols, as_json: bool, sheet: _Sheet | None
+) -> None:
+    """The answer for the largest symbol, and whatever speaks against it."""
+    image, count = symbols.images[symbols.main], len(symbols.images)
+    answer = _answer(model, image)
+    notes = []
+    if count > 1:
+        notes.append(f"the largest of {count} marks")
+    if not symbols.strokes:
+        notes.append("unlike a pen's stroke")
+    if doubt := answer.doubt(model.class_names):
+        notes.append(doubt)
+    said = "; ".join([str(answer), *notes])
+    if as_json:
+        extra: dict[str, Any] = {"notes": notes} if notes else {}
+        extra |= {"marks": count} if count > 1 else {}
+        say(json.dumps({"path": str(path), **answer.fields(model), **extra}, allow_nan=False))
+    else:
+        say(f"{path}: {said}")
+    if count > 1:
+        advice = "this reads one digit: crop the picture, or use --split"
+        warn(f"{path}: {count} marks found; {advice}")
+    if sheet is not None:
+        parts = {"probabilities": answer.probabilities, "answer": said}
+        sheet.add(path, picture=symbols.pixels, image=image, **parts)
+
+
+def _say_each(
+    model: Model, path: Path, symbols: Symbols, as_json: bool, sheet: _Sheet | None
+) -> None:
+    """The answers for all symbols, in reading order."""
+    answers = [_answer(model, image) for image in symbols.images]
+    names = [answer.name for answer in answers]
+    text = ("" if max(map(len, names)) == 1 else " ").join(names)
+    if as_json:
+        each = [
+            {**answer.fields(model), "box": [round(side, 4) for side in box]}
+            for answer, box in zip(answers, symbols.boxes, strict=True)
+        ]
+        say(json.dumps({"path": str(path), "text": text, "marks": each}, allow_nan=False))
+    else:
+        say(f"{path}: {text}  ({', '.join(map(str, answers))})")
+    if sheet is None:
+        return
+    for number, (answer, image) in enumerate(zip(answers, symbols.images, strict=True), 1):
+        title = Path(f"{path}, {number} of {len(answers)}")
+        parts = {"probabilities": answer.probabilities, "answer": str(answer)}
+        sheet.add(title, picture=symbols.pixels, image=image, **parts)
 
 
 def _reason(path: Path, error: Exception) -> str:

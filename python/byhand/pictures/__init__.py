@@ -1,23 +1,28 @@
-"""Pictures of any kind as the images that a model takes. Needs pillow, which byhand[cli] brings."""
+"""Pictures of any kind as the images that a model takes. It needs byhand[pictures]."""
 
 from __future__ import annotations
 
 from byhand.words import needs_extra
 
 try:
-    from .convert import as_image, image_for, images_for
+    from .convert import Symbols, as_image, image_for, images_for, symbols_for
+    from .marks import Mark, marks
     from .prepare import BlankError, plain, prepare
     from .read import PictureError, read_picture
 except ModuleNotFoundError as error:
-    raise needs_extra(error, "byhand.pictures", "cli") from None
+    raise needs_extra(error, "byhand.pictures", "pictures") from None
 
 __all__ = [
     "BlankError",
+    "Mark",
     "PictureError",
+    "Symbols",
     "as_image",
     "image_for",
     "images_for",
+    "marks",
     "plain",
     "prepare",
     "read_picture",
+    "symbols_for",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from byhand.model import Model
 
-from .prepare import plain, prepare
+from .marks import Box, marks
+from .prepare import image_of, is_prepared, main_mark, plain, prepare
 from .read import Picture, PictureError, read_picture
 
 
@@ -26,6 +28,40 @@ def image_for(
     way = model.preparation(pictures)
     pixels = read_picture(source)
     return as_image(pixels, model.input_shape, way), pixels
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The symbols of a picture, in reading order, as the images that a model takes.
+
+    images: one per symbol. boxes: where each is, (top, left, bottom, right) in parts of the
+    picture. main: the number of the largest. strokes: whether that one is drawn with strokes; if
+    not, it is a blob, such as a hole or a stain. pixels: the picture.
+    """
+
+    images: list[NDArray[np.uint8]]
+    boxes: list[Box]
+    main: int
+    strokes: bool
+    pixels: NDArray[np.uint8]
+
+
+def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> Symbols:
+    """All symbols of a picture; the arguments and the errors are those of `image_for`.
+
+    A picture that is only resized ("plain") counts as one symbol.
+    """
+    way = model.preparation(pictures)
+    pixels = read_picture(source)
+    height, width = model.input_shape[1:]
+    if way != "digits" or is_prepared(pixels, height, width):
+        image = as_image(pixels, model.input_shape, way)
+        return Symbols([image], [(0.0, 0.0, 1.0, 1.0)], 0, True, pixels)
+    found = marks(pixels)
+    largest = main_mark(found)
+    images = [image_of(mark, height, width) for mark in found]
+    main = next(i for i, mark in enumerate(found) if mark is largest)
+    return Symbols(images, [mark.box for mark in found], main, largest.is_stroke, pixels)
 
 
 def as_image(pixels: NDArray[np.uint8], shape: Sequence[int], pictures: str) -> NDArray[np.uint8]:

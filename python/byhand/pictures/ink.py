@@ -31,7 +31,7 @@ _MOST_GAIN = 2.5
 
 # What stands off the ground by fewer grey levels is no ink, and by fewer standard deviations noise.
 _LEAST_CONTRAST = 12.0
-_LEAST_SIGNAL = 5.0
+_LEAST_SIGNAL = 6.0
 # The same for pixels that are connected with such ones.
 _WEAK = 0.5
 
@@ -47,8 +47,8 @@ class Ink:
 
     level: Floats
     smooth: Floats
-    strong: float
-    weak: float
+    strong: Floats
+    weak: Floats
     light: Floats
 
 
@@ -67,16 +67,17 @@ def ink_of(pixels: Pixels, likely: bool = True, open_frame: bool = True) -> Ink:
     ground = ndimage.maximum_filter(_opened(axis, size, open_frame), 3)
     ground = _resized(ground, *work.shape[:2])
     sharp = work @ direction - ground
-    light = np.ones_like(ground)
-    if darker:
-        light = np.maximum(-ground, 1) / max(float(np.percentile(-ground, 95)), 1.0)
-        sharp *= np.clip(np.median(light) / light, 1 / _MOST_GAIN, _MOST_GAIN)
     smooth = _smoothed(sharp)
     # The opening follows the lightest of the noise; paper itself lies in its middle.
     middle = float(np.median(smooth))
     noise = 1.4826 * float(np.median(np.abs(smooth - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
-    return Ink(sharp - middle, smooth - middle, strong, _WEAK * strong, light)
+    light = gain = np.ones_like(ground)
+    if darker:
+        light = np.maximum(-ground, 1) / max(float(np.percentile(-ground, 95)), 1.0)
+        gain = np.clip(np.median(light) / light, 1 / _MOST_GAIN, _MOST_GAIN)
+    sharp, smooth = (sharp - middle) * gain, (smooth - middle) * gain
+    return Ink(sharp, smooth, strong * gain, _WEAK * strong * gain, light)
 
 
 def _direction(coarse: Floats, size: int, likely: bool, open_frame: bool) -> tuple[Floats, bool]:

@@ -54,11 +54,11 @@ def without_lines(ink: Ink) -> Ink:
     """The ink without printed lines; strokes across them are kept."""
     factor = -(-max(ink.smooth.shape) // _LOOK)
     small = _pooled(ink.smooth, factor)
-    strong = small > ink.strong
+    strong = _pooled(ink.smooth - ink.strong, factor) > 0
     if not strong.any():
         return ink
     peak = float(np.percentile(small[strong], 80))
-    mask = small > max(ink.weak, 0.12 * peak)
+    mask = (_pooled(ink.smooth - ink.weak, factor) > 0) & (small > 0.12 * peak)
     lines = _furniture(mask, [*_candidates(mask, False), *_candidates(mask.T, True)])
     if not lines:
         return ink

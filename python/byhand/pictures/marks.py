@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from .ink import Floats, Ink, Mask, Pixels, ink_of
 from .lines import without_lines
@@ -41,6 +43,11 @@ class Mark:
     box: Box
     level: Floats
     thickness: float
+
+    @property
+    def is_stroke(self) -> bool:
+        """Whether it is drawn with a pen's strokes; if not, it is a blob."""
+        return self.thickness <= _BLOB
 
     @property
     def ink(self) -> float:
@@ -84,7 +91,7 @@ def marks(pixels: Pixels) -> list[Mark]:
     if not found or _thickness(found) > _STROKE:
         # Light paper on a dark table looks like light ink, the inside of a 0 like a dark blob.
         other = _marks(ink_of(pixels, likely=False))
-        if other and (not found or _thickness(other) < _thickness(found)):
+        if other and (not found or 2 * _thickness(other) < _thickness(found)):
             return other
     return found
 
@@ -102,17 +109,18 @@ def _marks(ink: Ink) -> list[Mark]:
 
 
 def _pieces(ink: Ink) -> _Pieces:
-    """Pieces without specks, without holes of the paper, and without what reaches in from outside."""
+    """Pieces of ink: no specks, no holes in the paper, nothing that reaches in from outside."""
     strong = ink.smooth > ink.strong
     peak = _peak(ink, strong)
-    mask = ink.smooth > max(ink.weak, _EDGE * peak)
+    mask = ink.smooth > np.maximum(ink.weak, _EDGE * peak)
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     index = np.arange(1, count + 1)
     boxes = ndimage.find_objects(labels)
     sides = np.array([(b[0].start, b[1].start, b[0].stop, b[1].stop) for b in boxes], np.int64)
     top, left, bottom, right = sides.reshape(-1, 4).T
     mass = ndimage.sum_labels(ink.smooth * ink.light**2, labels, index)
-    core = ndimage.maximum(ink.smooth, labels, index) > max(ink.strong, 0.5 * peak)
+    clear = ink.smooth > np.maximum(ink.strong, 0.5 * peak)
+    core = ndimage.maximum(clear, labels, index) > 0
     mass = mass * core
     height, width = mask.shape
     inside = (top > 0) & (left > 0) & (bottom < height) & (right < width)
@@ -136,7 +144,7 @@ def _peak(ink: Ink, strong: Mask) -> float:
     """The level of full ink: of the piece that has most of it."""
     labels, count = ndimage.label(strong, np.ones((3, 3)))
     if not count:
-        return ink.strong
+        return 0.0
     index = np.arange(1, count + 1)
     mass = ndimage.sum_labels(ink.smooth * ink.light**2, labels, index)
     values = ink.smooth[labels == 1 + mass.argmax()]
@@ -145,7 +153,6 @@ def _peak(ink: Ink, strong: Mask) -> float:
 
 def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     """Pieces that are parts of one symbol: a broken stroke, the bar of a 5."""
-    count = len(p.mass)
     gap_x = np.maximum(p.left[:, None], p.left) - np.minimum(p.right[:, None], p.right)
     gap_y = np.maximum(p.top[:, None], p.top) - np.minimum(p.bottom[:, None], p.bottom)
     narrower = np.minimum(p.width[:, None], p.width)
@@ -157,20 +164,13 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
     above = (-gap_x >= 0.5 * narrower) & (gap_y <= np.maximum(1.0 * thin, 0.12 * taller))
     over = (-gap_x >= 0.5 * narrower) & (-gap_y >= 0.3 * shorter)
-    close = (gap_x <= 0.8 * thin) & (gap_y <= 0.8 * thin)
+    close = (gap_x <= 0.4 * thin) & (gap_y <= 0.4 * thin)
     near = small & (lighter < 0.3) & (gap_x <= 0.15 * size) & (gap_y <= 0.15 * size)
     joined = above | over | close | near
-    number = ndimage_components(joined)
+    number = connected_components(csr_array(joined), directed=False)[1]
     groups = [np.flatnonzero(number == k) for k in range(number.max() + 1)]
     mass = np.array([p.mass[g].sum() for g in groups])
     return [g for g, m in zip(groups, mass, strict=True) if m >= _MARK * mass.max()]
-
-
-def ndimage_components(joined: Mask) -> NDArray[np.int32]:
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    return connected_components(csr_array(joined), directed=False)[1]
 
 
 def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:

@@ -7,15 +7,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-<<<<<<< HEAD
 from byhand.picture_form import is_in_form
 
-from .components import components
-from .ground import ORDERS, Floats, Ground
-=======
 from .ink import Floats, Pixels
 from .marks import Mark, marks
->>>>>>> 14db872 (Pictures: ink on paper with lines, tables, shadows and holes; separate marks)
 from .read import PictureError
 
 # MNIST's 20x20 of ink in 28x28, for any size.
@@ -40,15 +35,6 @@ class BlankError(PictureError):
 def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
     """Turn a picture of one digit into an image like MNIST's.
 
-<<<<<<< HEAD
-    The paper's own shades are taken away; ink is what stands off it, whichever is darker and
-    whatever its colour; specks go. A grey picture of exactly this size that has been made like
-    MNIST's images already (`picture_form.is_in_form`) is taken as it is. Raises BlankError where
-    there is no ink.
-    """
-    box = max(1, round(_BOX * height)), max(1, round(_BOX * width))
-    if pixels.shape == (height, width, 1) and is_in_form(pixels[..., 0], box):
-=======
     The paper's own shades, print and specks are taken away; ink is what stands off the paper,
     whichever is darker and whatever its colour. An image that is like MNIST's already stays as it
     is. Of several marks the largest is taken; `marks` finds them all.
@@ -69,7 +55,6 @@ def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
         If there is no ink.
     """
     if is_prepared(pixels, height, width):
->>>>>>> 14db872 (Pictures: ink on paper with lines, tables, shadows and holes; separate marks)
         return pixels[..., 0]
     return image_of(main_mark(marks(pixels)), height, width)
 
@@ -88,9 +73,7 @@ def image_of(mark: Mark, height: int = 28, width: int = 28) -> Pixels:
 
 def is_prepared(pixels: Pixels, height: int, width: int) -> bool:
     """Whether a picture is an image like MNIST's already, of the size that is asked for."""
-    return pixels.shape == (height, width, 1) and _is_prepared(
-        pixels[..., 0], *_box(height, width)
-    )
+    return pixels.shape == (height, width, 1) and is_in_form(pixels[..., 0], _box(height, width))
 
 
 def _box(height: int, width: int) -> tuple[int, int]:
