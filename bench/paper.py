@@ -53,14 +53,14 @@ class Sheet:
 
     def printed(self, colour: tuple[float, ...], strength: float = 1.0) -> None:
         """Lay the print on the paper."""
-        self._lay(np.asarray(self.print_layer, np.float32) / 255 * strength, colour)
+        self._lay(np.asarray(self.print_layer, np.float32) / np.float32(255) * strength, colour)
 
     def paint(self, mark: Floats, top: float, left: float, size: float, colour: object) -> None:
         """Lay a mark's ink on the paper: `size` is the side of its square."""
         side = max(4, round(size))
         big = Image.fromarray(np.rint(mark * 255).astype(np.uint8))
         big = big.resize((side, side), Image.Resampling.BICUBIC)
-        strength = np.asarray(big, np.float32) / 255
+        strength = np.asarray(big, np.float32) / np.float32(255)
         # A pen's edge is sharper than an enlarged image's.
         strength = np.clip((strength - 0.5) * 1.8 + 0.5, 0, 1)
         full = np.zeros(self.pixels.shape[:2], np.float32)
@@ -136,7 +136,7 @@ def wood(rng: Rng, height: int, width: int) -> Floats:
         if rng.random() < 0.5:
             grain = np.asarray(Image.fromarray(grain.T.copy()).resize((width, height)))
         out += grain[..., np.newaxis] * rng.uniform(3, 14)
-    return out
+    return np.asarray(out, np.float32)
 
 
 def on_table(
@@ -157,14 +157,14 @@ def on_table(
         (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
     )
     rgba = np.asarray(placed, np.float32)
-    alpha = rgba[..., 3:] / 255
+    alpha = rgba[..., 3:] / np.float32(255)
     if rng.random() < 0.6:  # the sheet's own shadow on the table
         blurred = Image.fromarray(rgba[..., 3].astype(np.uint8)).filter(
             ImageFilter.GaussianBlur(max(1.0, sheet.unit * 0.06))
         )
-        dark = np.roll(np.asarray(blurred, np.float32) / 255, (3, 3), (0, 1))
+        dark = np.roll(np.asarray(blurred, np.float32) / np.float32(255), (3, 3), (0, 1))
         table *= 1 - 0.4 * dark[..., np.newaxis]
-    return rgba[..., :3] * alpha + table * (1 - alpha)
+    return np.asarray(rgba[..., :3] * alpha + table * (1 - alpha), np.float32)
 
 
 def turned(rng: Rng, sheet: Sheet, degrees: float) -> Floats:
@@ -174,7 +174,7 @@ def turned(rng: Rng, sheet: Sheet, degrees: float) -> Floats:
     image = image.rotate(degrees, Image.Resampling.BICUBIC)
     lost = abs(math.sin(math.radians(degrees)))
     dy, dx = math.ceil(lost * w / 2) + 1, math.ceil(lost * h / 2) + 1
-    return np.asarray(image, np.float32)[dy : h - dy, dx : w - dx]
+    return np.asarray(np.asarray(image)[dy : h - dy, dx : w - dx], np.float32)
 
 
 def photograph(rng: Rng, scene: Floats, unit: float, rough: float = 1.0) -> bytes:
@@ -365,7 +365,9 @@ def _holes(rng: Rng, marks: list[Mark]) -> bytes:
         middle = (middle if side >= 2 else middle[::-1]) * fine
         ends = (*(middle - radius * fine), *(middle + radius * fine))
         ImageDraw.Draw(mask).ellipse([float(end) for end in ends], fill=255)
-    a = np.asarray(mask.resize((w, h), Image.Resampling.BOX), np.float32)[..., np.newaxis] / 255
+    a = np.asarray(mask.resize((w, h), Image.Resampling.BOX), np.float32)[
+        ..., np.newaxis
+    ] / np.float32(255)
     sheet.pixels += (colour - sheet.pixels) * a
     return photograph(rng, turned(rng, sheet, rng.normal(0, 1)), unit)
 
@@ -437,10 +439,10 @@ SEVERAL = "several marks"
 
 def page(rng: Rng, kind: str, images: Pixels, labels: NDArray[np.integer]) -> tuple[bytes, str]:
     """A picture file of `kind`, and what is written on it; hands are MNIST's or a drawing's."""
-    marks = []
+    marks: list[Mark] = []
     for image, label in zip(images, labels, strict=True):
         if rng.random() < 0.75:
-            marks.append((int(label), np.asarray(image, np.float32) / 255))
+            marks.append((int(label), np.asarray(image, np.float32) / np.float32(255)))
         else:
             marks.append((int(label), strength_of(int(label), rng, rng.uniform(5, 15))))
     content = _several(rng, marks) if kind == SEVERAL else KINDS[kind](rng, marks[:1])

@@ -1,7 +1,7 @@
 """`byhand bench pictures`: test digits put into pictures such as people have, and read again.
 
 Nothing is timed: the share of digits read right, by the code that `byhand predict` runs, for each
-way in which a picture differs from MNIST's.
+way in which a picture differs from MNIST's, and for each kind of paper (`paper.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from byhand.bench import paper
 from byhand.bench.options import DataOption, JsonOption
 from byhand.checkpoint import write_atomic
 from byhand.data import Dataset, load_folder, mnist
 from byhand.model import Model, load
-from byhand.pictures import PictureError, image_for
+from byhand.pictures import PictureError, symbols_for
+from byhand.pictures.sheet import png
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -225,22 +227,69 @@ def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
 # --------------------------------------------------------------------------------------------------
 
 
-def measured(model: Model, test: Dataset, count: int, seed: int) -> Iterator[tuple[str, float]]:
-    """For each kind the share read right of `count` pictures of digits, chosen by `seed`.
+@dataclass(frozen=True)
+class Found:
+    """Pictures of one kind: the share read right, the share said to hold several marks, and the
+    pictures that were read wrong, each with what is on it and what was read.
+    """
 
-    A file that is refused counts as read wrong. No digit is in two kinds while they last.
+    right: float
+    several: float
+    wrong: list[tuple[bytes, str, str]]
+
+
+def measured(
+    model: Model, test: Dataset, count: int, seed: int, kinds: Sequence[str] | None = None
+) -> Iterator[tuple[str, Found]]:
+    """Read `count` pictures of each kind, of digits and paper that `seed` chooses.
+
+    A file that is refused counts as read wrong. Several marks are read with what `--split` runs,
+    all of them must be right. No digit is in two kinds while they last.
     """
     order = np.random.default_rng(seed).permutation(len(test))
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate([*KINDS, *paper.KINDS, paper.SEVERAL]):
+        if kinds is not None and kind not in kinds:
+            continue
+        rng = np.random.default_rng([seed, number])
         index = np.take(order, range(number * count, (number + 1) * count), mode="wrap")
-        right = 0
-        for content, label in zip(
-            pictures(test.images[index], kind, seed), test.labels[index], strict=True
-        ):
+        files: Iterator[tuple[bytes, str]]
+        if kind in KINDS:
+            labels = (str(label) for label in test.labels[index])
+            files = zip(pictures(test.images[index], kind, seed), labels, strict=True)
+        else:
+            more = rng.integers(1, 5, count) if kind == paper.SEVERAL else np.zeros(count, int)
+            lots = [
+                np.r_[i, rng.integers(0, len(test), m)] for i, m in zip(index, more, strict=True)
+            ]
+            files = (paper.page(rng, kind, test.images[i], test.labels[i]) for i in lots)
+        several, wrong = 0, []
+        for content, truth in files:
+            read = "refused"
             with contextlib.suppress(PictureError):
-                image, _ = image_for(model, content)
-                right += int(model.predict(image[np.newaxis])[0] == label)
-        yield kind, right / count
+                found = symbols_for(model, content, "digits")
+                several += len(found.images) > 1
+                images = found.images if kind == paper.SEVERAL else [found.images[found.main]]
+                read = "".join(str(digit) for digit in model.predict(np.stack(images)))
+            if read != truth:
+                wrong.append((content, truth, read))
+        yield kind, Found(1 - len(wrong) / count, several / count, wrong)
+
+
+def wrong_png(found: dict[str, Found]) -> bytes:
+    """The pictures that were read wrong, a row per kind, with what was read."""
+    side, across = 150, 10
+    rows = {kind: f.wrong[:across] for kind, f in found.items() if f.wrong}
+    sheet = Image.new("RGB", (across * side, max(1, len(rows)) * (side + 30)), (70, 70, 70))
+    draw = ImageDraw.Draw(sheet)
+    for row, (kind, wrong) in enumerate(rows.items()):
+        y = row * (side + 30)
+        draw.text((4, y), kind, (255, 255, 255))
+        for column, (content, truth, read) in enumerate(wrong):
+            image = Image.open(io.BytesIO(content)).convert("RGB")
+            image.thumbnail((side - 6, side - 6))
+            draw.text((column * side + 4, y + 13), f"{truth} read as {read}", (255, 230, 90))
+            sheet.paste(image, (column * side + 3, y + 28))
+    return png(sheet)
 
 
 def command(
@@ -249,19 +298,41 @@ def command(
     ],
     count: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each kind.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Decides which digits and what paper.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Only this kind; may be given several times."),
+    ] = None,
+    wrong: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the pictures read wrong into this PNG file."),
+    ] = None,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
     """Measure the share of pictures of handwriting that `byhand predict` reads right."""
+    known = [*KINDS, *paper.KINDS, paper.SEVERAL]
+    if unknown := set(kind or ()) - set(known):
+        raise typer.BadParameter(
+            f"{sorted(unknown)[0]!r} is not one of {', '.join(known)}", param_hint="--kind"
+        )
     network = load(model / "model.safetensors" if model.is_dir() else model)
     _, test = mnist() if data is None else load_folder(data)
-    accuracy = {}
-    for kind, share in measured(network, test, count, seed):
-        accuracy[kind] = share
-        typer.echo(f"{kind:20} {100 * share:6.2f} %")
-    mean = sum(accuracy.values()) / len(accuracy)
-    total = count * len(accuracy)
-    typer.echo(f"{'all':20} {100 * mean:6.2f} % of {total:,} pictures, seed {seed}")
+    found: dict[str, Found] = {}
+    typer.echo(f"{'':22} {'right':>8}  {'said to hold several marks':>26}")
+    for name, one in measured(network, test, count, seed, kind or None):
+        found[name] = one
+        typer.echo(f"{name:22} {100 * one.right:6.1f} %  {100 * one.several:24.1f} %")
+    mean = sum(one.right for one in found.values()) / len(found)
+    total = count * len(found)
+    typer.echo(f"{'all':22} {100 * mean:6.1f} %  of {total:,} pictures, seed {seed}")
+    if wrong is not None:
+        write_atomic(wrong, wrong_png(found))
     if json is not None:
-        found = {"pictures": total, "seed": seed, "mean": mean, "accuracy": accuracy}
-        write_atomic(json, dumps(found, indent=2).encode())
+        result = {
+            "pictures": total,
+            "seed": seed,
+            "mean": mean,
+            "accuracy": {name: one.right for name, one in found.items()},
+            "several": {name: one.several for name, one in found.items()},
+        }
+        write_atomic(json, dumps(result, indent=2).encode())

@@ -12,6 +12,7 @@ import pytest
 from byhand.data import Dataset
 from byhand.models import Model, load, softmax_regression
 from byhand.nn import Flatten, Linear
+from byhand.pictures.drawings import drawing
 from cli_support import make_sets, only_line, read_metrics, run, write_folder
 from PIL import Image
 
@@ -359,3 +360,41 @@ def test_predict_wrong_usage(trained: Path, folder: Path) -> None:
     assert "PATH" in run("predict", trained, code=2).stderr
     result = run("predict", trained, "--test-image", 100, "--data", folder, code=2)
     assert "--test-image" in result.stderr and "99" in result.stderr
+
+
+@pytest.fixture
+def number(tmp_path: Path) -> Path:
+    """A picture of the number 2026 on lined paper."""
+    page = np.full((200, 640), 240.0)
+    page[160:162] = 120
+    for place, digit in enumerate((2, 0, 2, 6)):
+        ink = np.asarray(drawing(digit, place).convert("L").resize((140, 140)), float)
+        level = np.abs(ink - ink[0, 0]) / np.abs(ink - ink[0, 0]).max()
+        page[10:150, 15 + 150 * place : 155 + 150 * place] -= 200 * level
+    path = tmp_path / "number.png"
+    Image.fromarray(np.clip(page, 0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def test_several_marks_are_said(trained: Path, number: Path, tmp_path: Path) -> None:
+    result = run("predict", trained, number)
+    assert "the largest of 4 marks" in result.stdout
+    advice = "4 marks found; this reads one digit: crop the picture, or use --split"
+    assert advice in " ".join(result.stderr.split())
+    answer = json.loads(run("predict", trained, number, "--json").stdout)
+    assert answer["marks"] == 4 and "the largest of 4 marks" in answer["notes"]
+
+
+def test_split_reads_each_mark(trained: Path, number: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    answer = json.loads(run("predict", trained, number, "--split", "--json").stdout)
+    each = answer["marks"]
+    lefts = [mark["box"][1] for mark in each]
+    assert len(each) == 4 and lefts == sorted(lefts)
+    assert answer["text"] == "".join(str(mark["digit"]) for mark in each)
+    assert all(len(mark["probabilities"]) == 10 for mark in each)
+    stdout = run("predict", trained, number, "--split", "--show", sheet).stdout
+    assert f": {answer['text']}  (" in stdout
+    assert Image.open(sheet).width > 0
+    refusal = run("predict", trained, number, "--split", "--pictures", "plain", code=2)
+    assert "--pictures digits" in " ".join(refusal.stderr.split())

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from byhand.bench import paper
 from byhand.bench.pictures import KINDS, Scene, encoded, pictures
 from byhand.data import DataError, Dataset
 from byhand.data.idx import describe_idx, idx_bytes
 from byhand.models import lenet5, load, mlp, softmax_regression
-from byhand.pictures import PictureError, image_for, plain, prepare, read_picture
+from byhand.pictures import PictureError, image_for, marks, plain, prepare, read_picture
 from byhand.pictures.drawings import drawing, drawing_png
 from byhand.pictures.folders import load_pictures, write_pictures
+from byhand.pictures.prepare import image_of
 from byhand.pictures.sheet import Card, sheet_png
 from cli_support import make_sets, only_line, run, write_folder
 from hypothesis import given, settings
@@ -70,6 +72,51 @@ def test_deep_and_odd_modes() -> None:
         )
         pixels = read_picture(file.getvalue())
         assert ((pixels > 127)[..., 0] == (digit > 127)).all(), mode
+
+
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_sixteen_bits_of_which_a_scanner_fills_some(bits: int) -> None:
+    page = np.where(a_digit() > 127, 0, 2**bits - 1).astype(np.uint16)
+    assert (read_picture(png(page))[..., 0] == np.where(a_digit() > 127, 0, 255)).all()
+
+
+def test_heic_and_avif_say_what_to_do() -> None:
+    head = b"\0\0\0\x20ftyp%s\0\0\0\0mif1" + bytes(64)
+    for brand in (b"heic", b"mif1", b"heix"):
+        with pytest.raises(PictureError, match=r"HEIC.*save or export it as JPEG"):
+            read_picture(head.replace(b"%s", brand))
+    with pytest.raises(PictureError, match=r"AVIF|damaged"):
+        read_picture(head.replace(b"%s", b"avif"))
+
+
+def cut(digit: int, ink: int, rim: int | None, soft: bool) -> bytes:
+    """Opaque ink on nothing, with a rim of another grey level."""
+    strength = np.asarray(drawing(digit).convert("L").resize((200, 200)), float)
+    paper = strength[0, 0]
+    strength = np.clip(np.abs(strength - paper) / np.abs(strength - paper).max(), 0, 1)
+    alpha = strength if soft else (strength > 0.3).astype(float)
+    colour = np.full((200, 200, 3), ink if rim is None else rim, np.uint8)
+    colour[strength > 0.8] = ink
+    return png(np.dstack((colour, np.rint(255 * alpha).astype(np.uint8))))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("ink", "rim"), [(0, None), (255, None), (10, 250), (240, 10), (0, 128)])
+def test_transparency_keeps_the_ink_filled(ink: int, rim: int | None, soft: bool) -> None:
+    for digit in (0, 1, 7):
+        plain_one = prepare(read_picture(cut(digit, 0, None, soft))).astype(int)
+        image = prepare(read_picture(cut(digit, ink, rim, soft))).astype(int)
+        common = np.minimum(plain_one, image).sum() / np.maximum(plain_one, image).sum()
+        assert common > 0.7, (digit, common)
+
+
+def test_ink_cut_out_of_opaque_paper() -> None:
+    page = np.asarray(Image.fromarray(a_digit()).resize((140, 140), Image.Resampling.BICUBIC))
+    for shade in (255, 90):
+        pixels = np.full((140, 140, 4), shade, np.uint8)
+        pixels[..., 3] = np.where(page > 127, 0, 255)
+        image = prepare(read_picture(png(pixels))).astype(int)
+        assert np.abs(image - a_digit()).mean() < 25
 
 
 def test_a_telephones_two_pictures_in_one_are_its_first() -> None:
@@ -152,9 +199,9 @@ def test_other_sizes_keep_mnists_proportions() -> None:
 def test_blank_paper_is_refused_however_it_looks() -> None:
     rng = np.random.default_rng(1)
     slope = np.linspace(90, 230, 200)[:, np.newaxis] + np.zeros(200)
-    for paper in (np.full((200, 200), 255), slope, slope + rng.normal(0, 8, (200, 200))):
+    for page in (np.full((200, 200), 255), slope, slope + rng.normal(0, 8, (200, 200))):
         with pytest.raises(PictureError, match="blank"):
-            prepare(np.rint(paper).astype(np.uint8)[..., np.newaxis])
+            prepare(np.rint(page).astype(np.uint8)[..., np.newaxis])
 
 
 def test_paper_cut_out_of_a_transparent_picture() -> None:
@@ -172,6 +219,116 @@ def test_specks_and_the_edge_of_the_paper_go() -> None:
     page[20:23, 20:23] = 30  # a speck
     page[:, :12] = 10  # the table
     assert (prepare(page[..., np.newaxis]) == alone).all()
+
+
+# --------------------------------------------------------------------------------------------------
+# Paper
+
+
+def page_with(digit: int = 3, side: int = 200, at: tuple[int, int] = (60, 60)) -> np.ndarray:
+    """White paper of (400, 400) with a dark digit of `side` pixels."""
+    ink = Image.fromarray(prepare(read_picture(drawing_png(digit)))).resize((side, side))
+    page = np.full((400, 400), 240.0)
+    part = page[at[0] : at[0] + side, at[1] : at[1] + side]
+    part -= np.asarray(ink)[: part.shape[0], : part.shape[1]] * 0.8
+    return page
+
+
+def image_of_page(page: np.ndarray) -> np.ndarray:
+    return prepare(np.rint(np.clip(page, 0, 255)).astype(np.uint8)[..., np.newaxis])
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """1 for equal images, 0 for images without common ink; a pixel aside does not matter."""
+    a, b = one.astype(float), other.astype(float)
+    moved = [np.roll(b, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return max(float(np.minimum(a, m).sum() / np.maximum(a, m).sum()) for m in moved)
+
+
+def boxed(page: np.ndarray) -> np.ndarray:
+    for line in (30, 300):
+        page[line : line + 3, 30:303] = page[30:303, line : line + 3] = 60
+    return page
+
+
+def squared(page: np.ndarray) -> np.ndarray:
+    for line in range(20, 400, 50):
+        page[line : line + 2] = np.minimum(page[line : line + 2], 140)
+        page[:, line : line + 2] = np.minimum(page[:, line : line + 2], 140)
+    return page
+
+
+def shaded(page: np.ndarray) -> np.ndarray:
+    return np.where(np.add.outer(np.arange(400), 2 * np.arange(400)) > 500, 0.5, 1.0) * page
+
+
+def holed(page: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[:400, :400]
+    return np.where(np.hypot(x - 345, (y % 200) - 100) < 22, 20, page)
+
+
+FURNITURE = {
+    "box": boxed,
+    "answer line": lambda page: np.where((np.arange(400) // 3 == 90)[:, np.newaxis], 50, page),
+    "grid": squared,
+    "hard shadow": shaded,
+    "holes": holed,
+    "table at one side": lambda page: np.hstack((np.full((400, 90), 70.0), page)),
+    "table all round": lambda page: np.pad(page, 60, constant_values=80),
+    "large page": lambda page: np.pad(page, (1200, 1300), constant_values=240),
+}
+
+
+@pytest.mark.parametrize("name", list(FURNITURE))
+def test_what_is_on_the_paper_does_not_matter(name: str) -> None:
+    for digit in range(10):
+        alone = image_of_page(page_with(digit))
+        found = image_of_page(FURNITURE[name](page_with(digit)))
+        assert likeness(found, alone) > 0.65, (digit, likeness(found, alone))
+
+
+@given(st.integers(0, 9), st.floats(0.55, 1.0), st.integers(0, 120), st.integers(0, 3))
+@settings(max_examples=12, deadline=None)
+def test_light_size_margin_and_direction_do_not_matter(
+    digit: int, light: float, margin: int, side: int
+) -> None:
+    page = page_with(digit)
+    alone = image_of_page(page)
+    assert likeness(image_of_page(255 - page), alone) > 0.93
+    assert likeness(image_of_page(np.pad(page, margin, constant_values=240)), alone) > 0.7
+    lamp = np.rot90(np.linspace(light, 1, 400)[:, np.newaxis] + np.zeros(400), side)
+    assert likeness(image_of_page(page * lamp), alone) > 0.75
+    small = Image.fromarray(page.astype(np.float32)).resize((200, 200), Image.Resampling.BOX)
+    assert likeness(image_of_page(np.asarray(small)), alone) > 0.65
+
+
+def test_pencil_is_ink_and_noise_is_not() -> None:
+    rng = np.random.default_rng(3)
+    page = page_with(3)
+    faint = 240 + (page - 240) * 0.1 + rng.normal(0, 2.5, page.shape)
+    assert likeness(image_of_page(faint), image_of_page(page)) > 0.7
+
+
+def test_marks_are_separate_and_in_reading_order() -> None:
+    page = np.full((500, 640), 240.0)
+    for row, line in enumerate(((2, 0, 2, 6), (5, 7))):
+        for column, digit in enumerate(line):
+            top, left = 30 + 230 * row, 10 + 150 * column
+            page[top : top + 150, left : left + 150] = page_with(digit, 150, (0, 0))[:150, :150]
+    found = marks(page.astype(np.uint8)[..., np.newaxis])
+    centres = [(m.box[0] + m.box[2], m.box[1] + m.box[3]) for m in found]
+    assert len(found) == 6
+    assert [round(y * 250 / 230 - 0.46) for y, _ in centres] == [0] * 4 + [1] * 2
+    assert centres[:4] == sorted(centres[:4], key=lambda c: c[1])
+    for mark, digit in zip(found, (2, 0, 2, 6, 5, 7), strict=True):
+        assert likeness(image_of(mark), prepare(read_picture(drawing_png(digit)))) > 0.6
+
+
+def test_a_broken_digit_is_one_mark() -> None:
+    for digit in range(10):
+        page = page_with(digit)
+        page[150:153] = 240  # a scratch
+        assert len(marks(page.astype(np.uint8)[..., np.newaxis])) == 1, digit
 
 
 def test_plain_is_a_resize() -> None:
@@ -208,11 +365,26 @@ def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_1000_digits_on_other_backgrounds(trained: Path) -> None:
-    result = run("bench", "pictures", trained, "--json", trained / "pictures.json")
+    kinds = [part for kind in KINDS for part in ("--kind", kind)]
+    result = run("bench", "pictures", trained, *kinds, "--json", trained / "pictures.json")
     found = json.loads((trained / "pictures.json").read_text())
     assert found["pictures"] == 1000 and set(found["accuracy"]) == set(KINDS)
     assert found["mean"] >= 0.97, result.stdout
     assert min(found["accuracy"].values()) >= 0.93, result.stdout
+
+
+def test_paper_with_more_on_it_than_a_digit(trained: Path, tmp_path: Path) -> None:
+    kinds = [part for kind in (*paper.KINDS, paper.SEVERAL) for part in ("--kind", kind)]
+    options = ["--count", 12, "--json", tmp_path / "found.json", "--wrong", tmp_path / "wrong.png"]
+    result = run("bench", "pictures", trained, *kinds, *options)
+    found = json.loads((tmp_path / "found.json").read_text())
+    several = found["several"].pop(paper.SEVERAL)
+    found["accuracy"].pop(paper.SEVERAL)  # touching digits are one mark
+    assert several >= 0.75, result.stdout
+    assert np.mean(list(found["several"].values())) <= 0.1, result.stdout
+    assert np.mean(list(found["accuracy"].values())) >= 0.9, result.stdout
+    assert min(found["accuracy"].values()) >= 0.75, result.stdout
+    assert Image.open(tmp_path / "wrong.png").width == 1500
 
 
 def test_ten_drawings(trained: Path, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def _say_one(
         advice = "this reads one digit: crop the picture, or use --split"
         warn(f"{path}: {count} marks found; {advice}")
     if sheet is not None:
-        parts = {"probabilities": answer.probabilities, "answer": said}
+        parts: dict[str, Any] = {"probabilities": answer.probabilities, "answer": said}
         sheet.add(path, picture=symbols.pixels, image=image, **parts)
 
 
@@ -257,7 +257,7 @@ def _say_each(
         return
     for number, (answer, image) in enumerate(zip(answers, symbols.images, strict=True), 1):
         title = Path(f"{path}, {number} of {len(answers)}")
-        parts = {"probabilities": answer.probabilities, "answer": str(answer)}
+        parts: dict[str, Any] = {"probabilities": answer.probabilities, "answer": str(answer)}
         sheet.add(title, picture=symbols.pixels, image=image, **parts)
 
 

@@ -74,7 +74,8 @@ def strength_of(digit: int, rng: np.random.Generator, pen: float) -> NDArray[np.
     image = Image.new("L", (side * _FINE, side * _FINE))
     corner = np.array((30.0, 10.0)) * _FINE
     _draw(image, digit, rng, _FINE, corner, round(pen * _FINE), 255)
-    return np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float32) / 255
+    shrunk = image.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(np.asarray(shrunk) / 255, np.float32)
 
 
 def _draw(

@@ -60,22 +60,22 @@ def ink_of(pixels: Pixels, likely: bool = True, open_frame: bool = True) -> Ink:
     as the top of a tightly cut 7.
     """
     work = _scaled_down(pixels, _WORK)
-    coarse = _smoothed(_scaled_down(work, _COARSE))
+    coarse = smoothed(_scaled_down(work, _COARSE))
     size = max(3, round(_SQUARE * min(coarse.shape[:2])))
     direction, darker = _direction(coarse, size, likely, open_frame)
     axis = coarse @ direction
     ground = ndimage.maximum_filter(_opened(axis, size, open_frame), 3)
     ground = _resized(ground, *work.shape[:2])
     sharp = work @ direction - ground
-    smooth = _smoothed(sharp)
+    smooth = smoothed(sharp)
     # The opening follows the lightest of the noise; paper itself lies in its middle.
     middle = float(np.median(smooth))
     noise = 1.4826 * float(np.median(np.abs(smooth - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
     light = gain = np.ones_like(ground)
     if darker:
-        light = np.maximum(-ground, 1) / max(float(np.percentile(-ground, 95)), 1.0)
-        gain = np.clip(np.median(light) / light, 1 / _MOST_GAIN, _MOST_GAIN)
+        light = np.maximum(-ground, 1) / np.float32(max(float(np.percentile(-ground, 95)), 1.0))
+        gain = np.clip(np.float32(np.median(light)) / light, 1 / _MOST_GAIN, _MOST_GAIN)
     sharp, smooth = (sharp - middle) * gain, (smooth - middle) * gain
     return Ink(sharp, smooth, strong * gain, _WEAK * strong * gain, light)
 
@@ -113,7 +113,7 @@ def _variation(values: Floats) -> float:
     return sum(float(np.abs(np.diff(values, axis=axis)).sum()) for axis in (0, 1))
 
 
-def _smoothed(values: Floats) -> Floats:
+def smoothed(values: Floats) -> Floats:
     """The mean of 3 x 3, if there are pixels enough."""
     if min(values.shape[:2]) < _SMOOTH:
         return values

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from .ink import Floats, Ink, Mask
+from .ink import Floats, Ink, Mask, smoothed
 
 # Longest side of the copy in which lines are looked for.
 _LOOK = 512
@@ -62,21 +63,28 @@ def without_lines(ink: Ink) -> Ink:
     lines = _furniture(mask, [*_candidates(mask, False), *_candidates(mask.T, True)])
     if not lines:
         return ink
-    written = mask & ~_drawn(lines, mask.shape)
-    full = float(np.percentile(small[written], 90)) if written.any() else peak
-    sharp, smooth = ink.level, ink.smooth
+    height, width = ink.smooth.shape
+
+    def full_size(small: Mask) -> Mask:
+        return np.kron(small, np.ones((factor, factor), bool))[:height, :width]
+
+    written = full_size(mask & ~_drawn(lines, mask.shape))
+    sharp = ink.level
     for upright in (False, True):
-        band = _drawn([line for line in lines if line.upright == upright], mask.shape)
-        if not band.any():
-            continue
-        level = float(np.percentile(small[band], 85))
-        over = 0.5 * (level + full) if level < _FAINT * full else np.inf
-        band = np.kron(band, np.ones((factor, factor), bool))[: sharp.shape[0], : sharp.shape[1]]
-        if upright:
-            smooth, sharp = _bridged(smooth.T, band.T, over).T, _bridged(sharp.T, band.T, over).T
-        else:
-            smooth, sharp = _bridged(smooth, band, over), _bridged(sharp, band, over)
-    return replace(ink, level=sharp, smooth=smooth)
+        own = [line for line in lines if line.upright == upright]
+        if own:
+            band = full_size(_drawn(own, mask.shape))
+            sharp = _without(sharp, band, written, upright)
+    return replace(ink, level=sharp, smooth=smoothed(sharp))
+
+
+def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
+    """The level without the lines in the band, all of them upright or none."""
+    line, ink = np.percentile(level[band], 85), np.percentile(level[written], 90)
+    over = (line + ink) / 2 if line < _FAINT * ink else np.inf
+    if upright:
+        return np.asarray(_bridged(level.T, band.T, over).T)
+    return np.asarray(_bridged(level, band, over))
 
 
 def _pooled(values: Floats, factor: int) -> Floats:
@@ -89,7 +97,7 @@ def _pooled(values: Floats, factor: int) -> Floats:
     return np.asarray(padded.reshape(rows, factor, columns, factor).max((1, 3)))
 
 
-def _straight(mask: Mask) -> np.ndarray:
+def _straight(mask: Mask) -> NDArray[np.int32]:
     """Labels of the mask's pixels that lie on level runs, or nearly level ones."""
     height, width = mask.shape
     run = _run_of(mask)
@@ -104,11 +112,11 @@ def _straight(mask: Mask) -> np.ndarray:
         share = ndimage.uniform_filter1d(sheared, run, axis=1, mode="nearest")
         hit = ndimage.maximum_filter1d(share >= _FILLED, run, axis=1)
         on |= hit[rows, columns]
-    return ndimage.label(on & mask, np.ones((3, 3)))[0]
+    return np.asarray(ndimage.label(on & mask, np.ones((3, 3)))[0])
 
 
 def _run_of(mask: Mask) -> int:
-    return min(_RUN, max(7, round(_RUN_SHARE * max(mask.shape))))
+    return min(_RUN, max(7, round(_RUN_SHARE * float(max(mask.shape)))))
 
 
 def _candidates(mask: Mask, upright: bool) -> list[_Line]:

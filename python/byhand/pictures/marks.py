@@ -19,6 +19,8 @@ _EDGE = 0.2
 _SPECK = 0.04
 # ... and what one inside the picture must have, for pieces at the frame to be left out.
 _INSIDE = 0.25
+# Pixels that a piece is long at least: one black pixel, smoothed, is 3.
+_SMALLEST = 5
 # Of the heaviest mark's ink: what a mark of its own must have.
 _MARK = 0.15
 # Share of its extent that a piece is thick, from which on it is a blob, such as a hole in the paper
@@ -58,28 +60,22 @@ class Mark:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Connected pieces of ink, each with its box, mass and thickness."""
+    """Connected pieces of ink. sides: top, left, bottom and right of each."""
 
     ink: Ink
     labels: NDArray[np.int32]
-    top: NDArray[np.int64]
-    left: NDArray[np.int64]
-    bottom: NDArray[np.int64]
-    right: NDArray[np.int64]
+    sides: NDArray[np.int64]
     mass: NDArray[np.float64]
     thick: NDArray[np.float64]
 
     @property
-    def height(self) -> NDArray[np.int64]:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> NDArray[np.int64]:
-        return self.right - self.left
+    def size(self) -> NDArray[np.int64]:
+        """Height and width of each."""
+        return self.sides[:, 2:] - self.sides[:, :2]
 
     @property
     def extent(self) -> NDArray[np.int64]:
-        return np.maximum(self.height, self.width)
+        return np.asarray(self.size.max(axis=1))
 
 
 def marks(pixels: Pixels) -> list[Mark]:
@@ -121,7 +117,7 @@ def _pieces(ink: Ink) -> _Pieces:
     mass = ndimage.sum_labels(ink.smooth * ink.light**2, labels, index)
     clear = ink.smooth > np.maximum(ink.strong, 0.5 * peak)
     core = ndimage.maximum(clear, labels, index) > 0
-    mass = mass * core
+    mass = mass * core * (np.maximum(bottom - top, right - left) >= _SMALLEST)
     height, width = mask.shape
     inside = (top > 0) & (left > 0) & (bottom < height) & (right < width)
     if mass[inside].max(initial=0) >= _INSIDE * mass.max(initial=0):
@@ -136,8 +132,7 @@ def _pieces(ink: Ink) -> _Pieces:
     if mass[strokes].max(initial=0) >= _HOLES * mass.max(initial=0):
         keep = strokes & (mass >= _SPECK * mass[strokes].max(initial=0))
     number = np.concatenate(([0], np.where(keep, keep.cumsum(), 0))).astype(np.int32)
-    sides = (side[keep] for side in (top, left, bottom, right))
-    return _Pieces(ink, number[labels], *sides, mass[keep], thick[keep])
+    return _Pieces(ink, number[labels], sides.reshape(-1, 4)[keep], mass[keep], thick[keep])
 
 
 def _peak(ink: Ink, strong: Mask) -> float:
@@ -153,11 +148,11 @@ def _peak(ink: Ink, strong: Mask) -> float:
 
 def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     """Pieces that are parts of one symbol: a broken stroke, the bar of a 5."""
-    gap_x = np.maximum(p.left[:, None], p.left) - np.minimum(p.right[:, None], p.right)
-    gap_y = np.maximum(p.top[:, None], p.top) - np.minimum(p.bottom[:, None], p.bottom)
-    narrower = np.minimum(p.width[:, None], p.width)
-    shorter = np.minimum(p.height[:, None], p.height)
-    taller = np.maximum(p.height[:, None], p.height)
+    start = np.maximum(p.sides[:, np.newaxis, :2], p.sides[:, :2])
+    end = np.minimum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
+    gap_y, gap_x = np.moveaxis(start - end, 2, 0)  # negative if they overlap
+    shorter, narrower = np.moveaxis(np.minimum(p.size[:, np.newaxis], p.size), 2, 0)
+    taller = np.maximum(p.size[:, np.newaxis, 0], p.size[:, 0])
     thin = np.minimum(p.thick[:, None], p.thick)
     lighter = np.minimum(p.mass[:, None], p.mass) / np.maximum(p.mass[:, None], p.mass)
     size = p.extent.max()
@@ -175,8 +170,8 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
 
 def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
     ink = p.ink
-    top, left = p.top[group].min(), p.left[group].min()
-    bottom, right = p.bottom[group].max(), p.right[group].max()
+    top, left = (int(side) for side in p.sides[group, :2].min(0))
+    bottom, right = (int(side) for side in p.sides[group, 2:].max(0))
     height, width = ink.level.shape
     part = np.s_[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
     own = np.isin(p.labels[part], group + 1)
@@ -184,7 +179,7 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
     peak = level[level > level.max() / 2].mean()
     thickness = float(p.thick[group].max() / max(bottom - top, right - left))
     box = (part[0].start / height, part[1].start / width, bottom / height, right / width)
-    return Mark(tuple(float(side) for side in box), np.asarray(level / peak, np.float32), thickness)
+    return Mark(box, np.asarray(level / peak, np.float32), thickness)
 
 
 def _ordered(found: list[Mark]) -> list[Mark]:

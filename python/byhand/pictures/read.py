@@ -10,10 +10,15 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, features
 
 # By content, not by name. No format that hands over to another program or to a renderer.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+if "avif" in features.modules and features.check("avif"):  # pillow 11.3 and newer
+    FORMATS = (*FORMATS, "AVIF")
+
+# Brands of files in which telephones keep photographs.
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 # A telephone's 50 megapixels fit. What is larger is refused before a pixel is decoded.
 MAX_PIXELS = 64_000_000
@@ -21,11 +26,13 @@ MAX_PIXELS = 64_000_000
 # More pixels a side than anybody needs to read a digit; larger pictures are made smaller at once.
 MAX_SIDE = 2048
 
-# Transparency: pixels this opaque are ink or paper. A spread of grey levels as wide as this among
-# them, or more of them than ink ever covers, means that the picture is in them.
+# Transparency: pixels this opaque are ink or paper. They are a picture, with paper and ink, if they
+# fill this share of the rectangle round them, which strokes do not, and if their grey levels are
+# spread as wide as this, not counting a rim of so many pixels.
 _OPAQUE = 128
+_FULL = 0.6
 _SPREAD = 64
-_MOST_INK = 0.6
+_RIM = 2
 
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
@@ -53,11 +60,27 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
         except PictureError:
             raise
         except UnidentifiedImageError:
-            raise PictureError(f"not a picture; known are {', '.join(FORMATS)}") from None
+            raise PictureError(_unknown(file)) from None
         except Image.DecompressionBombError:
             raise PictureError(f"more than {MAX_PIXELS:,} pixels") from None
         except Exception as error:  # decoders raise anything on damaged bytes
             raise PictureError(f"damaged picture: {error or type(error).__name__}") from error
+
+
+def _unknown(file: BinaryIO | Image.Image) -> str:
+    """Why a file is not read, and what to do. HEIF files begin with their length and `ftyp`."""
+    head = b""
+    if not isinstance(file, Image.Image):
+        file.seek(0)
+        head = file.read(32)
+    if head[4:8] == b"ftyp" and b"avif" in head[8:]:
+        return "an AVIF picture, which needs pillow 11.3 or newer; or save it as JPEG or PNG"
+    if head[4:8] == b"ftyp" and any(brand in head[8:] for brand in _HEIC):
+        return (
+            "a HEIC picture, which byhand cannot read: save or export it as JPEG or PNG "
+            "(on an iPhone: Settings, Camera, Formats, Most Compatible)"
+        )
+    return f"not a picture; known are {', '.join(FORMATS)}"
 
 
 def _opened(source: Picture) -> contextlib.AbstractContextManager[BinaryIO | Image.Image]:
@@ -85,10 +108,12 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey as 8 bits: 16 bits by their high byte, other depths from darkest to lightest."""
+    """Deep grey as 8 bits. Files of 16 bits often hold the 8 to 14 of a scanner: the bits that the
+    lightest pixel needs count. Other depths go from darkest to lightest.
+    """
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
+        low, high = 0.0, float(2 ** max(8, int(values.max(initial=0)).bit_length()) - 1)
     else:
         if not np.isfinite(values).all():
             raise PictureError("pixels that are not finite")
@@ -110,18 +135,24 @@ def _without_equal_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _on_ground(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) laid on one colour, which keeps to be seen what is to be seen.
 
-    Opaque pixels of much one brightness are ink: they come on white if they are dark, else on
-    black. Opaque pixels of many a brightness are a picture, paper and all: it comes on its own
-    middle colour.
+    If the opaque pixels hold paper and ink, they come on the paper's colour. Otherwise their shape
+    is what is to be seen, whatever the colour of its rim: it comes on white if it is dark, on black
+    if it is light. Where ink has been cut out of paper, that shows the ink, too.
     """
-    opaque = colour[alpha >= _OPAQUE].astype(np.float64)
-    if len(opaque) == 0:
-        opaque = colour.reshape(-1, 3).astype(np.float64)
-    grey = opaque.mean(axis=1)
-    low, high = np.percentile(grey, (1, 99))
-    if high - low > _SPREAD or (alpha >= _OPAQUE).mean() > _MOST_INK:
-        ground = np.median(opaque, axis=0)
+    opaque = alpha >= _OPAQUE
+    if not opaque.any():
+        opaque = np.ones_like(opaque)
+    rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))
+    room = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    shrunk = Image.fromarray(opaque.astype(np.uint8) * 255).filter(
+        ImageFilter.MinFilter(2 * _RIM + 1)
+    )
+    grey = colour.astype(np.float64).mean(axis=-1)
+    inner = grey[np.asarray(shrunk) > 0]
+    spread = np.ptp(np.percentile(inner, (1, 99))) if inner.size else 0.0
+    if opaque.sum() > _FULL * room and spread > _SPREAD:
+        ground = np.median(colour[opaque].astype(np.float64), axis=0)
     else:
-        ground = np.full(3, 255.0 if np.median(grey) < 128 else 0.0)
+        ground = np.full(3, 255.0 if np.median(grey[opaque]) < 128 else 0.0)
     weight = alpha[..., np.newaxis] / 255.0
     return np.rint(colour * weight + ground * (1 - weight)).astype(np.uint8)
