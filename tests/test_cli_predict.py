@@ -363,7 +363,7 @@ def test_predict_wrong_usage(trained: Path, folder: Path) -> None:
 
 
 @pytest.fixture
-def number(tmp_path: Path) -> Path:
+def year(tmp_path: Path) -> Path:
     """A picture of the number 2026 on lined paper."""
     page = np.full((200, 640), 240.0)
     page[160:162] = 120
@@ -376,25 +376,25 @@ def number(tmp_path: Path) -> Path:
     return path
 
 
-def test_several_marks_are_said(trained: Path, number: Path, tmp_path: Path) -> None:
-    result = run("predict", trained, number)
+def test_several_marks_are_said(trained: Path, year: Path) -> None:
+    result = run("predict", trained, year)
     assert "the largest of 4 marks" in result.stdout
     advice = "4 marks found; this reads one digit: crop the picture, or use --split"
     assert advice in " ".join(result.stderr.split())
-    answer = json.loads(run("predict", trained, number, "--json").stdout)
+    answer = json.loads(run("predict", trained, year, "--json").stdout)
     assert answer["marks"] == 4 and "the largest of 4 marks" in answer["notes"]
 
 
-def test_split_reads_each_mark(trained: Path, number: Path, tmp_path: Path) -> None:
+def test_split_reads_each_mark(trained: Path, year: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
-    answer = json.loads(run("predict", trained, number, "--split", "--json").stdout)
+    answer = json.loads(run("predict", trained, year, "--split", "--json").stdout)
     each = answer["marks"]
     lefts = [mark["box"][1] for mark in each]
     assert len(each) == 4 and lefts == sorted(lefts)
     assert answer["text"] == "".join(str(mark["digit"]) for mark in each)
     assert all(len(mark["probabilities"]) == 10 for mark in each)
-    stdout = run("predict", trained, number, "--split", "--show", sheet).stdout
+    stdout = run("predict", trained, year, "--split", "--show", sheet).stdout
     assert f": {answer['text']}  (" in stdout
-    assert Image.open(sheet).width > 0
-    refusal = run("predict", trained, number, "--split", "--pictures", "plain", code=2)
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    refusal = run("predict", trained, year, "--split", "--pictures", "plain", code=2)
     assert "--pictures digits" in " ".join(refusal.stderr.split())
