@@ -12,7 +12,7 @@ IMPORTS = {
         "sklearn",
         'byhand.sklearn needs sklearn, .*: pip install "byhand[sklearn]"',
     ),
-    "byhand.pictures": ("PIL", 'byhand.pictures needs PIL, .*: pip install "byhand[cli]"'),
+    "byhand.pictures": ("PIL", 'byhand.pictures needs PIL, .*: pip install "byhand[pictures]"'),
     "byhand.curves": ("matplotlib", 'drawing needs matplotlib, .*: pip install "byhand[cli]"'),
 }
 
