@@ -558,6 +558,8 @@ def test_killed_at_random_moments(world: World, rng: np.random.Generator) -> Non
     answers = {n: in_pieces(c, 40, 0.02, world.stop) for n, c in world.packed.items()}
     server = world.serve(answers)
     code = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
         "from byhand.data import official, sources\n"
         f"official.OFFICIAL.update({official.OFFICIAL!r})\n"
         f"sources.MIRRORS = (sources.Mirror({server.mirror.name!r}),)\n"
