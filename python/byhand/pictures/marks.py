@@ -31,6 +31,8 @@ _HOLES = 0.06
 
 # A stroke is at most so thick, as a share of its symbol's extent.
 _STROKE = 0.35
+# How much thinner the strokes are of what is written on a sheet than the sheet is, of its extent.
+_THINNER = 0.8
 
 Box = tuple[float, float, float, float]
 
@@ -84,17 +86,25 @@ def marks(pixels: Pixels) -> list[Mark]:
     A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
     """
     found = _marks(ink_of(pixels))
-    if not found or _thickness(found) > _STROKE:
+    if not found or _largest(found).thickness > _STROKE:
         # Light paper on a dark table looks like light ink, the inside of a 0 like a dark blob.
         other = _marks(ink_of(pixels, likely=False))
-        if other and (not found or 2 * _thickness(other) < _thickness(found)):
+        if other and (not found or _is_on(_largest(other), _largest(found))):
             return other
     return found
 
 
-def _thickness(found: list[Mark]) -> float:
-    """Of the largest mark, as a share of its extent."""
-    return max(found, key=lambda mark: mark.ink).thickness
+def _largest(found: list[Mark]) -> Mark:
+    return max(found, key=lambda mark: mark.ink)
+
+
+def _is_on(mark: Mark, sheet: Mark) -> bool:
+    """Whether the mark is written on what looked like a mark itself: it has thinner strokes, much
+    thinner ones unless it lies within the other's box.
+    """
+    corners = np.array(mark.box) - np.array(sheet.box)
+    within = (corners[:2] > 0).all() and (corners[2:] < 0).all()
+    return bool(mark.thickness < (_THINNER if within else 0.5) * sheet.thickness)
 
 
 def _marks(ink: Ink) -> list[Mark]:
