@@ -35,12 +35,16 @@ int64_t images_at_a_time(const Conv2dShape& s) {
 // Of the sums of gradients that a task makes.
 int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
 
-// Throws where an index is not of a plane.
+// Throws if an index lies outside the plane.
 void check_places(const int32_t* index, int64_t count, int64_t plane) {
   const auto last = static_cast<int32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
   if (kernels().pool2d.inside(index, count, last)) return;
-  const int32_t wrong = *std::find_if(index, index + count, [=](int32_t i) { return i < 0 || i > last; });
-  fail("indices must be of 0 to ", plane - 1, ", places in a plane of the convolution, got ", wrong);
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t place = __atomic_load_n(index + i, __ATOMIC_RELAXED);  // another thread may write to it
+    require(place >= 0 && place <= last, "indices must be of 0 to ", plane - 1,
+            ", places in a plane of the convolution, got ", place);
+  }
+  fail("indices must not be changed by another thread while conv2d_pool_act_backward reads them");
 }
 
 // The first place of each window of 2 x 2 in a plane.
