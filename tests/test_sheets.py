@@ -96,8 +96,7 @@ def test_evaluate_and_data_name_the_classes(
 ) -> None:
     test = make_sets(train=1, test=30)[1]
     named = Dataset(test.images, test.labels % 2, class_names=("cat", "dog"))
-    monkeypatch.setattr("byhand.cli.evaluate.load_for", lambda *_: (named, named))
-    monkeypatch.setattr("byhand.cli.evaluate.locate", lambda _: None)
+    monkeypatch.setattr("byhand.cli.run_data.load_for", lambda *_: (named, named))
     model = softmax_regression(classes=2)
     model.class_names = ("cat", "dog")
     model.save(tmp_path / "model.safetensors")

@@ -10,7 +10,12 @@ from byhand._core import testing
 
 IN_USE = testing.isa()  # before the fixture `isa` sets another one
 # Whole pages and whole processes: what happens in each has quick tests elsewhere.
-WHOLLY_SLOW = {"test_tutorials.py", "test_cli_process.py"}
+WHOLLY_SLOW = {
+    "test_cli_process.py",
+    "test_cli_train_choices.py",
+    "test_kill_runs.py",
+    "test_tutorials.py",
+}
 
 
 def is_quick(request: pytest.FixtureRequest) -> bool:
