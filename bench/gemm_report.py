@@ -20,7 +20,7 @@ LEGEND = (
     "and after each group; the larger counts. > 100%: the machine was disturbed then.\n"
     "error: the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24."
 )
-# FLOP of a product from which on no shape may be much slower.
+# No product of at least this many FLOP may be much slower than a peer's.
 LARGE = 1e6
 
 # The goals, by threads where they differ.
@@ -46,7 +46,7 @@ def products(
     heading: str = "m x n x k",
     width: int | None = None,
 ) -> Text:
-    """A line per shape. Where the shape comes from is told if the terminal's width allows it."""
+    """A line per shape, with the origin of the shape if the terminal is wide enough."""
     rows = []
     for result in results:
         case, share = result.case, of_peak(result)
@@ -68,7 +68,7 @@ def _speed(result: Result, entry: Entry | None) -> str:
 
 
 def calls(title: str, result: Result) -> Text:
-    """What a call costs that computes next to nothing."""
+    """The time of a call that computes next to nothing: its overhead."""
     rows: list[Sequence[str]] = []
     for entry in result.entries:
         if entry.times is None:

@@ -53,5 +53,5 @@ def mean(results: Sequence[Result]) -> float | None:
 
 
 def summary_table(title: str, lines: Sequence[Line]) -> Text:
-    """What was measured. The goals are ours: they are in the file, and no user's concern."""
+    """The table of the measured values. Our goals are in the file only: users do not need them."""
     return aligned(title, ("", ""), [(escape(line.what), line.text(line.value)) for line in lines])

@@ -147,6 +147,6 @@ def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
             axes.annotate(text, (peak, 1.01), xycoords=top, color="C3", ha="right")
         axes.invert_yaxis()
         axes.set_xlim(0, 1.25 * max(peaks.values()))
-        axes.set_xlabel("GFLOP/s, and of the peak of as many threads")
+        axes.set_xlabel("GFLOP/s, and share of the peak of the same number of threads")
         axes.set_title(title, pad=20)
     return figure_bytes(figure, suffix)

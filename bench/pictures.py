@@ -229,8 +229,8 @@ def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Found:
-    """Pictures of one kind: the share read right, the share said to hold several marks, and the
-    pictures that were read wrong, each with what is on it and what was read.
+    """Results for one kind: the share read right, the share reported to hold several marks, and the
+    pictures that were read wrong, each with its truth and its answer.
     """
 
     right: float
@@ -243,8 +243,9 @@ def measured(
 ) -> Iterator[tuple[str, Found]]:
     """Read `count` pictures of each kind, of digits and paper that `seed` chooses.
 
-    A file that is refused counts as read wrong. Several marks are read with what `--split` runs,
-    all of them must be right. No digit is in two kinds while they last.
+    A file that is refused counts as read wrong. A picture of several
+    marks is read as `--split` reads it, and all its marks must be right. Kinds use different
+    digits as long as there are enough.
     """
     order = np.random.default_rng(seed).permutation(len(test))
     for number, kind in enumerate([*KINDS, *paper.KINDS, paper.SEVERAL]):

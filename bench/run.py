@@ -150,7 +150,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a picture's file that cannot be written, or in a format that cannot be."""
+    """Refuse a file for a plot that cannot be written, or whose format is unknown."""
     if path.suffix.lower() not in PLOT_FORMATS:
         formats = ", ".join(PLOT_FORMATS)
         raise typer.BadParameter(f"{path} must end in {formats}.", param_hint="--plot")

@@ -15,8 +15,8 @@ def aligned(
 ) -> Text:
     """Lay out a table: the first column to the left, the others to the right.
 
-    A heading that begins with "<" is of a column to the left, too. With `width`, the last column
-    is left out if the table is wider.
+    A column whose heading begins with "<" is aligned to the left, too. With `width`, the last
+    column is left out if the table is wider.
     """
     left = [i == 0 or heading.startswith("<") for i, heading in enumerate(headings)]
     cells = [[Text(heading.lstrip("<"), style="bold") for heading in headings]]

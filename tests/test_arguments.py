@@ -61,7 +61,7 @@ def valid_call(op: str) -> Call:
 
 
 def other_arguments(op: str) -> list[str]:
-    """Every argument of the kernel that is no array. A new one is tried without being named here.
+    """Every argument of the kernel that is not an array. A new one is tried automatically.
 
     weight_cache and out are arrays, and have tests of their own.
     """

@@ -1,5 +1,5 @@
-"""What the bindings must survive: sequences that lie, arrays that change while a kernel reads
-them, the end of the process, sub-interpreters, and flags that a user hands to the compiler."""
+"""The bindings survive sequences that lie, arrays that change while a kernel reads them, the end of
+the process, sub-interpreters, and flags that a user hands to the compiler."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LyingList(list):  # type: ignore[type-arg]
 def test_an_out_tuple_that_lies_about_its_length(
     name: str, length: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it really holds counts."""
+    """The items that the sequence really holds count."""
     monkeypatch.setattr(LyingTuple, "length", length)
     for call in calls_with_out(rng, name):
         outs = call.outputs()

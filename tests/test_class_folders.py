@@ -90,7 +90,7 @@ def test_sub_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
 
 
 def test_a_wrapper_around_it_all_is_opened(tmp_path: Path) -> None:
-    """What unzips as archive/train/train/CLASS/..."""
+    """A folder that was unzipped as archive/train/train/CLASS/..."""
     tree(tmp_path / "archive", "train/train/cat/a.png", "train/train/dog/b.png", "test/cat/c.png")
     tree(tmp_path / "archive", *[f"test/dog/{i}.png" for i in range(2)])
     (tmp_path / "__MACOSX" / "archive").mkdir(parents=True)

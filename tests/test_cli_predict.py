@@ -165,7 +165,7 @@ def test_evaluate_a_model_of_one_output(number: Path, folder: Path) -> None:
     model[1].bias.data[...] = 1e9
     model.save(number)
     printed = run("evaluate", number, "--data", folder).stdout
-    assert "Its numbers reach from 0 to 1000000000: no table" in printed
+    assert "The numbers go from 0 to 1000000000: too many for a table" in printed
 
 
 def test_predict_a_number(number: Path, folder: Path, tmp_path: Path) -> None:

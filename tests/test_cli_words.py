@@ -1,4 +1,4 @@
-"""What the command line says: the pages of --help, and values that it cannot take."""
+"""Texts of the command line: the pages of --help, and errors for values that it cannot take."""
 
 from __future__ import annotations
 

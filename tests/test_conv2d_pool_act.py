@@ -222,7 +222,7 @@ def test_places_outside_of_the_plane(
         for place in (0, 100, 191, 192, 202, 203):
             bad = indices.copy()
             bad.flat[place] = wrong
-            with pytest.raises(ValueError, match=f"indices must be of 0 to 62.*got {wrong}"):
+            with pytest.raises(ValueError, match=f"indices must be from 0 to 62.*got {wrong}"):
                 kernels.conv2d_pool_act_backward(
                     *(y, y, bad, x[:1], w), algorithm=algorithm, input_gradient=input_gradient
                 )
@@ -231,7 +231,7 @@ def test_places_outside_of_the_plane(
 @pytest.mark.parametrize("pool_size", [0, 5, (2, 3), (-1, 2)])
 def test_windows_that_do_not_fit(pool_size: Any) -> None:
     x, w = np.ones((2, 3, 6, 4), F32), np.ones((5, 3, 3, 3), F32)
-    with pytest.raises(ValueError, match=r"pool_size must be of 1 to the convolution's \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"pool_size must be from 1 to the convolution's \(4, 2\)"):
         kernels.conv2d_pool_act(x, w, pool_size=pool_size)
 
 

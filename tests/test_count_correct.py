@@ -57,7 +57,9 @@ def test_labels_fit_the_scores() -> None:
 @pytest.mark.parametrize("label", [-1, 10, 2**40, -(2**40)])
 def test_labels_are_classes(label: int) -> None:
     labels = np.array([3, label, 4])
-    with pytest.raises(ValueError, match=rf"labels\[1\] must be of 0 to 9, a class, got {label}$"):
+    with pytest.raises(
+        ValueError, match=rf"labels\[1\] must be from 0 to 9, a class, got {label}$"
+    ):
         kernels.count_correct(np.zeros((3, 10), F32), labels)
-    with pytest.raises(ValueError, match=r"labels\[0\] must be of 0 to -1"):
+    with pytest.raises(ValueError, match=r"labels\[0\] must be from 0 to -1"):
         kernels.count_correct(np.zeros((3, 0), F32), labels)

@@ -129,8 +129,8 @@ def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        ({"max_shift": -1}, ValueError, "max_shift must be of 0 to 2147483647, got -1"),
-        ({"max_shift": 2**31}, ValueError, "max_shift must be of 0 to 2147483647"),
+        ({"max_shift": -1}, ValueError, "max_shift must be from 0 to 2147483647, got -1"),
+        ({"max_shift": 2**31}, ValueError, "max_shift must be from 0 to 2147483647"),
         ({"max_shift": 1.5}, TypeError, "max_shift must be an integer, got 1.5"),
         ({"seed": -1}, ValueError, "seed must be from 0 to 18446744073709551615, got -1"),
         ({"seed": 2**64}, ValueError, "seed must be from 0 to"),
@@ -150,7 +150,7 @@ def test_rows_have_no_height_to_be_shifted() -> None:
     rows, index = np.zeros((3, 4), np.uint8), np.array([0])
     for shift, says in (
         (1, r"images must be \(n, ..., height, width\) where max_shift.*\(3, 4\)"),
-        (-1, "max_shift must be of 0 to 2147483647, got -1"),
+        (-1, "max_shift must be from 0 to 2147483647, got -1"),
     ):
         with pytest.raises(ValueError, match=says):
             kernels.gather_images(rows, index, scale=1.0, offset=0.0, max_shift=shift)

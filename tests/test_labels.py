@@ -77,7 +77,7 @@ def test_one_output_takes_any_numbers() -> None:
         model.predict_proba(images)
     with pytest.raises(ValueError, match=r"one output must be MSELoss\(\), not CrossEntropyLoss"):
         evaluate(model, negative, loss=losses.CrossEntropyLoss())
-    with pytest.raises(TypeError, match="integers, not complex128; floats would do too"):
+    with pytest.raises(TypeError, match="integers, not complex128; floats are possible too"):
         evaluate(model, (images, labels.astype(complex)))
 
 
@@ -210,8 +210,8 @@ WRONG_LABELS = [
     (CLASSES.astype(np.float32), r"not float32: use labels\.astype\(np\.int64\)$"),
     (CLASSES > 0, r"not bool: use labels\.astype\(np\.int64\)$"),
     (CLASSES.tolist(), r"not list: use np\.array\(labels\)$"),
-    (CLASSES + 0.5, "not float64; float rows of 10 probabilities would do too$"),
-    (CLASSES.astype(str), "not <U21; float rows of 10 probabilities would do too$"),
+    (CLASSES + 0.5, "not float64; float rows of 10 probabilities are possible too$"),
+    (CLASSES.astype(str), "not <U21; float rows of 10 probabilities are possible too$"),
 ]
 
 
@@ -265,5 +265,5 @@ def test_an_evaluation_has_the_confusion_matrix() -> None:
 def test_a_number_has_no_confusion_matrix() -> None:
     evaluation = evaluate(regression(), (np.zeros((2, 28, 28), np.uint8), np.array([1, 2])))
     assert evaluation.confusion is None
-    with pytest.raises(ValueError, match="the model has one output"):
+    with pytest.raises(ValueError, match="a model with one output"):
         _ = evaluation.class_accuracy

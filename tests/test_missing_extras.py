@@ -1,4 +1,4 @@
-"""What is said if a package is missing that an extra brings."""
+"""The error if a package is missing that an extra brings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers: PyTorch's steps, one kernel call for a network, whatever becomes of its layers."""
+"""Optimizers: PyTorch's steps, one kernel call for a network, whatever becomes of its layers."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_the_settings_of_the_user_do_not_matter() -> None:
 
 
 def test_a_letter_that_only_another_font_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a font of matplotlib in the place of a Chinese one."""
+    """With a font of matplotlib instead of a Chinese one."""
     folder = Path(plotting.DEFAULT_FONT).parent
     other = str(folder / "STIXGeneral.ttf")
     letter = chr(min(plotting._letters(other) - plotting._letters(plotting.DEFAULT_FONT)))
@@ -162,7 +162,8 @@ def test_training_goes_on_without_its_plot(
     else:
         monkeypatch.setattr(Figure, "savefig", lambda *_, **__: 1 / 0)
     train, _ = make_sets(train=40, test=1)
-    with pytest.warns(RuntimeWarning, match="LivePlot draws no more, training goes on") as warned:
+    message = "LivePlot failed and draws no more; training continues"
+    with pytest.warns(RuntimeWarning, match=message) as warned:
         history = trainer(LivePlot(path, seconds=0)).fit(train, epochs=2, batch_size=10)
     assert len(history) == 2 and len(warned) == 1
 

@@ -1,4 +1,4 @@
-"""What a training shows to whoever watches, and its history."""
+"""The progress that a training shows, and its history."""
 
 from __future__ import annotations
 

@@ -302,7 +302,7 @@ def test_another_run_is_refused(name: str, tmp_path: Path) -> None:
     assert all(len(line) < 250 for line in str(caught.value).splitlines()[1:])
 
 
-def test_another_optimiser_is_refused(tmp_path: Path) -> None:
+def test_another_optimizer_is_refused(tmp_path: Path) -> None:
     fit(new(tmp_path), epochs=1)
     model = models.mlp((8,), seed=2)
     with pytest.raises(ResumeError, match=r"the momentum was 0\.9 and is 0\.8"):

@@ -115,7 +115,7 @@ def content(folder: Path) -> dict[str, Any]:
 
 
 def kill_runs(kills: int, seed: int, root: Path) -> Counter[tuple[str, str]]:
-    """Kill that many processes; returns how many by signal and phase. AssertionError if not fit."""
+    """Kill `kills` processes, check all files, and count the kills by signal and phase."""
     random.seed(seed)
     set_num_threads(1)
     data, folder, log = root / "data", root / "run", root / "log"
@@ -129,7 +129,7 @@ def kill_runs(kills: int, seed: int, root: Path) -> Counter[tuple[str, str]]:
         number = random.choice(SIGNALS)
         before = temporaries(folder)  # of SIGKILL, which nobody can clean up after at once
         pid = start(folder, data, log)
-        # Several kills shall fall into one run, so most come early; saving is short, so it is met
+        # Several kills should fall into one run, so most come early; saving is short, so it is met
         # on purpose.
         end = time.perf_counter() + random.uniform(0, seconds * random.choice((0.2, 0.6, 1.1)))
         wait_for_saving = random.random() < 0.4

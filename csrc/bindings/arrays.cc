@@ -12,13 +12,13 @@ namespace {
 
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
-// What Python writes for an argument, not too long; its type if Python cannot write it, or not in UTF-8.
+// The repr of an argument, shortened; its type if it has no repr, or none that UTF-8 can encode.
 std::string shown(py::handle object) {
   try {
     constexpr int kLongest = 120;
     const py::str text = py::repr(object);
     return text[py::slice(0, kLongest, 1)].cast<std::string>() + (py::len(text) > kLongest ? "..." : "");
-  } catch (const std::exception&) {  // __repr__ failed, or gave a string without an encoding
+  } catch (const std::exception&) {  // __repr__ failed, or its string cannot be encoded
     return "a value of type " + type_name(object);
   }
 }
@@ -257,8 +257,8 @@ bool is_sequence(py::handle object) {
   return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
 }
 
-// The items that a tuple or a list really holds: a subclass may answer otherwise, and an item may change its
-// list while it is converted to an integer.
+// The items that a tuple or a list really holds. A subclass may report other items, and the conversion of an
+// item to an integer may change the list.
 std::vector<py::object> items_of(py::handle sequence) {
   py::object tuple = py::reinterpret_borrow<py::object>(sequence);
   if (PyList_Check(tuple.ptr())) tuple = py::reinterpret_steal<py::object>(PyList_AsTuple(tuple.ptr()));
@@ -315,7 +315,7 @@ bool parse_bool(py::handle object, const char* name) {
   if (type != "numpy.bool" && type != "numpy.bool_")
     throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
   const int truth = PyObject_IsTrue(object.ptr());
-  if (truth < 0) throw py::error_already_set();  // a class of another library, of the same name
+  if (truth < 0) throw py::error_already_set();  // a class of another library that has the same name
   return truth == 1;
 }
 
@@ -340,7 +340,7 @@ std::string parse_string(py::handle object, const char* name) {
     throw py::type_error(std::string(name) + " must be a string, got " + shown(object));
   Py_ssize_t size = 0;
   const char* const text = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
-  if (text == nullptr) {  // half of a surrogate pair
+  if (text == nullptr) {  // the text holds half of a surrogate pair
     PyErr_Clear();
     throw py::value_error(std::string(name) + " must be a string of whole characters, got " + shown(object));
   }
@@ -394,7 +394,7 @@ Shape parse_shape(py::handle object, const char* name, size_t dimensions) {
   if (dimensions != SIZE_MAX && shape.size() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
                           " dimensions, got " + to_string(shape));
-  constexpr size_t kMostDimensions = 32;  // NumPy's, before version 2
+  constexpr size_t kMostDimensions = 32;  // NumPy's limit before version 2
   const bool negative = std::any_of(shape.begin(), shape.end(), [](int64_t d) { return d < 0; });
   if (negative || shape.size() > kMostDimensions || !is_countable(shape.data(), shape.size()))
     throw py::value_error(std::string(name) + " must be sizes of at least 0 that an array can have, got " +

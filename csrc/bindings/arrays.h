@@ -79,8 +79,8 @@ class MatrixInput {
 };
 
 // Labels and indices: integers of any width and sign, always copied to int64. A driver checks them and then
-// uses them as offsets; in the caller's array another thread could change them in between. bool and float
-// arrays are a TypeError.
+// uses them as offsets. Without the copy another thread could change them in between. bool and float arrays
+// are a TypeError.
 class IntegerInput {
  public:
   IntegerInput(py::handle object, const char* name, int dimensions);
@@ -191,8 +191,8 @@ void without_gil(const Work& work) {
   work();
 }
 
-// The same, but keep the GIL if the work takes only a few hundred nanoseconds: handing it over and taking it
-// back would take a good part of that.
+// The same, but the GIL is kept if the work takes only a few hundred nanoseconds, because releasing and
+// taking it would cost a good part of that.
 template <class Work>
 void without_gil(double multiply_adds, const Work& work) {
   constexpr double kBrief = 10'000;

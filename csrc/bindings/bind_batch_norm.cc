@@ -95,7 +95,7 @@ them. A NaN or infinity makes its channel NaN. Without training, mean and varian
 Raises ValueError if a channel has only one value in training.
 
 Sums are taken in double, of deviations from means of parts of x: neither a large mean nor values of up to 1e37
-cost digits. A running variance beyond float32, as that of values of 1e20, becomes the largest float32, 3.4e38.
+cost digits. A running variance beyond float32, such as that of values of 1e20, becomes the largest float32.
 
 Source: Ioffe and Szegedy, Batch normalization, arXiv 1502.03167.)");
   define<batch_norm_backward>(
@@ -110,8 +110,8 @@ Source: Ioffe and Szegedy, Batch normalization, arXiv 1502.03167.)");
 
 grad_output and x (n, channels) or (n, channels, h, w); saved_mean and saved_inv_std as batch_norm returned
 them, gamma as it took it. If saved_mean is the mean of x rounded to float32, the mean itself is used: its last
-digits matter if it is many standard deviations from zero. Without training, mean and variance are constants: grad_x is gamma * inv_std *
-grad_output. grad_x is None where input_gradient is False; `out` is three arrays, or None for that one.)");
+digits matter if it is many standard deviations from zero. Without training, mean and variance are constants:
+grad_x is gamma * inv_std * grad_output. grad_x is None if input_gradient is False; `out` is three arrays, or None for that one.)");
 }
 
 }  // namespace byhand::bindings

@@ -49,7 +49,7 @@ py::tuple conv2d_pool_act(py::handle x_object, py::handle weight_object, py::han
   const ops::Activation activation = parse_activation(activation_object);
   const Pair size = parse_pair(pool_size, "pool_size");
   require(size.h >= 1 && size.w >= 1 && size.h <= s.out_h && size.w <= s.out_w,
-          "pool_size must be of 1 to the convolution's (", s.out_h, ", ", s.out_w, "), got (", size.h, ", ",
+          "pool_size must be from 1 to the convolution's (", s.out_h, ", ", s.out_w, "), got (", size.h, ", ",
           size.w, ")");
   const Pool2dShape pool =
       make_pool2d_shape({s.batch, s.out_channels, s.out_h, s.out_w}, size, size, {}, {1, 1}, false);

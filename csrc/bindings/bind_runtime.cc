@@ -54,20 +54,20 @@ run its lanes and masks in plain code alone; None where they run nothing of it. 
 chosen by itself.)");
   m.def("get_num_threads", cpu::wanted_threads, R"(Return the number of threads that a kernel may use.
 
-The first of these that is set decides at import: BYHAND_NUM_THREADS, OMP_NUM_THREADS, the number of processors
-that the affinity mask and the cgroup allow. An OMP_NUM_THREADS that is not a number is ignored.)");
+At import it is BYHAND_NUM_THREADS if that is set, otherwise OMP_NUM_THREADS if that is a number, otherwise the
+number of processors that the affinity mask and the cgroup allow.)");
   m.def(
       "set_num_threads",
       [](py::handle n) {
         const int64_t count = parse_integer(n, "n");
-        require(count >= 1 && count <= cpu::kMaxThreads, "n must be a whole number of 1 to ",
+        require(count >= 1 && count <= cpu::kMaxThreads, "n must be a whole number from 1 to ",
                 cpu::kMaxThreads, ", got ", count);
         cpu::set_num_threads(static_cast<int>(count));
       },
       py::arg("n"), R"(Set the number of threads that a kernel may use, from 1 to 256.
 
 A kernel never runs more threads than there were usable processors when byhand was imported, whatever the
-number: more would only take turns. Results do not depend on it, to the last bit.)");
+number: more would only take turns. The results have the same bits for any number.)");
   m.def("empty", empty, py::arg("shape"), py::arg("device") = "cpu", R"(A new float32 array, uninitialised.
 
 Its first value lies at a multiple of 64 bytes, a cache line. `shape` is an int or a tuple; `device`

@@ -25,9 +25,9 @@ class LabelsInput {
   LabelsInput(py::handle object, py::handle ignore_index, py::handle smoothing, const Shape& logits) {
     labels_.ignore_index = parse_integer(ignore_index, "ignore_index");
     labels_.smoothing = parse_float(smoothing, "label_smoothing");
-    require(labels_.smoothing >= 0 && labels_.smoothing <= 1, "label_smoothing must be of 0 to 1, got ",
+    require(labels_.smoothing >= 0 && labels_.smoothing <= 1, "label_smoothing must be from 0 to 1, got ",
             labels_.smoothing);
-    // One-dimensional floats are meant to be classes: IntegerInput refuses them with the right advice.
+    // One-dimensional floats are probably meant as classes. IntegerInput refuses them with the right advice.
     if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() != 1 &&
         py::reinterpret_borrow<py::array>(object).dtype().kind() == 'f') {
       probabilities_.emplace(object, "labels", 2);

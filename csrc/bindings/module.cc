@@ -7,8 +7,8 @@ using namespace byhand::bindings;
 
 PYBIND11_MODULE(_core_of_main_interpreter, m) {
   m.attr("__version__") = BYHAND_VERSION;
-  // An impossible BYHAND_ISA or BYHAND_NUM_THREADS is an error now, not in the middle of a training run. The
-  // affinity of the process is read now, too.
+  // Read the environment and the affinity of the process now, so that an impossible BYHAND_ISA or
+  // BYHAND_NUM_THREADS is an error on import, not in the middle of a training run.
   byhand::cpu::kernels();
   byhand::cpu::num_threads();
   bind_runtime(m);
@@ -29,8 +29,8 @@ PYBIND11_MODULE(_core_of_main_interpreter, m) {
   bind_testing(testing);
 }
 
-// What Python calls to import byhand._core. In a sub-interpreter pybind11 would wait for the GIL of the main
-// interpreter, which this thread holds, for ever.
+// Python calls this function to import byhand._core. In a sub-interpreter pybind11 would wait for ever for
+// the GIL of the main interpreter, because this thread holds it.
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_of_main_interpreter();
   PyErr_SetString(

@@ -18,7 +18,7 @@ const char* get(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
-// The whole number that `text` is, at most INT_MAX; 0 if it is none of at least 1.
+// The value of `text` if it is a whole number of at least 1, at most INT_MAX; otherwise 0.
 int positive_number(std::string_view text) {
   int value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);

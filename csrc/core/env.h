@@ -5,10 +5,10 @@
 
 namespace byhand::env {
 
-// BYHAND_NUM_THREADS, else the first number of OMP_NUM_THREADS, at most `most`; 0 if neither is set. Anything
-// but a whole number from 1 to `most` is an error in our own variable. OMP_NUM_THREADS belongs to other
-// libraries, which take words as "auto" or numbers beyond ours: a larger number counts as `most`, and what is
-// no number counts as not set.
+// BYHAND_NUM_THREADS, otherwise the first number of OMP_NUM_THREADS, at most `most`; 0 if neither is set. In
+// our own variable anything but a whole number from 1 to `most` is an error. OMP_NUM_THREADS belongs to other
+// libraries, which accept words such as "auto" and larger numbers. A larger number counts as `most`, and a
+// value that is not a number counts as not set.
 int num_threads(int most);
 
 // BYHAND_ISA, or "" where it is not set.

@@ -24,8 +24,8 @@ Block make_block(size_t size) {
   return {data, size};
 }
 
-// Blocks never move while a frame is open. When the last frame closes, blocks beyond kMostKept are freed, and
-// several others become one of their joint size, so that from the next call on the stack is a single block.
+// Blocks never move while a frame is open. When the last frame closes, blocks beyond kMostKept are freed. If
+// several remain, one block of their total size replaces them, so that the next call finds a single block.
 struct Stack {
   std::vector<Block> blocks;
   size_t block = 0;  // the block in use

@@ -4,7 +4,7 @@
 //   float* panel = frame.allocate<float>(count);   // uninitialised; gone when `frame` goes out of scope
 //
 // A thread keeps up to 64 MiB for its next calls, so that a call which has run once with the same sizes
-// allocates nothing. What a call takes beyond that goes back to the system when the call ends.
+// allocates nothing. If a call takes more, the rest is freed when it ends.
 #pragma once
 
 #include <cstddef>

@@ -17,8 +17,8 @@ void check_pair(const char* name, Pair value, int64_t least) {
 
 void check_padding(Padding p) {
   for (const int64_t value : {p.top, p.bottom, p.left, p.right})
-    require(value >= 0 && value <= kMost, "padding must be of 0 to 2**31 on every side, got ((", p.top, ", ",
-            p.bottom, "), (", p.left, ", ", p.right, "))");
+    require(value >= 0 && value <= kMost, "padding must be from 0 to 2**31 on every side, got ((", p.top,
+            ", ", p.bottom, "), (", p.left, ", ", p.right, "))");
 }
 
 template <class... Parts>
@@ -65,7 +65,7 @@ Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4],
   require(kernel.h >= 1 && kernel.w >= 1 && kernel.h <= kMost && kernel.w <= kMost,
           "weight must have a kernel of 1 x 1 to 2**31 x 2**31, got ", kernel.h, " x ", kernel.w);
   require(groups >= 1 && groups <= std::max({x[1], weight[0], int64_t{1}}),
-          "groups must be of 1 to the number of channels, got ", groups);
+          "groups must be from 1 to the number of channels, got ", groups);
   require(x[1] % groups == 0, "groups must divide the ", x[1], " channels of the input, got ", groups);
   require(weight[0] % groups == 0, "groups must divide the ", weight[0], " output channels of weight, got ",
           groups);

@@ -6,12 +6,12 @@
 
 namespace byhand {
 
-// The bytes of the largest array that shapes may describe. No machine has so many, and what an algorithm
-// makes of an array is less than 8 times as large: those sizes can be computed in int64 before anything is
-// allocated.
+// The number of bytes of the largest array that a shape may describe. No machine has that much memory. The
+// workspace that an algorithm derives from an array is less than 8 times as large, so that its size fits
+// int64 and can be computed before anything is allocated.
 inline constexpr int64_t kMostBytes = int64_t{1} << 60;
 
-// Whether an array of float32 with these dimensions, of those that are not 0, has at most kMostBytes.
+// Whether a float32 array of these dimensions has at most kMostBytes. Dimensions of 0 are skipped.
 bool is_countable(const int64_t* dimensions, size_t count);
 
 struct Pair {
@@ -23,8 +23,7 @@ struct Padding {
 };
 
 // x (batch, in_channels, in_h, in_w), weight (out_channels, in_channels / groups, kernel.h, kernel.w),
-// y (batch, out_channels, out_h, out_w). None of the three has
-// more than kMostBytes.
+// y (batch, out_channels, out_h, out_w). None of the three has more than kMostBytes.
 struct Conv2dShape {
   int64_t batch, in_channels, in_h, in_w;
   int64_t out_channels, out_h, out_w;

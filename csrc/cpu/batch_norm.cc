@@ -108,8 +108,8 @@ void normalize(const Blocks& blocks, const float* x, const Normalization& f, flo
   });
 }
 
-// The running statistic. A finite one beyond float32, as the variance of values of 1e20, becomes the largest
-// float32: infinity would make every later result of inference a constant.
+// The new running statistic. A finite one beyond float32, such as the variance of values of 1e20, becomes the
+// largest float32, because infinity would make every later result of inference a constant.
 float mix(float momentum, float old_value, double new_value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   const double mixed = (1 - static_cast<double>(momentum)) * old_value + momentum * new_value;
@@ -165,10 +165,10 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
 
 namespace {
 
-// What the mean of x lost when batch_norm_training rounded it to `saved`, given the mean of x - saved. Zero
-// if `saved` is another value: then it counts as it is.
+// The error that the mean of x got when batch_norm_training rounded it to `saved`, given the mean of x -
+// saved. Zero if `saved` is not the rounded mean: then `saved` itself counts.
 double lost_in_rounding(float saved, double mean_deviation) {
-  constexpr double kHalfUlp = 0x1.00001p-24;  // relative, and a little more than that
+  constexpr double kHalfUlp = 0x1.00001p-24;  // relative, with a little margin
   return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;
 }
 
@@ -202,7 +202,7 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
       product += products[i * s.channels + c];
       deviation += deviations[i * s.channels + c];
     }
-    // A mean of 10^4 standard deviations loses 10^-3 of one, and dgamma and dx with it.
+    // Rounding a mean of 10^4 standard deviations is off by 10^-3 of one, and so would be dgamma and dx.
     const double lost = g.training ? lost_in_rounding(g.mean[c], deviation / count) : 0;
     const double dgamma = (product - lost * dbeta) * g.inv_std[c];
     const double of_x = -g.inv_std[c] * dgamma / count;

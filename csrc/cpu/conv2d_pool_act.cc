@@ -41,7 +41,7 @@ void check_places(const int32_t* index, int64_t count, int64_t plane) {
   if (kernels().pool2d.inside(index, count, last)) return;
   for (int64_t i = 0; i < count; ++i) {
     const int32_t place = __atomic_load_n(index + i, __ATOMIC_RELAXED);  // another thread may write to it
-    require(place >= 0 && place <= last, "indices must be of 0 to ", plane - 1,
+    require(place >= 0 && place <= last, "indices must be from 0 to ", plane - 1,
             ", places in a plane of the convolution, got ", place);
   }
   fail("indices must not be changed by another thread while conv2d_pool_act_backward reads them");

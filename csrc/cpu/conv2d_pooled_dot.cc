@@ -16,8 +16,8 @@ int64_t last_place(const Conv2dShape& s) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(s.out_h * s.out_w)) - 1);
 }
 
-// Floats of the slots of a channel, which stay in L2 while all outputs visit them: what is read from any
-// place up to the last one. Nobody fills those beyond the plane.
+// The number of floats of a channel's slots, which stay in L2 while all outputs visit them. There are slots
+// for every place up to the last one, although those beyond the plane stay uninitialised.
 int64_t slots_of(const Conv2dShape& s) {
   return (last_place(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
 }

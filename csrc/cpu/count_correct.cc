@@ -12,7 +12,7 @@ using namespace cpu;
 
 int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes) {
   for (int64_t i = 0; i < rows; ++i)
-    require(labels[i] >= 0 && labels[i] < classes, "labels[", i, "] must be of 0 to ", classes - 1,
+    require(labels[i] >= 0 && labels[i] < classes, "labels[", i, "] must be from 0 to ", classes - 1,
             ", a class, got ", labels[i]);
   const auto kernel = kernels().count_correct.count;
   const double row_ns = 5 + memory_ns(sizeof(float)) * static_cast<double>(classes);

@@ -57,9 +57,9 @@ void move_plane(const uint8_t* plane, int64_t height, int64_t width, Move move, 
 void gather_images(const ImageBytes& images, const int64_t* index, int64_t count, float scale, float offset,
                    const Shift& shift, float* to) {
   for (int64_t i = 0; i < count; ++i)
-    require(index[i] >= 0 && index[i] < images.count, "index[", i, "] must be of 0 to ", images.count - 1,
+    require(index[i] >= 0 && index[i] < images.count, "index[", i, "] must be from 0 to ", images.count - 1,
             ", a row of images, got ", index[i]);
-  require(shift.max_shift >= 0 && shift.max_shift <= kLargestShift, "max_shift must be of 0 to ",
+  require(shift.max_shift >= 0 && shift.max_shift <= kLargestShift, "max_shift must be from 0 to ",
           kLargestShift, ", got ", shift.max_shift);
   const auto convert = [kernel = kernels().gather.bytes, scale, offset](const uint8_t* from, int64_t n,
                                                                         float* floats) {

@@ -120,8 +120,8 @@ struct ConvPooledDot {
   int64_t count;
   const float* dz;
   const int32_t* place;  // as dz, `count` a row
-  int32_t last;  // 2^n - 1: of a place, which may change after a check, only these bits count; x has so many
-                 // slots
+  int32_t last;  // 2^n - 1. Kernels mask each place with it, because a place may change after it was checked;
+                 // x has last + 1 slots.
   const float* x;
   int64_t x_row;
   int columns;  // of taps, at most kPooledSlot
@@ -294,7 +294,7 @@ struct PoolWindows {
 };
 
 struct Pool2dKernels {
-  // Whether each of `count` places is of 0 to last.
+  // Whether each of `count` places is from 0 to last.
   bool (*inside)(const int32_t* place, int64_t count, int32_t last);
   // Whether each of these places, none negative, is in its window of 2 x 2: corner + {0, 1, row, row + 1}.
   // All planes have the same corners.

@@ -182,7 +182,7 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
   });
   if (!valid)
     for (int64_t i = 0; i < planes * outputs; ++i)
-      require(index[i] >= -1 && index[i] < plane_size, "indices must be of -1 to ", plane_size - 1,
+      require(index[i] >= -1 && index[i] < plane_size, "indices must be from -1 to ", plane_size - 1,
               ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
   if (plane_size == 0) return;
   // Each index is checked again where it is used: `indices` is the caller's array, and another thread may

@@ -43,7 +43,7 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
     if (ignored(labels, i)) continue;
     ++count;
     if (labels.probabilities) continue;
-    require(labels.integer[i] >= 0 && labels.integer[i] < classes, "labels[", i, "] must be of 0 to ",
+    require(labels.integer[i] >= 0 && labels.integer[i] < classes, "labels[", i, "] must be from 0 to ",
             classes - 1, ", a class, or ignore_index ", labels.ignore_index, ", got ", labels.integer[i]);
   }
   return count;

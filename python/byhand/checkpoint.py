@@ -42,8 +42,9 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     OSError
-        Of the system's kind and with the path. Also if the path is a folder, a device, a pipe or a
-        socket, because a rename would replace that with a file.
+        If the file cannot be written; the error has the class and the number that the system
+        gave, and the path. Also if the path is a folder, a device, a pipe or a socket, because a
+        rename would replace that with a file.
     """
     write_together({Path(path): data})
 
@@ -51,7 +52,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Write files as `write_atomic` writes one; none is renamed before all are written.
 
-    The files are renamed in the order given: whoever finds the last one new finds all of them new.
+    The files are renamed in the order given. So if the last one is new, all of them are new.
     An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
     """
     renames: list[tuple[Path, Path]] = []
@@ -99,8 +100,8 @@ def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
         os.replace(temporary, target)
 
 
-# Answers to fsync of file systems that cannot sync a folder, or anything at all: network and shared
-# folders. The write has succeeded then, and is as durable as such a file system makes it.
+# Errors of fsync on file systems that cannot sync a folder, or cannot sync at all, such as network
+# and shared folders. The write has succeeded then, and is as durable as the file system makes it.
 _CANNOT_SYNC = {
     getattr(errno, name)
     for name in ("EINVAL", "EBADF", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EPERM")
@@ -117,7 +118,7 @@ def _if_possible() -> Iterator[None]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this file left behind.
+    """Remove the temporary files of processes that were killed while they wrote this file.
 
     The name of the file may be a pattern, such as *.safetensors.
     """

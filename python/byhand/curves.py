@@ -66,7 +66,7 @@ def draw_curves(
     Parameters
     ----------
     runs : the epochs of each run, by its name
-    title : without one, a single run's name
+    title : by default the name of the run, if there is only one
     batches : drawn instead of the dashed cost of a single run
     """
     with drawing():

@@ -28,7 +28,7 @@ Saved = tuple[NDArray[Any], ...]
 # Buffers start on cache lines: 16 floats are 64 bytes.
 ALIGNMENT = 16
 
-# Batch sizes below its largest for which a plan keeps views of its arena.
+# The number of batch sizes below the largest for which a plan keeps views of its arena.
 _MOST_BATCHES = 16
 
 

@@ -58,20 +58,22 @@ class _Scores(NamedTuple):
 
 
 class Evaluation(_Scores):
-    """Mean loss, and the fraction of images whose answer is right: loss, accuracy = evaluation.
+    """Mean loss and accuracy, the fraction of right answers: `loss, accuracy = evaluation`.
 
     The model's answer is its likeliest class; with one output, that number rounded.
     """
 
     confusion: NDArray[np.int64] | None = None
-    """(classes, classes): the number of images of each class, a row each, by the answer that they
-    got. None for a model with one output, and in training."""
+    """Shape (classes, classes): the number of images of class `row` that the model takes for class
+    `column`. None for a model with one output, and in training."""
 
     @property
     def class_accuracy(self) -> NDArray[np.float64]:
         """The accuracy of each class, (classes,); NaN for a class without images."""
         if self.confusion is None:
-            raise ValueError("there are no accuracies of classes: the model has one output")
+            raise ValueError(
+                "a model with one output has no classes, so there is no accuracy of each class"
+            )
         count = self.confusion.sum(axis=1)
         right = self.confusion.diagonal()
         shares = np.full(len(count), np.nan)
@@ -208,13 +210,13 @@ def _check_labels(
 
 
 def _advice(labels: Any, kind: str, classes: int) -> str:
-    """What to do with labels that are no integers."""
+    """Advice for labels that are not integers."""
     if kind == "b" or (kind == "f" and (labels == np.floor(labels)).all()):
         return ": use labels.astype(np.int64)"
     if isinstance(labels, list | tuple):
         return ": use np.array(labels)"
     floats = "floats" if classes == 1 else f"float rows of {classes} probabilities"
-    return f"; {floats} would do too"
+    return f"; {floats} are possible too"
 
 
 def _check_rows(name: str, labels: NDArray[Any], loss: Loss) -> tuple[NDArray[Any], Array]:

@@ -190,16 +190,18 @@ class LogFile:
 class LivePlot:
     """Draws training and validation cost and error while it trains; needs matplotlib.
 
-    In a notebook it is a picture in the cell, drawn anew; where matplotlib has a window, a window;
-    elsewhere the file `path`, which without one is curves.png in the run folder, or here where
-    there is no run. With a path the file is written at the end in every case. If a drawing fails,
-    training goes on: a warning says why, and nothing more is drawn.
+    In a notebook the picture in the cell is replaced. Elsewhere the curves appear in a window if
+    matplotlib can open one, otherwise in the file `path`. Its default is curves.png in the run
+    folder, or in the current folder if there is no run. If `path` is given, the file is always
+    written at the end. If a drawing fails, a warning says why, training continues, and nothing
+    more is drawn.
 
     Parameters
     ----------
     path : a name that ends in .png, .pdf or .svg
-    seconds : from one drawing to the next. None draws as often as takes a tenth of the time.
-    title : above the curves
+    seconds : the time from one drawing to the next. If it is None, drawing takes about a tenth of
+        the training time.
+    title : the title above the curves
     """
 
     def __init__(
@@ -252,7 +254,7 @@ class LivePlot:
     def _find_screen(self, folder: Path) -> _File | _Notebook | _Window:
         screen: _Notebook | _Window | None = _Notebook.find()
         if screen is None:
-            with contextlib.suppress(Exception):  # a window that cannot be is a file
+            with contextlib.suppress(Exception):  # draw into a file if there can be no window
                 screen = _Window.find()
         return screen or _File(self.path or folder / "curves.png")
 
@@ -262,7 +264,7 @@ class LivePlot:
             yield
         except Exception as error:
             self._screen = None
-            message = f"LivePlot draws no more, training goes on: {error}"
+            message = f"LivePlot failed and draws no more; training continues: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _point(self, epochs: float) -> None:

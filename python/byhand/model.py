@@ -55,7 +55,7 @@ class Model(Sequential):
     """
 
     trained: Mapping[str, Any] | None = None
-    """What a Trainer made of it last: epoch, images, validation_images, validation_accuracy."""
+    """The record of its last training: epoch, images, validation_images, validation_accuracy."""
 
     _plans: InferencePlans | None = None
 
@@ -131,8 +131,8 @@ class Model(Sequential):
     ) -> list[list[tuple[str, float]]]:
         """Return names and probabilities of the `k` likeliest classes of each image.
 
-        The likeliest class comes first. A model with fewer classes gives all of them. Arguments
-        and errors of `predict_proba`.
+        The likeliest class comes first. A model with fewer classes gives all of them. The
+        arguments and errors are those of `predict_proba`.
         """
         k = integer("k", k, 1)
         rows = self.predict_proba(images, pictures=pictures)
@@ -143,7 +143,7 @@ class Model(Sequential):
         ]
 
     def predict(self, images: Any, *, pictures: str | None = None) -> NDArray[np.int64]:
-        """Return the likeliest class of each image, (N,); arguments and errors of `predict_proba`.
+        """Return the likeliest class of each image, (N,). See `predict_proba` for the arguments.
 
         Of a model with one output, that number rounded to an integer.
         """
@@ -168,7 +168,7 @@ class Model(Sequential):
         return logits
 
     def _read(self, images: Any, pictures: str | None) -> Any:
-        """The images of pictures; whatever is no picture as it is."""
+        """Turn pictures into images. Return anything else unchanged."""
         sources = list(images) if isinstance(images, list | tuple) else [images]
         if all(map(_is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)
@@ -287,7 +287,7 @@ class Model(Sequential):
         write_atomic(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The content of the file that `save` writes; its errors for layers."""
+        """The content of the file that `save` writes. Raises the errors of `save` for layers."""
         trained = {} if self.trained is None else {"trained": self.trained}
         return tensors_file(self.state_dict(), {**self.description(), **trained})
 
@@ -346,7 +346,7 @@ def _is_picture(value: object) -> bool:
 
 
 def _advice(shape: Shape, wanted: Shape) -> str:
-    """What to do with an array that has another shape than `wanted`, (C, H, W), with a batch."""
+    """Advice for an array whose shape is not (N, C, H, W), where `wanted` is (C, H, W)."""
     if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
         return ": for a single image add the axis, images[np.newaxis]"
     if shape == (*wanted[1:], wanted[0]):
@@ -483,7 +483,9 @@ def _share(model: Model, shared: Any) -> None:
         raise ValueError(f"shared must map names of parameters to names, not {shared!r}")
     for name, original in shared.items():
         if state[name].shape != state[original].shape:
-            raise ValueError(f"{name} and {original} are said to be one, but differ in shape")
+            raise ValueError(
+                f"{name} and {original} are listed as one parameter, but differ in shape"
+            )
         owner: Module = model
         *path, attribute = name.split(".")
         for i in path:

@@ -150,7 +150,7 @@ class Layer(Module):
     is_view: bool = False
 
     has_modes: bool = False
-    """The layer computes one thing in training and another in inference."""
+    """Whether the layer computes differently in training and in inference."""
 
     _last: Forward | None = None
 
@@ -246,7 +246,7 @@ class Layer(Module):
 
 
 def must_be_planned(network: Module, *, training: bool) -> None:
-    """TypeError if a plan would not run what a class of the user's defines by `forward`.
+    """Raise an error if a plan would not compute what `forward` of a user's class computes.
 
     A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. So these
     must be defined, and no class that is derived further may override `forward` or `backward`.
@@ -271,7 +271,7 @@ def must_be_planned(network: Module, *, training: bool) -> None:
 
 
 def _depth(kind: type, method: str) -> int:
-    """How many classes up the one stands that defines a method."""
+    """The number of steps up the method resolution order to the class that defines a method."""
     return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
 
 

@@ -1,4 +1,4 @@
-"""Optimisers: a step over all parameters of a network is one kernel call."""
+"""Optimizers: a step over all parameters of a network is one kernel call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 
 
 class Optimizer:
-    """What all optimisers share: parameters, and values of their own beside every weight.
+    """What all optimizers share: parameters, and values of their own beside every weight.
 
     Those values are flat buffers, one for each of `_moving`, that lie as the parameters of one
     network do: then a step is one call of `_move`. `lr` and the other settings may be changed
@@ -54,7 +54,7 @@ class Optimizer:
         clear_gradients(self.parameters)
 
     def settings(self) -> dict[str, Any]:
-        """What the optimiser was called with, and lr as it is now: numbers and booleans."""
+        """What the optimizer was called with, and lr as it is now: numbers and booleans."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:

@@ -1,7 +1,7 @@
 """Parameters: named weights and their gradients as views of two flat buffers.
 
 A network keeps all its weights in one buffer and all their gradients in another, so that an
-optimiser's step is one kernel call.
+optimizer's step is one kernel call.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Parameter:
     __slots__ = ("_data", "_grad", "offset", "shape", "storage")
 
     def __init__(self, value: Array | Shape) -> None:
-        """A parameter with the values of an array; or with a shape, and values later.
+        """A parameter with the values of an array, or with a shape and values that come later.
 
-        From a shape there is no memory until `bind` gives it some.
+        A parameter made from a shape has no memory until `bind` gives it some.
         """
         if isinstance(value, np.ndarray):
             _check_float32("Parameter(...)", value)
@@ -117,7 +117,7 @@ def _check_float32(name: str, value: Any, also: str = "") -> None:
 
 class Statistic(Parameter):
     """What a layer learns without a gradient: `.data` alone has a meaning. Saved with the weights,
-    and in the way of no optimiser."""
+    and in the way of no optimizer."""
 
     __slots__ = ()
 

@@ -15,17 +15,17 @@ PICTURES = ("digits", "plain")
 
 # Pixels below this, of 255, are background: also what JPEG leaves beside a stroke.
 _DARK = 32
-# What an image of a digit must have at its brightest, and the most of it that may be ink.
+# An image of a digit has a pixel at least this light, and ink on at most this share of it.
 _LIGHT, _MOST_INK = 128, 0.5
 # The largest distance between the centre of mass and the middle, as a part of a side: 2 of 28
 # pixels. A single image that has been centred to the pixel is nearer.
 _OFF_CENTRE, _CENTRED = 2 / 28, 0.75 / 28
-# The share of a training set that must look like digits, and how many images are looked at.
+# The share of a training set that must look like digits, and the number of images examined.
 _SHARE, _SAMPLE = 0.9, 1000
 
 
 def check_pictures(value: Any, channels: int) -> str:
-    """`value`; ValueError if it is not one of PICTURES, or not for images of so many channels."""
+    """Return `value`. Raise ValueError if it is unknown or does not suit this many channels."""
     if value not in PICTURES:
         raise ValueError(f"pictures must be 'digits' or 'plain', not {value!r}")
     if value == "digits" and channels != 1:
@@ -41,8 +41,8 @@ def suitable(images: NDArray[Any]) -> str:
 
     It is "digits" if there is one channel and at least nine of ten images look like MNIST's: the
     outermost pixels are dark, the brightest ones are light, ink covers less than half of the image,
-    and its centre of mass lies within 2/28 of a side of the middle. Otherwise it is "plain". Of a
-    large set, 1,000 images from all over it are looked at.
+    and its centre of mass lies within 2/28 of a side of the middle. Otherwise it is "plain". In
+    a large set, 1,000 evenly spread images are examined.
     """
     if images.shape[1] != 1 or len(images) == 0:
         return "plain"

@@ -1,4 +1,4 @@
-"""Progress of a training in plain text, shown by `Trainer` to whoever watches."""
+"""Progress of a training in plain text, shown by `Trainer` in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Progress:
     The running line shows how far the epoch is, its mean loss and error so far, and the time that
     it still takes. If writing fails, nothing more is written, and training goes on.
 
-    moving: with the running line, which a file would keep in all its states.
+    moving: whether to show the running line. A file would keep each of its states.
     """
 
     def __init__(self, stream: TextIO, *, moving: bool = True) -> None:

@@ -28,8 +28,9 @@ from byhand.model import load as load_file
 
 # What may be another when a run goes on: none of it changes a bit of what follows.
 _FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
-# In config.json until the first epoch is whole: only then may a folder that holds files of a run
-# but no state.safetensors be taken again. Otherwise the state of a trained run has been deleted.
+# This key is in config.json until the first epoch is complete. A folder that holds files of a run
+# but no state.safetensors may be used again only if the key is there: without it, the state of a
+# trained run has been deleted.
 _NO_EPOCH_YET = "no_epoch_yet"
 
 
@@ -38,7 +39,7 @@ class ResumeError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """What a run holds of its last whole epoch: state.safetensors, and the epochs up to it."""
+    """A run after its last complete epoch: its state.safetensors, and the epochs so far."""
 
     tensors: dict[str, NDArray[Any]]
     description: dict[str, Any]
@@ -148,7 +149,7 @@ class RunFolder:
             )
 
     def _may_be_taken_again(self, found: list[Path]) -> bool:
-        """Whether a run was begun here and no epoch of it became whole."""
+        """Whether a run was begun here and completed no epoch."""
         try:
             config = self.config()
         except (OSError, CheckpointError):
@@ -214,7 +215,7 @@ class RunFolder:
             kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"
             raise CheckpointError(
                 f"{self.path} keeps no model of epoch {number}, only of {kept}: "
-                "with --keep-epochs training keeps each"
+                "train with --keep-epochs to keep each one"
             )
         notes = config.get("notes")
         validation = notes.get("validation") if isinstance(notes, dict) else None

@@ -26,7 +26,7 @@ class Step:
     """lr, multiplied by gamma after every step_size steps: lr * gamma ** (step // step_size).
 
     torch.optim.lr_scheduler.StepLR, whose unit is whatever one calls it for; here it is always a
-    step of the optimiser, of which an epoch has ceil(images / batch_size).
+    step of the optimizer, of which an epoch has ceil(images / batch_size).
     """
 
     lr: float

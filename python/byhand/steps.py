@@ -58,7 +58,7 @@ class Steps:
         """Mean loss of the examples at `index`, how many it averages, how many answers are wrong.
 
         If the loss averages none, it is 0. The gradients of all parameters are overwritten. number:
-        of the step, counted from 0, by which shifts and dropout are drawn.
+        the number of the step, counted from 0, which decides the shifts and the dropout.
         """
         n = len(index)
         step = self._steps.get(n) or self._new_step(n)

@@ -1,8 +1,8 @@
-"""Training: epochs over shuffled batches, typed events for whoever shows them, a run folder.
+"""Training: epochs over shuffled batches, typed events for handlers, a run folder.
 
 Nothing is printed but the progress, in a terminal or a notebook. A step gathers a batch from the
 bytes, runs a plan, moves the weights and tells the handlers; after the first step of each batch
-size it allocates no array, but for models with one output, whose answers are rounded into one.
+size it allocates no array, except for the rounded answers of a model with one output.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ __all__ = [
 
 
 class Trainer:
-    """Trains a model with an optimiser over its parameters.
+    """Trains a model with an optimizer over its parameters.
 
     loss: CrossEntropyLoss() unless given, MSELoss() for a model with one output. schedule: step ->
     learning rate, steps counted from 0 over all calls of `fit`; None leaves optimizer.lr as it is.
     handlers: each is called with every event; what one raises ends training, and `StopTraining`
-    does so as if the epochs were over. What they change in the optimiser until `Evaluated` is part
+    does so as if the epochs were over. What they change in the optimizer until `Evaluated` is part
     of that epoch's files, so that a resumed run has it. run: a folder for the files of `RunFolder`;
     None writes nothing. keep_epochs: with a run, the model of every epoch as
     epochs/00001.safetensors and so on. notes: JSON-able, kept in the run's config.json.
@@ -89,7 +89,7 @@ class Trainer:
     progress: whether `fit` shows its progress, a line per epoch and a running line. True: on stderr
     or in a notebook's output; None: only if that is a terminal or a notebook; False: never.
 
-    Raises ValueError where the optimiser has parameters that are not the model's, the loss is not
+    Raises ValueError where the optimizer has parameters that are not the model's, the loss is not
     a mean or not the model's, ema is not in [0, 1), or the device is not "cpu".
     """
 
@@ -177,9 +177,9 @@ class Trainer:
             the one with the lowest validation loss, or, if False, the last one. Give False if
             `validation` is the test set: then it is watched and chooses nothing.
         resume : bool
-            Go on after the last whole epoch of the run in the folder, whatever ended it; begin if
-            there is none. The model gets that epoch's weights, and every later bit is that of a run
-            which was never interrupted, on the same instruction set. All settings must be what
+            Go on after the last complete epoch of the run in the folder, whatever ended it; begin
+            a run if there is none. The model gets that epoch's weights, and every later bit is the
+            same as without the interruption, on the same instruction set. All settings must be what
             they were, except that `epochs` may be another number. A schedule over a number of steps
             (`total_steps`) may then have another number too: the rate goes on where the new
             schedule is after the steps that are done.
@@ -202,9 +202,10 @@ class Trainer:
 
         Notes
         -----
-        Errors, also those of handlers, and interrupts leave the files of the last whole epoch. So
-        does a process that is killed, unless it is killed between the renames of an epoch's files:
-        then some are of the next epoch, each of them whole, and resuming replaces them.
+        Errors, also those of handlers, and interrupts leave the files of the last complete epoch.
+        If the process is killed, it leaves them too, unless it is killed between the renames of an
+        epoch's files: then some are of the next epoch, each of them whole, and resuming replaces
+        them.
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
@@ -291,7 +292,7 @@ class Trainer:
         history: History,
         seed: int,
     ) -> None:
-        """All epochs that are left; each joins the history when it is whole."""
+        """Run the epochs that are left. Each joins the history when it is complete."""
         self.tell(started)
         while len(history) < started.epochs and not self.stopping:
             epoch = len(history) + 1
@@ -478,7 +479,7 @@ class Trainer:
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, optimiser, average and step as they were at the end of the epoch."""
+        """Weights, optimizer, average and step as they were at the end of the epoch."""
         description = checkpoint.description
         self.model.load_state_dict(checkpoint.part("model"))
         self.optimizer.load_state_dict(checkpoint.part("optimizer"))
@@ -500,9 +501,9 @@ def _source_of(data: Data) -> dict[str, str] | None:
 
 
 def _described(value: object) -> Any:
-    """What a schedule or a loss is, as JSON that compares by value and in any process.
+    """Describe a schedule or a loss as JSON that compares by value and in any process.
 
-    The class and the public settings of an object; the name of a function.
+    An object is described by its class and its public settings, a function by its name.
     """
     settings = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
     if settings and not inspect.isroutine(value):

@@ -1,4 +1,4 @@
-"""What users read: sentences that many messages share, and an error of the plots."""
+"""Sentences that many messages share, and the error of plots."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// In double: a float32 sum of a plane of 224 x 224 equal values is off by 3e-5 of it. Eight vectors are added
-// up in float32 before, pairwise, which is exact for equal values and four times as fast.
+// The sum is taken in double: in float32 the sum of a plane of 224 x 224 equal values is off by 3e-5 of it.
+// Eight vectors at a time are first added in float32, pairwise: exact for equal values and four times as
+// fast.
 double sum_all(const float* x, int64_t count) {
   constexpr int kLanes = Vec::kLanes;
   DoubleSum total;

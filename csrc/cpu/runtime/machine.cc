@@ -13,11 +13,11 @@ namespace byhand::cpu {
 namespace {
 
 struct Affinity {
-  cpu_set_t set;  // 1024 processors; the system refuses it on a larger machine, and then it is unknown
+  cpu_set_t set;  // of 1024 processors. On a larger machine the call fails and the mask is unknown.
   bool known;
 };
 
-// As it was when byhand was imported.
+// The affinity mask as it was when byhand was imported.
 const Affinity& process_affinity() {
   static const Affinity affinity = [] {
     Affinity a{};

@@ -14,7 +14,7 @@ int current_cpu();
 
 // Lets `thread` run on every processor of the process's affinity mask except `cpu`, or on all of them if
 // there is no other. The mask is that of usable_cpus(), not that of the calling thread: a caller may be
-// pinned, its helpers are not.
+// pinned, but its helpers are not.
 void keep_off(pthread_t thread, int cpu);
 
 }  // namespace byhand::cpu

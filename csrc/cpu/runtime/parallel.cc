@@ -307,7 +307,7 @@ void set_thread_limit(int most) {
 }
 
 void set_num_threads(int count) {
-  require(count >= 1 && count <= kMaxThreads, "n must be a whole number of 1 to ", kMaxThreads, ", got ",
+  require(count >= 1 && count <= kMaxThreads, "n must be a whole number from 1 to ", kMaxThreads, ", got ",
           count);
   wanted = count;
 }

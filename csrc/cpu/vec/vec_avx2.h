@@ -141,14 +141,14 @@ struct DoubleSum {
     low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a.v)));
     high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)));
   }
-  void add_product(Vec a, Vec b) {  // which is exact in double
+  void add_product(Vec a, Vec b) {  // the product is exact in double
     low = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)),
                           _mm256_cvtps_pd(_mm256_castps256_ps128(b.v)), low);
     high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1)),
                            _mm256_cvtps_pd(_mm256_extractf128_ps(b.v, 1)), high);
   }
   double total() const { return sum_of_4(_mm256_add_pd(low, high)); }
-  // Each lane's sum.
+  // Writes the sum of each lane.
   void store(double* p) const {
     _mm256_storeu_pd(p, low);
     _mm256_storeu_pd(p + 4, high);

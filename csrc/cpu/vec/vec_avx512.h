@@ -153,11 +153,11 @@ struct DoubleSum {
     low = _mm512_add_pd(low, _mm512_cvtps_pd(low_half(a).v));
     high = _mm512_add_pd(high, _mm512_cvtps_pd(high_half(a)));
   }
-  void add_product(Vec a, Vec b) {  // which is exact in double
+  void add_product(Vec a, Vec b) {  // the product is exact in double
     low = _mm512_fmadd_pd(_mm512_cvtps_pd(low_half(a).v), _mm512_cvtps_pd(low_half(b).v), low);
     high = _mm512_fmadd_pd(_mm512_cvtps_pd(high_half(a)), _mm512_cvtps_pd(high_half(b)), high);
   }
-  // Each lane's sum.
+  // Writes the sum of each lane.
   void store(double* p) const {
     _mm512_storeu_pd(p, low);
     _mm512_storeu_pd(p + 8, high);

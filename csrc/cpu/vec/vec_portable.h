@@ -158,10 +158,10 @@ struct DoubleSum {
   Doubles lane{};
 
   void add(Vec a) { lane += __builtin_convertvector(a.v, Doubles); }
-  void add_product(Vec a, Vec b) {  // which is exact in double
+  void add_product(Vec a, Vec b) {  // the product is exact in double
     lane += __builtin_convertvector(a.v, Doubles) * __builtin_convertvector(b.v, Doubles);
   }
-  // Each lane's sum.
+  // Writes the sum of each lane.
   void store(double* p) const { __builtin_memcpy(p, &lane, sizeof lane); }
   Vec over(double divisor) const { return {__builtin_convertvector(lane / divisor, Vec::Floats)}; }
   double total() const {

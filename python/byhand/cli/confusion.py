@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 from byhand.cli.display import percent
 from byhand.cli.output import say
 
-# A model of one output may answer any number: no table of more numbers than these.
+# A model with one output may answer any number. If the answers span more numbers than this, there
+# is no table.
 _MOST_NUMBERS = 100
 
 _MOST_MISTAKES = 10
 
 
 def say_confusion(names: Sequence[str], labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
-    """Print how many images of each class were taken for which, in the width of the terminal.
+    """Print which classes the model takes for which, in the width of the terminal.
 
-    names : of the classes; one name if the model's answers are numbers
+    names : names of the classes, or one name if the model's answers are numbers
     """
     if len(names) == 1:  # rows are the labels; the columns include numbers outside of them
         low = int(min(labels.min(), predicted.min()))
         high = int(max(labels.max(), predicted.max()))
         if high - low >= _MOST_NUMBERS:
-            say(f"Its numbers reach from {low} to {high}: no table of what it takes for what.")
+            say(f"The numbers go from {low} to {high}: too many for a table of the mistakes.")
             return
         names = [str(i) for i in range(low, high + 1)]
         labels, predicted = labels.astype(np.int64) - low, predicted - low

@@ -41,11 +41,12 @@ def load(
     pictures: Pictures | None = None,
     folder_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """The data set in `root`, or byhand.data.mnist() without it; what it fetches is shown.
+    """The data set in `root`, or byhand.data.mnist() if `root` is None. Shows what is fetched.
 
     Class folders of pictures become images of `shape` (channels, height, width), "plain" unless
     `pictures` says otherwise. `folder_names` are the classes that their names must be among, and
-    `class_names` the names of the labels of other data. Errors of `locate`.
+    `class_names` the names of the labels of other data. Raises the
+    errors of `locate`.
     """
     folder = locate(root)
     with warnings_said():
@@ -70,7 +71,7 @@ def load(
 
 @contextlib.contextmanager
 def warnings_said() -> Iterator[None]:
-    """What byhand.data warns of becomes a line on stderr."""
+    """Print the warnings of byhand.data as lines on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
         show = warnings.showwarning
@@ -88,7 +89,7 @@ def warnings_said() -> Iterator[None]:
 def load_for(
     model: Model, root: Path | None, pictures: Pictures | None = None
 ) -> tuple[Dataset, Dataset]:
-    """`load`; DataError where the model cannot take the images or the labels.
+    """Return `load(...)`. Raise DataError if the model cannot take the images or the labels.
 
     Pictures of class folders are prepared as `predict` prepares pictures for this model.
     """
@@ -99,7 +100,7 @@ def load_for(
 
 
 def preparation(model: Model, wanted: Pictures | None) -> Pictures:
-    """How pictures become images of the model: its own way unless another is wanted."""
+    """How pictures become images: the model's own way unless another is wanted."""
     try:
         return Pictures(model.preparation(wanted and wanted.value))
     except ValueError as error:
@@ -107,7 +108,7 @@ def preparation(model: Model, wanted: Pictures | None) -> Pictures:
 
 
 def said_preparation(model: Model, way: Pictures) -> str:
-    """Which way pictures were prepared and, if there is another, how to choose it."""
+    """Say how pictures were prepared and, if there is another way, how to choose it."""
     if way is Pictures.digits:
         return "pictures prepared as digits; --pictures plain takes them as they are, resized"
     other = (

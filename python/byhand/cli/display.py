@@ -30,10 +30,10 @@ _TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  image
 
 
 class TrainingDisplay:
-    """A handler of training events: a line of a table an epoch, and on a terminal a bar below.
+    """A handler of training events: one table row per epoch, and on a terminal a bar below it.
 
-    log_every: also a line each so many batches, in the words of the PaddlePaddle book. watched:
-    the images that each epoch is measured on, a word for the table.
+    log_every: also print a line every N batches, in the format of the PaddlePaddle book. watched:
+    the word that the table uses for the images that measure each epoch.
     """
 
     def __init__(self, log_every: int | None = None, watched: str = "test") -> None:

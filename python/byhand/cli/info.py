@@ -20,7 +20,16 @@ from byhand.data import DataError
 from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.model import Model
 
-_PACKAGES = ("numpy", "safetensors", "platformdirs", "typer", "rich", "pillow", "matplotlib")
+_PACKAGES = (
+    "numpy",
+    "safetensors",
+    "platformdirs",
+    "typer",
+    "rich",
+    "pillow",
+    "scipy",
+    "matplotlib",
+)
 
 
 _WAYS = {
@@ -94,7 +103,7 @@ def _model(path: Path, epoch: str | None) -> None:
 
 
 def _training(path: Path, model: Model) -> str:
-    """The number of images and, of a run, where they came from."""
+    """The number of training images and, for a run, where they came from."""
     known = [] if model.trained is None else [f"{model.trained.get('images', 0):,} images"]
     source = data_of(path) or notes_of(path).get("data")
     return ", ".join(known + [str(source)] * bool(source)) or "not recorded in the file"

@@ -68,7 +68,7 @@ class Job:
     class_names: tuple[str, ...] | None = None
     start: Path | None = None
     note: str = ""
-    """What the user should know of the settings that were chosen for her."""
+    """A note for the user about settings that byhand chose."""
 
     @property
     def title(self) -> str:
@@ -195,7 +195,7 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 
 def _recipe(recipe: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """The recipe with these fields instead of its own, and what is to be said about its rate."""
+    """The recipe with these fields changed, and a note if that changed its learning rate."""
     changes = dict(changes)
     if changes.get("momentum") == 0:
         changes.setdefault("nesterov", False)

@@ -25,7 +25,7 @@ def say(text: str = "") -> None:
 
 
 def say_field(name: str, text: str) -> None:
-    """A name and a text on stdout. On a terminal, a long text goes on below its beginning."""
+    """Print a name and a text. On a terminal, indent the further lines of a long text."""
     columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else sys.maxsize
     indent = 9 * " "
     for line in textwrap.wrap(
@@ -66,14 +66,14 @@ def is_terminal(stream: TextIO) -> bool:
 
 @contextlib.contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """What users can cause and mend ends in one line: exit code 1, or 128 + N after signal N.
+    """Report errors that users can correct in one line: exit code 1, or 128 + N after signal N.
 
     Other exceptions are faults of byhand: they keep their traceback.
     """
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever read has seen enough: typer ends quietly
+        raise  # the reader of the pipe has closed it: typer ends quietly
     except KeyboardInterrupt as interruption:
         warn("interrupted")
         raise typer.Exit(exit_code(interruption)) from None

@@ -90,7 +90,7 @@ def predict(
             raise typer.Exit(1)
 
 
-# An answer with a lower probability is said to be unsure.
+# An answer with a lower probability is reported as unsure.
 _SURE = 0.8
 
 
@@ -109,7 +109,7 @@ class _Answer:
         return f"{self.name} ({percent(self.probabilities[self.digit])})"
 
     def doubt(self, names: Sequence[str]) -> str:
-        """The second best class, if the best one is far from sure; or nothing."""
+        """The second best class if the model is unsure of the best one; otherwise empty."""
         if self.probabilities is None or self.probabilities[self.digit] >= _SURE:
             return ""
         second = int(np.argsort(self.probabilities)[-2])
@@ -127,7 +127,7 @@ class _Answer:
 
 
 def _has_names(model: Model) -> bool:
-    """Whether the classes are called other than 0, 1, 2 and so on."""
+    """Whether the classes have names other than 0, 1, 2 and so on."""
     return model.classes > 1 and model.class_names != tuple(map(str, range(model.classes)))
 
 
@@ -213,7 +213,7 @@ def _predict_files(
 def _say_one(
     model: Model, path: Path, symbols: Symbols, as_json: bool, sheet: _Sheet | None
 ) -> None:
-    """The answer for the largest symbol, and whatever speaks against it."""
+    """The answer for the largest symbol, and the reasons to doubt it."""
     image, count = symbols.images[symbols.main], len(symbols.images)
     answer = _answer(model, image)
     notes = []
@@ -269,7 +269,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    """The files named, and all in the folders named and below, sorted; none of the system.
+    """The named files, and all files in and below the named folders, sorted, without system files.
 
     A folder without files is returned itself, as what cannot be read.
     """

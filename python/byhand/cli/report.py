@@ -58,7 +58,7 @@ def say_header(
 
 
 def _resumed(job: Job, event: TrainingStarted) -> str:
-    """Where a run goes on and, if it has another number of epochs now, at which learning rate."""
+    """After which epoch a run continues and, if its number of epochs changed, at which rate."""
     done, before = len(event.history), event.history[-1].epochs
     if before == event.epochs or done == event.epochs:
         return f"after epoch {done}"
@@ -88,7 +88,7 @@ def say_result(
 
 
 def _say_watched(history: Sequence[EpochEnd]) -> None:
-    """The test set was watched in every epoch."""
+    """Say the test accuracy of a run that measured every epoch on the test set."""
     last = history[-1]
     best = next((end for end in reversed(history) if end.best), last)
     say(

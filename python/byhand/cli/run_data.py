@@ -1,4 +1,4 @@
-"""The data of a run: found again, and compared with those that the run was trained on."""
+"""Find the data of a run again, and compare data with those that the run was trained on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from byhand.run_folder import RunFolder
 def load_of_run(
     model: Model, path: Path, root: Path | None, pictures: Pictures | None = None
 ) -> tuple[Dataset, Dataset]:
-    """The data in `root` or, without it, those of the run that the model at `path` is of.
+    """The data in `root` or, if it is None, those of the run that the model at `path` belongs to.
 
     Warns if other data than those of the run are used. Raises DataError if `root` is not given and
     the data of the run are not found, and the errors of `load_for`.
@@ -30,7 +30,7 @@ def load_of_run(
     recorded = _recorded(config)
     folder = root or recorded
     if root is None and recorded is not None and not _holds_data(recorded):
-        folder = None  # moved, perhaps to where data lie by default
+        folder = None  # the data may have been moved to the default folder
     sets = load_for(model, folder, pictures)
     if _are_those_of(config, model, sets):
         return sets
@@ -38,22 +38,22 @@ def load_of_run(
     if root is None and folder is None:
         was = "arrays in Python" if recorded is None else f"{recorded}, which holds no data now"
         raise DataError(
-            f"{path} was trained on data from {was}, and those in {here} are others: "
-            "name its data with --data"
+            f"{path} was trained on data from {was}, which differ from those in {here}: "
+            "name the right folder with --data"
         )
     warn(f"the data in {here} are not those that {path} was trained on: their checksum differs")
     return sets
 
 
 def data_of(path: Path) -> Path | None:
-    """The folder of the data of a run; None if it is not known or holds no data any more."""
+    """The folder of the data of a run; None if it is unknown or no longer holds data."""
     config = _config_of(path)
     folder = None if config is None else _recorded(config)
     return folder if folder is not None and _holds_data(folder) else None
 
 
 def _config_of(path: Path) -> Mapping[str, Any] | None:
-    """The config of the run that `path` is, or one of whose model files it is."""
+    """The config of the run folder `path`, or of the run whose model file `path` is."""
     for folder in (path, path.parent, path.parent.parent):
         run = RunFolder(folder)
         files = (run.path, run.model_path, run.best_path)
@@ -83,7 +83,7 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _are_those_of(config: Mapping[str, Any], model: Model, sets: tuple[Dataset, Dataset]) -> bool:
-    """Whether the checksum of the data set, or of the arrays, is the one that the run has."""
+    """Whether the checksum of the data set, or of its arrays, is the one that the run recorded."""
     recorded, source = config.get("data"), sets[0].source
     if isinstance(recorded, dict) and source is not None:
         return bool(recorded.get("checksum") == source.checksum)

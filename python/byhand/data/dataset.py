@@ -15,7 +15,7 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Data that were read, but not all of them or not as their user may expect."""
+    """Some of the data were left out, or were read in a way that the user may not expect."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Dataset:
 
 
 def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Which of the labels `Dataset.hold_out` holds out."""
+    """The mask of the labels that `Dataset.hold_out` holds out."""
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
     rng = np.random.default_rng(seed)

@@ -49,7 +49,7 @@ def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.u
 
 
 def is_gzip(content: NDArray[np.uint8]) -> bool:
-    """Whether the bytes begin as those of a gzip file do, and those of no IDX or JSON file."""
+    """Whether the bytes begin like a gzip file. No IDX or JSON file begins like that."""
     return content[:2].tobytes() == b"\x1f\x8b"
 
 

@@ -2,7 +2,7 @@
 
 Files that are fetched are held to their SHA-256 before they are used. A data set that is read from
 a folder is named MNIST if its arrays have MNIST's checksums, in whatever form they are stored.
-Any other data set is what it is, even if it has MNIST's file names or shares some of its files.
+Any other data set has no name, even if it has MNIST's file names or shares some of its files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file that is being fetched, until it is whole."""
+"""A file that is being fetched, until it is complete."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Part:
         self.size, self._sha256 = 0, hashlib.sha256()
 
     def finish(self) -> None:
-        """Give the file its name: it is whole."""
+        """Give the complete file its name."""
         os.fsync(self._file.fileno())
         os.replace(self._path, self._target)
 
     def close(self) -> None:
-        """Leave the part to others. An empty one is removed."""
+        """Release the part, so that others may go on with it. An empty part is removed."""
         if not self._file.closed:
             if self.size == 0:
                 self._path.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ class Attempt:
         self.expect("no answer", CONNECT_SECONDS)
 
     def expect(self, otherwise: str, seconds: float) -> None:
-        """Say how long the source may be silent from now on, and what it is if it is longer."""
+        """Set how long the source may be silent from now on, and how to call a longer silence."""
         self.silence = f"{otherwise} for {seconds:g} s"
         self.end_of_silence = time.monotonic() + seconds
 
@@ -258,7 +258,8 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
     Raises
     ------
     FetchError
-        If no source delivers. A source that is silent for some seconds is left; a slow one is not.
+        If no source delivers. A source is abandoned if it is silent for some seconds, not if it
+        is slow.
     DataError
         If the folder holds another data set.
     """
@@ -296,7 +297,7 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
 
 
 def _ask(source: Source, attempt: Attempt) -> None:
-    """Let `source` deliver, or raise what went wrong. Leave it behind if it is silent."""
+    """Let `source` deliver its files, or raise its error. Abandon it if it is silent."""
     missing = _missing(find_files(attempt.folder))
     failures: list[Exception] = []
 

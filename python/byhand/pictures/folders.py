@@ -169,7 +169,7 @@ def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], li
 
 
 def _shape(files: Sequence[File]) -> Shape:
-    """Their own if they have one size that is small enough, or else the usual one."""
+    """The size of the pictures if all have the same small one, otherwise the default size."""
     channels = 3 if any(_has_colour(file) for file in files) else 1
     sizes = {(file.height, file.width) for file in files}
     height, width = next(iter(sizes))
@@ -180,7 +180,7 @@ def _shape(files: Sequence[File]) -> Shape:
 
 
 def _has_colour(file: File) -> bool:
-    """Whether any pixel is not grey: the form tells only of some pictures that none is."""
+    """Whether any pixel has a colour. The format of a file does not always tell."""
     try:
         return not file.grey and read_picture(file.path).shape[2] == 3
     except (PictureError, OSError):

@@ -29,7 +29,8 @@ _SMOOTH = 64
 # Ink in a shadow is brightened up to this much, as its paper is.
 _MOST_GAIN = 2.5
 
-# What stands off the ground by fewer grey levels is no ink, and by fewer standard deviations noise.
+# Ink differs from the ground by at least this many grey levels, and by at least this many standard
+# deviations of the noise.
 _LEAST_CONTRAST = 12.0
 _LEAST_SIGNAL = 6.0
 # The same for pixels that are connected with such ones.
@@ -38,7 +39,7 @@ _WEAK = 0.5
 
 @dataclass(frozen=True)
 class Ink:
-    """What stands off the paper, in grey levels, and how much of it may be noise.
+    """How far each pixel differs from the paper, in grey levels, and how much may be noise.
 
     level: (height, width), 0 on paper, as sharp as the picture. smooth: the same without single
     pixels' noise. strong, weak: the least level of a stroke and of its edge.
@@ -100,7 +101,7 @@ def _direction(coarse: Floats, size: int, likely: bool, open_frame: bool) -> tup
 
 
 def _opened(values: Floats, size: int, open_frame: bool) -> Floats:
-    """Without what is lighter than its surroundings and holds no square of `size`."""
+    """Remove what is lighter than its surroundings and too narrow for a square of `size`."""
     half = size // 2
     if not open_frame:
         return np.asarray(ndimage.grey_opening(values, (size, size), mode="nearest"))
@@ -114,7 +115,7 @@ def _variation(values: Floats) -> float:
 
 
 def smoothed(values: Floats) -> Floats:
-    """The mean of 3 x 3, if there are pixels enough."""
+    """Average over 3 x 3 pixels if the picture is large enough."""
     if min(values.shape[:2]) < _SMOOTH:
         return values
     return np.asarray(ndimage.uniform_filter(values, (3, 3, 1)[: values.ndim], mode="nearest"))

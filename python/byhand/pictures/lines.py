@@ -16,7 +16,8 @@ from .ink import Floats, Ink, Mask, smoothed
 
 # Longest side of the copy in which lines are looked for.
 _LOOK = 512
-# A piece of a line, in pixels of that copy: at most, and as a share of the longest side.
+# The length of a piece of a line: at most this many pixels of that copy, and at most this share of
+# its longest side.
 _RUN, _RUN_SHARE = 48, 0.14
 # Part of a run that must be ink: printers and cameras leave gaps.
 _FILLED = 0.9
@@ -24,11 +25,11 @@ _FILLED = 0.9
 _SLOPES = (-0.1, -0.05, 0.0, 0.05, 0.1)
 # A line is at most this wide, as a share of its length; blur makes short ones 4 pixels wide.
 _WIDEST, _WIDE = 0.07, 4
-# It is longer than what is written by this factor.
+# It is longer than the writing by this factor.
 _LONGER = 1.15
 # Lines are taken together if the next shorter one has this share of the length.
 _SHORTER = 0.85
-# Of the ink's level: a fainter line stops hiding the ink that crosses it.
+# A line fainter than this share of the ink's level no longer hides the ink that crosses it.
 _FAINT = 0.75
 
 
@@ -88,7 +89,7 @@ def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
 
 
 def _pooled(values: Floats, factor: int) -> Floats:
-    """The most of each square of `factor` pixels."""
+    """The maximum of each square of `factor` x `factor` pixels."""
     if factor == 1:
         return values
     height, width = values.shape
@@ -155,7 +156,7 @@ def _drawn(lines: list[_Line], shape: tuple[int, ...]) -> Mask:
 
 
 def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
-    """The lines that are longer than what remains without them, for the most of them."""
+    """The largest set of lines that are all longer than what remains without them."""
     if not found:
         return []
     best: list[_Line] = []
@@ -190,7 +191,7 @@ def _main(rest: Mask) -> tuple[int, int, int, int] | None:
 def _plausible(
     found: list[_Line], lines: list[_Line], box: tuple[int, int, int, int], shape: tuple[int, ...]
 ) -> list[_Line]:
-    """Without strokes of what is written: the stem of a 4 or a 1 is long and straight, too.
+    """Leave out strokes of the writing: the stem of a 4 or a 1 is long and straight, too.
 
     Level lines pass what is written at both ends; upright ones come in pairs. A line that ends at
     the frame may be alone. Lines between two others, the short sides of a box, come with them.

@@ -3,8 +3,8 @@
     ROOT/CLASS/...                       each folder is a class, with all that lies below it
     ROOT/train/CLASS/..., ROOT/test/...  also training, testing, val, valid, validation
 
-Hidden files and those that operating systems leave behind are left out. What else is left out is
-kept in a `Report`, so that it can be said.
+Hidden files and those that operating systems leave behind are left out. Everything
+else that is left out is listed in a `Report` for the user.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class File(NamedTuple):
 
 @dataclass
 class Report:
-    """What a folder holds that is not in the data set, and what was decided about it."""
+    """The files that were left out of a data set, and the decisions that its user should know."""
 
     root: Path
     skipped: list[str] = field(default_factory=list)
@@ -161,7 +161,7 @@ def _file(path: Path, name: str, report: Report) -> File | None:
     try:
         head = _head(path)
         if head is None:
-            read_picture(path)  # tells what is wrong
+            read_picture(path)  # its error says what is wrong
             return None
     except PictureError as error:
         report.skip(path, error)

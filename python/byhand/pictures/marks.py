@@ -13,25 +13,26 @@ from scipy.sparse.csgraph import connected_components
 from .ink import Floats, Ink, Mask, Pixels, ink_of
 from .lines import without_lines
 
-# Of the ink's level: where its edge is.
+# The level of a stroke's edge, as a share of the ink's level.
 _EDGE = 0.2
-# Of the heaviest piece's ink: what a smaller one must have, or it is a speck.
+# A piece with less than this share of the heaviest piece's ink is a speck.
 _SPECK = 0.04
-# ... and what one inside the picture must have, for pieces at the frame to be left out.
+# Pieces at the frame are left out if a piece inside the picture has at least this share.
 _INSIDE = 0.25
-# Pixels that a piece is long at least: one black pixel, smoothed, is 3.
+# The least length of a piece in pixels. One black pixel, smoothed, has 3.
 _SMALLEST = 5
-# Of the heaviest mark's ink: what a mark of its own must have.
+# The least ink of a separate mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
-# Share of its extent that a piece is thick, from which on it is a blob, such as a hole in the paper
-# or the tip of a shadow: a disc has 1, a triangle 0.5, a stroke less than a third.
+# A piece thicker than this share of its extent is a blob, such as a hole in the paper or the tip of
+# a shadow. A disc has 1, a triangle 0.5, a stroke less than a third.
 _BLOB = 0.45
-# Of the heaviest piece's ink: what a stroke must have for blobs to be left out.
+# Blobs are left out if a stroke has at least this share of the heaviest piece's ink.
 _HOLES = 0.06
 
-# A stroke is at most so thick, as a share of its symbol's extent.
+# The largest thickness of a pen's stroke, as a share of its symbol's extent.
 _STROKE = 0.35
-# How much thinner the strokes are of what is written on a sheet than the sheet is, of its extent.
+# Writing on a sheet is thinner than the sheet by at least this factor. Both thicknesses are shares
+# of their extents.
 _THINNER = 0.8
 
 Box = tuple[float, float, float, float]
@@ -55,7 +56,7 @@ class Mark:
 
     @property
     def ink(self) -> float:
-        """How much of the picture its ink covers."""
+        """The share of the picture that its ink covers."""
         top, left, bottom, right = self.box
         return float(self.level.clip(0, 1).mean()) * (bottom - top) * (right - left)
 

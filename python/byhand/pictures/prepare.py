@@ -16,7 +16,7 @@ from .read import PictureError
 # MNIST's 20x20 of ink in 28x28, for any size.
 _BOX = 20 / 28
 
-# Of the ink's level: what a stroke is measured by.
+# The width of a stroke is measured at this share of the ink's level.
 _CORE = 0.5
 
 # Widths of strokes, for a box of 20: MNIST's lie between 1.3 and 3.1 (5 % and 95 %).
@@ -37,7 +37,7 @@ def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
 
     The paper's own shades, print and specks are taken away; ink is what stands off the paper,
     whichever is darker and whatever its colour. An image that is like MNIST's already stays as it
-    is. Of several marks the largest is taken; `marks` finds them all.
+    is. If there are several marks, the largest is taken; `marks` finds them all.
 
     Parameters
     ----------

@@ -45,11 +45,11 @@ class PictureError(ValueError):
 def read_picture(source: Picture) -> NDArray[np.uint8]:
     """The pixels of a picture file, (H, W, 1) where it is grey and (H, W, 3) where it has colour.
 
-    source: a path, the bytes of a file, or a PIL image, of which the frame that it shows counts.
+    source: a path, the bytes of a file, or a PIL image at its present frame.
     The picture is turned as its EXIF data says; what is transparent becomes a ground that sets off
     the rest; sides are at most MAX_SIDE, larger pictures are averaged down. Raises PictureError
-    where the file is no picture, damaged, animated or larger than MAX_PIXELS; OSError where it
-    cannot be read.
+    if the file is not a picture, is damaged or animated, or has more than MAX_PIXELS pixels;
+    OSError if it cannot be read.
     """
     with _opened(source) as file:
         try:
@@ -108,8 +108,11 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey as 8 bits. Files of 16 bits often hold the 8 to 14 of a scanner: the bits that the
-    lightest pixel needs count. Other depths go from darkest to lightest.
+    """Convert deep grey to 8 bits.
+
+    Files of 16 bits often hold only the 8 to 14 bits of a scanner. White is therefore the largest
+    number of as many bits as the lightest pixel needs. In other depths the darkest pixel becomes 0
+    and the lightest one 255.
     """
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
@@ -133,11 +136,11 @@ def _without_equal_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _on_ground(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) laid on one colour, which keeps to be seen what is to be seen.
+    """Lay a picture (H, W, 3) on one colour that keeps its content visible.
 
-    If the opaque pixels hold paper and ink, they come on the paper's colour. Otherwise their shape
-    is what is to be seen, whatever the colour of its rim: it comes on white if it is dark, on black
-    if it is light. Where ink has been cut out of paper, that shows the ink, too.
+    If the opaque pixels hold paper and ink, the ground has the paper's colour. Otherwise the shape
+    of the opaque pixels is the content, whatever the colour of its rim: the ground is white if it
+    is dark and black if it is light. This also shows ink that was cut out of its paper.
     """
     opaque = alpha >= _OPAQUE
     if not opaque.any():

@@ -85,8 +85,8 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
 
 
 def search(sets: Sets, epochs: int | None) -> Check:
-    """Layers and units, activation, first weights and optimiser, each combination on 3 folds."""
-    what = "search over layers, activation, first weights, optimiser"
+    """Layers and units, activation, first weights and optimizer, each combination on 3 folds."""
+    what = "search over layers, activation, first weights, optimizer"
     try:
         from sklearn.model_selection import GridSearchCV
 
