@@ -16,6 +16,8 @@ from .ink import Floats, Ink, Mask, smoothed
 
 # Longest side of the copy in which lines are looked for.
 _LOOK = 512
+# Smaller pictures than this show a digit and nothing else: the stem of a 9 would be a line there.
+_SMALLEST = 48
 # The length of a piece of a line: at most this many pixels of that copy, and at most this share of
 # its longest side.
 _RUN, _RUN_SHARE = 48, 0.14
@@ -54,6 +56,8 @@ class _Line:
 
 def without_lines(ink: Ink) -> Ink:
     """The ink without printed lines; strokes across them are kept."""
+    if max(ink.smooth.shape) < _SMALLEST:
+        return ink
     factor = -(-max(ink.smooth.shape) // _LOOK)
     small = _pooled(ink.smooth, factor)
     strong = _pooled(ink.smooth - ink.strong, factor) > 0

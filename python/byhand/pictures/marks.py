@@ -35,6 +35,14 @@ _STROKE = 0.35
 # of their extents.
 _THINNER = 0.8
 
+# Of a sheet's level: where its edge is. Its grain and its shadows are lighter than that.
+_SHEET_EDGE = 0.25
+# Share of a rectangle that a sheet fills: 0.94 and more. An ellipse fills 0.79, a bold digit less.
+_RECTANGLE = 0.85
+
+# Level at the outer edge of a stroke's blur, of the 1 of full ink.
+_BLUR = 0.1
+
 Box = tuple[float, float, float, float]
 
 
@@ -87,11 +95,13 @@ def marks(pixels: Pixels) -> list[Mark]:
     A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
     """
     found = _marks(ink_of(pixels))
-    if not found or _largest(found).thickness > _STROKE:
+    if not found:
+        return _marks(ink_of(pixels, likely=False))
+    largest = _largest(found)
+    if largest.thickness > _STROKE or _is_sheet(largest):
         # Light paper on a dark table looks like light ink, the inside of a 0 like a dark blob.
         other = _marks(ink_of(pixels, likely=False))
-        if other and (not found or _is_on(_largest(other), _largest(found))):
-            return other
+        return [mark for mark in other if _is_on(mark, largest)] or found
     return found
 
 
@@ -100,12 +110,29 @@ def _largest(found: list[Mark]) -> Mark:
 
 
 def _is_on(mark: Mark, sheet: Mark) -> bool:
-    """Whether the mark is written on what looked like a mark itself: it has thinner strokes, much
-    thinner ones unless it lies within the other's box.
+    """Whether the mark is what is written, and `sheet` is the paper beside its strokes.
+
+    The strokes are thinner than the paper. If they lie within its box it must have a sheet's
+    straight sides, because the insides of a bold 8 are no writing. If they surround it, it is the
+    inside of a 0. Otherwise they must be much thinner.
     """
     corners = np.array(mark.box) - np.array(sheet.box)
-    within = (corners[:2] > 0).all() and (corners[2:] < 0).all()
-    return bool(mark.thickness < (_THINNER if within else 0.5) * sheet.thickness)
+    if (corners[:2] > 0).all() and (corners[2:] < 0).all():
+        return mark.thickness < _THINNER * sheet.thickness and _is_sheet(sheet)
+    surrounds = (corners[:2] < 0).all() and (corners[2:] > 0).all()
+    return mark.thickness < (_THINNER if surrounds else 0.5) * sheet.thickness
+
+
+def _is_sheet(mark: Mark) -> bool:
+    """Whether a mark, its holes filled, fills an upright or slightly turned rectangle."""
+    rows, columns = np.nonzero(ndimage.binary_fill_holes(mark.level > _SHEET_EDGE))
+    if not len(rows):
+        return False
+    angles = np.radians(np.arange(-20, 21, 4))[:, np.newaxis]
+    along = columns * np.cos(angles) + rows * np.sin(angles)
+    across = rows * np.cos(angles) - columns * np.sin(angles)
+    areas = (np.ptp(along, axis=1) + 1) * (np.ptp(across, axis=1) + 1)
+    return bool(len(rows) >= _RECTANGLE * areas.min())
 
 
 def _marks(ink: Ink) -> list[Mark]:
@@ -184,13 +211,18 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
     top, left = (int(side) for side in p.sides[group, :2].min(0))
     bottom, right = (int(side) for side in p.sides[group, 2:].max(0))
     height, width = ink.level.shape
-    part = np.s_[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+    part = np.s_[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2]
     own = np.isin(p.labels[part], group + 1)
-    level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)))
-    peak = level[level > level.max() / 2].mean()
+    level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)), iterations=2)
+    level = np.maximum(level / level[level > level.max() / 2].mean(), 0)
     thickness = float(p.thick[group].max() / max(bottom - top, right - left))
-    box = (part[0].start / height, part[1].start / width, bottom / height, right / width)
-    return Mark(box, np.asarray(level / peak, np.float32), thickness)
+    # The box that the ink fills, to the outer edge of its blur.
+    rows, columns = (np.flatnonzero((level > _BLUR).any(axis)) for axis in (1, 0))
+    level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    top, left = part[0].start + rows[0], part[1].start + columns[0]
+    bottom, right = top + level.shape[0], left + level.shape[1]
+    box = (top / height, left / width, bottom / height, right / width)
+    return Mark(box, np.asarray(level, np.float32), thickness)
 
 
 def _ordered(found: list[Mark]) -> list[Mark]:
