@@ -211,9 +211,9 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
     top, left = (int(side) for side in p.sides[group, :2].min(0))
     bottom, right = (int(side) for side in p.sides[group, 2:].max(0))
     height, width = ink.level.shape
-    part = np.s_[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2]
+    part = np.s_[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
     own = np.isin(p.labels[part], group + 1)
-    level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)), iterations=2)
+    level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)))
     level = np.maximum(level / level[level > level.max() / 2].mean(), 0)
     thickness = float(p.thick[group].max() / max(bottom - top, right - left))
     # The box that the ink fills, to the outer edge of its blur.
