@@ -187,6 +187,7 @@ def test_log_every(folder: Path, tmp_path: Path) -> None:
 # Plot
 
 
+@pytest.mark.slow
 def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "curves.png"
     printed = run("plot", whole, half, "--out", out).stdout

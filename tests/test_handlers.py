@@ -378,6 +378,7 @@ def test_drawing_takes_a_tenth_of_the_time(
     assert [picture[TRAIN][-1] for picture in drawn] == [1 / 9, 4 / 9, 7 / 9, 1]
 
 
+@pytest.mark.slow
 def test_live_plot_is_a_png_in_the_run_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def test_environment_forces_an_instruction_set(name: str) -> None:
     assert result.stdout.strip() == name
 
 
+@pytest.mark.slow
 def test_the_best_that_runs_is_the_default() -> None:
     result = run("from byhand._core import testing; print(testing.isa())")
     best = [name for name in testing.isas() if not ROWS[name]["for_tests"]][-1]

@@ -232,6 +232,7 @@ def test_evaluate_prepares_pictures_as_predict_does(trained: Path, tmp_path: Pat
         assert shown["probabilities"] == model.predict_proba(image[np.newaxis])[0].tolist()
 
 
+@pytest.mark.slow
 def test_the_container_does_not_decide(tmp_path: Path) -> None:
     sets = Dataset(clothes(60), np.arange(60, dtype=np.uint8) % 10)
     idx = write_folder(tmp_path / "idx", (sets, sets))

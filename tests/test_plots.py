@@ -213,6 +213,7 @@ def test_a_plot_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert result.stderr == "byhand: matplotlib could not draw: division by zero\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PLOT_FORMATS)
 def test_plot_writes_what_the_name_says(suffix: str, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", make_sets(train=30, test=10))
@@ -232,6 +233,7 @@ def test_bench_refuses_other_formats(command: list[str], tmp_path: Path) -> None
     assert "must end in .png" in run("bench", *command, *options, code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_picture_of_many_runs_is_larger() -> None:
     import io
 

@@ -28,6 +28,7 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [None, "digits", "plain"])
 def test_pictures_are_prepared_as_the_command_prepares_them(files: list[Path], way: Any) -> None:
     model = models.mlp((5,))
@@ -52,6 +53,7 @@ def test_the_model_decides_how() -> None:
     assert not np.array_equal(plain, model.predict_proba(drawing(3), pictures="digits"))
 
 
+@pytest.mark.slow
 def test_the_callers_image_stays_as_it_is(files: list[Path]) -> None:
     """JPEG may be decoded at a fraction of its size, but not in the caller's object."""
     file = io.BytesIO()

@@ -112,6 +112,7 @@ def new(folder: Path, *handlers: Callable[[Event], object], **kwargs: Any) -> Tr
     return HANDLED[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_bits_of_an_uninterrupted_run(name: str, tmp_path: Path) -> None:
     settings = SETTINGS[name]

@@ -61,6 +61,7 @@ def test_the_texts_of_mistakes_do_not_collide(names: list[str], texts: dict[Box,
         assert text in (*names, *(f"read as {name} (98 %)" for name in names)) or "..." in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4, 31])
 def test_the_texts_of_cards_do_not_collide(count: int, texts: dict[Box, str]) -> None:
     names = ["cherry tomato", "pear", LONG]

@@ -203,6 +203,7 @@ def own_network(input_shape: Any, classes: int, seed: int, width: int = 20) -> A
     )
 
 
+@pytest.mark.slow
 def test_a_search_over_ones_own_network() -> None:
     grid = {"model": [partial(own_network, width=w) for w in (2, 30)] + ["softmax"]}
     search = GridSearchCV(DigitClassifier(epochs=3), grid, cv=2, n_jobs=2).fit(X, Y)

@@ -178,6 +178,7 @@ def test_denormals_are_computed_by_every_thread() -> None:
         assert np.array_equal(kernels.gemm(tiny, ones), tiny)
 
 
+@pytest.mark.slow
 def test_an_idle_pool_sleeps() -> None:
     code = """
 import time, numpy as np, byhand
