@@ -174,7 +174,8 @@ def test_predict_a_number(number: Path, folder: Path, tmp_path: Path) -> None:
     assert printed == f"{path}: 11 (10.60)\n"
     assert sheet.stat().st_size > 0
     value = float(np.float32(10.6))
-    assert predict_json(number, path) == [{"path": str(path), "digit": 11, "number": value}]
+    answer = {"path": str(path), "digit": 11, "number": value, "pictures": "digits"}
+    assert predict_json(number, path) == [answer]
     label = SETS[1].labels[3]
     printed = run("predict", number, "--test-image", 3, "--data", folder).stdout
     assert printed == f"predicted  11 (10.60)\n   actual  {label}\n"
@@ -215,9 +216,8 @@ def test_predict_plain_takes_grey_as_it_is(
     path = tmp_path / "digit.txt"
     Image.fromarray(DIGIT).convert(mode).save(path, form, **options)
     proba = load(trained / "model.safetensors").predict_proba(DIGIT[np.newaxis])[0]
-    assert predict_json(trained, path, "--pictures", "plain") == [
-        {"path": str(path), "digit": int(proba.argmax()), "probabilities": proba.tolist()}
-    ]
+    answer = {"path": str(path), "digit": int(proba.argmax()), "probabilities": proba.tolist()}
+    assert predict_json(trained, path, "--pictures", "plain") == [{**answer, "pictures": "plain"}]
 
 
 def test_predict_prints_a_line_a_picture(trained: Path, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_predict_refuses_each_bad_file_and_does_the_others(trained: Path, tmp_pa
     answers = predict_json(trained, *paths, code=1)
     assert [answer["path"] for answer in answers] == [str(path) for path in paths]
     assert [set(a) - {"notes"} for a in (answers[0], answers[-1])] == [
-        {"path", "digit", "probabilities"}
+        {"path", "digit", "probabilities", "pictures"}
     ] * 2
     for answer, (path, reason) in zip(answers[1:-1], bad.items(), strict=True):
         assert set(answer) == {"path", "error"}

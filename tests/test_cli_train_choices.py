@@ -8,8 +8,11 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand.data import load_folder
+import typer
+from byhand.cli.job import class_names_of, job_of
+from byhand.data import DataError, load_folder
 from byhand.models import load
+from byhand.recipes import ADAM_LR, BEST, RECIPES
 from byhand.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 
@@ -138,3 +141,37 @@ def test_from_another_network(held: tuple[Path, str], folder: Path, tmp_path: Pa
     assert "--from" in run("train", "--resume", held[0], "--from", held[0], code=2).stderr
     nothing = ("train", "mlp", "--data", folder, "--from", tmp_path / "no")
     assert str(tmp_path / "no") in only_line(run(*nothing, code=1))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "rate", "decay"),
+    [
+        ("best", "sgd", RECIPES["lenet5"].lr, RECIPES["lenet5"].weight_decay),
+        ("best", "adam", ADAM_LR, RECIPES["lenet5"].weight_decay),
+        ("best", "adamw", BEST["lenet5"].lr, BEST["lenet5"].weight_decay),
+        ("default", "adam", ADAM_LR, RECIPES["lenet5"].weight_decay),
+    ],
+)
+def test_another_optimizer_brings_its_rate(
+    recipe: str, method: str, rate: float, decay: float
+) -> None:
+    """SGD at AdamW's rate, 0.003, and weight decay, 0.05, learns nothing."""
+    settings = {"model": "lenet5", "recipe": recipe, "method": method}
+    made = job_of(settings).recipe
+    assert (made.method, made.lr, made.weight_decay) == (method, rate, decay)
+    said = job_of({**settings, "lr": 0.02, "weight_decay": 0.01}).recipe
+    assert (said.lr, said.weight_decay) == (0.02, 0.01)
+
+
+def test_class_names_of_any_length_in_files_of_any_content(tmp_path: Path) -> None:
+    names = [f"the class with the number {i}" for i in range(40)]
+    assert class_names_of(",".join(names)) == names
+    file = tmp_path / "names.txt"
+    file.write_bytes("\ufeffcat\n\n dog \n".encode())
+    assert class_names_of(str(file)) == ["cat", "dog"]
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="must be a UTF-8 text file of class names"):
+        class_names_of(str(file))
+    for nothing in ("", ",", " , "):
+        with pytest.raises(typer.BadParameter, match="has no names"):
+            class_names_of(nothing)

@@ -267,3 +267,20 @@ def test_a_number_has_no_confusion_matrix() -> None:
     assert evaluation.confusion is None
     with pytest.raises(ValueError, match="a model with one output"):
         _ = evaluation.class_accuracy
+
+
+def test_labels_are_copied_before_they_are_checked() -> None:
+    """Another thread may write to them between the check and their use."""
+    labels = np.zeros(4, np.int64)
+
+    class Racing(np.ndarray):
+        def max(self, *arguments: Any, **options: Any) -> Any:
+            largest = super().max(*arguments, **options)
+            labels[0] = 99
+            return largest
+
+    model = models.softmax_regression(input_shape=(1, 2, 2))
+    images = np.zeros((4, 2, 2), np.uint8)
+    evaluation = evaluate(model, (images, labels.view(Racing)))
+    assert labels[0] == 99 and evaluation.confusion is not None
+    assert evaluation.confusion[0].sum() == 4

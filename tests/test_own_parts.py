@@ -254,6 +254,18 @@ def test_a_model_starts_from_another() -> None:
         assert np.array_equal(after["3.weight"], before["3.weight"])
 
 
+def nn_of(pool: nn.Layer, *end: nn.Layer) -> Model:
+    """Images of 4 x 4, pooled to 2 x 2."""
+    return Model(pool, nn.Flatten(), nn.Linear(4, 3, rng=0), *end, input_shape=(1, 4, 4))
+
+
+def test_the_last_weights_are_those_of_the_classes() -> None:
+    """A layer without weights may stand at the end; Dropout may have another probability."""
+    source, model = (nn_of(nn.AvgPool2d(2), nn.Dropout(p)) for p in (0.1, 0.5))
+    source.class_names = ("a", "b", "c")
+    assert model.start_from(source) == ["2.bias", "2.weight"]
+
+
 def test_a_model_of_other_layers_is_no_start() -> None:
     model = models.mlp((5,), input_shape=(1, 4, 4))
     before = model.state_dict()
@@ -264,4 +276,14 @@ def test_a_model_of_other_layers_is_no_start() -> None:
     ):
         with pytest.raises(ValueError, match=f"more than the last layer: .*{message}"):
             model.start_from(source)
+    for source, message in (
+        (models.mlp((5,), "tanh", input_shape=(1, 4, 4)), r"Tanh\(\) and ReLU\(\)"),
+        (nn_of(nn.MaxPool2d(2)), r"MaxPool2d\(2, .*\) and AvgPool2d\(2, .*\)"),
+        (nn_of(nn.AvgPool2d(2), nn.ReLU()), "4 and 3 layers"),
+    ):
+        target = model if "Tanh" in message else nn_of(nn.AvgPool2d(2))
+        kept = target.state_dict()
+        with pytest.raises(ValueError, match=f"more than the last layer: .*{message}"):
+            target.start_from(source)
+        assert all(np.array_equal(kept[n], a) for n, a in target.state_dict().items())
     assert all(np.array_equal(before[n], a) for n, a in model.state_dict().items())

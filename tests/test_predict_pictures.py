@@ -148,7 +148,8 @@ def test_json_has_names_if_the_classes_have(files: list[Path], tmp_path: Path) -
     lines = run("predict", tmp_path / "model.safetensors", *files, "--json").stdout.splitlines()
     probabilities = model.predict_proba(files)
     for line, row in zip(map(json.loads, lines), probabilities, strict=True):
-        assert set(line) - {"notes"} == {"path", "class", "probabilities"}
+        assert set(line) - {"notes"} == {"path", "class", "probabilities", "pictures"}
+        assert line["pictures"] == "digits"
         assert line["class"] == names[int(row.argmax())]
         assert line["probabilities"] == dict(zip(names, row.tolist(), strict=True))
     sets = [Dataset(np.zeros((2, 28, 28), np.uint8), np.array([2, 1], np.uint8))] * 2

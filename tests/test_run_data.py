@@ -196,3 +196,20 @@ def test_a_data_set_of_the_users_own_class(tmp_path: Path) -> None:
         source = object()
 
     assert read_config(fit(tmp_path / "run", Own()))["data"] is None
+
+
+def test_the_default_data_are_said_if_nothing_says_which_were_used(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    own, default = folders
+    out = fit(tmp_path / "run", data.load_folder(own)[0])
+    (out / "config.json").unlink()
+    alone = tmp_path / "model.safetensors"
+    shutil.copy(out / "model.safetensors", alone)
+    for path in (out, alone):
+        for command in commands(path):
+            line = only_line(run(*command))
+            assert (
+                f"nothing says which data {path} was trained on: MNIST, {default} is used" in line
+            )
+            assert run(*command, "--data", own).stderr == ""

@@ -285,3 +285,19 @@ def test_an_unwritable_folder_is_noticed_before_the_work(tmp_path: Path) -> None
     with pytest.raises(OSError, match="file"):
         training.fit(digits(20), epochs=1)
     assert events == [] and training.step == 0
+
+
+def test_a_run_without_its_config_is_not_overwritten(tmp_path: Path) -> None:
+    images, labels = np.zeros((8, 28, 28), np.uint8), np.zeros(8, np.int64)
+
+    def fit(resume: bool) -> None:
+        model = models.softmax_regression(seed=0)
+        trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), run=tmp_path)
+        trainer.fit((images, labels), epochs=2, resume=resume)
+
+    fit(resume=False)
+    (tmp_path / "config.json").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=r"without its config\.json.*put that file back"):
+        fit(resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -120,7 +120,9 @@ def confusion(names: list[str], columns: int, monkeypatch: pytest.MonkeyPatch) -
     rng = np.random.default_rng(0)
     labels = rng.integers(0, len(names), 1000)
     predicted = np.where(rng.random(1000) < 0.9, labels, rng.integers(0, len(names), 1000))
-    say_confusion(names, labels, predicted)
+    table = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(table, (labels, predicted), 1)
+    say_confusion(names, table)
     return said
 
 

@@ -233,3 +233,19 @@ def test_another_shape_of_images() -> None:
     fitted = DigitClassifier(epochs=1).fit(X.reshape(-1, 8, 8), Y)
     with pytest.raises(ValueError, match=r"X must have the shape \(n, 8, 8\), not \(600, 8, 4\)"):
         fitted.predict(X.reshape(-1, 8, 8)[:, :, :4])
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({}, 0.05),
+        ({"batch_size": 8}, 0.0125),
+        ({"batch_size": 128}, 0.05),
+        ({"batch_size": 8, "optimizer": "adam"}, 0.0015),
+        ({"batch_size": 8, "learning_rate": 0.1}, 0.1),
+    ],
+)
+def test_the_default_rate_follows_the_batch_size(options: dict[str, Any], rate: float) -> None:
+    recipe = DigitClassifier(**options)._recipe()
+    assert recipe.lr == pytest.approx(rate)
+    assert recipe.batch_size == options.get("batch_size", 32)

@@ -195,6 +195,7 @@ def _check_labels(
     if labels.shape != ((count, model.classes) if rows else (count,)):
         advice = ": use labels[:, 0]" if labels.shape == (count, 1) else ""
         raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}{advice}")
+    labels = labels.copy()  # another thread may write to the caller's array after the checks
     if rows:
         return _check_rows(name, labels, loss)
     if model.classes == 1:
@@ -205,7 +206,7 @@ def _check_labels(
     if count and not (labels.min() >= 0 and labels.max() < model.classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"labels of {name} must be from 0 to {model.classes - 1}, not {wrong}")
-    answers = labels.astype(np.int64)
+    answers = labels.astype(np.int64, copy=False)
     return answers, np.eye(model.classes, dtype=np.float32)[answers] if loss.one_hot else None
 
 

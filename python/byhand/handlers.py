@@ -183,7 +183,7 @@ class LogFile:
             "seconds": seconds,
         }
         line = self._line({column: known.get(column) for column in self.COLUMNS})
-        with open(self.path, "a") as file:  # closed at once: who looks sees whole lines
+        with open(self.path, "a") as file:  # closed at once, so that readers see whole lines
             file.write(line)
 
 

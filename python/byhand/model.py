@@ -108,7 +108,7 @@ class Model(Sequential):
         ----------
         images : ndarray, uint8, or float32 in [0, 1] (pixel / 255); or pictures
             Arrays are (N, H, W) or (N, C, H, W) of the input shape. Pictures are the path of a
-            file, a PIL image, or a list of these, of any size; they need byhand[cli].
+            file, a PIL image, or a list of these, of any size; they need byhand[pictures].
         pictures : {"digits", "plain"}, optional
             How pictures become images, instead of the model's own way: see `Model.pictures`.
 
@@ -145,7 +145,7 @@ class Model(Sequential):
     def predict(self, images: Any, *, pictures: str | None = None) -> NDArray[np.int64]:
         """Return the likeliest class of each image, (N,). See `predict_proba` for the arguments.
 
-        Of a model with one output, that number rounded to an integer.
+        For a model with one output, it is that output rounded to an integer.
         """
         logits = self._finite_logits(images, pictures)
         if self.classes == 1:
@@ -259,20 +259,30 @@ class Model(Sequential):
     def start_from(self, source: Model) -> list[str]:
         """Take the weights of `source`, a trained model of the same layers, to train on from them.
 
-        The last layer keeps its own first weights if its shape or the classes differ. Scale and
-        offset are taken too. Returns the names of what was kept: say so to your user.
+        The last layer with weights keeps its own first weights if its shape or the classes differ.
+        Scale and offset are taken too. The probability of a Dropout may differ.
 
-        Raises ValueError if the models differ in more than the last layer, and changes nothing.
+        Returns
+        -------
+        list of str
+            The names of the weights that were kept. It is empty if all of them were replaced.
+
+        Raises
+        ------
+        ValueError
+            If the models differ in more than that. Then nothing has changed.
         """
         weights, own = source.state_dict(), self.state_dict()
         shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
         wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
-        last = {name for name in own if name.split(".")[0] == str(len(self.children) - 1)}
-        if not set(wrong) <= last or source.input_shape != self.input_shape:
-            raise ValueError(
-                f"the models differ in more than the last layer: "
-                f"{', '.join(wrong) or f'images {source.input_shape} and {self.input_shape}'}"
-            )
+        place = int(list(own)[-1].split(".")[0]) if own else len(self.children)
+        last = {name for name in own if name.split(".")[0] == str(place)}
+        more = [] if set(wrong) <= last else wrong
+        if source.input_shape != self.input_shape:
+            more = [f"images {source.input_shape} and {self.input_shape}"]
+        more = more or _other_layers(source.children, self.children, place)
+        if more:
+            raise ValueError(f"the models differ in more than the last layer: {', '.join(more)}")
         same = source.class_names == self.class_names and not wrong
         self.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
         self.scale, self.offset = source.scale, source.offset
@@ -317,6 +327,18 @@ class Model(Sequential):
             left = f"{number:<{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
             lines.append(f"{left}  {sizes[0]:>{width[3]}}  {sizes[1]:>{width[4]}}")
         return "\n".join(lines)
+
+
+def _other_layers(source: Sequence[Module], children: Sequence[Module], but: int) -> list[str]:
+    """The pairs of layers that compute something else, the one with the number `but` left out."""
+    if len(source) != len(children):
+        return [f"{len(source)} and {len(children)} layers"]
+    pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != but]
+    return [
+        f"{old!r} and {new!r}"
+        for old, new in pairs
+        if repr(old) != repr(new) and not (type(old) is Dropout and type(new) is Dropout)
+    ]
 
 
 def _table_rows(

@@ -101,7 +101,7 @@ class Module:
         return self.train(False)
 
     def begin_step(self, seed: int, step: int) -> None:
-        """What layers draw in the next pass depends on these two, 0 or more, and on their place."""
+        """Set the seed and the step, both from 0, that decide what layers draw in the next pass."""
         for child in self.children:
             child.begin_step(seed, step)
 
@@ -135,7 +135,7 @@ class Module:
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Of a plan's arena, and of activations, copies would be views that have come apart.
+        # Plans and activations are left out: copies of views no longer share one arena.
         return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
 
 

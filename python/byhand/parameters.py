@@ -116,8 +116,10 @@ def _check_float32(name: str, value: Any, also: str = "") -> None:
 
 
 class Statistic(Parameter):
-    """What a layer learns without a gradient: `.data` alone has a meaning. Saved with the weights,
-    and in the way of no optimizer."""
+    """An array that a layer learns without a gradient, such as a running mean.
+
+    Only `.data` has a meaning. It is saved with the weights. Optimizers skip it.
+    """
 
     __slots__ = ()
 

@@ -26,7 +26,8 @@ from byhand.events import EpochEnd
 from byhand.model import Model
 from byhand.model import load as load_file
 
-# What may be another when a run goes on: none of it changes a bit of what follows.
+# Settings that may differ between the first run and its resumption, because they do not affect the
+# results.
 _FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
 # This key is in config.json until the first epoch is complete. A folder that holds files of a run
 # but no state.safetensors may be used again only if the key is there: without it, the state of a
@@ -139,6 +140,12 @@ class RunFolder:
             if not resume:
                 raise FileExistsError(
                     f"{self.path} already holds a trained run: choose another folder or remove it"
+                )
+            if self.config_path not in found:
+                raise FileExistsError(
+                    f"{self.path} holds a trained run without its {self.config_path.name}, so it "
+                    "cannot go on and training would overwrite it: put that file back, or choose "
+                    "another folder"
                 )
         elif found and not self._may_be_taken_again(found):
             names = ", ".join(str(path.relative_to(self.path)) for path in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,9 @@ except ModuleNotFoundError as error:
 
 __all__ = ["DigitClassifier"]
 
+# The batch size that the default learning rates are for.
+_USUAL_BATCH = 32
+
 
 class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Softmax regression, a multilayer perceptron or LeNet-5, for images of any size and labels of
@@ -39,7 +43,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     activation : "relu", "tanh" or "sigmoid"; not of "softmax"
     init : first weights, a name of byhand.initializers
     optimizer : "sgd" (with Nesterov's momentum 0.9), "adam" or "adamw"
-    learning_rate : the peak of one cycle (schedules.OneCycle); None for 0.05 with SGD, else 0.003
+    learning_rate : the peak of one cycle (schedules.OneCycle). If it is None, it is 0.05 with SGD,
+        otherwise 0.003, for batches of 32, and follows batch_size (`Recipe.lr_for`)
     weight_decay : L2 regularisation, decoupled with "adamw"
     epochs, batch_size : passes over the data, and images a step
     max_shift : pixels by which images of uint8 are moved at random, anew in each step
@@ -71,7 +76,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
         epochs: int = 10,
-        batch_size: int = 32,
+        batch_size: int = _USUAL_BATCH,
         max_shift: int = 0,
         random_state: Any = 0,
     ) -> None:
@@ -197,15 +202,18 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             names = ", ".join(OPTIMIZERS)
             raise ValueError(f"optimizer must be one of {names}, not {self.optimizer!r}")
         default = 0.05 if self.optimizer == "sgd" else ADAM_LR
-        return Recipe(
+        recipe = Recipe(
             self._new_model,
             epochs=integer("epochs", self.epochs, 1),
             lr=default if self.learning_rate is None else self.learning_rate,
-            batch_size=integer("batch_size", self.batch_size, 1),
+            batch_size=_USUAL_BATCH,
             weight_decay=self.weight_decay,
             method=self.optimizer,
             max_shift=self.max_shift,
         )
+        size = integer("batch_size", self.batch_size, 1)
+        rate = recipe.lr_for(size) if self.learning_rate is None else recipe.lr
+        return dataclasses.replace(recipe, batch_size=size, lr=rate)
 
 
 def _in_float64(X: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:

@@ -19,22 +19,21 @@ _MOST_NUMBERS = 100
 _MOST_MISTAKES = 10
 
 
-def say_confusion(names: Sequence[str], labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
-    """Print which classes the model takes for which, in the width of the terminal.
+def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
+    """Print which numbers a model with one output takes for which, if they are not too many."""
+    low = int(min(labels.min(), predicted.min()))
+    high = int(max(labels.max(), predicted.max()))
+    if high - low >= _MOST_NUMBERS:
+        say(f"The numbers go from {low} to {high}: too many for a table of the mistakes.")
+        return
+    table = np.zeros((high - low + 1, high - low + 1), np.int64)
+    np.add.at(table, (labels.astype(np.int64) - low, predicted - low), 1)
+    say_confusion([str(i) for i in range(low, high + 1)], table)
 
-    names : names of the classes, or one name if the model's answers are numbers
-    """
-    if len(names) == 1:  # rows are the labels; the columns include numbers outside of them
-        low = int(min(labels.min(), predicted.min()))
-        high = int(max(labels.max(), predicted.max()))
-        if high - low >= _MOST_NUMBERS:
-            say(f"The numbers go from {low} to {high}: too many for a table of the mistakes.")
-            return
-        names = [str(i) for i in range(low, high + 1)]
-        labels, predicted = labels.astype(np.int64) - low, predicted - low
+
+def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
+    """Print a table of confusion (`Evaluation.confusion`) in the width of the terminal."""
     size = len(names)
-    counts = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
-    table = counts.reshape(size, size)
     columns = shutil.get_terminal_size().columns
     numbered = [f"{name}  {k}" for k, name in enumerate(names)]
     numbers = [str(k) for k in range(size)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from byhand import models, training
 from byhand.checkpoint import CheckpointError, write_atomic
-from byhand.cli.confusion import say_confusion
+from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
@@ -35,7 +35,7 @@ EpochOption = Annotated[
     ),
 ]
 
-# So many of the worst mistakes are drawn.
+# The number of mistakes that --worst draws.
 _WORST = 25
 
 
@@ -96,17 +96,20 @@ def evaluate(
     _, test = load_of_run(network, model, data, pictures)
     if which:
         say(which)
-    loss, accuracy = training.evaluate(network, test)
+    evaluation = training.evaluate(network, test)
+    loss, accuracy = evaluation
     right = round(accuracy * len(test))
     say(f"test loss {loss:.4f}, accuracy {percent(accuracy)} ({right:,} of {len(test):,} images)")
     say(f"data {test.source}")
     if test.source is not None and holds_pictures(Path(test.source.folder)):
         say(said_preparation(network, preparation(network, pictures)))
     say()
-    predicted = network.predict(test.images)
-    say_confusion(network.class_names, test.labels, predicted)
+    if evaluation.confusion is None:
+        say_numbers(test.labels, network.predict(test.images))
+    else:
+        say_confusion(network.class_names, evaluation.confusion)
     if worst is not None:
-        _draw_worst(worst, network, test, predicted)
+        _draw_worst(worst, network, test, network.predict(test.images))
 
 
 def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.int64]) -> None:

@@ -16,6 +16,7 @@ from byhand.cli.options import Pictures
 from byhand.cli.output import fail
 from byhand.cli.run_data import data_of
 from byhand.data import DataError, Dataset
+from byhand.data.folder import read_class_names
 from byhand.model import Model
 from byhand.recipes import ADAM_LR, BEST, RECIPES, Recipe
 from byhand.run_folder import RunFolder
@@ -142,6 +143,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     model = ModelName(said["model"])
     recipe, note = _recipe(
         (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
+        RECIPES[model.value],
         {name: said[name] for name in _recipe_settings() if name in said},
     )
     return Job(
@@ -161,7 +163,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
 def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
     """The job of a run, with `settings` in place of its own where they are not None.
 
-    What may not be another the trainer refuses. Ends the command where the folder has no job.
+    The trainer refuses settings that must not differ. Ends the command if the folder has no job.
     """
     config = RunFolder(folder).config()
     try:
@@ -177,9 +179,15 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
 
 def class_names_of(text: str) -> list[str]:
     """The names in a text file, one per line, or in `text`, with commas between them."""
-    path = Path(text)
-    names = path.read_text("utf-8").splitlines() if path.is_file() else text.split(",")
-    return [name.strip() for name in names if name.strip()]
+    try:
+        is_file = Path(text).is_file()
+    except OSError:  # a list of names may be too long for a path
+        is_file = False
+    names = read_class_names(Path(text)) if is_file else text.split(",")
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise typer.BadParameter(f"{text!r} has no names", param_hint="--class-names")
+    return names
 
 
 def _recipe_settings() -> list[str]:
@@ -194,14 +202,20 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
     return None
 
 
-def _recipe(recipe: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """The recipe with these fields changed, and a note if that changed its learning rate."""
+def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
+    """The recipe with these fields changed, and a note if that changed its learning rate.
+
+    Another optimizer brings its own learning rate. SGD's rate is that of the default recipe, and so
+    is the weight decay in place of AdamW's, which is decoupled from the gradient.
+    """
     changes = dict(changes)
     if changes.get("momentum") == 0:
         changes.setdefault("nesterov", False)
-    if changes.get("method", "sgd") not in ("sgd", recipe.method):
-        recipe = dataclasses.replace(recipe, lr=ADAM_LR)
-    recipe = dataclasses.replace(recipe, method=changes.get("method", recipe.method))
+    method = changes.get("method", recipe.method)
+    if method != recipe.method:
+        rate = default.lr if method == default.method else ADAM_LR
+        decay = default.weight_decay if recipe.method == "adamw" else recipe.weight_decay
+        recipe = dataclasses.replace(recipe, method=method, lr=rate, weight_decay=decay)
     usual, note = recipe.batch_size, ""
     if "lr" not in changes and (size := changes.get("batch_size", usual)) != usual:
         changes["lr"] = recipe.lr_for(size)

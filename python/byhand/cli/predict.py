@@ -202,18 +202,21 @@ def _predict_files(
             continue
         read += 1
         if split:
-            _say_each(model, path, symbols, as_json, sheet)
+            _say_each(model, path, symbols, way if as_json else None, sheet)
         else:
-            _say_one(model, path, symbols, as_json, sheet)
+            _say_one(model, path, symbols, way if as_json else None, sheet)
     if read and not as_json:
         warn(said_preparation(model, way))
     return whole
 
 
 def _say_one(
-    model: Model, path: Path, symbols: Symbols, as_json: bool, sheet: _Sheet | None
+    model: Model, path: Path, symbols: Symbols, json_way: Pictures | None, sheet: _Sheet | None
 ) -> None:
-    """The answer for the largest symbol, and the reasons to doubt it."""
+    """The answer for the largest symbol, and the reasons to doubt it.
+
+    json_way: how the picture was prepared, if the answer is printed as JSON; otherwise None.
+    """
     image, count = symbols.images[symbols.main], len(symbols.images)
     answer = _answer(model, image)
     notes = []
@@ -224,8 +227,9 @@ def _say_one(
     if doubt := answer.doubt(model.class_names):
         notes.append(doubt)
     said = "; ".join([str(answer), *notes])
-    if as_json:
-        extra: dict[str, Any] = {"notes": notes} if notes else {}
+    if json_way is not None:
+        extra: dict[str, Any] = {"pictures": json_way.value}
+        extra |= {"notes": notes} if notes else {}
         extra |= {"marks": count} if count > 1 else {}
         say(json.dumps({"path": str(path), **answer.fields(model), **extra}, allow_nan=False))
     else:
@@ -239,18 +243,19 @@ def _say_one(
 
 
 def _say_each(
-    model: Model, path: Path, symbols: Symbols, as_json: bool, sheet: _Sheet | None
+    model: Model, path: Path, symbols: Symbols, json_way: Pictures | None, sheet: _Sheet | None
 ) -> None:
-    """The answers for all symbols, in reading order."""
+    """The answers for all symbols, in reading order. json_way: see `_say_one`."""
     answers = [_answer(model, image) for image in symbols.images]
     names = [answer.name for answer in answers]
     text = ("" if max(map(len, names)) == 1 else " ").join(names)
-    if as_json:
+    if json_way is not None:
         each = [
             {**answer.fields(model), "box": [round(side, 4) for side in box]}
             for answer, box in zip(answers, symbols.boxes, strict=True)
         ]
-        say(json.dumps({"path": str(path), "text": text, "marks": each}, allow_nan=False))
+        fields = {"path": str(path), "text": text, "marks": each, "pictures": json_way.value}
+        say(json.dumps(fields, allow_nan=False))
     else:
         say(f"{path}: {text}  ({', '.join(map(str, answers))})")
     if sheet is None:

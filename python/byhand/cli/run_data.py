@@ -21,12 +21,16 @@ def load_of_run(
 ) -> tuple[Dataset, Dataset]:
     """The data in `root` or, if it is None, those of the run that the model at `path` belongs to.
 
-    Warns if other data than those of the run are used. Raises DataError if `root` is not given and
+    Warns if other data than those of the run are used, or if the run or its config.json is not
+    there and the default data are used. Raises DataError if `root` is not given and
     the data of the run are not found, and the errors of `load_for`.
     """
     config = _config_of(path)
     if config is None:
-        return load_for(model, root, pictures)
+        sets = load_for(model, root, pictures)
+        if root is None:
+            warn(f"nothing says which data {path} was trained on: {sets[0].source} is used")
+        return sets
     recorded = _recorded(config)
     folder = root or recorded
     if root is None and recorded is not None and not _holds_data(recorded):

@@ -128,7 +128,7 @@ def load_class_folders(
     DataError
         If there are no pictures, more than 256 classes, or a class that is not in `class_names`.
     ModuleNotFoundError
-        If Pillow is not installed. It comes with `byhand[cli]`.
+        If Pillow is not installed. It comes with `byhand[pictures]`.
 
     Notes
     -----

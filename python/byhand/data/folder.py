@@ -85,7 +85,7 @@ def load_folder(
         raise DataError(what_is_missing(folder))
     try:
         train, test = Dataset(x_train, y_train), Dataset(x_test, y_test)
-        names = tuple(class_names) if class_names else _names_beside(folder, train, test)
+        names = _names_beside(folder, train, test) if class_names is None else tuple(class_names)
         source = source_of(folder, train, test)
         train, test = (
             dataclasses.replace(part, class_names=names, source=source) for part in (train, test)
