@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -406,3 +407,20 @@ def test_memory_is_bounded(tmp_path: Path, rng: np.random.Generator) -> None:
     bound = 20e6 + 480e6 * PICTURES / 60_000
     assert PICTURES * pixels.nbytes > 5 * bound
     assert extra < images + bound
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pictures": "nope"}, "pictures must be 'digits' or 'plain', not 'nope'"),
+        ({"pictures": "digits", "shape": (3, 6, 6)}, "must be 'plain' for images of 3 channels"),
+        ({"shape": (6, 6)}, r"shape must be \(channels, height, width\), not \(6, 6\)"),
+        ({"shape": (1, 6, 0)}, r"shape must be \(channels, height, width\), not \(1, 6, 0\)"),
+    ],
+)
+def test_ways_and_shapes_that_are_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    tree(tmp_path, "cat/a.png", "cat/b.png", "dog/c.png", "dog/d.png")
+    with pytest.raises(ValueError, match=message):
+        data.load_class_folders(tmp_path, **options)

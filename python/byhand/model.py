@@ -379,12 +379,13 @@ def _advice(shape: Shape, wanted: Shape) -> str:
     return f": {last}" if last else ""
 
 
-def image_shape(value: Any) -> Shape:
+def image_shape(value: Any, name: str = "input_shape") -> Shape:
+    """`value` as (channels, height, width); ValueError, with the argument's name, if it is not."""
     sizes = listed(value)
     try:
-        channels, height, width = (integer("input_shape", size, 1) for size in sizes)
+        channels, height, width = (integer(name, size, 1) for size in sizes)
     except (TypeError, ValueError):
-        raise ValueError(f"input_shape must be (channels, height, width), not {value!r}") from None
+        raise ValueError(f"{name} must be (channels, height, width), not {value!r}") from None
     return channels, height, width
 
 

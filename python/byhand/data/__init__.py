@@ -127,6 +127,8 @@ def load_class_folders(
     ------
     DataError
         If there are no pictures, more than 256 classes, or a class that is not in `class_names`.
+    ValueError
+        If `shape` or `pictures` is none of these. Only images of one channel can be "digits".
     ModuleNotFoundError
         If Pillow is not installed. It comes with `byhand[pictures]`.
 

@@ -16,6 +16,8 @@ from byhand.checkpoint import write_atomic
 from byhand.data import DataError, Dataset, DataWarning, Source
 from byhand.data.dataset import held_out
 from byhand.data.folder import CLASS_NAME_FILES, find_files
+from byhand.model import image_shape
+from byhand.picture_form import check_pictures
 
 from .convert import as_image
 from .listing import File, Report, is_hidden, list_pictures
@@ -42,6 +44,9 @@ def load_pictures(
     class_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """`byhand.data.load_class_folders`, which describes it."""
+    if shape is not None:
+        shape = image_shape(shape, "shape")
+    check_pictures(pictures, 1 if shape is None else shape[0])
     root = Path(root).expanduser()
     if not root.is_dir():
         raise DataError(f"{root} is not a folder" if root.exists() else f"{root} does not exist")
