@@ -168,7 +168,7 @@ def test_lines_goals_and_a_file(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     for said in (
         "16x16x16 NN",
-        "linear 784-128 forward, batch 32",
+        "32x128x784 NT",
         "Summary, 1 thread, against numpy",
     ):
         assert said in result.output

@@ -21,10 +21,11 @@ from cli_support import make_sets, read_metrics, write_folder
 
 pytestmark = pytest.mark.slow  # every test starts at least one process
 
-# A shell that runs tests in the background has children ignore SIGINT.
+# Children of a shell that runs tests in the background ignore SIGINT, and those of nohup SIGHUP.
 MAIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from byhand.cli import main
 main()
 """
