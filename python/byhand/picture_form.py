@@ -65,9 +65,13 @@ def is_in_form(image: NDArray[np.uint8], box: tuple[int, int]) -> bool:
     and no higher, give or take 2/28 of the image's side, and its centre of mass lies in the middle
     or would if the ink did not touch the frame.
     """
-    if image.max() < _LIGHT:
-        return False
-    ink = np.where(image >= _DARK, image, 0).astype(np.float64)[np.newaxis]
+    # What JPEG leaves beside strokes is no ink, but the faint end of a stroke is.
+    return bool(image.max() >= _LIGHT) and any(_has_form(image, box, least) for least in (_DARK, 1))
+
+
+def _has_form(image: NDArray[np.uint8], box: tuple[int, int], least: int) -> bool:
+    """`is_in_form` if ink is what has this level at least."""
+    ink = np.where(image >= least, image, 0).astype(np.float64)[np.newaxis]
     fills = False
     for axis, most in ((1, box[0]), (2, box[1])):
         side, places = ink.shape[axis], np.flatnonzero(ink[0].any(axis=2 - axis))
