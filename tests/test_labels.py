@@ -155,7 +155,7 @@ def test_ignored_labels_do_not_weigh(reduction: str) -> None:
     images, _ = digits(400)
     images = np.tile(images, (25, 1, 1))  # more than are evaluated at a time
     labels = np.random.default_rng(0).integers(0, 10, len(images))
-    labels[:9000] = 3  # so many in a row that whole chunks are ignored
+    labels[:9000] = 3  # more than one chunk in a row, so that whole chunks are ignored
     labels[5] = 4
     model = small_mlp()
     loss = losses.CrossEntropyLoss(ignore_index=3, reduction=reduction)

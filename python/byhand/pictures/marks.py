@@ -35,12 +35,12 @@ _STROKE = 0.35
 # of their extents.
 _THINNER = 0.8
 
-# Of a sheet's level: where its edge is. Its grain and its shadows are lighter than that.
+# The edge of a sheet lies where its level reaches this share of full ink. Grain stays above it.
 _SHEET_EDGE = 0.25
 # Share of a rectangle that a sheet fills: 0.94 and more. An ellipse fills 0.79, a bold digit less.
 _RECTANGLE = 0.85
 
-# Level at the outer edge of a stroke's blur, of the 1 of full ink.
+# The level at the outer edge of a stroke's blur. Full ink has the level 1.
 _BLUR = 0.1
 
 Box = tuple[float, float, float, float]
