@@ -326,7 +326,7 @@ def integer(name: str, value: Any, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
+    if number is None or isinstance(value, bool | np.bool_):  # an old NumPy's bool is an index
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}")
