@@ -16,7 +16,7 @@ from byhand.data import DataError, Dataset
 from byhand.data.idx import describe_idx, idx_bytes
 from byhand.models import lenet5, load, mlp, softmax_regression
 from byhand.pictures import PictureError, image_for, marks, plain, prepare, read_picture
-from byhand.pictures.drawings import drawing, drawing_png
+from byhand.pictures.drawings import drawing, drawing_png, strength_of
 from byhand.pictures.folders import load_pictures, write_pictures
 from byhand.pictures.prepare import image_of
 from byhand.pictures.sheet import Card, sheet_png
@@ -24,7 +24,7 @@ from cli_support import make_sets, only_line, run, write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageFilter
 
 
 def a_digit() -> np.ndarray:
@@ -301,6 +301,57 @@ def test_light_size_margin_and_direction_do_not_matter(
     assert likeness(image_of_page(page * lamp), alone) > 0.75
     small = Image.fromarray(page.astype(np.float32)).resize((200, 200), Image.Resampling.BOX)
     assert likeness(image_of_page(np.asarray(small)), alone) > 0.65
+
+
+def cut_to(page: np.ndarray, margin: int) -> np.ndarray:
+    """The page within `margin` pixels of its ink."""
+    rows, columns = np.flatnonzero((page < 140).any(1)), np.flatnonzero((page < 140).any(0))
+    return page[
+        rows[0] - margin : rows[-1] + 1 + margin, columns[0] - margin : columns[-1] + 1 + margin
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("margin", [-2, 0, 1, 3, 8])
+def test_tightly_cut_pictures(margin: int) -> None:
+    """The frame touches the ink or even cuts it, as in a digit that software cut out of a form."""
+    for digit in (0, 2, 3, 4, 5, 6, 7, 8, 9):  # a 1 fills such a picture from side to side
+        page = page_with(digit)
+        found = image_of_page(cut_to(page, margin))
+        assert likeness(found, image_of_page(page)) > 0.55, digit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [8, 33, 34, 45, 46, 58])
+def test_a_sheet_on_a_table(seed: int) -> None:
+    """Sheets that were once taken for light ink: narrow, turned or on wood with strong grain."""
+    rng, digit = np.random.default_rng(seed), seed % 10
+    ink = strength_of(digit, rng, 10)
+    found = prepare(read_picture(paper.KINDS["table all round"](rng, [(digit, ink)])))
+    alone = image_of_page(240 - 200 * np.kron(np.pad(ink, 6), np.ones((6, 6))))
+    assert likeness(found, alone) > 0.5
+
+
+@pytest.mark.slow
+def test_bold_light_digits_are_no_sheets_of_paper() -> None:
+    for digit in range(10):
+        page = page_with(digit, at=(100, 100))
+        bold = np.asarray(Image.fromarray(page.astype(np.uint8)).filter(ImageFilter.MinFilter(9)))
+        assert likeness(image_of_page(255 - bold), image_of_page(bold)) > 0.8, digit
+
+
+@pytest.mark.parametrize("digit", [1, 2, 6, 8])
+def test_a_box_hardly_larger_than_its_digit(digit: int) -> None:
+    """Its level sides are shorter than the digit is high."""
+    page = page_with(digit, side=300, at=(50, 50))
+    alone = image_of_page(page)
+    rows, columns = np.flatnonzero((page < 140).any(1)), np.flatnonzero((page < 140).any(0))
+    top, bottom, left, right = rows[0] - 14, rows[-1] + 14, columns[0] - 14, columns[-1] + 14
+    for line in (top, bottom):
+        page[line : line + 4, left : right + 4] = 60
+    for line in (left, right):
+        page[top : bottom + 4, line : line + 4] = 60
+    assert likeness(image_of_page(page), alone) > 0.75
 
 
 def test_pencil_is_ink_and_noise_is_not() -> None:

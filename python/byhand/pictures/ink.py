@@ -24,6 +24,13 @@ _WORK = 1024
 _COARSE = 256
 # Side of the square that strokes do not hold, as a share of the picture's shorter side.
 _SQUARE = 0.4
+# A picture is cut tightly if what is written has at least this share of its height or its width.
+_TIGHT = 0.85
+# Differences from the paper, as a share of the largest: writing has more than the first, paper at
+# most the second. At most the given share of the frame lies between them, at strokes' edges.
+_WRITTEN, _EVEN, _UNEVEN = 0.6, 0.15, 0.1
+# Writing that the frame cuts covers less of it in one place than this share of the shorter side.
+_CROSSING = 0.45
 # Copies this large are averaged over 3 x 3 pixels before anything is told from noise.
 _SMOOTH = 64
 # Ink in a shadow is brightened up to this much, as its paper is.
@@ -43,7 +50,8 @@ class Ink:
 
     level: (height, width), 0 on paper, as sharp as the picture. smooth: the same without single
     pixels' noise. strong, weak: the least level of a stroke and of its edge.
-    light: how light the ground is, 1 where it is lightest: paper is lighter than tables.
+    light: how light the ground is, 1 where it is lightest: paper is lighter than tables. darker:
+    whether the ink is darker than the paper.
     """
 
     level: Floats
@@ -51,37 +59,71 @@ class Ink:
     strong: Floats
     weak: Floats
     light: Floats
+    darker: bool
 
 
-def ink_of(pixels: Pixels, likely: bool = True, open_frame: bool = True) -> Ink:
+def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     """The ink of a picture, (H, W, channels), in a copy of at most 1,024 pixels a side.
 
-    likely: whether ink is darker or lighter as seems likely, or the other way round. open_frame:
-    whether strips along the picture's frame are ground, such as a table. If not, they are ink, such
-    as the top of a tightly cut 7.
+    likely: whether ink is darker or lighter as seems likely, or the other way round.
     """
-    work = _scaled_down(pixels, _WORK)
-    coarse = smoothed(_scaled_down(work, _COARSE))
-    size = max(3, round(_SQUARE * min(coarse.shape[:2])))
-    direction, darker = _direction(coarse, size, likely, open_frame)
-    axis = coarse @ direction
-    ground = ndimage.maximum_filter(_opened(axis, size, open_frame), 3)
+    work = scaled_down(pixels, _WORK)
+    coarse = smoothed(scaled_down(work, _COARSE))
+    paper = _paper_at_frame(coarse)
+    size = max(3, round(_SQUARE * (min if paper is None else max)(coarse.shape[:2])))
+    direction, darker = _direction(coarse, size, likely, paper)
+    frame = np.inf if paper is None else float(paper @ direction)
+    ground = ndimage.maximum_filter(_opened(coarse @ direction, size, frame), 3)
     ground = _resized(ground, *work.shape[:2])
     sharp = work @ direction - ground
     smooth = smoothed(sharp)
-    # The opening follows the lightest of the noise; paper itself lies in its middle.
-    middle = float(np.median(smooth))
-    noise = 1.4826 * float(np.median(np.abs(smooth - middle)))
+    # The opening follows the lightest of the noise; paper itself lies in its middle. Ink is left
+    # out, which covers half of a tightly cut picture.
+    paper_alone = smooth[smooth <= max(float(smooth.max()) / 2, float(smooth.min()))]
+    middle = float(np.median(paper_alone))
+    noise = 1.4826 * float(np.median(np.abs(paper_alone - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
     light = gain = np.ones_like(ground)
     if darker:
         light = np.maximum(-ground, 1) / np.float32(max(float(np.percentile(-ground, 95)), 1.0))
         gain = np.clip(np.float32(np.median(light)) / light, 1 / _MOST_GAIN, _MOST_GAIN)
     sharp, smooth = (sharp - middle) * gain, (smooth - middle) * gain
-    return Ink(sharp, smooth, strong * gain, _WEAK * strong * gain, light)
+    return Ink(sharp, smooth, strong * gain, _WEAK * strong * gain, light, darker)
 
 
-def _direction(coarse: Floats, size: int, likely: bool, open_frame: bool) -> tuple[Floats, bool]:
+def _paper_at_frame(coarse: Floats) -> Floats | None:
+    """The colour of the paper all along the frame of a tightly cut picture, or None.
+
+    None if the frame is not close to the writing, or if anything else lies along it, such as a
+    table, a shadow or a printed line.
+    """
+    paper = np.median(_rim(coarse), axis=0)
+    off = np.abs(coarse - paper).max(axis=-1)
+    off /= max(float(off.max()), 1e-6)
+    written = off > _WRITTEN
+    if not written.any():  # blank
+        return None
+    rows, columns = np.flatnonzero(written.any(axis=1)), np.flatnonzero(written.any(axis=0))
+    extent = max((np.ptp(rows) + 1) / len(off), (np.ptp(columns) + 1) / off.shape[1])
+    rim = _rim(off)
+    uneven = (rim > _EVEN) & (rim <= _WRITTEN)
+    # Twice round, so that a run across the first pixel is whole.
+    crossing = np.tile(rim > _WRITTEN, 2)
+    bounds = np.flatnonzero(np.diff(crossing, prepend=False, append=False))
+    longest = (bounds[1::2] - bounds[::2]).max(initial=0)
+    if extent < _TIGHT or uneven.mean() > _UNEVEN or longest > _CROSSING * min(off.shape):
+        return None
+    return np.asarray(paper)
+
+
+def _rim(values: Floats) -> Floats:
+    """The pixels of the frame, clockwise from the first corner."""
+    return np.concatenate((values[0], values[1:, -1], values[-1, -2::-1], values[-2:0:-1, 0]))
+
+
+def _direction(
+    coarse: Floats, size: int, likely: bool, paper: Floats | None
+) -> tuple[Floats, bool]:
     """The colour of the ink as it differs from the paper's, of length 1; whether it is darker.
 
     In each channel ink is darker or lighter, whichever leaves the evener ground if it is taken
@@ -89,10 +131,15 @@ def _direction(coarse: Floats, size: int, likely: bool, open_frame: bool) -> tup
     """
     off = np.empty_like(coarse)
     for c in range(coarse.shape[-1]):
-        signs = (1, -1) if likely else (-1, 1)
-        uneven = [_variation(_opened(sign * coarse[..., c], size, False)) for sign in (1, -1)]
-        sign = signs[int(np.argmin(uneven))]
-        off[..., c] = coarse[..., c] - sign * _opened(sign * coarse[..., c], size, open_frame)
+        values, around = coarse[..., c], None if paper is None else float(paper[c])
+
+        def uneven(sign: int, values: Floats = values, around: float | None = around) -> float:
+            frame = None if around is None else sign * around
+            return _variation(_opened(sign * values, size, frame))
+
+        sign = min((1, -1), key=uneven) * (1 if likely else -1)
+        frame = np.inf if around is None else sign * around
+        off[..., c] = values - sign * _opened(sign * values, size, frame)
     d = off.reshape(-1, off.shape[-1]).astype(np.float64)
     weighted = d * np.linalg.norm(d, axis=1, keepdims=True)
     _, axes = np.linalg.eigh(weighted.T @ weighted)
@@ -100,12 +147,15 @@ def _direction(coarse: Floats, size: int, likely: bool, open_frame: bool) -> tup
     return np.asarray(axis, np.float32), bool(axis.sum() < 0)
 
 
-def _opened(values: Floats, size: int, open_frame: bool) -> Floats:
-    """Remove what is lighter than its surroundings and too narrow for a square of `size`."""
-    half = size // 2
-    if not open_frame:
+def _opened(values: Floats, size: int, frame: float | None) -> Floats:
+    """Remove what is lighter than its surroundings and too narrow for a square of `size`.
+
+    frame: the value all round the picture; None if it goes on as at its frame.
+    """
+    if frame is None:
         return np.asarray(ndimage.grey_opening(values, (size, size), mode="nearest"))
-    padded = np.pad(values, half, constant_values=np.inf)
+    half = size // 2
+    padded = np.pad(values, half, constant_values=frame)
     opened = ndimage.grey_opening(padded, (size, size), mode="nearest")
     return np.asarray(opened[half : half + values.shape[0], half : half + values.shape[1]])
 
@@ -121,7 +171,7 @@ def smoothed(values: Floats) -> Floats:
     return np.asarray(ndimage.uniform_filter(values, (3, 3, 1)[: values.ndim], mode="nearest"))
 
 
-def _scaled_down(pixels: NDArray[np.generic], side: int) -> Floats:
+def scaled_down(pixels: NDArray[np.generic], side: int) -> Floats:
     """(H, W, channels) averaged down until neither side is longer."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))

@@ -6,6 +6,7 @@ Where a stroke crosses it, the stroke is joined again.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,13 +27,17 @@ _FILLED = 0.9
 # Slopes that are tried; a run of 48 pixels on a line between two of them strays by one pixel.
 _SLOPES = (-0.1, -0.05, 0.0, 0.05, 0.1)
 # A line is at most this wide, as a share of its length; blur makes short ones 4 pixels wide.
-_WIDEST, _WIDE = 0.07, 4
+_WIDEST, _WIDE = 0.09, 4
 # It is longer than the writing by this factor.
 _LONGER = 1.15
 # Lines are taken together if the next shorter one has this share of the length.
 _SHORTER = 0.85
 # A line fainter than this share of the ink's level no longer hides the ink that crosses it.
 _FAINT = 0.75
+
+
+# Top, left, bottom and right of what is written, in pixels of the small copy.
+_Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +103,8 @@ def _pooled(values: Floats, factor: int) -> Floats:
         return values
     height, width = values.shape
     padded = np.pad(values, ((0, -height % factor), (0, -width % factor)), mode="edge")
-    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
-    return np.asarray(padded.reshape(rows, factor, columns, factor).max((1, 3)))
+    pixels = [padded[i::factor, j::factor] for i in range(factor) for j in range(factor)]
+    return np.asarray(functools.reduce(np.maximum, pixels))
 
 
 def _straight(mask: Mask) -> NDArray[np.int32]:
@@ -160,7 +165,9 @@ def _drawn(lines: list[_Line], shape: tuple[int, ...]) -> Mask:
 
 
 def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
-    """The largest set of lines that are all longer than what remains without them."""
+    """The largest set of lines that are all longer than what remains without them, or else the
+    sides of a box round it.
+    """
     if not found:
         return []
     best: list[_Line] = []
@@ -176,10 +183,15 @@ def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
             best = _plausible(found, lines, box, mask.shape)
         elif best or length < 0.25 * longest:
             break
-    return best
+    if best:
+        return best
+    # A box that is hardly larger than the writing in it.
+    sides = [line for line in found if _ends_on(line, found, mask.shape)]
+    box = _main(mask & ~_drawn(sides, mask.shape))
+    return sides if box is not None and all(_passes(line, box) for line in sides) else []
 
 
-def _main(rest: Mask) -> tuple[int, int, int, int] | None:
+def _main(rest: Mask) -> _Box | None:
     """Top, left, bottom and right of the largest thing that remains, cut where lines were."""
     labels, count = ndimage.label(ndimage.binary_dilation(rest, np.ones((5, 5))), np.ones((3, 3)))
     if not count:
@@ -193,44 +205,54 @@ def _main(rest: Mask) -> tuple[int, int, int, int] | None:
 
 
 def _plausible(
-    found: list[_Line], lines: list[_Line], box: tuple[int, int, int, int], shape: tuple[int, ...]
+    found: list[_Line], lines: list[_Line], box: _Box, shape: tuple[int, ...]
 ) -> list[_Line]:
     """Leave out strokes of the writing: the stem of a 4 or a 1 is long and straight, too.
 
     Level lines pass what is written at both ends; upright ones come in pairs. A line that ends at
     the frame may be alone. Lines between two others, the short sides of a box, come with them.
     """
-    top, left, bottom, right = box
-    near = 0.02 * max(shape) + 2
+    middle = (box[1] + box[3]) / 2
+    near = _near(shape)
 
     def at_frame(line: _Line) -> bool:
         return line.first <= near or line.end >= shape[not line.upright] - near
 
-    def passes(line: _Line) -> bool:
-        first, end = (top, bottom) if line.upright else (left, right)
-        return line.first < first and line.end > end
-
-    sides = {
-        line.middle.mean() < (left + right) / 2 for line in lines if line.upright and passes(line)
-    }
+    sides = {line.middle.mean() < middle for line in lines if line.upright and _passes(line, box)}
     kept = [
         line
         for line in lines
-        if at_frame(line) or (passes(line) and (not line.upright or len(sides) == 2))
+        if at_frame(line) or (_passes(line, box) and (not line.upright or len(sides) == 2))
     ]
     for line in found:
-        ends = [
-            any(
-                other.upright != line.upright
-                and abs(other.middle.mean() - end) <= near
-                and other.first - near <= line.middle.mean() <= other.end + near
-                for other in kept
-            )
-            for end in (line.first, line.end)
-        ]
-        if line not in kept and all(ends) and passes(line):
+        if line not in kept and _passes(line, box) and _ends_on(line, kept, shape):
             kept.append(line)
     return kept
+
+
+def _passes(line: _Line, box: _Box) -> bool:
+    """Whether a line begins before what is written in `box` and ends after it."""
+    first, end = (box[0], box[2]) if line.upright else (box[1], box[3])
+    return line.first < first and line.end > end
+
+
+def _ends_on(line: _Line, others: list[_Line], shape: tuple[int, ...]) -> bool:
+    """Whether both ends of a line lie on lines of the other direction."""
+    near = _near(shape)
+    return all(
+        any(
+            other.upright != line.upright
+            and abs(other.middle.mean() - end) <= near
+            and other.first - near <= line.middle.mean() <= other.end + near
+            for other in others
+        )
+        for end in (line.first, line.end)
+    )
+
+
+def _near(shape: tuple[int, ...]) -> float:
+    """The distance at which two lines meet, or a line meets the frame."""
+    return 0.02 * max(shape) + 2
 
 
 def _bridged(level: Floats, band: Mask, over: float) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .ink import Floats, Ink, Mask, Pixels, ink_of
 from .lines import without_lines
+from .paper import sheet_corners, sheet_in
 
 # The level of a stroke's edge, as a share of the ink's level.
 _EDGE = 0.2
@@ -31,14 +32,9 @@ _HOLES = 0.06
 
 # The largest thickness of a pen's stroke, as a share of its symbol's extent.
 _STROKE = 0.35
-# Writing on a sheet is thinner than the sheet by at least this factor. Both thicknesses are shares
-# of their extents.
-_THINNER = 0.8
 
-# The edge of a sheet lies where its level reaches this share of full ink. Grain stays above it.
-_SHEET_EDGE = 0.25
-# Share of a rectangle that a sheet fills: 0.94 and more. An ellipse fills 0.79, a bold digit less.
-_RECTANGLE = 0.85
+# Paper that is taken for light ink has more than this level. Grain stays above it.
+_SHEET = 0.25
 
 # The level at the outer edge of a stroke's blur. Full ink has the level 1.
 _BLUR = 0.1
@@ -94,45 +90,48 @@ def marks(pixels: Pixels) -> list[Mark]:
 
     A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
     """
-    found = _marks(ink_of(pixels))
-    if not found:
-        return _marks(ink_of(pixels, likely=False))
-    largest = _largest(found)
-    if largest.thickness > _STROKE or _is_sheet(largest):
-        # Light paper on a dark table looks like light ink, the inside of a 0 like a dark blob.
+    sheet = sheet_in(pixels)
+    if sheet is not None:
+        part, corner = sheet
+        found = _marks(ink_of(part))
+        if found and _is_writing(largest(found)):
+            return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
+    ink = ink_of(pixels)
+    found = _marks(ink)
+    if not found or (not ink.darker and _is_paper(largest(found))):
         other = _marks(ink_of(pixels, likely=False))
-        return [mark for mark in other if _is_on(mark, largest)] or found
+        if not found or (other and _is_writing(largest(other))):
+            return other
     return found
 
 
-def _largest(found: list[Mark]) -> Mark:
+def largest(found: list[Mark]) -> Mark:
+    """The mark with most ink."""
     return max(found, key=lambda mark: mark.ink)
 
 
-def _is_on(mark: Mark, sheet: Mark) -> bool:
-    """Whether the mark is what is written, and `sheet` is the paper beside its strokes.
+def _is_writing(mark: Mark) -> bool:
+    """Whether a sheet's largest mark is a stroke that its edge does not cut twice.
 
-    The strokes are thinner than the paper. If they lie within its box it must have a sheet's
-    straight sides, because the insides of a bold 8 are no writing. If they surround it, it is the
-    inside of a 0. Otherwise they must be much thinner.
+    If it is not, the sheet is light ink, such as a bold 1, with its own shading or an 8's inside.
     """
-    corners = np.array(mark.box) - np.array(sheet.box)
-    if (corners[:2] > 0).all() and (corners[2:] < 0).all():
-        return mark.thickness < _THINNER * sheet.thickness and _is_sheet(sheet)
-    surrounds = (corners[:2] < 0).all() and (corners[2:] > 0).all()
-    return mark.thickness < (_THINNER if surrounds else 0.5) * sheet.thickness
+    touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
+    return mark.is_stroke and touched < 2
 
 
-def _is_sheet(mark: Mark) -> bool:
-    """Whether a mark, its holes filled, fills an upright or slightly turned rectangle."""
-    rows, columns = np.nonzero(ndimage.binary_fill_holes(mark.level > _SHEET_EDGE))
-    if not len(rows):
-        return False
-    angles = np.radians(np.arange(-20, 21, 4))[:, np.newaxis]
-    along = columns * np.cos(angles) + rows * np.sin(angles)
-    across = rows * np.cos(angles) - columns * np.sin(angles)
-    areas = (np.ptp(along, axis=1) + 1) * (np.ptp(across, axis=1) + 1)
-    return bool(len(rows) >= _RECTANGLE * areas.min())
+def _is_paper(mark: Mark) -> bool:
+    """Whether light ink has the shape of paper beside its writing: a part of a cut sheet."""
+    piece = ndimage.binary_fill_holes(mark.level > _SHEET)
+    return mark.thickness > _STROKE and sheet_corners(piece) is not None
+
+
+def _moved(
+    mark: Mark, corner: tuple[int, int], part: tuple[int, ...], whole: tuple[int, ...]
+) -> Mark:
+    """A mark of the part of a picture that begins at `corner` as a mark of the whole picture."""
+    start, size = np.tile(corner, 2), np.tile(part[:2], 2)
+    top, left, bottom, right = ((start + mark.box * size) / np.tile(whole[:2], 2)).tolist()
+    return replace(mark, box=(top, left, bottom, right))
 
 
 def _marks(ink: Ink) -> list[Mark]:
