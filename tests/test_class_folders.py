@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -98,6 +99,20 @@ def test_a_wrapper_around_it_all_is_opened(tmp_path: Path) -> None:
     train, test = load(tmp_path)
     assert values(train) == [("cat", 0), ("dog", 1)]
     assert len(test) == 3
+
+
+def test_a_single_folder_that_is_taken_for_a_wrapper_is_said(tmp_path: Path) -> None:
+    """It may have been meant as a class. A folder called train cannot be one."""
+    names = [f"{breed}/{i}.png" for breed in ("siamese", "persian") for i in range(6)]
+    for folder in ("cats", "archive/cats"):
+        tree(tmp_path / "of" / folder, *names)
+        train, _ = load(
+            tmp_path / "of", f"{folder} is the only folder, so the classes are the folders in it"
+        )
+        assert train.class_names == ("persian", "siamese")
+        shutil.rmtree(tmp_path / "of")
+    tree(tmp_path / "Train", *names)
+    assert load(tmp_path)[0].class_names == ("persian", "siamese")
 
 
 def test_system_files_are_no_classes_and_no_pictures(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def load_class_folders(
     ROOT/test/CLASS. Pictures in folders below a class folder belong to the class. The parts may
     also be called training, testing, val, valid or validation. If there are both a validation and
     a test set, the validation set joins the training set. If there is only a validation set, it is
-    the test set. If there is neither, a sixth of each class becomes the test set.
+    the test set. If there is neither, a sixth of each class becomes the test set. If ROOT holds
+    nothing but one folder of folders, that folder is taken as ROOT. A DataWarning says so if the
+    folder may have been meant as a class.
 
     Files are known as pictures by their content: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM. Hidden
     files and those of operating systems (Thumbs.db, .DS_Store, __MACOSX and so on) are left out,

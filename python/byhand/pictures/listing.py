@@ -3,6 +3,7 @@
     ROOT/CLASS/...                       each folder is a class, with all that lies below it
     ROOT/train/CLASS/..., ROOT/test/...  also training, testing, val, valid, validation
 
+If ROOT holds nothing but one folder of folders, that folder is taken as ROOT.
 Hidden files and those that operating systems leave behind are left out. Everything
 else that is left out is listed in a `Report` for the user.
 """
@@ -108,6 +109,10 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
         for folder in parts["test"] + parts["val"]:
             if any(_folders(folder)) and not _has_pictures(folder):
                 raise DataError(f"{root} has the folder {folder.name} but no train folder")
+        match = _PART.fullmatch(root.name)
+        if root != report.root and not (match and match["train"]):
+            name = root.relative_to(report.root)
+            report.notes.append(f"{name} is the only folder, so the classes are the folders in it")
         return _labelled([root], report), None
     for path in others:
         report.skip(path, "beside the train folder")
