@@ -314,6 +314,10 @@ def test_logs_that_cannot_be() -> None:
         LogFile("log.txt")
     with pytest.raises(ValueError, match="every must be at least 1, not 0"):
         LogFile("log.csv", every=0)
+    with pytest.raises(TypeError, match=r"path must be a str or a pathlib\.Path, not 5"):
+        LogFile(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="restore_best must be True or False, not 'no'"):
+        EarlyStop(restore_best="no")  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ def test_wrong_arguments() -> None:
         losses.CrossEntropyLoss(label_smoothing=2)
     with pytest.raises(TypeError, match="label_smoothing must be a number, not 'a'"):
         losses.CrossEntropyLoss(label_smoothing="a")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="ignore_index must be an integer, not 'x'"):
+        losses.CrossEntropyLoss(ignore_index="x")  # type: ignore[arg-type]
     for prediction, form in (
         ([[1.0, 2.0]], "list"),
         (np.float32(1), "float32"),

@@ -174,6 +174,20 @@ def test_wrong_settings(settings: Any, error: type[Exception], message: str) -> 
         small(**settings)
 
 
+def test_arguments_of_a_models_methods() -> None:
+    model = models.softmax_regression()
+    with pytest.raises(TypeError, match="mode must be True or False, not 'no'"):
+        model.train("no")  # type: ignore[arg-type]
+    assert model.training
+    with pytest.raises(TypeError, match=r"source must be a byhand\.model\.Model, not str"):
+        model.start_from("model.safetensors")  # type: ignore[arg-type]
+    for wrong in (5, b"model.safetensors"):
+        with pytest.raises(TypeError, match=r"path must be a str or a pathlib\.Path, not "):
+            model.save(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"path must be a str or a pathlib\.Path, not "):
+            byhand.load(wrong)  # type: ignore[arg-type]
+
+
 def test_a_model_ends_in_classes() -> None:
     with pytest.raises(ValueError, match=r"output must be \(N, classes\), not \(N, 1, 28, 28\)"):
         Model(nn.ReLU())

@@ -365,6 +365,12 @@ def test_forms_of_data() -> None:
         ({"epochs": 1, "seed": -1}, ValueError, "seed must be from 0 to"),
         ({"epochs": 1, "seed": "a"}, TypeError, "seed must be an integer, not str"),
         ({"epochs": 1, "seed": None}, TypeError, "seed must be an integer, not NoneType"),
+        ({"epochs": 1, "resume": "no"}, TypeError, "resume must be True or False, not 'no'"),
+        (
+            {"epochs": 1, "choose_by_validation": None},
+            TypeError,
+            "choose_by_validation must be True or False, not None",
+        ),
         ({"epochs": 3}, ValueError, "step 2 is not one of the schedule's 2 steps"),
     ],
 )
@@ -398,6 +404,26 @@ def test_wrong_arguments_of_a_trainer() -> None:
     for handlers in (print, [print, 3]):
         with pytest.raises(TypeError, match="handlers must be"):
             Trainer(model, optimizer, handlers=handlers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"progress": "no"}, TypeError, "progress must be True or False, not 'no'"),
+        ({"progress": 1}, TypeError, "progress must be True or False, not 1"),
+        ({"keep_epochs": "no"}, TypeError, "keep_epochs must be True or False, not 'no'"),
+        ({"run": 5}, TypeError, r"run must be a str or a pathlib\.Path, not 5"),
+        ({"run": b"a"}, TypeError, r"run must be a str or a pathlib\.Path, not b'a'"),
+        ({"notes": "abc"}, TypeError, "notes must be a dict, not 'abc'"),
+        ({"notes": {"a": object}}, TypeError, "notes must be values that JSON can hold: .* type"),
+        ({"notes": {"a": float("nan")}}, ValueError, "notes must be values that JSON can hold"),
+    ],
+)
+def test_arguments_of_a_trainer_are_checked_at_once(
+    arguments: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trainer(**arguments)
 
 
 def test_wrong_arguments_of_evaluate() -> None:

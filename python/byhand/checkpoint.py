@@ -33,6 +33,14 @@ class CheckpointError(ValueError):
     """A file that is not the checkpoint it should be: damaged, of another kind or version."""
 
 
+def as_path(name: str, value: Any) -> Path:
+    """Return `value` as a path. Raise TypeError, with the argument's name, if it is not one."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
@@ -46,7 +54,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         gave, and the path. Also if the path is a folder, a device, a pipe or a socket, because a
         rename would replace that with a file.
     """
-    write_together({Path(path): data})
+    write_together({as_path("path", path): data})
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
@@ -176,7 +184,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = as_path("path", path)
     with open(path, "rb"):
         pass  # the system's own error, with the path, where there is no such file
     try:

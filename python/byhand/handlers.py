@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from byhand.checkpoint import write_atomic
+from byhand.checkpoint import as_path, write_atomic
 from byhand.events import (
     BatchEnd,
     EpochEnd,
@@ -32,7 +32,7 @@ from byhand.events import (
 )
 from byhand.history import RunningMean
 from byhand.model import Model
-from byhand.module import integer, not_negative
+from byhand.module import flag, integer, not_negative
 from byhand.progress import in_notebook
 from byhand.run_folder import RunFolder, load
 from byhand.words import PLOT_FORMATS
@@ -70,7 +70,7 @@ class EarlyStop:
     ) -> None:
         self.patience = integer("patience", patience, 1)
         self.min_delta = not_negative("min_delta", min_delta)
-        self.restore_best = restore_best
+        self.restore_best = flag("restore_best", restore_best)
         self._best, self._waited = math.inf, 0
         self._model: Model | None = None
         self._weights: Mapping[str, Any] | None = None
@@ -131,7 +131,7 @@ class LogFile:
     )
 
     def __init__(self, path: str | os.PathLike[str], *, every: int | None = None) -> None:
-        self.path = Path(path)
+        self.path = as_path("path", path)
         if self.path.suffix not in (".csv", ".jsonl"):
             raise ValueError(f"path must end in .csv or .jsonl, not {self.path.name!r}")
         self.every = None if every is None else integer("every", every, 1)
@@ -215,7 +215,7 @@ class LivePlot:
             raise ModuleNotFoundError(
                 'LivePlot needs matplotlib: pip install "byhand[cli]"', name="matplotlib"
             )
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else as_path("path", path)
         if self.path is not None and self.path.suffix.lower() not in PLOT_FORMATS:
             raise ValueError(f"path must end in {', '.join(PLOT_FORMATS)}, not {self.path.name!r}")
         self.seconds = None if seconds is None else not_negative("seconds", seconds)

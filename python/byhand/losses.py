@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.engine import Array, Buffer, Saved, Shape
-from byhand.module import form, number
+from byhand.module import form, integer, number
 
 
 class Loss:
@@ -90,7 +90,7 @@ class CrossEntropyLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = integer("ignore_index", ignore_index, -(2**63))
         self.label_smoothing = number("label_smoothing", label_smoothing)
         if not 0.0 <= self.label_smoothing <= 1.0:
             raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing}")

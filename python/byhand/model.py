@@ -16,7 +16,7 @@ from byhand import kernels
 from byhand.checkpoint import FORMAT, CheckpointError, read_tensors, tensors_file, write_atomic
 from byhand.engine import Array, Plan, Shape
 from byhand.fusion import fused
-from byhand.module import integer, listed, must_be_planned, with_batch
+from byhand.module import instance, integer, listed, must_be_planned, with_batch
 from byhand.nn import (
     AvgPool2d,
     BatchNorm1d,
@@ -269,10 +269,10 @@ class Model(Sequential):
 
         Raises
         ------
-        ValueError
-            If the models differ in more than that. Then nothing has changed.
+        TypeError, ValueError
+            If `source` is not a Model, or differs in more than that. Then nothing has changed.
         """
-        weights, own = source.state_dict(), self.state_dict()
+        weights, own = instance("source", source, Model).state_dict(), self.state_dict()
         shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
         wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
         place = int(list(own)[-1].split(".")[0]) if own else len(self.children)

@@ -93,6 +93,7 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Whether `forward` is that of training, which is how a layer begins, or of inference."""
+        mode = flag("mode", mode)
         for module in self.modules():
             module.training = mode
         return self

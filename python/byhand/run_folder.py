@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from byhand.checkpoint import (
     CheckpointError,
+    as_path,
     opened,
     read_tensors,
     remove_temporaries,
@@ -71,7 +72,7 @@ class RunFolder:
     """The files of one training run; see `Trainer` for when they are written."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path("path", path)
         self.config_path = self.path / "config.json"
         self.metrics_path = self.path / "metrics.jsonl"
         self.model_path = self.path / "model.safetensors"
@@ -312,7 +313,7 @@ def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
     ValueError
         If `epoch` is given for a file, or is not an epoch.
     """
-    if Path(path).is_dir():
+    if as_path("path", path).is_dir():
         return load_file(RunFolder(path).choose(epoch).path)
     if epoch is not None:
         raise ValueError(f"epoch must be left out for {path}: it is not a run folder")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import json
 import math
 import numbers
 import os
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand.averages import WeightAverage, check_decay
-from byhand.checkpoint import FORMAT, tensors_file
+from byhand.checkpoint import FORMAT, as_path, tensors_file
 from byhand.engine import Array
 from byhand.evaluation import Data, Evaluation, Examples, check_data, check_loss, evaluate, measure
 from byhand.events import (
@@ -40,7 +41,7 @@ from byhand.events import (
 from byhand.history import History
 from byhand.losses import Loss
 from byhand.model import Model
-from byhand.module import instance, integer, number
+from byhand.module import flag, instance, integer, number
 from byhand.optim import Optimizer
 from byhand.parameters import stream
 from byhand.picture_form import suitable
@@ -89,8 +90,9 @@ class Trainer:
     progress: whether `fit` shows its progress, a line per epoch and a running line. True: on stderr
     or in a notebook's output; None: only if that is a terminal or a notebook; False: never.
 
-    Raises ValueError where the optimizer has parameters that are not the model's, the loss is not
-    a mean or not the model's, ema is not in [0, 1), or the device is not "cpu".
+    Raises TypeError if an argument has the wrong type. Raises ValueError if the optimizer has
+    parameters that are not the model's, the loss is not a mean or not the model's, ema is not in
+    [0, 1), JSON cannot hold the notes, or the device is not "cpu".
     """
 
     def __init__(
@@ -129,13 +131,13 @@ class Trainer:
         self.handlers = tuple(handlers)
         if not all(map(callable, self.handlers)):
             raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
-        self.progress = progress
+        self.progress = None if progress is None else flag("progress", progress)
         self._progress: Progress | None = None
-        self.run = None if run is None else RunFolder(run)
+        self.run = None if run is None else RunFolder(as_path("run", run))
+        self.keep_epochs = flag("keep_epochs", keep_epochs)
         if keep_epochs and run is None:
             raise ValueError("keep_epochs needs a run folder: Trainer(..., run=...)")
-        self.keep_epochs = keep_epochs
-        self.notes = dict(notes or {})
+        self.notes = {} if notes is None else _checked_notes(notes)
         self.ema = None if ema is None else check_decay(ema)
         self.max_shift = integer("max_shift", max_shift, 0)
         self.step = 0
@@ -209,6 +211,8 @@ class Trainer:
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
+        choose_by_validation = flag("choose_by_validation", choose_by_validation)
+        resume = flag("resume", resume)
         data = check_data("train", train, self.model, self.loss)
         held_out = None
         if validation is not None:
@@ -498,6 +502,17 @@ def _source_of(data: Data) -> dict[str, str] | None:
     if not all(isinstance(getattr(source, field, None), str) for field in fields):
         return None
     return {field: getattr(source, field) for field in fields}
+
+
+def _checked_notes(notes: Any) -> dict[str, Any]:
+    """Return the notes as a dict of JSON values. Raise an error if they cannot be that."""
+    if not isinstance(notes, Mapping):
+        raise TypeError(f"notes must be a dict, not {notes!r}")
+    try:
+        checked: dict[str, Any] = json.loads(json.dumps(dict(notes), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"notes must be values that JSON can hold: {error}") from None
+    return checked
 
 
 def _described(value: object) -> Any:
