@@ -278,10 +278,25 @@ def test_a_fault_of_byhand_keeps_its_traceback(
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_a_setting_out_of_range(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    for option, value in (("lr", "-1"), ("momentum", "nan"), ("weight_decay", "inf")):
-        options = (f"--{option.replace('_', '-')}", value, "--data", folder, "--out", out)
-        said = run("train", "softmax", *options, code=2).stderr
-        assert option in said.replace("-", "_") and value in said
-    assert not out.exists()
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(f"{name} {x}" for name in ("--lr", "--momentum", "--weight-decay") for x in (-1, "inf")),
+        *(f"--ema {x}" for x in (-1, 1, 2, "nan")),
+        *(f"--label-smoothing {x}" for x in (-1, 2)),
+        *(f"--max-shift {x}" for x in (-1, 28)),
+        "--nesterov --momentum 0",
+    ],
+)
+def test_a_setting_out_of_range(options: str, folder: Path, tmp_path: Path) -> None:
+    """The error names the option and the value."""
+    option, *_, value = options.split()
+    where = ("--data", folder, "--out", tmp_path / "run")
+    said = run("train", "softmax", *options.split(), *where, code=2).stderr
+    assert re.search(rf"Invalid value for '?{option}'?: ", said) and value in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_there(folder: Path) -> None:
+    said = only_line(run("train", "softmax", "--data", folder, "--from", "nowhere", code=1))
+    assert said.startswith("byhand: --from: nowhere: No such file")

@@ -11,9 +11,10 @@ from typing import Any
 
 import typer
 
+from byhand.checkpoint import CheckpointError
 from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
-from byhand.cli.output import fail
+from byhand.cli.output import describe, fail
 from byhand.cli.run_data import data_of
 from byhand.data import DataError, Dataset
 from byhand.data.folder import read_class_names
@@ -109,7 +110,10 @@ class Job:
         """Give `model` the weights of --from; say which. Ends the command if they do not fit."""
         if self.start is None:
             return ""
-        source, which = load_model(self.start, None)
+        try:
+            source, which = load_model(self.start, None)
+        except (OSError, CheckpointError) as error:
+            fail(f"--from: {describe(error)}")
         try:
             same = not model.start_from(source)
         except ValueError as error:
@@ -132,7 +136,7 @@ class Job:
             "class_names": None if self.class_names is None else list(self.class_names),
             "start": None if self.start is None else str(self.start.resolve()),
         }
-        return own | {name: getattr(self.recipe, name) for name in _recipe_settings()}
+        return own | {name: getattr(self.recipe, name) for name in recipe_settings()}
 
 
 def job_of(settings: Mapping[str, Any]) -> Job:
@@ -144,7 +148,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     recipe, note = _recipe(
         (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
         RECIPES[model.value],
-        {name: said[name] for name in _recipe_settings() if name in said},
+        {name: said[name] for name in recipe_settings() if name in said},
     )
     return Job(
         model,
@@ -190,7 +194,7 @@ def class_names_of(text: str) -> list[str]:
     return names
 
 
-def _recipe_settings() -> list[str]:
+def recipe_settings() -> list[str]:
     return [field.name for field in dataclasses.fields(Recipe) if field.name != "model"]
 
 

@@ -24,6 +24,7 @@ from byhand.cli.job import (
     RecipeName,
     class_names_of,
     job_of,
+    recipe_settings,
     resumed_job,
 )
 from byhand.cli.options import DataOption, ThreadsOption, TrainingPicturesOption
@@ -85,6 +86,7 @@ def train(
             "lr",
             "Peak learning rate. The rate rises to it and falls again, in one cycle. Without "
             "--lr it follows --batch-size.",
+            min=0,
         ),
     ] = None,
     optimizer: Annotated[
@@ -95,13 +97,13 @@ def train(
             show_default="sgd",
         ),
     ] = None,
-    momentum: Annotated[float | None, _of_recipe("momentum", "Momentum of SGD.")] = None,
+    momentum: Annotated[float | None, _of_recipe("momentum", "Momentum of SGD.", min=0)] = None,
     nesterov: Annotated[
         bool | None,
         typer.Option(help="Use Nesterov's momentum.", show_default="yes, if there is momentum"),
     ] = None,
     weight_decay: Annotated[
-        float | None, _of_recipe("weight_decay", "Strength of L2 regularisation.")
+        float | None, _of_recipe("weight_decay", "Strength of L2 regularisation.", min=0)
     ] = None,
     activation: Annotated[
         Activation | None,
@@ -336,7 +338,7 @@ def _fit(
             progress=False,
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise _wrong_setting(error) from None
     try:
         trainer.fit(
             train_set,
@@ -354,4 +356,11 @@ def _fit(
     except (TypeError, ValueError) as error:
         if started_events:
             raise  # no option is to blame
-        raise typer.BadParameter(str(error)) from None
+        raise _wrong_setting(error) from None
+
+
+def _wrong_setting(error: Exception) -> typer.BadParameter:
+    """Name the option in an error of the trainer, whose message begins with the setting's name."""
+    name = str(error).split()[0]
+    option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
+    return typer.BadParameter(str(error), param_hint=option)
