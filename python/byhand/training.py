@@ -194,8 +194,8 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            Before any work, if an argument does not fit. ResumeError, a ValueError, if data or
-            settings are not those that the run was begun with.
+            Before any work, if an argument does not fit. Then the model is as it was. ResumeError,
+            a ValueError, if data or settings are not those that the run was begun with.
         FileExistsError, OSError
             Before any work, if the folder holds a trained run (without `resume`) or files of
             others, or is not writable. OSError also later, if a file cannot be written.
@@ -231,8 +231,6 @@ class Trainer:
             run=None if self.run is None else self.run.path,
         )
         stream(seed, 0)  # refuses what is not a seed
-        if self.model.pictures is None:
-            self.model.pictures = suitable(data.images)
         if not self.model.training and any(
             layer.has_modes for layer, _ in self.model.layer_inputs(self.model.input_shape)
         ):
@@ -249,17 +247,20 @@ class Trainer:
         )
         if self.schedule is not None:  # refuses too many steps
             self.schedule((0 if resume else self.step) + epochs * started.batches - 1)
-        if self.run is None:
-            self.average = self._new_average()
-            return self._epochs(started, steps, held_out, seed)
-        config = self._config(started, data, held_out, seed)
-        config["data"] = _source_of(train)
-        config["counts"] = "best" if held_out is not None and choose_by_validation else "last"
-        with self.run.begin(config, resume=resume) as checkpoint:
+        pictures = self.model.pictures or suitable(data.images)
+        begun: contextlib.AbstractContextManager[Checkpoint | None] = contextlib.nullcontext()
+        if self.run is not None:
+            config = self._config(started, data, held_out, seed)
+            config["model"]["preprocessing"]["pictures"] = pictures
+            config["data"] = _source_of(train)
+            config["counts"] = "best" if held_out is not None and choose_by_validation else "last"
+            begun = self.run.begin(config, resume=resume)
+        with begun as checkpoint:
             self.average = self._new_average()
             if checkpoint is not None:
                 self._restore(checkpoint)
                 started = dataclasses.replace(started, history=tuple(checkpoint.history))
+            self.model.pictures = pictures
             return self._epochs(started, steps, held_out, seed)
 
     def _check_shifts(self, data: Examples) -> None:
@@ -483,9 +484,11 @@ class Trainer:
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, optimizer, average and step as they were at the end of the epoch."""
+        """Weights, optimizer, average and step as they were at the end of the epoch.
+
+        The model comes last: it stays as it was if the optimizer's state is another one's.
+        """
         description = checkpoint.description
-        self.model.load_state_dict(checkpoint.part("model"))
         self.optimizer.load_state_dict(checkpoint.part("optimizer"))
         if self.average is not None:
             self.average.load_state_dict(checkpoint.part("ema"), description["averaged"])
@@ -493,6 +496,7 @@ class Trainer:
             if name != "type":  # a handler may have changed them on the way
                 setattr(self.optimizer, name, tuple(value) if isinstance(value, list) else value)
         self.step = description["step"]
+        self.model.load_state_dict(checkpoint.part("model"))
 
 
 def _source_of(data: Data) -> dict[str, str] | None:
