@@ -169,8 +169,8 @@ class Trainer:
             Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255), which takes
             four times the memory. Labels: integers (N,) from 0 to classes - 1; or float rows
             (N, classes), probabilities for CrossEntropyLoss and any numbers for MSELoss; or any
-            numbers (N,) for a model with one output. Every image has a label, so there is none for
-            CrossEntropyLoss to ignore.
+            numbers (N,) for a model with one output. CrossEntropyLoss(ignore_index=k) leaves the
+            images of class k out of the loss; a label that is no class, such as -100, is refused.
         epochs : int
             The number of epochs, counted from the run's beginning. The last batch of an epoch may
             be smaller. The order of epoch e depends on (seed, e) alone.
