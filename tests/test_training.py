@@ -316,6 +316,7 @@ WRONG_DATA: list[tuple[Any, type[Exception], str]] = [
     ((IMAGES, list(LABELS)), TypeError, "labels of train must be .* integers, not list"),
     ((IMAGES.astype(np.float32), LABELS), ValueError, r"train: .*float32 must lie in \[0, 1\]"),
     ((IMAGES / 255, LABELS), TypeError, "images of train .* uint8, or of float32.*not float64"),
+    ((list(IMAGES), LABELS), TypeError, r"images of train .*not list: use np\.stack\(images\)"),
     ((IMAGES.astype(int), LABELS), TypeError, "images of train .* uint8, or .*not int64"),
     ((IMAGES[:, 1:], LABELS), ValueError, r"train: images must have the shape .*\(8, 27, 28\)"),
     ((IMAGES[0], LABELS), ValueError, "train: .*add the axis"),

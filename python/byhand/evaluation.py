@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from byhand import kernels
 from byhand.engine import Array
 from byhand.losses import CrossEntropyLoss, Loss, MSELoss
-from byhand.model import Model
+from byhand.model import Model, stack_advice
 from byhand.module import instance
 
 # Images whose outputs and loss are computed at a time, which bounds the memory for outputs.
@@ -166,7 +166,7 @@ def check_data(name: str, data: Data, model: Model, loss: Loss) -> Examples:
     if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
         raise TypeError(
             f"images of {name} must be a NumPy array of uint8, or of float32 in [0, 1], "
-            f"not {_form(images)}"
+            f"not {_form(images)}{stack_advice(images)}"
         )
     try:
         images = model.check_images(images)

@@ -237,8 +237,8 @@ class Model(Sequential):
         if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
             form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
             raise TypeError(
-                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}; "
-                "predict also takes paths and PIL images"
+                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
+                + (stack_advice(images) or "; predict also takes paths and PIL images")
             )
         # One channel may be left out.
         fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
@@ -365,6 +365,13 @@ def _is_picture(value: object) -> bool:
     """Whether it is a path, the bytes of a file or a PIL image, without an import of pillow."""
     pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
     return pillow or isinstance(value, str | bytes | os.PathLike)
+
+
+def stack_advice(images: Any) -> str:
+    """Advice for images that are a list of arrays."""
+    if not isinstance(images, list | tuple) or not images:
+        return ""
+    return ": use np.stack(images)" if all(isinstance(i, np.ndarray) for i in images) else ""
 
 
 def _advice(shape: Shape, wanted: Shape) -> str:
