@@ -33,7 +33,7 @@ class Peer:
         return ByhandTraining(task)
 
     def inference(self, inference: Inference) -> Calls:
-        """What `Model.predict` runs, with the caller's images copied into the plan every time."""
+        """The plan that `Model.predict` runs. Each call copies the caller's images into it."""
         images, model = inference.images(), inference.start()
         batch = Plan(fused(model.layers()), model.input_shape, len(images)).batch(len(images))
 

@@ -1,4 +1,4 @@
-"""What `byhand bench kernels` measures: every kernel on the shapes of LeNet-5 and the MLP."""
+"""The cases of `byhand bench kernels`: every kernel on the shapes of LeNet-5 and the MLP."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def values(*shape: int) -> Maker:
 
 
 def after(function: Callable[[Any], Any], *shape: int) -> Maker:
-    """What a forward pass would have left behind: function of standard normal values."""
+    """The result of a forward pass: `function` of standard normal values."""
     return lambda rng, n: function(values(*shape)(rng, n))
 
 

@@ -1,4 +1,4 @@
-"""What `byhand bench conv2d` measures: convolutions in every direction, and the goals."""
+"""The cases of `byhand bench conv2d`: convolutions in every direction, and the goals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Convolution:
 
     @property
     def flops(self) -> int:
-        """Of the direct algorithm, in each direction."""
+        """Floating-point operations of the direct algorithm, the same in each direction."""
         taps = self.channels * self.kernel**2
         return 2 * self.batch * self.outputs * self._out**2 * taps
 
@@ -63,7 +63,7 @@ class Convolution:
 
 
 def _random(count: int) -> Iterator[Convolution]:
-    """Of at least 1 MFLOP, and of some 100 at most."""
+    """Random convolutions of 1 to about 100 MFLOP."""
     rng = np.random.default_rng(0)
     while count > 0:
         batch, channels, outputs = (int(2**v) for v in rng.uniform(0, 7, 3))
@@ -99,7 +99,7 @@ CASES = {
 
 
 def summary(results: Sequence[Result]) -> Iterator[Line]:
-    """What was measured on one number of threads, beside the goals."""
+    """Compare the results for one number of threads with the goals."""
     known = [(value, r) for r in results if (value := ratio(r)) is not None]
     for group, what, goal in (("baselines", "worst", WORST), ("random", "worst random", RANDOM)):
         own = [pair for pair in known if pair[1].case["group"] == group]

@@ -1,4 +1,4 @@
-"""What the kernels of a training step have to do at least: their arithmetic and their bytes.
+"""The least work of the kernels of a training step: their arithmetic and their bytes.
 
 For a batch of N images. FLOPs are those of matrix products and convolutions alone, a multiply-add
 two of them; all else is counted as bytes.
@@ -26,7 +26,7 @@ class Transform(NamedTuple):
     transposed: int
 
     def both_axes(self) -> Transform:
-        """Of columns, then of rows: P x P' and P' y P."""
+        """The transform of the columns and then of the rows: P x P' and P' y P."""
         count = self.columns + SIZE
         return Transform(self.columns, count * self.times, count * self.transposed)
 
@@ -61,7 +61,7 @@ class Call:
 
 
 def call(name: str, *arguments: Any, **keywords: Any) -> Call:
-    """Of a call of kernels.NAME."""
+    """The least work of a call of kernels.NAME."""
     arrays = [a for a in (*arguments, *_several(keywords.get("out"))) if isinstance(a, np.ndarray)]
     moved = sum(array.nbytes for array in arrays)
     if name == "gather_images":
@@ -103,7 +103,7 @@ def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class _Convolution:
-    """Of images (N, inputs, H, W) to outputs (N, outputs, height, width), with a pooling behind.
+    """A convolution from (N, inputs, H, W) to (N, outputs, height, width), and a pooling after it.
 
     rows: of the images that an output sees. gradients: none forward; grad weight backward, and grad
     input where it is wanted. maxima: of all images, those of the outputs that have a gradient.
@@ -124,7 +124,7 @@ class _Convolution:
 
     @classmethod
     def of(cls, name: str, arguments: Any, keywords: Mapping[str, Any]) -> _Convolution:
-        """Of conv2d_pool_act and its backward."""
+        """The convolution in a call of conv2d_pool_act or its backward."""
         backward = name.endswith("backward")
         x, weight = arguments[3:5] if backward else arguments[:2]
         gradients = 1 + keywords["input_gradient"] if backward else 0
@@ -187,7 +187,7 @@ class _Convolution:
         return total
 
     def _of_kernels(self) -> int:
-        """Of the gradient back to the weights', and of the weights, unless forward kept that."""
+        """Operations of the transforms of weights that are not kept, and of their gradient."""
         matrix = KERNELS[self.kernel[0]].both_axes()
         count = matrix.transposed if self.gradients else matrix.times
         if self.gradients == 2 and not self.cached:
@@ -195,7 +195,7 @@ class _Convolution:
         return count * self.inputs * self.outputs
 
     def _tiles(self) -> int:
-        """Of an image forward: 8 inputs of each row that is seen, and the outputs of each row."""
+        """Operations per image, forward: 8 inputs of each row that is seen, and all outputs."""
         outputs = OUTPUTS[self.kernel[0]]
         products = SIZE * self.kernel[0] * self.inputs
         column = self.rows * self.inputs * INPUTS.times

@@ -1,4 +1,4 @@
-"""What `byhand bench gemm` measures: cubes, tall and flat shapes, networks, random shapes."""
+"""The cases of `byhand bench gemm`: cubes, tall and flat shapes, networks, random shapes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def error(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) ->
 
 
 def bound(product: Product) -> int:
-    """What `error` may be: that of byhand.kernels.gemm, in any order of the sum."""
+    """The largest `error` that byhand.kernels.gemm may have, in any order of the sum."""
     return product.k + 3
 
 

@@ -97,7 +97,7 @@ def _error(entry: Entry | None) -> str:
 
 
 def summary(results: Sequence[Result], threads: int) -> Iterator[Line]:
-    """What was measured on so many threads, beside the goals."""
+    """Compare the results for one number of threads with the goals."""
     timed = [r for r in results if r.case["group"] in GROUPS]
     yield from _mean(f"geometric mean of {len(timed)} shapes", timed, MEAN.get(threads))
     large = [(value, r) for r in timed if r.flops >= LARGE and (value := ratio(r)) is not None]

@@ -59,7 +59,7 @@ class Times:
 
 @dataclass
 class Entry:
-    """How one contender fared. problem: why there are no times, None where there are."""
+    """The result of one contender. problem: why there are no times, None if there are."""
 
     contender: str
     problem: str | None = None
@@ -232,7 +232,7 @@ class Contest:
         tolerance: float,
         measure: Measure = difference,
     ) -> list[Entry]:
-        """What each contender computes, compared with the reference and not timed."""
+        """Compare each contender's results with the reference. Nothing is timed."""
         entries = (
             self._verify(contender, prepare, reference, tolerance, measure)
             for contender in self.contenders

@@ -1,4 +1,4 @@
-"""What `byhand bench inference` measures: a network's forward pass, and the goals."""
+"""The cases of `byhand bench inference`: a network's forward pass, and the goals."""
 
 from __future__ import annotations
 

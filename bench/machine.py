@@ -1,4 +1,4 @@
-"""Where and with what the figures were made."""
+"""The machine and the versions with which the figures were made."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _caches() -> list[str]:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this file is tracked in, "-dirty" where something in it has changed."""
+    """The commit of the checkout that tracks this file, with "-dirty" if a file has changed."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:

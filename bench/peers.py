@@ -1,4 +1,4 @@
-"""Who is measured."""
+"""The contenders of the benchmarks."""
 
 from __future__ import annotations
 

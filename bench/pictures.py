@@ -48,7 +48,7 @@ _ORIENTATION = 0x0112
 
 @dataclass
 class Scene:
-    """How a digit lies in its picture.
+    """The place and the surroundings of a digit in its picture.
 
     size: (height, width) of the picture. digit: side of the digit's 28x28, in pixels. place: where
     its corner is, 0 to 1 of the room that there is. fading: how much darker the paper's darkest

@@ -101,7 +101,7 @@ class Profile:
 
 
 def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
-    """Of `steps` steps of training as users call it, and of as many that are left alone.
+    """Profile `steps` steps of training as users call it, and time as many without the profiler.
 
     peak: measured before; it is measured again, and the larger counts.
     """
@@ -229,7 +229,7 @@ class _Watch:
 
 
 class _Taps:
-    """While they are on, byhand's modules call around(name, kernel) in the place of each kernel."""
+    """While they are on, byhand's modules call around(name, kernel) instead of each kernel."""
 
     def __init__(self, around: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
         names = {getattr(kernels, name): name for name in kernels.__all__}

@@ -26,7 +26,7 @@ KERNEL_TOLERANCE = 3e-5
 
 
 class Run:
-    """What the commands share: threads, peaks, tables, the file."""
+    """The parts that all commands share: threads, peaks, tables, the file."""
 
     def __init__(self, arguments: dict[str, Any], json: Path | None, memory: bool) -> None:
         if json is not None:

@@ -1,4 +1,4 @@
-"""What a contender's own process measures: time, page faults, memory; and kernels, call by call."""
+"""Measurements in a contender's own process: time, page faults, memory, and single calls."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Job(Protocol):
     """Something to verify, then to time."""
 
     def results(self) -> list[NDArray[Any]]:
-        """What must agree with the reference."""
+        """The arrays that must agree with the reference."""
 
     def sample(self, amount: Any) -> Sample:
         """Calls for `amount` seconds. Training: `amount` steps, None for an epoch."""

@@ -1,4 +1,4 @@
-"""What `byhand bench training` and `accuracy` measure: SGD on MNIST, the same for everyone."""
+"""The tasks of `byhand bench training` and `accuracy`: SGD on MNIST, the same for everyone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Task:
         return start(self.model, self.activation, self.seed)
 
     def flops(self) -> int:
-        """Of an image's step: forward, and the gradients of weights and of inputs but the first."""
+        """FLOPs per image and step: forward, and all gradients but that of the first input."""
         model = self.start()
         shape, layers = model.input_shape, []
         for layer in model.layers():

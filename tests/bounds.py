@@ -1,4 +1,4 @@
-"""How far each kernel's float32 results may be from the reference, as functions of the call.
+"""Bounds on the errors of each kernel's float32 results, as functions of the call.
 
 Every bound is the accumulation bound of tolerance.py on what the formula adds up, plus what the
 elementary functions promise.
@@ -25,7 +25,7 @@ SIGMOID_ULP = 3.0
 
 
 def summed(terms: Callable[..., float]) -> Bound:
-    """Of results that add up terms(*args, **kwargs) products, or fewer."""
+    """The bound of results that are sums of at most terms(*args, **kwargs) products."""
 
     def bound(call: Call) -> tuple[Array, ...]:
         count = terms(*call.args, **call.kwargs)
@@ -132,7 +132,7 @@ def sigmoid_backward(call: Call) -> tuple[Array]:
 
 
 def _exp_sum(x: Array) -> tuple[Array, Array, Array]:
-    """Of a row's sum of exp(x - max): |x - max|, the sum's relative error, and its logarithm.
+    """For a row's sum of exp(x - max): |x - max|, the sum's relative error, and its logarithm.
 
     A difference is rounded to half an ulp of itself, which is a relative error after exp; each
     exponential has EXP_ULP; and the sum has positive terms only.
@@ -187,12 +187,12 @@ def cross_entropy_backward(call: Call) -> tuple[Array]:
 
 
 def all_positive(call: Call) -> tuple[Array]:
-    """Of a sum whose terms are positive whatever the inputs."""
+    """The bound of a sum whose terms are positive for all inputs."""
     return (accumulation(call.expected()[0], call.args[0].size),)
 
 
 def elementwise(call: Call) -> tuple[Array]:
-    """Of a product of a few factors, one of them a difference."""
+    """The bound of a product of a few factors, one of them a difference."""
     return (accumulation(np.abs(call.expected()[0]), 1),)
 
 

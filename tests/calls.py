@@ -29,7 +29,7 @@ IN_PLACE = {
     "batch_norm": (3, 4),
 }
 
-# What makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
+# Makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
 POSITIVE: dict[str, Callable[[Any], Any]] = {
     "alpha": abs,
     "beta": abs,
@@ -112,7 +112,7 @@ class Call:
         return tuple(place(np.full_like(r, -7)) for r in returned if np.ndim(r))
 
     def kernel(self, outs: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """What the kernel returns for these very arrays, or how it changed them."""
+        """The results of the kernel for these very arrays, and the arrays that it changed."""
         out = {"out": outs if len(outs) > 1 else outs[0]} if outs else {}
         result = getattr(kernels, self.op)(*self.args, **self.kwargs, **out)
         changed = tuple(self.args[i] for i in IN_PLACE.get(self.op, ()))

@@ -1,4 +1,4 @@
-"""How do you test a library of neural networks? Draw random networks, and let PyTorch disagree.
+"""Draw random networks, and compare what byhand and PyTorch compute.
 
     python tests/fuzz_networks.py --count 10000            # on every instruction set of this CPU
     python tests/fuzz_networks.py --seed 123 --count 1     # one network again

@@ -52,7 +52,7 @@ def batch_norm(
 
 
 def drawn(layer: nn.Dropout) -> Any:
-    """What the layer's last pass in training drew by."""
+    """The arguments that decide the layer's last pass in training."""
     return {"rate": layer.p, **arguments(layer, "seed", "stream"), "step": layer.step - 1}
 
 

@@ -1,4 +1,4 @@
-"""What every kernel means, as float64 NumPy, named and called as in byhand.kernels.
+"""The definition of every kernel in float64 NumPy, named and called as in byhand.kernels.
 
 Loops run over the taps of a window and nothing else, so that a definition can be read against its
 formula. Inputs of any dtype are taken as float64; results are float64 (indices int64), a tuple

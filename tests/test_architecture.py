@@ -126,7 +126,7 @@ def test_bindings_do_not_compute(path: Path) -> None:
 
 
 def package_path(path: Path) -> Path:
-    """Where a file lies in the installed package."""
+    """The path of a file in the installed package."""
     return path.relative_to(ROOT if path.parent == ROOT / "bench" else PACKAGE)
 
 

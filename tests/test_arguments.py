@@ -83,7 +83,7 @@ def with_value(call: Call, argument: str, value: Any) -> Call:
 
 
 def shown_forms(value: Any) -> list[str]:
-    """How an error may write the value: as Python does, as a float, or one of its numbers."""
+    """The forms in which an error may show the value: its repr, a float, or one of its numbers."""
     rounded = [f"{value:g}"] if isinstance(value, (int, float)) else []
     return [repr(value), *rounded, *re.findall(r"-?\d+", repr(value))]
 

@@ -39,7 +39,7 @@ def run(*arguments: str) -> Result:
 
 
 def entries(path: Path) -> dict[str, dict[str, Any]]:
-    """Of the first result in the file, by contender."""
+    """The entries of the first result in the file, by contender."""
     result = json.loads(path.read_text())["results"][0]
     return {entry["contender"]: entry for entry in result["entries"]}
 

@@ -394,7 +394,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
-    """What fails is the last of them, for its folder is not there."""
+    """The last file fails, because its folder is not there."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"old")
     with pytest.raises(FileNotFoundError, match="nowhere/file"):

@@ -115,7 +115,7 @@ def test_evaluate_tells_what_is_taken_for_what(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
-    """Of a model that knows nothing: the surest first."""
+    """A model that knows nothing makes many. The most confident ones come first."""
     monkeypatch.chdir(tmp_path)
     seen: list[Any] = []
     monkeypatch.setattr(

@@ -215,7 +215,7 @@ def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
 def test_places_outside_of_the_plane(
     wrong: int, algorithm: str, isa: str, rng: np.random.Generator
 ) -> None:
-    """Of 17 * 12 places, which end in a cut vector."""
+    """There are 17 * 12 places, so the last vector is cut."""
     x, w, _, _ = draw("cut-windows", rng)
     y, indices = kernels.conv2d_pool_act(x[:1], w)
     for input_gradient in (True, False):

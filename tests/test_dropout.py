@@ -52,7 +52,7 @@ def test_as_many_as_the_rate_says(rate: float) -> None:
 
 
 def test_masks_are_independent() -> None:
-    """Of other seeds, steps, streams and places: half of the values agree, to five deviations."""
+    """With another seed, step, stream or place, half of the values agree, to five deviations."""
     masks = [
         kept(seed=0),
         kept(seed=1),

@@ -62,7 +62,7 @@ def in_the_way(run: Path) -> Path:
     return run
 
 
-# What is refused: the arguments of the trainer, those of `fit`, and what the run folder is.
+# Each refusal: the arguments of the trainer, those of `fit`, and what the run folder is.
 Refusal = tuple[dict[str, Any], dict[str, Any], Callable[[Path], Path] | None]
 REFUSALS: dict[str, Refusal] = {
     "labels": ({}, {"train": (DATA[0], DATA[1] + 10)}, None),

@@ -73,7 +73,7 @@ def test_index_is_a_row_of_integers() -> None:
 
 
 def positions(count: int, max_shift: int, **kwargs: int) -> list[tuple[int, int]]:
-    """Where a lone pixel in the middle of `count` images goes to, relative to there."""
+    """The shifts of a lone pixel in the middle of each of `count` images."""
     side = 2 * max_shift + 1
     images = np.zeros((count, side, side), np.uint8)
     images[:, max_shift, max_shift] = 200

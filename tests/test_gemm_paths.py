@@ -65,7 +65,7 @@ def check_parts(a: Array, b: Array, rows: Iterable[int], columns: Iterable[int])
 @layouts_of_a
 @layouts_of_b
 def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Of every height, width and edge, with A and B where they lie or B packed."""
+    """Tiles of every height, width and edge, with A and B in place or B packed."""
     fill = Fill(rng, integers=True)
     for k in (1, 4):
         a, b = layout_a(fill(HEIGHTS[-1], k)), layout_b(fill(k, WIDTHS[-1]))
@@ -74,7 +74,7 @@ def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random
 
 @layouts_of_b
 def test_every_panel_of_b(layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Of every width; its depth a vector of any instruction set and a part of one more."""
+    """Panels of every width. Their depth is a vector of any instruction set, and some more."""
     fill = Fill(rng, integers=True)
     for k in (1, 16, 21):
         a, b = fill(PACKED_B, k), layout_b(fill(k, WIDTHS[-1]))
@@ -92,7 +92,7 @@ def test_every_panel_of_a(layout: Layout, isa: str, rng: np.random.Generator) ->
 @layouts_of_a
 @layouts_of_b
 def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Of every height and width: few rows and a long sum, its last vector whole or cut."""
+    """Dots of every height and width: few rows and a long sum, its last vector whole or cut."""
     fill = Fill(rng, integers=True)
     for k in (64, 67, 256, 263):
         a, b = layout_a(fill(9, k)), layout_b(fill(k, 17))

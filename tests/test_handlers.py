@@ -138,7 +138,7 @@ STARTED = TrainingStarted(trainer().model, 9, 2, 10, 20, 10, None)
 
 
 def epochs_until_stop(handler: EarlyStop, losses: list[float], before: int = 0) -> int | None:
-    """How many epochs of these losses it lets train, `before` of them in an earlier process."""
+    """The number of epochs until it stops, `before` of them in an earlier process, or None."""
     ends = [replace(END, epoch=i + 1, validation_loss=loss) for i, loss in enumerate(losses)]
     try:
         handler(replace(STARTED, history=tuple(ends[:before])))
@@ -336,7 +336,7 @@ def fit_with(plot: LivePlot, run: Path | None = None, epochs: int = 2) -> None:
 
 
 def lines_of(figure: Figure) -> dict[str, list[float]]:
-    """What the cost's lines lie over, by their labels."""
+    """The x values of the lines of the cost, by their labels."""
     return {str(line.get_label()): list(line.get_xdata()) for line in figure.axes[0].lines}
 
 

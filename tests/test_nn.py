@@ -513,7 +513,7 @@ def test_a_layer_has_one_place() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# What it says about itself
+# Texts
 
 
 def test_repr_shows_what_is_not_default() -> None:

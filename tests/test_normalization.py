@@ -54,7 +54,7 @@ def trained() -> Model:
 
 
 def test_the_seed_decides_all_for_any_number_of_threads() -> None:
-    """What dropout draws is the trainer's matter: layers' own seeds have no part in it."""
+    """The trainer decides what dropout draws. The layers' own seeds do not matter."""
     states = []
     for threads, own in ((1, 1), (3, 2)):
         model = residual_network()

@@ -1,4 +1,4 @@
-"""How pictures become images: the training set decides, the model keeps it, commands obey."""
+"""The preparation of pictures: the training set decides it, the model keeps it, commands obey."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def test_a_plot_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert "Now try: byhand predict" in result.stdout and "curves" not in result.stdout
     assert not (tmp_path / "run" / "curves.png").exists()
-    # What was asked for in words is an error.
+    # A plot that the user asked for is an error.
     result = run("plot", tmp_path / "run", "--out", tmp_path / "curves.png", code=1)
     assert result.stderr == "byhand: matplotlib could not draw: division by zero\n"
 

@@ -1,4 +1,4 @@
-"""What training leaves in a run folder: after every epoch, at the end, and when it is stopped."""
+"""The files of a run folder after every epoch, at the end, and when training is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How close a float32 result must be: equal, within the bound of a sum, or within some ULPs.
+"""Tolerances for float32 results: equal, within the bound of a sum, or within some ULPs.
 
 No tolerance here is a matter of taste. Sums of small integers are exact in float32 whatever their
 order, so they must be equal. A float32 sum of K products differs from the true one by at most

@@ -285,7 +285,7 @@ def parameters(network: nn.Module) -> list[Any]:
 
 
 # --------------------------------------------------------------------------------------------------
-# How far one layer's float32 results may be from PyTorch's
+# Bounds on the difference between one layer's float32 results and PyTorch's
 
 
 def weighted(module: Any) -> bool:

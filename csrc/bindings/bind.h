@@ -1,4 +1,4 @@
-// What module.cc calls: one function a family of operators.
+// The functions that module.cc calls: one for each family of operators.
 #pragma once
 
 #include <pybind11/pybind11.h>

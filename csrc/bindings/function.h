@@ -25,7 +25,7 @@ using Call = PyObject* (*)(PyObject* module, PyObject* const* given, Py_ssize_t 
 const Signature& add_function(py::module_& m, const char* signature, size_t parameters, Call call,
                               const char* doc);
 
-// What a caller gives, in the order of the parameters. Throws TypeError as Python does.
+// Sorts the arguments of a call into the order of the parameters. Throws TypeError as Python does.
 void read_arguments(const Signature& signature, PyObject* const* given, size_t count, PyObject* keywords,
                     py::handle* arguments);
 

@@ -1,4 +1,4 @@
-// How losses become one number.
+// The reduction of losses to one number.
 #pragma once
 
 namespace byhand {

@@ -32,8 +32,8 @@ void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
                   p.bottom, "), (", p.left, ", ", p.right, ")) the output");
 }
 
-// How many windows of `kernel` taps, `dilation` apart, a step of `stride` places over `size` values and their
-// padding. With `ceil_mode` the last window may end beyond the padding, but not begin beyond `before` +
+// The number of windows of `kernel` taps, `dilation` apart, a step of `stride` places over `size` values and
+// their padding. With `ceil_mode` the last window may end beyond the padding, but not begin beyond `before` +
 // `size`.
 int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t dilation,
                     int64_t before, int64_t after, bool ceil_mode) {

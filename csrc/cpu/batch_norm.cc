@@ -140,7 +140,7 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
     mean[c] = f.center[c] = static_cast<float>(m);
     inv_std[c] = static_cast<float>(inverse);
     f.scale[c] = static_cast<float>(gamma[c] * inverse);
-    // What the mean lost when it became a float is many times epsilon where it is far from zero.
+    // If the mean is far from zero, the part that it lost when it became a float is many times epsilon.
     f.shift[c] = static_cast<float>(beta[c] + (f.center[c] - m) * gamma[c] * inverse);
     running_mean[c] = mix(momentum, running_mean[c], m);
     running_var[c] = mix(momentum, running_var[c], squares / (count - 1));

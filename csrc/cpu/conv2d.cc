@@ -63,7 +63,7 @@ void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float
 // sums is nothing beside them.
 constexpr int64_t kPositionsOfASum = 2048;
 
-// How many sums of `size` weights, fixed by the shape: the bits don't depend on the threads.
+// The number of sums of `size` weights, fixed by the shape: the bits don't depend on the threads.
 int64_t sums_of(const Conv2dShape& s, int64_t size) {
   const int64_t positions = s.batch * s.out_h * s.out_w;
   return std::min(s.batch, std::clamp<int64_t>(positions / kPositionsOfASum, 1, most_sums(size)));

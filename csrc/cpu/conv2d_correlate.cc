@@ -13,7 +13,7 @@ namespace {
 // of the staged block pass.
 constexpr int64_t kDepth = 512;
 
-// What a task stages at a time stays in L2 while the tiles of all output channels pass.
+// The values that a task stages at a time. They stay in L2 while the tiles of all output channels pass.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
 // A correlation cut into channel blocks and bands of output rows, and the tables that its tasks share.
@@ -49,7 +49,7 @@ int64_t block_channels_of(const Correlation& c) {
   return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
 }
 
-// As many rows as keep what is staged in L2, and few enough for every thread to get a task.
+// The number of output rows per band: the staged values stay in L2, and every thread gets a task.
 int64_t band_of(const Correlation& c, int64_t block_channels) {
   const auto fits = [&](int64_t rows) {
     ScratchFrame frame;

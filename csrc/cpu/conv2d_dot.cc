@@ -10,7 +10,7 @@ namespace {
 // The rows of dy of a tile stay in L1 while the taps of all channels pass.
 constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
 
-// What is staged at a time stays in L2 while the tiles of all outputs pass.
+// The values that are staged at a time. They stay in L2 while the tiles of all outputs pass.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
 // Images whose sums stay in registers before they are added to the total.

@@ -18,8 +18,8 @@ bool winograd_takes(const Conv2dShape& s) {
          s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
 }
 
-// Of the direct algorithm, which does grad input as a correlation with as many outputs as x has values. A
-// tile of few channels is bound by its loads, as if it had three.
+// The multiply-adds of the direct algorithm. It computes grad input as a correlation with one output per
+// value of x. A tile of one or two channels is limited by its loads, so it counts as one of three.
 double direct_cost(const Conv2dShape& s, ConvDirection direction) {
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double taps = static_cast<double>(s.taps());

@@ -1,4 +1,4 @@
-// How a convolution is computed.
+// The choice of the method that computes a convolution.
 #pragma once
 
 #include "core/shapes.h"

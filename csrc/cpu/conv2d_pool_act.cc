@@ -32,7 +32,7 @@ int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
 
-// Of the sums of gradients that a task makes.
+// The number of images whose weight gradients one task adds into the same partial sum.
 int64_t images_of_a_sum(int64_t batch) { return std::clamp<int64_t>(ceil_div(batch, 4), 4, 16); }
 
 // Throws if an index lies outside the plane.
@@ -73,8 +73,8 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Of some images, on one thread, by the method that was chosen for the whole batch: its bits are those of
-// conv2d.
+// Convolves some images on one thread, by the method that was chosen for the whole batch. The bits are those
+// of conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kDirect) return conv2d(s, ConvAlgorithm::kDirect, x, weight, bias, y);
@@ -147,7 +147,7 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Act
   const int64_t size = winograd ? w.size_of_sums() : weights;
   const int64_t tasks = std::min(ceil_div(s.batch, images_of_a_sum(s.batch)), most_sums(size));
   const bool visits_maxima = !winograd && !g.dx && PooledDots::takes(s);
-  // As many values a plane as it has windows of 2 x 2: each place may be one of its own.
+  // There is one gradient per 2 x 2 window, so every gradient can be placed without a collision.
   const bool windows_of_4 = winograd && w.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
                             plane <= std::numeric_limits<int32_t>::max();
   const int32_t* const corners = windows_of_4 ? corners_of_windows(s, frame) : nullptr;

@@ -61,7 +61,7 @@ void PooledDots::fill_slots(const float* x, float* slots) const {
   const bool padded = s_.padding.left > 0 || s_.padding.right > 0;
   for (int64_t y = 0; y < s_.in_h; ++y, slots += row) {
     const float* from = x + y * s_.in_w;
-    // What the last slots hold beyond the row belongs to no tap, but must be readable.
+    // The values of the last slots beyond the row belong to no tap, but they must be readable.
     if (padded || y * s_.in_w + width > s_.in_h * s_.in_w) {
       std::copy_n(from, s_.in_w, line + s_.padding.left);
       from = line;

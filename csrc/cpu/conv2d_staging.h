@@ -22,7 +22,7 @@ struct TapAxis {
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);
 TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
 
-// How one axis is staged: planes of `extent` values; output i finds tap t at shift[t] + i of plane[t].
+// The staging of one axis: planes of `extent` values; output i finds tap t at shift[t] + i of plane[t].
 struct StagedAxis {
   int64_t planes, extent;
   int64_t* origin;  // source index of each plane's first value
@@ -32,7 +32,7 @@ struct StagedAxis {
 
 class Staging {
  public:
-  // Of `out` outputs; the tables live in `frame`.
+  // Stages the input of `out` outputs. The tables live in `frame`.
   Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
 
   // Output (oy, ox) finds tap (ty, tx) of a channel at

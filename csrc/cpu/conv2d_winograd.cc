@@ -43,8 +43,8 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
 
 namespace {
 
-// So many patches at a time that they, transformed, stay in L2 in all channels. More where the weights are
-// larger than that many patches: they stream by for every block.
+// The number of patches per block. The transformed patches of all channels stay in L2, unless the weights are
+// larger than that: the weights are read again for every block, so the block then is as large as they are.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);

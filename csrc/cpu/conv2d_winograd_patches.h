@@ -1,5 +1,5 @@
-// What the two parts of Winograd's driver share: transformed patches in memory, their products, and where the
-// patches of a convolution lie.
+// Shared by the two parts of Winograd's driver: transformed patches in memory, their products, and the places
+// of the patches of a convolution.
 #pragma once
 
 #include <algorithm>

@@ -112,7 +112,7 @@ struct Planes {
 
 }  // namespace
 
-// As many bands as take the least, and no more.
+// Chooses the number of bands with the least work, and the smallest of these.
 RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
   const int64_t lanes = kernels().winograd_rows.lanes, pairs = ceil_div(s.out_h, 2);
   for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {

@@ -18,7 +18,7 @@
 
 namespace byhand::cpu {
 
-// How the rows of outputs are spread over lanes.
+// The distribution of the rows of outputs over lanes.
 struct RowBands {
   explicit RowBands(const Conv2dShape& s);
   int64_t bands;   // of an image

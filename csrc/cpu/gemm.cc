@@ -30,11 +30,11 @@ void pack(const GemmKernels& k, const Matrix& m, float* to, int64_t width) {
 
 namespace {
 
-// What bringing a value from a cache farther out takes, and what transposing it takes, in multiply-adds.
+// The cost of bringing a value from a cache farther out, and of transposing it, in multiply-adds.
 constexpr double kReadCost = 3, kTransposeCost = 8;
 
-// Of dots: a load, since rows are seldom aligned to more than 4 values, so that longer vectors cross lines of
-// the cache; and transposing a value, as measured.
+// The costs of dots, as measured: a load, and transposing a value. Rows are seldom aligned to more than 4
+// values, so longer vectors cross cache lines.
 double load_cost(const GemmKernels& k) { return k.lanes > 4 ? 2.4 : 1.25; }
 constexpr double kDotTransposeCost = 24;
 
@@ -65,8 +65,8 @@ void multiply_one_way(const Product& g, bool dots) {
   multiply_by_tiles(g, blocking_for(kernels().gemm));
 }
 
-// Where two cores write into one row of C, the prefetcher of one fetches lines that the other is about to
-// write, which takes some 70 ns a row: as long as so many multiply-adds.
+// If two cores write into one row of C, the prefetcher of one fetches lines that the other is about to write.
+// This takes about 70 ns per row, as long as this number of multiply-adds.
 constexpr double kSharedRowCost = 4000;
 
 // Weights are written after every step of training, and a line that other cores have read is taken back from

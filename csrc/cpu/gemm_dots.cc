@@ -1,4 +1,4 @@
-// Where C is narrow, vectors along its columns would be partly idle; vectors along the depth are not.
+// If C is narrow, vectors along its columns would be partly idle. Vectors along the depth are not.
 
 #include "core/scratch.h"
 #include "cpu/gemm_product.h"

@@ -44,7 +44,7 @@ void one_row(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), {1, kWhole, kWhole, false, false});
 }
 
-// So many rows at a time that the registers are full: a value of B that was loaded serves them all.
+// Rows are taken together until the registers are full: each loaded value of B serves them all.
 void register_tile(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), {kernels().gemm.rows, kWhole, kWhole, false, false});
 }

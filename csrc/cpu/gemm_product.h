@@ -26,7 +26,7 @@ struct Product {
   double ns() const { return fma_ns(multiply_adds(a, b)); }  // on one thread
 };
 
-// How far a product is cut, and what is done for the caches.
+// The blocks that a product is cut into, and what is done for the caches.
 struct Blocking {
   int64_t rows;     // of the highest tile
   int64_t depth;    // of a step

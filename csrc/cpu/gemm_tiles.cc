@@ -25,7 +25,8 @@ namespace {
 // the line that it shares with the one after it comes with the latter.
 constexpr int64_t kTilesAhead = 2;
 
-// Of the next rows of A these values are prefetched, a few lines; from there on the hardware sees the stream.
+// The number of values that are prefetched of each of the next rows of A. After these few lines the hardware
+// recognises the stream.
 constexpr int64_t kValuesAhead = 64;
 void prefetch_rows(const Matrix& a) {
   constexpr int64_t kLine = 16;
@@ -34,7 +35,7 @@ void prefetch_rows(const Matrix& a) {
       __builtin_prefetch(a.data + i * a.row_stride + p * a.column_stride, 0, 2);
 }
 
-// How C is cut. Parts are nearly equal: a last tile of a row or two would be slow.
+// The tiles that C is cut into. Parts are nearly equal: a last tile of a row or two would be slow.
 struct Tiling {
   Tiling(const GemmKernels& kernels, int64_t rows, int64_t columns, int64_t highest)
       : k(kernels),
@@ -45,7 +46,7 @@ struct Tiling {
         column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
 
   Range rows(int64_t i) const { return split(m, row_tiles, i); }
-  // Of tile j; the last may end beyond n.
+  // The columns of tile j. The last tile may end beyond n.
   Range columns(int64_t j) const {
     const Range v = split(vectors, column_tiles, j);
     return {v.begin * k.lanes, v.end * k.lanes};

@@ -13,8 +13,8 @@ namespace byhand::cpu {
 inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;  // the largest tiles of any instruction set
 inline constexpr int kMaxGemmDotColumns = 8;
 
-// How much of a tile's last vector of columns is there: all of it, a part, or at most the half, which CPUs
-// with 256-bit units compute in half of the time of a 512-bit vector.
+// The part of a tile's last vector of columns that is there: all of it, a part, or at most the half, which
+// CPUs with 256-bit units compute in half of the time of a 512-bit vector.
 enum GemmEdge { kWholeEdge, kCutEdge, kHalfEdge, kGemmEdges };
 
 // out[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile.
@@ -89,7 +89,7 @@ struct ConvTile {
 };
 using ConvTileKernel = void (*)(const ConvTile&);
 
-// Where a position lies in a plane of outputs and in the staged input, its row, and how many lanes it has.
+// The place of a position in a plane of outputs and in the staged input, its row, and its number of lanes.
 struct ConvPosition {
   int64_t y, x;
   int64_t row;
@@ -247,8 +247,8 @@ struct WinogradRowKernels {
     void (*inputs)(const float* x, int64_t tiles, float* v);
     // to (rows, columns, lanes).
     void (*rows)(const WinogradRowPair&, float* to);
-    // Of windows of 2 x 2, their maxima and where they are: to and index (columns / 2, lanes). The first
-    // output is at place[n] + offset in lane n.
+    // The maxima of windows of 2 x 2 and their places: to and index (columns / 2, lanes). The first output is
+    // at place[n] + offset in lane n.
     void (*maxima)(const WinogradRowPair&, const int32_t* place, int32_t offset, float* to, int32_t* index);
   };
   Size size[2];  // [0] for kernels of 3 x 3, [1] for 5 x 5
@@ -331,7 +331,7 @@ struct SoftmaxKernels {
   // The losses of at most kLossRows rows, and softmax(x).
   void (*cross_entropies)(const float* x, int rows, int64_t classes, const RowTarget*, float* losses,
                           float* probabilities);
-  // Of a row that is not ignored.
+  // The gradient of one row, which is not ignored.
   void (*cross_entropy_backward)(const float* probabilities, int64_t classes, const RowTarget&, float scale,
                                  float* dx);
 };

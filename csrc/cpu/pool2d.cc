@@ -47,7 +47,7 @@ struct Axis {
   }
 };
 
-// How the windows of one plane lie; the same for every plane.
+// The places of the windows of one plane. They are the same for every plane.
 class Windows {
  public:
   Windows(const Pool2dShape& s, bool count_include_pad)
@@ -91,7 +91,7 @@ class Windows {
   Axis rows_, columns_;
 };
 
-// Of one plane: a vector operation or two a tap and output, on four lanes.
+// The time of one plane: one or two vector operations on four lanes per tap and output.
 double plane_ns(const Pool2dShape& s) {
   const double outputs = static_cast<double>(s.out_h) * static_cast<double>(s.out_w);
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;

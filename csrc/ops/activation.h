@@ -9,7 +9,7 @@
 
 namespace byhand::ops {
 
-// What another operator may apply to its result.
+// The functions that another operator may apply to its result.
 enum class Activation { kNone, kRelu, kTanh, kSigmoid };
 
 void relu(const float* x, int64_t count, float* y);

@@ -10,7 +10,7 @@
 
 namespace byhand::ops {
 
-// What the algorithm makes of the weights, kept from call to call; made anew where they have changed. A cache
+// The transformed weights, kept from call to call and made anew if the weights have changed. A cache
 // has conv2d_weight_cache_size floats, and is cleared first. Where a function takes one it may be null.
 int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]);
 void conv2d_clear_weight_cache(float* cache);

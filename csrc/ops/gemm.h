@@ -19,7 +19,7 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// What A B costs; one more a value of the result, which is written for a depth of 0, too.
+// The cost of A B: the depth plus one per value of the result, which is written for a depth of 0, too.
 inline double multiply_adds(const Matrix& a, const Matrix& b) {
   return static_cast<double>(a.rows) * static_cast<double>(b.columns) * static_cast<double>(a.columns + 1);
 }

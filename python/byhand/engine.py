@@ -78,10 +78,10 @@ class Op(Protocol):
         """The output's shape for this input's; ValueError where the op cannot take it."""
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """What `run` keeps for `run_backward` beside x and y, or room that it needs."""
+        """The buffers that `run` needs or keeps for `run_backward`, beside x and y."""
 
     def gradients(self) -> tuple[Array, ...]:
-        """Where the gradients of the op's parameters go; empty where it has none."""
+        """The arrays for the gradients of the op's parameters. Empty if it has none."""
 
     def run(self, b: Forward) -> None:
         """Write y and saved."""
@@ -259,7 +259,7 @@ class Plan:
 
 
 # --------------------------------------------------------------------------------------------------
-# Where each buffer lies
+# The place of each buffer
 
 
 class _Slot(NamedTuple):

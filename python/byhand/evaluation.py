@@ -143,7 +143,7 @@ def measure(
 
 
 def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
-    """How many rows of a model's output are the right answers."""
+    """The number of rows of a model's output that are right answers."""
     if output.shape[1] == 1:
         return int(np.count_nonzero(np.rint(output[:, 0]) == answers))
     return kernels.count_correct(output, answers)

@@ -1,4 +1,4 @@
-"""What training tells its handlers, and how a handler ends it.
+"""The events that training tells its handlers, and the exception with which one ends it.
 
 Epochs and batches count from 1; errors and accuracies are fractions from 0 to 1. In each epoch come
 `BatchEnd` after every batch, `Evaluated` where there is validation, `CheckpointSaved` where there

@@ -1,4 +1,4 @@
-"""What plans compute in one pass where the layers are several: one table of rules."""
+"""Layers that plans compute together in one pass: one table of rules."""
 
 from __future__ import annotations
 

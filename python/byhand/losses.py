@@ -16,7 +16,7 @@ from byhand.module import form, integer, number
 
 
 class Loss:
-    """What losses have in common. reduction: "mean" or "sum"."""
+    """The base of all losses. reduction: "mean" or "sum"."""
 
     one_hot: ClassVar[bool] = False
     """Targets are rows of 0 and 1, one number an output, where CrossEntropyLoss takes labels."""

@@ -80,7 +80,7 @@ class Model(Sequential):
 
     @property
     def pictures(self) -> str | None:
-        """How pictures become images: "digits", "plain", or None if nothing has decided it yet."""
+        """The preparation of pictures: "digits", "plain", or None if nothing has decided it yet."""
         return self._pictures
 
     @pictures.setter
@@ -88,7 +88,7 @@ class Model(Sequential):
         self._pictures = None if value is None else check_pictures(value, self.input_shape[0])
 
     def preparation(self, wanted: str | None = None) -> str:
-        """How a picture is prepared: as `wanted`, or else the model's own way.
+        """The preparation of a picture: `wanted` if it is given, otherwise the model's own.
 
         A model that no training has decided for takes "digits" if its images have one channel.
         """

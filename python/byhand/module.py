@@ -1,4 +1,4 @@
-"""What layers and networks have in common, and how a layer's calculation is called by hand."""
+"""The base of layers and networks, and calls of a single layer by hand."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class Layer(Module):
         return grad_x
 
     def arguments(self) -> dict[str, Any]:
-        """What the class was called with, apart from the weights: numbers, pairs and booleans."""
+        """The arguments of the constructor, apart from the weights: numbers, pairs and booleans."""
         names = inspect.signature(type(self)).parameters
         return {name: _shortest(getattr(self, name)) for name in names if name != "rng"}
 
@@ -309,7 +309,7 @@ def _check_float32(name: str, array: NDArray[Any]) -> None:
 
 
 def form(x: object) -> str:
-    """What `x` is, for messages."""
+    """The shape of an array, or the type of anything else, for messages."""
     return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
 
 

@@ -14,7 +14,7 @@ __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 
 
 class Optimizer:
-    """What all optimizers share: parameters, and values of their own beside every weight.
+    """The base of all optimizers: parameters, and values of their own beside every weight.
 
     Those values are flat buffers, one for each of `_moving`, that lie as the parameters of one
     network do: then a step is one call of `_move`. `lr` and the other settings may be changed
@@ -54,7 +54,7 @@ class Optimizer:
         clear_gradients(self.parameters)
 
     def settings(self) -> dict[str, Any]:
-        """What the optimizer was called with, and lr as it is now: numbers and booleans."""
+        """The arguments of the constructor, and lr as it is now: numbers and booleans."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Array]:
@@ -160,7 +160,7 @@ class Adam(Optimizer):
 
     @property
     def steps(self) -> int:
-        """How many there have been: the moments are corrected for it."""
+        """The number of steps so far. The moments are corrected for it."""
         return int(self._steps[0])
 
     def step(self) -> None:

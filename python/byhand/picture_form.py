@@ -65,7 +65,7 @@ def is_in_form(image: NDArray[np.uint8], box: tuple[int, int]) -> bool:
     and no higher, give or take 2/28 of the image's side, and its centre of mass lies in the middle
     or would if the ink did not touch the frame.
     """
-    # What JPEG leaves beside strokes is no ink, but the faint end of a stroke is.
+    # JPEG leaves faint pixels beside strokes, which are no ink. The faint end of a stroke is ink.
     return bool(image.max() >= _LIGHT) and any(_has_form(image, box, least) for least in (_DARK, 1))
 
 
@@ -85,7 +85,7 @@ def _has_form(image: NDArray[np.uint8], box: tuple[int, int], least: int) -> boo
 
 
 def _centre(ink: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """How far the centre of mass of each image (N, H, W) is from the middle, in pixels."""
+    """The distance of each image's centre of mass from the middle, in pixels; images (N, H, W)."""
     mass = ink.sum(axis=3 - axis)
     total = np.maximum(mass.sum(axis=1), 1e-9)
     return np.asarray((mass @ np.arange(mass.shape[1])) / total - mass.shape[1] / 2)

@@ -1,4 +1,4 @@
-"""How byhand uses matplotlib: without a window, without the user's settings, text as plain text.
+"""Figures by matplotlib without a window, without the user's settings, text as plain text.
 
 matplotlib is imported here and never by the core.
 """

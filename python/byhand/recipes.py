@@ -22,7 +22,7 @@ from byhand.training import Trainer
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained unless one says otherwise: one cycle of `lr`, its peak.
+    """The default way to train a model: one cycle of the learning rate with the peak `lr`.
 
     method: a name of optim.OPTIMIZERS; momentum and nesterov are SGD's alone. init: a name of
     byhand.initializers. max_shift, ema: as `Trainer` takes them. Change a recipe with

@@ -82,7 +82,7 @@ class RunFolder:
         self.epochs_path = self.path / "epochs"
 
     def epoch_path(self, epoch: int) -> Path:
-        """Where the model of an epoch lies, in runs that keep each."""
+        """The file with the model of an epoch, in runs that keep each."""
         return self.epochs_path / f"{epoch:05}.safetensors"
 
     @contextlib.contextmanager
@@ -168,7 +168,7 @@ class RunFolder:
     # Reading
 
     def config(self) -> dict[str, Any]:
-        """What config.json says; OSError or CheckpointError where it is not that of a run."""
+        """The content of config.json. OSError or CheckpointError if it is not that of a run."""
         try:
             config = json.loads(self.config_path.read_bytes())
         except (ValueError, RecursionError) as error:

@@ -86,7 +86,7 @@ class Steps:
 
 
 class _Step:
-    """What a step of n images writes to."""
+    """The arrays that a step of n images writes to."""
 
     def __init__(self, batch: Batch, n: int, answers: NDArray[Any], targets: Array | None) -> None:
         self.batch = batch

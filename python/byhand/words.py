@@ -22,7 +22,7 @@ def not_one_of(value: str, known: Iterable[str]) -> str:
 
 
 def channels_last(shape: tuple[int, ...]) -> str:
-    """How to bring images of this shape into byhand's order, or nothing if they are in it.
+    """Advice for images whose channels come last, or nothing if they are in byhand's order.
 
     Images (N, H, W, 1) or (N, H, W, 3) have their channels last, as other programs have them: no
     image has more than four channels and is one or three pixels wide.

@@ -55,7 +55,7 @@ class Function:
         self.stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
 
     def innermost_loops(self) -> list[frozenset[int]]:
-        """Of each loop the instructions that lead from its head back to its head."""
+        """For each innermost loop, the instructions that lead from its head back to its head."""
         loops = [loop for tail, head in self.jumps_back if (loop := self._loop(tail, head))]
         return [loop for loop in loops if not any(other < loop for other in loops)]
 
@@ -93,7 +93,7 @@ def functions(objdump: str, path: Path) -> Iterator[Function]:
 
 
 def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[str]:
-    """What is wrong with it."""
+    """The faults of a function, as lines of text."""
     size = int(tile["rows"]) * int(tile["columns"])
     loops = [loop for loop in function.innermost_loops() if function.multiply_adds(loop)]
     stack = function.on_stack()

@@ -1,4 +1,4 @@
-// How many rows have their largest score at their label.
+// The number of rows that have their largest score at their label.
 #include "cpu/kernels/fill.h"
 #include "cpu/vec/loop.h"
 

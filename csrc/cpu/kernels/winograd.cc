@@ -42,7 +42,7 @@ inline void store_part(Vec v, float* p) {
 }
 inline int clamp_part(int n) { return n < 0 ? 0 : n > kPart ? kPart : n; }
 
-// Where the rows of a patch lie: two in a vector of 16 lanes, one in 8, half of one in 4.
+// The places of the rows of a patch: two in a vector of 16 lanes, one in 8, half of one in 4.
 struct Place {
   float* data;
   int64_t plane;
@@ -81,8 +81,8 @@ inline void load_rows(const float* values, int64_t channel, int64_t stride, Patc
   }
 }
 
-// Of channel c, or of kTogether from c on, of which `channels` are of use: rows x, as load_rows has them,
-// into patches.
+// Transforms rows x, as load_rows has them, into patches of channel c, or of kTogether channels from c on, of
+// which the first `channels` are used.
 template <class P>
 inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
@@ -188,7 +188,7 @@ inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const
   }
 }
 
-// Of patches that begin inside: outputs and weights do.
+// For patches that begin inside the plane, which those of outputs and weights do.
 template <class P>
 void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
   constexpr int kColumns = P::kColumns;
@@ -311,7 +311,7 @@ void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lane
   }
 }
 
-// Of inputs, whose patches may begin outside.
+// For patches of inputs, which may begin outside the plane.
 void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
   using P = WinogradInput;
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int, const Vec(&rows)[kSize][kParts]) {

@@ -1,4 +1,4 @@
-// What this machine lets the process use.
+// The processors that this machine lets the process use.
 #pragma once
 
 #include <pthread.h>

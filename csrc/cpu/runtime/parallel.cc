@@ -36,9 +36,9 @@ constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
-// How long a worker looks out for the next call before it sleeps: about 50 us on Zen, the gap between two
-// kernels of a training step, and more where a pause is longer. Longer would take the core from whoever runs
-// after us.
+// The number of turns that a worker waits for the next call before it sleeps: about 50 us on Zen, the gap
+// between two kernels of a training step, and more where a pause is longer. Longer would take the core from
+// whoever runs after us.
 constexpr int kSpins = 4000;
 constexpr int64_t kAwakeNs = 30'000;  // with a margin
 
@@ -76,7 +76,7 @@ int64_t now_ns() {
 
 thread_local bool inside_task = false;
 
-// How many tasks of a range are taken; alone on its line of the cache.
+// The number of tasks of a range that are taken; alone on its line of the cache.
 struct alignas(64) Taken {
   std::atomic<int64_t> count{0};
 };

@@ -1,4 +1,4 @@
-// What a core can do at most, for benchmarks to stand against.
+// The most that a core can do, for comparison in benchmarks.
 #pragma once
 
 #include <stdint.h>

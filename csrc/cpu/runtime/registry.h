@@ -15,8 +15,8 @@ struct IsaStatus {
   std::string name;
   bool built, runs_here, active;
   bool for_tests;  // used only where it is asked for
-  // What tests on this machine run of it: "instructions"; or "geometry", its lanes, edges and masks, by
-  // another set of as many lanes; or null, nothing.
+  // The part of it that tests on this machine can run: "instructions"; or "geometry", its lanes, edges and
+  // masks, by another set with the same number of lanes; or null, nothing.
   const char* tested;
 };
 std::vector<IsaStatus> isas();  // from the plainest to the best

@@ -1,4 +1,4 @@
-// What AVX2 and AVX-512 share: the last steps of a sum or a maximum over lanes, and loads of four values.
+// Shared by AVX2 and AVX-512: the last steps of a sum or a maximum over lanes, and loads of four values.
 #pragma once
 
 #include <immintrin.h>

@@ -9,7 +9,7 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// How many lanes a body works on: a WholeVector, or an int from 1 to kLanes.
+// The number of lanes that a body works on: a WholeVector, or an int from 1 to kLanes.
 struct WholeVector {};
 
 inline Vec load(const float* p, WholeVector) { return Vec::load(p); }

@@ -162,10 +162,10 @@ struct DoubleSum {
 // p[0] to p[3], then q[0] to q[3].
 inline Vec load_fours(const float* p, const float* q) { return {_mm256_loadu2_m128(q, p)}; }
 inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, a.v); }
-// Of every four lanes: the even ones of a, then those of b.
+// In every group of four lanes: the even ones of a, then those of b.
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
-// Of every four lanes: the first two of a and b in turn; the last two.
+// In every group of four lanes: the first two of a and b in turn; the last two.
 inline Vec low_of_fours(Vec a, Vec b) { return {_mm256_unpacklo_ps(a.v, b.v)}; }
 inline Vec high_of_fours(Vec a, Vec b) { return {_mm256_unpackhi_ps(a.v, b.v)}; }
 // Two values from each of p, p + step, q and q + step.

@@ -208,7 +208,7 @@ inline void store_fours(Vec a, float* p, float* q) {
     if (Vec::kLanes > 4) q[i] = a.v[(4 + i) % Vec::kLanes];
   }
 }
-// Of every four lanes: the even ones of a, then those of b; the odd ones.
+// In every group of four lanes: the even ones of a, then those of b; the odd ones.
 inline Vec even_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
@@ -220,7 +220,7 @@ inline Vec odd_of_fours(Vec a, Vec b) {
   return r;
 }
 
-// Of every four lanes: the first two of a and b in turn; the last two.
+// In every group of four lanes: the first two of a and b in turn; the last two.
 inline Vec low_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + i % 4 / 2];

@@ -100,7 +100,7 @@ def load_for(
 
 
 def preparation(model: Model, wanted: Pictures | None) -> Pictures:
-    """How pictures become images: the model's own way unless another is wanted."""
+    """The way in which pictures become images: the model's own unless another is wanted."""
     try:
         return Pictures(model.preparation(wanted and wanted.value))
     except ValueError as error:

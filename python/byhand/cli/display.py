@@ -1,4 +1,4 @@
-"""What moves: the progress of training and of fetching."""
+"""Displays that move: the progress of training and of fetching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `byhand train` is to do: from its options, or from the run folder that it goes on with."""
+"""The job of `byhand train`: from its options, or from the run folder that it goes on with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, all else on stderr, an error as one line."""
+"""The output of a command: results on stdout, all else on stderr, an error as one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fail(text: str) -> NoReturn:
 
 
 def describe(error: BaseException) -> str:
-    """What an exception says, without its type and errno."""
+    """The text of an exception, without its type and errno."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):

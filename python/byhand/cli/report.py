@@ -1,4 +1,4 @@
-"""What `byhand train` says before and after training."""
+"""The output of `byhand train` before and after training."""
 
 from __future__ import annotations
 

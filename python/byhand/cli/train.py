@@ -280,7 +280,7 @@ def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[None]:
-    """Where training ends early, the one line of the error says what the run folder keeps."""
+    """If training ends early, say in the one line of the error what the run folder keeps."""
 
     def kept() -> str:
         if not display.history:

@@ -1,4 +1,4 @@
-"""How the text of an option becomes a value, and what a user reads if it cannot.
+"""Converters from the text of an option to its value, and the errors if there is none.
 
 typer converts values too, but its messages and its help speak of types ("Input should be a valid
 integer", "<int range>") and change with its version. So every option gets a converter from here.

@@ -1,4 +1,4 @@
-"""What a data set is: images and labels as bytes, and the error of every file that is not one."""
+"""Data sets: images and labels as bytes, and the error of every file that is not one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set was read from, so that a run can find and recognise its data again.
+    """The origin of a data set, by which a run can find and recognise its data again.
 
     Attributes
     ----------

@@ -35,8 +35,9 @@ _DEEPEST = 5
 # The longest list of numbers read at once: the labels of more than a million images.
 _LONGEST_LIST = 1 << 22
 
-# What the standard library raises on malformed bytes, all of them in memory: no OSError here comes
-# from a disk. KeyError: no such member; RuntimeError: encrypted, or a feature that zipfile lacks.
+# The errors of the standard library for malformed bytes. All bytes are in memory, so no OSError
+# comes from a disk. KeyError: no such member; RuntimeError: encrypted, or a feature that zipfile
+# lacks.
 _FORMAT_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
 _MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
 

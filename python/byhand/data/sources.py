@@ -1,4 +1,4 @@
-"""Where MNIST is fetched from: an ordered list of sources behind one interface.
+"""The servers that MNIST is fetched from: an ordered list of sources behind one interface.
 
 Sources are asked one after the other until one has delivered all of its files. The first failure
 ends a source. Silence is a failure and slowness is not: a source may take any time as long as bytes

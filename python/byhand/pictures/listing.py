@@ -24,7 +24,7 @@ from byhand.data import DataError
 
 from .read import FORMATS, PictureError, read_picture
 
-# What Windows, macOS and network storage leave in folders; names with a dot in front are hidden.
+# Names that Windows, macOS and network storage leave in folders. A dot in front hides a name, too.
 _SYSTEM = {
     "thumbs.db",
     "ehthumbs.db",
@@ -43,7 +43,7 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 
-# How many names a report shows.
+# The number of names that a report shows.
 _SHOWN = 5
 
 

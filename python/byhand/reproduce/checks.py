@@ -1,4 +1,4 @@
-"""What tutorials do that has no figure: each check does it and says what came of it."""
+"""Steps of the tutorials that have no figure: each check does one and reports the outcome."""
 
 from __future__ import annotations
 

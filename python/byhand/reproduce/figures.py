@@ -54,7 +54,7 @@ Sets = tuple[Dataset, Dataset]
 
 @dataclass(frozen=True)
 class Way:
-    """How a network is trained. settings: in words. trainer: for so many images."""
+    """A way to train a network. settings: in words. trainer: made for a number of images."""
 
     settings: str
     model: Callable[..., Model]
@@ -73,7 +73,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Figure:
-    """What is compared with what. of: the number that a training gave, from its history.
+    """A comparison of two numbers. of: the number that a training gave, from its history.
 
     theirs: the tutorial's figure, or the least that we promise; None where there is none. An
     accuracy, in percent, is reached within a standard error of so many test images, a loss, where
@@ -128,7 +128,7 @@ def last_accuracy(history: Sequence[EpochEnd]) -> float:
 
 
 def accuracy_of_best_pass(history: Sequence[EpochEnd]) -> float:
-    """Of the pass with the lowest cost on the test images, as tutorial A chooses."""
+    """Accuracy after the pass with the lowest cost on the test images, as tutorial A chooses."""
     return last_accuracy([min(history, key=lambda end: end.validation_loss or 0.0)])
 
 
