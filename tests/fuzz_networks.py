@@ -7,7 +7,8 @@ Everything about a network and its training follows from one integer: its layers
 and nesting, which of them share weights and which are in eval mode, the loss, the optimizer, the
 schedule, the data and the number of threads. Each network is called layer by layer, trained for
 a few steps by a `Trainer`, saved, loaded, resumed and evaluated, and every number that comes out
-is compared with PyTorch's in float64 (torch_twin.py says how). A mismatch prints the seed.
+is compared with PyTorch's in float64 (torch_twin.py says how). Batches without an image are among
+the data. PyTorch must refuse a layer if byhand refuses it. A mismatch prints the seed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ from torch_twin import Dropout, Twin, in_torch, parameters, statistics
 def run(seed: int) -> None:
     """Draw the network of this seed and compare everything. AssertionError tells a mismatch."""
     case = draw_case(seed)
+    for layer, shape in case.draw.refused:
+        refused = torch_error(in_torch(layer), 2, shape) is not None
+        assert refused, f"{layer!r} refuses images of shape {shape}, but PyTorch takes them"
     with (
         byhand.num_threads(case.threads),
         tempfile.TemporaryDirectory() as folder,
@@ -73,8 +77,23 @@ def attempt(seed: int, verbose: bool = False) -> str | None:
     return None
 
 
+def torch_error(module: Any, n: int, shape: Any) -> Exception | None:
+    """The error with which a PyTorch network refuses n images of a shape, if it does."""
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.eval()
+    try:
+        module(torch.zeros(n, *shape, dtype=torch.float64))
+    except (RuntimeError, ValueError) as error:
+        return error
+    return None
+
+
 def by_hand(case: Case) -> None:
-    """Call the layers one after the other, for two batches whose gradients add up."""
+    """Call the layers one after the other, for two batches whose gradients add up.
+
+    The second batch may be empty.
+    """
     draw, network = case.draw, copy.deepcopy(case.model)
     twin = Twin(network)
     evaluating = draw.chance(0.2)
@@ -84,7 +103,7 @@ def by_hand(case: Case) -> None:
     network.zero_grad()
     loss = copy.deepcopy(case.loss)
     loss.reduction = draw.one("mean", "sum")
-    for n in (draw.count(2, 9), draw.one(1, draw.count(2, 9))):
+    for n in (draw.count(2, 9), draw.one(0, 1, draw.count(2, 9))):
         if not evaluating and not takes(network, n, case):
             return
         x = draw.floats(n, *network.input_shape)
@@ -96,18 +115,9 @@ def by_hand(case: Case) -> None:
 
 def takes(network: nn.Module, n: int, case: Case) -> bool:
     """Tell whether PyTorch takes n images in training. A single value has no variance."""
-    if n > 1:
-        return True
-    probe = case.set_modes(in_torch(network))
-    for part in probe.modules():
-        if isinstance(part, Dropout):
-            part.eval()
-    try:
-        probe(torch.zeros(n, *case.model.input_shape, dtype=torch.float64))
-    except ValueError as error:
-        assert "more than 1 value per channel" in str(error)
-        return False
-    return True
+    error = torch_error(case.set_modes(in_torch(network)), n, case.model.input_shape)
+    assert error is None or "more than 1 value per channel" in str(error), error
+    return error is None
 
 
 def step(network: nn.Module, twin: Twin, loss: losses.Loss, x: Array, target: Array) -> Any:
@@ -288,7 +298,7 @@ def infer(case: Case, folder: Path) -> None:
     twin = Twin(hand)
     twin.load()
     twin.module.eval()
-    for start in range(0, len(images), 128):
+    for start in (*range(0, len(images), 128), len(images)):  # the last part is empty
         part = slice(start, start + 128)
         index = np.arange(len(images))[part]
         x = np.empty((len(index), *model.input_shape), np.float32)
@@ -296,6 +306,7 @@ def infer(case: Case, folder: Path) -> None:
         y = hand.forward(x)
         twin.infer(x, y)
         assert_same_bits(outputs[part], y, "outputs of a plan")
+    assert_same_bits(model.outputs(images[:0]), y, "outputs without an image")
     from_threads(model, images, case.threads)
     target = wanted(model, case.loss, labels)
     check_evaluation(model, case.loss, images, labels, outputs, target)

@@ -128,6 +128,24 @@ def gradient_of_a_maximum_at_the_next_value(patch: Patch) -> None:
 
 
 @mutation
+def an_incomplete_window_is_refused(patch: Patch) -> None:
+    def around(windows: Any, layer: Any, shape: Any, ceil_mode: bool = False) -> Any:
+        windows(layer, shape)
+        return windows(layer, shape, ceil_mode)
+
+    wrap(patch, nn, "_windows", around)
+
+
+@mutation
+def the_gradient_of_an_empty_batch_is_not_zero(patch: Patch) -> None:
+    def around(kernel: Any, grad: Any, *args: Any, out: Any, **kwargs: Any) -> Any:
+        kernel(grad, *args, out=out, **kwargs)
+        out += float(len(grad) == 0)
+
+    wrap(patch, kernels, "conv2d_backward_weight", around)
+
+
+@mutation
 def running_statistics_move_one_percent_too_far(patch: Patch) -> None:
     change_argument(patch, "batch_norm", "momentum", lambda momentum: min(1.0, 1.01 * momentum))
 

@@ -302,6 +302,8 @@ def winograd(module: Any, size: Array) -> Any:
 
 def forward_limits(module: Any, log: Log, y: Array) -> tuple[Any, ...]:
     """The limits of the output, and of the running statistics of a batch norm."""
+    if not len(log.x):
+        return 0.0, 0.0, 0.0
     if weighted(module):
         absolute = [None if p is None else p.abs() for p in (module.weight, module.bias)]
         size = product(module, double(log.x).abs(), *absolute).detach().numpy()
@@ -325,6 +327,8 @@ def forward_limits(module: Any, log: Log, y: Array) -> tuple[Any, ...]:
 
 def backward_limits(module: Any, log: Log) -> tuple[Any, ...]:
     """The limits of the gradients of the input and of the layer's weights."""
+    if not len(log.x):
+        return (0.0,) * (1 + len(list(module.parameters(recurse=False))))
     x, size = double(log.x), double(log.grad_y).abs()
     if weighted(module):
         weights = [p for p in (module.weight, module.bias) if p is not None]
