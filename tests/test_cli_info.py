@@ -29,8 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(*arguments: object) -> dict[str, str]:
     printed = run("info", *arguments).stdout
-    assert max(map(len, printed.splitlines())) <= 80 or len(str(arguments[0])) > 40
-    lines = printed.split("\n\n")[0].replace("\n" + 12 * " ", " ").splitlines()
+    lines = printed.split("\n\n")[0].splitlines()
     return {line[:12].strip(): line[12:] for line in lines}
 
 
@@ -49,6 +48,22 @@ def test_info_of_a_run(trained: Path) -> None:
     first = rows(trained, "--epoch", 1)
     assert first["epoch"].startswith("epoch 1 of 3")
     assert first["accuracy"].endswith("after epoch 1")
+
+
+def test_long_rows_are_wrapped_on_a_terminal(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    whole = rows("model.safetensors")
+    monkeypatch.setattr("byhand.cli.output.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    wrapped = run("info", "model.safetensors").stdout.split("\n\n")[0]
+    assert len(wrapped.splitlines()) > len(whole)
+    paths = [line for line in wrapped.splitlines() if line.strip().startswith("/")]
+    assert max(len(line) for line in wrapped.splitlines() if line not in paths) < 50
+    assert wrapped.replace("\n" + 12 * " ", " ") == "\n".join(
+        f"{name:12}{text}" for name, text in whole.items()
+    )
 
 
 def test_info_of_a_file(trained: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ import byhand
 from byhand.cli.data import locate
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, load_model, notes_of
-from byhand.cli.output import say
+from byhand.cli.output import say, say_field
 from byhand.cli.run_data import data_of
 from byhand.data import DataError
 from byhand.data.folder import data_folder, find_files, is_complete
@@ -87,17 +86,7 @@ def _model(path: Path, epoch: str | None) -> None:
     }
     for name, text in rows.items():
         if text:
-            start = f"{name:<12}"
-            say(
-                textwrap.fill(
-                    text,
-                    80,
-                    initial_indent=start,
-                    subsequent_indent=" " * len(start),
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-            )
+            say_field(name, text, 11)
     say()
     say(repr(model))
 

@@ -24,15 +24,14 @@ def say(text: str = "") -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
-def say_field(name: str, text: str) -> None:
-    """Print a name and a text. On a terminal, indent the further lines of a long text."""
+def say_field(name: str, text: str, width: int = 8) -> None:
+    """Print a name, padded to `width`, and a text. On a terminal, wrap and indent a long text."""
     columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else sys.maxsize
-    indent = 9 * " "
     for line in textwrap.wrap(
         text,
         max(40, columns - 1),
-        initial_indent=f"{name:8} ",
-        subsequent_indent=indent,
+        initial_indent=f"{name:{width}} ",
+        subsequent_indent=" " * (width + 1),
         break_on_hyphens=False,
         break_long_words=False,
     ):
