@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from byhand.bench import paper
 from byhand.bench.pictures import KINDS, Scene, encoded, pictures
-from byhand.data import DataError, Dataset
+from byhand.data import DataError, Dataset, load_class_folders
 from byhand.data.idx import describe_idx, idx_bytes
 from byhand.models import lenet5, load, mlp, softmax_regression
 from byhand.pictures import PictureError, image_for, marks, plain, prepare, read_picture
 from byhand.pictures.drawings import drawing, drawing_png, strength_of
-from byhand.pictures.folders import load_pictures, write_pictures
+from byhand.pictures.folders import write_pictures
 from byhand.pictures.prepare import image_of
 from byhand.pictures.sheet import Card, sheet_png
 from cli_support import make_sets, only_line, run, write_folder
@@ -475,7 +475,7 @@ def test_pictures_and_back(
         sets.append(Dataset(images, rng.integers(0, 12, count).astype(np.uint8)))
     folder = tmp_path_factory.mktemp("round") / "pictures"
     write_pictures(folder, *sets)
-    for data, back in zip(sets, load_pictures(folder), strict=True):
+    for data, back in zip(sets, load_class_folders(folder), strict=True):
         assert back.images.shape == data.images.shape
         assert (back.images == data.images).all() and (back.labels == data.labels).all()
 
@@ -528,26 +528,26 @@ def test_train_and_predict_with_classes_of_ones_own(name: str, tmp_path: Path) -
     assert "rot" in only_line(run("evaluate", out, "--data", other, code=1))
 
 
-def test_load_pictures_splits_each_class(tmp_path: Path) -> None:
-    train, test = load_pictures(colours(tmp_path / "data", 13))
+def test_load_class_folders_splits_each_class(tmp_path: Path) -> None:
+    train, test = load_class_folders(colours(tmp_path / "data", 13))
     assert train.class_names == test.class_names == ("blue", "green", "red")
     assert np.bincount(train.labels).tolist() == [11] * 3
     assert np.bincount(test.labels).tolist() == [2] * 3
-    again = load_pictures(tmp_path / "data")
+    again = load_class_folders(tmp_path / "data")
     assert (again[0].images == train.images).all()
 
 
-def test_load_pictures_refuses(tmp_path: Path) -> None:
+def test_load_class_folders_refuses(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no class folders"):
-        load_pictures(tmp_path)
+        load_class_folders(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with pytest.raises(DataError, match="no class folders with pictures"):
-        load_pictures(tmp_path)
+        load_class_folders(tmp_path)
     for name in ("x.png", "y.png"):
         (tmp_path / "a" / name).write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"no class folders with.*x\.png \(not a picture\)"):
-        load_pictures(tmp_path)
+        load_class_folders(tmp_path)
 
 
 def test_models_of_other_shapes() -> None:

@@ -141,7 +141,5 @@ def load_class_folders(
     """
     # The data layer stands below the pictures, which need Pillow: loaded by name, on request.
     folders = importlib.import_module("byhand.pictures.folders")
-    train, test = folders.load_pictures(
-        root, shape, seed, pictures=pictures, class_names=class_names
-    )
+    train, test = folders.load_pictures(root, shape, seed, pictures, class_names)
     return train, test

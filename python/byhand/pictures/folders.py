@@ -37,13 +37,12 @@ _MOST_CLASSES = 256  # labels are bytes
 
 def load_pictures(
     root: str | os.PathLike[str],
-    shape: Sequence[int] | None = None,
-    seed: int = 0,
-    *,
-    pictures: str = "plain",
-    class_names: Sequence[str] | None = None,
+    shape: Sequence[int] | None,
+    seed: int,
+    pictures: str,
+    class_names: Sequence[str] | None,
 ) -> tuple[Dataset, Dataset]:
-    """`byhand.data.load_class_folders`, which describes it."""
+    """Do the work of `byhand.data.load_class_folders`, which describes the arguments."""
     if shape is not None:
         shape = image_shape(shape, "shape")
     check_pictures(pictures, 1 if shape is None else shape[0])

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from byhand.data import Dataset
+from byhand.data import Dataset, load_class_folders
 from byhand.model import Model
 from byhand.pictures import image_for
 from byhand.pictures.drawings import drawing_png
-from byhand.pictures.folders import load_pictures, write_pictures
+from byhand.pictures.folders import write_pictures
 from byhand.recipes import RECIPES
 from byhand.reproduce.figures import Row, Sets
 
@@ -60,7 +60,7 @@ def there_and_back(test: Dataset) -> Check:
     some = Dataset(test.images[:_CONVERTED], test.labels[:_CONVERTED])
     with tempfile.TemporaryDirectory(prefix="byhand-") as folder:
         write_pictures(Path(folder) / "png", some, some)
-        again, _ = load_pictures(Path(folder) / "png")
+        again, _ = load_class_folders(Path(folder) / "png")
     same = np.array_equal(again.images, some.images)
     same = same and np.array_equal(again.labels, some.labels)
     result = f"{len(some)} images, {'every byte as it was' if same else 'changed'}"
