@@ -12,12 +12,12 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand import models
+from byhand import models, nn
 from byhand.data import Dataset
 from byhand.pictures import PictureError, image_for
 from byhand.pictures.drawings import drawing, drawing_png
 from cli_support import run, write_folder
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture
@@ -138,6 +138,56 @@ def test_a_model_imports_pillow_for_pictures_alone() -> None:
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert byhand.model.read_pictures is not None
+
+
+def answers_always(path: Path, **probabilities: float) -> Path:
+    """A model file: classes a to e, with these probabilities whatever the picture shows."""
+    model = models.softmax_regression(classes=5)
+    model.class_names = tuple("abcde")
+    weight, bias = model.parameters()
+    weight.data.fill(0.0)
+    bias.data[:] = np.log([probabilities.get(name, 0.01) for name in model.class_names])
+    model.save(path)
+    return path
+
+
+def said(model: Path, picture: Path) -> str:
+    """The answer of `predict`. The notes of --json are the same."""
+    (line,) = run("predict", model, picture).stdout.splitlines()
+    notes = json.loads(run("predict", model, picture, "--json").stdout).get("notes", [])
+    assert line.split("; ")[1:] == notes
+    return str(line.removeprefix(f"{picture}: "))
+
+
+def test_an_unsure_answer_is_said_with_the_next_best(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    unsure = answers_always(path, b=0.79, d=0.18)
+    assert said(unsure, files[2]) == "b (79.00 %); unsure: perhaps d (18.00 %)"
+    sure = answers_always(path, b=0.81, d=0.16)
+    assert said(sure, files[2]) == "b (81.00 %)"
+
+
+def test_a_model_with_one_output_has_no_margin(files: list[Path], tmp_path: Path) -> None:
+    model = models.Model(nn.Flatten(), nn.Linear(784, 1))
+    model.parameters()[0].data.fill(0.0)
+    model.parameters()[1].data.fill(2.4)
+    model.save(tmp_path / "model.safetensors")
+    assert said(tmp_path / "model.safetensors", files[2]) == "2 (2.40)"
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_ink_unlike_a_stroke_is_said(ink: int, files: list[Path], tmp_path: Path) -> None:
+    """A disc is a blob, in any colours. A digit is drawn with strokes."""
+    image = Image.new("L", (200, 200), 255 - ink)
+    ImageDraw.Draw(image).ellipse((50, 50, 150, 150), fill=ink)
+    image.save(tmp_path / "disc.png")
+    sure = answers_always(tmp_path / "sure.safetensors", c=0.96)
+    assert said(sure, tmp_path / "disc.png") == "c (96.00 %); unlike a pen's stroke"
+    assert said(sure, files[2]) == "c (96.00 %)"
+    unsure = answers_always(tmp_path / "unsure.safetensors", c=0.5, d=0.47)
+    assert said(unsure, tmp_path / "disc.png") == (
+        "c (50.00 %); unlike a pen's stroke; unsure: perhaps d (47.00 %)"
+    )
 
 
 def test_json_has_names_if_the_classes_have(files: list[Path], tmp_path: Path) -> None:
