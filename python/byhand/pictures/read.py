@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import warnings
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,19 @@ _FULL = 0.6
 _SPREAD = 64
 _RIM = 2
 
+# Pillow keeps the high byte of each channel when it decodes colours of 16 bits. Their raw modes
+# name the order of the two bytes: big-endian, little-endian or native. With the other order it
+# keeps the low bytes, here with the channels of red, green and blue. Grey with opacity has no other
+# order, but its four bytes per pixel can be read as RGBA.
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_LOW_BYTES = {
+    **{
+        f"{mode};16{order}": (f"{mode};16{other}", [0, 1, 2])
+        for mode in ("RGB", "RGBA")
+        for order, other in _OTHER_ORDER.items()
+    },
+    "LA;16B": ("RGBA", [1, 1, 1]),
+}
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
 
@@ -98,6 +112,7 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
     if frames > 1:
         raise PictureError(f"animated or of several pages: {frames} pictures in one file")
     image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # JPEG alone: decoded at a fraction of its size
+    _brighten_deep_colour(image, file)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         return _shrunk(_eight_bits(image))[..., np.newaxis]
@@ -105,6 +120,42 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
         return _without_equal_channels(_shrunk(image.convert("RGB")))
     pixels = _shrunk(image.convert("RGBA"))
     return _without_equal_channels(_on_ground(pixels[..., :3], pixels[..., 3]))
+
+
+def _brighten_deep_colour(image: Image.Image, file: BinaryIO | Image.Image) -> None:
+    """Use the low bytes of colours with 16 bits if the high ones are small.
+
+    Files of 16 bits often hold only the 8 to 14 bits of a scanner, which are nearly black in their
+    high bytes. As in deep grey, white is therefore the largest number of as many bits as the
+    lightest channel needs. Opacity stays as it is. A PIL image has lost its low bytes already.
+    """
+    tiles: list[Any] = getattr(image, "tile", [])
+    modes = {_raw_mode(tile) for tile in tiles}
+    if isinstance(file, Image.Image) or len(modes) != 1 or not modes <= _LOW_BYTES.keys():
+        return
+    high = np.asarray(image)
+    used = int(high[..., :3].max(initial=0)).bit_length()
+    if used == 8:
+        return
+    low_mode, channels = _LOW_BYTES[modes.pop()]
+    file.seek(0)
+    low: Any = Image.open(file, formats=FORMATS)
+    low.tile = [_with_raw_mode(tile, low_mode) for tile in tiles]
+    pixels = high.copy()
+    pixels[..., :3] = (high[..., :3] << (8 - used)) | (np.asarray(low)[..., channels] >> used)
+    image.paste(Image.fromarray(pixels))
+
+
+def _raw_mode(tile: Any) -> str:
+    """The raw mode in an entry of an image's `tile`: codec, box, offset, arguments of the codec."""
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _with_raw_mode(tile: Any, mode: str) -> Any:
+    arguments = mode if isinstance(tile[3], str) else (mode, *tile[3][1:])
+    make = getattr(tile, "_make", tuple)  # a plain tuple before pillow 11
+    return make((*tile[:3], arguments))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
