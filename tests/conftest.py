@@ -26,16 +26,17 @@ testing.set_thread_limit(256)
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `quick` every test that is not slow, on the instruction set in use alone.
+    """Mark as `quick` what is not slow, on the instruction set in use and on 3 threads alone.
 
-    So a new test is quick unless it is marked `slow`, which a test should be if it takes more than
+    A new test is quick unless it is marked `slow`, which a test should be if it takes more than
     half a second. A test that needs MNIST itself is slow in any case: the first one downloads it.
     """
+    in_use = {"isa": testing.isa(), "threads": 3}
     for item in items:
         assert isinstance(item, pytest.Function)
         slow = item.get_closest_marker("slow") or "mnist" in item.fixturenames
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if not slow and parameters.get("isa", testing.isa()) == testing.isa():
+        if not slow and all(parameters.get(key, value) == value for key, value in in_use.items()):
             item.add_marker("quick")
 
 

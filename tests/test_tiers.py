@@ -35,6 +35,10 @@ def test_on_the_instruction_set_in_use_alone(isa: str, request: pytest.FixtureRe
     assert is_quick(request) == (isa == IN_USE)
 
 
+def test_on_3_threads_alone(threads: int, request: pytest.FixtureRequest) -> None:
+    assert is_quick(request) == (threads == 3)
+
+
 def quick_tests(path: Path) -> set[str]:
     """The names of the tests of a file that have no mark `slow`."""
     body = ast.parse(path.read_text()).body
