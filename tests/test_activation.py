@@ -72,11 +72,11 @@ def test_backward_near_saturation(name: str, isa: str, rng: np.random.Generator)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid"])
-@pytest.mark.parametrize("length", [*range(1, 35), 63, 64, 65])
-def test_every_length(name: str, length: int, isa: str, rng: np.random.Generator) -> None:
-    x = Fill(rng)(length)
-    for call in (Call(name, (x,), {}), Call(f"{name}_backward", (x[::-1].copy(), x), {})):
-        check(call, call.kernel())
+def test_every_length(name: str, isa: str, rng: np.random.Generator) -> None:
+    for length in (*range(1, 35), 63, 64, 65):
+        x = Fill(rng)(length)
+        for call in (Call(name, (x,), {}), Call(f"{name}_backward", (x[::-1].copy(), x), {})):
+            check(call, call.kernel())
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid"])

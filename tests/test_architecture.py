@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,40 +90,47 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", CPP_FILES, ids=relative)
-def test_includes_look_down_only(path: Path) -> None:
-    allowed = MAY_INCLUDE[folder(path)]
-    if path.name in RUNTIME_BINDINGS:
-        allowed = allowed | RUNTIME_HEADERS
-    for header in re.findall(r'#include "([^"]+)"', path.read_text()):
-        assert (CSRC / header).is_file(), f"{header} is not named from csrc/"
-        assert header in allowed or Path(header).parent.as_posix() in allowed, header
+def found(pattern: str, paths: list[Path]) -> list[str]:
+    """A message for each match of the pattern in the files, of which there must be some."""
+    assert paths
+    return [
+        f"{relative(path)} has {match.group()!r}"
+        for path in paths
+        for match in re.finditer(pattern, path.read_text())
+    ]
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in CPP_FILES if folder(p) in {"cpu/kernels", "cpu/vec"}], ids=relative
-)
-def test_kernels_use_no_library(path: Path) -> None:
-    text = path.read_text()
-    system = set(re.findall(r"#include <([^>]+)>", text))
-    assert system <= ({"stdint.h", "immintrin.h"} if "vec" in path.parts[-2] else set())
-    assert not re.search(
-        r"\bstd::|\bstatic (?!constexpr|Vec|HalfVec|IVec|_assert)|\bthrow\b|\bnew\b", text
-    )
+def test_includes_look_down_only() -> None:
+    wrong = []
+    for path in CPP_FILES:
+        allowed = MAY_INCLUDE[folder(path)]
+        if path.name in RUNTIME_BINDINGS:
+            allowed = allowed | RUNTIME_HEADERS
+        for header in re.findall(r'#include "([^"]+)"', path.read_text()):
+            if not (CSRC / header).is_file():
+                wrong.append(f"{relative(path)}: {header} is not named from csrc/")
+            elif header not in allowed and Path(header).parent.as_posix() not in allowed:
+                wrong.append(f"{relative(path)} may not include {header}")
+    assert not wrong
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in CPP_FILES if folder(p) in {"cpu", "ops"}], ids=relative
-)
-def test_drivers_use_neither_intrinsics_nor_python(path: Path) -> None:
-    assert not re.search(r"_mm\d*_|immintrin|pybind11|__attribute__", path.read_text())
+def test_kernels_use_no_library() -> None:
+    kernels = [p for p in CPP_FILES if folder(p) == "cpu/kernels"]
+    vectors = [p for p in CPP_FILES if folder(p) == "cpu/vec"]
+    library = r"\bstd::|\bstatic (?!constexpr|Vec|HalfVec|IVec|_assert)|\bthrow\b|\bnew\b"
+    assert not found(library, kernels + vectors)
+    assert not found("#include <.*", kernels)
+    assert not found(r"#include <(?!(stdint|immintrin)\.h>).*", vectors)
 
 
-@pytest.mark.parametrize("path", sorted((CSRC / "bindings").glob("bind_*.cc")), ids=relative)
-def test_bindings_do_not_compute(path: Path) -> None:
-    if path.name in RUNTIME_BINDINGS:
-        return
-    assert not re.search(r"\bfor \(.*data\(\)|\bdata\(\)\[", path.read_text())
+def test_drivers_use_neither_intrinsics_nor_python() -> None:
+    drivers = [p for p in CPP_FILES if folder(p) in {"cpu", "ops"}]
+    assert not found(r"_mm\d*_|immintrin|pybind11|__attribute__", drivers)
+
+
+def test_bindings_do_not_compute() -> None:
+    bindings = [p for p in (CSRC / "bindings").glob("bind_*.cc") if p.name not in RUNTIME_BINDINGS]
+    assert not found(r"\bfor \(.*data\(\)|\bdata\(\)\[", bindings)
 
 
 def package_path(path: Path) -> Path:
@@ -148,22 +156,25 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=relative)
-def test_imports_look_down_only(path: Path) -> None:
-    own = module_of(path)
-    below = set(PYTHON_ORDER[: PYTHON_ORDER.index(own) + 1])
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("byhand.")}
+def test_imports_look_down_only() -> None:
     top = {"get_num_threads", "num_threads", "set_num_threads", "show_config", "__version__"}
-    allowed = below | top if own in {"cli", "bench"} else below
-    assert used <= allowed, f"{own} may not import {sorted(used - allowed)}"
+    wrong = []
+    for path in PYTHON_FILES:
+        own = module_of(path)
+        below = set(PYTHON_ORDER[: PYTHON_ORDER.index(own) + 1])
+        allowed = below | top if own in {"cli", "bench"} else below
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("byhand.")}
+        wrong += [f"{relative(path)} may not import {name}" for name in sorted(used - allowed)]
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", [p for p in PYTHON_FILES if module_of(p) in CORE], ids=relative)
-def test_the_core_imports_numpy_safetensors_and_platformdirs_alone(path: Path) -> None:
-    import sys
-
-    others = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
-    assert others <= CORE_MAY_IMPORT | {"byhand"}
+def test_the_core_imports_numpy_safetensors_and_platformdirs_alone() -> None:
+    allowed = sys.stdlib_module_names | CORE_MAY_IMPORT | {"byhand"}
+    wrong = []
+    for path in (p for p in PYTHON_FILES if module_of(p) in CORE):
+        used = {name.split(".")[0] for name in imports(path)}
+        wrong += [f"{relative(path)} may not import {name}" for name in sorted(used - allowed)]
+    assert not wrong
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import zlib
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,22 +122,21 @@ def test_error_where_terms_cancel(r: int, isa: str, rng: np.random.Generator) ->
         assert apart < BOUND * np.linalg.norm(call.sizes()[0]), call
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_random_geometry_is_within_the_bound(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    r = int(rng.choice([3, 5]))
-    n, c, k = (int(v) for v in rng.integers(1, 9, 3))
-    top, bottom, left, right = (int(v) for v in rng.integers(0, 4, 4))
-    h, w = (int(v) for v in rng.integers(r, 24, 2))
-    geometry = {"padding": ((top, bottom), (left, right)), "algorithm": "winograd"}
-    x, weight = Fill(rng)(n, c, h, w), Fill(rng)(k, c, r, r)
-    dy = Fill(rng)(*conv_output_shape(x.shape, weight.shape, **geometry))
-    for call in (
-        Call("conv2d", (x, weight), geometry),
-        Call("conv2d_backward_input", (dy, weight, x.shape), geometry),
-        Call("conv2d_backward_weight", (dy, x, weight.shape), geometry),
-    ):
-        assert error(call.kernel()[0], call.expected()[0]) < BOUND, call
+def test_random_geometry_is_within_the_bound(rng: np.random.Generator) -> None:
+    for _ in range(40):
+        r = int(rng.choice([3, 5]))
+        n, c, k = (int(v) for v in rng.integers(1, 9, 3))
+        top, bottom, left, right = (int(v) for v in rng.integers(0, 4, 4))
+        h, w = (int(v) for v in rng.integers(r, 24, 2))
+        geometry = {"padding": ((top, bottom), (left, right)), "algorithm": "winograd"}
+        x, weight = Fill(rng)(n, c, h, w), Fill(rng)(k, c, r, r)
+        dy = Fill(rng)(*conv_output_shape(x.shape, weight.shape, **geometry))
+        for call in (
+            Call("conv2d", (x, weight), geometry),
+            Call("conv2d_backward_input", (dy, weight, x.shape), geometry),
+            Call("conv2d_backward_weight", (dy, x, weight.shape), geometry),
+        ):
+            assert error(call.kernel()[0], call.expected()[0]) < BOUND, call
 
 
 @every_shape
@@ -149,10 +149,9 @@ def test_same_bits_for_any_number_of_threads(name: str, isa: str) -> None:
         assert len(set(results)) == 1, call
 
 
-@pytest.mark.parametrize("side", ["start", "end"])
 @every_shape
-def test_not_one_byte_outside(name: str, side: str, isa: str) -> None:
-    for call in calls(name):
+def test_not_one_byte_outside(name: str, isa: str) -> None:
+    for call, side in product(calls(name), ("start", "end")):
         fence = Fence(side)
         assert_same_bits(call.run(fence, give_out=True)[0], call.kernel()[0], repr(call))
         assert fence.untouched(), call
@@ -227,21 +226,18 @@ def test_auto_takes_the_faster_algorithm(
     assert testing.conv_method(op, x, weight) == method
 
 
-@pytest.mark.parametrize("op", DIRECTIONS)
-@pytest.mark.parametrize("channels", [1, 2, 3, 8])
-@pytest.mark.parametrize("images", [1, 2, 5, 16])
-def test_auto_is_the_algorithm_that_it_names(
-    op: str, channels: int, images: int, isa: str, rng: np.random.Generator
-) -> None:
+def test_auto_is_the_algorithm_that_it_names(isa: str, rng: np.random.Generator) -> None:
     """Whichever `conv_method` says was chosen: the same bits as of a call that asks for it."""
-    x_shape, w_shape = (images, channels, 28, 28), (20, channels, 5, 5)
-    x, w, dy = (rng.standard_normal(s, F32) for s in (x_shape, w_shape, (images, 20, 24, 24)))
-    args = {"conv2d": (x, w), "conv2d_backward_input": (dy, w, x_shape)}.get(op, (dy, x, w_shape))
-    method = testing.conv_method(op, x_shape, w_shape)
-    algorithm = method.removesuffix("_rows")
-    assert method == testing.conv_method(op, x_shape, w_shape, algorithm=algorithm)
-    kernel = getattr(kernels, op)
-    assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), method)
+    for images, channels in product((1, 2, 5, 16), (1, 2, 3, 8)):
+        x_shape, w_shape = (images, channels, 28, 28), (20, channels, 5, 5)
+        x, w, dy = (rng.standard_normal(s, F32) for s in (x_shape, w_shape, (images, 20, 24, 24)))
+        arguments = ((x, w), (dy, w, x_shape), (dy, x, w_shape))
+        for op, args in zip(DIRECTIONS, arguments, strict=True):
+            method = testing.conv_method(op, x_shape, w_shape)
+            algorithm = method.removesuffix("_rows")
+            assert method == testing.conv_method(op, x_shape, w_shape, algorithm=algorithm)
+            kernel = getattr(kernels, op)
+            assert_same_bits(kernel(*args), kernel(*args, algorithm=algorithm), f"{op}: {method}")
 
 
 def test_every_method_is_within_the_bound_somewhere(isa: str) -> None:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import byhand
@@ -21,23 +22,27 @@ from guard import Fence
 from ops import OPS, check, check_exact, draw
 from tolerance import assert_same_bits
 
-SMALL = [(name, i) for name, op in OPS.items() for i in range(len(op.small))]
 RETURNING = [name for name in OPS if name not in IN_PLACE or name == "batch_norm"]
 WITH_OUT = [name for name in RETURNING if name != "count_correct"]  # which returns an int
-small_calls = pytest.mark.parametrize(("name", "case"), SMALL)
 every_op = pytest.mark.parametrize("name", OPS)
 
 
-def small_call(name: str, case: int, rng: np.random.Generator, integers: bool = False) -> Call:
-    return draw(name, Fill(rng, integers), OPS[name].small[case])
+def small_call(name: str, case: int, rng: np.random.Generator) -> Call:
+    return draw(name, Fill(rng), OPS[name].small[case])
+
+
+def small_calls(name: str, rng: np.random.Generator, integers: bool = False) -> list[Call]:
+    return [draw(name, Fill(rng, integers), shape) for shape in OPS[name].small]
+
+
+def rng_of(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 @functools.cache
 def large_call(name: str, integers: bool = False) -> Call:
     """For all instruction sets the same: its reference takes longer than they."""
-    return draw(
-        name, Fill(np.random.default_rng(zlib.crc32(name.encode())), integers), OPS[name].large
-    )
+    return draw(name, Fill(rng_of(name), integers), OPS[name].large)
 
 
 def array_arguments(call: Call) -> Iterator[tuple[int, str, Array]]:
@@ -54,8 +59,7 @@ def with_argument(call: Call, i: int, value: Any) -> Call:
 
 def calls_with_out(rng: np.random.Generator, name: str) -> list[Call]:
     """A call for each number of arrays that `out=` takes: losses have more without a reduction."""
-    cases = [small_call(name, i, rng) for i in range(1, len(OPS[name].small))]
-    by_count = {len(call.outputs()): call for call in reversed(cases)}
+    by_count = {len(call.outputs()): call for call in reversed(small_calls(name, rng)[1:])}
     return [call for count, call in by_count.items() if count]
 
 
@@ -72,12 +76,11 @@ def test_every_public_kernel_has_a_row() -> None:
     assert set(kernels.__all__) - {"empty", "conv2d_weight_cache"} == set(OPS)
 
 
-@small_calls
-def test_integers_are_exact(
-    name: str, case: int, isa: str, threads: int, rng: np.random.Generator
-) -> None:
-    call = small_call(name, case, rng, integers=True)
-    (check_exact if OPS[name].exact(call) else check)(call, call.run())
+@every_op
+def test_integers_are_exact(name: str, isa: str, threads: int) -> None:
+    """The same on all instruction sets: check_exact refuses integers that prove too little."""
+    for call in small_calls(name, rng_of(name), integers=True):
+        (check_exact if OPS[name].exact(call) else check)(call, call.run())
 
 
 @every_op
@@ -89,12 +92,10 @@ def test_large_integers_are_exact(name: str, isa: str) -> None:
     (check_exact if OPS[name].exact(call) else check)(call, results)
 
 
-@small_calls
-def test_floats_are_within_the_bound(
-    name: str, case: int, isa: str, rng: np.random.Generator
-) -> None:
-    call = small_call(name, case, rng)
-    check(call, call.run())
+@every_op
+def test_floats_are_within_the_bound(name: str, isa: str, rng: np.random.Generator) -> None:
+    for call in small_calls(name, rng):
+        check(call, call.run())
 
 
 @pytest.mark.slow
@@ -131,21 +132,20 @@ def test_not_one_byte_outside_an_array(
     name: str, side: str, shift: int, isa: str, rng: np.random.Generator
 ) -> None:
     """Unreadable pages beside every array, at several alignments; and alignment changes no bit."""
-    for case in range(len(OPS[name].small)):
-        call = small_call(name, case, rng)
+    for call in small_calls(name, rng):
         fence = Fence(side, shift)
         same_bits(call.run(fence, give_out=True), call.run(), call)
         assert fence.untouched(), call
 
 
-@small_calls
-def test_inputs_stay_as_they_are(name: str, case: int, rng: np.random.Generator) -> None:
-    call = small_call(name, case, rng)
-    used = call.map(np.copy)
-    used.kernel()
-    for i, argument, array in array_arguments(call):
-        if i not in IN_PLACE.get(name, ()):
-            assert_same_bits(used.args[i], array, argument)
+@every_op
+def test_inputs_stay_as_they_are(name: str, rng: np.random.Generator) -> None:
+    for call in small_calls(name, rng):
+        used = call.map(np.copy)
+        used.kernel()
+        for i, argument, array in array_arguments(call):
+            if i not in IN_PLACE.get(name, ()):
+                assert_same_bits(used.args[i], array, f"{argument} of {call}")
 
 
 def reversed_copy(array: Array) -> Array:
@@ -169,11 +169,10 @@ def at_an_odd_byte(array: Array) -> Array:
     return shifted
 
 
-@pytest.mark.parametrize("layout", [reversed_copy, every_second, fortran_order, at_an_odd_byte])
 @pytest.mark.parametrize("name", RETURNING)
-def test_inputs_of_any_strides(name: str, layout: Any, rng: np.random.Generator) -> None:
-    for case in range(len(OPS[name].small)):
-        call = small_call(name, case, rng)
+def test_inputs_of_any_strides(name: str, rng: np.random.Generator) -> None:
+    layouts = (reversed_copy, every_second, fortran_order, at_an_odd_byte)
+    for call, layout in product(small_calls(name, rng), layouts):
         laid = call
         for i, _, array in array_arguments(call):
             placed = np.copy if i in IN_PLACE.get(name, ()) else layout  # those must be contiguous
@@ -194,12 +193,12 @@ def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Genera
 # Arguments that are refused
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f2", "i4", "u1", "?", "c8", ">f4"])
 @every_op
-def test_float_arrays_are_float32(name: str, dtype: str, rng: np.random.Generator) -> None:
+def test_float_arrays_are_float32(name: str, rng: np.random.Generator) -> None:
     call = small_call(name, 0, rng)
-    for i, argument, array in array_arguments(call):
-        if array.dtype == np.float32:
+    arrays = [argument for argument in array_arguments(call) if argument[2].dtype == np.float32]
+    for dtype in ("f8", "f2", "i4", "u1", "?", "c8", ">f4"):
+        for i, argument, array in arrays:
             wrong = with_argument(call, i, np.ones(array.shape, dtype))
             with pytest.raises(TypeError, match=rf"^{argument}\b.*\.astype\(np\.float32\)"):
                 wrong.run()

@@ -54,23 +54,20 @@ def test_no_rows_no_columns_no_depth(
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@transposes
-def test_shapes(name: str, transpose: dict[str, bool], isa: str, rng: np.random.Generator) -> None:
+def test_shapes(name: str, isa: str, rng: np.random.Generator) -> None:
     m, n, k = SHAPES[name]["mnk"]
-    for integers in (True, False):
+    for transpose, integers in product(TRANSPOSES, (True, False)):
         fill = Fill(rng, integers)
         call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), dict(transpose))
         (check_exact if integers else check)(call, call.kernel())
 
 
 @transposes
-@pytest.mark.parametrize("alpha", [0, 1, -1, 0.5])
-@pytest.mark.parametrize("beta", [0, 1, -1, 0.5])
-def test_alpha_and_beta(
-    alpha: float, beta: float, transpose: dict[str, bool], isa: str, rng: np.random.Generator
-) -> None:
+def test_alpha_and_beta(transpose: dict[str, bool], isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng, integers=True)
-    for m, n, k in ((7, 17, 5), (1, 33, 6), (13, 2, 0), (40, 40, 40), (5, 3, 70), (3, 9, 513)):
+    shapes = ((7, 17, 5), (1, 33, 6), (13, 2, 0), (40, 40, 40), (5, 3, 70), (3, 9, 513))
+    factors = (0, 1, -1, 0.5)
+    for (m, n, k), alpha, beta in product(shapes, factors, factors):
         kwargs = {"alpha": alpha, "beta": beta, **transpose}
         call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), kwargs)
         check_exact(call, call.kernel())
@@ -139,10 +136,10 @@ def views(x: Array) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("layout_a", views(np.ones((1, 1), np.float32)))
-@pytest.mark.parametrize("layout_b", views(np.ones((1, 1), np.float32)))
-def test_strides(layout_a: str, layout_b: str, isa: str, rng: np.random.Generator) -> None:
+def test_strides(layout_a: str, isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng, integers=True)
-    for m, n, k in ((7, 18, 5), (1, 33, 9), (12, 1, 17), (57, 34, 20), (5, 3, 70), (7, 18, 513)):
+    shapes = ((7, 18, 5), (1, 33, 9), (12, 1, 17), (57, 34, 20), (5, 3, 70), (7, 18, 513))
+    for layout_b, (m, n, k) in product(views(np.ones((1, 1), np.float32)), shapes):
         a, b = operands(fill, m, n, k)
         for c in (views(fill(m, n))[layout_a], views(fill(m, n))[layout_b]):
             call = Call("gemm", (views(a)[layout_a], views(b)[layout_b], c), {"beta": -1.0})

@@ -101,62 +101,51 @@ def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.
 
 @layouts_of_a
 @layouts_of_b
-@pytest.mark.parametrize(
-    "m,n,k", [(200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)]
-)
 def test_narrow_products(
-    m: int,
-    n: int,
-    k: int,
-    layout_a: Layout,
-    layout_b: Layout,
-    isa: str,
-    threads: int,
-    rng: np.random.Generator,
+    layout_a: Layout, layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
     """Fewer columns than lanes: dots even where B has to be transposed for them."""
     fill = Fill(rng, integers=True)
-    a, b = layout_a(fill(m, k)), layout_b(fill(k, n))
-    for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # a column of C that is no row of its transpose
-        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
-        check_exact(call, call.kernel())
+    for m, n, k in ((200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)):
+        a, b = layout_a(fill(m, k)), layout_b(fill(k, n))
+        for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # a column that is no row of C's transpose
+            call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+            check_exact(call, call.kernel())
 
 
 @layouts_of_b
 @pytest.mark.parametrize("m,n", [(1, 300), (15, 33), (PACKED_B, 130)])
-@pytest.mark.parametrize("k", [511, 512, 513, 1024, 1025])
 def test_steps_of_the_depth(
-    m: int, n: int, k: int, layout_b: Layout, isa: str, rng: np.random.Generator
+    m: int, n: int, layout_b: Layout, isa: str, rng: np.random.Generator
 ) -> None:
     """C is scaled and added once, in the first step, whatever its stride."""
     fill = Fill(rng, integers=True)
-    a, b = fill(m, k), layout_b(fill(k, n))
-    for c in (fill(m, n), fill(m, 3 * n)[:, :n], np.broadcast_to(fill(n), (m, n))):
-        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
-        check_exact(call, call.kernel())
+    for k in (511, 512, 513, 1024, 1025):
+        a, b = fill(m, k), layout_b(fill(k, n))
+        for c in (fill(m, n), fill(m, 3 * n)[:, :n], np.broadcast_to(fill(n), (m, n))):
+            call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+            check_exact(call, call.kernel())
 
 
 @layouts_of_b
-@pytest.mark.parametrize("n,k", [(2048, 5), (2049, 5), (4200, 3), (2055, 513)])
 def test_blocks_of_columns(
-    n: int, k: int, layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
+    layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
-    call = Call("gemm", (fill(PACKED_B, k), layout_b(fill(k, n)), fill(PACKED_B, n)), {})
-    check_exact(call, call.kernel())
+    for n, k in ((2048, 5), (2049, 5), (4200, 3), (2055, 513)):
+        call = Call("gemm", (fill(PACKED_B, k), layout_b(fill(k, n)), fill(PACKED_B, n)), {})
+        check_exact(call, call.kernel())
 
 
-@pytest.mark.parametrize("k", [8191, 8192, 8193, 12_289])
 @pytest.mark.parametrize("m,n", [(1, 1), (1, 9), (9, 1), (7, 17)])
-def test_long_sums(
-    m: int, n: int, k: int, isa: str, threads: int, rng: np.random.Generator
-) -> None:
+def test_long_sums(m: int, n: int, isa: str, threads: int, rng: np.random.Generator) -> None:
     """In chunks from 8192 on; C is added once, whatever its stride."""
     fill = Fill(rng, integers=True)
-    a, b = np.asfortranarray(fill(m, k)), fill(k, n)
-    for c in (fill(m, n), fill(m, 2 * n)[:, ::2], np.broadcast_to(fill(n), (m, n))):
-        call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
-        check_exact(call, call.kernel())
+    for k in (8191, 8192, 8193, 12_289):
+        a, b = np.asfortranarray(fill(m, k)), fill(k, n)
+        for c in (fill(m, n), fill(m, 2 * n)[:, ::2], np.broadcast_to(fill(n), (m, n))):
+            call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
+            check_exact(call, call.kernel())
 
 
 @pytest.mark.parametrize("m,n", [(64, 64), (17, 241)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,6 @@ from tolerance import assert_same_bits
 F32 = np.float32
 every_shape = pytest.mark.parametrize("name", POOL)
 AVERAGES = [n for n, shape in POOL.items() if "dilation" not in shape]
-both_averages = pytest.mark.parametrize(
-    ("name", "count_include_pad"), [(name, pads) for name in AVERAGES for pads in (True, False)]
-)
 OPS_OF = ("max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward")
 
 
@@ -38,12 +36,11 @@ def test_max_pool(name: str, isa: str, threads: int, rng: np.random.Generator) -
     assert inner(dy[indices >= 0], y[indices >= 0]) == inner(x, backward.kernel()[0])
 
 
-@both_averages
-def test_avg_pool(
-    name: str, count_include_pad: bool, isa: str, threads: int, rng: np.random.Generator
-) -> None:
+@pytest.mark.parametrize("name", AVERAGES)
+def test_avg_pool(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
+    flags = (True, False)
     for op in ("avg_pool2d", "avg_pool2d_backward"):
-        for integers in (True, False):
+        for integers, count_include_pad in product(flags, flags):
             shape = {**POOL[name], "count_include_pad": count_include_pad}
             call = draw(op, Fill(rng, integers), shape)
             check(call, call.kernel())
@@ -62,10 +59,9 @@ def test_averages_of_2x2_are_exact_and_adjoint(
     assert inner(4 * y, backward.args[0]) == inner(forward.args[0], 4 * dx)
 
 
-@pytest.mark.parametrize("side", ["start", "end"])
 @every_shape
-def test_not_one_byte_outside(name: str, side: str, isa: str, rng: np.random.Generator) -> None:
-    for op in OPS_OF:
+def test_not_one_byte_outside(name: str, isa: str, rng: np.random.Generator) -> None:
+    for op, side in product(OPS_OF, ("start", "end")):
         if op.startswith("max") or name in AVERAGES:
             call = draw(op, Fill(rng), POOL[name])
             fence = Fence(side)
@@ -74,18 +70,18 @@ def test_not_one_byte_outside(name: str, side: str, isa: str, rng: np.random.Gen
             assert fence.untouched(), call
 
 
-@pytest.mark.parametrize("width", [*range(1, 20), 31, 32, 33])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_every_width(width: int, stride: int, isa: str, rng: np.random.Generator) -> None:
+def test_every_width(stride: int, isa: str, rng: np.random.Generator) -> None:
     """The body and the tail of a row mean the same: NaN, ties, -0 and infinities included."""
     values = np.array([np.nan, 1, 1, -0.0, 0, -np.inf, np.inf, -2], F32)
-    shape = {"x": (3, 2, 5, width + 2), "kernel_size": 3, "stride": stride}
-    for op in OPS_OF:
-        call = draw(op, Fill(rng, integers=True), shape)
-        check(call, call.kernel())
-    for _ in range(8):
-        call = Call("max_pool2d", (rng.choice(values, shape["x"]), 3), {"stride": stride})
-        check(call, call.kernel())
+    for width in (*range(1, 20), 31, 32, 33):
+        shape = {"x": (3, 2, 5, width + 2), "kernel_size": 3, "stride": stride}
+        for op in OPS_OF:
+            call = draw(op, Fill(rng, integers=True), shape)
+            check(call, call.kernel())
+        for _ in range(8):
+            call = Call("max_pool2d", (rng.choice(values, shape["x"]), 3), {"stride": stride})
+            check(call, call.kernel())
 
 
 def test_nan_and_infinities(isa: str) -> None:
