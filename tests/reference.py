@@ -128,14 +128,12 @@ class Axis:
             count -= 1
         return count
 
-    def starts(self) -> Array:
-        return np.arange(self.out) * self.stride - self.before
-
-    def tap(self, tap: int) -> tuple[Array, Array]:
+    def tap(self, tap: int) -> tuple[slice, slice]:
         """Outputs that see an input at this tap, and the inputs that they see."""
-        at = self.starts() + tap * self.dilation
-        inside = np.flatnonzero((at >= 0) & (at < self.size))
-        return inside, at[inside]
+        step, at = self.stride, tap * self.dilation - self.before  # output 0 sees input `at`
+        begin = max(-(at // step), 0)
+        end = max(min((self.size - 1 - at) // step + 1, self.out), begin)
+        return slice(begin, end), slice(at + begin * step, at + end * step, step)
 
 
 @dataclass(frozen=True)
@@ -153,8 +151,7 @@ class Window:
             out_rows, in_rows = self.rows.tap(u)
             for v in range(self.columns.kernel):
                 out_columns, in_columns = self.columns.tap(v)
-                out = (..., out_rows[:, None], out_columns)
-                yield u, v, out, (..., in_rows[:, None], in_columns)
+                yield u, v, (..., out_rows, out_columns), (..., in_rows, in_columns)
 
 
 def window(
@@ -317,7 +314,7 @@ def _averages(
 
     def cells(axis: Axis) -> Float64:
         before, after = (axis.before, axis.after) if count_include_pad else (0, 0)
-        starts = axis.starts()
+        starts = np.arange(axis.out) * axis.stride - axis.before
         ends = starts + axis.kernel
         return ends.clip(-before, axis.size + after) - starts.clip(-before, axis.size + after)
 
