@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import byhand
@@ -38,16 +39,16 @@ def draw(name: str, rng: np.random.Generator) -> tuple[Array, Array, Array, dict
     return images, filters, rng.standard_normal(w[0], F32), geometry
 
 
-@pytest.mark.parametrize("pool_size", [2, (3, 2), 1])
 @every_shape
 def test_every_bit_is_that_of_the_three_functions(
-    name: str, pool_size: Any, isa: str, rng: np.random.Generator
+    name: str, isa: str, rng: np.random.Generator
 ) -> None:
-    x, w, b, geometry = draw(name, rng)
-    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size, **geometry)
-    pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, b, **geometry), pool_size)
-    assert_same_bits(y, kernels.tanh(pooled))
-    assert_same_bits(indices, places)
+    for pool_size in (2, (3, 2), 1):
+        x, w, b, geometry = draw(name, rng)
+        y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size, **geometry)
+        pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, b, **geometry), pool_size)
+        assert_same_bits(y, kernels.tanh(pooled))
+        assert_same_bits(indices, places)
 
 
 @pytest.mark.parametrize("shape", [(33, 1, 11, 14), (33, 3, 9, 9), (9, 24, 11, 14)])
@@ -92,22 +93,20 @@ def test_gradients(name: str, activation: str | None, isa: str, rng: np.random.G
         assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("input_gradient", [True, False])
 @every_shape
-def test_same_bits_for_any_number_of_threads(
-    name: str, input_gradient: bool, isa: str, rng: np.random.Generator
-) -> None:
-    x, w, b, geometry = draw(name, rng)
-    results = set()
-    for n in (1, 2, 3, 4):
-        with byhand.num_threads(n):
-            y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
-            gradients = kernels.conv2d_pool_act_backward(
-                y, y, indices, x, w, "tanh", **geometry, input_gradient=input_gradient
-            )
-        arrays = [y, indices, *gradients[0 if input_gradient else 1 :]]
-        results.add(b"".join(a.tobytes() for a in arrays))
-    assert len(results) == 1
+def test_same_bits_for_any_number_of_threads(name: str, isa: str, rng: np.random.Generator) -> None:
+    for input_gradient in (True, False):
+        x, w, b, geometry = draw(name, rng)
+        results = set()
+        for n in (1, 2, 3, 4):
+            with byhand.num_threads(n):
+                y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
+                gradients = kernels.conv2d_pool_act_backward(
+                    y, y, indices, x, w, "tanh", **geometry, input_gradient=input_gradient
+                )
+            arrays = [y, indices, *gradients[0 if input_gradient else 1 :]]
+            results.add(b"".join(a.tobytes() for a in arrays))
+        assert len(results) == 1
 
 
 def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> None:
@@ -139,62 +138,59 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
         assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize(
-    "away", [(0, -1), (0, 2), (0, 3), (1, -1), (1, 2), (-1, 0), (2, 0), (2, 1)]
-)
 @pytest.mark.parametrize(("name", "window"), [("lenet-conv2", (1, 2)), ("cut-windows", (3, 2))])
 def test_one_place_beside_its_window(
-    name: str, window: tuple[int, int], away: tuple[int, int], isa: str, rng: np.random.Generator
+    name: str, window: tuple[int, int], isa: str, rng: np.random.Generator
 ) -> None:
     """The second window is the last of its plane, in a cut vector."""
-    x, w, b, _ = draw(name, rng)
-    x = x[:1]
-    y, indices = kernels.conv2d_pool_act(x, w, b, None, algorithm="winograd")
-    row, column = (2 * at + off for at, off in zip(window, away, strict=True))
-    height, width = x.shape[2] - 4, x.shape[3] - 4
-    indices[(0, 7, *window)] = min(row, height - 1) * width + min(column, width - 1)
-    args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
-    exact = reference.conv2d_pool_act_backward(*args)
-    results = kernels.conv2d_pool_act_backward(*args, algorithm="winograd")
-    for got, want in zip(results, exact, strict=True):
-        assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
+    for away in ((0, -1), (0, 2), (0, 3), (1, -1), (1, 2), (-1, 0), (2, 0), (2, 1)):
+        x, w, b, _ = draw(name, rng)
+        x = x[:1]
+        y, indices = kernels.conv2d_pool_act(x, w, b, None, algorithm="winograd")
+        row, column = (2 * at + off for at, off in zip(window, away, strict=True))
+        height, width = x.shape[2] - 4, x.shape[3] - 4
+        indices[(0, 7, *window)] = min(row, height - 1) * width + min(column, width - 1)
+        args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
+        exact = reference.conv2d_pool_act_backward(*args)
+        results = kernels.conv2d_pool_act_backward(*args, algorithm="winograd")
+        for got, want in zip(results, exact, strict=True):
+            assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("side", ["start", "end"])
-@pytest.mark.parametrize("pool_size", [2, (3, 2)])
 @pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows"])
 def test_not_one_byte_outside_an_array_by_winograd(
-    name: str, pool_size: Any, side: str, isa: str, rng: np.random.Generator
+    name: str, isa: str, rng: np.random.Generator
 ) -> None:
-    x, w, b, _ = draw(name, rng)
-    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size)
-    args = (y, y, indices, x, w)
-    expected = kernels.conv2d_pool_act_backward(*args, "tanh")
-    fence = Fence(side)
-    out = tuple(fence(np.full_like(a, np.nan)) for a in expected)
-    got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", out=out)
-    for one, other in zip(got, expected, strict=True):
-        assert_same_bits(one, other)
-    assert fence.untouched()
-    exact = reference.conv2d_pool_act_backward(*args, "tanh")
-    for one, want in zip(got, exact, strict=True):
-        assert np.linalg.norm(one - want) < 2e-5 * np.linalg.norm(want)
+    for side, pool_size in product(("start", "end"), (2, (3, 2))):
+        x, w, b, _ = draw(name, rng)
+        y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size)
+        args = (y, y, indices, x, w)
+        expected = kernels.conv2d_pool_act_backward(*args, "tanh")
+        fence = Fence(side)
+        out = tuple(fence(np.full_like(a, np.nan)) for a in expected)
+        got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", out=out)
+        for one, other in zip(got, expected, strict=True):
+            assert_same_bits(one, other)
+        assert fence.untouched()
+        exact = reference.conv2d_pool_act_backward(*args, "tanh")
+        for one, want in zip(got, exact, strict=True):
+            assert np.linalg.norm(one - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("side", ["start", "end"])
 @every_shape
 def test_not_one_byte_outside_an_array_without_the_gradient_of_the_input(
-    name: str, side: str, isa: str, rng: np.random.Generator
+    name: str, isa: str, rng: np.random.Generator
 ) -> None:
-    x, w, b, geometry = draw(name, rng)
-    y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
-    fence, args = Fence(side), (y, y, indices, x, w)
-    settings = {**geometry, "input_gradient": False}
-    _, *expected = kernels.conv2d_pool_act_backward(*args, "tanh", **settings)
-    _, *got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", **settings)
-    for one, other in zip(got, expected, strict=True):
-        assert_same_bits(one, other)
-    assert fence.untouched()
+    for side in ("start", "end"):
+        x, w, b, geometry = draw(name, rng)
+        y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", **geometry)
+        fence, args = Fence(side), (y, y, indices, x, w)
+        settings = {**geometry, "input_gradient": False}
+        _, *expected = kernels.conv2d_pool_act_backward(*args, "tanh", **settings)
+        _, *got = kernels.conv2d_pool_act_backward(*map(fence, args), "tanh", **settings)
+        for one, other in zip(got, expected, strict=True):
+            assert_same_bits(one, other)
+        assert fence.untouched()
 
 
 def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
@@ -211,21 +207,19 @@ def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-@pytest.mark.parametrize("wrong", [-1, 9 * 7, 2**31 - 1, -(2**31)])
-def test_places_outside_of_the_plane(
-    wrong: int, algorithm: str, isa: str, rng: np.random.Generator
-) -> None:
+def test_places_outside_of_the_plane(algorithm: str, isa: str, rng: np.random.Generator) -> None:
     """There are 17 * 12 places, so the last vector is cut."""
-    x, w, _, _ = draw("cut-windows", rng)
-    y, indices = kernels.conv2d_pool_act(x[:1], w)
-    for input_gradient in (True, False):
-        for place in (0, 100, 191, 192, 202, 203):
-            bad = indices.copy()
-            bad.flat[place] = wrong
-            with pytest.raises(ValueError, match=f"indices must be from 0 to 62.*got {wrong}"):
-                kernels.conv2d_pool_act_backward(
-                    *(y, y, bad, x[:1], w), algorithm=algorithm, input_gradient=input_gradient
-                )
+    for wrong in (-1, 9 * 7, 2**31 - 1, -(2**31)):
+        x, w, _, _ = draw("cut-windows", rng)
+        y, indices = kernels.conv2d_pool_act(x[:1], w)
+        for input_gradient in (True, False):
+            for place in (0, 100, 191, 192, 202, 203):
+                bad = indices.copy()
+                bad.flat[place] = wrong
+                with pytest.raises(ValueError, match=f"indices must be from 0 to 62.*got {wrong}"):
+                    kernels.conv2d_pool_act_backward(
+                        *(y, y, bad, x[:1], w), algorithm=algorithm, input_gradient=input_gradient
+                    )
 
 
 @pytest.mark.parametrize("pool_size", [0, 5, (2, 3), (-1, 2)])

@@ -73,22 +73,22 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("n", [0, 1, 3])
 @pytest.mark.parametrize("name", LAYERS)
-def test_forward_and_backward_are_exact(name: str, n: int, rng: np.random.Generator) -> None:
-    network, shape = copy.deepcopy(LAYERS[name])
-    fill_with_integers(network, rng)
-    expected = Float64Network(network)
-    x = integers(rng, n, *shape)
-    y = network.forward(x)
-    assert y.dtype == np.float32 and np.array_equal(y, expected.forward(x))
-    assert y.shape == (n, *network.output_shape(shape))
-    grad = integers(rng, *y.shape)
-    grad_x = network.backward(grad)
-    expected_x, expected_weights = expected.backward(grad)
-    assert np.array_equal(grad_x, expected_x)
-    for parameter, gradient in zip(network.parameters(), expected_weights, strict=True):
-        assert np.array_equal(parameter.grad, gradient)
+def test_forward_and_backward_are_exact(name: str, rng: np.random.Generator) -> None:
+    for n in (0, 1, 3):
+        network, shape = copy.deepcopy(LAYERS[name])
+        fill_with_integers(network, rng)
+        expected = Float64Network(network)
+        x = integers(rng, n, *shape)
+        y = network.forward(x)
+        assert y.dtype == np.float32 and np.array_equal(y, expected.forward(x))
+        assert y.shape == (n, *network.output_shape(shape))
+        grad = integers(rng, *y.shape)
+        grad_x = network.backward(grad)
+        expected_x, expected_weights = expected.backward(grad)
+        assert np.array_equal(grad_x, expected_x)
+        for parameter, gradient in zip(network.parameters(), expected_weights, strict=True):
+            assert np.array_equal(parameter.grad, gradient)
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
@@ -551,21 +551,16 @@ def test_flops_count_a_multiplication_with_its_addition_as_two() -> None:
         (((0, 1), (1, 0)), ((0, 1), (1, 0))),
     ],
 )
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda padding: nn.Conv2d(1, 1, 3, padding=padding, rng=0),
-        lambda padding: nn.MaxPool2d(3, padding=padding),
-        lambda padding: nn.AvgPool2d(3, padding=padding),
-    ],
-    ids=["conv", "max", "avg"],
-)
-def test_padding_is_kept(make: Any, padding: Any, shown: Any) -> None:
-    layer = make(padding)
-    assert layer.arguments()["padding"] == shown
-    again = type(layer)(**layer.arguments())
-    assert again.padding == layer.padding
-    assert f"padding={shown}" in repr(layer)
+def test_padding_is_kept(padding: Any, shown: Any) -> None:
+    for layer in (
+        nn.Conv2d(1, 1, 3, padding=padding, rng=0),
+        nn.MaxPool2d(3, padding=padding),
+        nn.AvgPool2d(3, padding=padding),
+    ):
+        assert layer.arguments()["padding"] == shown
+        again = type(layer)(**layer.arguments())
+        assert again.padding == layer.padding
+        assert f"padding={shown}" in repr(layer)
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d])
