@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from byhand.cli.app import app
@@ -17,8 +19,11 @@ Sets = tuple[Dataset, Dataset]
 Result = Any  # of CliRunner.invoke: its module is not public
 
 
-def run(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+def run(*arguments: object, code: int = 0, curves: bool = False) -> Result:
+    """Run a command in this process. Drawing the curves takes longer than training on so little."""
+    drawing = nullcontext() if curves else mock.patch("byhand.cli.train.draw_curves")
+    with drawing:
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     return result
 

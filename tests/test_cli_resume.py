@@ -55,7 +55,7 @@ def half(whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_resume(half: Path, whole: Path, folder: Path) -> None:
-    printed = run("train", "--resume", half).stdout
+    printed = run("train", "--resume", half, curves=True).stdout
     assert "resumed  after epoch 1" in printed and "mlp, tanh" in printed
     assert re.findall(r"^ +(\d) ", printed, re.M) == ["2", "3"]
     assert "Test accuracy after epoch 3" in printed

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run folder and what training it printed."""
     out = tmp_path_factory.mktemp("runs") / "softmax"
-    result = run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3)
+    result = run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3, curves=True)
     assert result.stderr == ""
     return out, result.stdout
 

@@ -17,7 +17,7 @@ import fuzz_networks
 
 # They take half a minute, and the mutations another half. Each set has its own networks.
 PER_SET = 300 // len(testing.isas())
-QUICK = 10
+QUICK = 2
 
 
 @pytest.mark.parametrize(

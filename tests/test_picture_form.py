@@ -93,6 +93,7 @@ def test_mnist_looks_like_digits_and_is_in_form(mnist: Any) -> None:
     )
 )
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_what_was_prepared_is_taken_as_it_is(pixels: Array) -> None:
     try:
         image = prepare(pixels)

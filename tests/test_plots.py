@@ -95,6 +95,7 @@ def test_axes_of_values_that_no_logarithm_has(loss: float) -> None:
     assert curves_bytes({"run": ends}).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_settings_of_the_user_do_not_matter() -> None:
     plain = curves_bytes({"run": history(3)})
     settings = {"text.usetex": True, "figure.dpi": 30, "font.family": "nosuch", "savefig.dpi": 7}
@@ -104,6 +105,7 @@ def test_the_settings_of_the_user_do_not_matter() -> None:
     assert not matplotlib.rcParams["text.usetex"]
 
 
+@pytest.mark.slow
 def test_a_letter_that_only_another_font_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a font of matplotlib instead of a Chinese one."""
     folder = Path(plotting.DEFAULT_FONT).parent
@@ -202,7 +204,7 @@ def test_a_plot_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     data = write_folder(tmp_path / "data", make_sets(train=30, test=10))
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: 1 / 0)
     arguments = ("train", "softmax", "--epochs", 1, "--data", data, "--out", tmp_path / "run")
-    result = run(*arguments)
+    result = run(*arguments, curves=True)
     assert result.stderr == (
         "byhand: the curves were not drawn: matplotlib could not draw: division by zero\n"
     )

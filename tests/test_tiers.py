@@ -41,12 +41,12 @@ def test_on_3_threads_alone(threads: int, request: pytest.FixtureRequest) -> Non
 
 def quick_tests(path: Path) -> set[str]:
     """The names of the tests of a file that have no mark `slow`."""
-    body = ast.parse(path.read_text()).body
-    if any(isinstance(node, ast.Assign) and "mark.slow" in ast.unparse(node) for node in body):
-        return set()  # `pytestmark`
+    text = path.read_text()
+    if "\npytestmark = pytest.mark.slow" in text:
+        return set()
     return {
         node.name
-        for node in body
+        for node in ast.parse(text).body
         if isinstance(node, ast.FunctionDef)
         and node.name.startswith("test_")
         and "pytest.mark.slow" not in map(ast.unparse, node.decorator_list)
