@@ -29,12 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as `quick` what is not slow, on the instruction set in use and on 3 threads alone.
 
     A new test is quick unless it is marked `slow`, which a test should be if it takes more than
-    half a second. A test that needs MNIST itself is slow in any case: the first one downloads it.
+    half a second. A test that needs MNIST itself or PyTorch is slow in any case: the first one
+    downloads or imports it, which takes seconds.
     """
     in_use = {"isa": testing.isa(), "threads": 3}
     for item in items:
         assert isinstance(item, pytest.Function)
-        slow = item.get_closest_marker("slow") or "mnist" in item.fixturenames
+        slow = item.get_closest_marker("slow") or {"mnist", "torch"} & set(item.fixturenames)
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if not slow and all(parameters.get(key, value) == value for key, value in in_use.items()):
             item.add_marker("quick")
@@ -72,6 +73,11 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Seeded by the test's name and parameters: failures come back, no two tests share data."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -42,11 +42,10 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, ["accuracy", "--threads", "1", *map(str, arguments)])
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("torch")
 @pytest.mark.parametrize("options", [{}, {"channels_last": True}])
 def test_pytorch_learns_the_same(folder: Path, options: dict[str, bool]) -> None:
     """The same first weights, orders and rates: 15 steps later the weights still agree."""
-    pytest.importorskip("torch")
     from byhand.bench import torch_peer
 
     course = Course("lenet5", str(folder), seed=3)

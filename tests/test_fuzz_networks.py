@@ -10,31 +10,34 @@ import pytest
 from byhand import averages, containers, engine, kernels, losses, nn, optim, runtime
 from byhand._core import testing
 from byhand.training import Trainer
-
-pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
-
-import fuzz_networks
+from fuzz_cases import draw_case
+from tolerance import assert_same_bits
 
 # They take half a minute, and the mutations another half. Each set has its own networks.
 PER_SET = 300 // len(testing.isas())
-QUICK = 2
 
 
-@pytest.mark.parametrize(
-    "first, count",
-    [(0, QUICK), pytest.param(QUICK, PER_SET - QUICK, marks=pytest.mark.slow)],
-    ids=["few", "many"],
-)
-def test_random_networks_compute_what_pytorch_computes(isa: str, first: int, count: int) -> None:
-    first += 1000 * testing.isas().index(isa)
-    wrong = [fuzz_networks.attempt(seed) for seed in range(first, first + count)]
+@pytest.fixture
+def fuzz_networks(torch: Any) -> Any:
+    """The module, which imports PyTorch."""
+    import fuzz_networks
+
+    return fuzz_networks
+
+
+def test_random_networks_compute_what_pytorch_computes(isa: str, fuzz_networks: Any) -> None:
+    first = 1000 * testing.isas().index(isa)
+    wrong = [fuzz_networks.attempt(seed) for seed in range(first, first + PER_SET)]
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
 def test_a_seed_gives_the_same_case_again() -> None:
-    one, other = fuzz_networks.draw_case(5), fuzz_networks.draw_case(5)
+    one, other = draw_case(5), draw_case(5)
     assert repr(one.model) == repr(other.model)
-    fuzz_networks.assert_same(one.model.state_dict(), other.model.state_dict())
+    ours, theirs = one.model.state_dict(), other.model.state_dict()
+    assert list(ours) == list(theirs)
+    for name, array in ours.items():
+        assert_same_bits(array, theirs[name], name)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -240,9 +243,10 @@ def three_threads_lose_a_bit_of_the_last_row(patch: Patch) -> None:
     change_result(patch, "linear", change)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mutation_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutation_is_found(
+    name: str, fuzz_networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     MUTATIONS[name](monkeypatch)
     found = next((seed for seed in range(100) if fuzz_networks.attempt(seed) is not None), None)
     assert found is not None

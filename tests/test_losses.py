@@ -62,8 +62,7 @@ def test_squared_error(reduction: str, rng: np.random.Generator) -> None:
     assert_within(loss.backward(), grad, accumulation(np.abs(grad), 1))
 
 
-def test_losses_are_pytorchs(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+def test_losses_are_pytorchs(torch: Any, rng: np.random.Generator) -> None:
     logits = rng.standard_normal((5, 4), np.float32)
     for settings in SETTINGS:
         labels = np.where(LABELS == -100, settings.get("ignore_index", -100), LABELS)

@@ -108,8 +108,7 @@ def test_lenet5_is_the_network_in_float64(rng: np.random.Generator) -> None:
         assert_near(parameter.grad, gradient)
 
 
-def test_lenet5_in_pytorch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+def test_lenet5_in_pytorch(torch: Any, rng: np.random.Generator) -> None:
     t = torch.nn
     theirs = t.Sequential(
         t.Conv2d(1, 20, 5),

@@ -21,11 +21,6 @@ from tolerance import ulp_distance
 Array = npt.NDArray[Any]
 
 
-@pytest.fixture(scope="session")
-def torch() -> Any:
-    return pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
-
-
 def integers(rng: np.random.Generator, *shape: int) -> Array:
     return rng.integers(-2, 3, shape).astype(np.float32)
 

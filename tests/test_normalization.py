@@ -118,9 +118,8 @@ def test_files_hold_everything(trained: Model, tmp_path: Path) -> None:
     assert not np.array_equal(again.predict_proba(IMAGES), trained.predict_proba(IMAGES))
 
 
-def test_files_open_in_pytorch(trained: Model, tmp_path: Path) -> None:
+def test_files_open_in_pytorch(torch: Any, trained: Model, tmp_path: Path) -> None:
     """The same names, and the same logits there; and its state comes back."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
     from safetensors.torch import load_file
 
     trained.save(tmp_path / "model.safetensors")

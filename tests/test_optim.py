@@ -50,8 +50,7 @@ def test_steps_follow_the_formula_exactly(settings: Any, rng: np.random.Generato
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_steps_are_pytorchs(settings: Any, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+def test_steps_are_pytorchs(settings: Any, torch: Any, rng: np.random.Generator) -> None:
     parameters = network().parameters()
     set_integers(parameters, rng, "data")
     theirs = [torch.from_numpy(parameter.data.copy()) for parameter in parameters]
@@ -71,9 +70,10 @@ def test_steps_are_pytorchs(settings: Any, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     "settings", [{}, {"betas": (0.5, 0.75), "eps": 0.25}, {"weight_decay": 0.25}], ids=str
 )
-def test_steps_of_adam_are_pytorchs(name: str, settings: Any, rng: np.random.Generator) -> None:
+def test_steps_of_adam_are_pytorchs(
+    name: str, settings: Any, torch: Any, rng: np.random.Generator
+) -> None:
     """Within some roundings: their quotients are taken in another order."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
     parameters = network().parameters()
     theirs = [torch.from_numpy(parameter.data.copy()) for parameter in parameters]
     ours = getattr(optim, name)(parameters, **settings)

@@ -222,11 +222,6 @@ def test_a_mean_over_no_row_is_nan() -> None:
 # PyTorch, in float64
 
 
-@pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch", reason="PyTorch is not installed")
-
-
 def close(ours: Array, theirs: Any) -> None:
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-12, atol=1e-12)
 

@@ -42,8 +42,7 @@ def test_one_cycle_is_pytorchs(total_steps: int, pct_start: float) -> None:
 
 
 @pytest.mark.parametrize("pct_start", [0.0, 0.01, 0.3, 1.0])
-def test_one_cycle_today(pct_start: float) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+def test_one_cycle_today(pct_start: float, torch: Any) -> None:
     settings = {"pct_start": pct_start, "div_factor": 10.0, "final_div_factor": 100.0}
     schedule = OneCycle(0.4, 23, **settings)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
@@ -84,8 +83,7 @@ def test_warm_up_is_a_line_to_the_peak() -> None:
 
 
 @pytest.mark.parametrize("name", ["step", "cosine", "cosine with warm-up"])
-def test_schedules_are_pytorchs(name: str) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+def test_schedules_are_pytorchs(name: str, torch: Any) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.4)
     of = torch.optim.lr_scheduler
     if name == "step":

@@ -76,8 +76,7 @@ def test_names_are_pytorchs() -> None:
     assert len(set(model.parameters())) == len(model.parameters())
 
 
-def test_they_train_as_in_pytorch(rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+def test_they_train_as_in_pytorch(torch: Any, rng: np.random.Generator) -> None:
     model = tied()
     x = rng.integers(0, 256, (40, 4, 4), np.uint8)
     labels = rng.integers(0, 3, 40)

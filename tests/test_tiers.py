@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from byhand._core import testing
@@ -31,6 +32,10 @@ def test_unless_it_is_slow(request: pytest.FixtureRequest) -> None:
     assert not is_quick(request)
 
 
+def test_beside_pytorch_none_is(torch: Any, request: pytest.FixtureRequest) -> None:
+    assert not is_quick(request)
+
+
 def test_on_the_instruction_set_in_use_alone(isa: str, request: pytest.FixtureRequest) -> None:
     assert is_quick(request) == (isa == IN_USE)
 
@@ -40,7 +45,7 @@ def test_on_3_threads_alone(threads: int, request: pytest.FixtureRequest) -> Non
 
 
 def quick_tests(path: Path) -> set[str]:
-    """The names of the tests of a file that have no mark `slow`."""
+    """The names of the tests of a file that are not slow: by their mark or by what they need."""
     text = path.read_text()
     if "\npytestmark = pytest.mark.slow" in text:
         return set()
@@ -50,6 +55,7 @@ def quick_tests(path: Path) -> set[str]:
         if isinstance(node, ast.FunctionDef)
         and node.name.startswith("test_")
         and "pytest.mark.slow" not in map(ast.unparse, node.decorator_list)
+        and not {"mnist", "torch"} & {argument.arg for argument in node.args.args}
     }
 
 
