@@ -1,6 +1,7 @@
 """The one-way rule: a file uses only what stands below it. Read from #include lines and imports."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -142,6 +143,7 @@ def module_of(path: Path) -> str:
     return package_path(path).with_suffix("").parts[0]
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Full names of everything that a file imports, at its top or inside functions."""
     package = ["byhand", *package_path(path).parent.parts]

@@ -229,6 +229,7 @@ def test_values_that_are_no_numbers(op: str, isa: str, rng: np.random.Generator)
             assert np.all(np.isnan(np.asarray(result)[np.isnan(expected)])), changed
 
 
+@pytest.mark.slow
 @given(shape=sizes, device=st.sampled_from(["cpu", "cuda", "", None, 1]))
 @settings(many, max_examples=200)
 def test_empty(shape: Any, device: Any) -> None:

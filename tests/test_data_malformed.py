@@ -236,6 +236,7 @@ def test_npz_cut() -> None:
             parse_npz(NPZ[:size])
 
 
+@pytest.mark.slow
 @given(bits_of(NPZ))
 def test_npz_flipped(bit: int) -> None:
     try:

@@ -57,10 +57,11 @@ def with_argument(call: Call, i: int, value: Any) -> Call:
     return replace(call, args=(*call.args[:i], value, *call.args[i + 1 :]))
 
 
-def calls_with_out(rng: np.random.Generator, name: str) -> list[Call]:
+def calls_with_out(rng: np.random.Generator) -> Iterator[Call]:
     """A call for each number of arrays that `out=` takes: losses have more without a reduction."""
-    by_count = {len(call.outputs()): call for call in reversed(small_calls(name, rng)[1:])}
-    return [call for count, call in by_count.items() if count]
+    for name in WITH_OUT:
+        by_count = {len(call.outputs()): call for call in reversed(small_calls(name, rng)[1:])}
+        yield from (call for count, call in by_count.items() if count)
 
 
 def replaced(outs: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
@@ -135,13 +136,12 @@ def test_not_one_byte_outside_an_array(name: str, isa: str, rng: np.random.Gener
             assert fence.untouched(), (place, call)
 
 
-@every_op
-def test_inputs_stay_as_they_are(name: str, rng: np.random.Generator) -> None:
-    for call in small_calls(name, rng):
+def test_inputs_stay_as_they_are(rng: np.random.Generator) -> None:
+    for call in (call for name in OPS for call in small_calls(name, rng)):
         used = call.map(np.copy)
         used.kernel()
         for i, argument, array in array_arguments(call):
-            if i not in IN_PLACE.get(name, ()):
+            if i not in IN_PLACE.get(call.op, ()):
                 assert_same_bits(used.args[i], array, f"{argument} of {call}")
 
 
@@ -190,21 +190,24 @@ def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Genera
 # Arguments that are refused
 
 
-@every_op
-def test_float_arrays_are_float32(name: str, rng: np.random.Generator) -> None:
-    call = small_call(name, 0, rng)
-    arrays = [argument for argument in array_arguments(call) if argument[2].dtype == np.float32]
-    for dtype in ("f8", "f2", "i4", "u1", "?", "c8", ">f4"):
-        for i, argument, array in arrays:
-            wrong = with_argument(call, i, np.ones(array.shape, dtype))
-            with pytest.raises(TypeError, match=rf"^{argument}\b.*\.astype\(np\.float32\)"):
-                wrong.run()
+def every_array(case: int, rng: np.random.Generator) -> Iterator[tuple[Call, int, str, Array]]:
+    """One call of each operator, as often as it takes arrays, with each of these in turn."""
+    for call in (small_call(name, case, rng) for name in OPS):
+        for argument in array_arguments(call):
+            yield call, *argument
 
 
-@every_op
-def test_arguments_are_arrays(name: str, rng: np.random.Generator) -> None:
-    call = small_call(name, 0, rng)
-    for i, argument, array in array_arguments(call):
+def test_float_arrays_are_float32(rng: np.random.Generator) -> None:
+    for call, i, argument, array in every_array(0, rng):
+        if array.dtype == np.float32:
+            for dtype in ("f8", "f2", "i4", "u1", "?", "c8", ">f4"):
+                wrong = with_argument(call, i, np.ones(array.shape, dtype))
+                with pytest.raises(TypeError, match=rf"^{argument}\b.*\.astype\(np\.float32\)"):
+                    wrong.run()
+
+
+def test_arguments_are_arrays(rng: np.random.Generator) -> None:
+    for call, i, argument, array in every_array(0, rng):
         for wrong in (array.tolist(), 1.0, "text", object()):
             with pytest.raises(TypeError, match=rf"^{argument}\b"):
                 with_argument(call, i, wrong).run()
@@ -213,13 +216,11 @@ def test_arguments_are_arrays(name: str, rng: np.random.Generator) -> None:
 ANY_SHAPE = ("relu", "tanh", "sigmoid", "softmax", "log_softmax", "dropout", "dropout_backward")
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if name not in ANY_SHAPE])
-def test_shapes_agree(name: str, rng: np.random.Generator) -> None:
+def test_shapes_agree(rng: np.random.Generator) -> None:
     """One dimension more than the argument has, or than agrees with the other arguments."""
-    call = small_call(name, 1, rng)
-    names = "|".join(argument for _, argument, _ in array_arguments(call))
-    for i, argument, array in array_arguments(call):
-        if argument != "images":
+    for call, i, argument, array in every_array(1, rng):
+        if call.op not in ANY_SHAPE and argument != "images":
+            names = "|".join(argument for _, argument, _ in array_arguments(call))
             with pytest.raises(ValueError, match=rf"\b({names})\b.*\(2, {array.shape[0]}"):
                 with_argument(call, i, np.stack([array, array])).run()
 
@@ -236,10 +237,9 @@ def wrong_outs(out: Array) -> Iterator[tuple[type[Exception], Any]]:
     yield ValueError, read_only
 
 
-@pytest.mark.parametrize("name", WITH_OUT)
-def test_out_is_checked(name: str, rng: np.random.Generator) -> None:
+def test_out_is_checked(rng: np.random.Generator) -> None:
     """Each array of `out` in turn is wrong in each way; nothing is written to any of them."""
-    for call in calls_with_out(rng, name):
+    for call in calls_with_out(rng):
         outs = call.outputs()
         for i, out in enumerate(outs):
             for error, wrong in wrong_outs(out):
@@ -258,9 +258,8 @@ def overlapping(array: Array, out: Array) -> tuple[Array, Array]:
     return a, b.view(out.dtype).reshape(out.shape)
 
 
-@pytest.mark.parametrize("name", WITH_OUT)
-def test_out_must_not_overlap_an_input(name: str, rng: np.random.Generator) -> None:
-    for call in calls_with_out(rng, name):
+def test_out_must_not_overlap_an_input(rng: np.random.Generator) -> None:
+    for call in calls_with_out(rng):
         outs = call.outputs()
         for i, _, array in array_arguments(call):
             for j, out in enumerate(outs):
@@ -283,12 +282,11 @@ def test_outs_must_not_overlap_each_other(rng: np.random.Generator) -> None:
         call.kernel((values, values.view(indices.dtype)))
 
 
-@pytest.mark.parametrize("name", WITH_OUT)
-def test_out_is_what_is_returned(name: str, rng: np.random.Generator) -> None:
-    for call in calls_with_out(rng, name):
+def test_out_is_what_is_returned(rng: np.random.Generator) -> None:
+    for call in calls_with_out(rng):
         outs = call.outputs()
         results = [result for result in call.kernel(outs) if np.ndim(result)]
-        results = results[: len(results) - len(IN_PLACE.get(name, ()))]
+        results = results[: len(results) - len(IN_PLACE.get(call.op, ()))]
         assert all(r is o for r, o in zip(results, outs, strict=True))
         check(call, call.run(give_out=True))
 
@@ -316,22 +314,22 @@ def test_signatures_have_the_references_names() -> None:
             assert parameter.kind is parameter.VAR_KEYWORD or parameter.name in named, parameter
 
 
-@every_op
-def test_calls_that_no_signature_takes(name: str, rng: np.random.Generator) -> None:
+def test_calls_that_no_signature_takes(rng: np.random.Generator) -> None:
     """Each is a TypeError that names the function and the argument, as Python's own are."""
-    call = small_call(name, -1, rng)
-    kernel = getattr(kernels, name)
-    first, *others = inspect.signature(kernel).parameters.values()
-    positional = [p for p in (first, *others) if p.kind is not p.KEYWORD_ONLY]
-    cases: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-        (f"takes at most {len(positional)} positional", (None,) * (len(positional) + 1), {}),
-        ("unexpected keyword argument 'sigma'", call.args, {**call.kwargs, "sigma": 1}),
-        (f"multiple values for argument '{first.name}'", call.args, {first.name: call.args[0]}),
-        (f"misses the argument '{first.name}'", (), {}),
-    ]
-    for message, args, kwargs in cases:
-        with pytest.raises(TypeError, match=rf"{name}\(\) .*{message}"):
-            kernel(*args, **kwargs)
+    for name in OPS:
+        call = small_call(name, -1, rng)
+        kernel = getattr(kernels, name)
+        first, *others = inspect.signature(kernel).parameters.values()
+        positional = [p for p in (first, *others) if p.kind is not p.KEYWORD_ONLY]
+        cases: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+            (f"takes at most {len(positional)} positional", (None,) * (len(positional) + 1), {}),
+            ("unexpected keyword argument 'sigma'", call.args, {**call.kwargs, "sigma": 1}),
+            (f"multiple values for argument '{first.name}'", call.args, {first.name: call.args[0]}),
+            (f"misses the argument '{first.name}'", (), {}),
+        ]
+        for message, args, kwargs in cases:
+            with pytest.raises(TypeError, match=rf"{name}\(\) .*{message}"):
+                kernel(*args, **kwargs)
 
 
 def test_kernels_are_pickled_by_name() -> None:

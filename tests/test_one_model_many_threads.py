@@ -176,6 +176,7 @@ def test_copies_have_plans_of_their_own() -> None:
         assert twin._plans is not model._plans
 
 
+@pytest.mark.slow
 def test_a_child_process_predicts_after_a_fork_in_the_middle() -> None:
     model, images = network(), np.full((40, 12, 12), 9, np.uint8)
     answer = model.outputs(images)

@@ -121,6 +121,7 @@ def test_arrays_of_other_shapes_get_advice(shape: Any, wanted: Any, advice: str)
         assert len(model.predict(changed)) == (shape[0] if len(shape) == 4 else 1)
 
 
+@pytest.mark.slow
 def test_without_pillow_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['PIL'] = None; import byhand\n"
