@@ -332,6 +332,14 @@ def test_a_sheet_on_a_table(seed: int) -> None:
     assert likeness(found, alone) > 0.5
 
 
+@pytest.mark.parametrize("width", range(1, 12, 2))
+def test_a_light_strip_is_a_mark_of_its_own(width: int) -> None:
+    """It is hardly wider than the edge that is cut off a sheet."""
+    page = np.full((128, 40), 30.0)
+    page[10:120, 15 : 15 + width] = 230
+    assert image_of_page(page).any()
+
+
 @pytest.mark.slow
 def test_bold_light_digits_are_no_sheets_of_paper() -> None:
     for digit in range(10):

@@ -26,8 +26,8 @@ _DIM = 0.38
 _ON_FRAME = 0.15
 # The least share of its convex hull that a sheet fills, where writing reaches its edge.
 _CONVEX = 0.9
-# A sheet that fills its hull 1 % less is as good as one that is 8 % smaller: light
-# parts of the table make its outline uneven.
+# A sheet that fills its hull 1 % less is as good as one that is 8 % smaller: light parts of the
+# table make its outline uneven.
 _EVENNESS = 8
 # The least share of the smallest rectangle round it that a sheet fills. Perspective leaves 0.9,
 # an ellipse has 0.79.
@@ -78,7 +78,8 @@ def _sheet(light: Floats) -> Mask | None:
     mask = Image.new("1", light.shape[::-1])
     ImageDraw.Draw(mask).polygon([tuple(corner) for corner in max(sheets)[1]], fill=1)
     edge = max(2, round(_EDGE * np.asarray(mask).sum() ** 0.5))
-    return np.asarray(ndimage.binary_erosion(np.asarray(mask), iterations=edge, border_value=1))
+    sheet = ndimage.binary_erosion(np.asarray(mask), iterations=edge, border_value=1)
+    return np.asarray(sheet) if sheet.any() else None
 
 
 def _on_frame(piece: NDArray[np.bool_]) -> float:
@@ -94,6 +95,8 @@ def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
     None if the piece has not a sheet's straight sides.
     """
     points = np.argwhere(piece & ~ndimage.binary_erosion(piece))[:, ::-1]
+    if not len(points):
+        return None
     try:
         hull = ConvexHull(points)
     except QhullError:  # all on one line

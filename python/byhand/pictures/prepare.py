@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from byhand.picture_form import is_in_form
 
 from .ink import Floats, Pixels
-from .marks import Mark, marks
+from .marks import Mark, largest, marks
 from .read import PictureError
 
 # MNIST's 20x20 of ink in 28x28, for any size.
@@ -63,7 +63,7 @@ def main_mark(found: list[Mark]) -> Mark:
     """The largest mark. Raises BlankError if there is none."""
     if not found:
         raise BlankError("blank: nothing stands off the paper")
-    return max(found, key=lambda mark: mark.ink)
+    return largest(found)
 
 
 def image_of(mark: Mark, height: int = 28, width: int = 28) -> Pixels:
