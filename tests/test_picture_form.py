@@ -31,8 +31,8 @@ Array = npt.NDArray[Any]
 
 @functools.cache
 def digits() -> Array:
-    """Twenty drawings, prepared: light on dark, 28 x 28."""
-    return np.stack([prepare(read_picture(drawing_png(i % 10, i // 10))) for i in range(20)])
+    """Ten drawings, prepared: light on dark, 28 x 28."""
+    return np.stack([prepare(read_picture(drawing_png(digit))) for digit in range(10)])
 
 
 def clothes(count: int) -> Array:
