@@ -70,7 +70,7 @@ def is_in_form(image: NDArray[np.uint8], box: tuple[int, int]) -> bool:
 
 
 def _has_form(image: NDArray[np.uint8], box: tuple[int, int], least: int) -> bool:
-    """`is_in_form` if ink is what has this level at least."""
+    """Apply the rules of `is_in_form` to the pixels of at least the level `least`."""
     ink = np.where(image >= least, image, 0).astype(np.float64)[np.newaxis]
     fills = False
     for axis, most in ((1, box[0]), (2, box[1])):

@@ -22,7 +22,8 @@ Mask = NDArray[np.bool_]
 _WORK = 1024
 # Longest side of the copy in which the ground is found, which is smooth but for sharp shadows.
 _COARSE = 256
-# Side of the square that strokes do not hold, as a share of the picture's shorter side.
+# Side of the square that strokes do not hold, as a share of the picture's shorter side, or of the
+# longer side if the picture is cut tightly, because the paper goes on beyond it.
 _SQUARE = 0.4
 # A picture is cut tightly if what is written has at least this share of its height or its width.
 _TIGHT = 0.85
@@ -97,7 +98,7 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
     None if the frame is not close to the writing, or if anything else lies along it, such as a
     table, a shadow or a printed line.
     """
-    paper = np.median(_rim(coarse), axis=0)
+    paper = np.median(rim_of(coarse), axis=0)
     off = np.abs(coarse - paper).max(axis=-1)
     off /= max(float(off.max()), 1e-6)
     written = off > _WRITTEN
@@ -105,7 +106,7 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
         return None
     rows, columns = np.flatnonzero(written.any(axis=1)), np.flatnonzero(written.any(axis=0))
     extent = max((np.ptp(rows) + 1) / len(off), (np.ptp(columns) + 1) / off.shape[1])
-    rim = _rim(off)
+    rim = rim_of(off)
     uneven = (rim > _EVEN) & (rim <= _WRITTEN)
     # Twice round, so that a run across the first pixel is whole.
     crossing = np.tile(rim > _WRITTEN, 2)
@@ -116,7 +117,7 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
     return np.asarray(paper)
 
 
-def _rim(values: Floats) -> Floats:
+def rim_of(values: Floats) -> Floats:
     """The pixels of the frame, clockwise from the first corner."""
     return np.concatenate((values[0], values[1:, -1], values[-1, -2::-1], values[-2:0:-1, 0]))
 
@@ -132,14 +133,13 @@ def _direction(
     off = np.empty_like(coarse)
     for c in range(coarse.shape[-1]):
         values, around = coarse[..., c], None if paper is None else float(paper[c])
-
-        def uneven(sign: int, values: Floats = values, around: float | None = around) -> float:
-            frame = None if around is None else sign * around
-            return _variation(_opened(sign * values, size, frame))
-
-        sign = min((1, -1), key=uneven) * (1 if likely else -1)
-        frame = np.inf if around is None else sign * around
-        off[..., c] = values - sign * _opened(sign * values, size, frame)
+        grounds = [_ground(values, sign, size, around) for sign in (1, -1)]
+        evener = int(np.argmin([_variation(ground) for ground in grounds]))
+        chosen = evener if likely else 1 - evener
+        if around is None:  # what lies along the frame is ground, such as a table
+            sign = (1, -1)[chosen]
+            grounds[chosen] = _ground(values, sign, size, sign * np.inf)
+        off[..., c] = values - grounds[chosen]
     d = off.reshape(-1, off.shape[-1]).astype(np.float64)
     weighted = d * np.linalg.norm(d, axis=1, keepdims=True)
     _, axes = np.linalg.eigh(weighted.T @ weighted)
@@ -147,10 +147,18 @@ def _direction(
     return np.asarray(axis, np.float32), bool(axis.sum() < 0)
 
 
+def _ground(values: Floats, sign: int, size: int, around: float | None) -> Floats:
+    """Remove ink that is lighter than the paper (sign 1) or darker (-1).
+
+    around: the value all around the picture; None if the picture goes on as at its frame.
+    """
+    return sign * _opened(sign * values, size, None if around is None else sign * around)
+
+
 def _opened(values: Floats, size: int, frame: float | None) -> Floats:
     """Remove what is lighter than its surroundings and too narrow for a square of `size`.
 
-    frame: the value all round the picture; None if it goes on as at its frame.
+    frame: the value all around the picture; None if the picture goes on as at its frame.
     """
     if frame is None:
         return np.asarray(ndimage.grey_opening(values, (size, size), mode="nearest"))

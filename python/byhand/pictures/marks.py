@@ -111,9 +111,10 @@ def largest(found: list[Mark]) -> Mark:
 
 
 def _is_writing(mark: Mark) -> bool:
-    """Whether a sheet's largest mark is a stroke that its edge does not cut twice.
+    """Whether the largest mark on a supposed sheet is a stroke and no part of the sheet's edge.
 
-    If it is not, the sheet is light ink, such as a bold 1, with its own shading or an 8's inside.
+    Otherwise the supposed sheet is a bold light digit: the mark is the shading along its edge,
+    which touches two sides, or the hole of an 8, which is a blob.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched < 2

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from .ink import Floats, Mask, Pixels, scaled_down
+from .ink import Floats, Mask, Pixels, rim_of, scaled_down
 
 # Longest side of the copy in which the sheet is looked for.
 _SIDE = 128
@@ -16,23 +16,24 @@ _SIDE = 128
 _LEVELS = 12
 # The least share of the picture that a sheet covers.
 _LEAST = 0.04
-# What is as light as the sheet and lies beside it has less than this share of the sheet's area.
-# There is more of it round a printed box, whose inside looks like a sheet, too.
+# Other places as light as the sheet have together less than this share of its area. Paper around a
+# printed box has more, so the inside of the box is not taken for a sheet.
 _BESIDE = 0.1
 # A table beside a sheet has less than this share of the sheet's light. Shadows are lighter.
 _DIM = 0.38
-# The largest share of a sheet's outline that lies on the picture's frame. More is a sheet with a
-# table beside it, or a shadow across it, which have no outline of their own.
+# The largest share of a sheet's outline that lies on the picture's frame, unless the table is dim.
+# A shadow across a sheet that fills the picture leaves more.
 _ON_FRAME = 0.15
-# The least share of its convex hull that a sheet fills, where writing reaches its edge.
+# The least share of its convex hull that a sheet fills. Writing that reaches its edge takes the
+# rest.
 _CONVEX = 0.9
-# A sheet that fills its hull 1 % less is as good as one that is 8 % smaller: light parts of the
-# table make its outline uneven.
+# Light parts of the table, if they are taken for the sheet, make its outline uneven. The best
+# sheet has the largest area times this power of the share of its hull that it fills.
 _EVENNESS = 8
-# The least share of the smallest rectangle round it that a sheet fills. Perspective leaves 0.9,
+# The least share of the smallest rectangle around it that a sheet fills. Perspective leaves 0.9,
 # an ellipse has 0.79.
 _RECTANGLE = 0.86
-# The share of a sheet's width that is cut off all round, with its blurred edge and its shadow.
+# A rim of this share of the sheet's size, the root of its area, is left out: its edge is blurred.
 _EDGE = 0.025
 
 
@@ -82,11 +83,10 @@ def _sheet(light: Floats) -> Mask | None:
     return np.asarray(sheet) if sheet.any() else None
 
 
-def _on_frame(piece: NDArray[np.bool_]) -> float:
+def _on_frame(piece: Mask) -> float:
     """The share of the outline that lies on the picture's frame."""
-    rim = piece & ~ndimage.binary_erosion(piece)
-    framed = rim[0].sum() + rim[-1].sum() + rim[1:-1, 0].sum() + rim[1:-1, -1].sum()
-    return float(framed / max(rim.sum(), 1))
+    outline = piece & ~ndimage.binary_erosion(piece)
+    return float(rim_of(outline).sum() / max(outline.sum(), 1))
 
 
 def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
