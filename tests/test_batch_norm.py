@@ -91,7 +91,9 @@ def test_values_of_any_magnitude(
     y, *saved = kernels.batch_norm(x, gamma, beta, mean, variance, **kwargs)
     assert np.abs(y - exact[0]).max() < 1e-5
     cancelled = 1e-6 * np.abs(x).max()  # a mean may be much smaller than the values
-    for got, want, atol in zip((*saved, mean, variance), exact[1:], (cancelled, 0) * 2, strict=True):
+    for got, want, atol in zip(
+        (*saved, mean, variance), exact[1:], (cancelled, 0) * 2, strict=True
+    ):
         want = np.minimum(want, np.finfo(F32).max)  # what running_var becomes beyond float32
         assert np.isfinite(got).all()
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=atol)

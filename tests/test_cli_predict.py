@@ -360,6 +360,7 @@ def test_predict_wrong_usage(trained: Path, folder: Path) -> None:
     assert "PATH" in run("predict", trained, code=2).stderr
     result = run("predict", trained, "--test-image", 100, "--data", folder, code=2)
     assert "--test-image" in result.stderr and "99" in result.stderr
+    assert "--split" in run("predict", trained, "--test-image", 3, "--split", code=2).stderr
 
 
 @pytest.fixture

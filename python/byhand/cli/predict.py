@@ -73,6 +73,9 @@ def predict(
     if show is not None and (show.suffix.lower() != ".png" or not paths):
         reason = "needs pictures" if not paths else f"{show} must end in .png"
         raise typer.BadParameter(reason, param_hint="--show")
+    if split and not paths:
+        reason = "needs pictures: an image of the test set has one digit"
+        raise typer.BadParameter(reason, param_hint="--split")
     network, which = load_model(model, epoch)
     if which and is_terminal(sys.stderr):
         warn(f"{model}, {which}")

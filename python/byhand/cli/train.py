@@ -214,8 +214,9 @@ def train(
         raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
     if resume is not None and recipe is not None:
         raise typer.BadParameter("a run goes on with its own recipe", param_hint="--recipe")
-    if resume is not None and start is not None:
-        raise typer.BadParameter("a run goes on from its own weights", param_hint="--from")
+    if resume is not None and (start, init) != (None, None):
+        hint = "--init" if start is None else "--from"
+        raise typer.BadParameter("a run goes on from its own weights", param_hint=hint)
     if optimizer not in (None, Method.sgd) and (momentum, nesterov) != (None, None):
         raise typer.BadParameter("only sgd has momentum", param_hint="--optimizer")
     settings = {
