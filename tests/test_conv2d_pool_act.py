@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from itertools import product
 from typing import Any
 
@@ -283,6 +285,34 @@ def test_a_weight_cache_sees_every_change(rng: np.random.Generator) -> None:
                         assert_same_bits(one, other, f"{name}, {isa}")
     finally:
         testing.set_isa(before)
+
+
+@pytest.mark.slow
+def test_a_weight_cache_is_right_after_other_threads_wrote_the_weight(
+    rng: np.random.Generator,
+) -> None:
+    """A cache that notes newer weights than it transformed would be wrong until the next change."""
+    shape = (64, 64, 3, 3)
+    x, *weights = (rng.standard_normal(s, F32) for s in ((1, 64, 6, 6), shape, shape))
+    weight = weights[0].copy()
+    settings: dict[str, Any] = {"algorithm": "winograd"}
+    expected = kernels.conv2d_pool_act(x, weights[0], None, None, 2, **settings)
+    for _ in range(300):
+        cache, stop = kernels.conv2d_weight_cache(shape), threading.Event()
+
+        def compute(cache: Array = cache, stop: threading.Event = stop) -> None:
+            while not stop.is_set():
+                kernels.conv2d_pool_act(x, weight, None, None, 2, **settings, weight_cache=cache)
+
+        thread = threading.Thread(target=compute)
+        thread.start()
+        for other in (1, 0):
+            weight[...] = weights[other]
+            time.sleep(0)
+        stop.set()
+        thread.join()
+        got = kernels.conv2d_pool_act(x, weight, None, None, 2, **settings, weight_cache=cache)
+        assert_same_bits(got[0], expected[0], "after the last change")
 
 
 def test_a_weight_cache_is_of_its_weight(rng: np.random.Generator) -> None:

@@ -92,9 +92,13 @@ Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& fram
   const auto bytes = [](int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); };
   if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
     return;
+  // Another thread may write to the weights meanwhile. The copy is read once and then transformed, so that
+  // the two always belong together: a copy of newer weights would make the cache wrong for good.
+  if (cache) clear_cache(cache);
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
-    weight_transform(s).forward(kernels_of(s, weight, o, {0, s.in_channels}), u.row(o), lanes());
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));
+    weight_transform(s).forward(kernels_of(s, cache ? copy : weight, o, {0, s.in_channels}), u.row(o),
+                                lanes());
   });
   if (cache) std::memcpy(mark, &table, sizeof table);
 }
