@@ -109,6 +109,14 @@ def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
         np.testing.assert_allclose(y, F32(value), rtol=2**-23)
 
 
+def test_the_mean_of_large_values_is_finite(isa: str) -> None:
+    """A float32 sum of eight of them is infinite."""
+    x = np.full((2, 3, 28, 28), 3e38, F32)
+    np.testing.assert_allclose(kernels.avg_pool2d(x, 28), F32(3e38), rtol=2**-23)
+    x[1, 2, 27, 27] = np.inf
+    assert np.isinf(kernels.avg_pool2d(x, 28)[1, 2])
+
+
 @pytest.mark.parametrize("index", [-2, 24, 2**31 - 1, -(2**31)])
 def test_indices_out_of_the_plane(index: int) -> None:
     dy, indices = np.ones((2, 3, 2, 2), F32), np.zeros((2, 3, 2, 2), np.int32)

@@ -37,6 +37,26 @@ def loss_calls(logits: Array, labels: Array, kwargs: dict[str, Any], fill: Fill)
     ]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+def test_long_rows(smoothing: float, isa: str) -> None:
+    """Errors of a float32 sum over all classes would reach 10^-4."""
+    classes = 100_003
+    logits = (np.arange(classes) % 7).astype(F32)[np.newaxis]
+    exact = reference.softmax(logits)[0]
+    shares = np.full((1, classes), 1 / classes, F32)
+    label = np.array([3])
+    uniform = -np.log(exact).mean()
+    for labels, expected in (
+        (shares, uniform),
+        (label, (1 - smoothing) * -np.log(exact[3]) + smoothing * uniform),
+    ):
+        loss, p = kernels.softmax_cross_entropy(logits, labels, label_smoothing=smoothing)
+        assert abs(loss - expected) < 3e-6 * expected
+        np.testing.assert_allclose(p[0], exact, rtol=2e-6)
+    gradient = kernels.softmax_cross_entropy_backward(p, shares, label_smoothing=smoothing)
+    np.testing.assert_allclose(gradient[0], p[0] - 1 / classes, atol=3e-6 * exact.max())
+
+
 def test_every_number_of_classes(isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng)
     for classes, n in product(CLASSES, (1, 7, 9)):

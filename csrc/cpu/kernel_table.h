@@ -270,7 +270,7 @@ struct Conv2dKernels {
 
 struct ReduceKernels {
   double (*sum)(const float* x, int64_t count);
-  // to[j] += sum over rows of x[i * stride + j].
+  // to[j] += sum over rows of x[i * stride + j], in double and rounded once.
   void (*add_rows)(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to);
   // y = a + b; y may be a.
   void (*add)(const float* a, const float* b, int64_t count, float* y);

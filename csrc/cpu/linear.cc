@@ -14,14 +14,10 @@ using namespace cpu;
 
 namespace {
 
-// db = sum of dy over the rows, for a block of columns that lie adjacent. Sums of blocks of rows are added
-// up: the error of one long float32 sum would grow with the rows.
+// db = sum of dy over the rows, for a block of columns that lie adjacent.
 void sum_rows(const Matrix& dy, float* db) {
-  constexpr int64_t kRows = 256;
   std::fill_n(db, dy.columns, 0.0f);
-  for (int64_t r = 0; r < dy.rows; r += kRows)
-    kernels().reduce.add_rows(dy.data + r * dy.row_stride, std::min(kRows, dy.rows - r), dy.columns,
-                              dy.row_stride, db);
+  kernels().reduce.add_rows(dy.data, dy.rows, dy.columns, dy.row_stride, db);
 }
 
 // One product after the other, each shared for itself where that pays.
