@@ -250,6 +250,47 @@ def test_workers_do_not_inherit_the_affinity_of_a_pinned_thread() -> None:
     assert run(PINNED).stdout.split() == ["3", *["True"] * 6]
 
 
+FORKED = """
+import os, numpy as np, byhand
+from byhand import kernels
+from byhand._core import testing
+testing.set_thread_limit(256)
+byhand.set_num_threads(2)
+a = np.ones((256, 256), np.float32)
+kernels.gemm(a, a)
+if child := os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+own = {max(os.sched_getaffinity(0))}
+os.sched_setaffinity(0, own)
+kernels.gemm(a, a)
+tasks = os.listdir("/proc/self/task")
+print(len(tasks), all(os.sched_getaffinity(int(task)) == own for task in tasks), flush=True)
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: nowhere to go")
+def test_workers_of_a_forked_process_stay_on_its_processors() -> None:
+    assert run(FORKED).stdout.split() == ["2", "True"]
+
+
+IMPORTED_BY_A_PINNED_THREAD = """
+import os, threading
+def pinned():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    import byhand.runtime
+thread = threading.Thread(target=pinned)
+thread.start()
+thread.join()
+import byhand.runtime
+print(byhand.runtime.config()["usable_cpus"])
+"""
+
+
+def test_a_pinned_thread_that_imports_byhand_does_not_limit_the_process() -> None:
+    usable = run("import byhand.runtime; print(byhand.runtime.config()['usable_cpus'])").stdout
+    assert run(IMPORTED_BY_A_PINNED_THREAD).stdout == usable
+
+
 LIMIT = """
 import os, threading, numpy as np, byhand
 from byhand import kernels

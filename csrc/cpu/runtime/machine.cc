@@ -1,6 +1,7 @@
 #include "cpu/runtime/machine.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,18 +18,18 @@ struct Affinity {
   bool known;
 };
 
-// The affinity mask as it was when byhand was imported.
-const Affinity& process_affinity() {
-  static const Affinity affinity = [] {
-    Affinity a{};
-    a.known = sched_getaffinity(0, sizeof a.set, &a.set) == 0;
-    return a;
-  }();
-  return affinity;
+// The affinity mask of the process now, which is that of its main thread. The calling thread may be pinned to
+// a processor of its own.
+Affinity process_affinity() {
+  Affinity a{};
+  a.known = sched_getaffinity(getpid(), sizeof a.set, &a.set) == 0;
+  return a;
 }
 
+Affinity workers_affinity{};
+
 int affinity_cpus() {
-  const Affinity& affinity = process_affinity();
+  const Affinity affinity = process_affinity();
   return affinity.known ? CPU_COUNT(&affinity.set) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
@@ -88,13 +89,15 @@ int usable_cpus() {
 
 int current_cpu() { return sched_getcpu(); }
 
+void note_affinity() { workers_affinity = process_affinity(); }
+
 void keep_off(pthread_t thread, int cpu) {
-  if (!process_affinity().known) return;
-  cpu_set_t set = process_affinity().set;
+  if (!workers_affinity.known) return;
+  cpu_set_t set = workers_affinity.set;
   if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &set);
   const bool any = CPU_COUNT(&set) > 0;
   // If the system refuses, the worker stays where it was, which costs time and nothing else.
-  pthread_setaffinity_np(thread, sizeof set, any ? &set : &process_affinity().set);
+  pthread_setaffinity_np(thread, sizeof set, any ? &set : &workers_affinity.set);
 }
 
 }  // namespace byhand::cpu

@@ -12,9 +12,11 @@ int usable_cpus();
 // The processor that runs the calling thread; -1 where the system does not tell.
 int current_cpu();
 
-// Lets `thread` run on every processor of the process's affinity mask except `cpu`, or on all of them if
-// there is no other. The mask is that of usable_cpus(), not that of the calling thread: a caller may be
-// pinned, but its helpers are not.
+// Reads the affinity mask of the process, which is that of its main thread, for keep_off.
+void note_affinity();
+
+// Lets `thread` run on every processor of the noted mask except `cpu`, or on all of them if there is no
+// other. The mask is not that of the calling thread: a caller may be pinned, but its helpers are not.
 void keep_off(pthread_t thread, int cpu);
 
 }  // namespace byhand::cpu

@@ -172,6 +172,7 @@ class Pool {
   // The number of workers that are there, which is fewer than `wanted` where the system refuses a thread.
   int start_workers(int wanted) {
     if (workers_ >= wanted) return wanted;
+    note_affinity();  // now, because a forked process may have been given processors of its own
     sigset_t all, before;
     sigfillset(&all);  // signals are for the threads of the program that uses us
     pthread_sigmask(SIG_SETMASK, &all, &before);
