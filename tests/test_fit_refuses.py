@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from byhand import models, nn, optim
 from byhand.schedules import OneCycle
@@ -75,6 +76,10 @@ REFUSALS: dict[str, Refusal] = {
     "choose_by_validation": ({}, {"choose_by_validation": "no"}, None),
     "shift": ({"max_shift": 28}, {}, None),
     "schedule": ({"schedule": OneCycle(0.1, 1)}, {}, None),
+    "a schedule of no numbers": ({"schedule": lambda step: None}, {}, None),
+    "a schedule of arrays": ({"schedule": lambda step: np.array(0.1)}, {}, None),
+    "masked labels": ({}, {"train": (DATA[0], np.ma.masked_array(DATA[1]))}, None),
+    "masked images": ({}, {"train": (np.ma.masked_array(DATA[0]), DATA[1])}, None),
     "a layer that no plan runs": ({}, {}, None),
     "a layer that no file holds": ({}, {}, lambda run: run),
     "a trained run": ({}, {}, trained),
@@ -103,6 +108,16 @@ def test_the_model_is_as_before(name: str, tmp_path: Path) -> None:
     whole = {"train": DATA, "epochs": 3, "batch_size": 17, **arguments}
     with pytest.raises((TypeError, ValueError, OSError)):
         training.fit(whole.pop("train"), **whole)
+    assert all_of(model) == before
+
+
+def test_a_parameter_that_was_replaced_after_the_trainer_was_made() -> None:
+    model = network()
+    training = trainer(model)
+    model[1].bias = nn.Parameter(np.zeros(10, np.float32))
+    before = all_of(model)
+    with pytest.raises(ValueError, match="optimizer has parameters that are not the model's"):
+        training.fit(DATA, epochs=1, batch_size=17)
     assert all_of(model) == before
 
 

@@ -99,6 +99,8 @@ def test_wrong_arguments() -> None:
         losses.CrossEntropyLoss(label_smoothing="a")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="ignore_index must be an integer, not 'x'"):
         losses.CrossEntropyLoss(ignore_index="x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"ignore_index must be less than 2\*\*63"):
+        losses.CrossEntropyLoss(ignore_index=2**63)
     for prediction, form in (
         ([[1.0, 2.0]], "list"),
         (np.float32(1), "float32"),

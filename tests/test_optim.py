@@ -308,6 +308,19 @@ def test_settings_are_numbers(name: str, value: Any) -> None:
         optim.SGD(network().parameters(), **{"lr": 0.1, name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "x"), ("lr", -1), ("momentum", None), ("betas", (2, 3)), ("eps", "q"), ("nesterov", 2)],
+)
+def test_settings_are_checked_when_they_are_changed(name: str, value: Any) -> None:
+    make = optim.Adam if name in ("betas", "eps") else optim.SGD
+    optimizer = make(network().parameters(), 0.1)
+    before = optimizer.settings()
+    with pytest.raises((TypeError, ValueError), match=name):
+        setattr(optimizer, name, value)
+    assert optimizer.settings() == before
+
+
 def test_settings_of_numpy_are_floats() -> None:
     optimizer = optim.SGD(network().parameters(), np.float32(0.5), np.float64(0.5))
     assert [type(value) for value in (optimizer.lr, optimizer.momentum)] == [float, float]

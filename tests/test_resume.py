@@ -236,6 +236,7 @@ def test_a_run_that_is_finished(tmp_path: Path) -> None:
     assert files(tmp_path) == before
     last = byhand.load(tmp_path / "model.safetensors").state_dict()
     assert all(np.array_equal(last[k], a) for k, a in again.model.state_dict().items())
+    assert again.model.trained == byhand.load(tmp_path / "model.safetensors").trained is not None
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:

@@ -163,6 +163,12 @@ def check_data(name: str, data: Data, model: Model, loss: Loss) -> Examples:
         images, labels = data.images, data.labels
     else:
         raise TypeError(f"{name} must be a data set or (images, labels), not {type(data).__name__}")
+    for what, array in (("images", images), ("labels", labels)):
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError(
+                f"{what} of {name} must not be a masked array: choose the rows to use, and give "
+                f"{what}.data of them"
+            )
     if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
         raise TypeError(
             f"images of {name} must be a NumPy array of uint8, or of float32 in [0, 1], "
@@ -195,7 +201,7 @@ def _check_labels(
     if labels.shape != ((count, model.classes) if rows else (count,)):
         advice = ": use labels[:, 0]" if labels.shape == (count, 1) else ""
         raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}{advice}")
-    labels = labels.copy()  # another thread may write to the caller's array after the checks
+    labels = np.array(labels)  # another thread may write to the caller's array after the checks
     if rows:
         return _check_rows(name, labels, loss)
     if model.classes == 1:

@@ -91,6 +91,8 @@ class CrossEntropyLoss(Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.ignore_index = integer("ignore_index", ignore_index, -(2**63))
+        if self.ignore_index >= 2**63:
+            raise ValueError(f"ignore_index must be less than 2**63, not {ignore_index}")
         self.label_smoothing = number("label_smoothing", label_smoothing)
         if not 0.0 <= self.label_smoothing <= 1.0:
             raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing}")

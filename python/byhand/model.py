@@ -234,12 +234,17 @@ class Model(Sequential):
 
     def check_images(self, images: Any) -> NDArray[Any]:
         """Images as (N, channels, height, width), with the errors of `predict_proba`."""
+        if isinstance(images, np.ma.MaskedArray):
+            raise TypeError(
+                "images must not be a masked array: fill the masked values, or use .data"
+            )
         if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
             form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
             raise TypeError(
                 f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
                 + (stack_advice(images) or "; predict also takes paths and PIL images")
             )
+        images = np.asarray(images)  # a subclass may have comparisons of its own
         # One channel may be left out.
         fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
         if images.shape[1:] not in fitting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from byhand import kernels
@@ -11,6 +11,8 @@ from byhand.module import flag, listed, not_negative, number
 from byhand.parameters import Parameter, Storage, clear_gradients, flat_pieces, load_arrays
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
+
+Settings = Mapping[str, Callable[[str, Any], Any]]
 
 
 class Optimizer:
@@ -27,14 +29,16 @@ class Optimizer:
     _moving: ClassVar[tuple[str, ...]]
     """Names of the values, as in `state_dict`."""
 
+    _settings: ClassVar[Settings]
+    """The check of each setting, from its name and value to the value that is kept."""
+
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.parameters = tuple(parameters)
         if not all(isinstance(parameter, Parameter) for parameter in self.parameters):
             raise TypeError("parameters must be those of a network: network.parameters()")
         if not self.parameters or len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"parameters must be different ones, not {list(self.parameters)}")
-        self.lr = not_negative("lr", lr)
-        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.lr, self.weight_decay = lr, weight_decay
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._moving}
@@ -42,6 +46,10 @@ class Optimizer:
             values.fill(0.0)
         self._storages: list[Storage | None] = []
         self._runs: list[tuple[Array, ...]] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = self._settings.get(name)
+        super().__setattr__(name, value if check is None else check(name, value))
 
     def step(self) -> None:
         """Move every parameter against its gradient."""
@@ -97,6 +105,12 @@ class SGD(Optimizer):
     """
 
     _moving = ("velocity",)
+    _settings: ClassVar[Settings] = {
+        "lr": not_negative,
+        "weight_decay": not_negative,
+        "momentum": not_negative,
+        "nesterov": flag,
+    }
 
     def __init__(
         self,
@@ -107,9 +121,8 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
-        self.momentum = not_negative("momentum", momentum)
-        self.nesterov = flag("nesterov", nesterov)
-        if nesterov and momentum == 0:
+        self.momentum, self.nesterov = momentum, nesterov
+        if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
 
     def settings(self) -> dict[str, Any]:
@@ -130,6 +143,16 @@ class SGD(Optimizer):
         )
 
 
+def _betas(name: str, value: Any) -> tuple[float, float]:
+    pair = listed(value)
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ValueError(f"{name} must be a pair of numbers, not {value!r}")
+    for i, beta in enumerate(pair):
+        if not 0 <= number(f"{name}[{i}]", beta) < 1:
+            raise ValueError(f"{name}[{i}] must be from 0 to below 1, not {beta}")
+    return float(pair[0]), float(pair[1])
+
+
 class Adam(Optimizer):
     """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam; `kernels.adam_step` has the formula.
 
@@ -137,6 +160,12 @@ class Adam(Optimizer):
     """
 
     _moving = ("first_moment", "second_moment")
+    _settings: ClassVar[Settings] = {
+        "lr": not_negative,
+        "weight_decay": not_negative,
+        "betas": _betas,
+        "eps": not_negative,
+    }
     _decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -148,11 +177,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
-        betas = listed(betas)
-        if not isinstance(betas, list | tuple) or len(betas) != 2:
-            raise ValueError(f"betas must be a pair of numbers, not {betas!r}")
-        self.betas = _beta("betas[0]", betas[0]), _beta("betas[1]", betas[1])
-        self.eps = not_negative("eps", eps)
+        self.betas, self.eps = betas, eps
         # A float32 array, as in PyTorch: part of the state like all others. It counts to 2^24; by
         # then nothing is left of the correction for it.
         self._steps = kernels.empty((1,))
@@ -212,9 +237,3 @@ class AdamW(Adam):
 
 
 OPTIMIZERS: dict[str, type[SGD | Adam]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
-
-
-def _beta(name: str, value: Any) -> float:
-    if not 0 <= number(name, value) < 1:
-        raise ValueError(f"{name} must be from 0 to below 1, not {value}")
-    return float(value)

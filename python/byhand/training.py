@@ -113,8 +113,7 @@ class Trainer:
     ) -> None:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
-        if not set(optimizer.parameters) <= set(model.parameters()):
-            raise ValueError("optimizer has parameters that are not the model's")
+        _check_parameters(optimizer, model)
         if device != "cpu":
             raise ValueError(f"device must be 'cpu', not {device!r}")
         self.model = model
@@ -245,8 +244,11 @@ class Trainer:
             seed=seed,
             device=self.device,
         )
-        if self.schedule is not None:  # refuses too many steps
-            self.schedule((0 if resume else self.step) + epochs * started.batches - 1)
+        _check_parameters(self.optimizer, self.model)  # a layer's may have been replaced since
+        if self.schedule is not None:
+            first = 0 if resume else self.step
+            for step in (first, first + epochs * started.batches - 1):  # it may refuse many steps
+                self._scheduled_rate(step)
         pictures = self.model.pictures or suitable(data.images)
         begun: contextlib.AbstractContextManager[Checkpoint | None] = contextlib.nullcontext()
         if self.run is not None:
@@ -260,8 +262,13 @@ class Trainer:
             if checkpoint is not None:
                 self._restore(checkpoint)
                 started = dataclasses.replace(started, history=tuple(checkpoint.history))
+                self._note_training(checkpoint.history[-1], started)
             self.model.pictures = pictures
             return self._epochs(started, steps, held_out, seed)
+
+    def _scheduled_rate(self, step: int) -> float:
+        assert self.schedule is not None
+        return number("the learning rate of the schedule", self.schedule(step))
 
     def _check_shifts(self, data: Examples) -> None:
         if (side := min(data.images.shape[2:])) <= self.max_shift:
@@ -321,18 +328,17 @@ class Trainer:
             index = order[(batch - 1) * batch_size : batch * batch_size]
             n = len(index)
             loss, counted, wrong = steps.run(index, self.step)
-            if self.schedule is not None:
-                rate = number("the learning rate of the schedule", self.schedule(self.step))
-                optimizer.lr = rate
-            if not math.isfinite(optimizer.lr):
+            rate = optimizer.lr if self.schedule is None else self._scheduled_rate(self.step)
+            if not math.isfinite(rate):
                 raise FloatingPointError(
-                    f"the learning rate is {optimizer.lr} in batch {batch} of epoch {epoch}"
+                    f"the learning rate is {rate} in batch {batch} of epoch {epoch}"
                 )
+            optimizer.lr = rate
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
-                    f"{optimizer.lr:g}: the training has diverged. Try a smaller rate, such as "
-                    f"{optimizer.lr / 10:.2g}; batches of fewer images need a smaller one"
+                    f"{rate:g}: the training has diverged. Try a smaller rate, such as "
+                    f"{rate / 10:.2g}; batches of fewer images need a smaller one"
                 )
             optimizer.step()
             self.step += 1
@@ -342,7 +348,6 @@ class Trainer:
             total_counted += counted
             total_wrong += wrong
             if self.handlers or self._progress is not None:
-                rate = optimizer.lr
                 self.tell(BatchEnd(epoch, batch, batches, n, counted, loss, wrong / n, rate))
                 if self.stopping:
                     return None
@@ -378,18 +383,21 @@ class Trainer:
                 images_per_second=started.images / seconds,
                 best=checked is not None and checked.loss < min(earlier, default=math.inf),
             )
-            self.model.trained = {
-                "epoch": epoch,
-                "images": started.images,
-                "validation_images": started.validation_images,
-                "validation_accuracy": end.validation_accuracy,
-            }
+            self._note_training(end, started)
             if self.run is not None and own is not None:
                 self._write(self.run, [*history, end], own, seed, started.batch_size)
             history.append(end)
             if self.run is not None:
                 self.tell(CheckpointSaved(epoch, self.run.path, end.best))
             self.tell(end)
+
+    def _note_training(self, end: EpochEnd, started: TrainingStarted) -> None:
+        self.model.trained = {
+            "epoch": end.epoch,
+            "images": started.images,
+            "validation_images": started.validation_images,
+            "validation_accuracy": end.validation_accuracy,
+        }
 
     def _validate(self, epoch: int, held_out: Examples) -> Evaluation:
         start = time.perf_counter()
@@ -497,6 +505,11 @@ class Trainer:
                 setattr(self.optimizer, name, tuple(value) if isinstance(value, list) else value)
         self.step = description["step"]
         self.model.load_state_dict(checkpoint.part("model"))
+
+
+def _check_parameters(optimizer: Optimizer, model: Model) -> None:
+    if not set(optimizer.parameters) <= set(model.parameters()):
+        raise ValueError("optimizer has parameters that are not the model's")
 
 
 def _source_of(data: Data) -> dict[str, str] | None:
