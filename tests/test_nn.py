@@ -505,6 +505,15 @@ def test_a_layer_has_one_place() -> None:
         nn.Sequential(layer, nn.Sequential(layer))
     with pytest.raises(ValueError, match="occurs twice"):
         nn.Sequential(layer, nn.Residual(nn.Tanh(), layer))
+    with pytest.raises(ValueError, match="occurs twice"):
+        nn.Residual(layer, nn.Sequential(layer))
+
+
+def test_a_probability_that_changes_before_the_backward_pass() -> None:
+    layer, x = nn.Dropout(0.5, rng=0), np.ones((1, 64), np.float32)
+    y = layer.forward(x)
+    layer.p = 0.1
+    np.testing.assert_array_equal(layer.backward(x), y)
 
 
 # --------------------------------------------------------------------------------------------------

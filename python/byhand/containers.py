@@ -22,8 +22,6 @@ class Sequential(Module):
     def __init__(self, *layers: Module) -> None:
         self.children = _checked(type(self).__name__, layers)
         modules = list(self.modules())
-        if len(set(map(id, modules))) < len(modules):
-            raise ValueError("a layer occurs twice in the network: make a layer for each place")
         parameters = self.parameters()
         if all(parameter.storage is not None for parameter in parameters):
             share_storage(parameters)
@@ -208,6 +206,9 @@ def _checked(owner: str, layers: tuple[Module, ...]) -> tuple[Module, ...]:
     for layer in layers:
         if not isinstance(layer, Module):
             raise TypeError(f"{owner} takes layers, not {type(layer).__name__}")
+    modules = [module for layer in layers for module in layer.modules()]
+    if len(set(map(id, modules))) < len(modules):
+        raise ValueError("a layer occurs twice in the network: make a layer for each place")
     return layers
 
 

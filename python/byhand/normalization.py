@@ -118,7 +118,7 @@ class Dropout(Layer):
         self.seed = 0 if rng is NO_WEIGHTS else int(generator(rng).integers(2**63))
         self.step = 0
         self.stream = 0
-        self._drawn: dict[str, int] = {}
+        self._drawn: tuple[float, dict[str, int]] = (self.p, {})
 
     def begin_step(self, seed: int, step: int) -> None:
         self.seed, self.step = seed, step
@@ -126,9 +126,11 @@ class Dropout(Layer):
     def run(self, b: Forward) -> None:
         b.training = self.training and not b.inference
         if b.training:
-            self._drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
+            # The probability, too: it may be changed before the backward pass.
+            drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
+            self._drawn = self.p, drawn
             self.step += 1
-            kernels.dropout(b.x, self.p, **self._drawn, out=b.y)
+            kernels.dropout(b.x, self.p, **drawn, out=b.y)
         else:
             kernels.dropout(b.x, 0.0, seed=0, step=0, out=b.y)
 
@@ -136,7 +138,8 @@ class Dropout(Layer):
         if b.grad_x is None:
             return
         if b.forward.training:
-            kernels.dropout_backward(b.grad_y, self.p, **self._drawn, out=b.grad_x)
+            p, drawn = self._drawn
+            kernels.dropout_backward(b.grad_y, p, **drawn, out=b.grad_x)
         else:
             kernels.dropout_backward(b.grad_y, 0.0, seed=0, step=0, out=b.grad_x)
 
