@@ -23,7 +23,7 @@ from byhand.checkpoint import write_atomic
 from byhand.data import Dataset, load_folder, mnist
 from byhand.model import Model, load
 from byhand.pictures import PictureError, symbols_for
-from byhand.pictures.sheet import png
+from byhand.pictures.encode import png
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 

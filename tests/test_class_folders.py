@@ -167,6 +167,26 @@ def test_a_file_that_must_not_be_read_is_skipped_and_said(tmp_path: Path) -> Non
     assert len(train) == 3
 
 
+@pytest.mark.slow
+def test_class_folders_need_no_matplotlib(tmp_path: Path) -> None:
+    """byhand[pictures] does not bring it."""
+    tree(tmp_path, *[f"{c}/{i}.png" for c in "ab" for i in "12"])
+    code = "import sys; sys.modules['matplotlib'] = None; import byhand.data; "
+    code += "print(*map(len, byhand.data.load_class_folders(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
+    assert done.stdout == "2 2\n", done.stderr
+
+
+def test_a_class_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        tree(tmp_path, *[f"{c}/{i}.png" for c in ("a", name) for i in "12"])
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    train, _ = load(tmp_path)
+    assert train.class_names == ("a", name)
+
+
 def test_what_is_no_class_is_said(tmp_path: Path) -> None:
     tree(
         tmp_path, *[f"train/{c}/{i}.png" for c in "ab" for i in "12"], "test/a/1.png", "misc/1.png"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from byhand.pictures import prepare, read_picture
 from byhand.pictures.drawings import drawing_png
-from byhand.pictures.sheet import png
+from byhand.pictures.encode import png
 from PIL import Image
 
 Array = np.ndarray[Any, Any]

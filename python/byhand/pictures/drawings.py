@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .sheet import png
+from .encode import png
 
 Points = tuple[tuple[float, float], ...]
 

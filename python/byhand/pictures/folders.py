@@ -20,9 +20,9 @@ from byhand.model import image_shape
 from byhand.picture_form import check_pictures
 
 from .convert import as_image
+from .encode import png
 from .listing import File, Report, is_hidden, list_pictures
 from .read import PictureError, read_picture
-from .sheet import png
 
 Shape = tuple[int, int, int]
 
@@ -214,5 +214,5 @@ def _load(
         else:
             images[len(kept)] = image
             kept.append(labels[file.name])
-            checksum = zlib.crc32(content, zlib.crc32(file.name.encode(), checksum))
+            checksum = zlib.crc32(content, zlib.crc32(os.fsencode(file.name), checksum))
     return images[: len(kept)], np.array(kept, np.uint8), f"{checksum:08x}"

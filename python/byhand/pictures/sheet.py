@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from byhand.plotting import DEFAULT_FONT, escaped, font_for
+
+from .encode import png
 
 # A sheet with more cards would be a picture that few programs open.
 MOST_CARDS = 400
@@ -67,13 +68,6 @@ def thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
     """(H, W, 1 or 3) small enough to be kept until the sheet is drawn."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     return _resized(image, Image.Resampling.BICUBIC)
-
-
-def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
 
 
 def tiles_png(tiles: Sequence[Tile], across: int = 5) -> bytes:
