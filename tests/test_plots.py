@@ -17,6 +17,7 @@ from byhand.events import EpochEnd
 from byhand.handlers import LivePlot
 from byhand.models import softmax_regression
 from byhand.optim import SGD
+from byhand.pictures.folders import write_pictures
 from byhand.training import Trainer
 from byhand.words import PLOT_FORMATS
 from cli_support import make_sets, run, write_folder
@@ -198,6 +199,32 @@ finally:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "curves.png").is_file()
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_settings_file_that_is_not_text(tmp_path: Path) -> None:
+    """Training does not need matplotlib. A picture that the user asked for does."""
+    (tmp_path / "rc").write_bytes(b"\xff\xfe garbage: : :\n")
+    train, test = make_sets(train=30, test=10)
+    write_pictures(tmp_path / "data", train, test)
+    training = ["train", "softmax", "--epochs", "1", "--data", "data", "--out", "run"]
+    drawing = [
+        ["plot", "run", "--out", "x.png"],
+        ["data", "show", "--data", "data", "--out", "x.png"],
+        ["evaluate", "run", "--worst", "x.png"],
+        ["predict", "run", "data/test/1", "--show", "x.png"],
+    ]
+    for arguments in (training, *drawing):
+        done = subprocess.run(
+            [sys.executable, "-m", "byhand", *arguments],
+            env={**os.environ, "MPLCONFIGDIR": str(tmp_path), "MATPLOTLIBRC": str(tmp_path / "rc")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == (arguments is not training), done.stderr
+        assert "matplotlib could not be imported: 'utf-8' codec" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
 
 
 def test_a_plot_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,19 +21,20 @@ from byhand.words import PlotError, needs_extra
 _wanted = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties, fontManager, get_font
+    from matplotlib.text import Text
 except ModuleNotFoundError as error:
     raise needs_extra(error, "drawing", "cli") from None
-
+except Exception as error:  # for example a settings file that is not text
+    raise PlotError(f"matplotlib could not be imported: {error}") from error
+finally:
+    if _wanted is not None:
+        os.environ["MPLBACKEND"] = _wanted
 if _wanted is not None:
-    os.environ["MPLBACKEND"] = _wanted
     with contextlib.suppress(ValueError):
         matplotlib.rcParams["backend"] = _wanted
-
-# ruff: noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager, get_font
-from matplotlib.text import Text
 
 # matplotlib's own font. It has the letters of most alphabets, but no Chinese or Japanese ones.
 DEFAULT_FONT = str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
