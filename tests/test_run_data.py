@@ -71,14 +71,14 @@ def test_other_data_are_said(folders: tuple[Path, Path], tmp_path: Path) -> None
     out = fit(tmp_path / "run", data.mnist(own)[0])
     for command in commands(out):
         line = only_line(run(*command, "--data", default))
-        assert f"the data in MNIST, {default} are not those that {out} was trained on" in line
+        assert f"the data in MNIST, {default} are not those of {out}" in line
     images = own / "train-images-idx3-ubyte"
     content = bytearray(images.read_bytes())
     content[-1] ^= 1
     images.write_bytes(content)
     for command in commands(out):
         line = only_line(run(*command))
-        assert f"the data in {own} are not those that {out} was trained on" in line
+        assert f"the data in {own} are not those of {out}" in line
 
 
 @pytest.mark.parametrize("part", ["a split", "held out", "all"])
@@ -119,6 +119,21 @@ def test_a_run_from_python_on_arrays(
         assert f"{clothes} was trained on data from arrays in Python" in line
         assert f"which differ from those in MNIST, {default}: name the right folder with" in line
         assert run(*command, "--data", own).stderr == ""
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+def test_one_of_two_arrays_differs(part: str, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    _, default = folders
+    sets = [(data.images, data.labels) for data in OTHERS]
+    out = fit(tmp_path / "run", sets[0], validation=sets[1])
+    assert run("evaluate", out).stderr == ""
+    images = default / f"{'train' if part == 'training' else 't10k'}-images-idx3-ubyte"
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 1
+    images.write_bytes(content)
+    for options in ([], ["--data", default]):
+        line = only_line(run("evaluate", out, *options))
+        assert f"the {part} images in {default} are not those of {out}: their checksum" in line
 
 
 def test_data_that_were_moved(

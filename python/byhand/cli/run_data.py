@@ -15,6 +15,8 @@ from byhand.losses import CrossEntropyLoss, Loss, MSELoss
 from byhand.model import Model
 from byhand.run_folder import RunFolder
 
+_ALL = ("training", "test")
+
 
 def load_of_run(
     model: Model, path: Path, root: Path | None, pictures: Pictures | None = None
@@ -36,16 +38,17 @@ def load_of_run(
     if root is None and recorded is not None and not _holds_data(recorded):
         folder = None  # the data may have been moved to the default folder
     sets = load_for(model, folder, pictures)
-    if _are_those_of(config, model, sets):
-        return sets
+    differing = _differing(config, model, sets)
     here = sets[0].source
-    if root is None and folder is None:
+    if differing == _ALL and root is None and folder is None:
         was = "arrays in Python" if recorded is None else f"{recorded}, which holds no data now"
         raise DataError(
             f"{path} was trained on data from {was}, which differ from those in {here}: "
             "name the right folder with --data"
         )
-    warn(f"the data in {here} are not those that {path} was trained on: their checksum differs")
+    if differing:
+        what = "data" if differing == _ALL else f"{differing[0]} images"
+        warn(f"the {what} in {here} are not those of {path}: their checksum differs")
     return sets
 
 
@@ -86,12 +89,20 @@ def _holds_data(folder: Path) -> bool:
         return False
 
 
-def _are_those_of(config: Mapping[str, Any], model: Model, sets: tuple[Dataset, Dataset]) -> bool:
-    """Whether the checksum of the data set, or of its arrays, is the one that the run recorded."""
+def _differing(
+    config: Mapping[str, Any], model: Model, sets: tuple[Dataset, Dataset]
+) -> tuple[str, ...]:
+    """Which of the images that the run recorded are not in `sets`, by their checksums.
+
+    The checksum is that of the data set, or of the arrays if the run was trained on arrays.
+    """
     recorded, source = config.get("data"), sets[0].source
     if isinstance(recorded, dict) and source is not None:
-        return bool(recorded.get("checksum") == source.checksum)
-    known = {crc for crc in dict(config.get("crc32") or {}).values() if crc is not None}
+        return () if recorded.get("checksum") == source.checksum else _ALL
+    known = {name: crc for name, crc in dict(config.get("crc32") or {}).items() if crc is not None}
     losses: list[Loss] = [MSELoss()] if model.classes == 1 else [CrossEntropyLoss(), MSELoss()]
     found = {check_data("data", part, model, loss).checksum() for part in sets for loss in losses}
-    return bool(known & found)
+    missing = [name for name, crc in known.items() if crc not in found]
+    if len(missing) == len(known):
+        return _ALL
+    return tuple({"train": "training", "validation": "test"}[name] for name in missing)
