@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,9 @@ from typer.models import OptionInfo, ParameterInfo
 from byhand.words import not_one_of
 
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+
+# The number of letters of a wrong number that a message shows.
+_SHOWN = 40
 
 
 def convert_plainly(app: typer.Typer) -> None:
@@ -70,11 +74,14 @@ def _number_parser(
             value = kind(text)
         except ValueError:
             value = None
-        if value is None or not math.isfinite(value):
-            raise typer.BadParameter(f"{text!r} is not {noun}.")
+        shown = text if len(str(text)) <= _SHOWN else f"{text[:_SHOWN]}..."
+        if value is None or (kind is float and not math.isfinite(value)):
+            raise typer.BadParameter(f"{shown!r} is not {noun}.")
         if (low is not None and value < low) or (high is not None and value > high):
             limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            raise typer.BadParameter(f"{text} is not possible: it must be {noun}, {limits}.")
+            raise typer.BadParameter(f"{shown} is not possible: it must be {noun}, {limits}.")
+        if kind is int and high is None and value > sys.maxsize:
+            raise typer.BadParameter(f"{shown} is too large.")
         return value
 
     return parse
