@@ -126,12 +126,20 @@ def test_a_full_disk(limit: int, file: str, left: list[str], folder: Path, tmp_p
     assert sorted(path.name for path in out.iterdir()) == left
 
 
-def test_full_disk_under_stdout(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["info", "--help", "--version", "train --help", "train softmax"])
+def test_full_disk_under_stdout(words: str, folder: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command("info"), stdout=full, stderr=subprocess.PIPE, text=True)
-    fails_with_a_line(done, "No space left")
+        done = subprocess.run(
+            command(*words.split()),
+            env={**os.environ, "BYHAND_DATA": str(folder), "PYTHONUNBUFFERED": ""},
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    fails_with_a_line(done, "byhand: standard output: No space left on device\n")
 
 
 def test_on_a_terminal_a_bar_moves_below_the_table(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ from byhand.cli.values import convert_plainly
 class _Group(Group):
     """One place where errors become exit codes, whichever command raises them."""
 
+    # --help and --version are printed while the options are read.
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with errors_end_the_command():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         with errors_end_the_command():
             return super().invoke(ctx)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import signal
 import sys
 import warnings
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class Terminated(KeyboardInterrupt):
@@ -24,13 +25,38 @@ class Terminated(KeyboardInterrupt):
 def prepare() -> None:
     """Make the streams writable whatever they are, and let signals end the command in order."""
     _reopen_closed()
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding shows letters that it lacks as \x.. .
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # A terminal of another encoding shows letters that it lacks as \x.. .
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_StandardOutput(1, "w", closefd=False)),
+        sys.stdout.encoding,
+        errors="backslashreplace",
+        line_buffering=sys.stdout.isatty(),
+    )
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup and the like ignore SIGHUP
             signal.signal(number, _terminate)
     warnings.showwarning = _show_warning
+
+
+class _StandardOutput(io.FileIO):
+    """The raw stream. Its first error names it, because the system names no file then.
+
+    What is written after an error is lost. So Python does not report the same error again when it
+    flushes its buffer at exit.
+    """
+
+    _has_failed = False
+
+    def write(self, data: Any) -> int | None:
+        if self._has_failed:
+            return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._has_failed = True
+            error.filename = "standard output"
+            raise
 
 
 # The signals that have come so far: typer forgets which one it was.
