@@ -21,9 +21,10 @@ from byhand.bench import paper
 from byhand.bench.options import DataOption, JsonOption
 from byhand.checkpoint import write_atomic
 from byhand.data import Dataset, load_folder, mnist
-from byhand.model import Model, load
+from byhand.model import Model
 from byhand.pictures import PictureError, symbols_for
 from byhand.pictures.encode import png
+from byhand.run_folder import load
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -316,7 +317,7 @@ def command(
         raise typer.BadParameter(
             f"{sorted(unknown)[0]!r} is not one of {', '.join(known)}", param_hint="--kind"
         )
-    network = load(model / "model.safetensors" if model.is_dir() else model)
+    network = load(model)
     _, test = mnist() if data is None else load_folder(data)
     found: dict[str, Found] = {}
     typer.echo(f"{'':22} {'right':>8}  {'said to hold several marks':>26}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import byhand
 import numpy as np
 import pytest
 import typer
+from byhand.bench import pictures as bench_pictures
 from byhand.cli.job import class_names_of, job_of
 from byhand.data import DataError, load_folder
-from byhand.models import load
+from byhand.models import Model, load
 from byhand.recipes import ADAM_LR, BEST, RECIPES
 from byhand.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
@@ -58,6 +60,22 @@ def test_the_best_epoch_by_held_out_images_counts(held: tuple[Path, str], folder
     assert evaluated.startswith(f"{chosen}\ntest loss") and f"{100 * accuracy:.2f} %" in evaluated
     last = run("evaluate", out, "--epoch", "last").stdout
     assert last.startswith("epoch 6 of 6, the last one\n") and last != evaluated
+
+
+def test_the_benchmark_of_pictures_takes_the_epoch_that_counts(
+    held: tuple[Path, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def measured(model: Model, *_: object) -> Iterator[tuple[str, bench_pictures.Found]]:
+        taken.append(model)
+        yield "plain", bench_pictures.Found(1.0, 0.0, [])
+
+    monkeypatch.setattr(bench_pictures, "measured", measured)
+    run("bench", "pictures", held[0], "--data", folder)
+    assert taken[0].trained == byhand.load(held[0]).trained != byhand.load(held[0], "last").trained
+    line = only_line(run("bench", "pictures", tmp_path, "--data", folder, code=1))
+    assert line == f"byhand: {tmp_path} holds no model.safetensors: it is not a run folder\n"
 
 
 def test_a_run_with_held_out_images_goes_on(held: tuple[Path, str], folder: Path) -> None:
