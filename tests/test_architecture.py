@@ -56,6 +56,8 @@ PYTHON_ORDER = [
     "events",
     "history",
     "progress",
+    "run_files",
+    "run_settings",
     "run_folder",
     "evaluation",
     "averages",

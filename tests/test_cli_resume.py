@@ -134,15 +134,66 @@ def test_resume_with_other_data(whole: Path, tmp_path: Path) -> None:
 
 
 def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:
-    assert str(tmp_path / "no") in only_line(run("train", "--resume", tmp_path / "no", code=1))
-    assert "config.json" in only_line(run("train", "--resume", tmp_path, code=1))
+    for name in (tmp_path / "no", tmp_path):
+        said = only_line(run("train", "--resume", name, code=1))
+        assert said == f"byhand: {name} holds no config.json: it is not a run folder\n"
     config = read_config(whole)
     del config["notes"]["job"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert "is no run that" in only_line(run("train", "--resume", tmp_path, code=1))
+    said = only_line(run("train", "--resume", tmp_path, code=1))
+    assert f"{tmp_path}/config.json does not have the settings of a `byhand train`" in said
     both = ("train", "--resume", whole, "--out", tmp_path)
     assert "--out" in run(*both, code=2).stderr
     assert "MODEL" in run("train", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("lr", "x", "lr must be a number, not 'x'"),
+        ("batch_size", 0, "batch_size must be at least 1, not 0"),
+        ("seed", "x", "seed must be an integer, not 'x'"),
+        ("seed", 6, "notes.job.seed is 6, but seed is 5"),
+        ("max_shift", 99, "notes.job.max_shift is 99, but max_shift is 0"),
+        ("model", "foo", "model: 'foo' is not one of softmax, mlp, lenet5."),
+        ("model", None, "notes.job names no model"),
+        ("method", "x", "method: 'x' is not one of sgd, adam, adamw."),
+        ("init", "x", "init: 'x' is not one of uniform"),
+        ("activation", "x", "'x' is not a valid Activation"),
+        ("validation", "x", "validation must be a number, not 'x'"),
+        ("validation", 7, "validation must be between 0 and 1, not 7"),
+        ("ema", "x", "ema must be a number, not 'x'"),
+        ("label_smoothing", 2, "label_smoothing must be from 0 to 1, not 2"),
+        ("class_names", "abc", "class_names must be a list of strings, not 'abc'"),
+        ("start", 3, "start must be a string, not 3"),
+    ],
+)
+def test_resume_with_settings_that_were_edited(
+    name: str, value: object, said: str, whole: Path, tmp_path: Path
+) -> None:
+    """The file is to blame, and no option that nobody gave."""
+    config = read_config(whole)
+    config["notes"]["job"][name] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    line = only_line(run("train", "--resume", tmp_path, code=1))
+    assert f"{tmp_path}/config.json does not have the settings of a `byhand train`: {said}" in line
+
+
+def test_resume_without_the_data(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other data, such as those of BYHAND_DATA, do not take their place."""
+    monkeypatch.setenv("BYHAND_DATA", str(write_folder(tmp_path / "other", SETS)))
+    config = read_config(whole)
+    config["data"]["folder"] = gone = str(tmp_path / "gone")
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    line = only_line(run("train", "--resume", tmp_path / "run", code=1))
+    assert line == (
+        f"byhand: {tmp_path}/run was trained on the data in {gone}, which holds no data now: name "
+        "the folder of the same data with --data\n"
+    )
+    run("train", "--resume", tmp_path / "run", "--data", tmp_path / "other")
 
 
 def test_every_epoch_is_kept(folder: Path, tmp_path: Path) -> None:

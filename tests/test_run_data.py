@@ -117,7 +117,7 @@ def test_a_run_from_python_on_arrays(
     for command in commands(clothes):
         line = only_line(run(*command, code=1))
         assert f"{clothes} was trained on data from arrays in Python" in line
-        assert f"which differ from those in MNIST, {default}: name the right folder with" in line
+        assert f", and the data in MNIST, {default} are others: name the right folder with" in line
         assert run(*command, "--data", own).stderr == ""
 
 

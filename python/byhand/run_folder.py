@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -26,14 +25,15 @@ from byhand.checkpoint import (
 from byhand.events import EpochEnd
 from byhand.model import Model
 from byhand.model import load as load_file
+from byhand.run_files import config_text, history_bytes, read_config, read_history
+from byhand.run_settings import FREE, differences
 
-# Settings that may differ between the first run and its resumption, because they do not affect the
-# results.
-_FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
 # This key is in config.json until the first epoch is complete. A folder that holds files of a run
 # but no state.safetensors may be used again only if the key is there: without it, the state of a
 # trained run has been deleted.
 _NO_EPOCH_YET = "no_epoch_yet"
+# What state.safetensors says beside its tensors.
+_STATE = {"model": dict, "optimizer": dict, "epoch": int, "step": int, "averaged": int}
 
 
 class ResumeError(ValueError):
@@ -43,6 +43,7 @@ class ResumeError(ValueError):
 class Checkpoint(NamedTuple):
     """A run after its last complete epoch: its state.safetensors, and the epochs so far."""
 
+    path: Path
     tensors: dict[str, NDArray[Any]]
     description: dict[str, Any]
     history: list[EpochEnd]
@@ -51,6 +52,14 @@ class Checkpoint(NamedTuple):
         """The tensors under "name."."""
         prefix = f"{name}."
         return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
+
+    @contextlib.contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Raise CheckpointError with the path in place of an error that the content causes."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path} is the state of another run: {error}") from error
 
 
 class ChosenEpoch(NamedTuple):
@@ -100,7 +109,7 @@ class RunFolder:
         go on was begun with another config, CheckpointError where its files are damaged, OSError
         where the folder is not writable.
         """
-        text = _json(config)
+        text = config_text(config)
         self.path.mkdir(parents=True, exist_ok=True)
         with opened(self.path) as folder:
             try:
@@ -118,14 +127,14 @@ class RunFolder:
                 old.pop(_NO_EPOCH_YET, None)
                 self._refuse_another_run(old, new)
                 checkpoint = self._last_epoch(new["epochs"])
-                text = _json({**old, **{name: new[name] for name in (*_FREE, "schedule")}})
+                text = config_text({**old, **{name: new[name] for name in (*FREE, "schedule")}})
             for path in (*self._files(), self.epochs_path / "*.safetensors"):
                 remove_temporaries(path)
             if checkpoint is None:
-                text = _json({**json.loads(text), _NO_EPOCH_YET: True})
+                text = config_text({**json.loads(text), _NO_EPOCH_YET: True})
             write_atomic(self.config_path, text.encode())
             if checkpoint is not None:
-                write_atomic(self.metrics_path, _lines(checkpoint.history))
+                write_atomic(self.metrics_path, history_bytes(checkpoint.history))
             yield checkpoint
 
     def _files(self) -> list[Path]:
@@ -169,21 +178,22 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """The content of config.json. OSError or CheckpointError if it is not that of a run."""
-        try:
-            config = json.loads(self.config_path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.config_path} is not JSON: {error}") from error
-        if not isinstance(config, dict) or "byhand" not in config:
-            raise CheckpointError(f"{self.config_path} is not that of a run")
-        return config
+        return read_config(self._existing(self.config_path))
 
     def history(self) -> list[EpochEnd]:
-        """The epochs that metrics.jsonl has, the first first; errors as of `config`."""
-        text = self.metrics_path.read_text()
-        try:
-            return [EpochEnd(**json.loads(line)) for line in text.splitlines()]
-        except (TypeError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.metrics_path} does not list epochs: {error}") from error
+        """The epochs that metrics.jsonl lists, at least one; the errors are those of `config`."""
+        return read_history(self._existing(self.metrics_path))
+
+    def _existing(self, path: Path) -> Path:
+        """`path`, a file that every run with a whole epoch has, or an error that says why not."""
+        if os.path.lexists(path):
+            return path
+        found = [path.name for path in self._files() if os.path.lexists(path)]
+        if set(found) - {self.config_path.name}:
+            reason = f"it is missing from the run, which has {', '.join(found)}"
+        else:
+            reason = "no epoch of it was finished" if found else "it is not a run folder"
+        raise FileNotFoundError(f"{self.path} holds no {path.name}: {reason}")
 
     def choose(self, epoch: int | str | None = None) -> ChosenEpoch:
         """Choose an epoch of the run: the rule of every command and of `byhand.load`.
@@ -219,7 +229,9 @@ class RunFolder:
             wanted = best
         number = last if wanted == "last" else int(wanted)
         path = {best: self.best_path, last: self.model_path}.get(number, self.epoch_path(number))
-        if not path.exists():
+        if number in (best, last):
+            self._existing(path)
+        elif not path.exists():
             kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"
             raise CheckpointError(
                 f"{self.path} keeps no model of epoch {number}, only of {kept}: "
@@ -234,21 +246,13 @@ class RunFolder:
 
     def _finished(self) -> tuple[dict[str, Any], list[EpochEnd]]:
         """Config and epochs of a run that has at least one; the errors of `choose`."""
-        if not self.model_path.exists():
-            begun = os.path.lexists(self.config_path)
-            reason = "no epoch of it was finished" if begun else "it is not a run folder"
-            raise FileNotFoundError(f"{self.path} holds no {self.model_path.name}: {reason}")
+        if not self.metrics_path.exists():
+            self._existing(self.model_path)
         history = self.history()
-        if not history:
-            raise CheckpointError(f"{self.metrics_path} lists no epoch")
         return (self.config() if self.config_path.exists() else {}), history
 
     def _refuse_another_run(self, old: dict[str, Any], new: dict[str, Any]) -> None:
-        for name in ("schedule", "loss"):  # earlier versions wrote their repr
-            if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
-                old = {**old, name: new[name]}
-        lines = list(_differences(_settings(old, new), _settings(new, old)))
-        if lines:
+        if lines := differences(old, new):
             raise ResumeError(
                 f"{self.path} cannot go on with other data or settings than it was begun with:"
                 + "".join(f"\n  {line}" for line in lines)
@@ -260,12 +264,14 @@ class RunFolder:
         if not self.state_path.exists():
             return None
         tensors, description = read_tensors(self.state_path)
-        epoch, history = description.get("epoch", 0), self.history()
+        if any(type(description.get(name)) is not kind for name, kind in _STATE.items()):
+            raise CheckpointError(f"{self.state_path} is not the state of a run")
+        epoch, history = description["epoch"], self.history()
         if len(history) < epoch:
             raise CheckpointError(f"{self.metrics_path} has not all of the run's {epoch} epochs")
         if epochs < epoch:
             raise ResumeError(f"epochs must be at least {epoch}, which {self.path} has already")
-        return Checkpoint(tensors, description, history[:epoch])
+        return Checkpoint(self.state_path, tensors, description, history[:epoch])
 
     # ----------------------------------------------------------------------------------------------
     # Writing
@@ -284,12 +290,12 @@ class RunFolder:
         if keep:
             self.epochs_path.mkdir(exist_ok=True)
         best = {self.best_path: model} if last.best else {}
-        files = {**kept, self.model_path: model, **best, self.metrics_path: _lines(history)}
+        files = {**kept, self.model_path: model, **best, self.metrics_path: history_bytes(history)}
         files[self.state_path] = state
         with contextlib.suppress(FileNotFoundError):
             config = self.config()
             if config.pop(_NO_EPOCH_YET, None):
-                files[self.config_path] = _json(config).encode()
+                files[self.config_path] = config_text(config).encode()
         write_together(files)
 
 
@@ -318,84 +324,3 @@ def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
     if epoch is not None:
         raise ValueError(f"epoch must be left out for {path}: it is not a run folder")
     return load_file(path)
-
-
-def _json(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, indent=2, allow_nan=False) + "\n"
-
-
-def _lines(history: Sequence[EpochEnd]) -> bytes:
-    lines = (json.dumps(dataclasses.asdict(end), allow_nan=False) + "\n" for end in history)
-    return "".join(lines).encode()
-
-
-def _settings(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in which a run and its continuation, one of them `other`, must not differ."""
-    settings = {name: value for name, value in config.items() if name not in _FREE}
-    schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
-    if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
-        # The schedule decides: the optimizer's own rate is whatever came last.
-        settings["optimizer"] = {k: v for k, v in optimizer.items() if k != "lr"}
-    if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
-        # A cycle over all epochs becomes a longer or a shorter one.
-        settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
-    model = settings.get("model")
-    if isinstance(model, dict) and isinstance(model.get("preprocessing"), dict):
-        # How pictures are prepared for prediction changes nothing in training.
-        preprocessing = {k: v for k, v in model["preprocessing"].items() if k != "pictures"}
-        settings["model"] = {**model, "preprocessing": preprocessing}
-    return settings
-
-
-_WORDS = {
-    "batch_size": "the batch size",
-    "crc32.train": "the checksum of the training data",
-    "crc32.validation": "the checksum of the validation data",
-    "ema": "the decay of the average of the weights (ema)",
-    "images": "the number of training images",
-    "loss": "the loss",
-    "loss.type": "the loss",
-    "loss.label_smoothing": "the label smoothing",
-    "max_shift": "the largest shift of the images (max_shift)",
-    "optimizer.lr": "the learning rate",
-    "optimizer.momentum": "the momentum",
-    "optimizer.type": "the optimizer",
-    "optimizer.weight_decay": "the weight decay",
-    "schedule": "the schedule of the learning rate",
-    "schedule.lr": "the learning rate of the schedule",
-    "schedule.max_lr": "the peak learning rate",
-    "schedule.total_steps": "the number of steps of the schedule",
-    "schedule.type": "the schedule of the learning rate",
-    "seed": "the seed",
-    "validation_images": "the number of validation images",
-}
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """A sentence for each difference between two JSON values."""
-    if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for i, parts in enumerate(zip(old, new, strict=True)):
-            yield from _differences(*parts, f"{name}.{i}")
-    elif old != new:
-        yield f"{_WORDS.get(name, name)} was {_short(old)} and is {_short(new)}"
-
-
-def _short(value: Any) -> str:
-    text = _text(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _text(value: Any) -> str:
-    """A JSON value as a person would write it: OneCycle(max_lr=0.1, total_steps=9)."""
-    if value is None:
-        return "none"
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict) and "type" in value:
-        settings = {**value, **(value.get("arguments") or {})}
-        settings = {k: v for k, v in settings.items() if k not in ("type", "arguments")}
-        return f"{value['type']}({', '.join(f'{k}={_text(v)}' for k, v in settings.items())})"
-    return value if isinstance(value, str) else json.dumps(value)

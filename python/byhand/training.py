@@ -260,7 +260,8 @@ class Trainer:
         with begun as checkpoint:
             self.average = self._new_average()
             if checkpoint is not None:
-                self._restore(checkpoint)
+                with checkpoint.restoring():
+                    self._restore(checkpoint)
                 started = dataclasses.replace(started, history=tuple(checkpoint.history))
                 self._note_training(checkpoint.history[-1], started)
             self.model.pictures = pictures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -15,7 +15,7 @@ from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
-from byhand.cli.output import fail, say
+from byhand.cli.output import say
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
 from byhand.model import Model
@@ -55,13 +55,6 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--epoch") from None
     return models.load(chosen.path), chosen.description
-
-
-def fail_unfinished(run: Path, name: str) -> NoReturn:
-    """Ends the command because the folder lacks a file that every finished epoch leaves."""
-    begun = RunFolder(run).config_path.exists()
-    reason = "no epoch of it was finished" if begun else "it is not a run folder"
-    fail(f"{run} holds no {name}: {reason}")
 
 
 def notes_of(path: Path) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from byhand.checkpoint import CheckpointError
 from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
 from byhand.cli.output import describe, fail
-from byhand.cli.run_data import data_of
+from byhand.cli.run_data import data_to_resume
+from byhand.cli.stored_job import stored_settings
 from byhand.data import DataError, Dataset
 from byhand.data.folder import read_class_names
 from byhand.model import Model
@@ -169,12 +170,15 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
 
     The trainer refuses settings that must not differ. Ends the command if the folder has no job.
     """
-    config = RunFolder(folder).config()
+    run = RunFolder(folder)
+    config = run.config()
     try:
-        stored = {**config["notes"]["job"], "data": data_of(folder)}
-        job = job_of(stored)
-    except (KeyError, TypeError, ValueError) as error:
-        fail(f"{folder} is no run that this version of `byhand train` began: {error!r}")
+        job = job_of(stored := stored_settings(config))
+    except (typer.BadParameter, TypeError, ValueError) as error:
+        reason = getattr(error, "message", error)
+        fail(f"{run.config_path} does not have the settings of a `byhand train`: {reason}")
+    if settings["data"] is None:
+        stored = {**stored, "data": data_to_resume(run)}
     said = {name: value for name, value in settings.items() if value is not None}
     if said.get("model", job.model) != job.model:
         fail(f"{folder} is a run of {job.model.value}, not of {ModelName(said['model']).value}")

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from byhand.checkpoint import write_atomic
-from byhand.cli.evaluate import fail_unfinished
 from byhand.cli.output import describe, say, warn
 from byhand.events import EpochEnd
 from byhand.run_folder import RunFolder
@@ -59,8 +58,5 @@ def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
         depth += 1
     histories = {}
     for run, path in zip(runs, paths, strict=True):
-        folder = RunFolder(run)
-        if run.is_dir() and not folder.metrics_path.exists():
-            fail_unfinished(run, folder.metrics_path.name)
-        histories[str(Path(*path.parts[-depth:]))] = folder.history()
+        histories[str(Path(*path.parts[-depth:]))] = RunFolder(run).history()
     return histories

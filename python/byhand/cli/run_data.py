@@ -8,7 +8,7 @@ from typing import Any
 
 from byhand.cli.data import load_for, locate
 from byhand.cli.options import Pictures
-from byhand.cli.output import warn
+from byhand.cli.output import fail, warn
 from byhand.data import DataError, Dataset
 from byhand.evaluation import check_data
 from byhand.losses import CrossEntropyLoss, Loss, MSELoss
@@ -43,7 +43,7 @@ def load_of_run(
     if differing == _ALL and root is None and folder is None:
         was = "arrays in Python" if recorded is None else f"{recorded}, which holds no data now"
         raise DataError(
-            f"{path} was trained on data from {was}, which differ from those in {here}: "
+            f"{path} was trained on data from {was}, and the data in {here} are others: "
             "name the right folder with --data"
         )
     if differing:
@@ -57,6 +57,20 @@ def data_of(path: Path) -> Path | None:
     config = _config_of(path)
     folder = None if config is None else _recorded(config)
     return folder if folder is not None and _holds_data(folder) else None
+
+
+def data_to_resume(run: RunFolder) -> Path | None:
+    """The folder of the data of a run that goes on, None if it is unknown.
+
+    Ends the command if it no longer holds data: other data would not be those of the run.
+    """
+    folder = _recorded(run.config())
+    if folder is not None and not _holds_data(folder):
+        fail(
+            f"{run.path} was trained on the data in {folder}, which holds no data now: name the "
+            "folder of the same data with --data"
+        )
+    return folder
 
 
 def _config_of(path: Path) -> Mapping[str, Any] | None:

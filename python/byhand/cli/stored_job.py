@@ -1,0 +1,85 @@
+"""The settings of `byhand train` that a run folder keeps, checked as the options are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from byhand.averages import check_decay
+from byhand.initializers import INITIALIZERS
+from byhand.module import flag, integer, not_negative, number
+from byhand.optim import OPTIMIZERS
+from byhand.recipes import RECIPES
+from byhand.words import not_one_of
+
+
+def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a run's config.json, as `Job.settings` made them.
+
+    Raises TypeError or ValueError if there are none, if one cannot be, or if one differs from what
+    the trainer wrote into the same file.
+    """
+    job = (config.get("notes") or {}).get("job")
+    if not isinstance(job, dict):
+        raise ValueError("notes.job is not there")
+    if job.get("model") is None:
+        raise ValueError("notes.job names no model")
+    for name, value in job.items():
+        if value is not None and name in _CHECKS:
+            _CHECKS[name](name, value)
+        if name in _WRITTEN_TWICE and name in config and config[name] != value:
+            raise ValueError(f"notes.job.{name} is {value!r}, but {name} is {config[name]!r}")
+    return job
+
+
+def _whole(least: int) -> Callable[[str, Any], object]:
+    return lambda name, value: integer(name, value, least)
+
+
+def _one_of(known: Iterable[str]) -> Callable[[str, Any], None]:
+    def check(name: str, value: Any) -> None:
+        if value not in list(known):
+            raise ValueError(f"{name}: {not_one_of(str(value), known)}")
+
+    return check
+
+
+def _share(name: str, value: Any) -> None:
+    if not 0 <= number(name, value) <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, not {value}")
+
+
+def _part(name: str, value: Any) -> None:
+    if not 0 < number(name, value) < 1:
+        raise ValueError(f"{name} must be between 0 and 1, not {value}")
+
+
+def _texts(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise TypeError(f"{name} must be a list of strings, not {value!r}")
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {value!r}")
+
+
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "model": _one_of(RECIPES),
+    "epochs": _whole(1),
+    "batch_size": _whole(1),
+    "seed": _whole(0),
+    "max_shift": _whole(0),
+    "lr": not_negative,
+    "momentum": not_negative,
+    "nesterov": flag,
+    "weight_decay": not_negative,
+    "method": _one_of(OPTIMIZERS),
+    "init": _one_of(INITIALIZERS),
+    "label_smoothing": _share,
+    "validation": _part,
+    "ema": lambda _, value: check_decay(value),
+    "class_names": _texts,
+    "start": _text,
+}
+_WRITTEN_TWICE = ("epochs", "batch_size", "seed", "max_shift", "ema")
