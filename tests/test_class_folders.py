@@ -159,6 +159,14 @@ def test_a_bad_file_is_skipped_and_said(tmp_path: Path) -> None:
     assert [len(part) for part in sets] == [4, 4]
 
 
+def test_a_pipe_in_a_class_folder_is_skipped_and_said(tmp_path: Path) -> None:
+    """It would be waited for without end."""
+    tree(tmp_path, *[f"{c}/{i}.png" for c in "ab" for i in "12"])
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    train, _ = load(tmp_path, "a/pipe.png (it is a device, a pipe or a socket, not a file)")
+    assert len(train) == 2
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_file_that_must_not_be_read_is_skipped_and_said(tmp_path: Path) -> None:
     tree(tmp_path, *[f"train/{c}/{i}.png" for c in "ab" for i in "12"], "test/a/1.png")

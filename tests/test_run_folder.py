@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy.typing as npt
 import pytest
 from byhand import models, optim
 from byhand.checkpoint import CheckpointError, read_tensors
+from byhand.handlers import LivePlot, LogFile
 from byhand.run_folder import RunFolder
 from byhand.schedules import OneCycle
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer
 from networks import digits, trainer
+from PIL import Image
 
 Array = npt.NDArray[Any]
 
@@ -301,3 +304,36 @@ def test_a_run_without_its_config_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"without its config\.json.*put that file back"):
         fit(resume=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    model = models.softmax_regression()
+    log, plot = LogFile("~/log.csv"), LivePlot("~/plot.png")
+    Trainer(model, optim.SGD(model.parameters(), 0.1), run="~/run", handlers=[log]).fit(
+        (np.zeros((4, 28, 28), np.uint8), np.arange(4)), epochs=1
+    )
+    model.save("~/model.safetensors")
+    for path in ("~/run", "~/model.safetensors"):
+        assert byhand.load(path).classes == 10
+    Image.new("L", (28, 28), 9).save(tmp_path / "home" / "9.png")
+    assert model.predict("~/9.png", pictures="plain").shape == (1,)
+    assert plot.path == tmp_path / "home" / "plot.png"
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    written = sorted(path.name for path in (tmp_path / "home").iterdir())
+    assert written == ["9.png", "log.csv", "model.safetensors", "run"]
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe")
+    for read in (byhand.load, models.softmax_regression().predict):
+        with pytest.raises(OSError, match=r"a device, a pipe or a socket, not a file: .*pipe'"):
+            read(tmp_path / "pipe")
+    for name in ("config.json", "metrics.jsonl"):
+        os.mkfifo(tmp_path / name)
+    for read in (RunFolder(tmp_path).config, RunFolder(tmp_path).history):
+        with pytest.raises(OSError, match="a device, a pipe or a socket, not a file"):
+            read()

@@ -16,7 +16,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ FORMAT = 1
 _DESCRIPTION = "byhand"
 _CHECKSUM = "byhand.crc32"
 _TEMPORARY = ".tmp"
+_NO_FILE = "it is a device, a pipe or a socket, not a file"
 
 
 class CheckpointError(ValueError):
@@ -34,11 +35,25 @@ class CheckpointError(ValueError):
 
 
 def as_path(name: str, value: Any) -> Path:
-    """Return `value` as a path. Raise TypeError, with the argument's name, if it is not one."""
+    """Return `value` as a path, with ~ as the home folder.
+
+    Raises TypeError, with the argument's name, if it is not a path.
+    """
     try:
-        return Path(value)
+        return Path(os.path.expanduser(value))  # unlike Path.expanduser it never fails
     except TypeError:
         raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading. The content of a pipe or a device may never come, or never end.
+
+    Raises OSError with the path if it cannot be read, or is a pipe, a device or a socket.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return open(path, "rb")
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -99,7 +114,7 @@ def _target(path: Path) -> Path:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a device, a pipe or a socket, not a file")
+            raise OSError(errno.EINVAL, _NO_FILE)
     return Path(os.path.realpath(path))
 
 
@@ -185,7 +200,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     from safetensors import SafetensorError, safe_open
 
     path = as_path("path", path)
-    with open(path, "rb"):
+    with open_file(path):
         pass  # the system's own error, with the path, where there is no such file
     try:
         with safe_open(path, framework="numpy") as file:

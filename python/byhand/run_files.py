@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from byhand.checkpoint import CheckpointError
+from byhand.checkpoint import CheckpointError, open_file
 from byhand.events import EpochEnd
 
 
@@ -31,7 +31,7 @@ def read_config(path: Path) -> dict[str, Any]:
     run, or if what it says of the data, of the epoch that counts or of the notes has a wrong type.
     """
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(_content(path))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict) or "byhand" not in config:
@@ -51,7 +51,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def read_history(path: Path) -> list[EpochEnd]:
     """Read metrics.jsonl: the epochs from 1 on, at least one. The errors are of `read_config`."""
-    content = path.read_bytes()
+    content = _content(path)
     try:
         rows = [json.loads(line) for line in content.decode().splitlines()]
         history = [_epoch(row, number) for number, row in enumerate(rows, 1)]
@@ -60,6 +60,11 @@ def read_history(path: Path) -> list[EpochEnd]:
     if not history:
         raise CheckpointError(f"{path} lists no epoch")
     return history
+
+
+def _content(path: Path) -> bytes:
+    with open_file(path) as file:
+        return file.read()
 
 
 def _epoch(row: Any, number: int) -> EpochEnd:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from byhand.checkpoint import open_file
 from byhand.data import DataError
 
 from .read import FORMATS, PictureError, read_picture
@@ -180,7 +181,7 @@ def _file(path: Path, name: str, report: Report) -> File | None:
 def _head(path: Path) -> tuple[int, int, bool] | None:
     """Height, width and whether the form is grey, without a pixel; None if it is no picture."""
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with open_file(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(file, formats=FORMATS)
             grey = image.mode[0] in "1LIF" and image.mode != "LAB"

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, features
 
+from byhand.checkpoint import as_path, open_file
+
 # By content, not by name. No format that hands over to another program or to a renderer.
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 if "avif" in features.modules and features.check("avif"):  # pillow 11.3 and newer
@@ -100,7 +102,9 @@ def _unknown(file: BinaryIO | Image.Image) -> str:
 def _opened(source: Picture) -> contextlib.AbstractContextManager[BinaryIO | Image.Image]:
     if isinstance(source, Image.Image):
         return contextlib.nullcontext(source.copy())  # the caller's own stays as it is
-    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return open_file(as_path("source", source))
 
 
 def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
