@@ -170,6 +170,6 @@ except SystemExit as end:
 @pytest.mark.parametrize("missing", ["typer", "rich", "PIL", "matplotlib"])
 def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.streams, "prepare", lambda: None)
-    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else name)
+    monkeypatch.setattr(cli, "is_installed", lambda name: name != missing)
     with pytest.raises(SystemExit, match=r'pip install "byhand\[cli\]"$'):
         cli.main()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from byhand.words import is_installed
+
 # Module, the package that it needs, how the error begins and ends.
 IMPORTS = [
     ("byhand.sklearn", "sklearn", "byhand.sklearn needs sklearn, ", "byhand[sklearn]"),
@@ -28,3 +31,14 @@ def test_a_missing_package_names_its_extra() -> None:
     lines = subprocess.check_output(command, text=True).splitlines()
     for line, (*_, start, extra) in zip(lines, IMPORTS, strict=True):
         assert line.startswith(start) and line.endswith(f'pip install "{extra}"'), line
+
+
+def test_a_finder_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "nosuchpackage":
+                raise ImportError(name)
+
+    assert is_installed("numpy") and not is_installed("nosuchpackage")
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert is_installed("numpy") and not is_installed("nosuchpackage")

@@ -17,7 +17,6 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from byhand.model import Model
 from byhand.module import flag, integer, not_negative
 from byhand.progress import in_notebook
 from byhand.run_folder import RunFolder, load
-from byhand.words import PLOT_FORMATS
+from byhand.words import PLOT_FORMATS, is_installed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -211,7 +210,7 @@ class LivePlot:
         seconds: float | None = None,
         title: str = "",
     ) -> None:
-        if find_spec("matplotlib") is None:
+        if not is_installed("matplotlib"):
             raise ModuleNotFoundError(
                 'LivePlot needs matplotlib: pip install "byhand[cli]"', name="matplotlib"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 # The formats that plots can be written in, by the ends of the names of files.
 PLOT_FORMATS = (".png", ".pdf", ".svg")
@@ -40,3 +41,11 @@ def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleN
         f'{feature} needs {package}, which is not installed: pip install "byhand[{extra}]"',
         name=error.name,
     )
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is found. Finders of other programs may raise ImportError if it is not."""
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        return False

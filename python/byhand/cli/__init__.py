@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 from byhand.cli import streams
+from byhand.words import is_installed
 
 _NEEDS = ("typer", "rich", "PIL", "matplotlib")
 
@@ -17,7 +17,7 @@ def main() -> None:
     """
     try:
         streams.prepare()
-        if not all(find_spec(name) for name in _NEEDS):
+        if not all(map(is_installed, _NEEDS)):
             sys.exit('byhand: the command line needs more packages: pip install "byhand[cli]"')
         from byhand.cli.app import app
 
