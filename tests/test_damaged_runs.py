@@ -1,4 +1,5 @@
-"""Files of a run folder that were damaged, edited, removed or swapped: the error names the file."""
+"""Files of a run folder that were damaged, edited, removed or swapped, and damaged logs of
+handlers: the error names the file."""
 
 from __future__ import annotations
 
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 from byhand import models, optim
 from byhand.checkpoint import CheckpointError
+from byhand.handlers import LogFile
 from byhand.run_folder import RunFolder
 from byhand.training import Trainer
 from networks import digits, trainer
+
+HEADER = ",".join(LogFile.COLUMNS).encode() + b"\n"
 
 
 def fit(folder: Path, epochs: int = 3, *, resume: bool = False) -> None:
@@ -113,3 +117,34 @@ def test_the_state_of_something_else_is_refused(whole: Path, tmp_path: Path) -> 
         shutil.copy(source, folder / "state.safetensors")
         with pytest.raises(CheckpointError, match=f"^{folder}/state.safetensors {message}"):
             fit(folder, epochs=4, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("log.csv", b"foo\n1\n", "row 1 has other columns"),
+        ("log.csv", b"\xff\xfe\n", "'utf-8' codec"),
+        (
+            "log.csv",
+            (",".join(LogFile.COLUMNS) + "\nepoch,x" + 10 * "," + "\n").encode(),
+            "invalid",
+        ),
+        ("log.csv", (",".join(LogFile.COLUMNS) + "\nepoch,1\n").encode(), "row 1 has other"),
+        ("log.jsonl", b"{}\n", "row 1 has other columns"),
+        ("log.jsonl", b"3\n", "'int' object"),
+        ("log.jsonl", b"x\n", "Expecting value"),
+    ],
+)
+def test_a_log_of_something_else_is_named(
+    name: str, content: bytes, reason: str, tmp_path: Path
+) -> None:
+    """It stays as it is."""
+    log = tmp_path / name
+    trainer(run=tmp_path / "run", handlers=[LogFile(log)]).fit(digits(20), epochs=1)
+    log.write_bytes(content)
+    message = rf"^{log} is not the log of this run, so it cannot go on \({reason}.*\): move it"
+    with pytest.raises(ValueError, match=message):
+        trainer(run=tmp_path / "run", handlers=[LogFile(log)]).fit(
+            digits(20), epochs=2, resume=True
+        )
+    assert log.read_bytes() == content

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from byhand.checkpoint import as_path, write_atomic
+from byhand.checkpoint import as_path, open_file, write_atomic
 from byhand.events import (
     BatchEnd,
     EpochEnd,
@@ -116,7 +116,8 @@ class LogFile:
     """A line an epoch and, with `every`, a line each `every` batches: CSV or JSON lines.
 
     path: a name that ends in .csv or .jsonl; what the file held is replaced. A resumed run goes on
-    in it: lines of epochs that are trained again are cut.
+    in it: lines of epochs that are trained again are cut. It raises ValueError if the file is not
+    such a log.
 
     Columns: event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
     average_error, validation_loss, validation_accuracy, seconds. In a batch's line loss and error
@@ -150,15 +151,28 @@ class LogFile:
 
     def _start(self, epochs: int) -> None:
         """Keep the lines of the first epochs alone."""
-        kept: list[dict[str, Any]] = []
-        if epochs and self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
-            lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
-            rows = csv.DictReader(lines) if self._csv else map(json.loads, lines)
-            kept = [row for row in rows if int(row["epoch"]) <= epochs]
+        kept = self._rows(epochs) if epochs and self.path.exists() else []
         header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
         write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())
         self._mean, self._begin = RunningMean(), time.perf_counter()
+
+    def _rows(self, epochs: int) -> list[dict[str, Any]]:
+        """The lines of the first epochs. Raises ValueError if the file is not such a log."""
+        with open_file(self.path) as file:
+            content = file.read()
+        try:
+            lines = content.decode().splitlines(keepends=True)
+            lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
+            rows = list(csv.DictReader(lines) if self._csv else map(json.loads, lines))
+            for number, row in enumerate(rows, 1):
+                if set(row) != set(self.COLUMNS) or (self._csv and None in row.values()):
+                    raise ValueError(f"row {number} has other columns")
+            return [row for row in rows if int(row["epoch"]) <= epochs]
+        except (TypeError, ValueError, csv.Error, RecursionError) as error:
+            raise ValueError(
+                f"{self.path} is not the log of this run, so it cannot go on ({error}): move it "
+                "away, or choose another file"
+            ) from error
 
     @property
     def _csv(self) -> bool:
