@@ -188,6 +188,19 @@ def test_an_array_does_not_replace_a_parameter(value: Any) -> None:
     assert (layer.forward(np.ones((1, 16), np.float32)) == layer.bias.data).all()  # type: ignore[union-attr]
 
 
+def test_a_parameter_cannot_be_removed() -> None:
+    layer = nn.Linear(16, 3)
+    with pytest.raises(TypeError, match="weight of Linear is a parameter and cannot be replaced"):
+        layer.weight = None  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="bias of Linear is a parameter and cannot be removed"):
+        del layer.bias
+    assert len(layer.parameters()) == 2
+    plain = nn.Linear(16, 3, bias=False)
+    plain.bias = None  # as it is
+    plain.note = "x"  # type: ignore[attr-defined]
+    del plain.note  # type: ignore[attr-defined]
+
+
 # --------------------------------------------------------------------------------------------------
 # Copies and pickles
 

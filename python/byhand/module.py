@@ -127,13 +127,22 @@ class Module:
         load_arrays(targets, state, type(self).__name__)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        old = vars(self).get(name)
-        if isinstance(old, Parameter) and not isinstance(value, Parameter | None):
+        if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
+            array = isinstance(value, np.ndarray)
+            kind = f"an array {form(value)}" if array else f"a value of type {form(value)}"
             raise TypeError(
-                f"{name} of {type(self).__name__} is a parameter and cannot be replaced by "
-                f"{form(value)}: to change its values, use .{name}.data = array"
+                f"{name} of {type(self).__name__} is a parameter and cannot be replaced by {kind}: "
+                f"to change its values, use .{name}.data = array"
             )
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"{name} of {type(self).__name__} is a parameter and cannot be removed: make a "
+                "new layer without it, for example with bias=False"
+            )
+        super().__delattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans and activations are left out: copies of views no longer share one arena.
