@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from byhand.cli.confusion import say_confusion
 from byhand.data import Dataset
 from byhand.models import softmax_regression
 from byhand.pictures.sheet import Card, Tile, sheet_png, thumbnail, tiles_png
-from cli_support import make_sets, run
+from cli_support import make_sets, run, write_folder
 from PIL import Image, ImageDraw
+from rich.cells import cell_len
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (28, 28)).astype(np.uint8)
 LONG = "a very long name of a class that nobody reads at once"
@@ -146,3 +148,50 @@ def test_a_table_of_many_classes_is_a_list(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(map(len, lines)) <= 80
     assert sum(line.count(" %") for line in lines) == 36
     assert "The commonest mistakes:" in lines and "taken for" in lines[-1]
+
+
+# Names that a folder may have: with control characters, long, of wide letters, of several lines.
+NAMES = ["\x1b[31mred", "two\nlines", 120 * "x", "日本", "\u202eabc", "a"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_table_of_names_that_would_break_it(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = confusion(NAMES, columns, monkeypatch)
+    assert all(line.isprintable() for line in lines)
+    assert max(map(cell_len, lines[1:])) <= max(80, columns)
+    rows = [line for line in lines if " %" in line]
+    assert len(rows) == len(NAMES) and len(set(map(cell_len, rows))) == 1
+    for row, name in zip(rows, (r"\x1b[31mred", r"two\nlines", 27 * "x" + "..."), strict=False):
+        assert row.strip().startswith(name)
+
+
+def test_names_of_a_test_image(tmp_path: Path) -> None:
+    """Lines of the same form, and nothing that reaches the terminal raw. JSON has the names."""
+    model = softmax_regression(classes=len(NAMES), seed=0)
+    model.class_names = tuple(NAMES)
+    model.save(tmp_path / "model.safetensors")
+    sets = tuple(Dataset(p.images[p.labels < 6], p.labels[p.labels < 6]) for p in make_sets(60, 60))
+    data = write_folder(tmp_path / "data", sets)
+    (data / "classes.txt").write_text("a\nb\nc\nd\ne\nf\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("byhand.cli.data.check", lambda *_: None)
+        command = ("predict", tmp_path / "model.safetensors", "--data", data, "--test-image", 0)
+        lines = run(*command).stdout.splitlines()
+        answer = json.loads(run(*command, "--json").stdout)
+    assert all(line.isprintable() for line in lines)
+    ends = {cell_len(line.partition(" %")[0]) for line in lines[: len(NAMES)]}
+    assert len(lines) == len(NAMES) + 2 and len(ends) == 1
+    assert list(answer["probabilities"]) == NAMES
+
+
+def test_names_of_pictures(tmp_path: Path) -> None:
+    softmax_regression(seed=0).save(tmp_path / "model.safetensors")
+    for name in ("\x1b[31mred.png", "two\nlines.png"):
+        Image.new("L", (28, 28), 9).save(tmp_path / name)
+    command = ("predict", tmp_path / "model.safetensors", *tmp_path.glob("*.png"))
+    result = run(*command, "--pictures", "plain")
+    assert len(result.stdout.splitlines()) == 2 and "\x1b" not in result.stdout
+    result = run(*command, "--pictures", "digits", code=1)  # they are blank
+    assert len(result.stderr.splitlines()) == 2 and "\x1b" not in result.stderr

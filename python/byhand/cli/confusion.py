@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 
 from byhand.cli.display import percent
-from byhand.cli.output import say
+from byhand.cli.output import one_line, say
 
 # A model with one output may answer any number. If the answers span more numbers than this, there
 # is no table.
 _MOST_NUMBERS = 100
 
 _MOST_MISTAKES = 10
+
+# The number of columns that the name of a class has at most in a table.
+_MOST_NAME = 30
 
 
 def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
@@ -33,6 +37,7 @@ def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
 
 def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
     """Print a table of confusion (`Evaluation.confusion`) in the width of the terminal."""
+    names = [table_name(name) for name in names]
     size = len(names)
     columns = shutil.get_terminal_size().columns
     numbered = [f"{name}  {k}" for k, name in enumerate(names)]
@@ -51,21 +56,23 @@ def _square(
     table: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]
 ) -> tuple[int, list[str]]:
     """The width and the lines of a table with a row and a column for each class."""
-    width = max(len(str(table.max())), *map(len, columns))
-    first = max(len("actual"), *map(len, rows))
-    lines = [f"{'actual':>{first}}  {' '.join(f'{c:>{width}}' for c in columns)}  accuracy"]
+    width = max(len(str(table.max())), *map(cell_len, columns))
+    first = max(len("actual"), *map(cell_len, rows))
+    titles = " ".join(right_aligned(c, width) for c in columns)
+    lines = [f"{'actual':>{first}}  {titles}  accuracy"]
     for name, row, right in zip(rows, table, table.diagonal(), strict=True):
         cells = " ".join(f"{count or '.':>{width}}" for count in row)
-        lines.append(f"{name:>{first}}  {cells}  {_share(right, row):>8}")
-    return max(map(len, lines)), lines
+        lines.append(f"{right_aligned(name, first)}  {cells}  {_share(right, row):>8}")
+    return max(map(cell_len, lines)), lines
 
 
 def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str]]:
     """A line for each class, and the commonest mistakes."""
-    first = max(len("actual"), *map(len, names))
+    first = max(len("actual"), *map(cell_len, names))
     lines = [f"{'actual':>{first}}  accuracy  images"]
     for name, row, right in zip(names, table, table.diagonal(), strict=True):
-        lines.append(f"{name:>{first}}  {_share(right, row):>8}  {row.sum():>6,}")
+        name = right_aligned(name, first)
+        lines.append(f"{name}  {_share(right, row):>8}  {row.sum():>6,}")
     wrong = table - np.diag(table.diagonal())
     order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_MISTAKES]
     pairs = [divmod(int(k), len(names)) for k in order if wrong.flat[k]]
@@ -73,6 +80,19 @@ def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str
         lines += ["", "The commonest mistakes:"]
     lines += [f"{wrong[a, b]:>6,} x {names[a]}, taken for {names[b]}" for a, b in pairs]
     return 0, lines
+
+
+def table_name(name: str) -> str:
+    """The name of a class for a table: in one line, cut if it is long."""
+    name = one_line(name)
+    if cell_len(name) <= _MOST_NAME:
+        return name
+    return f"{set_cell_size(name, _MOST_NAME - 3)}..."
+
+
+def right_aligned(text: str, width: int) -> str:
+    """Pad a text. Chinese and Japanese letters are as wide as two others."""
+    return " " * (width - cell_len(text)) + text
 
 
 def _share(right: int, row: NDArray[np.int64]) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import NoReturn, TextIO
 
@@ -17,10 +18,27 @@ from byhand.cli.streams import exit_code
 from byhand.data import DataError
 from byhand.words import PlotError
 
+# Characters that make a terminal write from right to left whatever follows them.
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def one_line(text: str) -> str:
+    """Return `text` as it may stand in a line of output.
+
+    Control characters, which may move the cursor or change the terminal, are escaped: \\x1b, \\n.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in ("Cc", "Zl", "Zp") or c in _DIRECTIONS
+        else c
+        for c in text
+    )
+
 
 def say(text: str = "") -> None:
-    """A line on stdout; what its encoding lacks is written as \\x... ."""
+    """Lines on stdout; what their encoding lacks is written as \\x... ."""
     encoding = sys.stdout.encoding or "utf-8"
+    text = "\n".join(map(one_line, text.split("\n")))
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
@@ -39,8 +57,8 @@ def say_field(name: str, text: str, width: int = 8) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on stderr, under the command's name."""
-    print(f"byhand: {text}", file=sys.stderr)
+    """Lines on stderr, under the command's name."""
+    print("\n".join(map(one_line, f"byhand: {text}".split("\n"))), file=sys.stderr)
 
 
 def fail(text: str) -> NoReturn:

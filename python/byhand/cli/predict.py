@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from byhand.checkpoint import write_atomic
+from byhand.cli.confusion import right_aligned, table_name
 from byhand.cli.data import preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, ModelArgument, load_model
 from byhand.cli.options import DataOption, Pictures, PicturesOption
-from byhand.cli.output import describe, is_terminal, say, warn
+from byhand.cli.output import describe, is_terminal, one_line, say, warn
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
 from byhand.model import Model
@@ -109,14 +111,14 @@ class _Answer:
     def __str__(self) -> str:
         if self.probabilities is None:
             return f"{self.digit} ({self.number:.2f})"
-        return f"{self.name} ({percent(self.probabilities[self.digit])})"
+        return f"{one_line(self.name)} ({percent(self.probabilities[self.digit])})"
 
     def doubt(self, names: Sequence[str]) -> str:
         """The second best class if the model is unsure of the best one; otherwise empty."""
         if self.probabilities is None or self.probabilities[self.digit] >= _SURE:
             return ""
         second = int(np.argsort(self.probabilities)[-2])
-        return f"unsure: perhaps {names[second]} ({percent(self.probabilities[second])})"
+        return f"unsure: perhaps {one_line(names[second])} ({percent(self.probabilities[second])})"
 
     def fields(self, model: Model) -> dict[str, Any]:
         """As JSON: a digit and a list of probabilities, or names if the classes have names."""
@@ -199,7 +201,7 @@ def _predict_files(
             if as_json:
                 say(json.dumps({"path": str(path), "error": reason}))
             else:
-                warn(f"{path}: {reason}")
+                warn(f"{one_line(str(path))}: {reason}")
             if sheet is not None:
                 sheet.add(path, reason)
             continue
@@ -236,10 +238,10 @@ def _say_one(
         extra |= {"marks": count} if count > 1 else {}
         say(json.dumps({"path": str(path), **answer.fields(model), **extra}, allow_nan=False))
     else:
-        say(f"{path}: {said}")
+        say(f"{one_line(str(path))}: {said}")
     if count > 1:
         advice = "this reads one digit: crop the picture, or use --split"
-        warn(f"{path}: {count} marks found; {advice}")
+        warn(f"{one_line(str(path))}: {count} marks found; {advice}")
     if sheet is not None:
         parts: dict[str, Any] = {"probabilities": answer.probabilities, "answer": said}
         sheet.add(path, picture=symbols.pixels, image=image, **parts)
@@ -260,7 +262,7 @@ def _say_each(
         fields = {"path": str(path), "text": text, "marks": each, "pictures": json_way.value}
         say(json.dumps(fields, allow_nan=False))
     else:
-        say(f"{path}: {text}  ({', '.join(map(str, answers))})")
+        say(f"{one_line(f'{path}: {text}')}  ({', '.join(map(str, answers))})")
     if sheet is None:
         return
     for number, (answer, image) in enumerate(zip(answers, symbols.images, strict=True), 1):
@@ -314,8 +316,10 @@ def _predict_test_image(model: Model, number: int, test: Dataset, as_json: bool)
         say(f"predicted  {answer}")
         say(f"   actual  {actual}")
         return
-    width = max(9, *map(len, model.class_names))
-    for name, probability in zip(model.class_names, answer.probabilities, strict=True):
-        say(f"{name:>{width}}  {percent(probability):>8}  {'#' * round(40 * probability)}".rstrip())
-    say(f"predicted  {answer.name}")
-    say(f"   actual  {model.class_names[actual]}")
+    names = [table_name(name) for name in model.class_names]
+    width = max(9, *map(cell_len, names))
+    for name, probability in zip(names, answer.probabilities, strict=True):
+        bar = "#" * round(40 * probability)
+        say(f"{right_aligned(name, width)}  {percent(probability):>8}  {bar}".rstrip())
+    say(f"predicted  {one_line(answer.name)}")
+    say(f"   actual  {one_line(model.class_names[actual])}")
