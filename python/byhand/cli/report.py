@@ -65,7 +65,7 @@ def _resumed(job: Job, event: TrainingStarted) -> str:
     rate = job.recipe.schedule(event.images)(done * event.batches)
     return (
         f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
-        f"rate spans all {event.epochs},\n{'':8} so the rate goes on at {rate:.3g}"
+        f"rate spans all {event.epochs}, so the rate goes on at {rate:.3g}"
     )
 
 
