@@ -20,7 +20,7 @@ from byhand.picture_form import is_in_form, suitable
 from byhand.pictures import as_image, prepare, read_picture
 from byhand.pictures.drawings import drawing, drawing_png
 from byhand.pictures.folders import write_pictures
-from cli_support import only_line, run, write_folder
+from cli_support import only_line, read_metrics, run, write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -71,6 +71,20 @@ def test_the_way_that_suits_a_training_set() -> None:
         ("none", np.zeros((0, 28, 28), np.uint8), "plain"),
     ):
         assert suitable(images[:, np.newaxis]) == way, name
+
+
+def discs(smallest: int, largest: int) -> Array:
+    """Discs in the middle of 28 x 28, in turn of the two diameters."""
+    distance = np.hypot(*(np.mgrid[:28, :28] - 13.5))
+    diameters = np.array([smallest, largest] * 30)[:, np.newaxis, np.newaxis]
+    return np.where(distance < diameters / 2, 255, 0).astype(np.uint8)
+
+
+def test_ink_of_other_sizes_than_in_mnist_is_plain() -> None:
+    """Fitted into the box of a digit, small and large discs would be the same."""
+    for sizes, way in (((4, 20), "plain"), ((16, 22), "plain"), ((8, 8), "plain")):
+        assert suitable(discs(*sizes)[:, np.newaxis]) == way, sizes
+    assert suitable(discs(18, 20)[:, np.newaxis]) == "digits"
 
 
 def test_colour_is_never_prepared_as_digits() -> None:
@@ -200,6 +214,43 @@ def test_png_files_of_digits_make_a_model_that_reads_photographs(
     plain = run("evaluate", out, "--data", data, "--pictures", "plain").stdout
     assert "pictures taken as they are, resized; --pictures digits finds" in plain
     assert accuracy(printed) > 80 > 50 > accuracy(plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frame", [0, 2])
+def test_evaluate_repeats_the_accuracy_of_the_run(frame: int, tmp_path: Path) -> None:
+    """Also if some of the pictures are not in the form that "digits" gives them, or blank in it."""
+    images = np.concatenate([discs(20, 20)] * 2)
+    images[::15] = discs(6, 6)[0]
+    images[1::60] = 0
+    images = np.pad(images, ((0, 0), (frame, frame), (frame, frame)))
+    whole = Dataset(images, np.arange(120, dtype=np.uint8) % 2, ("a", "b"))
+    write_pictures(tmp_path / "png", whole, whole)
+    for name, options in (("own", ()), ("plain", ("--pictures", "plain"))):
+        arguments = ("--data", tmp_path / "png", "--out", tmp_path / name, "--epochs", 2)
+        run("train", "softmax", *arguments, "--batch-size", 8, *options)
+        model = byhand.load(tmp_path / name)
+        assert model.pictures == ("plain" if options else "digits")
+        assert model.input_shape[1:] == images.shape[1:]
+        (*_, last) = read_metrics(tmp_path / name)
+        result = run("evaluate", tmp_path / name)
+        assert f"test loss {last['validation_loss']:.4f}, " in result.stdout
+        assert accuracy(result.stdout) == round(100 * last["validation_accuracy"], 2)
+        other = run("evaluate", tmp_path / name, "--pictures", "digits" if options else "plain")
+        for said in (result.stderr, other.stderr):
+            assert "checksum" not in said
+    run("train", "--resume", tmp_path / "own", "--epochs", 3)
+
+
+def test_class_folders_say_how_they_were_prepared(tmp_path: Path) -> None:
+    for name, images, way in (("digits", digits(), "digits"), ("clothes", clothes(20), "plain")):
+        whole = Dataset(images, np.zeros(len(images), np.uint8))
+        write_pictures(tmp_path / name, whole, whole)
+        for wanted in (None, "plain"):
+            train, test = byhand.data.load_class_folders(tmp_path / name, pictures=wanted)
+            assert train.source is not None and train.source == test.source
+            assert train.source.pictures == (wanted or way)
+            assert np.array_equal(train.images, images)
 
 
 def test_evaluate_prepares_pictures_as_predict_does(trained: Path, tmp_path: Path) -> None:

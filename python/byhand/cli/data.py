@@ -38,15 +38,15 @@ def load(
     root: Path | None,
     shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
-    pictures: Pictures | None = None,
+    pictures: Pictures | None = Pictures.plain,
     folder_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """The data set in `root`, or byhand.data.mnist() if `root` is None. Shows what is fetched.
 
-    Class folders of pictures become images of `shape` (channels, height, width), "plain" unless
-    `pictures` says otherwise. `folder_names` are the classes that their names must be among, and
-    `class_names` the names of the labels of other data. Raises the
-    errors of `locate`.
+    Class folders of pictures become images of `shape` (channels, height, width), prepared as
+    `pictures` says, or if that is None, in the way that suits them. `folder_names` are the classes
+    that their names must be among, and `class_names` the names of the labels of other data. Raises
+    the errors of `locate`.
     """
     folder = locate(root)
     with warnings_said():
@@ -65,7 +65,7 @@ def load(
                 param_hint="--class-names",
             )
         return byhand.data.load_class_folders(
-            folder, shape, pictures=pictures or "plain", class_names=folder_names
+            folder, shape, pictures=pictures and pictures.value, class_names=folder_names
         )
 
 
@@ -186,7 +186,7 @@ def show(
     from byhand.cli.figures import digits_png
 
     png("--out", out)
-    train, _ = load(data, pictures=pictures)
+    train, _ = load(data, pictures=pictures or Pictures.plain)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(train), min(_SHOWN, len(train)), replace=False))
     write_atomic(out, digits_png(train, chosen))

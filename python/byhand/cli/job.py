@@ -70,6 +70,8 @@ class Job:
     validation: float | None = None
     class_names: tuple[str, ...] | None = None
     start: Path | None = None
+    shape: tuple[int, ...] | None = None
+    """The shape of the images that class folders become, if the run has begun."""
     note: str = ""
     """A note for the user about settings that byhand chose."""
 
@@ -161,6 +163,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
         said.get("validation"),
         tuple(said["class_names"]) if "class_names" in said else None,
         Path(said["start"]) if "start" in said else None,
+        tuple(said["shape"]) if "shape" in said else None,
         note,
     )
 
@@ -173,8 +176,9 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
     run = RunFolder(folder)
     config = run.config()
     try:
-        job = job_of(stored := stored_settings(config))
-    except (typer.BadParameter, TypeError, ValueError) as error:
+        stored = {**stored_settings(config), "shape": config["model"]["input_shape"]}
+        job = job_of(stored)
+    except (typer.BadParameter, KeyError, TypeError, ValueError) as error:
         reason = getattr(error, "message", error)
         fail(f"{run.config_path} does not have the settings of a `byhand train`: {reason}")
     if settings["data"] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import shlex
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from byhand.cli.job import (
     recipe_settings,
     resumed_job,
 )
-from byhand.cli.options import DataOption, ThreadsOption, TrainingPicturesOption
+from byhand.cli.options import DataOption, Pictures, ThreadsOption, TrainingPicturesOption
 from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_header, say_result
@@ -242,7 +243,9 @@ def train(
         "start": start,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
-    sets = load(job.data, class_names=job.class_names, pictures=job.pictures)
+    sets = load(job.data, job.shape, job.class_names, job.pictures)
+    if (source := sets[0].source) is not None and source.pictures:
+        job = dataclasses.replace(job, pictures=Pictures(source.pictures))
     network = job.new_model(sets[0])
     check(network, sets, job.data)
     begun = resume is not None and RunFolder(resume).state_path.exists()

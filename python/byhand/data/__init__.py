@@ -88,7 +88,7 @@ def load_class_folders(
     shape: Sequence[int] | None = None,
     seed: int = 0,
     *,
-    pictures: str = "plain",
+    pictures: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Load pictures, sorted into a folder for each class, as (train, test).
@@ -114,8 +114,11 @@ def load_class_folders(
         to 64 x 64 keep it, and others become 28 x 28, or 32 x 32 if any of them has colour.
     seed : int
         Chooses the test set if the folder has none.
-    pictures : {"plain", "digits"}
-        "plain" resizes the pictures. "digits" finds, fits and centres the ink, as in MNIST.
+    pictures : {"plain", "digits"}, optional
+        "plain" resizes the pictures. "digits" finds, fits and centres the ink, as in MNIST, and
+        leaves a picture as it is if that has been done. If it is not given, it is "digits" if the
+        resized training pictures look like MNIST's (`picture_form.suitable`), otherwise "plain".
+        `source.pictures` of the sets says which.
     class_names : sequence of str, optional
         The classes in the order of their labels. If they are not given, they are the names of the
         folders, sorted; if all are numbers from 0 to 255, the label is the number.

@@ -32,12 +32,15 @@ class Source:
         CRC-32 of the data. Two folders with the same data have the same checksum.
     note : str
         What byhand decided about the data, in words.
+    pictures : str
+        How the pictures of class folders became images, "digits" or "plain". Empty for other data.
     """
 
     folder: str
     name: str
     checksum: str
     note: str = ""
+    pictures: str = ""
 
     def __str__(self) -> str:
         name = f"{self.name}, " if self.name else ""

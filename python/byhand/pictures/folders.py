@@ -17,7 +17,7 @@ from byhand.data import DataError, Dataset, DataWarning, Source
 from byhand.data.dataset import held_out
 from byhand.data.folder import CLASS_NAME_FILES, find_files
 from byhand.model import image_shape
-from byhand.picture_form import check_pictures
+from byhand.picture_form import check_pictures, suitable
 
 from .convert import as_image
 from .encode import png
@@ -30,6 +30,9 @@ Shape = tuple[int, int, int]
 _LARGEST = 64
 _GREY_SIDE, _COLOUR_SIDE = 28, 32
 
+# The number of pictures that decide how all are prepared, if the caller does not say it.
+_SAMPLE = 200
+
 _HELD_OUT = 1 / 6
 _PARTS = ("train", "test")
 _MOST_CLASSES = 256  # labels are bytes
@@ -39,13 +42,14 @@ def load_pictures(
     root: str | os.PathLike[str],
     shape: Sequence[int] | None,
     seed: int,
-    pictures: str,
+    pictures: str | None,
     class_names: Sequence[str] | None,
 ) -> tuple[Dataset, Dataset]:
     """Do the work of `byhand.data.load_class_folders`, which describes the arguments."""
     if shape is not None:
         shape = image_shape(shape, "shape")
-    check_pictures(pictures, 1 if shape is None else shape[0])
+    if pictures is not None:
+        check_pictures(pictures, 1 if shape is None else shape[0])
     root = Path(root).expanduser()
     if not root.is_dir():
         raise DataError(f"{root} is not a folder" if root.exists() else f"{root} does not exist")
@@ -71,6 +75,8 @@ def load_pictures(
         shape = (1, _GREY_SIDE, _GREY_SIDE) if pictures == "digits" else _shape(train + test)
     if shape[0] not in (1, 3):
         raise DataError(f"{root}: pictures have 1 or 3 channels, not {shape[0]}")
+    if pictures is None:
+        pictures = "plain" if shape[0] == 3 else _suitable(root, train, names, shape)
     loaded = [_load(part, names, shape, pictures, report) for part in (train, test)]
     if text := report.text():
         warnings.warn(f"{root}: {text}", DataWarning, stacklevel=3)
@@ -78,7 +84,7 @@ def load_pictures(
         if len(images) == 0:
             raise DataError(f"{root}: no pictures in the class folders of the {part} set")
     checksum = "-".join(checksum for _, _, checksum in loaded)
-    source = Source(str(root.resolve()), "", checksum, note)
+    source = Source(str(root.resolve()), "", checksum, note, pictures)
     sets = [Dataset(images, labels, names, source) for images, labels, _ in loaded]
     return sets[0], sets[1]
 
@@ -191,6 +197,13 @@ def _has_colour(file: File) -> bool:
         return False
 
 
+def _suitable(root: Path, files: Sequence[File], names: Sequence[str], shape: Sequence[int]) -> str:
+    """The way that suits evenly spread pictures of the training set, resized to grey images."""
+    sample = files[:: -(-len(files) // _SAMPLE)]
+    images, _, _ = _load(sample, names, shape, "plain", Report(root))
+    return suitable(images[:, np.newaxis])
+
+
 def _load(
     files: Sequence[File],
     names: Sequence[str],
@@ -198,7 +211,11 @@ def _load(
     pictures: str,
     report: Report,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """Images, labels, and the checksum of the files. Holds one file's pixels at a time."""
+    """Images, labels, and the checksum of the files. Holds one file's pixels at a time.
+
+    The checksum is that of all files that can be read, however they are prepared: also of those
+    that are blank to "digits".
+    """
     labels = {name: label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)
     kept: list[int] = []
@@ -206,7 +223,9 @@ def _load(
     for file in files:
         try:
             content = file.path.read_bytes()
-            image = as_image(read_picture(content), shape, pictures)
+            pixels = read_picture(content)
+            checksum = zlib.crc32(content, zlib.crc32(os.fsencode(file.name), checksum))
+            image = as_image(pixels, shape, pictures)
         except PictureError as error:
             report.skip(file.path, error)
         except OSError as error:
@@ -214,5 +233,4 @@ def _load(
         else:
             images[len(kept)] = image
             kept.append(labels[file.name])
-            checksum = zlib.crc32(content, zlib.crc32(os.fsencode(file.name), checksum))
     return images[: len(kept)], np.array(kept, np.uint8), f"{checksum:08x}"
