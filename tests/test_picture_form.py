@@ -242,6 +242,27 @@ def test_evaluate_repeats_the_accuracy_of_the_run(frame: int, tmp_path: Path) ->
     run("train", "--resume", tmp_path / "own", "--epochs", 3)
 
 
+@pytest.mark.slow
+def test_photographs_are_prepared_as_for_the_model_that_training_starts_from(
+    trained: Path, tmp_path: Path
+) -> None:
+    """Grey ones were only resized, and those in colour were refused as another network."""
+    data, options = photographs(tmp_path / "data"), ("--from", trained / "run", "--epochs", 1)
+    for name in ("colour", "grey"):
+        out = tmp_path / name
+        run("train", "mlp", "--data", data, "--out", out, *options, "--lr", 0.001)
+        model = byhand.load(out)
+        assert model.pictures == "digits" and model.input_shape == (1, 28, 28)
+        result = run("evaluate", out)
+        assert result.stderr == "" and accuracy(result.stdout) > 80
+        run("train", "--resume", out, "--epochs", 2)
+        for path in data.rglob("*.png"):
+            Image.open(path).convert("L").save(path)
+    out = tmp_path / "plain"
+    run("train", "mlp", "--data", data, "--out", out, *options, "--pictures", "plain")
+    assert byhand.load(out).pictures == "plain"
+
+
 def test_class_folders_say_how_they_were_prepared(tmp_path: Path) -> None:
     for name, images, way in (("digits", digits(), "digits"), ("clothes", clothes(20), "plain")):
         whole = Dataset(images, np.zeros(len(images), np.uint8))

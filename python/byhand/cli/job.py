@@ -71,7 +71,7 @@ class Job:
     class_names: tuple[str, ...] | None = None
     start: Path | None = None
     shape: tuple[int, ...] | None = None
-    """The shape of the images that class folders become, if the run has begun."""
+    """The shape of the images that class folders become, if another model or the run decides it."""
     note: str = ""
     """A note for the user about settings that byhand chose."""
 
@@ -109,14 +109,17 @@ class Job:
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--validation") from None
 
-    def start_from(self, model: Model) -> str:
-        """Give `model` the weights of --from; say which. Ends the command if they do not fit."""
+    def source(self) -> tuple[Model, str] | None:
+        """The model of --from and which epoch it is. Ends the command if there is none."""
         if self.start is None:
-            return ""
+            return None
         try:
-            source, which = load_model(self.start, None)
+            return load_model(self.start, None)
         except (OSError, CheckpointError) as error:
             fail(f"--from: {describe(error)}")
+
+    def start_from(self, source: Model, which: str, model: Model) -> str:
+        """Give `model` the weights of `source`; say which. Ends the command if they do not fit."""
         try:
             same = not model.start_from(source)
         except ValueError as error:

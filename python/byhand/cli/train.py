@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from byhand.checkpoint import CheckpointError
-from byhand.cli.data import check, load, locate
+from byhand.cli.data import check, load, locate, preparation
 from byhand.cli.display import TrainingDisplay
 from byhand.cli.job import (
     Activation,
@@ -243,13 +243,17 @@ def train(
         "start": start,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
-    sets = load(job.data, job.shape, job.class_names, job.pictures)
-    if (source := sets[0].source) is not None and source.pictures:
-        job = dataclasses.replace(job, pictures=Pictures(source.pictures))
+    begun = resume is not None and RunFolder(resume).state_path.exists()
+    source = None if begun else job.source()
+    shape, way = job.shape, job.pictures
+    if source is not None:
+        shape, way = source[0].input_shape, preparation(source[0], way)
+    sets = load(job.data, shape, job.class_names, way)
+    if (origin := sets[0].source) is not None and origin.pictures:
+        job = dataclasses.replace(job, pictures=Pictures(origin.pictures))
     network = job.new_model(sets[0])
     check(network, sets, job.data)
-    begun = resume is not None and RunFolder(resume).state_path.exists()
-    started = "" if begun else job.start_from(network)
+    started = "" if source is None else job.start_from(*source, network)
     display = TrainingDisplay(log_every, "test" if job.validation is None else "val")
     options = {"keep_epochs": keep_epochs, "resume": resume is not None}
     with (
