@@ -101,6 +101,46 @@ def test_a_wrapper_around_it_all_is_opened(tmp_path: Path) -> None:
     assert len(test) == 3
 
 
+@pytest.mark.parametrize(
+    "folder", ["{}", "seg_{0}/seg_{0}", "{}_images", "x-{}ing", "My {} Set.v2"]
+)
+def test_parts_with_more_words_in_their_names(folder: str, tmp_path: Path) -> None:
+    train, test = folder.format("train"), folder.format("test")
+    tree(tmp_path, f"{train}/cat/a.png", f"{train}/dog/b.png", f"{test}/dog/c.png")
+    sets = load(tmp_path)
+    assert values(sets[0]) == [("cat", 0), ("dog", 1)]
+    assert values(sets[1]) == [("dog", 2)]
+    tree(tmp_path, "seg_pred/1.png")
+    load(tmp_path, "1 skipped: seg_pred (beside the train folder)")
+
+
+def test_a_wrapper_beside_other_folders_is_opened(tmp_path: Path) -> None:
+    tree(tmp_path / "pictures" / "all", "train/cat/a.png", "train/dog/b.png", "test/cat/c.png")
+    tree(tmp_path, "docs/sheet.png")
+    train, test = load(tmp_path, "docs (beside pictures, which holds the train folder)")
+    assert values(train) == [("cat", 0), ("dog", 1)]
+    assert values(test) == [("cat", 2)]
+
+
+def test_classes_with_folders_of_the_same_names_are_said(tmp_path: Path) -> None:
+    names = [f"{who}/{digit}/{i}.png" for who in ("ann", "bob") for digit in "01" for i in "ab"]
+    tree(tmp_path, *names)
+    train, _ = load(tmp_path, "ann, bob are taken for classes", "of the same names, 0, 1: expected")
+    assert train.class_names == ("ann", "bob")
+    tree(tmp_path, "ann/own.png", "carl/1.png", "carl/2.png")
+    load(tmp_path)
+    tree(tmp_path / "images", *[f"{c}/images/{i}.png" for c in "ab" for i in "12"])
+    load(tmp_path / "images")
+
+
+def test_the_only_class_is_said_beside_folders_without_pictures(tmp_path: Path) -> None:
+    """As in data sets for detection."""
+    tree(tmp_path, *[f"train/images/{i}.png" for i in range(6)], "val/images/1.png")
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "train" / "labels" / "1.txt").touch()
+    load(tmp_path, "images is the only class", "train/labels (a folder without pictures)")
+
+
 def test_a_single_folder_that_is_taken_for_a_wrapper_is_said(tmp_path: Path) -> None:
     """It may have been meant as a class. A folder called train cannot be one."""
     names = [f"{breed}/{i}.png" for breed in ("siamese", "persian") for i in range(6)]

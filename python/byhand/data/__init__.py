@@ -95,11 +95,13 @@ def load_class_folders(
 
     The pictures are in ROOT/CLASS or, if the test set is given, in ROOT/train/CLASS and
     ROOT/test/CLASS. Pictures in folders below a class folder belong to the class. The parts may
-    also be called training, testing, val, valid or validation. If there are both a validation and
-    a test set, the validation set joins the training set. If there is only a validation set, it is
-    the test set. If there is neither, a sixth of each class becomes the test set. If ROOT holds
-    nothing but one folder of folders, that folder is taken as ROOT. A DataWarning says so if the
-    folder may have been meant as a class.
+    also be called training, testing, val, valid or validation, with the same words before or after
+    that, as in seg_train and seg_test. If there are both a validation and a test set, the
+    validation set joins the training set. If there is only a validation set, it is the test set.
+    If there is neither, a sixth of each class becomes the test set. If ROOT holds nothing but one
+    folder of folders, or one folder that holds a training and a test set, that folder is taken as
+    ROOT. A DataWarning says so if the folder may have been meant as a class, and if folders taken
+    for classes hold folders of the same names.
 
     Files are known as pictures by their content: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM. Hidden
     files and those of operating systems (Thumbs.db, .DS_Store, __MACOSX and so on) are left out,

@@ -64,7 +64,10 @@ def load_pictures(
     for path in report.empty:
         if path.name not in names:
             report.skip(path, "a folder without pictures")
-    trained = {file.name for file in train} | {path.name for path in report.empty}
+    trained = {file.name for file in train}
+    if len(trained) == 1 and report.empty:
+        report.notes.append(f"{train[0].name} is the only class")
+    trained |= {path.name for path in report.empty}
     if untrained := sorted({file.name for file in test or []} - trained):
         report.notes.append(f"no training pictures of {', '.join(untrained)}")
     note = ""

@@ -1,11 +1,12 @@
 """Which files of a folder are pictures of which class, as torchvision and Keras would have it.
 
     ROOT/CLASS/...                       each folder is a class, with all that lies below it
-    ROOT/train/CLASS/..., ROOT/test/...  also training, testing, val, valid, validation
+    ROOT/train/CLASS/..., ROOT/test/...  also training, testing, val, valid, validation,
+                                         and the same with more words, as in seg_train, seg_test
 
-If ROOT holds nothing but one folder of folders, that folder is taken as ROOT.
-Hidden files and those that operating systems leave behind are left out. Everything
-else that is left out is listed in a `Report` for the user.
+If ROOT holds nothing but one folder of folders, that folder is taken as ROOT, and so is a folder
+beside others that alone holds a train folder. Hidden files and those that operating systems leave
+behind are left out. Everything else that is left out is listed in a `Report` for the user.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +40,12 @@ _SYSTEM = {
     "@eadir",
     "lost+found",
 }
+# A part of the data: seg_train, test_images, x-valid. What stands around it names the data set.
 _PART = re.compile(
+    r"(?P<before>.*?[ ._-])?"
     r"(?:(?P<train>train)(?:ing)?|(?P<test>test)(?:ing)?|(?P<val>val)(?:id|idation)?)"
-    r"[ _-]?(?:set|data)?",
+    r"[ _-]?(?:set|data)?"
+    r"(?P<after>[ ._-].*)?",
     re.IGNORECASE,
 )
 
@@ -86,8 +91,7 @@ class Report:
             ("hidden or system files left out", self.hidden),
         ):
             if names:
-                more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-                lines.append(f"{len(names):,} {what}: {', '.join(names[:_SHOWN])}{more}")
+                lines.append(f"{len(names):,} {what}: {shown(names)}")
         return "; ".join(lines)
 
 
@@ -97,26 +101,22 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
     Raises DataError if there are no class folders or no pictures in them.
     """
     root = _unwrapped(report.root)
-    parts: dict[str, list[Path]] = {"train": [], "test": [], "val": []}
-    others = []
-    for folder in _folders(root):
-        match = _PART.fullmatch(folder.name)
-        # A class of toys may be called train, but it has no class folders.
-        if match is None or (match["train"] and not any(_folders(folder))):
-            others.append(folder)
-        else:
-            parts[match.lastgroup or ""].append(folder)
+    parts = _parts(root)
     if not parts["train"]:
         for folder in parts["test"] + parts["val"]:
             if any(_folders(folder)) and not _has_pictures(folder):
                 raise DataError(f"{root} has the folder {folder.name} but no train folder")
-        match = _PART.fullmatch(root.name)
-        if root != report.root and not (match and match["train"]):
-            name = root.relative_to(report.root)
-            report.notes.append(f"{name} is the only folder, so the classes are the folders in it")
-        return _labelled([root], report), None
-    for path in others:
-        report.skip(path, "beside the train folder")
+        wrapped = [folder for folder in _folders(root) if _is_split(_parts(_unwrapped(folder)))]
+        if len(wrapped) != 1:
+            return _classes_of(root, report), None
+        for folder in _folders(root):
+            if folder not in wrapped:
+                report.skip(folder, f"beside {wrapped[0].name}, which holds the train folder")
+        root = _unwrapped(wrapped[0])
+        parts = _parts(root)
+    for folder in _folders(root):
+        if not any(folder in part for part in parts.values()):
+            report.skip(folder, "beside the train folder")
     train, test, validation = (parts[name] for name in ("train", "test", "val"))
     held_out = _labelled(test, report)
     if validation and held_out:
@@ -126,6 +126,60 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
         report.notes.append(f"{validation[0].name} is the test set")
         held_out = _labelled(validation, report)
     return _labelled(train, report), held_out or None
+
+
+def _parts(root: Path) -> dict[str, list[Path]]:
+    """The folders in `root` of the training, the test and the validation set.
+
+    They are called train, test and so on, or all have the same words before and after that. There
+    may be none.
+    """
+    sets: dict[str, dict[str, list[Path]]] = {}
+    for folder in _folders(root):
+        match = _PART.fullmatch(folder.name)
+        # A class of toys may be called train, but it has no class folders.
+        if match is None or (match["train"] and not any(_folders(folder))):
+            continue
+        around = re.sub("[ .-]", "_", f"{match['before'] or ''}{match['after'] or ''}".lower())
+        parts = sets.setdefault(around, {"train": [], "test": [], "val": []})
+        next(parts[part] for part in parts if match[part]).append(folder)
+    usual = sets.pop("", {"train": [], "test": [], "val": []})
+    others = [parts for parts in sets.values() if _is_split(parts)]
+    return others[0] if len(others) == 1 and not usual["train"] else usual
+
+
+def _is_split(parts: dict[str, list[Path]]) -> bool:
+    return bool(parts["train"] and parts["test"] + parts["val"])
+
+
+def _classes_of(root: Path, report: Report) -> list[File]:
+    """The pictures of a folder that holds classes. Notes by which decisions it was found."""
+    match = _PART.fullmatch(root.name)
+    if root != report.root and not (match and match["train"]):
+        name = root.relative_to(report.root)
+        report.notes.append(f"{name} is the only folder, so the classes are the folders in it")
+    return _labelled([root], report)
+
+
+def _note_shared_folders(classes: list[Path], report: Report) -> None:
+    """Note that several classes hold folders of the same names, which may be the classes."""
+    below = {path.name: [folder.name for folder in _folders(path)] for path in classes}
+    wrappers = [path.name for path in classes if below[path.name] and not _has_pictures(path)]
+    counts = Counter(name for wrapper in wrappers for name in below[wrapper])
+    shared = sorted(name for name, count in counts.items() if count > 1)
+    note = (
+        f"{shown(wrappers)} are taken for classes, each with all that lies below it, but hold "
+        f"folders of the same names, {shown(shared)}: expected is ROOT/CLASS/..., or "
+        "ROOT/train/CLASS/... and ROOT/test/CLASS/..."
+    )
+    if len(shared) > 1 and note not in report.notes:
+        report.notes.append(note)
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _unwrapped(root: Path) -> Path:
@@ -146,7 +200,7 @@ def _has_pictures(folder: Path) -> bool:
 
 def _labelled(roots: list[Path], report: Report) -> list[File]:
     """The pictures in the class folders of `roots`, in the order of their file names."""
-    files = []
+    files, classes = [], []
     for root in roots:
         inner = _only_folder(root)  # some archives hold train/train/CLASS
         if inner is not None and inner.name == root.name:
@@ -155,11 +209,13 @@ def _labelled(roots: list[Path], report: Report) -> list[File]:
             if not path.is_dir():
                 report.skip(path, "not in a class folder")
                 continue
+            classes.append(path)
             found = [_file(file, path.name, report) for file in _walk(path, report)]
             pictures = [file for file in found if file is not None]
             if not pictures:
                 report.empty.append(path)
             files += pictures
+    _note_shared_folders(classes, report)
     return sorted(files, key=lambda file: (file.path.name, file.path))
 
 
@@ -227,7 +283,12 @@ def _visible(folder: Path, report: Report | None = None) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    return (path for path in _visible(folder) if path.is_dir())
+    try:
+        with os.scandir(folder) as entries:  # tells files from folders without a look at each
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except PermissionError:
+        names = []
+    return (folder / name for name in sorted(names) if not is_hidden(name))
 
 
 def is_hidden(name: str) -> bool:
