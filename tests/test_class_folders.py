@@ -429,6 +429,12 @@ def test_the_command_line_says_what_was_skipped(tmp_path: Path) -> None:
     assert "fetch" not in only_line(holds)  # not into the user's own folder
 
 
+def test_a_single_class_cannot_be_trained_on(tmp_path: Path) -> None:
+    tree(tmp_path / "d", *[f"cat/{i}.png" for i in range(6)])
+    line = only_line(run("train", "softmax", "--data", tmp_path / "d", code=1))
+    assert line.startswith(f"byhand: {tmp_path}/d: only one class, cat: add another, or name")
+
+
 def test_predict_leaves_out_the_files_of_systems(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     tree(folder, "a.png", "sub/b.png", "__MACOSX/._a.png", "sub/.hidden.png")

@@ -87,6 +87,12 @@ class Job:
         size, names = train.images.shape[1:], train.class_names
         shape = size if len(size) == 3 else (1, *size)
         classes = max(10, int(train.labels.max(initial=0)) + 1) if names is None else len(names)
+        if names is not None and classes == 1:
+            where = "" if train.source is None else f"{train.source.folder}: "
+            raise DataError(
+                f"{where}only one class, {names[0]}: add another, or name the folder that holds "
+                "the folders of all classes"
+            )
         chosen |= {"input_shape": shape, "classes": classes}
         try:
             model = self.recipe.model(seed=self.seed, **chosen)
