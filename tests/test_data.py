@@ -373,7 +373,7 @@ def test_json_without_gzip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_npz_with_channels_last(channels: int, save: Callable[..., None], tmp_path: Path) -> None:
     """Keras's layout."""
     x_train, y_train, x_test, y_test = make_arrays()
@@ -432,7 +432,7 @@ def test_a_folder_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert data_folder() == data.cache_folder()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_arrays_with_channels_last_get_advice_that_works(channels: int) -> None:
     """Wherever images enter."""
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, channels), np.uint8)

@@ -25,10 +25,10 @@ def not_one_of(value: str, known: Iterable[str]) -> str:
 def channels_last(shape: tuple[int, ...]) -> str:
     """Advice for images whose channels come last, or nothing if they are in byhand's order.
 
-    Images (N, H, W, 1) or (N, H, W, 3) have their channels last, as other programs have them: no
-    image has more than four channels and is one or three pixels wide.
+    Images (N, H, W, 1) to (N, H, W, 4) have their channels last, as other programs have them, two
+    or four of them with transparency: no image has more than four channels and is so narrow.
     """
-    if len(shape) != 4 or shape[3] not in (1, 3) or min(shape[1:3]) <= 4:
+    if len(shape) != 4 or not 1 <= shape[3] <= 4 or min(shape[1:3]) <= 4:
         return ""
     advice = "images[..., 0]" if shape[3] == 1 else "images.transpose(0, 3, 1, 2)"
     return f"their channels are last; use np.ascontiguousarray({advice})"

@@ -45,7 +45,7 @@ _MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
 def read_npz(content: Bytes, path: Path) -> Arrays:
     """Arrays x_train, x_test of uint8 and y_train, y_test (N,) of any integer type.
 
-    The images are (N, H, W) or, as Keras has them, (N, H, W, 1) or (N, H, W, 3).
+    The images are (N, H, W) or, as Keras has them, (N, H, W, 1) to (N, H, W, 4).
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
