@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from byhand import models, nn
 from byhand.data import Dataset
-from byhand.pictures import PictureError, image_for
+from byhand.pictures import PictureError, PictureWarning, image_for
 from byhand.pictures.drawings import drawing, drawing_png
 from cli_support import run, write_folder
 from PIL import Image, ImageDraw
@@ -95,6 +95,52 @@ def test_what_cannot_be_read_is_named(files: list[Path], tmp_path: Path) -> None
     for wrong in ([files[0], np.zeros((28, 28), np.uint8)], 7, None, [[0]]):
         with pytest.raises(TypeError, match="predict also takes paths and PIL images"):
             model.predict(wrong)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """A picture of four digits."""
+    page = Image.new("L", (400, 120), 255)
+    for place, digit in enumerate((7, 2, 1, 0)):
+        ink = Image.new("L", (60, 90), 255)
+        ImageDraw.Draw(ink).text((5, 0), str(digit), 0, font_size=80)
+        page.paste(ink, (20 + 95 * place, 15))
+    page.save(tmp_path / "four.png")
+    return tmp_path / "four.png"
+
+
+def test_several_marks_are_warned_of_once_in_a_call(several: Path, files: list[Path]) -> None:
+    model = models.mlp((5,))
+    for call in (model.predict, model.predict_proba, model.predict_top, model.outputs):
+        with pytest.warns(PictureWarning) as caught:
+            call(several)
+        (warning,) = caught
+        assert warning.filename == __file__
+        advice = "this reads one digit: crop the picture, or use byhand.pictures.symbols_for"
+        assert str(warning.message) == f"{several}: 4 marks found; {advice}"
+    with pytest.warns(PictureWarning) as caught:
+        model.predict([files[0], several, Image.open(several)])
+    (warning,) = caught
+    assert str(warning.message).startswith(
+        f"{several}: 4 marks found (and several in 1 of the others); "
+    )
+    model.predict(several, pictures="plain")
+
+
+@pytest.mark.slow
+def test_class_folders_say_how_many_pictures_have_several_marks(
+    several: Path, tmp_path: Path
+) -> None:
+    for label in ("a", "b"):
+        for i in range(3):
+            path = tmp_path / "d" / label / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(several.read_bytes() if i else drawing_png(i))
+    options = ("--data", tmp_path / "d", "--out", tmp_path / "run", "--epochs", 1)
+    said = "4 pictures with several marks, of which the largest is used: "
+    assert said in run("train", "softmax", *options, "--pictures", "digits").stderr
+    assert said in run("evaluate", tmp_path / "run", "--data", tmp_path / "d").stderr
+    assert run("evaluate", tmp_path / "run", "--pictures", "plain").stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,8 @@ class Model(Sequential):
         ----------
         images : ndarray, uint8, or float32 in [0, 1] (pixel / 255); or pictures
             Arrays are (N, H, W) or (N, C, H, W) of the input shape. Pictures are the path of a
-            file, a PIL image, or a list of these, of any size; they need byhand[pictures].
+            file, a PIL image, or a list of these, of any size; they need byhand[pictures]. If a
+            picture has several marks, the largest is used, with a PictureWarning.
         pictures : {"digits", "plain"}, optional
             How pictures become images, instead of the model's own way: see `Model.pictures`.
 

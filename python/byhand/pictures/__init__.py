@@ -8,7 +8,7 @@ try:
     from .convert import Symbols, as_image, image_for, images_for, symbols_for
     from .marks import Mark, marks
     from .prepare import BlankError, plain, prepare
-    from .read import PictureError, read_picture
+    from .read import PictureError, PictureWarning, read_picture
 except ModuleNotFoundError as error:
     raise needs_extra(error, "byhand.pictures", "pictures") from None
 
@@ -16,6 +16,7 @@ __all__ = [
     "BlankError",
     "Mark",
     "PictureError",
+    "PictureWarning",
     "Symbols",
     "as_image",
     "image_for",

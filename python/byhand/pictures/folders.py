@@ -19,7 +19,7 @@ from byhand.data.folder import CLASS_NAME_FILES, find_files
 from byhand.model import image_shape
 from byhand.picture_form import check_pictures, suitable
 
-from .convert import as_image
+from .convert import image_and_marks
 from .encode import png
 from .listing import File, Report, is_hidden, list_pictures
 from .read import PictureError, read_picture
@@ -228,12 +228,14 @@ def _load(
             content = file.path.read_bytes()
             pixels = read_picture(content)
             checksum = zlib.crc32(content, zlib.crc32(os.fsencode(file.name), checksum))
-            image = as_image(pixels, shape, pictures)
+            image, marks = image_and_marks(pixels, shape, pictures)
         except PictureError as error:
             report.skip(file.path, error)
         except OSError as error:
             report.skip(file.path, error.strerror or "cannot be read")
         else:
+            if marks > 1:
+                report.crowd(file.path)
             images[len(kept)] = image
             kept.append(labels[file.name])
     return images[: len(kept)], np.array(kept, np.uint8), f"{checksum:08x}"

@@ -65,11 +65,12 @@ class File(NamedTuple):
 
 @dataclass
 class Report:
-    """The files that were left out of a data set, and the decisions that its user should know."""
+    """The files that were left out of a data set, and what else its user should know of it."""
 
     root: Path
     skipped: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    crowded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     empty: list[Path] = field(default_factory=list)  # class folders without pictures
 
@@ -80,6 +81,10 @@ class Report:
     def hide(self, path: Path) -> None:
         self.hidden.append(self._name(path))
 
+    def crowd(self, path: Path) -> None:
+        """Say that the picture has several marks."""
+        self.crowded.append(self._name(path))
+
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path != self.root else str(path)
 
@@ -89,6 +94,7 @@ class Report:
         for what, names in (
             ("skipped", self.skipped),
             ("hidden or system files left out", self.hidden),
+            ("pictures with several marks, of which the largest is used", self.crowded),
         ):
             if names:
                 lines.append(f"{len(names):,} {what}: {shown(names)}")

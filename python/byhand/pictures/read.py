@@ -58,6 +58,10 @@ class PictureError(ValueError):
     """A file that is no picture, or one that cannot be used."""
 
 
+class PictureWarning(UserWarning):
+    """A picture that may be another one than its user believes, such as one of several digits."""
+
+
 def read_picture(source: Picture) -> NDArray[np.uint8]:
     """The pixels of a picture file, (H, W, 1) where it is grey and (H, W, 3) where it has colour.
 
