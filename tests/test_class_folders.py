@@ -262,6 +262,16 @@ def test_a_class_without_training_pictures_is_said(tmp_path: Path) -> None:
     assert values(test) == [("cat", 2), ("dog", 3)]
 
 
+def test_both_spellings_of_an_accented_letter_are_one_class(tmp_path: Path) -> None:
+    """Archives from macOS have "é" as two characters, those from elsewhere as one."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    tree(tmp_path, f"train/{one}/1.png", "train/tea/2.png", f"test/{two}/3.png", "test/tea/4.png")
+    for names in (None, (one, "tea"), (two, "tea")):
+        train, test = load(tmp_path, class_names=names)
+        assert train.class_names == (names or (one, "tea"))
+        assert train.labels.tolist() == test.labels.tolist() == [0, 1]
+
+
 def test_pictures_of_a_test_set_without_labels_are_said(tmp_path: Path) -> None:
     """As in competitions: the training set is split."""
     tree(tmp_path, *[f"train/{c}/{i}.png" for c in "ab" for i in range(6)], "test/1.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand import Trainer, data, evaluate, models, optim
+from byhand.cli.data import locate
 from byhand.data import DataError, Dataset, DataWarning, official
 from byhand.data.folder import data_folder
 
@@ -492,3 +494,15 @@ def test_importing_byhand_data_loads_no_network_code() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_the_folder_in_which_torchvision_keeps_mnist_is_named(tmp_path: Path) -> None:
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    write_idx(tmp_path / "MNIST" / "raw", make_arrays())
+    for root, inner in ((tmp_path, "MNIST/raw"), (tmp_path / "MNIST", "raw")):
+        said = f"{root}: no data set, but {root / inner} holds one: name that folder"
+        with pytest.raises(DataError, match=re.escape(said)):
+            data.load_folder(root)
+        with pytest.raises(DataError, match=re.escape(said)):
+            locate(root)
+    assert locate(tmp_path / "MNIST" / "raw") is not None

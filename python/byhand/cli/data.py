@@ -21,6 +21,7 @@ from byhand.data.folder import (
     data_folder,
     fetches_unasked,
     find_files,
+    folder_inside,
     has_folders,
     is_complete,
     what_is_missing,
@@ -148,7 +149,7 @@ def locate(root: Path | None) -> Path | None:
     """
     folder = data_folder(root)
     files = find_files(folder)
-    if is_complete(files) or (not files and has_folders(folder)):
+    if is_complete(files) or (not files and has_folders(folder) and not folder_inside(folder)):
         return folder
     if fetches_unasked(root):
         return None

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -157,17 +157,28 @@ def what_is_missing(folder: Path) -> str:
         )
     if not _holds_other_things(folder):
         return f"{folder} is empty; to fetch MNIST into it: {command}"
+    if (inner := folder_inside(folder)) is not None:
+        return f"{folder}: no data set, but {inner} holds one: name that folder"
     return (
         f"{folder}: no data set: {', '.join(IDX_NAMES)} missing, and no {NPZ_NAME}. Folders of "
         "pictures, one for each class, are loaded by byhand.data.load_class_folders or --data"
     )
 
 
+def folder_inside(folder: Path) -> Path | None:
+    """The first folder below `folder` that holds data files, as torchvision's MNIST/raw does."""
+    inner = (inner for path in sorted(_folders(folder)) for inner in (path, path / "raw"))
+    return next((path for path in inner if is_complete(find_files(path))), None)
+
+
 def has_folders(folder: Path) -> bool:
     """Whether the folder has folders, which may be those of classes."""
-    return folder.is_dir() and any(
-        path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()
-    )
+    return folder.is_dir() and any(_folders(folder))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    paths = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return (path for path in paths if path.is_dir())
 
 
 def fetches_unasked(root: str | os.PathLike[str] | None) -> bool:

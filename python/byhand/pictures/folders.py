@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,14 @@ def load_pictures(
             f"or ROOT/train/CLASS/... and ROOT/test/CLASS/... {report.text()}".strip()
         )
     names = _class_names(root, train + (test or []), class_names)
-    for path in report.empty:
-        if path.name not in names:
+    empty = {normalize("NFC", path.name): path for path in report.empty}
+    for name, path in empty.items():
+        if name not in names:
             report.skip(path, "a folder without pictures")
     trained = {file.name for file in train}
-    if len(trained) == 1 and report.empty:
+    if len(trained) == 1 and empty:
         report.notes.append(f"{train[0].name} is the only class")
-    trained |= {path.name for path in report.empty}
-    if untrained := sorted({file.name for file in test or []} - trained):
+    if untrained := sorted({file.name for file in test or []} - trained - set(empty)):
         report.notes.append(f"no training pictures of {', '.join(untrained)}")
     note = ""
     if test is None:
@@ -151,7 +152,7 @@ def _class_names(
     """The names of the classes in the order of their labels."""
     found = {file.name for file in files}
     if wanted is not None:
-        if unknown := sorted(found - set(wanted)):
+        if unknown := sorted(found - {normalize("NFC", name) for name in wanted}):
             raise DataError(
                 f"{root}: the folder {unknown[0]} is not one of the classes {', '.join(wanted)}"
             )
@@ -219,7 +220,7 @@ def _load(
     The checksum is that of all files that can be read, however they are prepared: also of those
     that are blank to "digits".
     """
-    labels = {name: label for label, name in enumerate(names)}
+    labels = {normalize("NFC", name): label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)
     kept: list[int] = []
     checksum = 0

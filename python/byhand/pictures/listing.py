@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,10 @@ _SHOWN = 5
 
 
 class File(NamedTuple):
-    """A picture: its path, the name of its class, its size, and whether its form is grey."""
+    """A picture: its path, the name of its class, its size, and whether its form is grey.
+
+    The name is in Unicode's form NFC: "é" may be one or two characters of a folder's name.
+    """
 
     path: Path
     name: str
@@ -216,7 +220,8 @@ def _labelled(roots: list[Path], report: Report) -> list[File]:
                 report.skip(path, "not in a class folder")
                 continue
             classes.append(path)
-            found = [_file(file, path.name, report) for file in _walk(path, report)]
+            name = unicodedata.normalize("NFC", path.name)
+            found = [_file(file, name, report) for file in _walk(path, report)]
             pictures = [file for file in found if file is not None]
             if not pictures:
                 report.empty.append(path)
