@@ -396,6 +396,22 @@ def _pencil(rng: Rng, marks: list[Mark]) -> bytes:
     return photograph(rng, turned(rng, sheet, rng.normal(0, 2)), unit, 0.6)
 
 
+def _frame(rng: Rng, marks: list[Mark]) -> bytes:
+    """A border all round, as drawing programs and cut screenshots have; dark or light ink."""
+    unit = _unit(rng)
+    sheet = new_sheet(rng, rng.uniform(1.15, 2.5), rng.uniform(1.15, 2.5), unit)
+    h, w = sheet.pixels.shape[:2]
+    y, x = _near(rng, h, max(0, h / 2 - 0.6 * unit)), _near(rng, w, max(0, w / 2 - 0.6 * unit))
+    write(sheet, marks[0][1], y, x, pen(rng))
+    inside = sheet.pixels if rng.random() < 0.5 else 255 - sheet.pixels
+    width = round(max(1, unit * float(rng.choice([0.01, 0.05, rng.uniform(0.05, 0.5)]))))
+    framed = np.pad(inside, ((width, width), (width, width), (0, 0)))
+    border = np.ones(framed.shape[:2], bool)
+    border[width:-width, width:-width] = False
+    framed[border] = rng.choice([0, 255, rng.uniform(0, 255)])
+    return photograph(rng, framed, unit, 0.4)
+
+
 def _several(rng: Rng, marks: list[Mark]) -> bytes:
     """Two to five digits in a row, or in two."""
     unit = _unit(rng, 35, 130)
@@ -433,6 +449,7 @@ KINDS: dict[str, Callable[[Rng, list[Mark]], bytes]] = {
     "punch holes": _holes,
     "small digit, A4 page": _page,
     "pencil": _pencil,
+    "frame": _frame,
 }
 SEVERAL = "several marks"
 

@@ -77,6 +77,33 @@ def test_what_is_on_the_paper_does_not_matter(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("shade", [0, 128, 255])
+@pytest.mark.parametrize("width", [1, 3, 30])
+def test_a_frame_at_the_edge_is_no_ink(width: int, shade: int, dark: bool) -> None:
+    """As around a window, a cell of a form or a figure, whatever its colour."""
+    for digit in (0, 2, 5, 7):
+        page = page_with(digit)[30:290, 30:290]
+        alone = image_of_page(page)
+        framed = np.pad(255 - page if dark else page, width, constant_values=shade)
+        assert likeness(image_of_page(framed), alone) > 0.8, digit
+
+
+@pytest.mark.parametrize("bars", ["0", "8"])
+def test_a_digit_of_straight_bars_is_no_frame(bars: str) -> None:
+    page = np.full((200, 140), 240.0)
+    page[30:170, 30:110] = 30
+    page[45:155, 45:95] = 240
+    if bars == "8":
+        page[93:107, 45:95] = 30
+    for margin in (5, 30):
+        cut = page[30 - margin : 170 + margin, 30 - margin : 110 + margin]
+        rows = (image_of_page(cut) > 127).sum(1)
+        assert (rows[[5, 22]] == 11).all()
+        assert rows[14] == (11 if bars == "8" else 4)
+
+
+@pytest.mark.slow
 @given(st.integers(0, 9), st.floats(0.55, 1.0), st.integers(0, 120), st.integers(0, 3))
 @settings(max_examples=12, deadline=None)
 def test_light_size_margin_and_direction_do_not_matter(

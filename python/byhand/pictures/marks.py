@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from .frame import inside_frames
 from .ink import Floats, Ink, Mask, Pixels, ink_of
 from .lines import without_lines
 from .paper import sheet_corners, sheet_in
@@ -90,6 +91,15 @@ def marks(pixels: Pixels) -> list[Mark]:
 
     A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
     """
+    part, corner = inside_frames(pixels)
+    found = _marks_of_part(part)
+    if part is not pixels and not (found and _is_writing(largest(found))):
+        return _marks_of_part(pixels)
+    return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
+
+
+def _marks_of_part(pixels: Pixels) -> list[Mark]:
+    """The marks of a picture without a frame, or on a sheet in it."""
     sheet = sheet_in(pixels)
     if sheet is not None:
         part, corner = sheet
@@ -111,10 +121,12 @@ def largest(found: list[Mark]) -> Mark:
 
 
 def _is_writing(mark: Mark) -> bool:
-    """Whether the largest mark on a supposed sheet is a stroke and no part of the sheet's edge.
+    """Whether the largest mark on a supposed sheet, or in a supposed frame, is a stroke and no part
+    of the edge.
 
     Otherwise the supposed sheet is a bold light digit: the mark is the shading along its edge,
-    which touches two sides, or the hole of an 8, which is a blob.
+    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit
+    of straight bars: nothing is in it, or the middle bar of an 8, which touches two sides.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched < 2
