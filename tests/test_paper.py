@@ -55,11 +55,25 @@ def holed(page: np.ndarray) -> np.ndarray:
     return np.where(np.hypot(x - 345, (y % 200) - 100) < 22, 20, page)
 
 
+def barred(page: np.ndarray) -> np.ndarray:
+    """A narrow bar of shadow, as of a window frame, from corner to corner across the digit."""
+    off = np.abs(np.subtract.outer(np.arange(400), np.arange(400)))
+    return np.where(off < 25, 0.65, 1.0) * page
+
+
+def striped(page: np.ndarray) -> np.ndarray:
+    """Light through a blind."""
+    along = np.add.outer(np.arange(400), np.arange(400) // 2)
+    return np.where(along // 30 % 2, 0.7, 1.0) * page
+
+
 FURNITURE = {
     "box": boxed,
     "answer line": lambda page: np.where((np.arange(400) // 3 == 90)[:, np.newaxis], 50, page),
     "grid": squared,
     "hard shadow": shaded,
+    "bar of shadow": barred,
+    "blind": striped,
     "holes": holed,
     "table at one side": lambda page: np.hstack((np.full((400, 90), 70.0), page)),
     "table all round": lambda page: np.pad(page, 60, constant_values=80),
@@ -198,6 +212,33 @@ def test_marks_are_separate_and_in_reading_order() -> None:
     assert centres[:4] == sorted(centres[:4], key=lambda c: c[1])
     for mark, digit in zip(found, (2, 0, 2, 6, 5, 7), strict=True):
         assert likeness(image_of(mark), prepare(read_picture(drawing_png(digit)))) > 0.6
+
+
+@pytest.mark.slow
+def test_digits_in_a_column_are_separate() -> None:
+    """The gaps between them are narrower than the pen's strokes."""
+    for digit in range(10):
+        page = np.full((420, 200), 240.0)
+        inked = page_with(digit, 120, (0, 0))[:120, :120]
+        inked = np.asarray(Image.fromarray(inked.astype(np.uint8)).filter(ImageFilter.MinFilter(5)))
+        rows = np.flatnonzero((inked < 140).any(1))
+        for k in range(3):
+            top = 30 + k * (np.ptp(rows) + 17)
+            part = page[top : top + 120, 40:160]
+            part[:] = np.minimum(part, inked)
+        assert len(marks(page.astype(np.uint8)[..., np.newaxis])) == 3, digit
+
+
+@pytest.mark.parametrize(("light", "dark"), [(200, 0.7), (200, 0.55), (230, 0.55)])
+def test_a_strip_of_paper_on_a_table_in_uneven_light(light: int, dark: float) -> None:
+    """One side of the table is lighter than the other, but far darker than the paper."""
+    scene = np.full((290, 550), 70.0)
+    scene[65:225, 60:490] = light
+    for k, digit in enumerate((2, 3, 4)):
+        part = scene[85:205, 90 + 130 * k : 210 + 130 * k]
+        part[:] = np.minimum(part, page_with(digit, 120, (0, 0))[:120, :120])
+    scene *= np.linspace(dark, 1, 290)[:, np.newaxis]
+    assert len(marks(scene.astype(np.uint8)[..., np.newaxis])) == 3
 
 
 @pytest.mark.slow

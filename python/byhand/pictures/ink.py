@@ -84,12 +84,24 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     middle = float(np.median(paper_alone))
     noise = 1.4826 * float(np.median(np.abs(paper_alone - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
+    half = (float(smooth.max()) - middle) / 2
+    if strong > half > 0 and _has_full_ink((smooth - middle) / (2 * half)):
+        # Stripes of shadow are no noise, although they are spread as wide as strong noise.
+        strong = max(_LEAST_CONTRAST, half)
     light = gain = np.ones_like(ground)
     if darker:
         light = np.maximum(-ground, 1) / np.float32(max(float(np.percentile(-ground, 95)), 1.0))
         gain = np.clip(np.float32(np.median(light)) / light, 1 / _MOST_GAIN, _MOST_GAIN)
     sharp, smooth = (sharp - middle) * gain, (smooth - middle) * gain
     return Ink(sharp, smooth, strong * gain, _WEAK * strong * gain, light, darker)
+
+
+def _has_full_ink(level: Floats) -> bool:
+    """Whether most of what has about half of the largest level or more has nearly all of it.
+
+    Ink has it, apart from its blurred edges. Of noise and of the paper's texture, most has not.
+    """
+    return bool((level > 0.6).sum() > 2 * ((level > 0.4) & (level <= 0.6)).sum())
 
 
 def _paper_at_frame(coarse: Floats) -> Floats | None:
