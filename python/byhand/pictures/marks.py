@@ -40,6 +40,11 @@ _STROKE = 0.35
 # Paper that is taken for light ink has more than this level. Grain stays above it.
 _SHEET = 0.25
 
+# Two digits in a column are together at least this many times as tall as wide.
+_TALLEST = 1.6
+# The lighter of two digits has at least this share of the other one's ink.
+_EQUAL = 0.3
+
 # The level at the outer edge of a stroke's blur. Full ink has the level 1.
 _BLUR = 0.1
 
@@ -235,8 +240,17 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     size = p.extent.max()
     small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
     # One stands above the other, as the bar of a 5 above its bow. They share half of a width, and
-    # the gap, if there is one, is at most a pen's width or an eighth of the height.
-    above = (-gap_x >= 0.5 * narrower) & (gap_y <= np.maximum(pen, 0.12 * taller))
+    # the gap, if there is one, is at most a pen's width or an eighth of the height. Two heavy
+    # pieces that are together taller than a digit are a broken stroke or two digits in a column.
+    height, width = np.moveaxis(
+        np.maximum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
+        - np.minimum(p.sides[:, np.newaxis, :2], p.sides[:, :2]),
+        2,
+        0,
+    )
+    column = (height > _TALLEST * width) & (mass > _EQUAL)
+    gap = np.where(column, 0.4 * pen, np.maximum(pen, 0.12 * taller))
+    above = (-gap_x >= 0.5 * narrower) & (gap_y <= gap)
     # A stroke is broken: the gap is less than half a pen's width.
     broken = (gap_x <= 0.4 * pen) & (gap_y <= 0.4 * pen)
     # A short, light piece lies beside a digit, as what is left of a stroke on a ruled line.

@@ -19,8 +19,10 @@ _LEAST = 0.04
 # Other places as light as the sheet have together less than this share of its area. Paper around a
 # printed box has more, so the inside of the box is not taken for a sheet.
 _BESIDE = 0.1
-# A table beside a sheet has less than this share of the sheet's light. Shadows are lighter.
-_DIM = 0.38
+# A table beside a sheet has less than this share of the sheet's light. Shadows are lighter. Both
+# are measured within this many pixels of the sheet's edge. At most this share of the edge may lie
+# between a lighter and a darker part of the table, or be written on.
+_DIM, _BAND, _OTHER_EDGE = 0.38, 4, 0.25
 # The largest share of a sheet's outline that lies on the picture's frame, unless the table is dim.
 # A shadow across a sheet that fills the picture leaves more.
 _ON_FRAME = 0.15
@@ -68,8 +70,7 @@ def _sheet(light: Floats) -> Mask | None:
         beside = areas.sum() - areas.max()
         if not _LEAST < area / light.size < 1 - _LEAST or beside > _BESIDE * area:
             continue
-        dim = np.median(light[~piece]) < _DIM * np.median(light[piece])
-        if dim or _on_frame(piece) <= _ON_FRAME:
+        if _beside_dim(light, piece) or _on_frame(piece) <= _ON_FRAME:
             found = sheet_corners(piece)
             if found is not None:
                 corners, filled = found
@@ -81,6 +82,15 @@ def _sheet(light: Floats) -> Mask | None:
     edge = max(2, round(_EDGE * np.asarray(mask).sum() ** 0.5))
     sheet = ndimage.binary_erosion(np.asarray(mask), iterations=edge, border_value=1)
     return np.asarray(sheet) if sheet.any() else None
+
+
+def _beside_dim(light: Floats, piece: Mask) -> bool:
+    """Whether what lies beside a piece is as dark, compared with the piece, as a table is."""
+    beside = ndimage.binary_dilation(piece, iterations=_BAND) & ~ndimage.binary_dilation(piece)
+    edge = piece & ~ndimage.binary_erosion(piece, iterations=_BAND, border_value=1)
+    if not beside.any() or not edge.any():
+        return False
+    return bool(np.median(light[beside]) < _DIM * np.quantile(light[edge], _OTHER_EDGE))
 
 
 def _on_frame(piece: Mask) -> float:
