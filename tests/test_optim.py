@@ -310,7 +310,14 @@ def test_settings_are_numbers(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", "x"), ("lr", -1), ("momentum", None), ("betas", (2, 3)), ("eps", "q"), ("nesterov", 2)],
+    [
+        ("lr", "x"),
+        ("lr", None),
+        ("momentum", None),
+        ("betas", (2, 3)),
+        ("eps", "q"),
+        ("nesterov", 2),
+    ],
 )
 def test_settings_are_checked_when_they_are_changed(name: str, value: Any) -> None:
     make = optim.Adam if name in ("betas", "eps") else optim.SGD

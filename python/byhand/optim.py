@@ -38,7 +38,7 @@ class Optimizer:
             raise TypeError("parameters must be those of a network: network.parameters()")
         if not self.parameters or len(set(self.parameters)) < len(self.parameters):
             raise ValueError(f"parameters must be different ones, not {list(self.parameters)}")
-        self.lr, self.weight_decay = lr, weight_decay
+        self.lr, self.weight_decay = not_negative("lr", lr), weight_decay
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._moving}
@@ -106,7 +106,7 @@ class SGD(Optimizer):
 
     _moving = ("velocity",)
     _settings: ClassVar[Settings] = {
-        "lr": not_negative,
+        "lr": number,
         "weight_decay": not_negative,
         "momentum": not_negative,
         "nesterov": flag,
@@ -161,7 +161,7 @@ class Adam(Optimizer):
 
     _moving = ("first_moment", "second_moment")
     _settings: ClassVar[Settings] = {
-        "lr": not_negative,
+        "lr": number,
         "weight_decay": not_negative,
         "betas": _betas,
         "eps": not_negative,
