@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from byhand import data, models
 from byhand.data import DataError, Dataset, DataWarning
+from byhand.pictures import convert, folders
 from byhand.pictures.folders import write_pictures
 from cli_support import make_sets, only_line, run, write_folder
 from hypothesis import given, settings
@@ -443,6 +444,29 @@ def test_a_single_class_cannot_be_trained_on(tmp_path: Path) -> None:
     tree(tmp_path / "d", *[f"cat/{i}.png" for i in range(6)])
     line = only_line(run("train", "softmax", "--data", tmp_path / "d", code=1))
     assert line.startswith(f"byhand: {tmp_path}/d: only one class, cat: add another, or name")
+
+
+@pytest.mark.slow
+def test_commands_prepare_only_the_test_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path / "d", *[f"{c}/{i}.png" for c in ("cat", "dog") for i in range(6)])
+    (tmp_path / "d" / "cat" / "cut.png").write_bytes(
+        picture(tmp_path / "x.png", 9, (60, 60)).read_bytes()[:-30]
+    )
+    out = tmp_path / "run"
+    run("train", "softmax", "--data", tmp_path / "d", "--epochs", 1, "--out", out)
+    prepared = []
+
+    def counted(*arguments: Any) -> Any:
+        prepared.append(arguments)
+        return convert.image_and_marks(*arguments)
+
+    monkeypatch.setattr(folders, "image_and_marks", counted)
+    for command in (("evaluate", out), ("predict", out, "--test-image", 1)):
+        prepared.clear()
+        assert "checksum" not in run(*command).stderr
+        assert len(prepared) == 2
 
 
 def test_predict_leaves_out_the_files_of_systems(tmp_path: Path) -> None:

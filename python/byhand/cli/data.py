@@ -41,13 +41,16 @@ def load(
     class_names: Sequence[str] | None = None,
     pictures: Pictures | None = Pictures.plain,
     folder_names: Sequence[str] | None = None,
+    *,
+    only_test: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """The data set in `root`, or byhand.data.mnist() if `root` is None. Shows what is fetched.
 
     Class folders of pictures become images of `shape` (channels, height, width), prepared as
     `pictures` says, or if that is None, in the way that suits them. `folder_names` are the classes
-    that their names must be among, and `class_names` the names of the labels of other data. Raises
-    the errors of `locate`.
+    that their names must be among, and `class_names` the names of the labels of other data. If
+    `only_test` is true, the training set of class folders is left empty, which saves its
+    preparation. Raises the errors of `locate`.
     """
     folder = locate(root)
     with warnings_said():
@@ -65,9 +68,10 @@ def load(
                 f"{folder} has a folder for each class, whose name is that of the class",
                 param_hint="--class-names",
             )
-        return byhand.data.load_class_folders(
-            folder, shape, pictures=pictures and pictures.value, class_names=folder_names
-        )
+        from byhand.pictures.folders import load_pictures
+
+        way = pictures and pictures.value
+        return load_pictures(folder, shape, 0, way, folder_names, only_test=only_test)
 
 
 @contextlib.contextmanager
@@ -88,15 +92,16 @@ def warnings_said() -> Iterator[None]:
 
 
 def load_for(
-    model: Model, root: Path | None, pictures: Pictures | None = None
+    model: Model, root: Path | None, pictures: Pictures | None = None, *, only_test: bool = False
 ) -> tuple[Dataset, Dataset]:
     """Return `load(...)`. Raise DataError if the model cannot take the images or the labels.
 
     Pictures of class folders are prepared as `predict` prepares pictures for this model.
     """
     way = preparation(model, pictures)
-    sets = load(root, model.input_shape, pictures=way, folder_names=model.class_names)
-    check(model, sets, root)
+    shape, names = model.input_shape, model.class_names
+    sets = load(root, shape, pictures=way, folder_names=names, only_test=only_test)
+    check(model, sets, root, only_test=only_test)
     return sets
 
 
@@ -118,7 +123,9 @@ def said_preparation(model: Model, way: Pictures) -> str:
     return f"pictures taken as they are, resized{other}"
 
 
-def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> None:
+def check(
+    model: Model, sets: tuple[Dataset, Dataset], root: Path | None, *, only_test: bool = False
+) -> None:
     """DataError where the model cannot take the images or the labels."""
     for name, data in zip(("training", "test"), sets, strict=True):
         where = f"{locate(root)}, {name} set"
@@ -126,9 +133,9 @@ def check(model: Model, sets: tuple[Dataset, Dataset], root: Path | None) -> Non
             model.check_images(data.images)
         except ValueError as error:
             raise DataError(f"{where}: {error}") from None
-        if len(data) == 0:
+        if len(data) == 0 and not (only_test and name == "training"):
             raise DataError(f"{where}: no images")
-        if model.classes > 1 and data.labels.max() >= model.classes:
+        if model.classes > 1 and data.labels.max(initial=0) >= model.classes:
             raise DataError(
                 f"{where}: labels must be from 0 to {model.classes - 1}, not {data.labels.max()}"
             )

@@ -23,13 +23,14 @@ def load_of_run(
 ) -> tuple[Dataset, Dataset]:
     """The data in `root` or, if it is None, those of the run that the model at `path` belongs to.
 
+    The training set is empty if it is one of class folders and not needed to recognise the data.
     Warns if other data than those of the run are used, or if the run or its config.json is not
     there and the default data are used. Raises DataError if `root` is not given and
     the data of the run are not found, and the errors of `load_for`.
     """
     config = _config_of(path)
     if config is None:
-        sets = load_for(model, root, pictures)
+        sets = load_for(model, root, pictures, only_test=True)
         if root is None:
             warn(f"nothing says which data {path} was trained on: {sets[0].source} is used")
         return sets
@@ -37,7 +38,8 @@ def load_of_run(
     folder = root or recorded
     if root is None and recorded is not None and not _holds_data(recorded):
         folder = None  # the data may have been moved to the default folder
-    sets = load_for(model, folder, pictures)
+    known = isinstance(config.get("data"), dict)  # by the checksum of the data set
+    sets = load_for(model, folder, pictures, only_test=known)
     differing = _differing(config, model, sets)
     here = sets[0].source
     if differing == _ALL and root is None and folder is None:

@@ -45,8 +45,13 @@ def load_pictures(
     seed: int,
     pictures: str | None,
     class_names: Sequence[str] | None,
+    *,
+    only_test: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """Do the work of `byhand.data.load_class_folders`, which describes the arguments."""
+    """Do the work of `byhand.data.load_class_folders`, which describes the arguments.
+
+    only_test: leave the training set empty. Its files are read for the checksum, not decoded.
+    """
     if shape is not None:
         shape = image_shape(shape, "shape")
     if pictures is not None:
@@ -81,11 +86,14 @@ def load_pictures(
         raise DataError(f"{root}: pictures have 1 or 3 channels, not {shape[0]}")
     if pictures is None:
         pictures = "plain" if shape[0] == 3 else _suitable(root, train, names, shape)
-    loaded = [_load(part, names, shape, pictures, report) for part in (train, test)]
+    loaded = [
+        _load(part, names, shape, None if only_test and part is train else pictures, report)
+        for part in (train, test)
+    ]
     if text := report.text():
         warnings.warn(f"{root}: {text}", DataWarning, stacklevel=3)
     for part, (images, _, _) in zip(_PARTS, loaded, strict=True):
-        if len(images) == 0:
+        if len(images) == 0 and not (only_test and part == "train"):
             raise DataError(f"{root}: no pictures in the class folders of the {part} set")
     checksum = "-".join(checksum for _, _, checksum in loaded)
     source = Source(str(root.resolve()), "", checksum, note, pictures)
@@ -212,13 +220,13 @@ def _load(
     files: Sequence[File],
     names: Sequence[str],
     shape: Sequence[int],
-    pictures: str,
+    pictures: str | None,
     report: Report,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     """Images, labels, and the checksum of the files. Holds one file's pixels at a time.
 
-    The checksum is that of all files that can be read, however they are prepared: also of those
-    that are blank to "digits".
+    The checksum is that of all files, also of those that are skipped, because these depend on how
+    pictures are prepared. pictures: if it is None, there are no images.
     """
     labels = {normalize("NFC", name): label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)
@@ -227,9 +235,10 @@ def _load(
     for file in files:
         try:
             content = file.path.read_bytes()
-            pixels = read_picture(content)
             checksum = zlib.crc32(content, zlib.crc32(os.fsencode(file.name), checksum))
-            image, marks = image_and_marks(pixels, shape, pictures)
+            if pictures is None:
+                continue
+            image, marks = image_and_marks(read_picture(content), shape, pictures)
         except PictureError as error:
             report.skip(file.path, error)
         except OSError as error:
