@@ -76,6 +76,17 @@ def test_resume(half: Path, whole: Path, folder: Path) -> None:
         (["--lr", 0.03, "--epochs", 4], ["the peak learning rate was 0.02 and is 0.03"]),
         (["--seed", 6], ["the seed was 5 and is 6"]),
         (["--ema", 0.8], ["the decay of the average of the weights (ema) was 0.9 and is 0.8"]),
+        (
+            ["--class-names", "a,b,c,d,e,f,g,h,i,j"],
+            [
+                "the list of class names was 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and is "
+                "a, b, c, d, e, f, g, h, i, j"
+            ],
+        ),
+        (
+            ["--no-nesterov"],
+            ["the use of Nesterov's momentum (nesterov) was true and is false"],
+        ),
         (["--label-smoothing", 0.2], ["the label smoothing was 0.1 and is 0.2"]),
         (
             ["--activation", "relu", "--seed", 6],

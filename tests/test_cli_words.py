@@ -70,6 +70,8 @@ def test_paragraphs_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
         (["train", "mlp", "--out", ""], "the path is empty."),
         (["train", "mlp", "--out", "~nosuch/x"], "'~nosuch/x': this user has no home folder."),
         (["train", "mlp", "--data", __file__], f"{__file__!r} is a file. It must be a folder."),
+        (["train", "mlp", "--out", __file__], f"{__file__!r} is a file. It must be a folder."),
+        (["train", "mlp", "--data", "/dev/null"], "'/dev/null' is a device, a pipe or a socket."),
         (["reproduce", "bst"], "'BST' is not one of A, B, C, D, E, BEST. Did you mean BEST?"),
         (["bench", "kernels", "--op", "con2d"], "Did you mean conv2d?"),
         (["bench", "kernels", "--batch", "x"], "'x' is not a whole number."),

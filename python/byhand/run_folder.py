@@ -110,6 +110,8 @@ class RunFolder:
         where the folder is not writable.
         """
         text = config_text(config)
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is not a folder, so it cannot be that of a run")
         self.path.mkdir(parents=True, exist_ok=True)
         with opened(self.path) as folder:
             try:

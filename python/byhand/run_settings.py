@@ -50,8 +50,10 @@ _WORDS = {
     "loss.type": "the loss",
     "loss.label_smoothing": "the label smoothing",
     "max_shift": "the largest shift of the images (max_shift)",
+    "model.class_names": "the list of class names",
     "optimizer.lr": "the learning rate",
     "optimizer.momentum": "the momentum",
+    "optimizer.nesterov": "the use of Nesterov's momentum (nesterov)",
     "optimizer.type": "the optimizer",
     "optimizer.weight_decay": "the weight decay",
     "schedule": "the schedule of the learning rate",
@@ -66,10 +68,11 @@ _WORDS = {
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     """A sentence for each difference between two JSON values."""
+    lists = isinstance(old, list) and isinstance(new, list) and name not in _WORDS
     if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+    elif lists and len(old) == len(new):
         for i, parts in enumerate(zip(old, new, strict=True)):
             yield from _differences(*parts, f"{name}.{i}")
     elif old != new:

@@ -48,7 +48,7 @@ class _StandardOutput(io.FileIO):
 
     _has_failed = False
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         if self._has_failed:
             return len(data)
         try:

@@ -69,6 +69,7 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
+            file_okay=False,
             metavar="RUN",
             help="Run folder to create. A folder that holds a trained run is refused.",
             show_default="runs/MODEL-DATE-TIME",

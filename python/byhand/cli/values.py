@@ -106,8 +106,9 @@ def _path_parser(file_okay: bool, dir_okay: bool) -> Callable[[Any], Path]:
             path = Path(text).expanduser()  # a shell leaves the ~ of --out=~/x to us
         except RuntimeError:
             raise typer.BadParameter(f"{str(text)!r}: this user has no home folder.") from None
-        if not file_okay and path.is_file():
-            raise typer.BadParameter(f"{str(text)!r} is a file. It must be a folder.")
+        if not file_okay and os.path.exists(path) and not os.path.isdir(path):
+            kind = "a file" if os.path.isfile(path) else "a device, a pipe or a socket"
+            raise typer.BadParameter(f"{str(text)!r} is {kind}. It must be a folder.")
         if not dir_okay and path.is_dir():
             raise typer.BadParameter(f"{str(text)!r} is a folder. It must be a file.")
         return path
