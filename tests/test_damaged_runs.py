@@ -122,7 +122,7 @@ def test_the_state_of_something_else_is_refused(whole: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("log.csv", b"foo\n1\n", "row 1 has other columns"),
+        ("log.csv", b"foo\n", "its first line has other columns"),
         ("log.csv", b"\xff\xfe\n", "'utf-8' codec"),
         (
             "log.csv",

@@ -163,6 +163,8 @@ class LogFile:
         try:
             lines = content.decode().splitlines(keepends=True)
             lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
+            if self._csv and lines and next(csv.reader(lines)) != list(self.COLUMNS):
+                raise ValueError("its first line has other columns")
             rows = list(csv.DictReader(lines) if self._csv else map(json.loads, lines))
             for number, row in enumerate(rows, 1):
                 if set(row) != set(self.COLUMNS) or (self._csv and None in row.values()):
