@@ -55,6 +55,11 @@ def holed(page: np.ndarray) -> np.ndarray:
     return np.where(np.hypot(x - 345, (y % 200) - 100) < 22, 20, page)
 
 
+def circled(page: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[:400, :400]
+    return np.where(np.abs(np.hypot(x - 160, y - 160) - 115) < 4, 50, page)
+
+
 def barred(page: np.ndarray) -> np.ndarray:
     """A narrow bar of shadow, as of a window frame, from corner to corner across the digit."""
     off = np.abs(np.subtract.outer(np.arange(400), np.arange(400)))
@@ -70,6 +75,7 @@ def striped(page: np.ndarray) -> np.ndarray:
 FURNITURE = {
     "box": boxed,
     "answer line": lambda page: np.where((np.arange(400) // 3 == 90)[:, np.newaxis], 50, page),
+    "circle": circled,
     "grid": squared,
     "hard shadow": shaded,
     "bar of shadow": barred,
@@ -212,6 +218,13 @@ def test_marks_are_separate_and_in_reading_order() -> None:
     assert centres[:4] == sorted(centres[:4], key=lambda c: c[1])
     for mark, digit in zip(found, (2, 0, 2, 6, 5, 7), strict=True):
         assert likeness(image_of(mark), prepare(read_picture(drawing_png(digit)))) > 0.6
+
+
+def test_a_zero_with_a_dot_in_it_is_one_mark() -> None:
+    page = page_with(0)
+    page[153:167, 153:167] = 50
+    (mark,) = marks(page.astype(np.uint8)[..., np.newaxis])
+    assert mark.box[2] - mark.box[0] > 0.3
 
 
 @pytest.mark.slow

@@ -28,6 +28,9 @@ _INSIDE = 0.25
 _SMALLEST = 5
 # The least ink of a separate mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
+# A piece is an outline round the ink in it if that ink has at least this share of its extent.
+# Specks in the loop of a 0 have less.
+_ROUND = 0.35
 # A piece thicker than this share of its extent is a blob, such as a hole in the paper or the tip of
 # a shadow. A disc has 1, a triangle 0.5, a stroke less than a third.
 _BLOB = 0.45
@@ -186,8 +189,22 @@ def _pieces(ink: Ink) -> _Pieces:
     strokes = keep & ~blob
     if mass[strokes].max(initial=0) >= _HOLES * mass.max(initial=0):
         keep = strokes & (mass >= _SPECK * mass[strokes].max(initial=0))
+    keep &= ~_outlines(labels, boxes, keep)
     number = np.concatenate(([0], np.where(keep, keep.cumsum(), 0))).astype(np.int32)
     return _Pieces(ink, number[labels], sides.reshape(-1, 4)[keep], mass[keep], thick[keep])
+
+
+def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted: Mask) -> Mask:
+    """Which pieces are drawn round other wanted ones, such as a circle round a digit."""
+    out = np.zeros_like(wanted)
+    ink = np.concatenate(([False], wanted))
+    for k in np.flatnonzero(wanted):
+        own = labels[boxes[k]] == k + 1
+        within = ink[labels[boxes[k]]] & ndimage.binary_fill_holes(own) & ~own
+        rows, columns = np.nonzero(within)
+        if len(rows):
+            out[k] = max(np.ptp(rows), np.ptp(columns)) + 1 >= _ROUND * max(own.shape)
+    return out
 
 
 def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
