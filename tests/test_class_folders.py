@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byhand import data, models
+from byhand import Trainer, data, models, optim
 from byhand.data import DataError, Dataset, DataWarning
 from byhand.pictures import convert, folders
 from byhand.pictures.folders import write_pictures
@@ -547,3 +547,13 @@ def test_ways_and_shapes_that_are_refused(
     tree(tmp_path, "cat/a.png", "cat/b.png", "dog/c.png", "dog/d.png")
     with pytest.raises(ValueError, match=message):
         data.load_class_folders(tmp_path, **options)
+
+
+def test_a_model_takes_the_way_in_which_its_pictures_were_prepared(tmp_path: Path) -> None:
+    """A user may have asked for "plain", although the pictures have the form of MNIST's."""
+    write_pictures(tmp_path, *make_sets(40, 20))
+    train, _ = data.load_class_folders(tmp_path, (1, 28, 28), pictures="plain")
+    model = models.softmax_regression()
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+    Trainer(model, optimizer).fit(train, epochs=1)
+    assert model.pictures == "plain"

@@ -159,8 +159,8 @@ class Trainer:
         After every epoch the run folder gets model.safetensors, best.safetensors if the validation
         loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other run may use
         the folder meanwhile. The model has the weights of the last epoch when `fit` returns. If
-        `model.pictures` is None, it becomes the way that suits the training images
-        (`picture_form.suitable`).
+        `model.pictures` is None, it becomes the way in which pictures of class folders were
+        prepared, or that suits the training images (`picture_form.suitable`).
 
         Parameters
         ----------
@@ -249,7 +249,8 @@ class Trainer:
             first = 0 if resume else self.step
             for step in (first, first + epochs * started.batches - 1):  # it may refuse many steps
                 self._scheduled_rate(step)
-        pictures = self.model.pictures or suitable(data.images)
+        prepared = getattr(getattr(train, "source", None), "pictures", "")
+        pictures = self.model.pictures or prepared or suitable(data.images)
         begun: contextlib.AbstractContextManager[Checkpoint | None] = contextlib.nullcontext()
         if self.run is not None:
             config = self._config(started, data, held_out, seed)
