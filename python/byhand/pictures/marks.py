@@ -216,7 +216,7 @@ def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
     full = mask & (ink.smooth > _FULL * peak)
     area = np.bincount(labels.ravel(), minlength=count + 1)
     share = np.bincount(labels[full], minlength=count + 1) / np.maximum(area, 1)
-    return mask & (full | (share >= _SHADOW)[labels])
+    return np.asarray(mask & (full | (share >= _SHADOW)[labels]))
 
 
 def _thickness(
