@@ -93,14 +93,16 @@ def test_ctrl_c_in_the_first_epoch(folder: Path, tmp_path: Path) -> None:
 
 def test_a_run_folder_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+    for name, code in (("file", 2), ("file/run", 1)):
         done = subprocess.run(
-            command("train", "softmax", "--data", folder, "--out", out),
+            command("train", "softmax", "--data", folder, "--out", tmp_path / name),
             capture_output=True,
             text=True,
         )
-        fails_with_a_line(done, str(out))
-        assert done.stdout == ""
+        assert done.returncode == code and done.stdout == ""
+        assert str(tmp_path / name) in done.stderr.splitlines()[-1]
+    fails_with_a_line(done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 @pytest.mark.parametrize(
