@@ -123,6 +123,15 @@ def test_a_digit_of_straight_bars_is_no_frame(bars: str) -> None:
         assert rows[14] == (11 if bars == "8" else 4)
 
 
+def test_a_straight_1_is_no_frame() -> None:
+    """The inside of the supposed frame is the bar, and a notch in its edge would be ink in it."""
+    page = np.full((200, 200), 240.0)
+    page[50:150, 85:120] = 30
+    page[90:105, 85:91] = 240
+    (mark,) = marks(page.astype(np.uint8)[..., np.newaxis])
+    assert mark.box[2] - mark.box[0] > 0.45
+
+
 @pytest.mark.slow
 @given(st.integers(0, 9), st.floats(0.55, 1.0), st.integers(0, 120), st.integers(0, 3))
 @settings(max_examples=12, deadline=None)

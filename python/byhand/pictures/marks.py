@@ -104,7 +104,7 @@ def marks(pixels: Pixels) -> list[Mark]:
     """
     part, corner = inside_frames(pixels)
     found = _marks_of_part(part)
-    if part is not pixels and not (found and _is_writing(largest(found))):
+    if part is not pixels and not (found and _is_writing(largest(found), 0)):
         return _marks_of_part(pixels)
     return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
 
@@ -115,13 +115,13 @@ def _marks_of_part(pixels: Pixels) -> list[Mark]:
     if sheet is not None:
         part, corner = sheet
         found = _marks(ink_of(part))
-        if found and _is_writing(largest(found)):
+        if found and _is_writing(largest(found), 1):
             return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
     ink = ink_of(pixels)
     found = _marks(ink)
     if not found or (not ink.darker and _is_paper(largest(found))):
         other = _marks(ink_of(pixels, likely=False))
-        if not found or (other and _is_writing(largest(other))):
+        if not found or (other and _is_writing(largest(other), 1)):
             return other
     return found
 
@@ -131,16 +131,16 @@ def largest(found: list[Mark]) -> Mark:
     return max(found, key=lambda mark: mark.ink)
 
 
-def _is_writing(mark: Mark) -> bool:
-    """Whether the largest mark on a supposed sheet, or in a supposed frame, is a stroke and no part
-    of the edge.
+def _is_writing(mark: Mark, sides: int) -> bool:
+    """Whether the largest mark on a supposed sheet, or in a supposed frame, is a stroke and touches
+    at most this number of the sides.
 
     Otherwise the supposed sheet is a bold light digit: the mark is the shading along its edge,
-    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit
-    of straight bars: nothing is in it, or the middle bar of an 8, which touches two sides.
+    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit of
+    straight bars: the mark is the middle bar of an 8, or the rough edge of a 1.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
-    return mark.is_stroke and touched < 2
+    return mark.is_stroke and touched <= sides
 
 
 def _is_paper(mark: Mark) -> bool:
