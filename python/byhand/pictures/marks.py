@@ -213,7 +213,8 @@ def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
     A bar of shadow is too narrow for the ground, and is connected with the digit that it crosses.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
-    full = mask & (ink.smooth > _FULL * peak)
+    most = ndimage.maximum(ink.smooth, labels, np.arange(count + 1))
+    full = mask & (ink.smooth > _FULL * np.minimum(most, peak)[labels])
     area = np.bincount(labels.ravel(), minlength=count + 1)
     share = np.bincount(labels[full], minlength=count + 1) / np.maximum(area, 1)
     return np.asarray(mask & (full | (share >= _SHADOW)[labels]))
