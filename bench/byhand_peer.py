@@ -12,11 +12,10 @@ from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, Clock, KernelJob, Sample
 from byhand.bench.tasks import Course, Index, Task, Tell, Training
 from byhand.data import load_folder
-from byhand.engine import Plan
-from byhand.events import BatchEnd, EpochEnd, Event
-from byhand.fusion import fused
+from byhand.engine.plan import Plan
+from byhand.nn.fusion import fused
 from byhand.optim import SGD
-from byhand.training import Trainer
+from byhand.training import BatchEnd, EpochEnd, Event, Trainer
 from numpy.typing import NDArray
 
 

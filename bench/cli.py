@@ -33,11 +33,11 @@ from byhand.bench.options import (
 )
 from byhand.bench.run import Run, check_plot, time_kernel
 from byhand.bench.tasks import IMAGE, MODELS, VERIFIED, Task
-from byhand.checkpoint import write_atomic
+from byhand.checks import not_one_of
 from byhand.data import DataError, load_folder, mnist
+from byhand.files.atomic import write_atomic
 from byhand.nn import ACTIVATIONS
 from byhand.runtime import config
-from byhand.words import not_one_of
 
 app = typer.Typer(
     no_args_is_help=True,

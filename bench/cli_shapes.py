@@ -23,7 +23,7 @@ from byhand.bench.options import (
 )
 from byhand.bench.peers import CONTENDERS, Contender
 from byhand.bench.run import Run, check_plot, describe_threads, time_kernel
-from byhand.checkpoint import write_atomic
+from byhand.files.atomic import write_atomic
 from byhand.runtime import config
 
 PeersOption = Annotated[

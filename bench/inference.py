@@ -10,7 +10,7 @@ from byhand.bench.goals import Line
 from byhand.bench.harness import Result
 from byhand.bench.peers import OURS
 from byhand.bench.tasks import start
-from byhand.model import Model
+from byhand.models import Model
 from numpy.typing import NDArray
 
 # Largest relative difference of the logits from those in float64, in the Euclidean norm.

@@ -126,7 +126,11 @@ def table(title: str, ladder: Sequence[Rung]) -> Text:
 
 def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
     """A bar for each rung, a line at the peak of each number of threads."""
-    from byhand.plotting import drawing, figure_bytes, new_figure  # no other command waits for it
+    from byhand.plots.figure import (  # no other command waits for it
+        drawing,
+        figure_bytes,
+        new_figure,
+    )
 
     with drawing():
         figure = new_figure(9, 1 + 0.4 * len(ladder))

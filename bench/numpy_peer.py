@@ -10,7 +10,7 @@ from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, KernelJob
 from byhand.bench.tasks import Index, Stepwise, Task
-from byhand.model import Model
+from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
 from numpy.typing import DTypeLike, NDArray
 

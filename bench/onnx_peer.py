@@ -12,7 +12,7 @@ from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls
 from byhand.bench.tasks import Task
-from byhand.model import Model
+from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Layer, Linear, MaxPool2d
 from onnx import helper, numpy_helper
 

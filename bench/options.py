@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from byhand.bench.peers import CONTENDERS, Contender, choose
-from byhand.words import not_one_of
+from byhand.checks import not_one_of
 
 MOST_THREADS = 256
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from byhand.words import not_one_of
+from byhand.checks import not_one_of
 
 OURS = "byhand"
 

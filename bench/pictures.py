@@ -19,12 +19,12 @@ import numpy as np
 import typer
 from byhand.bench import paper
 from byhand.bench.options import DataOption, JsonOption
-from byhand.checkpoint import write_atomic
 from byhand.data import Dataset, load_folder, mnist
-from byhand.model import Model
+from byhand.files.atomic import write_atomic
+from byhand.models import Model
 from byhand.pictures import PictureError, symbols_for
 from byhand.pictures.encode import png
-from byhand.run_folder import load
+from byhand.training.run_folder import load
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 

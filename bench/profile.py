@@ -17,10 +17,9 @@ from byhand.bench.peak import fma_peak, memory_rate
 from byhand.bench.report import seconds
 from byhand.bench.run import describe_threads
 from byhand.bench.tasks import Task
-from byhand.events import BatchEnd, Event
 from byhand.nn import ACTIVATIONS
 from byhand.optim import SGD
-from byhand.training import Trainer
+from byhand.training import BatchEnd, Event, Trainer
 from rich.markup import escape
 from rich.text import Text
 
@@ -297,7 +296,11 @@ def _summary(profile: Profile) -> str:
 
 def chart(profiles: Sequence[Profile], suffix: str = ".png") -> bytes:
     """A bar for each row that can be seen, its floors as marks."""
-    from byhand.plotting import drawing, figure_bytes, new_figure  # no other command waits for it
+    from byhand.plots.figure import (  # no other command waits for it
+        drawing,
+        figure_bytes,
+        new_figure,
+    )
 
     with drawing():
         seen = [[row for row in profile.rows if row.share >= SEEN] for profile in profiles]

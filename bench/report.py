@@ -12,7 +12,7 @@ from typing import Any
 from byhand.bench.harness import Entry, Result
 from byhand.bench.peers import OURS
 from byhand.bench.tables import Row, aligned
-from byhand.checkpoint import write_atomic
+from byhand.files.atomic import write_atomic
 from rich.markup import escape
 from rich.text import Text
 

@@ -17,7 +17,7 @@ from byhand.bench.harness import Arrays, Contest, Result
 from byhand.bench.peak import fma_peak
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import KernelJob
-from byhand.words import PLOT_FORMATS
+from byhand.plots.formats import PLOT_FORMATS
 from rich.console import Console
 
 # Largest relative difference of a kernel's result from that in float64, in the Euclidean norm: sums

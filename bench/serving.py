@@ -19,7 +19,7 @@ import typer
 from byhand.bench.options import ThreadsOption, chosen, counts_of, threads_of
 from byhand.bench.tables import aligned
 from byhand.bench.tasks import MODELS, start
-from byhand.model import Model
+from byhand.models import Model
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text

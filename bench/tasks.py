@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from byhand.bench.sampling import Clock, Sample
 from byhand.models import Model, lenet5, mlp, softmax_regression
-from byhand.recipes import RECIPES, Recipe
+from byhand.training.recipes import RECIPES, Recipe
 from numpy.typing import DTypeLike, NDArray
 
 Index = NDArray[np.int64]

@@ -12,9 +12,9 @@ from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, KernelJob, Sample
 from byhand.bench.tasks import Course, Index, Stepwise, Task, Tell
 from byhand.data import load_folder
-from byhand.model import Model
+from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
-from byhand.parameters import stream
+from byhand.nn.parameter import stream
 from torch import Tensor
 from torch.nn import functional
 

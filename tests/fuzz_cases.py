@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import reference
-from byhand import losses, models, nn, optim, schedules
+from byhand import models, nn, optim
+from byhand.nn import losses
+from byhand.optim import schedules
 from calls import Array
 
 Shape = tuple[int, ...]

@@ -30,9 +30,10 @@ import byhand
 import numpy as np
 import reference
 import torch
-from byhand import losses, models, nn, optim
+from byhand import models, nn, optim
 from byhand._core import testing
-from byhand.parameters import stream
+from byhand.nn import losses
+from byhand.nn.parameter import stream
 from byhand.training import BatchEnd, EpochEnd, Trainer, TrainingStarted, evaluate
 from calls import Array, Call
 from fuzz_cases import EPOCHS, Case, draw_case, draw_data

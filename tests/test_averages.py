@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, nn, optim
-from byhand.averages import WeightAverage
-from byhand.checkpoint import read_tensors
-from byhand.parameters import Parameter
+from byhand.files.tensors import read_tensors
+from byhand.nn import Parameter
+from byhand.optim.averages import WeightAverage
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer, TrainingStarted, evaluate
 from networks import digits, trainer
 from tolerance import EPS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand.bench import cli
-from byhand.model import Model
+from byhand.models import Model
 from typer.testing import CliRunner, Result
 
 

@@ -17,18 +17,11 @@ import byhand
 import numpy as np
 import pytest
 from byhand import nn
-from byhand.checkpoint import (
-    CheckpointError,
-    read_tensors,
-    remove_temporaries,
-    tensors_file,
-    write_atomic,
-    write_tensors,
-    write_together,
-)
-from byhand.events import EpochEnd
+from byhand.files.atomic import remove_temporaries, write_atomic, write_together
+from byhand.files.tensors import CheckpointError, read_tensors, tensors_file, write_tensors
 from byhand.models import Model
-from byhand.run_folder import RunFolder
+from byhand.training import EpochEnd
+from byhand.training.run_folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ import byhand
 import numpy as np
 import pytest
 from byhand import models
-from byhand.checkpoint import CheckpointError
+from byhand.files.tensors import CheckpointError
 from cli_support import make_sets, only_line, run, write_folder
 
 SETS = make_sets(train=200, test=50)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import byhand
 import pytest
-from byhand.checkpoint import read_tensors
+from byhand.files.tensors import read_tensors
 from byhand.models import load
-from byhand.run_folder import RunFolder
+from byhand.training.run_folder import RunFolder
 from cli_support import make_sets, read_metrics, write_folder
 
 pytestmark = pytest.mark.slow  # every test starts at least one process

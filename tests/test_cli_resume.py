@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from byhand import handlers
-from byhand.events import BatchEnd
 from byhand.models import load
-from byhand.run_folder import RunFolder
-from byhand.schedules import OneCycle
-from byhand.training import Trainer
+from byhand.optim.schedules import OneCycle
+from byhand.training import BatchEnd, Trainer, handlers
+from byhand.training.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
 
@@ -258,7 +256,9 @@ def test_plot(whole: Path, half: Path, tmp_path: Path, monkeypatch: pytest.Monke
         picture.load()
         assert picture.size == (1800, 950)
     seen: list[Any] = []
-    monkeypatch.setattr("byhand.curves.curves_bytes", lambda runs, **_: seen.append(runs) or b"")
+    monkeypatch.setattr(
+        "byhand.plots.curves.curves_bytes", lambda runs, **_: seen.append(runs) or b""
+    )
     monkeypatch.chdir(whole)
     run("plot", ".", half, "--out", out)
     named = {name: [asdict(end) for end in history] for name, history in seen[0].items()}

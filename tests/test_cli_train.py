@@ -14,9 +14,9 @@ from byhand import models, optim
 from byhand.cli.app import app
 from byhand.cli.job import Init, Method, ModelName, job_of
 from byhand.data import Dataset, load_folder
-from byhand.initializers import INITIALIZERS
 from byhand.models import load
-from byhand.recipes import BEST, RECIPES
+from byhand.nn.initializers import INITIALIZERS
+from byhand.training.recipes import BEST, RECIPES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
 from typer.testing import CliRunner

@@ -14,8 +14,8 @@ from byhand.bench import pictures as bench_pictures
 from byhand.cli.job import class_names_of, job_of
 from byhand.data import DataError, load_folder
 from byhand.models import Model, load
-from byhand.recipes import ADAM_LR, BEST, RECIPES
-from byhand.run_folder import RunFolder
+from byhand.training.recipes import ADAM_LR, BEST, RECIPES
+from byhand.training.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import typer
 from byhand.bench.cli import app as bench_app
+from byhand.checks import not_one_of
 from byhand.cli.app import app
 from byhand.models import softmax_regression
-from byhand.words import not_one_of
 from cli_support import run
 
 

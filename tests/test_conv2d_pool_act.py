@@ -13,7 +13,7 @@ import pytest
 import reference
 from byhand import kernels, nn
 from byhand._core import testing
-from byhand.fusion import fused
+from byhand.nn.fusion import fused
 from calls import Array
 from guard import Fence
 from tolerance import assert_same_bits

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from byhand import models, optim
-from byhand.checkpoint import CheckpointError
-from byhand.handlers import LogFile
-from byhand.run_folder import RunFolder
+from byhand.files.tensors import CheckpointError
 from byhand.training import Trainer
+from byhand.training.handlers import LogFile
+from byhand.training.run_folder import RunFolder
 from networks import digits, trainer
 
 HEADER = ",".join(LogFile.COLUMNS).encode() + b"\n"

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import kernels, losses, models, nn
-from byhand.engine import Batch, Plan
-from byhand.fusion import fused
+from byhand import kernels, models, nn
+from byhand.engine.plan import Batch, Plan
+from byhand.nn import losses
+from byhand.nn.fusion import fused
 
 Array = npt.NDArray[Any]
 

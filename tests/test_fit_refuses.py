@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from byhand import models, nn, optim
-from byhand.schedules import OneCycle
+from byhand.optim.schedules import OneCycle
 from byhand.training import Trainer
 from networks import digits
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byhand import averages, containers, engine, kernels, losses, nn, optim, runtime
+from byhand import kernels, nn, optim, runtime
 from byhand._core import testing
+from byhand.engine import plan as engine
+from byhand.nn import containers, losses
+from byhand.optim import averages
 from byhand.training import Trainer
 from fuzz_cases import draw_case
 from tolerance import assert_same_bits

@@ -17,8 +17,9 @@ import byhand
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from byhand.checkpoint import read_tensors
-from byhand.events import (
+from byhand.files.tensors import read_tensors
+from byhand.plots.live import LivePlot
+from byhand.training import (
     BatchEnd,
     CheckpointSaved,
     EpochEnd,
@@ -27,9 +28,9 @@ from byhand.events import (
     StopTraining,
     TrainingEnded,
     TrainingStarted,
+    evaluate,
 )
-from byhand.handlers import EarlyStop, LivePlot, LogFile
-from byhand.training import evaluate
+from byhand.training.handlers import EarlyStop, LogFile
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from networks import digits, trainer
@@ -124,7 +125,7 @@ def test_a_handler_that_raises(kind: type[Event], tmp_path: Path) -> None:
 
 def test_the_core_needs_neither_rich_nor_matplotlib() -> None:
     code = """
-import sys, byhand, byhand.handlers
+import sys, byhand, byhand.training.handlers
 assert not {"rich", "matplotlib", "typer", "PIL"} & set(sys.modules), sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -349,7 +350,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[float]]]:
         pictures.append(lines_of(figure))
         return b"%d" % len(pictures)
 
-    monkeypatch.setattr("byhand.plotting.figure_bytes", figure_bytes)
+    monkeypatch.setattr("byhand.plots.figure.figure_bytes", figure_bytes)
     return pictures
 
 
@@ -370,8 +371,10 @@ def test_drawing_takes_a_tenth_of_the_time(
     """A drawing takes a second, a batch three: the next is drawn after nine."""
     now = [0.0]
     clock = types.SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("byhand.handlers.time", clock)
-    monkeypatch.setattr("byhand.handlers.write_atomic", lambda *_: now.__setitem__(0, now[0] + 1))
+    monkeypatch.setattr("byhand.training.handlers.time", clock)
+    monkeypatch.setattr(
+        "byhand.training.handlers.write_atomic", lambda *_: now.__setitem__(0, now[0] + 1)
+    )
 
     def batch(event: Event) -> None:
         if isinstance(event, BatchEnd):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from byhand import models, nn
-from byhand.initializers import INITIALIZERS, initialize
+from byhand.nn.initializers import INITIALIZERS, initialize
 
 # PyTorch's rules, torch.nn.init.calculate_gain("relu") = sqrt(2): name -> variance.
 VARIANCE = {

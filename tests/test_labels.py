@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
-from byhand import kernels, losses, models, nn, optim
+from byhand import kernels, models, nn, optim
 from byhand.data import one_hot
-from byhand.events import BatchEnd
-from byhand.handlers import LogFile
-from byhand.parameters import stream
-from byhand.training import Trainer, evaluate
+from byhand.nn import losses
+from byhand.nn.parameter import stream
+from byhand.training import BatchEnd, Trainer, evaluate
+from byhand.training.handlers import LogFile
 from networks import Float64Network, digits, trainer
 
 Array = npt.NDArray[Any]

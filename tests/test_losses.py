@@ -8,7 +8,7 @@ import bounds
 import numpy as np
 import pytest
 import reference
-from byhand import losses
+from byhand.nn import losses
 from calls import Call
 from tolerance import accumulation, assert_within
 

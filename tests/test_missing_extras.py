@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from byhand.words import is_installed
+from byhand.checks import is_installed
 
 # Module, the package that it needs, how the error begins and ends.
 IMPORTS = [
     ("byhand.sklearn", "sklearn", "byhand.sklearn needs sklearn, ", "byhand[sklearn]"),
     ("byhand.pictures", "PIL", "byhand.pictures needs PIL, ", "byhand[pictures]"),
-    ("byhand.curves", "matplotlib", "drawing needs matplotlib, ", "byhand[cli]"),
+    ("byhand.plots.curves", "matplotlib", "drawing needs matplotlib, ", "byhand[cli]"),
 ]
 CODE = """
 import importlib, sys, byhand

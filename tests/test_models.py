@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, nn
-from byhand.checkpoint import CheckpointError, read_tensors, write_tensors
+from byhand.files.tensors import CheckpointError, read_tensors, write_tensors
 from byhand.models import Model
 from networks import Float64Network
 

@@ -10,7 +10,7 @@ import byhand
 import numpy as np
 import pytest
 from byhand import nn, optim
-from byhand.checkpoint import CheckpointError, read_tensors, write_tensors
+from byhand.files.tensors import CheckpointError, read_tensors, write_tensors
 from byhand.models import Model, load
 from byhand.training import Trainer
 from networks import Float64Network, digits

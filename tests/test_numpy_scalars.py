@@ -10,8 +10,11 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand import data, handlers, initializers, kernels, losses, models, nn, optim, schedules
+from byhand import data, kernels, models, nn, optim
 from byhand.models import Model
+from byhand.nn import initializers, losses
+from byhand.optim import schedules
+from byhand.training import handlers
 
 X = np.random.default_rng(0).random((2, 4, 8, 8), np.float32)
 FLAT = np.zeros(3, np.float32)

@@ -15,8 +15,10 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand import losses, models, nn, plans
-from byhand.engine import Plan
+from byhand import models, nn
+from byhand.engine import pool as plans
+from byhand.engine.plan import Plan
+from byhand.nn import losses
 
 SIZES = (1, 2, 3, 7, 31, 64, 128, 129, 300)
 

@@ -10,8 +10,9 @@ import byhand
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import losses, models, nn, optim
+from byhand import models, nn, optim
 from byhand.models import Model
+from byhand.nn import losses
 
 Array = npt.NDArray[Any]
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 4, 4), np.uint8)

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models
-from byhand.checkpoint import read_tensors, write_tensors
 from byhand.data import Dataset
+from byhand.files.tensors import read_tensors, write_tensors
+from byhand.models.picture_form import is_in_form, suitable
 from byhand.optim import SGD
-from byhand.picture_form import is_in_form, suitable
 from byhand.pictures import as_image, prepare, read_picture
 from byhand.pictures.drawings import drawing, drawing_png
 from byhand.pictures.folders import write_pictures

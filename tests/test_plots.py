@@ -11,15 +11,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from byhand import plotting
-from byhand.curves import TEST, TRAIN, curves_bytes, draw_curves
-from byhand.events import EpochEnd
-from byhand.handlers import LivePlot
 from byhand.models import softmax_regression
 from byhand.optim import SGD
 from byhand.pictures.folders import write_pictures
-from byhand.training import Trainer
-from byhand.words import PLOT_FORMATS
+from byhand.plots import figure as plotting
+from byhand.plots.curves import TEST, TRAIN, curves_bytes, draw_curves
+from byhand.plots.formats import PLOT_FORMATS
+from byhand.plots.live import LivePlot
+from byhand.training import EpochEnd, Trainer
 from cli_support import make_sets, run, write_folder
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -149,7 +148,7 @@ def test_a_live_plot_in_a_format_that_cannot_be(name: str) -> None:
 
 
 def test_a_live_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("byhand.handlers.is_installed", lambda name: False)
+    monkeypatch.setattr("byhand.training.handlers.is_installed", lambda name: False)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "byhand\[cli\]"'):
         LivePlot()
 

@@ -184,7 +184,7 @@ def test_a_model_imports_pillow_for_pictures_alone() -> None:
         "sys.exit('PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-    assert byhand.model.read_pictures is not None
+    assert byhand.models.model.read_pictures is not None
 
 
 def answers_always(path: Path, **probabilities: float) -> Path:

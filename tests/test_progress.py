@@ -10,10 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from byhand.events import BatchEnd, EpochEnd, Event
-from byhand.history import History
-from byhand.progress import Progress, in_notebook
-from byhand.training import Trainer
+from byhand.training import BatchEnd, EpochEnd, Event, Trainer
+from byhand.training.history import History
+from byhand.training.progress import Progress, in_notebook
 from networks import digits, trainer
 
 
@@ -48,7 +47,7 @@ def test_a_terminal_shows_a_line_per_epoch(stream: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stderr", Pipe())
     monkeypatch.setattr(sys, "stdout", Pipe())
     monkeypatch.setattr(sys, stream, terminal := Terminal())
-    monkeypatch.setattr("byhand.progress._SECONDS", 0)
+    monkeypatch.setattr("byhand.training.progress._SECONDS", 0)
     history = fit(trainer())
     assert shown(terminal.getvalue()) == [*repr(history).splitlines()[:4], ""]
     assert "\repoch 2/3  75 %  loss " in terminal.getvalue()
@@ -70,7 +69,7 @@ def test_who_does_not_watch_is_shown_nothing_unless_asked(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Pipe())
     monkeypatch.setattr(sys, "stdout", Pipe())
-    monkeypatch.setattr("byhand.progress._SECONDS", 0)
+    monkeypatch.setattr("byhand.training.progress._SECONDS", 0)
     fit(trainer(progress=progress))
     assert "\r" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
     assert sys.stderr.getvalue().count("\n") == lines  # type: ignore[attr-defined]
@@ -108,7 +107,7 @@ def test_an_error_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
             raise RuntimeError
 
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    monkeypatch.setattr("byhand.progress._SECONDS", 0)
+    monkeypatch.setattr("byhand.training.progress._SECONDS", 0)
     with pytest.raises(RuntimeError):
         fit(trainer(handlers=[fail]))
     assert "\repoch 2/3" in terminal.getvalue() and shown(terminal.getvalue())[-1] == ""
@@ -127,7 +126,7 @@ def test_an_ipython_that_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """The running line never wraps: \\r would not get back to its beginning."""
     monkeypatch.setenv("COLUMNS", "20")
-    monkeypatch.setattr("byhand.progress._SECONDS", 0)
+    monkeypatch.setattr("byhand.training.progress._SECONDS", 0)
     terminal = Terminal()
     progress = Progress(terminal)
     progress._epochs = 3

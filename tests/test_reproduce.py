@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from byhand.data import Dataset
-from byhand.events import EpochEnd
 from byhand.reproduce import FIGURES, TUTORIALS, Check, Figure, Row, markdown, plain, train_figures
 from byhand.reproduce.checks import cnn_below_mlp, there_and_back
 from byhand.reproduce.figures import accuracy_of_best_pass, last_accuracy, last_cost
+from byhand.training import EpochEnd
 from cli_support import make_sets, run, write_folder
 
 SETS = make_sets(train=240, test=60)

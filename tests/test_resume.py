@@ -14,10 +14,10 @@ from typing import Any
 import byhand
 import numpy as np
 import pytest
-from byhand import losses, models, nn, optim
-from byhand.checkpoint import CheckpointError
-from byhand.run_folder import ResumeError, RunFolder
-from byhand.schedules import OneCycle
+from byhand import models, nn, optim
+from byhand.files.tensors import CheckpointError
+from byhand.nn import losses
+from byhand.optim.schedules import OneCycle
 from byhand.training import (
     BatchEnd,
     EpochEnd,
@@ -27,6 +27,7 @@ from byhand.training import (
     Trainer,
     TrainingStarted,
 )
+from byhand.training.run_folder import ResumeError, RunFolder
 from networks import digits, trainer
 
 TIMES = ("seconds", "images_per_second")

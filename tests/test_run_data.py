@@ -11,7 +11,7 @@ import pytest
 from byhand import data, models, optim
 from byhand.data import Dataset, official
 from byhand.data.official import source_of
-from byhand.losses import MSELoss
+from byhand.nn.losses import MSELoss
 from cli_support import make_sets, only_line, read_config, run, write_folder
 
 SETS = make_sets(train=60, test=20)

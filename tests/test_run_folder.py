@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, optim
-from byhand.checkpoint import CheckpointError, read_tensors
-from byhand.handlers import LivePlot, LogFile
-from byhand.run_folder import RunFolder
-from byhand.schedules import OneCycle
+from byhand.files.tensors import CheckpointError, read_tensors
+from byhand.optim.schedules import OneCycle
+from byhand.plots.live import LivePlot
 from byhand.training import BatchEnd, EpochEnd, Event, Trainer
+from byhand.training.handlers import LogFile
+from byhand.training.run_folder import RunFolder
 from networks import digits, trainer
 from PIL import Image
 

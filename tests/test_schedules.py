@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from byhand.schedules import Constant, Cosine, OneCycle, Step
+from byhand.optim.schedules import Constant, Cosine, OneCycle, Step
 
 # torch.optim.lr_scheduler.OneCycleLR, PyTorch 2.13: max_lr 0.1, cycle_momentum off.
 PYTORCH = {

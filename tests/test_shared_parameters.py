@@ -11,9 +11,10 @@ import byhand
 import numpy as np
 import numpy.typing as npt
 import pytest
-from byhand import Trainer, losses, models, nn, optim
-from byhand.engine import Plan
-from byhand.fusion import fused
+from byhand import Trainer, models, nn, optim
+from byhand.engine.plan import Plan
+from byhand.nn import losses
+from byhand.nn.fusion import fused
 
 Array = npt.NDArray[Any]
 
@@ -131,7 +132,7 @@ def test_copies_share_as_well(way: str, tmp_path: Path, rng: np.random.Generator
     [[], {"1.weight": "9.weight"}, {"1.weight": "5.weight"}, {"1.weight": 3}, {"1.weight": []}],
 )
 def test_a_file_that_shares_what_cannot_be_shared(shared: Any, tmp_path: Path) -> None:
-    from byhand.checkpoint import CheckpointError, write_tensors
+    from byhand.files.tensors import CheckpointError, write_tensors
 
     model = tied()
     description = {**model.description(), "shared": shared}

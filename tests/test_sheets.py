@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byhand import plotting
 from byhand.cli.confusion import say_confusion
 from byhand.data import Dataset
 from byhand.models import softmax_regression
 from byhand.pictures.sheet import Card, Tile, sheet_png, thumbnail, tiles_png
+from byhand.plots import figure as plotting
 from cli_support import make_sets, run, write_folder
 from PIL import Image, ImageDraw
 from rich.cells import cell_len

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import reference
-from byhand import losses, models, nn, optim
-from byhand.parameters import stream
-from byhand.recipes import RECIPES
-from byhand.schedules import Constant, OneCycle
+from byhand import models, nn, optim
+from byhand.nn import losses
+from byhand.nn.parameter import stream
+from byhand.optim.schedules import Constant, OneCycle
 from byhand.training import (
     BatchEnd,
     EpochEnd,
@@ -28,6 +28,7 @@ from byhand.training import (
     TrainingStarted,
     evaluate,
 )
+from byhand.training.recipes import RECIPES
 from networks import Float64Network, digits, trainer
 from tolerance import EPS
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import reference
 import torch
-from byhand import losses, schedules
+from byhand.nn import losses
+from byhand.optim import schedules
 from calls import Array, Call
 from ops import OPS
 from tolerance import EPS, assert_within

@@ -1,7 +1,7 @@
 """Hand-written kernels for handwritten digits.
 
-`byhand.kernels` are the C++ kernels on NumPy arrays; `byhand.nn`, `losses`, `optim`, `schedules`
-and `models` build networks from them; `byhand.training` trains them; `byhand.data` has MNIST.
+`byhand.kernels` are the C++ kernels on NumPy arrays. `byhand.nn`, `optim` and `models` build
+networks from them, `byhand.training` trains the networks, and `byhand.data` has MNIST.
 """
 
 from __future__ import annotations
@@ -13,22 +13,12 @@ from typing import TYPE_CHECKING, Any
 try:
     # First of all: it refuses a sub-interpreter, about which NumPy would only warn.
     from byhand._core import __version__  # isort: skip
-    from byhand import (
-        data,
-        initializers,
-        kernels,
-        losses,
-        models,
-        nn,
-        optim,
-        recipes,
-        schedules,
-        training,
-    )
-    from byhand import model as _model
-    from byhand.run_folder import load
+    from byhand import data, kernels, models, nn, optim, training
+    from byhand.models import Model
+    from byhand.models import model as _model
     from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
     from byhand.training import Trainer, evaluate
+    from byhand.training.run_folder import load
 except (ImportError, KeyboardInterrupt) as _error:
     # The command `byhand` begins with this import. Its user reads a sentence, no traceback.
     if os.path.basename(sys.argv[0] if sys.argv else "") not in ("byhand", "-m"):
@@ -43,9 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _read_pictures(
-    model: models.Model, sources: Sequence[Any], pictures: str | None
-) -> NDArray[np.uint8]:
+def _read_pictures(model: Model, sources: Sequence[Any], pictures: str | None) -> NDArray[np.uint8]:
     from byhand.pictures import images_for
 
     return images_for(model, sources, pictures)
@@ -55,21 +43,18 @@ def _read_pictures(
 _model.read_pictures = _read_pictures
 
 __all__ = [
+    "Model",
     "Trainer",
     "__version__",
     "data",
     "evaluate",
     "get_num_threads",
-    "initializers",
     "kernels",
     "load",
-    "losses",
     "models",
     "nn",
     "num_threads",
     "optim",
-    "recipes",
-    "schedules",
     "set_num_threads",
     "show_config",
     "training",

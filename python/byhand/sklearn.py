@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand.checks import channels_last, integer, needs_extra
 from byhand.models import Model, lenet5, mlp, softmax_regression
-from byhand.module import integer
 from byhand.optim import OPTIMIZERS
-from byhand.recipes import ADAM_LR, Recipe
-from byhand.words import channels_last, needs_extra
+from byhand.training.recipes import ADAM_LR, Recipe
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -41,7 +40,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         as model(input_shape=..., classes=..., seed=...), which returns a byhand Model
     hidden : widths of the layers between input and output; of "mlp" alone
     activation : "relu", "tanh" or "sigmoid"; not of "softmax"
-    init : first weights, a name of byhand.initializers
+    init : first weights, a name of byhand.nn.initializers
     optimizer : "sgd" (with Nesterov's momentum 0.9), "adam" or "adamw"
     learning_rate : the peak of one cycle (schedules.OneCycle). If it is None, it is 0.05 with SGD,
         otherwise 0.003, for batches of 32, and follows batch_size (`Recipe.lr_for`)

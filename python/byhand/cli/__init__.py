@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from byhand.checks import is_installed
 from byhand.cli import streams
-from byhand.words import is_installed
 
 _NEEDS = ("typer", "rich", "PIL", "matplotlib")
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from byhand.checkpoint import write_atomic
 from byhand.cli.data import load, warnings_said
 from byhand.cli.options import DataOption, FolderPicturesOption
 from byhand.cli.output import say
 from byhand.data import load_class_folders
 from byhand.data.idx import describe_idx
+from byhand.files.atomic import write_atomic
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of pictures.")

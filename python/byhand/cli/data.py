@@ -12,7 +12,6 @@ import numpy as np
 import typer
 
 import byhand.data
-from byhand.checkpoint import write_atomic
 from byhand.cli.display import fetch_display
 from byhand.cli.options import DataOption, FolderPicturesOption, Pictures, png
 from byhand.cli.output import say, warn
@@ -26,7 +25,8 @@ from byhand.data.folder import (
     is_complete,
     what_is_missing,
 )
-from byhand.model import Model
+from byhand.files.atomic import write_atomic
+from byhand.models import Model
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, look at it, and convert it.")
 

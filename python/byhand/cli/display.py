@@ -20,8 +20,8 @@ from rich.progress import (
 
 from byhand import data
 from byhand.cli.output import is_terminal, say, warn
-from byhand.events import BatchEnd, EpochEnd, Event, TrainingStarted
-from byhand.history import RunningMean
+from byhand.training import BatchEnd, EpochEnd, Event, TrainingStarted
+from byhand.training.history import RunningMean
 
 # The bar is redrawn this often; between, a batch costs it two additions.
 _SECONDS = 0.1

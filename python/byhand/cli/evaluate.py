@@ -10,7 +10,6 @@ import typer
 from numpy.typing import NDArray
 
 from byhand import models, training
-from byhand.checkpoint import CheckpointError, write_atomic
 from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
@@ -18,8 +17,10 @@ from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
 from byhand.cli.output import say
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
-from byhand.model import Model
-from byhand.run_folder import RunFolder
+from byhand.files.atomic import write_atomic
+from byhand.files.tensors import CheckpointError
+from byhand.models import Model
+from byhand.training.run_folder import RunFolder
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
@@ -107,7 +108,7 @@ def evaluate(
 
 def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.int64]) -> None:
     from byhand.cli.figures import mistakes_png
-    from byhand.plotting import drawable_names
+    from byhand.plots.figure import drawable_names
 
     wrong = np.flatnonzero(predicted != test.labels)
     if model.classes == 1:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from byhand.data import Dataset
 from byhand.pictures.sheet import Tile, tiles_png
-from byhand.plotting import drawable_names
+from byhand.plots.figure import drawable_names
 
 
 def digits_png(data: Dataset, index: NDArray[np.int64]) -> bytes:

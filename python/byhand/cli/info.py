@@ -17,7 +17,7 @@ from byhand.cli.output import say, say_field
 from byhand.cli.run_data import data_of
 from byhand.data import DataError
 from byhand.data.folder import data_folder, find_files, is_complete
-from byhand.model import Model
+from byhand.models import Model
 
 _PACKAGES = (
     "numpy",

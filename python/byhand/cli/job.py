@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from byhand.checkpoint import CheckpointError
 from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
 from byhand.cli.output import describe, fail
@@ -19,9 +18,10 @@ from byhand.cli.run_data import data_to_resume
 from byhand.cli.stored_job import stored_settings
 from byhand.data import DataError, Dataset
 from byhand.data.folder import read_class_names
-from byhand.model import Model
-from byhand.recipes import ADAM_LR, BEST, RECIPES, Recipe
-from byhand.run_folder import RunFolder
+from byhand.files.tensors import CheckpointError
+from byhand.models import Model
+from byhand.training.recipes import ADAM_LR, BEST, RECIPES, Recipe
+from byhand.training.run_folder import RunFolder
 
 
 class ModelName(str, Enum):

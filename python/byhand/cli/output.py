@@ -13,10 +13,10 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from byhand.checkpoint import CheckpointError
 from byhand.cli.streams import exit_code
 from byhand.data import DataError
-from byhand.words import PlotError
+from byhand.files.tensors import CheckpointError
+from byhand.plots.formats import PlotError
 
 # Characters that make a terminal write from right to left whatever follows them.
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from byhand.checkpoint import write_atomic
 from byhand.cli.output import describe, say, warn
-from byhand.events import EpochEnd
-from byhand.run_folder import RunFolder
-from byhand.words import PLOT_FORMATS
+from byhand.files.atomic import write_atomic
+from byhand.plots.formats import PLOT_FORMATS
+from byhand.training import EpochEnd
+from byhand.training.run_folder import RunFolder
 
 
 def plot(
@@ -30,7 +30,7 @@ def plot(
         formats = ", ".join(PLOT_FORMATS)
         raise typer.BadParameter(f"{out} must end in {formats}.", param_hint="--out")
     histories = _histories(runs)
-    from byhand.curves import curves_bytes
+    from byhand.plots.curves import curves_bytes
 
     write_atomic(out, curves_bytes(histories, suffix=out.suffix.lower()))
     say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out.resolve()}")
@@ -39,7 +39,7 @@ def plot(
 def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) -> bool:
     """Write the picture. If that fails, warn and return False: what was trained is worth more."""
     try:
-        from byhand.curves import curves_bytes
+        from byhand.plots.curves import curves_bytes
 
         write_atomic(path, curves_bytes(runs, title))
     except Exception as error:

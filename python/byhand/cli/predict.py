@@ -15,7 +15,6 @@ import typer
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from byhand.checkpoint import write_atomic
 from byhand.cli.confusion import right_aligned, table_name
 from byhand.cli.data import preparation, said_preparation
 from byhand.cli.display import percent
@@ -24,7 +23,8 @@ from byhand.cli.options import DataOption, Pictures, PicturesOption
 from byhand.cli.output import describe, is_terminal, one_line, say, warn
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
-from byhand.model import Model
+from byhand.files.atomic import write_atomic
+from byhand.models import Model
 
 if TYPE_CHECKING:
     from byhand.pictures import Symbols
@@ -167,7 +167,7 @@ class _Sheet:
 
     def write(self) -> None:
         from byhand.pictures.sheet import sheet_png
-        from byhand.plotting import drawable_names
+        from byhand.plots.figure import drawable_names
 
         write_atomic(self._path, sheet_png(self._cards, drawable_names(self._names)))
         if self._left_out:

@@ -10,12 +10,11 @@ from byhand.cli.display import percent
 from byhand.cli.job import Job
 from byhand.cli.output import say, say_field
 from byhand.data import Dataset
-from byhand.evaluation import evaluate
-from byhand.events import EpochEnd, TrainingStarted
-from byhand.model import load
+from byhand.models import load
 from byhand.optim import OPTIMIZERS
-from byhand.run_folder import RunFolder
 from byhand.runtime import get_num_threads
+from byhand.training import EpochEnd, TrainingStarted, evaluate
+from byhand.training.run_folder import RunFolder
 
 
 def say_header(

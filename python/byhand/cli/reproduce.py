@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import byhand
-from byhand.checkpoint import write_atomic
+from byhand.checks import not_one_of
 from byhand.cli.data import load
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import say, warn
 from byhand.cli.plot import draw_curves
+from byhand.files.atomic import write_atomic
 from byhand.runtime import config, get_num_threads
-from byhand.words import not_one_of
 
 if TYPE_CHECKING:
     from byhand.reproduce import Check, Row

@@ -10,10 +10,10 @@ from byhand.cli.data import load_for, locate
 from byhand.cli.options import Pictures
 from byhand.cli.output import fail, warn
 from byhand.data import DataError, Dataset
-from byhand.evaluation import check_data
-from byhand.losses import CrossEntropyLoss, Loss, MSELoss
-from byhand.model import Model
-from byhand.run_folder import RunFolder
+from byhand.models import Model
+from byhand.nn.losses import CrossEntropyLoss, Loss, MSELoss
+from byhand.training.evaluation import check_data
+from byhand.training.run_folder import RunFolder
 
 _ALL = ("training", "test")
 

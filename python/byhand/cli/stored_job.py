@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from byhand.averages import check_decay
-from byhand.initializers import INITIALIZERS
-from byhand.module import flag, integer, not_negative, number
+from byhand.checks import flag, integer, not_negative, not_one_of, number
+from byhand.nn.initializers import INITIALIZERS
 from byhand.optim import OPTIMIZERS
-from byhand.recipes import RECIPES
-from byhand.words import not_one_of
+from byhand.optim.averages import check_decay
+from byhand.training.recipes import RECIPES
 
 
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from byhand.checkpoint import CheckpointError
 from byhand.cli.data import check, load, locate, preparation
 from byhand.cli.display import TrainingDisplay
 from byhand.cli.job import (
@@ -34,10 +33,11 @@ from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_header, say_result
 from byhand.cli.streams import exit_code
 from byhand.data import Dataset
-from byhand.events import Event, TrainingStarted
-from byhand.model import Model
-from byhand.recipes import ADAM_LR, RECIPES
-from byhand.run_folder import ResumeError, RunFolder
+from byhand.files.tensors import CheckpointError
+from byhand.models import Model
+from byhand.training import Event, TrainingStarted
+from byhand.training.recipes import ADAM_LR, RECIPES
+from byhand.training.run_folder import ResumeError, RunFolder
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:

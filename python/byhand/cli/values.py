@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from typer.models import OptionInfo, ParameterInfo
 
-from byhand.words import not_one_of
+from byhand.checks import not_one_of
 
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from byhand.words import channels_last
+from byhand.checks import channels_last
 
 
 class DataError(ValueError):

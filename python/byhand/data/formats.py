@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand.words import channels_last
+from byhand.checks import channels_last
 
 from .dataset import DataError
 from .idx import DEFLATE_LIMIT, is_gzip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byhand.words import needs_extra
+from byhand.checks import needs_extra
 
 try:
     from .convert import Symbols, as_image, image_for, images_for, symbols_for

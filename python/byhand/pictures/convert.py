@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand.model import Model
+from byhand.models import Model
 
 from .marks import Box, marks
 from .prepare import image_of, is_prepared, main_mark, plain

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from byhand.checkpoint import write_atomic
 from byhand.data import DataError, Dataset, DataWarning, Source
 from byhand.data.dataset import held_out
 from byhand.data.folder import CLASS_NAME_FILES, find_files
-from byhand.model import image_shape
-from byhand.picture_form import check_pictures, suitable
+from byhand.files.atomic import write_atomic
+from byhand.models.model import image_shape
+from byhand.models.picture_form import check_pictures, suitable
 
 from .convert import image_and_marks
 from .encode import png

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from byhand.checkpoint import open_file
 from byhand.data import DataError
+from byhand.files.atomic import open_file
 
 from .read import FORMATS, PictureError, read_picture
 

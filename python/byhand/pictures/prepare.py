@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from byhand.picture_form import is_in_form
+from byhand.models.picture_form import is_in_form
 
 from .ink import Floats, Pixels
 from .marks import Mark, largest, marks

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, features
 
-from byhand.checkpoint import as_path, open_file
+from byhand.checks import as_path
+from byhand.files.atomic import open_file
 
 # By content, not by name. No format that hands over to another program or to a renderer.
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")

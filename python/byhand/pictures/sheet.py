@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from byhand.plotting import DEFAULT_FONT, escaped, font_for
+from byhand.plots.figure import DEFAULT_FONT, escaped, font_for
 
 from .encode import png
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from byhand.data import Dataset, load_class_folders
-from byhand.model import Model
+from byhand.models import Model
 from byhand.pictures import image_for
 from byhand.pictures.drawings import drawing_png
 from byhand.pictures.folders import write_pictures
-from byhand.recipes import RECIPES
 from byhand.reproduce.figures import Row, Sets
+from byhand.training.recipes import RECIPES
 
 # Images for the search, and for the way to PNG and back.
 _SEARCHED, _CONVERTED = 5000, 500

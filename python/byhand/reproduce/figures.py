@@ -21,16 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from byhand.data import Dataset
-from byhand.events import EpochEnd
-from byhand.model import Model
-from byhand.models import (
-    batch_norm_cnn,
-    digit_cnn,
-    digit_mlp,
-    lenet5,
-    mlp,
-    softmax_regression,
-)
+from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.nn import (
     BatchNorm2d,
     Conv2d,
@@ -42,10 +33,11 @@ from byhand.nn import (
     ReLU,
     Residual,
 )
+from byhand.nn.parameter import generator
 from byhand.optim import OPTIMIZERS, SGD, Adam
-from byhand.parameters import generator
-from byhand.recipes import ADAM_LR, BEST, RECIPES, Recipe
-from byhand.training import Trainer
+from byhand.reproduce.networks import batch_norm_cnn, digit_cnn, digit_mlp
+from byhand.training import EpochEnd, Trainer
+from byhand.training.recipes import ADAM_LR, BEST, RECIPES, Recipe
 
 TUTORIALS = ("A", "B", "C", "D", "E", "BEST")
 

@@ -1,0 +1,132 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from byhand.checks import as_path
+
+_TEMPORARY = ".tmp"
+_NO_FILE = "it is a device, a pipe or a socket, not a file"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading. The content of a pipe or a device may never come, or never end.
+
+    Raises OSError with the path if it cannot be read, or is a pipe, a device or a socket.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return open(path, "rb")
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    A link is followed: the file that it names is replaced, and the link stays. If the write
+    fails, the old file stays and nothing else remains.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the error has the class and the number that the system
+        gave, and the path. Also if the path is a folder, a device, a pipe or a socket, because a
+        rename would replace that with a file.
+    """
+    write_together({as_path("path", path): data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files as `write_atomic` writes one; none is renamed before all are written.
+
+    The files are renamed in the order given. So if the last one is new, all of them are new.
+    An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
+    """
+    renames: list[tuple[Path, Path]] = []
+    path = Path()
+    try:
+        try:
+            for path, data in files.items():
+                target = _target(path)
+                temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
+                renames.append((temporary, target))
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    with _if_possible():
+                        os.fsync(file.fileno())
+            try:
+                _rename(renames)
+            except KeyboardInterrupt:
+                _rename([pair for pair in renames if pair[0].exists()])
+                raise
+        except BaseException:
+            for temporary, _ in renames:
+                temporary.unlink(missing_ok=True)
+            raise
+        for folder in {target.parent for _, target in renames}:
+            with _if_possible(), opened(folder) as descriptor:
+                os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
+
+
+def _target(path: Path) -> Path:
+    """The file that a rename may replace, links followed."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, _NO_FILE)
+    return Path(os.path.realpath(path))
+
+
+def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
+    for temporary, target in pairs:
+        os.replace(temporary, target)
+
+
+# Errors of fsync on file systems that cannot sync a folder, or cannot sync at all, such as network
+# and shared folders. The write has succeeded then, and is as durable as the file system makes it.
+_CANNOT_SYNC = {
+    getattr(errno, name)
+    for name in ("EINVAL", "EBADF", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EPERM")
+}
+
+
+@contextlib.contextmanager
+def _if_possible() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote this file.
+
+    The name of the file may be a pattern, such as *.safetensors.
+    """
+    target = Path(os.path.realpath(path))
+    for temporary in target.parent.glob(f".{target.name}.*{_TEMPORARY}"):
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """A descriptor of a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,9 @@
+"""Models: networks that know their images, their files, and the three classifiers."""
+
+from __future__ import annotations
+
+from byhand.models.classifiers import lenet5, mlp, softmax_regression
+from byhand.models.model import Model
+from byhand.models.model_file import load
+
+__all__ = ["Model", "lenet5", "load", "mlp", "softmax_regression"]

@@ -1,0 +1,92 @@
+"""The layers of a model as JSON, and back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from byhand.nn import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Module,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from byhand.nn.parameter import NO_WEIGHTS
+
+_TYPES: dict[str, Callable[..., Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        AvgPool2d,
+        BatchNorm1d,
+        BatchNorm2d,
+        Conv2d,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2d,
+        Linear,
+        MaxPool2d,
+        ReLU,
+        Sigmoid,
+        Tanh,
+    )
+}
+_CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Residual": Residual}
+
+
+def describe(module: Module) -> dict[str, Any]:
+    name = type(module).__name__
+    if _CONTAINERS.get(name) is type(module):
+        return {"type": name, "layers": [describe(child) for child in module.children]}
+    if not isinstance(module, Layer) or _TYPES.get(name) is not type(module):
+        raise TypeError(f"{name} cannot be saved: a model file holds layers of byhand.nn")
+    return {"type": name, "arguments": module.arguments()}
+
+
+def shared_names(model: Module) -> dict[str, str]:
+    """Every further name of a parameter that several layers share, with its first name."""
+    first: dict[Parameter, str] = {}
+    names = {name: first.setdefault(p, name) for name, p in model.named_state()}
+    return {name: original for name, original in names.items() if name != original}
+
+
+def build_all(descriptions: Any) -> list[Module]:
+    if not isinstance(descriptions, list):
+        raise ValueError(f"layers must be a list, not {type(descriptions).__name__}")
+    return [_build(description) for description in descriptions]
+
+
+def _build(description: Any) -> Module:
+    """A layer without memory: what the file claims is compared with what it holds first."""
+    name = description.get("type") if isinstance(description, dict) else None
+    if name in _CONTAINERS:
+        check_keys(f"a {name}", description, ("type", "layers"))
+        return _CONTAINERS[name](*build_all(description["layers"]))
+    if name not in _TYPES:
+        raise ValueError(f"unknown layer {name!r}")
+    check_keys(f"a {name}", description, ("type", "arguments"))
+    arguments = description["arguments"]
+    if not isinstance(arguments, dict):
+        raise ValueError(f"arguments of {name} must be an object")
+    if "rng" in inspect.signature(_TYPES[name]).parameters:
+        return _TYPES[name](**arguments, rng=NO_WEIGHTS)
+    return _TYPES[name](**arguments)
+
+
+def check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        found = list(value) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"{owner} must have {', '.join(keys)}, not {found}")

@@ -1,0 +1,408 @@
+"""`Model`: a network that knows its images, and the file that holds it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand import kernels
+from byhand.checks import channels_last, instance, integer, listed
+from byhand.engine.plan import Array, Plan, Shape
+from byhand.engine.pool import CHUNK, InferencePlans
+from byhand.files.atomic import write_atomic
+from byhand.files.tensors import FORMAT, tensors_file
+from byhand.models.architecture import describe, shared_names
+from byhand.models.picture_form import check_pictures
+from byhand.nn import (
+    Dropout,
+    Module,
+    Residual,
+    Sequential,
+)
+from byhand.nn.fusion import fused
+from byhand.nn.module import must_be_planned, with_batch
+
+_BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
+
+
+class Model(Sequential):
+    """A network with its input shape, preprocessing and class names.
+
+    input_shape: (channels, height, width). The network sees pixel * scale + offset for a pixel
+    from 0 to 255; the default takes it to [-1, 1]. class_names: "0", "1", ... unless given.
+    pictures: how pictures become images, "digits" or "plain" (see `picture_form`). If it is None,
+    the first training set decides. It may be changed at any time: model.pictures = "plain".
+
+    Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
+    """
+
+    trained: Mapping[str, Any] | None = None
+    """The record of its last training: epoch, images, validation_images, validation_accuracy."""
+
+    _plans: InferencePlans | None = None
+
+    def __init__(
+        self,
+        *layers: Module,
+        input_shape: Sequence[int] = (1, 28, 28),
+        scale: float = 1 / 127.5,
+        offset: float = -1.0,
+        class_names: Sequence[str] | None = None,
+        pictures: str | None = None,
+    ) -> None:
+        super().__init__(*layers)
+        self.input_shape = image_shape(input_shape)
+        self.scale = _finite("scale", scale)
+        self.offset = _finite("offset", offset)
+        output = self.output_shape(self.input_shape)
+        if len(output) != 1:
+            raise ValueError(f"a model's output must be (N, classes), not {with_batch(output)}")
+        self.class_names = _names(class_names, output[0])
+        self.pictures = pictures
+
+    @property
+    def pictures(self) -> str | None:
+        """The preparation of pictures: "digits", "plain", or None if nothing has decided it yet."""
+        return self._pictures
+
+    @pictures.setter
+    def pictures(self, value: str | None) -> None:
+        self._pictures = None if value is None else check_pictures(value, self.input_shape[0])
+
+    def preparation(self, wanted: str | None = None) -> str:
+        """The preparation of a picture: `wanted` if it is given, otherwise the model's own.
+
+        A model that no training has decided for takes "digits" if its images have one channel.
+        """
+        channels = self.input_shape[0]
+        if wanted is not None:
+            return check_pictures(wanted, channels)
+        return self.pictures or ("digits" if channels == 1 else "plain")
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def predict_proba(self, images: Any, *, pictures: str | None = None) -> Array:
+        """Return the probability of each class: (N, classes), rows that sum to 1.
+
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1] (pixel / 255); or pictures
+            Arrays are (N, H, W) or (N, C, H, W) of the input shape. Pictures are the path of a
+            file, a PIL image, or a list of these, of any size; they need byhand[pictures]. If a
+            picture has several marks, the largest is used, with a PictureWarning.
+        pictures : {"digits", "plain"}, optional
+            How pictures become images, instead of the model's own way: see `Model.pictures`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another dtype, shape or range, and for a model with one output. PictureError, a
+            ValueError, names a picture that cannot be used.
+        OSError
+            If a file cannot be read.
+        FloatingPointError
+            If the network's output is not finite.
+        """
+        if self.classes == 1:
+            raise ValueError("a model with one output has no probabilities: outputs has its number")
+        return kernels.softmax(self._finite_logits(images, pictures))
+
+    def predict_top(
+        self, images: Any, k: int = 3, *, pictures: str | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Return names and probabilities of the `k` likeliest classes of each image.
+
+        The likeliest class comes first. A model with fewer classes gives all of them. The
+        arguments and errors are those of `predict_proba`.
+        """
+        k = integer("k", k, 1)
+        rows = self.predict_proba(images, pictures=pictures)
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.class_names[c], float(row[c])) for c in best]
+            for row, best in zip(rows, order, strict=True)
+        ]
+
+    def predict(self, images: Any, *, pictures: str | None = None) -> NDArray[np.int64]:
+        """Return the likeliest class of each image, (N,). See `predict_proba` for the arguments.
+
+        For a model with one output, it is that output rounded to an integer.
+        """
+        logits = self._finite_logits(images, pictures)
+        if self.classes == 1:
+            return np.rint(logits[:, 0]).astype(np.int64)
+        return np.asarray(logits.argmax(axis=1), np.int64)
+
+    def outputs(self, images: Any, *, pictures: str | None = None) -> Array:
+        """Return the network's output, (N, classes): logits, or the number of a single output.
+
+        Arguments and errors of `predict_proba`, but for a model with one output.
+        """
+        return self._finite_logits(images, pictures)
+
+    def _finite_logits(self, images: Any, pictures: str | None) -> Array:
+        logits = self.logits(self.check_images(self._read(images, pictures)))
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(
+                "the network's output is not finite: its weights are NaN, infinite or too large"
+            )
+        return logits
+
+    def _read(self, images: Any, pictures: str | None) -> Any:
+        """Turn pictures into images. Return anything else unchanged."""
+        sources = list(images) if isinstance(images, list | tuple) else [images]
+        if all(map(_is_picture, sources)) and read_pictures is not None:
+            return read_pictures(self, sources, pictures)
+        if pictures is not None:
+            raise ValueError(
+                f"pictures={pictures!r} needs paths or PIL images: arrays are images already"
+            )
+        return images
+
+    def logits(self, images: NDArray[Any]) -> Array:
+        """The network's output for checked images: a fresh array (N, classes).
+
+        Safe to call from several threads at once; each call computes on a plan of its own.
+        """
+        n = len(images)
+        logits = kernels.empty((n, self.classes))
+        if n == 0:
+            return logits
+        plans = self._plans
+        if plans is None:
+            plans = self._plans = InferencePlans(self._new_plan)
+        with plans.lease(min(n, CHUNK)) as plan:
+            for start in range(0, n, CHUNK):
+                end = min(start + CHUNK, n)
+                batch = plan.batch(end - start)
+                self.gather(images, np.arange(start, end), batch.input)
+                logits[start:end] = batch.forward()
+        return logits
+
+    def _new_plan(self, batch_size: int) -> Plan:
+        must_be_planned(self, training=False)
+        return Plan(fused(self.layers(), training=False), self.input_shape, batch_size)
+
+    def gather(
+        self,
+        images: NDArray[Any],
+        index: NDArray[np.int64],
+        out: Array,
+        *,
+        max_shift: int = 0,
+        seed: int = 0,
+        step: int = 0,
+    ) -> None:
+        """Write checked images[index], as the network sees them, to out.
+
+        max_shift, seed, step: as of kernels.gather_images, for images of uint8.
+        """
+        if images.dtype == _BYTES:
+            kernels.gather_images(
+                images,
+                index,
+                scale=self.scale,
+                offset=self.offset,
+                max_shift=max_shift,
+                seed=seed,
+                step=step,
+                out=out,
+            )
+        else:
+            images.take(index, axis=0, out=out, mode="clip")
+            out *= np.float32(255 * self.scale)
+            out += np.float32(self.offset)
+
+    def check_images(self, images: Any) -> NDArray[Any]:
+        """Images as (N, channels, height, width), with the errors of `predict_proba`."""
+        if isinstance(images, np.ma.MaskedArray):
+            raise TypeError(
+                "images must not be a masked array: fill the masked values, or use .data"
+            )
+        if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
+            form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+            raise TypeError(
+                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
+                + (stack_advice(images) or "; predict also takes paths and PIL images")
+            )
+        images = np.asarray(images)  # a subclass may have comparisons of its own
+        # One channel may be left out.
+        fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
+        if images.shape[1:] not in fitting:
+            shapes = " or ".join(map(with_batch, fitting))
+            advice = _advice(images.shape, self.input_shape)
+            raise ValueError(f"images must have the shape {shapes}, not {images.shape}{advice}")
+        if images.dtype == np.float32:
+            outside = ~((images >= 0) & (images <= 1))
+            if outside.any():
+                value = images[outside][0]
+                raise ValueError(
+                    f"images of float32 must lie in [0, 1], but there is {value}: "
+                    "divide by 255, or give uint8"
+                )
+        return np.ascontiguousarray(images).reshape((len(images), *self.input_shape))
+
+    def start_from(self, source: Model) -> list[str]:
+        """Take the weights of `source`, a trained model of the same layers, to train on from them.
+
+        The last layer with weights keeps its own first weights if its shape or the classes differ.
+        Scale and offset are taken too. The probability of a Dropout may differ.
+
+        Returns
+        -------
+        list of str
+            The names of the weights that were kept. It is empty if all of them were replaced.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `source` is not a Model, or differs in more than that. Then nothing has changed.
+        """
+        weights, own = instance("source", source, Model).state_dict(), self.state_dict()
+        shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
+        wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
+        place = int(list(own)[-1].split(".")[0]) if own else len(self.children)
+        last = {name for name in own if name.split(".")[0] == str(place)}
+        more = [] if set(wrong) <= last else wrong
+        if source.input_shape != self.input_shape:
+            more = [f"images {source.input_shape} and {self.input_shape}"]
+        more = more or _other_layers(source.children, self.children, place)
+        if more:
+            raise ValueError(f"the models differ in more than the last layer: {', '.join(more)}")
+        same = source.class_names == self.class_names and not wrong
+        self.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
+        self.scale, self.offset = source.scale, source.offset
+        return [] if same else sorted(last)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as one safetensors file, whole or not at all; `load` reads it.
+
+        Raises OSError with the path where it cannot be written, TypeError where a layer is not one
+        of byhand.nn.
+        """
+        write_atomic(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes. Raises the errors of `save` for layers."""
+        trained = {} if self.trained is None else {"trained": self.trained}
+        return tensors_file(self.state_dict(), {**self.description(), **trained})
+
+    def description(self) -> dict[str, Any]:
+        """All but the weights, as JSON-able values."""
+        return {
+            "format": FORMAT,
+            "layers": [describe(child) for child in self.children],
+            "input_shape": list(self.input_shape),
+            "preprocessing": {
+                "scale": self.scale,
+                "offset": self.offset,
+                "pictures": self.pictures,
+            },
+            "class_names": list(self.class_names),
+            **({"shared": shared} if (shared := shared_names(self)) else {}),
+        }
+
+    def __repr__(self) -> str:
+        rows = [("", "layer", "output", "parameters", "FLOPs")]
+        rows += _table_rows(self.children, self.input_shape)
+        weights = sum(parameter.size for parameter in self.parameters())
+        rows.append(("", "total", "", f"{weights:,}", f"{self.flops(self.input_shape):,}"))
+        width = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines = [f"{type(self).__name__}: images {self.input_shape}, FLOPs of one forward pass"]
+        for number, layer, output, *sizes in rows:
+            left = f"{number:<{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
+            lines.append(f"{left}  {sizes[0]:>{width[3]}}  {sizes[1]:>{width[4]}}")
+        return "\n".join(lines)
+
+
+def _other_layers(source: Sequence[Module], children: Sequence[Module], but: int) -> list[str]:
+    """The pairs of layers that compute something else, the one with the number `but` left out."""
+    if len(source) != len(children):
+        return [f"{len(source)} and {len(children)} layers"]
+    pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != but]
+    return [
+        f"{old!r} and {new!r}"
+        for old, new in pairs
+        if repr(old) != repr(new) and not (type(old) is Dropout and type(new) is Dropout)
+    ]
+
+
+def _table_rows(
+    layers: Sequence[Module], shape: Shape, prefix: str = ""
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """A row per layer. The layers inside of a Residual or a Sequential follow it, indented."""
+    for i, layer in enumerate(layers):
+        number, output = f"{prefix}{i}", layer.output_shape(shape)
+        inner = layer.children if isinstance(layer, Sequential | Residual) else ()
+        name = f"{type(layer).__name__} of" if inner else repr(layer)
+        weights = sum(parameter.size for parameter in layer.parameters())
+        indented = "  " * prefix.count(".") + name
+        yield number, indented, str(output), f"{weights:,}", f"{layer.flops(shape):,}"
+        yield from _table_rows(inner, shape, f"{number}.")
+        shape = output
+
+
+# Reads pictures for a model, as `byhand.pictures.images_for`. The package sets it: the core does
+# not know pillow.
+read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
+
+
+def _is_picture(value: object) -> bool:
+    """Whether it is a path, the bytes of a file or a PIL image, without an import of pillow."""
+    pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
+    return pillow or isinstance(value, str | bytes | os.PathLike)
+
+
+def stack_advice(images: Any) -> str:
+    """Advice for images that are a list of arrays."""
+    if not isinstance(images, list | tuple) or not images:
+        return ""
+    return ": use np.stack(images)" if all(isinstance(i, np.ndarray) for i in images) else ""
+
+
+def _advice(shape: Shape, wanted: Shape) -> str:
+    """Advice for an array whose shape is not (N, C, H, W), where `wanted` is (C, H, W)."""
+    if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
+        return ": for a single image add the axis, images[np.newaxis]"
+    if shape == (*wanted[1:], wanted[0]):
+        return ": for a single image with channels last, images.transpose(2, 0, 1)[np.newaxis]"
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        return ": a picture of any size may be given as a path or a PIL image"
+    last = channels_last(shape)
+    return f": {last}" if last else ""
+
+
+def image_shape(value: Any, name: str = "input_shape") -> Shape:
+    """`value` as (channels, height, width); ValueError, with the argument's name, if it is not."""
+    sizes = listed(value)
+    try:
+        channels, height, width = (integer(name, size, 1) for size in sizes)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be (channels, height, width), not {value!r}") from None
+    return channels, height, width
+
+
+def _finite(name: str, value: Any) -> float:
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _names(names: Any, classes: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(str(i) for i in range(classes))
+    names = listed(names)
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be a list of strings, not {names!r}")
+    if len(names) != classes:
+        raise ValueError(f"the model has {classes} classes but {len(names)} class_names")
+    return tuple(names)

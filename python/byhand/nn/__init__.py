@@ -1,0 +1,54 @@
+"""Layers with PyTorch's names, arguments and initial weights, backward passes written out.
+
+    network = Sequential(Flatten(), Linear(784, 10))
+    logits = network.forward(images)
+    network.backward(grad)  # adds to every parameter's .grad; returns the gradient of the images
+
+Images are (N, channels, height, width). A kernel_size, stride or dilation is an int or a pair
+(height, width); a padding also ((top, bottom), (left, right)). Weights come from `rng`: a NumPy
+Generator, which advances; a seed; or None for a seed from the system.
+"""
+
+from __future__ import annotations
+
+from byhand.nn import initializers, losses
+from byhand.nn.containers import Residual, Sequential
+from byhand.nn.dropout import Dropout
+from byhand.nn.layers import (
+    ACTIVATIONS,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+from byhand.nn.module import Layer, Module
+from byhand.nn.normalization import BatchNorm1d, BatchNorm2d
+from byhand.nn.parameter import Parameter
+
+__all__ = [
+    "ACTIVATIONS",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "initializers",
+    "losses",
+]

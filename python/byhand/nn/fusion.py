@@ -1,0 +1,143 @@
+"""Layers that plans compute together in one pass: one table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from byhand import kernels
+from byhand.engine.plan import Array, Backward, Buffer, Forward, Op, Shape
+from byhand.nn.containers import Residual, ResidualOp
+from byhand.nn.dropout import Dropout
+from byhand.nn.layers import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
+from byhand.nn.module import Layer
+
+__all__ = ["fused"]
+
+
+NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
+
+
+class _LinearActivation:
+    """Linear, then an activation: every bit is that of the two layers."""
+
+    is_view = False
+
+    def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
+        self._linear = linear
+        self._name = NAMES[type(activation)]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self._linear.output_shape(shape)
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return ()
+
+    def gradients(self) -> tuple[Array, ...]:
+        return self._linear.gradients()
+
+    def run(self, b: Forward) -> None:
+        linear = self._linear
+        kernels.linear_act(b.x, linear.weight.data, linear.bias_data(), self._name, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        self._linear.run_backward(b, self._name)
+
+
+class _ConvPoolActivation:
+    """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
+
+    is_view = False
+
+    def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
+        self._conv = conv
+        self._pool = pool
+        self._name = NAMES[type(activation)]
+        self._weight_cache = kernels.conv2d_weight_cache(conv.weight.shape)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self._pool.output_shape(self._conv.output_shape(shape))
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return (Buffer(self.output_shape(shape), np.int32),)  # positions of the maxima
+
+    def gradients(self) -> tuple[Array, ...]:
+        return self._conv.gradients()
+
+    def run(self, b: Forward) -> None:
+        conv = self._conv
+        kernels.conv2d_pool_act(
+            b.x,
+            conv.weight.data,
+            conv.bias_data(),
+            self._name,
+            self._pool.kernel_size,
+            **conv.geometry,
+            weight_cache=self._weight_cache,
+            out=(b.y, b.saved[0]),
+        )
+
+    def run_backward(self, b: Backward) -> None:
+        conv = self._conv
+        kernels.conv2d_pool_act_backward(
+            b.grad_y,
+            b.y,
+            b.saved[0],
+            b.x,
+            conv.weight.data,
+            self._name,
+            **conv.geometry,
+            input_gradient=b.grad_x is not None,
+            bias_gradient=conv.bias is not None,
+            weight_cache=self._weight_cache,
+            out=(b.grad_x, b.gradients[0], b.gradients[1] if conv.bias is not None else None),
+        )
+
+
+def _conv_pool_activation(
+    conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid
+) -> Op | None:
+    """None where windows overlap, leave gaps, or reach beyond the plane."""
+    plain = MaxPool2d(pool.kernel_size).arguments() == pool.arguments()
+    return _ConvPoolActivation(conv, pool, activation) if plain else None
+
+
+Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
+
+# The first that fits is taken. ReLU and maximum may change places: values are the same, and so are
+# gradients, which are 0 where ReLU makes another position the maximum.
+RULES: list[Rule] = [
+    *(((Linear, activation), _LinearActivation) for activation in NAMES),
+    *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
+    ((Conv2d, ReLU, MaxPool2d), lambda conv, relu, pool: _conv_pool_activation(conv, pool, relu)),
+]
+
+
+def fused(layers: Iterable[Layer], *, training: bool = True) -> list[Op]:
+    """The ops of a plan: layers that follow each other as a rule says are one op.
+
+    Without training, dropout does nothing and is left out. A class derived from a layer's may do
+    something else, so it is left alone.
+    """
+    rest: Sequence[Layer] = [layer for layer in layers if training or type(layer) is not Dropout]
+    ops: list[Op] = []
+    while rest:
+        op: Op
+        if type(rest[0]) is Residual:
+            op, count = ResidualOp(fused(rest[0].inner_layers(), training=training)), 1
+        else:
+            op, count = _first_fused(rest)
+        ops.append(op)
+        rest = rest[count:]
+    return ops
+
+
+def _first_fused(layers: Sequence[Layer]) -> tuple[Op, int]:
+    """The op that begins with the first layer, and how many layers it has."""
+    for types, make in RULES:
+        if tuple(map(type, layers[: len(types)])) == types:
+            op = make(*layers[: len(types)])
+            if op is not None:
+                return op, len(types)
+    return layers[0], 1

@@ -1,0 +1,333 @@
+"""Layers: the product, convolution, pooling, activations, and a change of shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from byhand import kernels
+from byhand.checks import flag, integer, listed
+from byhand.engine.plan import Array, Backward, Buffer, Forward, Shape
+from byhand.nn.module import Layer, with_batch
+from byhand.nn.parameter import NO_WEIGHTS, Parameter, draw, generator
+
+if TYPE_CHECKING:
+    from byhand.nn.parameter import Rng
+
+Pair = int | Sequence[int]
+Padding = int | Sequence[int] | Sequence[Sequence[int]]
+ActivationName = Literal["relu", "tanh", "sigmoid"]
+
+
+class _Weighted(Layer):
+    """A layer with a weight and, unless bias=False, a bias."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def _draw(self, shape: Shape, bias: bool, rng: Rng) -> None:
+        fan_in = math.prod(shape[1:])
+        rng = rng if rng is NO_WEIGHTS else generator(rng)
+        self.weight = draw(shape, fan_in, rng)
+        self.bias = draw(shape[:1], fan_in, rng) if flag("bias", bias) else None
+
+    def bias_data(self) -> Array | None:
+        return None if self.bias is None else self.bias.data
+
+    def gradients(self) -> tuple[Array, ...]:
+        # In every step: ten times as fast as looking for parameters.
+        return (self.weight.grad,) if self.bias is None else (self.weight.grad, self.bias.grad)
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"bias": self.bias is not None}
+
+
+class Linear(_Weighted):
+    """y = x W' + b: x (N, in_features), W (out_features, in_features)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None
+    ) -> None:
+        self.in_features = _count("in_features", in_features)
+        self.out_features = _count("out_features", out_features)
+        self._draw((self.out_features, self.in_features), bias, rng)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape != (self.in_features,):
+            raise ValueError(f"{self!r} takes (N, {self.in_features}), not {with_batch(shape)}")
+        return (self.out_features,)
+
+    def flops(self, shape: Shape) -> int:
+        return 2 * self.in_features * self.out_features
+
+    def run(self, b: Forward) -> None:
+        kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
+
+    def run_backward(self, b: Backward, activation: ActivationName | None = None) -> None:
+        """With an activation, b.y is its output."""
+        kernels.linear_act_backward(
+            b.grad_y,
+            b.y,
+            b.x,
+            self.weight.data,
+            activation,
+            input_gradient=b.grad_x is not None,
+            bias_gradient=self.bias is not None,
+            out=(b.grad_x, b.gradients[0], b.gradients[1] if self.bias is not None else None),
+        )
+
+
+class Conv2d(_Weighted):
+    """Cross-correlation of x (N, in_channels, H, W) with out_channels filters.
+
+    weight: (out_channels, in_channels / groups, kernel height, kernel width). Output height, and
+    width alike: floor((H + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: Rng = None,
+    ) -> None:
+        self.in_channels = _count("in_channels", in_channels)
+        self.out_channels = _count("out_channels", out_channels)
+        self.kernel_size = _pair("kernel_size", kernel_size)
+        self.stride = _pair("stride", stride)
+        self.padding = _sides(padding)
+        self.dilation = _pair("dilation", dilation)
+        self.groups = _count("groups", groups)
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"groups={groups} must divide in_channels={in_channels} "
+                f"and out_channels={out_channels}"
+            )
+        self.geometry: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+        kernel = self.kernel_size
+        self._draw((self.out_channels, self.in_channels // self.groups, *kernel), bias, rng)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or shape[0] != self.in_channels:
+            wanted = f"(N, {self.in_channels}, H, W)"
+            raise ValueError(f"{self!r} takes {wanted}, not {with_batch(shape)}")
+        return (self.out_channels, *_windows(self, shape))
+
+    def flops(self, shape: Shape) -> int:
+        return 2 * math.prod(self.output_shape(shape)) * math.prod(self.weight.shape[1:])
+
+    def run(self, b: Forward) -> None:
+        kernels.conv2d(b.x, self.weight.data, self.bias_data(), **self.geometry, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        weight, geometry = self.weight.data, self.geometry
+        kernels.conv2d_backward_weight(b.grad_y, b.x, weight.shape, **geometry, out=b.gradients[0])
+        if self.bias is not None:
+            kernels.conv2d_backward_bias(b.grad_y, out=b.gradients[1])
+        if b.grad_x is not None:
+            kernels.conv2d_backward_input(b.grad_y, weight, b.x.shape, **geometry, out=b.grad_x)
+
+
+class _Pool2d(Layer):
+    dilation: tuple[int, int] = (1, 1)
+
+    def _set(self, kernel_size: Pair, stride: Pair | None, padding: Padding, ceil: bool) -> None:
+        self.kernel_size = _pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else _pair("stride", stride)
+        self.padding = _sides(padding)
+        self.ceil_mode = flag("ceil_mode", ceil)
+        self._geometry: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ValueError(f"{self!r} takes (N, C, H, W), not {with_batch(shape)}")
+        return (shape[0], *_windows(self, shape, self.ceil_mode))
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window; a NaN wins, and the first of equal values.
+
+    Its gradient goes to that one position. With ceil_mode a last window may reach over the edge.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._set(kernel_size, stride, padding, ceil_mode)
+        self.dilation = _pair("dilation", dilation)
+        self._geometry["dilation"] = self.dilation
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return (Buffer(self.output_shape(shape), np.int32),)  # positions of the maxima
+
+    def run(self, b: Forward) -> None:
+        kernels.max_pool2d(b.x, self.kernel_size, **self._geometry, out=(b.y, b.saved[0]))
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            kernels.max_pool2d_backward(b.grad_y, b.saved[0], b.x.shape, out=b.grad_x)
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window; with count_include_pad, padding counts as zeros."""
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self._set(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = flag("count_include_pad", count_include_pad)
+        self._geometry["count_include_pad"] = self.count_include_pad
+
+    def run(self, b: Forward) -> None:
+        kernels.avg_pool2d(b.x, self.kernel_size, **self._geometry, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            size = self.kernel_size
+            kernels.avg_pool2d_backward(b.grad_y, b.x.shape, size, **self._geometry, out=b.grad_x)
+
+
+class GlobalAvgPool2d(Layer):
+    """The mean of each plane: x (N, C, H, W) to (N, C, 1, 1), as torch.nn.AdaptiveAvgPool2d(1)."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ValueError(f"{self!r} takes (N, C, H, W), not {with_batch(shape)}")
+        return (shape[0], 1, 1)
+
+    def run(self, b: Forward) -> None:
+        kernels.avg_pool2d(b.x, b.x.shape[2:], out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            kernels.avg_pool2d_backward(b.grad_y, b.x.shape, b.x.shape[2:], out=b.grad_x)
+
+
+class _Activation(Layer):
+    """Elementwise; its gradient is a function of its output alone."""
+
+    _forward: ClassVar[Any]
+    _gradient: ClassVar[Any]
+    """(grad_output, output, out=) -> grad of the input"""
+
+    def run(self, b: Forward) -> None:
+        self._forward(b.x, out=b.y)
+
+    def run_backward(self, b: Backward) -> None:
+        if b.grad_x is not None:
+            self._gradient(b.grad_y, b.y, out=b.grad_x)
+
+
+class ReLU(_Activation):
+    """max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
+
+    _forward = staticmethod(kernels.relu)
+    _gradient = staticmethod(kernels.relu_backward)
+
+
+class Tanh(_Activation):
+    """tanh(x)."""
+
+    _forward = staticmethod(kernels.tanh)
+    _gradient = staticmethod(kernels.tanh_backward)
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x))."""
+
+    _forward = staticmethod(kernels.sigmoid)
+    _gradient = staticmethod(kernels.sigmoid_backward)
+
+
+ACTIVATIONS: dict[ActivationName, type[ReLU | Tanh | Sigmoid]] = {
+    "relu": ReLU,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+}
+
+
+class Flatten(Layer):
+    """(N, ...) to (N, features): the same memory in another shape."""
+
+    is_view = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
+
+
+# --------------------------------------------------------------------------------------------------
+# Arguments and shapes
+
+
+def _count(name: str, value: Any) -> int:
+    return integer(name, value, 1)
+
+
+def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    value = listed(value)
+    if not isinstance(value, list | tuple):
+        return (integer(name, value, least),) * 2
+    if len(value) != 2:
+        raise ValueError(f"{name} must be an integer or a pair, not {value}")
+    return integer(name, value[0], least), integer(name, value[1], least)
+
+
+def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right))."""
+    padding = listed(padding)
+    if isinstance(padding, list | tuple) and any(isinstance(p, list | tuple) for p in padding):
+        if len(padding) != 2:
+            raise ValueError(f"padding must be ((top, bottom), (left, right)), not {padding}")
+        return _pair("padding", padding[0], 0), _pair("padding", padding[1], 0)
+    height, width = _pair("padding", padding, 0)
+    return (height, height), (width, width)
+
+
+def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int]:
+    """Rows and columns of windows on an input of `shape` (C, H, W).
+
+    With ceil_mode a last, incomplete window counts if it begins inside the input or the padding
+    before it: PyTorch's rule.
+    """
+    counts = []
+    for axis in (0, 1):
+        before, after = layer.padding[axis]
+        size, stride = shape[axis + 1], layer.stride[axis]
+        room = size + before + after - layer.dilation[axis] * (layer.kernel_size[axis] - 1) - 1
+        windows = -(-room // stride) + 1 if ceil_mode else room // stride + 1
+        if ceil_mode and (windows - 1) * stride >= size + before:
+            windows -= 1
+        if windows < 1:
+            raise ValueError(
+                f"{layer!r}: its window is larger than the padded input {with_batch(shape)}"
+            )
+        counts.append(windows)
+    return counts[0], counts[1]

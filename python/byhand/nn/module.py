@@ -1,0 +1,310 @@
+"""The base of layers and networks, and calls of a single layer by hand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand import kernels
+from byhand.checks import flag, form
+from byhand.engine.plan import Array, Backward, Buffer, Forward, Shape
+from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Module:
+    """A layer or a network."""
+
+    training: bool = True
+    children: tuple[Module, ...] = ()
+
+    def forward(self, x: Array) -> Array:
+        raise _undefined(self, "forward")
+
+    def backward(self, grad_output: Array) -> Array:
+        raise _undefined(self, "backward")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of one image's output for that of its input, both without the batch axis.
+
+        Raises ValueError where the input does not fit.
+        """
+        raise _undefined(self, "output_shape")
+
+    def flops(self, shape: Shape) -> int:
+        """Floating-point operations of the matrix products in one image's forward pass.
+
+        A multiplication with its addition counts as two; bias, pooling and activation as none.
+        """
+        raise _undefined(self, "flops")
+
+    def layers(self) -> Iterator[Layer]:
+        """The layers in the order in which they run, those of inner networks included."""
+        raise _undefined(self, "layers")
+
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        """Each layer with the shape of one image that reaches it, those inside layers included."""
+        for child in self.children:
+            yield from child.layer_inputs(shape)
+            shape = child.output_shape(shape)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential.
+
+        A parameter that several layers share comes once, under its first name.
+        """
+        seen: set[Parameter] = set()
+        for name, parameter in self.named_state():
+            if not isinstance(parameter, Statistic) and parameter not in seen:
+                seen.add(parameter)
+                yield name, parameter
+
+    def named_state(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters and running statistics, all that `state_dict` holds, under all their names."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+        for i, child in enumerate(self.children):
+            for name, value in child.named_state():
+                yield f"{i}.{name}", value
+
+    def modules(self) -> Iterator[Module]:
+        """This one and all inside it, in the order in which they run."""
+        yield self
+        for child in self.children:
+            yield from child.modules()
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        clear_gradients(self.parameters())
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Whether `forward` is that of training, which is how a layer begins, or of inference."""
+        mode = flag("mode", mode)
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        return self.train(False)
+
+    def begin_step(self, seed: int, step: int) -> None:
+        """Set the seed and the step, both from 0, that decide what layers draw in the next pass."""
+        for child in self.children:
+            child.begin_step(seed, step)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and running statistics by name."""
+        return {name: parameter.data.copy() for name, parameter in self.named_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set what `state_dict` has, by name, from float32 arrays or what NumPy reads as such.
+
+        The counters that PyTorch has beside running statistics are passed over. Raises ValueError
+        that lists every missing, unexpected and unfit entry; then nothing has changed.
+        """
+        targets = {name: parameter.data for name, parameter in self.named_state()}
+        if isinstance(state, Mapping):
+            counters = {
+                name.replace("running_mean", "num_batches_tracked")
+                for name in targets
+                if name.endswith("running_mean")
+            }
+            state = {name: value for name, value in state.items() if name not in counters}
+        load_arrays(targets, state, type(self).__name__)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
+            array = isinstance(value, np.ndarray)
+            kind = f"an array {form(value)}" if array else f"a value of type {form(value)}"
+            raise TypeError(
+                f"{name} of {type(self).__name__} is a parameter and cannot be replaced by {kind}: "
+                f"to change its values, use .{name}.data = array"
+            )
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"{name} of {type(self).__name__} is a parameter and cannot be removed: make a "
+                "new layer without it, for example with bias=False"
+            )
+        super().__delattr__(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Plans and activations are left out: copies of views no longer share one arena.
+        return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
+
+
+class Layer(Module):
+    """One step of a network, and an `engine.Op`.
+
+    A layer stores its arguments under their names. Its calculation is `run`, `run_backward` and
+    `saved`, on buffers that are given: calls by hand make fresh ones, plans have an arena. Arrays
+    have the batch axis in front, shapes have not.
+    """
+
+    is_view: bool = False
+
+    has_modes: bool = False
+    """Whether the layer computes differently in training and in inference."""
+
+    _last: Forward | None = None
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return ()
+
+    def gradients(self) -> tuple[Array, ...]:
+        return tuple(parameter.grad for parameter in self.parameters())
+
+    def run(self, b: Forward) -> None:
+        raise _undefined(self, "run")
+
+    def run_backward(self, b: Backward) -> None:
+        raise _undefined(self, "run_backward")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def flops(self, shape: Shape) -> int:
+        return 0
+
+    def least_batch(self, shape: Shape) -> int:
+        """The fewest images of this shape that the layer can take in its present mode."""
+        return 1
+
+    def layers(self) -> Iterator[Layer]:
+        yield self
+
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        yield self, shape
+        yield from super().layer_inputs(shape)
+
+    def forward(self, x: Array) -> Array:
+        """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
+
+        The layer keeps x and its output for `backward` and does not copy them.
+        Raises ValueError where x does not fit, TypeError where it is not float32.
+        """
+        if not isinstance(x, np.ndarray) or x.ndim == 0:
+            raise TypeError(f"x must be an array with a batch axis, not {form(x)}")
+        _check_float32("x", x)
+        n, shape = x.shape[0], x.shape[1:]
+        output = (n, *self.output_shape(shape))
+        if self.is_view:
+            buffers = Forward(x, x.reshape(output), ())
+        else:
+            saved = tuple(kernels.empty((n, *b.shape)).view(b.dtype) for b in self.saved(shape))
+            buffers = Forward(x, kernels.empty(output), saved)
+            self.run(buffers)
+        self._last = buffers
+        return buffers.y  # not self._last.y: another thread may have run the layer meanwhile
+
+    def backward(self, grad_output: Array) -> Array:
+        """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
+
+        Raises RuntimeError before the first forward, ValueError where grad_output has not the
+        output's shape, TypeError where it is not float32.
+        """
+        last = self._last
+        if last is None:
+            raise RuntimeError(f"backward of {self!r} was called before forward")
+        if not isinstance(grad_output, np.ndarray) or grad_output.shape != last.y.shape:
+            raise ValueError(
+                f"grad_output of {self!r} must have the output's shape {last.y.shape}, "
+                f"not be {form(grad_output)}"
+            )
+        _check_float32("grad_output", grad_output)
+        if self.is_view:
+            return grad_output.reshape(last.x.shape)
+        grad_x = kernels.empty(last.x.shape)
+        targets = self.gradients()
+        fresh = tuple(kernels.empty(target.shape) for target in targets)
+        self.run_backward(Backward(last, grad_output, grad_x, fresh))
+        for target, gradient in zip(targets, fresh, strict=True):
+            kernels.accumulate(target, gradient)
+        return grad_x
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the constructor, apart from the weights: numbers, pairs and booleans."""
+        names = inspect.signature(type(self)).parameters
+        return {name: _shortest(getattr(self, name)) for name in names if name != "rng"}
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self)).parameters
+        shown = []
+        for name, value in self.arguments().items():
+            default = signature[name].default
+            if default is inspect.Parameter.empty:
+                shown.append(str(value))
+            elif value != default:
+                shown.append(f"{name}={value}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def must_be_planned(network: Module, *, training: bool) -> None:
+    """Raise an error if a plan would not compute what `forward` of a user's class computes.
+
+    A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. So these
+    must be defined, and no class that is derived further may override `forward` or `backward`.
+    """
+    for module in network.modules():
+        if not isinstance(module, Layer):
+            pairs = [("forward", "layers"), ("backward", "layers")]
+        elif module.is_view:
+            pairs = []
+        else:
+            pairs = [("forward", "run"), ("backward", "run_backward")][: 2 if training else 1]
+        kind = type(module)
+        for by_hand, planned in pairs:
+            own = getattr(kind, planned) in (Module.layers, Layer.run, Layer.run_backward)
+            if own or _depth(kind, by_hand) < _depth(kind, planned):
+                raise TypeError(
+                    f"{kind.__name__} defines no {planned} that does what its {by_hand} does, so "
+                    f"{'fit' if training else 'predict'} cannot run it: it takes the layers of "
+                    "byhand.nn. By hand it works: call forward and backward of the network, and "
+                    "step of the optimizer."
+                )
+
+
+def _depth(kind: type, method: str) -> int:
+    """The number of steps up the method resolution order to the class that defines a method."""
+    return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
+
+
+def _undefined(module: Module, method: str) -> NotImplementedError:
+    return NotImplementedError(f"{type(module).__name__} defines no {method}")
+
+
+def with_batch(shape: Shape) -> str:
+    """A shape with its batch axis, for messages."""
+    return f"({', '.join(['N', *map(str, shape)])})"
+
+
+def _shortest(value: Any) -> Any:
+    """The shortest form of a number, a pair of numbers or a pair of pairs, with the same meaning.
+
+    2 means (2, 2), and (1, 2) means ((1, 1), (2, 2)).
+    """
+    if not isinstance(value, tuple):
+        return value
+    if all(isinstance(side, tuple) and side[0] == side[1] for side in value):
+        return _shortest(tuple(side[0] for side in value))
+    return value[0] if value[0] == value[1] and not isinstance(value[0], tuple) else value
+
+
+def _check_float32(name: str, array: NDArray[Any]) -> None:
+    if array.dtype != np.float32:
+        raise TypeError(
+            f"{name} must be a float32 array, not {array.dtype}: use .astype(np.float32)"
+        )

@@ -1,0 +1,104 @@
+"""Batch normalisation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from byhand import kernels
+from byhand.checks import between, integer, not_negative
+from byhand.engine.plan import Backward, Buffer, Forward, Shape
+from byhand.nn.module import Layer, with_batch
+from byhand.nn.parameter import NO_WEIGHTS, Parameter, Statistic, share_storage
+
+if TYPE_CHECKING:
+    from byhand.nn.parameter import Rng
+
+
+class _BatchNorm(Layer):
+    """The kernel's gamma and beta are `weight`, at first 1, and `bias`, at first 0."""
+
+    has_modes = True
+
+    _takes: tuple[str, ...]  # the axes of an image
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, rng: Rng = None
+    ) -> None:
+        self.num_features = integer("num_features", num_features, 1)
+        self.eps = not_negative("eps", eps)
+        self.momentum = between("momentum", momentum, 0.0, 1.0)
+        shape = (self.num_features,)
+        self.weight, self.bias = Parameter(shape), Parameter(shape)
+        self.running_mean, self.running_var = Statistic(shape), Statistic(shape)
+        if rng is not NO_WEIGHTS:  # nothing is drawn
+            share_storage([self.weight, self.bias])
+            share_storage([self.running_mean, self.running_var])
+            self.weight.data.fill(1.0)
+            self.running_var.data.fill(1.0)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != len(self._takes) or shape[0] != self.num_features:
+            wanted = ", ".join(["N", str(self.num_features), *self._takes[1:]])
+            raise ValueError(f"{self!r} takes ({wanted}), not {with_batch(shape)}")
+        return shape
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        # Mean and inverse standard deviation, in the first image's place.
+        return (Buffer((2, self.num_features)),)
+
+    def gradients(self) -> tuple[Any, ...]:
+        return self.weight.grad, self.bias.grad
+
+    def least_batch(self, shape: Shape) -> int:
+        return 2 if self.training and math.prod(shape[1:]) == 1 else 1
+
+    def run(self, b: Forward) -> None:
+        b.training = self.training and not b.inference
+        if not len(b.x):
+            return
+        kernels.batch_norm(
+            b.x,
+            self.weight.data,
+            self.bias.data,
+            self.running_mean.data,
+            self.running_var.data,
+            training=b.training,
+            momentum=self.momentum,
+            epsilon=self.eps,
+            out=(b.y, b.saved[0][0, 0], b.saved[0][0, 1]),
+        )
+
+    def run_backward(self, b: Backward) -> None:
+        if not len(b.x):
+            for gradient in b.gradients:
+                gradient.fill(0.0)
+            return
+        mean, inv_std = b.saved[0][0]
+        kernels.batch_norm_backward(
+            b.grad_y,
+            b.x,
+            self.weight.data,
+            mean,
+            inv_std,
+            training=b.forward.training,
+            input_gradient=b.grad_x is not None,
+            out=(b.grad_x, b.gradients[0], b.gradients[1]),
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """y = weight * (x - mean) / sqrt(variance + eps) + bias: x (N, num_features), by feature.
+
+    In training, mean and biased variance are those of the batch, of two images or more, and
+    `running_mean` and `running_var` go the part `momentum` of the way to its mean and unbiased
+    variance. In inference they are the running ones.
+    """
+
+    _takes = ("C",)
+
+
+class BatchNorm2d(_BatchNorm):
+    """BatchNorm1d on x (N, num_features, H, W), by channel: over images, rows and columns."""
+
+    _takes = ("C", "H", "W")

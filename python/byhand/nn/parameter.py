@@ -1,0 +1,236 @@
+"""Parameters: named weights and their gradients as views of two flat buffers.
+
+A network keeps all its weights in one buffer and all their gradients in another, so that an
+optimizer's step is one kernel call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand import kernels
+from byhand.engine.plan import Array, Shape, aligned_offsets
+
+
+class Storage:
+    """Weights and gradients of one or more parameters, flat; zeros at first."""
+
+    def __init__(self, size: int) -> None:
+        self.data = kernels.empty((size,))
+        self.grad = kernels.empty((size,))
+        self.data.fill(0.0)
+        self.grad.fill(0.0)
+
+
+class Parameter:
+    """A float32 array that training changes: `.data`, with its gradient `.grad`, of one shape.
+
+    Both may be changed in place at any time. Assigning copies into them: TypeError or ValueError
+    where the value has another dtype or shape.
+    """
+
+    __slots__ = ("_data", "_grad", "offset", "shape", "storage")
+
+    def __init__(self, value: Array | Shape) -> None:
+        """A parameter with the values of an array, or with a shape and values that come later.
+
+        A parameter made from a shape has no memory until `bind` gives it some.
+        """
+        if isinstance(value, np.ndarray):
+            _check_float32("Parameter(...)", value)
+        elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
+            raise TypeError(f"Parameter takes a float32 array or a shape, not {value!r}")
+        self.shape: Shape = value.shape if isinstance(value, np.ndarray) else value
+        self.storage: Storage | None = None
+        self.offset = 0
+        self._data: Array | None = None
+        self._grad: Array | None = None
+        if isinstance(value, np.ndarray):
+            share_storage([self])
+            self.data[...] = value
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def data(self) -> Array:
+        if self._data is None:
+            raise RuntimeError(f"{self!r} has no values yet: Parameter(array) has some")
+        return self._data
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        self._assign("data", self.data, value)
+
+    @property
+    def grad(self) -> Array:
+        assert self._grad is not None
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Array) -> None:
+        self._assign("grad", self.grad, value)
+
+    def bind(self, storage: Storage, offset: int) -> None:
+        """Make `.data` and `.grad` views that begin at `offset`, with the values of the old."""
+        old = self._data, self._grad
+        part = slice(offset, offset + self.size)
+        self.storage, self.offset = storage, offset
+        self._data = storage.data[part].reshape(self.shape)
+        self._grad = storage.grad[part].reshape(self.shape)
+        if old[0] is not None and old[1] is not None:
+            self._data[...], self._grad[...] = old
+
+    def _assign(self, name: str, target: Array, value: Any) -> None:
+        _check_float32(f".{name}", value, ", and zero_grad() to clear gradients")
+        if value.shape != self.shape:
+            raise ValueError(f".{name} has the shape {self.shape}, not {value.shape}")
+        target[...] = value
+
+    def __getstate__(self) -> tuple[Shape, Array | None, Array | None]:
+        # Its own values, not the storage of the whole network. A network's copy shares one again.
+        return self.shape, self._data, self._grad
+
+    def __setstate__(self, state: tuple[Shape, Array | None, Array | None]) -> None:
+        shape, data, grad = state
+        Parameter.__init__(self, shape)
+        if data is not None and grad is not None:
+            share_storage([self])
+            self.data, self.grad = data, grad
+
+    def __repr__(self) -> str:
+        return f"Parameter{self.shape}"
+
+
+def _check_float32(name: str, value: Any, also: str = "") -> None:
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+        form = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} takes a float32 array, not {form}: use .astype(np.float32){also}")
+
+
+class Statistic(Parameter):
+    """An array that a layer learns without a gradient, such as a running mean.
+
+    Only `.data` has a meaning. It is saved with the weights. Optimizers skip it.
+    """
+
+    __slots__ = ()
+
+
+def share_storage(parameters: Sequence[Parameter]) -> None:
+    """Move parameters into one new storage, in order, each on a cache line."""
+    offsets, size = aligned_offsets([parameter.size for parameter in parameters])
+    storage = Storage(size)
+    for parameter, offset in zip(parameters, offsets, strict=True):
+        parameter.bind(storage, offset)
+
+
+def flat_pieces(
+    parameters: Sequence[Parameter], offsets: Sequence[int]
+) -> list[tuple[Storage, slice, slice]]:
+    """Pieces of storage, each as long as memory allows, that hold parameters as `offsets` do.
+
+    offsets: where each parameter begins in a flat array of the caller's. Each piece is a storage,
+    the part of it, and the part of that array. Parameters of one network, in their order, are one.
+    """
+    pieces = []
+    begin = 0
+    for i, parameter in enumerate(parameters):
+        last = i + 1 == len(parameters)
+        following = parameter if last else parameters[i + 1]
+        if (
+            not last
+            and following.storage is parameter.storage
+            and following.offset - parameter.offset == offsets[i + 1] - offsets[i]
+        ):
+            continue
+        assert parameter.storage is not None
+        first, start = parameters[begin].offset, offsets[begin]
+        end = parameter.offset + parameter.size
+        there, here = slice(first, end), slice(start, start + end - first)
+        pieces.append((parameter.storage, there, here))
+        begin = i + 1
+    return pieces
+
+
+def clear_gradients(parameters: Iterable[Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad.fill(0.0)
+
+
+def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Every way in which `arrays` are not float32 arrays of these names and shapes, in words."""
+    problems = [f"unexpected {name}" for name in arrays if name not in shapes]
+    for name, shape in shapes.items():
+        array = arrays.get(name)
+        if array is None:
+            problems.append(f"missing {name}")
+        elif array.shape != shape or array.dtype != np.float32:
+            problems.append(
+                f"{name} is {array.dtype} of shape {array.shape}, not float32 of shape {shape}"
+            )
+    return problems
+
+
+def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: str) -> None:
+    """Copy `state` into the arrays of the same names: all, or TypeError or ValueError and none."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be arrays by name, as of state_dict(), not {state!r}")
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    problems = misfits({name: target.shape for name, target in targets.items()}, arrays)
+    if problems:
+        raise ValueError(f"state does not fit {owner}: {'; '.join(problems)}")
+    for name, target in targets.items():
+        target[...] = arrays[name]
+
+
+class _Sentinel(Enum):
+    NO_WEIGHTS = "no weights"
+
+
+NO_WEIGHTS: Final = _Sentinel.NO_WEIGHTS
+"""As `rng`: the layer's parameters have no memory until `share_storage` gives them some."""
+
+if TYPE_CHECKING:  # np.random takes a while to import
+    Rng = np.random.Generator | int | _Sentinel | None
+
+
+def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
+    """A parameter with PyTorch's default weights: uniform in +-1/sqrt(fan_in).
+
+    That is kaiming_uniform with a = sqrt(5) (He et al., arXiv 1502.01852), for weights and biases.
+    rng: a generator, which advances; a seed; None for a seed from the system.
+    """
+    parameter = Parameter(shape)
+    if rng is NO_WEIGHTS:
+        return parameter
+    share_storage([parameter])
+    bound = 1.0 / math.sqrt(fan_in)
+    parameter.data[...] = generator(rng).random(shape, np.float32) * (2 * bound) - bound
+    return parameter
+
+
+def generator(rng: Rng) -> np.random.Generator:
+    """`rng` itself where it is a generator; stream 0 of a seed; for None, a seed of the system."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    return np.random.default_rng() if rng is None else stream(rng, 0)
+
+
+def stream(seed: Any, number: int) -> np.random.Generator:
+    """Philox keyed on (seed, number): stream 0 draws the weights, stream e shuffles epoch e.
+
+    Raises TypeError or ValueError where seed is not an integer from 0 to 2**64 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed must be an integer, not {type(seed).__name__}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be from 0 to 2**64 - 1, not {seed}")
+    return np.random.Generator(np.random.Philox(key=int(seed) + (number << 64)))

@@ -1,0 +1,1 @@
+"""Pictures by matplotlib: curves of training. They need byhand[cli]."""

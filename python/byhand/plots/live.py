@@ -1,0 +1,193 @@
+"""Curves that are drawn while a model trains."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byhand.checks import as_path, is_installed, not_negative
+from byhand.files.atomic import write_atomic
+from byhand.plots.formats import PLOT_FORMATS
+from byhand.training import BatchEnd, EpochEnd, Event, TrainingEnded, TrainingStarted
+from byhand.training.history import RunningMean
+from byhand.training.progress import in_notebook
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# Number of points that the curve of the training cost gets per epoch.
+_POINTS = 20
+
+
+class LivePlot:
+    """Draws training and validation cost and error while it trains; needs matplotlib.
+
+    In a notebook the picture in the cell is replaced. Elsewhere the curves appear in a window if
+    matplotlib can open one, otherwise in the file `path`. Its default is curves.png in the run
+    folder, or in the current folder if there is no run. If `path` is given, the file is always
+    written at the end. If a drawing fails, a warning says why, training continues, and nothing
+    more is drawn.
+
+    Parameters
+    ----------
+    path : a name that ends in .png, .pdf or .svg
+    seconds : the time from one drawing to the next. If it is None, drawing takes about a tenth of
+        the training time.
+    title : the title above the curves
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        seconds: float | None = None,
+        title: str = "",
+    ) -> None:
+        if not is_installed("matplotlib"):
+            raise ModuleNotFoundError(
+                'LivePlot needs matplotlib: pip install "byhand[cli]"', name="matplotlib"
+            )
+        self.path = None if path is None else as_path("path", path)
+        if self.path is not None and self.path.suffix.lower() not in PLOT_FORMATS:
+            raise ValueError(f"path must end in {', '.join(PLOT_FORMATS)}, not {self.path.name!r}")
+        self.seconds = None if seconds is None else not_negative("seconds", seconds)
+        self.title = title
+        self._screen: _File | _Notebook | _Window | None = None
+        self._history: list[EpochEnd] = []
+        self._epochs: list[float] = []
+        self._losses: list[float] = []
+        self._mean = RunningMean()
+        self._next = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._history = list(event.history)
+            self._epochs = [end.epoch for end in self._history]
+            self._losses = [end.loss for end in self._history]
+            self._mean, self._next = RunningMean(), 0.0
+            with self._failures_are_warnings():
+                self._screen = self._find_screen(Path() if event.run is None else event.run)
+        elif isinstance(event, BatchEnd):
+            self._mean.add(event)
+            if event.batch % max(1, event.batches // _POINTS) == 0:
+                self._point(event.epoch - 1 + event.batch / event.batches)
+                self._draw_if_due()
+        elif isinstance(event, EpochEnd):
+            self._history.append(event)
+            self._point(event.epoch)
+            self._draw_if_due()
+        elif isinstance(event, TrainingEnded):
+            shown = self._screen
+            self._draw()
+            if self.path is not None and isinstance(shown, _Notebook | _Window):
+                self._screen = _File(self.path)
+                self._draw()
+
+    def _find_screen(self, folder: Path) -> _File | _Notebook | _Window:
+        screen: _Notebook | _Window | None = _Notebook.find()
+        if screen is None:
+            with contextlib.suppress(Exception):  # draw into a file if there can be no window
+                screen = _Window.find()
+        return screen or _File(self.path or folder / "curves.png")
+
+    @contextlib.contextmanager
+    def _failures_are_warnings(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._screen = None
+            message = f"LivePlot failed and draws no more; training continues: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _point(self, epochs: float) -> None:
+        """The mean cost since the point before."""
+        if self._mean.images:
+            self._epochs.append(epochs)
+            self._losses.append(self._mean.values()[0])
+            self._mean = RunningMean()
+
+    def _figure(self) -> Figure:
+        from byhand.plots.curves import HEIGHT, WIDTH, Batches, draw_curves
+        from byhand.plots.figure import new_figure
+
+        window = self._screen.figure if isinstance(self._screen, _Window) else None
+        figure = window or new_figure(WIDTH, HEIGHT)
+        draw_curves(figure, {"": self._history}, self.title, Batches(self._epochs, self._losses))
+        return figure
+
+    def _draw_if_due(self) -> None:
+        if time.perf_counter() >= self._next:
+            self._draw()
+
+    def _draw(self) -> None:
+        begin = time.perf_counter()
+        with self._failures_are_warnings():
+            if self._screen is not None:
+                self._screen.show(self._figure())
+        end = time.perf_counter()
+        self._next = end + (9 * (end - begin) if self.seconds is None else self.seconds)
+
+
+class _File:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def show(self, figure: Figure) -> None:
+        from byhand.plots.figure import figure_bytes
+
+        write_atomic(self._path, figure_bytes(figure, self._path.suffix.lower()))
+
+
+class _Notebook:
+    """One picture in the cell that runs."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @classmethod
+    def find(cls) -> _Notebook | None:
+        return cls() if in_notebook() else None
+
+    def show(self, figure: Figure) -> None:
+        from IPython.display import Image, display
+
+        from byhand.plots.figure import figure_bytes
+
+        # The picture has twice the pixels of its place in the page.
+        picture = Image(data=figure_bytes(figure), format="png", retina=True)
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+
+
+class _Window:
+    """A window of pyplot, which chooses the toolkit."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    @classmethod
+    def find(cls) -> _Window | None:
+        """None where matplotlib has no toolkit, or the toolkit no screen."""
+        import byhand.plots.figure  # noqa: F401  it imports matplotlib with care
+
+        # isort: split
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(figsize=(9, 4), layout="constrained")
+        if figure.canvas.required_interactive_framework is None:
+            pyplot.close(figure)
+            return None
+        figure.show()
+        return cls(figure)
+
+    def show(self, figure: Figure) -> None:
+        figure.canvas.draw_idle()
+        figure.canvas.flush_events()

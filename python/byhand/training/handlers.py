@@ -1,0 +1,194 @@
+"""Ready handlers of training events: a log, early stopping, curves that are drawn while it trains.
+
+    Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3), LivePlot()])
+
+A handler is any callable of one event; byhand.cli has one that shows progress on a terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from byhand.checks import as_path, flag, integer, not_negative
+from byhand.files.atomic import open_file, write_atomic
+from byhand.models import Model
+from byhand.training.events import (
+    BatchEnd,
+    EpochEnd,
+    Event,
+    StopTraining,
+    TrainingEnded,
+    TrainingStarted,
+)
+from byhand.training.history import RunningMean
+from byhand.training.run_folder import RunFolder, load
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["EarlyStop", "LogFile"]
+
+
+class EarlyStop:
+    """Ends training after `patience` epochs in a row without a new lowest validation loss.
+
+    Parameters
+    ----------
+    patience : int
+        The number of epochs.
+    min_delta : float
+        A loss is a new lowest one if it is lower by more than this.
+    restore_best : bool
+        Give the model the weights of the epoch with the lowest validation loss when training ends,
+        whether it was stopped or not. Otherwise the model has those of the last epoch.
+
+    Raises
+    ------
+    ValueError
+        In training, if there is no validation to watch.
+    """
+
+    def __init__(
+        self, patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True
+    ) -> None:
+        self.patience = integer("patience", patience, 1)
+        self.min_delta = not_negative("min_delta", min_delta)
+        self.restore_best = flag("restore_best", restore_best)
+        self._best, self._waited = math.inf, 0
+        self._model: Model | None = None
+        self._weights: Mapping[str, Any] | None = None
+        self._trained: Mapping[str, Any] | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._start(event)
+        elif isinstance(event, EpochEnd):
+            self._watch(event)
+            if event.best:
+                self._keep(self._model)
+        elif isinstance(event, TrainingEnded):
+            self._restore()
+        if isinstance(event, TrainingStarted | EpochEnd) and self._waited >= self.patience:
+            raise StopTraining
+
+    def _start(self, event: TrainingStarted) -> None:
+        if event.validation_images == 0:
+            raise ValueError("EarlyStop watches the validation loss: fit(validation=...)")
+        self._best, self._waited = math.inf, 0
+        self._model, self._weights = event.model, None
+        for end in event.history:
+            self._watch(end)
+        if event.run is not None and any(end.best for end in event.history):
+            self._keep(load(RunFolder(event.run).best_path))
+
+    def _watch(self, end: EpochEnd) -> None:
+        loss = math.inf if end.validation_loss is None else end.validation_loss
+        better = loss < self._best - self.min_delta
+        self._best, self._waited = (loss, 0) if better else (self._best, self._waited + 1)
+
+    def _keep(self, model: Model | None) -> None:
+        if model is not None and self.restore_best:
+            self._weights, self._trained = model.state_dict(), model.trained
+
+    def _restore(self) -> None:
+        if self._model is not None and self._weights is not None:
+            self._model.load_state_dict(self._weights)
+            self._model.trained = self._trained
+
+
+class LogFile:
+    """A line an epoch and, with `every`, a line each `every` batches: CSV or JSON lines.
+
+    path: a name that ends in .csv or .jsonl; what the file held is replaced. A resumed run goes on
+    in it: lines of epochs that are trained again are cut. It raises ValueError if the file is not
+    such a log.
+
+    Columns: event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
+    average_error, validation_loss, validation_accuracy, seconds. In a batch's line loss and error
+    are its own, average_loss and average_error the means over the epoch so far; in an epoch's line
+    both are those of the epoch. seconds: of the epoch, so far. What a line lacks is empty or null.
+    """
+
+    COLUMNS = (
+        *("event", "epoch", "batch", "images", "lr", "loss", "error"),
+        *("average_loss", "average_error", "validation_loss", "validation_accuracy", "seconds"),
+    )
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int | None = None) -> None:
+        self.path = as_path("path", path)
+        if self.path.suffix not in (".csv", ".jsonl"):
+            raise ValueError(f"path must end in .csv or .jsonl, not {self.path.name!r}")
+        self.every = None if every is None else integer("every", every, 1)
+        self._mean = RunningMean()
+        self._begin = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._start(len(event.history))
+        elif isinstance(event, BatchEnd):
+            self._mean.add(event)
+            if self.every is not None and event.batch % self.every == 0:
+                self._append("batch", event, self._mean.values(), time.perf_counter() - self._begin)
+        elif isinstance(event, EpochEnd):
+            self._append("epoch", event, (event.loss, event.error), event.seconds)
+            self._mean, self._begin = RunningMean(), time.perf_counter()
+
+    def _start(self, epochs: int) -> None:
+        """Keep the lines of the first epochs alone."""
+        kept = self._rows(epochs) if epochs and self.path.exists() else []
+        header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
+        write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())
+        self._mean, self._begin = RunningMean(), time.perf_counter()
+
+    def _rows(self, epochs: int) -> list[dict[str, Any]]:
+        """The lines of the first epochs. Raises ValueError if the file is not such a log."""
+        with open_file(self.path) as file:
+            content = file.read()
+        try:
+            lines = content.decode().splitlines(keepends=True)
+            lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
+            if self._csv and lines and next(csv.reader(lines)) != list(self.COLUMNS):
+                raise ValueError("its first line has other columns")
+            rows = list(csv.DictReader(lines) if self._csv else map(json.loads, lines))
+            for number, row in enumerate(rows, 1):
+                if set(row) != set(self.COLUMNS) or (self._csv and None in row.values()):
+                    raise ValueError(f"row {number} has other columns")
+            return [row for row in rows if int(row["epoch"]) <= epochs]
+        except (TypeError, ValueError, csv.Error, RecursionError) as error:
+            raise ValueError(
+                f"{self.path} is not the log of this run, so it cannot go on ({error}): move it "
+                "away, or choose another file"
+            ) from error
+
+    @property
+    def _csv(self) -> bool:
+        return self.path.suffix == ".csv"
+
+    def _line(self, row: dict[str, Any]) -> str:
+        if not self._csv:
+            return json.dumps(row) + "\n"
+        line = io.StringIO()
+        csv.DictWriter(line, self.COLUMNS, lineterminator="\n").writerow(row)
+        return line.getvalue()
+
+    def _append(
+        self, name: str, event: BatchEnd | EpochEnd, average: tuple[float, float], seconds: float
+    ) -> None:
+        known = {
+            **asdict(event),
+            "event": name,
+            "average_loss": average[0],
+            "average_error": average[1],
+            "seconds": seconds,
+        }
+        line = self._line({column: known.get(column) for column in self.COLUMNS})
+        with open(self.path, "a") as file:  # closed at once, so that readers see whole lines
+            file.write(line)

@@ -1,0 +1,71 @@
+"""The history of a training, as `Trainer.fit` returns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import SupportsIndex, overload
+
+from byhand.training.events import BatchEnd, EpochEnd
+
+# A longer history shows this number of epochs at its beginning and at its end.
+_SHOWN = 8
+
+
+class History(list[EpochEnd]):
+    """The epochs of a run, the first one first. Its repr is a table with one line per epoch."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> EpochEnd: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> EpochEnd | History:
+        if isinstance(index, slice):
+            return History(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        if not self:
+            return "History of no epochs"
+        rows = [table_row(end) for end in self]
+        if len(rows) > 2 * _SHOWN + 1:
+            rows[_SHOWN:-_SHOWN] = [f"  ... {len(rows) - 2 * _SHOWN} epochs ..."]
+        best = next((end for end in reversed(self) if end.best), None)
+        if best is not None:
+            rows.append(f"lowest validation loss: epoch {best.epoch}")
+        return "\n".join([table_head(self), *rows])
+
+
+def table_head(history: Sequence[EpochEnd]) -> str:
+    """The column titles of `table_row` for these epochs."""
+    titles = "epoch    loss    error"
+    if any(end.validation_loss is not None for end in history):
+        titles += "  val loss  val accuracy"
+    return f"{titles}  seconds"
+
+
+def table_row(end: EpochEnd) -> str:
+    """One epoch: loss and error of the training images, loss and accuracy of the validation."""
+    row = f"{end.epoch:>5}  {end.loss:>6.4f}  {100 * end.error:>5.2f} %"
+    if end.validation_loss is not None and end.validation_accuracy is not None:
+        row += f"  {end.validation_loss:>8.4f}  {100 * end.validation_accuracy:>10.2f} %"
+    return f"{row}  {end.seconds:>7.2f}"
+
+
+class RunningMean:
+    """Mean loss and error over the images of the batches so far."""
+
+    def __init__(self) -> None:
+        self.images, self._counted = 0, 0
+        self._loss, self._error = 0.0, 0.0
+
+    def add(self, event: BatchEnd) -> None:
+        self.images += event.images
+        self._counted += event.counted
+        self._loss += event.loss * event.counted
+        self._error += event.error * event.images
+
+    def values(self) -> tuple[float, float]:
+        """Loss and error; at least one batch must have been added."""
+        return self._loss / max(1, self._counted), self._error / self.images

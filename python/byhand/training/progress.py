@@ -1,0 +1,99 @@
+"""Progress of a training in plain text, shown by `Trainer` in terminals and notebooks."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from typing import Any, TextIO
+
+from byhand.training.events import BatchEnd, EpochEnd, Event, TrainingStarted
+from byhand.training.history import RunningMean, table_head, table_row
+
+# Seconds from one running line to the next.
+_SECONDS = 0.2
+
+
+def watched_stream() -> TextIO | None:
+    """The stream that a person reads now: a notebook's output or a terminal. None without one."""
+    if in_notebook():
+        return sys.stdout
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(AttributeError, ValueError):  # no stream, or a closed one
+            if stream.isatty():
+                return stream
+    return None
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook, which has imported IPython then and started a kernel."""
+    ipython = sys.modules.get("IPython")
+    get_shell: Any = getattr(ipython, "get_ipython", lambda: None)
+    return hasattr(get_shell(), "kernel")
+
+
+class Progress:
+    """A handler of training events that writes a line per epoch, and below it a running line.
+
+    The running line shows how far the epoch is, its mean loss and error so far, and the time that
+    it still takes. If writing fails, nothing more is written, and training goes on.
+
+    moving: whether to show the running line. A file would keep each of its states.
+    """
+
+    def __init__(self, stream: TextIO, *, moving: bool = True) -> None:
+        self._stream: TextIO | None = stream
+        self._moving = moving
+        self._epochs = 0
+        self._has_head = False
+        self._new_epoch()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self._epochs, self._has_head = event.epochs, False
+            self._new_epoch()
+        elif isinstance(event, BatchEnd):
+            self._mean.add(event)
+            if self._moving and time.perf_counter() > self._shown + _SECONDS:
+                self._show(event)
+        elif isinstance(event, EpochEnd):
+            head = "" if self._has_head else f"{table_head([event])}\n"
+            self._write(f"{self._blank()}{head}{table_row(event)}\n")
+            self._has_head = True
+            self._new_epoch()
+
+    def close(self) -> None:
+        """Remove the running line, so that an error message has a line of its own."""
+        self._write(self._blank())
+        self._width = 0
+
+    def _new_epoch(self) -> None:
+        self._mean = RunningMean()
+        self._begin = self._shown = time.perf_counter()
+        self._width = 0
+
+    def _show(self, event: BatchEnd) -> None:
+        self._shown = time.perf_counter()
+        loss, error = self._mean.values()
+        done = event.batch / event.batches
+        left = (self._shown - self._begin) / done * (1 - done)
+        text = (
+            f"epoch {event.epoch}/{self._epochs} {100 * done:3.0f} %  loss {loss:.4f}  "
+            f"error {100 * error:.2f} %  {left:.0f} s left"
+        )
+        text = text[: shutil.get_terminal_size().columns - 1]
+        self._write(f"\r{text:<{self._width}}")
+        self._width = len(text)
+
+    def _blank(self) -> str:
+        return f"\r{'':{self._width}}\r" if self._width else ""
+
+    def _write(self, text: str) -> None:
+        if self._stream is None or not text:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # the terminal is gone, or the stream was closed
+            self._stream = None
