@@ -200,12 +200,12 @@ def test_a_step_allocates_nothing(name: str, rng: np.random.Generator) -> None:
 
 def arrays(batch: Batch) -> list[Array]:
     found: list[Any] = [batch.input, batch.output]
-    for record in batch.records:
-        found += [record.forward.x, record.forward.y, *record.forward.saved]
-        if record.backward is not None:
-            found.append(record.backward.grad_y)
-            if record.backward.grad_x is not None:
-                found.append(record.backward.grad_x)
+    for call in batch.calls:
+        found += [call.x, call.y, *call.saved]
+    for call in batch.backward:
+        found.append(call.grad_y)
+        if call.grad_x is not None:
+            found.append(call.grad_x)
     return found
 
 
@@ -227,11 +227,11 @@ def test_one_arena_holds_every_batch() -> None:
 def test_training_keeps_activations_and_two_gradients() -> None:
     """A buffer that is needed later is not overwritten; gradients take turns in two places."""
     batch = plan(lenet(), 2, losses.CrossEntropyLoss()).batch(2)
-    outputs = [record.forward.y for record in batch.records]
-    kept = outputs + [s for record in batch.records for s in record.forward.saved] + [batch.input]
+    outputs = [call.y for call in batch.calls]
+    kept = outputs + [array for call in batch.calls for array in call.saved] + [batch.input]
     for i, array in enumerate(kept):
         assert not any(np.shares_memory(array, other) for other in kept[i + 1 :])
-    gradients = [r.backward.grad_y for r in batch.records if r.backward is not None]
+    gradients = [call.grad_y for call in batch.backward]
     assert len({gradient.ctypes.data for gradient in gradients}) == 2
     assert not any(np.shares_memory(g, k) for g in gradients for k in kept)
 
@@ -239,8 +239,8 @@ def test_training_keeps_activations_and_two_gradients() -> None:
 def test_inference_keeps_nothing() -> None:
     inference, training = plan(lenet(), 4), plan(lenet(), 4, losses.CrossEntropyLoss())
     batch = inference.batch(4)
-    assert all(record.backward is None for record in batch.records)
-    places = {record.forward.y.ctypes.data for record in batch.records}
+    assert not batch.backward
+    places = {call.y.ctypes.data for call in batch.calls}
     assert len(places) == 2
     assert memory(batch.input).size < memory(training.batch(4).input).size
     with pytest.raises(RuntimeError, match="a plan without a loss cannot train"):
@@ -281,7 +281,7 @@ def test_a_network_without_parameters_has_nothing_to_compute_backward() -> None:
     batch = plan(nn.Sequential(nn.Flatten(), nn.Tanh()), 2, losses.CrossEntropyLoss()).batch(2)
     batch.input[...] = 0
     assert batch.train(np.array([0, 1])) == pytest.approx(math.log(144))
-    assert all(record.backward is None for record in batch.records)
+    assert not batch.backward
 
 
 def test_buffers_begin_on_cache_lines_of_the_arena() -> None:

@@ -10,7 +10,7 @@ import pytest
 from byhand import kernels, nn, optim, runtime
 from byhand._core import testing
 from byhand.engine import plan as engine
-from byhand.nn import containers, losses
+from byhand.nn import layers, losses
 from byhand.optim import averages
 from byhand.training import Trainer
 from fuzz_cases import draw_case
@@ -139,7 +139,7 @@ def an_incomplete_window_is_refused(patch: Patch) -> None:
         windows(layer, shape)
         return windows(layer, shape, ceil_mode)
 
-    wrap(patch, nn, "_windows", around)
+    wrap(patch, layers, "_windows", around)
 
 
 @mutation
@@ -168,7 +168,7 @@ def a_residual_forgets_its_shortcut(patch: Patch) -> None:
         if b.grad_x is not None:
             b.grad_x -= b.grad_y
 
-    wrap(patch, containers.ResidualOp, "run_backward", around)
+    wrap(patch, engine.Branch, "run_backward", around)
 
 
 @mutation

@@ -1,93 +1,189 @@
 """Plans: a network and a batch size become a list of kernel calls over one arena.
 
-A plan allocates once. Its arena holds every buffer of the largest batch; a smaller batch, such as
-the last of an epoch, uses leading views of the same memory. Running a step then allocates nothing.
-
-The contract is small on purpose. A plan knows ops, and an op is anything with the methods of `Op`:
-a layer today, several layers fused into one kernel, or a layer in a private layout, tomorrow. All
-state of a batch is in the buffers that the plan hands over, so two batches, or two chunks of one,
-can go through the same ops out of different buffers at the same time.
+A plan knows ops. An op is a layer, several layers that one kernel computes together, or a branch
+that consists of ops. Binding an op to a batch makes a `Call`: the op with the arrays that it works
+on. All state of a batch is in its calls, so two batches can go through the same ops at the same
+time. Calls of a layer by hand are made in the same way, on fresh arrays.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape
 
-Shape = tuple[int, ...]
-Array = NDArray[np.float32]
 Saved = tuple[NDArray[Any], ...]
-
-# Buffers start on cache lines: 16 floats are 64 bytes.
-ALIGNMENT = 16
 
 # The number of batch sizes below the largest for which a plan keeps views of its arena.
 _MOST_BATCHES = 16
 
 
-class Buffer(NamedTuple):
-    """A buffer of one image. Every dtype is four bytes wide, so that all live in one arena."""
+class Op:
+    """One step of a network. Shapes are those of one image; arrays have the batch axis in front."""
 
-    shape: Shape
-    dtype: type[np.float32] | type[np.int32] = np.float32
-
-
-@dataclass
-class Forward:
-    """The arrays of one op in one batch: input, output, and what backward needs beside them."""
-
-    x: Array
-    y: Array
-    saved: Saved
-    inference: bool = field(default=False, kw_only=True)
-    """Run as in inference. Otherwise the mode of each layer (`train`, `eval`) decides."""
-    training: bool = field(default=True, kw_only=True)
-    """The mode of this run, written by ops that have two; their `run_backward` reads it."""
-    inner: Any = field(default=None, kw_only=True)
-    """An op that consists of ops keeps their arrays here, from its first run on."""
-
-
-@dataclass
-class Backward:
-    """The arrays of `forward` with their gradients; grad_x is None if nobody needs it."""
-
-    forward: Forward
-    grad_y: Array
-    grad_x: Array | None
-    gradients: tuple[Array, ...]
-    inner: Any = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        self.x, self.y, self.saved = self.forward.x, self.forward.y, self.forward.saved
-
-
-class Op(Protocol):
-    """One node of a plan. Shapes are those of one image; arrays have the batch axis in front."""
-
-    is_view: bool
-    """The output is the input in another shape, in the same memory: `run` is never called."""
+    is_view: bool = False
+    """The output is the input in another shape, in the same memory: the op is never run."""
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The output's shape for this input's; ValueError where the op cannot take it."""
+        """The output's shape for this input's; ValueError if the op cannot take it."""
+        raise NotImplementedError
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """The buffers that `run` needs or keeps for `run_backward`, beside x and y."""
+        """The buffers beside x and y that `run` needs or keeps for `run_backward`."""
+        return ()
 
     def gradients(self) -> tuple[Array, ...]:
         """The arrays for the gradients of the op's parameters. Empty if it has none."""
+        return ()
 
-    def run(self, b: Forward) -> None:
-        """Write y and saved."""
+    def run(self, b: Call) -> None:
+        """Write b.y and b.saved."""
+        raise NotImplementedError
 
-    def run_backward(self, b: Backward) -> None:
-        """Write grad_x, unless it is None, and gradients. Nothing is added to what was there."""
+    def run_backward(self, b: Call) -> None:
+        """Write b.grad_x, unless it is None, and b.gradients. Nothing is added to old values."""
+        raise NotImplementedError
+
+    def bind(self, x: Array, memory: Memory, *, inference: bool = False) -> Call:
+        """The op with its arrays for the input x."""
+        saved = tuple(memory.take(buffer) for buffer in self.saved(x.shape[1:]))
+        y = memory.take(Buffer(self.output_shape(x.shape[1:])))
+        if inference:
+            memory.release(*saved)
+        return Call(self, x, y, saved, inference=inference)
+
+    def bind_backward(self, b: Call, grad_y: Array, memory: Memory, grad_x: Array | None) -> None:
+        """Give a call its gradients; grad_x is None if nobody needs it."""
+        b.grad_y, b.grad_x, b.gradients = grad_y, grad_x, self.gradients()
+
+
+class Call:
+    """An op with the arrays of one batch. The gradients are there if `bind_backward` gave them."""
+
+    grad_y: Array
+    grad_x: Array | None
+    gradients: tuple[Array, ...]
+
+    def __init__(self, op: Op, x: Array, y: Array, saved: Saved, *, inference: bool) -> None:
+        self.op, self.x, self.y, self.saved = op, x, y, saved
+        self.inference = inference
+        """Run as in inference. Otherwise the mode of each layer (`train`, `eval`) decides."""
+        self.training = True
+        """The mode of the last run, written by ops that have two; their `run_backward` reads it."""
+        self.inner: list[Call] = []
+        self.inner_backward: list[Call] = []
+        """The calls of a branch, from the first to the last, and in the order of backward."""
+
+
+def bind_all(
+    ops: Sequence[Op], x: Array, memory: Memory, *, inference: bool = False, keep: bool = False
+) -> tuple[list[Call], Array]:
+    """Bind ops that follow each other; return their calls and the output.
+
+    keep: x is still needed when the ops are done. All other outputs are released in inference as
+    soon as the next op has read them; in training they stay for the backward pass.
+    """
+    calls: list[Call] = []
+    for op in ops:
+        if op.is_view:
+            x = x.reshape((len(x), *op.output_shape(x.shape[1:])))
+            continue
+        call = op.bind(x, memory, inference=inference)
+        if inference and (calls or not keep):
+            memory.release(x)
+        calls.append(call)
+        x = call.y
+    return calls, x
+
+
+def bind_all_backward(
+    calls: Sequence[Call],
+    grad_y: Array,
+    memory: Memory,
+    grad_x: Array | None,
+    *,
+    keep: bool = False,
+) -> list[Call]:
+    """Give calls that follow each other their gradients; return those to run, the last one first.
+
+    If grad_x is None, nobody needs the gradient with respect to the first input, and the backward
+    pass ends at the first op with parameters. keep: grad_y is still needed when the calls are done.
+    """
+    first = 0
+    if grad_x is None:
+        first = next((i for i, call in enumerate(calls) if call.op.gradients()), len(calls))
+    chosen = list(reversed(calls[first:]))
+    for call in chosen:
+        target = grad_x
+        if call is not chosen[-1]:
+            target = memory.take(Buffer(call.x.shape[1:]))
+        elif grad_x is not None:
+            target = grad_x.reshape(call.x.shape)
+        call.op.bind_backward(call, grad_y.reshape(call.y.shape), memory, target)
+        if not (keep and call is chosen[0]):
+            memory.release(grad_y)
+        if target is not None:
+            grad_y = target
+    return chosen
+
+
+class Branch(Op):
+    """y = x + ops(x), the ops one after the other."""
+
+    def __init__(self, ops: Sequence[Op]) -> None:
+        self._ops = list(ops)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        y = shape
+        for op in self._ops:
+            y = op.output_shape(y)
+        if y != shape:
+            x_text, y_text = (f"({', '.join(['N', *map(str, s)])})" for s in (shape, y))
+            raise ValueError(
+                "the layers of a Residual must return the shape they take, "
+                f"not {y_text} for {x_text}"
+            )
+        return shape
+
+    def gradients(self) -> tuple[Array, ...]:
+        return tuple(gradient for op in self._ops for gradient in op.gradients())
+
+    def bind(self, x: Array, memory: Memory, *, inference: bool = False) -> Call:
+        shape = self.output_shape(x.shape[1:])
+        inner, end = bind_all(self._ops, x, memory, inference=inference, keep=True)
+        call = Call(self, x, memory.take(Buffer(shape)), (), inference=inference)
+        if inference and inner:
+            memory.release(end)
+        call.inner = inner
+        return call
+
+    def bind_backward(self, b: Call, grad_y: Array, memory: Memory, grad_x: Array | None) -> None:
+        super().bind_backward(b, grad_y, memory, grad_x)
+        b.inner_backward = bind_all_backward(b.inner, grad_y, memory, grad_x, keep=True)
+
+    def run(self, b: Call) -> None:
+        y = b.x
+        for call in b.inner:
+            call.op.run(call)
+            y = call.y
+        kernels.add(y.reshape(b.x.shape), b.x, out=b.y)
+
+    def run_backward(self, b: Call) -> None:
+        end = len(b.gradients)
+        for call in b.inner_backward:
+            start = end - len(call.op.gradients())
+            call.gradients, end = b.gradients[start:end], start
+            call.op.run_backward(call)
+        if b.grad_x is not None:
+            if b.inner_backward:
+                kernels.accumulate(b.grad_x, b.grad_y)
+            else:
+                kernels.add(b.grad_y, b.grad_y, out=b.grad_x)
 
 
 class Loss(Protocol):
@@ -102,80 +198,67 @@ class Loss(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True)
-class Record:
-    """One op with the arrays that it works on; backward is None where no gradient is needed."""
-
-    op: Op
-    forward: Forward
-    backward: Backward | None
-
-
 class Batch:
     """A plan for exactly n images: write `input`, then call `forward` or `train`.
 
     The arrays belong to the plan and are overwritten by its next batch.
     """
 
-    def __init__(
-        self,
-        records: Sequence[Record],
-        input: Array,
-        output: Array,
-        loss: tuple[Loss, Saved, Array] | None,
-    ) -> None:
-        self.records = tuple(records)
-        self.input = input
-        self.output = output
+    def __init__(self, ops: Sequence[Op], shape: Shape, memory: Memory, loss: Loss | None) -> None:
+        self.input = memory.take(Buffer(shape))
+        self.calls, self.output = bind_all(ops, self.input, memory, inference=loss is None)
+        self.backward: list[Call] = []
         self._loss = loss
-        self._forward = tuple((r.op.run, r.forward) for r in records)
-        backward = [(r.op, r.backward) for r in reversed(records) if r.backward is not None]
-        rooms = _rooms_for_shared_gradients([op for op, _ in backward])
-        self._backward = tuple((*b, room) for b, room in zip(backward, rooms, strict=True))
+        if loss is not None:
+            buffer = Buffer(self.output.shape[1:])
+            self._loss_saved = tuple(memory.take(b) for b in loss.saved(buffer.shape))
+            self._grad_output = memory.take(buffer)
+            self.backward = bind_all_backward(self.calls, self._grad_output, memory, None)
+        self._shared = _rooms_for_shared_gradients(self.backward)
 
     def forward(self) -> Array:
         """Run the ops; returns `output`."""
-        for run, buffers in self._forward:
-            run(buffers)
+        for call in self.calls:
+            call.op.run(call)
         return self.output
 
     def train(self, target: NDArray[Any]) -> np.float32:
         """Forward, loss and backward: the gradients of all parameters are overwritten."""
-        if self._loss is None:
+        loss = self._loss
+        if loss is None:
             raise RuntimeError("a plan without a loss cannot train")
-        loss, saved, grad = self._loss
-        value = loss.run(self.forward(), target, saved)
-        loss.run_backward(self.output, target, saved, grad)
-        for op, buffers, rooms in self._backward:
-            if buffers.gradients:
-                buffers.gradients = op.gradients()  # they move when a layer joins another network
+        value = loss.run(self.forward(), target, self._loss_saved)
+        loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
+        for call, rooms in zip(self.backward, self._shared, strict=True):
+            if call.gradients:
+                call.gradients = call.op.gradients()  # they move if a layer joins a network
             if rooms:
-                self._add_gradients(op, buffers, rooms)
+                _add_gradients(call, rooms)
             else:
-                op.run_backward(buffers)
+                call.op.run_backward(call)
         return value
 
-    @staticmethod
-    def _add_gradients(op: Op, buffers: Backward, rooms: Mapping[int, Array]) -> None:
-        """Run an op whose gradients with numbers in `rooms` are added to what is there."""
-        targets = buffers.gradients
-        buffers.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
-        op.run_backward(buffers)
-        for i, room in rooms.items():
-            kernels.accumulate(targets[i], room)
+
+def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
+    """Run an op whose gradients with numbers in `rooms` are added to what is there."""
+    targets = call.gradients
+    call.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
+    call.op.run_backward(call)
+    for i, room in rooms.items():
+        kernels.accumulate(targets[i], room)
 
 
-def _rooms_for_shared_gradients(ops: Sequence[Op]) -> list[dict[int, Array]]:
-    """For each op, memory for those of its gradients that it must not overwrite, by their number.
+def _rooms_for_shared_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
+    """For each call, memory for those of its gradients that it must not overwrite, by their number.
 
     Layers may share a parameter. The first op to run backward overwrites its gradient, and each
     later one computes its part in memory of its own, which is then added.
     """
     written: set[int] = set()
     rooms = []
-    for op in ops:
+    for call in calls:
         own = {}
-        for i, gradient in enumerate(op.gradients()):
+        for i, gradient in enumerate(call.gradients):
             if id(gradient) in written:
                 own[i] = kernels.empty(gradient.shape)
             written.add(id(gradient))
@@ -188,10 +271,11 @@ class Plan:
 
     With a loss it is a training plan: each layer runs in its own mode (`train`, `eval`), every
     activation is kept, and there are gradient buffers. The gradient with respect to the images is
-    never computed. Without a loss it is an inference plan: each layer runs as in inference, and two
-    buffers take turns as input and output.
+    never computed. Without a loss it is an inference plan: each layer runs as in inference, and
+    memory is used again as soon as nobody reads it any more.
 
-    Raises ValueError where an op cannot take the shape that reaches it.
+    Running a batch allocates nothing. Raises ValueError if an op cannot take the shape that reaches
+    it.
     """
 
     def __init__(
@@ -206,20 +290,12 @@ class Plan:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.batch_size = batch_size
+        self._parts = list(ops), input_shape
         self._loss = loss
-        layout = _Layout(batch_size)
-        self._input = layout.slot(layout.region(), Buffer(input_shape))
-        self._nodes = _forward_nodes(ops, self._input, layout, training=loss is not None)
-        self._output = self._nodes[-1].y if self._nodes else self._input
-        self._loss_saved: tuple[_Slot, ...] = ()
-        self._grad_output: _Slot | None = None
-        if loss is not None:
-            shape = self._output.buffer.shape
-            self._loss_saved = tuple(layout.slot(layout.region(), b) for b in loss.saved(shape))
-            self._grad_output = _add_backward(self._nodes, self._output, layout)
-        self._offsets, size = layout.place()
-        self._arena = kernels.empty((size,), device)
-        self._batches: dict[int, Batch] = {batch_size: self._bind(batch_size)}
+        self._arena = Arena()
+        Batch(*self._parts, self._arena, loss)
+        self._arena.allocate(batch_size, device)
+        self._batches = {batch_size: self._bind(batch_size)}
 
     def batch(self, n: int) -> Batch:
         """The plan for n images, from 0 to batch_size. The latest sizes are kept."""
@@ -233,124 +309,5 @@ class Plan:
         return batch
 
     def _bind(self, n: int) -> Batch:
-        def view(slot: _Slot) -> Any:
-            start = self._offsets[slot.region]
-            flat = self._arena[start : start + n * math.prod(slot.buffer.shape)]
-            return flat.view(slot.buffer.dtype).reshape((n, *slot.buffer.shape))
-
-        def views(slots: Sequence[_Slot]) -> Saved:
-            return tuple(view(slot) for slot in slots)
-
-        records = []
-        for node in self._nodes:
-            if node.op.is_view:
-                continue
-            arrays = view(node.x), view(node.y), views(node.saved)
-            forward = Forward(*arrays, inference=self._loss is None)
-            backward = None
-            if node.grad_y is not None:
-                grad_x = None if node.grad_x is None else view(node.grad_x)
-                backward = Backward(forward, view(node.grad_y), grad_x, node.op.gradients())
-            records.append(Record(node.op, forward, backward))
-        end = None
-        if self._loss is not None and self._grad_output is not None:
-            end = self._loss, views(self._loss_saved), view(self._grad_output)
-        return Batch(records, view(self._input), view(self._output), end)
-
-
-# --------------------------------------------------------------------------------------------------
-# The place of each buffer
-
-
-class _Slot(NamedTuple):
-    """A buffer at the start of a region; slots of one region are never needed at the same time."""
-
-    region: int
-    buffer: Buffer
-
-
-@dataclass
-class _Node:
-    op: Op
-    x: _Slot
-    y: _Slot
-    saved: tuple[_Slot, ...]
-    grad_y: _Slot | None = None
-    grad_x: _Slot | None = None
-
-
-class _Layout:
-    """Regions of the arena, each as large as the largest slot that was put there."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._sizes: list[int] = []
-
-    def region(self) -> int:
-        self._sizes.append(0)
-        return len(self._sizes) - 1
-
-    def slot(self, region: int, buffer: Buffer) -> _Slot:
-        size = self._batch_size * math.prod(buffer.shape)
-        self._sizes[region] = max(self._sizes[region], size)
-        return _Slot(region, buffer)
-
-    def place(self) -> tuple[list[int], int]:
-        """The regions' offsets and the arena's size, in floats."""
-        return aligned_offsets(self._sizes)
-
-
-def aligned_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Offsets of arrays that lie one behind the other on cache lines, and where the last ends."""
-    offsets, end = [], 0
-    for size in sizes:
-        offsets.append(end)
-        end += -(-size // ALIGNMENT) * ALIGNMENT
-    return offsets, end
-
-
-def _forward_nodes(ops: Sequence[Op], x: _Slot, layout: _Layout, *, training: bool) -> list[_Node]:
-    """Training keeps all outputs; inference writes them to two regions in turn."""
-    nodes: list[_Node] = []
-    turns = (layout.region(), layout.region())
-    scratch: list[int] = []
-    calls = 0
-    for op in ops:
-        buffer = Buffer(op.output_shape(x.buffer.shape))
-        saved: tuple[_Slot, ...] = ()
-        if op.is_view:
-            y = _Slot(x.region, buffer)
-        else:
-            buffers = op.saved(x.buffer.shape)
-            if training:
-                scratch = []
-            while len(scratch) < len(buffers):
-                scratch.append(layout.region())
-            saved = tuple(layout.slot(r, b) for r, b in zip(scratch, buffers, strict=False))
-            y = layout.slot(layout.region() if training else turns[calls % 2], buffer)
-            calls += 1
-        nodes.append(_Node(op, x, y, saved))
-        x = y
-    return nodes
-
-
-def _add_backward(nodes: Sequence[_Node], output: _Slot, layout: _Layout) -> _Slot:
-    """Give nodes their gradient slots, which take turns in two regions; returns the output's.
-
-    Gradients flow back to the first op with parameters, whose own input needs none.
-    """
-    turns = (layout.region(), layout.region())
-    grad = grad_output = layout.slot(turns[0], output.buffer)
-    first = next((i for i, node in enumerate(nodes) if node.op.gradients()), len(nodes))
-    calls = 0
-    for node in reversed(nodes[first:]):
-        node.grad_y = grad
-        if node is nodes[first]:
-            break
-        if node.op.is_view:
-            grad = _Slot(grad.region, node.x.buffer)
-        else:
-            calls += 1
-            grad = layout.slot(turns[calls % 2], node.x.buffer)
-        node.grad_x = grad
-    return grad_output
+        self._arena.begin(n)
+        return Batch(*self._parts, self._arena, self._loss)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import channels_last, instance, integer, listed
-from byhand.engine.plan import Array, Plan, Shape
+from byhand.engine.memory import Array, Shape
+from byhand.engine.plan import Plan
 from byhand.engine.pool import CHUNK, InferencePlans
 from byhand.files.atomic import write_atomic
 from byhand.files.tensors import FORMAT, tensors_file

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from byhand import kernels
-from byhand.engine.plan import Array, Backward, Buffer, Forward, Op, Shape
+from byhand.engine.memory import Array, Shape
+from byhand.engine.plan import Branch
 from byhand.nn.dropout import Dropout
-from byhand.nn.module import Layer, Module, with_batch
+from byhand.nn.module import Layer, Module
 from byhand.nn.parameter import share_storage
 
 
@@ -68,7 +67,7 @@ class Sequential(Module):
         return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
 
 
-class Residual(Layer):
+class Residual(Branch, Layer):
     """y = x + f(x), f being layers one after the other that return the shape they take.
 
     Weights have the names of a torch.nn.Sequential of the layers. Source: He et al., Deep residual
@@ -77,129 +76,17 @@ class Residual(Layer):
 
     def __init__(self, *layers: Module) -> None:
         self.children = _checked("Residual", layers)
-        self._op = ResidualOp(list(self.inner_layers()))
+        super().__init__(list(self.inner_layers()))
 
     def inner_layers(self) -> Iterator[Layer]:
         for child in self.children:
             yield from child.layers()
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return self._op.output_shape(shape)
-
     def flops(self, shape: Shape) -> int:
         return _flops(self.children, shape)
 
-    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        return self._op.saved(shape)
-
-    def gradients(self) -> tuple[Array, ...]:
-        return self._op.gradients()
-
-    def run(self, b: Forward) -> None:
-        self._op.run(b)
-
-    def run_backward(self, b: Backward) -> None:
-        self._op.run_backward(b)
-
     def __repr__(self) -> str:
         return f"Residual({', '.join(map(repr, self.children))})"
-
-
-class ResidualOp:
-    """y = x + ops(x) as one op: the buffers between its ops are what it saves.
-
-    Saved are, op by op, its output and what it saves itself; then two buffers in which gradients
-    take turns.
-    """
-
-    is_view = False
-
-    def __init__(self, ops: Sequence[Op]) -> None:
-        self._ops = list(ops)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        y = shape
-        for op in self._ops:
-            y = op.output_shape(y)
-        if y != shape:
-            raise ValueError(
-                "the layers of a Residual must return the shape they take, "
-                f"not {with_batch(y)} for {with_batch(shape)}"
-            )
-        return shape
-
-    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        buffers: list[Buffer] = []
-        largest = 0
-        for op in self._ops:
-            x, shape = shape, op.output_shape(shape)
-            if not op.is_view:
-                buffers += [Buffer(shape), *op.saved(x)]
-                largest = max(largest, math.prod(x))
-        return (*buffers, Buffer((largest,)), Buffer((largest,)))
-
-    def gradients(self) -> tuple[Array, ...]:
-        return tuple(gradient for op in self._ops for gradient in op.gradients())
-
-    def run(self, b: Forward) -> None:
-        if b.inner is None:
-            b.inner = self._forwards(b)
-        y = b.x
-        for op, buffers in b.inner:
-            op.run(buffers)
-            y = buffers.y
-        kernels.add(y.reshape(b.x.shape), b.x, out=b.y)
-
-    def run_backward(self, b: Backward) -> None:
-        if b.inner is None:
-            b.inner = self._backwards(b)
-        end = len(b.gradients)
-        for op, buffers in b.inner:  # the last op first
-            start = end - len(op.gradients())
-            buffers.gradients, end = b.gradients[start:end], start
-            op.run_backward(buffers)
-        if b.grad_x is not None:
-            if b.inner:
-                kernels.accumulate(b.grad_x, b.grad_y)
-            else:
-                kernels.add(b.grad_y, b.grad_y, out=b.grad_x)
-
-    def _forwards(self, b: Forward) -> list[tuple[Op, Forward]]:
-        """The ops that compute, each with its buffers."""
-        x, saved = b.x, list(b.saved)
-        bound = []
-        for op in self._ops:
-            shape = x.shape[1:]
-            if op.is_view:
-                x = x.reshape(len(x), *op.output_shape(shape))
-                continue
-            y = saved.pop(0)
-            own = tuple(saved.pop(0) for _ in op.saved(shape))
-            bound.append((op, Forward(x, y, own, inference=b.inference)))
-            x = y
-        return bound
-
-    def _backwards(self, b: Backward) -> list[tuple[Op, Backward]]:
-        """The same from the last op to the first that has a gradient to compute."""
-        forwards: list[tuple[Op, Forward]] = b.forward.inner
-        first = 0
-        if b.grad_x is None:
-            first = next(i for i, (op, _) in enumerate(forwards) if op.gradients())
-        bound = []
-        grad_y = b.grad_y
-        for i in range(len(forwards) - 1, first - 1, -1):
-            op, f = forwards[i]
-            grad_x: Array | None
-            if i > first:
-                turn = b.saved[-1 - i % 2].reshape(-1)
-                grad_x = turn[: f.x.size].reshape(f.x.shape)
-            else:
-                grad_x = None if b.grad_x is None else b.grad_x.reshape(f.x.shape)
-            grad_y = grad_y.reshape(f.y.shape)
-            bound.append((op, Backward(f, grad_y, grad_x, ())))
-            if grad_x is not None:
-                grad_y = grad_x
-        return bound
 
 
 def _checked(owner: str, layers: tuple[Module, ...]) -> tuple[Module, ...]:

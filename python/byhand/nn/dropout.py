@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from byhand import kernels
 from byhand.checks import between
-from byhand.engine.plan import Backward, Forward
+from byhand.engine.plan import Call
 from byhand.nn.module import Layer
 from byhand.nn.parameter import NO_WEIGHTS, generator
 
@@ -34,7 +34,7 @@ class Dropout(Layer):
     def begin_step(self, seed: int, step: int) -> None:
         self.seed, self.step = seed, step
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         b.training = self.training and not b.inference
         if b.training:
             # The probability, too: it may be changed before the backward pass.
@@ -45,10 +45,10 @@ class Dropout(Layer):
         else:
             kernels.dropout(b.x, 0.0, seed=0, step=0, out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if b.grad_x is None:
             return
-        if b.forward.training:
+        if b.training:
             p, drawn = self._drawn
             kernels.dropout_backward(b.grad_y, p, **drawn, out=b.grad_x)
         else:

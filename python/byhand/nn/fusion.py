@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from byhand import kernels
-from byhand.engine.plan import Array, Backward, Buffer, Forward, Op, Shape
-from byhand.nn.containers import Residual, ResidualOp
+from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.plan import Branch, Call, Op
+from byhand.nn.containers import Residual
 from byhand.nn.dropout import Dropout
 from byhand.nn.layers import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
 from byhand.nn.module import Layer
@@ -19,10 +20,8 @@ __all__ = ["fused"]
 NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
 
-class _LinearActivation:
+class _LinearActivation(Op):
     """Linear, then an activation: every bit is that of the two layers."""
-
-    is_view = False
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
@@ -31,24 +30,19 @@ class _LinearActivation:
     def output_shape(self, shape: Shape) -> Shape:
         return self._linear.output_shape(shape)
 
-    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        return ()
-
     def gradients(self) -> tuple[Array, ...]:
         return self._linear.gradients()
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         linear = self._linear
         kernels.linear_act(b.x, linear.weight.data, linear.bias_data(), self._name, out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         self._linear.run_backward(b, self._name)
 
 
-class _ConvPoolActivation:
+class _ConvPoolActivation(Op):
     """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
-
-    is_view = False
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv
@@ -65,7 +59,7 @@ class _ConvPoolActivation:
     def gradients(self) -> tuple[Array, ...]:
         return self._conv.gradients()
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         conv = self._conv
         kernels.conv2d_pool_act(
             b.x,
@@ -78,7 +72,7 @@ class _ConvPoolActivation:
             out=(b.y, b.saved[0]),
         )
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         conv = self._conv
         kernels.conv2d_pool_act_backward(
             b.grad_y,
@@ -125,7 +119,7 @@ def fused(layers: Iterable[Layer], *, training: bool = True) -> list[Op]:
     while rest:
         op: Op
         if type(rest[0]) is Residual:
-            op, count = ResidualOp(fused(rest[0].inner_layers(), training=training)), 1
+            op, count = Branch(fused(rest[0].inner_layers(), training=training)), 1
         else:
             op, count = _first_fused(rest)
         ops.append(op)

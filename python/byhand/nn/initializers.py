@@ -15,7 +15,7 @@ from byhand.nn.parameter import generator
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from byhand.engine.plan import Shape
+    from byhand.engine.memory import Shape
     from byhand.nn.parameter import Rng
 
 __all__ = ["INITIALIZERS", "initialize"]

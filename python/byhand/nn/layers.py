@@ -10,7 +10,8 @@ import numpy as np
 
 from byhand import kernels
 from byhand.checks import flag, integer, listed
-from byhand.engine.plan import Array, Backward, Buffer, Forward, Shape
+from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.plan import Call
 from byhand.nn.module import Layer, with_batch
 from byhand.nn.parameter import NO_WEIGHTS, Parameter, draw, generator
 
@@ -63,10 +64,10 @@ class Linear(_Weighted):
     def flops(self, shape: Shape) -> int:
         return 2 * self.in_features * self.out_features
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
 
-    def run_backward(self, b: Backward, activation: ActivationName | None = None) -> None:
+    def run_backward(self, b: Call, activation: ActivationName | None = None) -> None:
         """With an activation, b.y is its output."""
         kernels.linear_act_backward(
             b.grad_y,
@@ -130,10 +131,10 @@ class Conv2d(_Weighted):
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(self.output_shape(shape)) * math.prod(self.weight.shape[1:])
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         kernels.conv2d(b.x, self.weight.data, self.bias_data(), **self.geometry, out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         weight, geometry = self.weight.data, self.geometry
         kernels.conv2d_backward_weight(b.grad_y, b.x, weight.shape, **geometry, out=b.gradients[0])
         if self.bias is not None:
@@ -183,10 +184,10 @@ class MaxPool2d(_Pool2d):
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         return (Buffer(self.output_shape(shape), np.int32),)  # positions of the maxima
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         kernels.max_pool2d(b.x, self.kernel_size, **self._geometry, out=(b.y, b.saved[0]))
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if b.grad_x is not None:
             kernels.max_pool2d_backward(b.grad_y, b.saved[0], b.x.shape, out=b.grad_x)
 
@@ -206,10 +207,10 @@ class AvgPool2d(_Pool2d):
         self.count_include_pad = flag("count_include_pad", count_include_pad)
         self._geometry["count_include_pad"] = self.count_include_pad
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         kernels.avg_pool2d(b.x, self.kernel_size, **self._geometry, out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if b.grad_x is not None:
             size = self.kernel_size
             kernels.avg_pool2d_backward(b.grad_y, b.x.shape, size, **self._geometry, out=b.grad_x)
@@ -223,10 +224,10 @@ class GlobalAvgPool2d(Layer):
             raise ValueError(f"{self!r} takes (N, C, H, W), not {with_batch(shape)}")
         return (shape[0], 1, 1)
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         kernels.avg_pool2d(b.x, b.x.shape[2:], out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if b.grad_x is not None:
             kernels.avg_pool2d_backward(b.grad_y, b.x.shape, b.x.shape[2:], out=b.grad_x)
 
@@ -238,10 +239,10 @@ class _Activation(Layer):
     _gradient: ClassVar[Any]
     """(grad_output, output, out=) -> grad of the input"""
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         self._forward(b.x, out=b.y)
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if b.grad_x is not None:
             self._gradient(b.grad_y, b.y, out=b.grad_x)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import form, integer, number
-from byhand.engine.plan import Array, Buffer, Saved, Shape
+from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.plan import Saved
 
 
 class Loss:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import flag, form
-from byhand.engine.plan import Array, Backward, Buffer, Forward, Shape
+from byhand.engine.memory import Array, Memory, Shape
+from byhand.engine.plan import Call, Op
 from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays
 
 Self = TypeVar("Self", bound="Module")
@@ -146,31 +147,26 @@ class Module:
         return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
 
 
-class Layer(Module):
-    """One step of a network, and an `engine.Op`.
+class Layer(Module, Op):
+    """One step of a network.
 
     A layer stores its arguments under their names. Its calculation is `run`, `run_backward` and
     `saved`, on buffers that are given: calls by hand make fresh ones, plans have an arena. Arrays
     have the batch axis in front, shapes have not.
     """
 
-    is_view: bool = False
-
     has_modes: bool = False
     """Whether the layer computes differently in training and in inference."""
 
-    _last: Forward | None = None
-
-    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        return ()
+    _last: Call | None = None
 
     def gradients(self) -> tuple[Array, ...]:
         return tuple(parameter.grad for parameter in self.parameters())
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         raise _undefined(self, "run")
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         raise _undefined(self, "run_backward")
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -199,16 +195,14 @@ class Layer(Module):
         if not isinstance(x, np.ndarray) or x.ndim == 0:
             raise TypeError(f"x must be an array with a batch axis, not {form(x)}")
         _check_float32("x", x)
-        n, shape = x.shape[0], x.shape[1:]
-        output = (n, *self.output_shape(shape))
         if self.is_view:
-            buffers = Forward(x, x.reshape(output), ())
+            y = x.reshape((len(x), *self.output_shape(x.shape[1:])))
+            call = Call(self, x, y, (), inference=False)
         else:
-            saved = tuple(kernels.empty((n, *b.shape)).view(b.dtype) for b in self.saved(shape))
-            buffers = Forward(x, kernels.empty(output), saved)
-            self.run(buffers)
-        self._last = buffers
-        return buffers.y  # not self._last.y: another thread may have run the layer meanwhile
+            call = self.bind(x, Memory(len(x)))
+            call.op.run(call)
+        self._last = call
+        return call.y  # not self._last.y: another thread may have run the layer meanwhile
 
     def backward(self, grad_output: Array) -> Array:
         """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
@@ -228,10 +222,11 @@ class Layer(Module):
         if self.is_view:
             return grad_output.reshape(last.x.shape)
         grad_x = kernels.empty(last.x.shape)
-        targets = self.gradients()
-        fresh = tuple(kernels.empty(target.shape) for target in targets)
-        self.run_backward(Backward(last, grad_output, grad_x, fresh))
-        for target, gradient in zip(targets, fresh, strict=True):
+        last.op.bind_backward(last, grad_output, Memory(len(grad_x)), grad_x)
+        targets = last.gradients
+        last.gradients = tuple(kernels.empty(target.shape) for target in targets)
+        last.op.run_backward(last)
+        for target, gradient in zip(targets, last.gradients, strict=True):
             kernels.accumulate(target, gradient)
         return grad_x
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from byhand import kernels
 from byhand.checks import between, integer, not_negative
-from byhand.engine.plan import Backward, Buffer, Forward, Shape
+from byhand.engine.memory import Buffer, Shape
+from byhand.engine.plan import Call
 from byhand.nn.module import Layer, with_batch
 from byhand.nn.parameter import NO_WEIGHTS, Parameter, Statistic, share_storage
 
@@ -53,7 +54,7 @@ class _BatchNorm(Layer):
     def least_batch(self, shape: Shape) -> int:
         return 2 if self.training and math.prod(shape[1:]) == 1 else 1
 
-    def run(self, b: Forward) -> None:
+    def run(self, b: Call) -> None:
         b.training = self.training and not b.inference
         if not len(b.x):
             return
@@ -69,7 +70,7 @@ class _BatchNorm(Layer):
             out=(b.y, b.saved[0][0, 0], b.saved[0][0, 1]),
         )
 
-    def run_backward(self, b: Backward) -> None:
+    def run_backward(self, b: Call) -> None:
         if not len(b.x):
             for gradient in b.gradients:
                 gradient.fill(0.0)
@@ -81,7 +82,7 @@ class _BatchNorm(Layer):
             self.weight.data,
             mean,
             inv_std,
-            training=b.forward.training,
+            training=b.training,
             input_gradient=b.grad_x is not None,
             out=(b.grad_x, b.gradients[0], b.gradients[1]),
         )

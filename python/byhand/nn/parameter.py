@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.engine.plan import Array, Shape, aligned_offsets
+from byhand.engine.memory import Array, Shape, aligned_offsets
 
 
 class Storage:

@@ -8,7 +8,7 @@ from typing import Any
 
 from byhand import kernels
 from byhand.checks import number
-from byhand.engine.plan import Array, aligned_offsets
+from byhand.engine.memory import Array, aligned_offsets
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, flat_pieces, load_arrays
 

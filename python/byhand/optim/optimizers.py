@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from byhand import kernels
 from byhand.checks import flag, listed, not_negative, number
-from byhand.engine.plan import Array, aligned_offsets
+from byhand.engine.memory import Array, aligned_offsets
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, clear_gradients, flat_pieces, load_arrays
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import instance
-from byhand.engine.plan import Array
+from byhand.engine.memory import Array
 from byhand.models import Model
 from byhand.models.model import stack_advice
 from byhand.nn.losses import CrossEntropyLoss, Loss, MSELoss

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand.engine.plan import Array, Batch, Plan
+from byhand.engine.memory import Array
+from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
 from byhand.nn import Module
 from byhand.nn.fusion import fused

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand.checks import as_path, flag, instance, integer, number
-from byhand.engine.plan import Array
+from byhand.engine.memory import Array
 from byhand.files.tensors import FORMAT, tensors_file
 from byhand.models import Model
 from byhand.models.picture_form import suitable
