@@ -60,7 +60,7 @@ class Peer:
 
 def _translate(model: Model, batch: int) -> Any:
     """An ONNX model of x (batch, ...) to y."""
-    layers = list(model.layers())
+    layers = [layer for layer, _ in model.layer_inputs(model.input_shape)]
     edges = ["x", *(f"edge {i}" for i in range(len(layers) - 1)), "y"]
     nodes = [
         _node(layer, [before, *_weights(i, layer)], after)

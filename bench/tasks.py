@@ -56,11 +56,8 @@ class Task:
     def flops(self) -> int:
         """FLOPs per image and step: forward, and all gradients but that of the first input."""
         model = self.start()
-        shape, layers = model.input_shape, []
-        for layer in model.layers():
-            layers.append(layer.flops(shape))
-            shape = layer.output_shape(shape)
-        products = [flops for flops in layers if flops]
+        flops = (layer.flops(shape) for layer, shape in model.layer_inputs(model.input_shape))
+        products = [product for product in flops if product]
         return 3 * sum(products) - products[0]
 
     def load_labels(self) -> Index:

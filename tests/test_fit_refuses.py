@@ -17,13 +17,14 @@ from networks import digits
 DATA = digits(17)
 
 
-class OwnForward(nn.ReLU):
+class OnlyForward(nn.Module):
     def forward(self, x: Any) -> Any:
-        return super().forward(x)
+        return x
 
 
-class OwnName(nn.ReLU):
-    pass
+class Forgets(nn.ReLU):
+    def __init__(self, size: int = 1) -> None:
+        pass
 
 
 def network(*more: nn.Module) -> models.Model:
@@ -80,7 +81,7 @@ REFUSALS: dict[str, Refusal] = {
     "a schedule of arrays": ({"schedule": lambda step: np.array(0.1)}, {}, None),
     "masked labels": ({}, {"train": (DATA[0], np.ma.masked_array(DATA[1]))}, None),
     "masked images": ({}, {"train": (np.ma.masked_array(DATA[0]), DATA[1])}, None),
-    "a layer that no plan runs": ({}, {}, None),
+    "a layer without a gradient": ({}, {}, None),
     "a layer that no file holds": ({}, {}, lambda run: run),
     "a trained run": ({}, {}, trained),
     "another run": ({}, {"resume": True, "seed": 5}, trained),
@@ -96,8 +97,8 @@ def test_the_model_is_as_before(name: str, tmp_path: Path) -> None:
     if prepare is not None:
         options = {**options, "run": prepare(tmp_path / "run")}
     own: dict[str, list[nn.Module]] = {
-        "a layer that no plan runs": [OwnForward()],
-        "a layer that no file holds": [OwnName()],
+        "a layer without a gradient": [OnlyForward()],
+        "a layer that no file holds": [Forgets()],
     }
     model = network(*own.get(name, []))
     model.trained = {"epoch": 7}

@@ -371,10 +371,8 @@ def test_drawing_takes_a_tenth_of_the_time(
     """A drawing takes a second, a batch three: the next is drawn after nine."""
     now = [0.0]
     clock = types.SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("byhand.training.handlers.time", clock)
-    monkeypatch.setattr(
-        "byhand.training.handlers.write_atomic", lambda *_: now.__setitem__(0, now[0] + 1)
-    )
+    monkeypatch.setattr("byhand.plots.live.time", clock)
+    monkeypatch.setattr("byhand.plots.live.write_atomic", lambda *_: now.__setitem__(0, now[0] + 1))
 
     def batch(event: Event) -> None:
         if isinstance(event, BatchEnd):

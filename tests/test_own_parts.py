@@ -1,9 +1,12 @@
-"""A user's own layers, losses and parameters: what works, and a clear error for what does not."""
+"""A user's own layers, losses and parameters work wherever those of byhand do."""
 
 from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import byhand
@@ -11,17 +14,35 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from byhand import models, nn, optim
+from byhand.files.tensors import CheckpointError
 from byhand.models import Model
 from byhand.nn import losses
+from byhand.nn.parameter import stream
 
 Array = npt.NDArray[Any]
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 4, 4), np.uint8)
 LABELS = np.arange(8) % 3
 
 
-class Double(nn.Layer):
-    """Only by hand."""
+class Scale(nn.Module):
+    """y = factor * weight * x + bias, in plain NumPy."""
 
+    def __init__(self, features: int, factor: float = 1.0) -> None:
+        self.features, self.factor = features, factor
+        self.weight = nn.Parameter(np.linspace(0.5, 1.5, features, dtype=np.float32))
+        self.bias = nn.Parameter((features,))
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return self.factor * self.weight.data * x + self.bias.data
+
+    def backward(self, grad_output: Array) -> Array:
+        self.weight.grad += self.factor * (grad_output * self.x).sum(axis=0)
+        self.bias.grad += grad_output.sum(axis=0)
+        return self.factor * self.weight.data * grad_output
+
+
+class Double(nn.Layer):
     def forward(self, x: Array) -> Array:
         return 2 * x
 
@@ -29,19 +50,8 @@ class Double(nn.Layer):
         return 2 * grad_output
 
 
-class Bare(nn.Module):
-    def forward(self, x: Array) -> Array:
-        return x
-
-    def backward(self, grad_output: Array) -> Array:
-        return grad_output
-
-    def output_shape(self, shape: Any) -> Any:
-        return shape
-
-
 class LoudReLU(nn.ReLU):
-    """A plan would run ReLU in its place."""
+    """A plan must not run ReLU in its place."""
 
     def forward(self, x: Array) -> Array:
         return super().forward(x) + 1
@@ -51,9 +61,22 @@ class Branch(nn.Sequential):
     def forward(self, x: Array) -> Array:
         return x + super().forward(x)
 
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output + super().backward(grad_output)
+
+
+class Noisy(nn.Module):
+    """Its own mode decides what it computes."""
+
+    def forward(self, x: Array) -> Array:
+        return x + np.float32(self.training)
+
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output
+
 
 class OneWay(nn.Layer):
-    """Runs, but has no gradient."""
+    """Runs in a plan, but has no gradient."""
 
     def run(self, b: Any) -> None:
         np.copyto(b.y, b.x)
@@ -65,73 +88,168 @@ class Whole(OneWay):
             np.copyto(b.grad_x, b.grad_y)
 
 
+OWN: dict[str, Callable[[], nn.Module]] = {
+    "scale": lambda: Scale(16, factor=0.5),
+    "twice": lambda: nn.Sequential(Scale(16), Scale(16, 2.0)),
+    "residual": lambda: nn.Residual(nn.Tanh(), Scale(16)),
+    "layer": Double,
+    "derived layer": LoudReLU,
+    "derived network": lambda: Branch(nn.Linear(16, 16, rng=5), nn.Tanh(), Scale(16)),
+    "mode": Noisy,
+    "run": Whole,
+}
+
+
 def network(*inner: nn.Module) -> Model:
-    return Model(nn.Flatten(), *inner, nn.Linear(16, 3, rng=0), input_shape=(1, 4, 4))
+    first = nn.Linear(16, 16, rng=1)
+    return Model(nn.Flatten(), first, *inner, nn.Linear(16, 3, rng=0), input_shape=(1, 4, 4))
 
 
-def fit(model: Model, **arguments: Any) -> None:
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    byhand.Trainer(model, optimizer, **arguments).fit((IMAGES, LABELS), epochs=1)
+def fit(model: Model, **arguments: Any) -> Any:
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    trainer = byhand.Trainer(model, optimizer, **arguments)
+    return trainer.fit((IMAGES, LABELS), epochs=2, batch_size=3, seed=4)
 
 
-@pytest.mark.parametrize(
-    ("layer", "planned"),
-    [(Double, "run"), (Bare, "layers"), (LoudReLU, "run"), (Branch, "layers")],
-)
-@pytest.mark.parametrize("nested", [False, True])
-def test_what_a_plan_would_not_run_is_refused(layer: Any, planned: str, nested: bool) -> None:
-    own = layer()
-    model = network(nn.Sequential(own) if nested else own)
-    before = model.state_dict()
-    message = rf"{layer.__name__} defines no {planned} .*By hand it works"
-    with pytest.raises(TypeError, match=message):
-        fit(model)
-    for use in (model.predict, model.predict_proba, model.outputs):
+def fit_by_hand(model: Model, loss: losses.Loss) -> None:
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    for epoch in (1, 2):
+        order = stream(4, epoch).permutation(8)
+        for start in (0, 3, 6):
+            index = order[start : start + 3]
+            x = np.empty((len(index), 1, 4, 4), np.float32)
+            model.gather(IMAGES[:, np.newaxis], index, x)
+            model.zero_grad()
+            loss.forward(model.forward(x), LABELS[index])
+            model.backward(loss.backward())
+            optimizer.step()
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_layer_trains_as_by_hand(name: str) -> None:
+    planned, by_hand = network(OWN[name]()), network(OWN[name]())
+    fit(planned)
+    fit_by_hand(by_hand, losses.CrossEntropyLoss())
+    state = by_hand.state_dict()
+    for parameter, value in planned.state_dict().items():
+        np.testing.assert_allclose(value, state[parameter], rtol=1e-5, atol=1e-6)
+    x = np.empty((8, 1, 4, 4), np.float32)
+    planned.gather(IMAGES[:, np.newaxis], np.arange(8), x)
+    outputs = planned.outputs(IMAGES)
+    assert all(module.training for module in planned.modules())
+    np.testing.assert_allclose(outputs, planned.eval().forward(x), rtol=1e-5, atol=1e-6)
+
+
+def test_an_own_layer_in_files_and_runs(tmp_path: Path) -> None:
+    model = network(Scale(16, factor=0.5), nn.Residual(Scale(16)))
+    history = fit(model, run=tmp_path / "run")
+    for path in (tmp_path / "run", tmp_path / "run" / "model.safetensors"):
+        again = byhand.load(path, layers=[Scale])
+        assert np.array_equal(again.outputs(IMAGES), model.outputs(IMAGES))
+        assert isinstance(again[2], Scale) and again[2].factor == 0.5
+        with pytest.raises(CheckpointError, match=r"'Scale'.*load\(path, layers=\[Scale\]\)"):
+            byhand.load(path)
+    resumed = network(Scale(16, factor=0.5), nn.Residual(Scale(16)))
+    optimizer = optim.SGD(resumed.parameters(), lr=0.1, momentum=0.5)
+    trainer = byhand.Trainer(resumed, optimizer, run=tmp_path / "run")
+    arguments: dict[str, Any] = {"batch_size": 3, "seed": 4, "resume": True}
+    assert trainer.fit((IMAGES, LABELS), epochs=3, **arguments)[:2] == history
+
+
+def test_what_no_file_can_hold(tmp_path: Path) -> None:
+    class Linear(nn.Linear):
+        pass
+
+    class Forgets(Double):
+        def __init__(self, size: int = 2) -> None:
+            pass
+
+    for own, message in (
+        (Linear(16, 16), "byhand.nn has another class of that name"),
+        (Forgets(), "Forgets does not store its argument size under that name"),
+        (Scale(16, factor=np.float32(2)), "float32 is not JSON serializable"),  # type: ignore[arg-type]
+        (Branch(nn.Tanh()), "Branch does not store its argument layers"),
+    ):
         with pytest.raises(TypeError, match=message):
-            use(IMAGES)
-    with pytest.raises(TypeError, match=message):
-        byhand.evaluate(model, (IMAGES, LABELS))
-    assert all((before[name] == value).all() for name, value in model.state_dict().items())
+            network(own).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
-def test_by_hand_it_works() -> None:
-    model = network(Double())
-    optimizer, loss = optim.SGD(model.parameters(), lr=0.05), losses.CrossEntropyLoss()
-    x = (IMAGES / 255).astype(np.float32)[:, np.newaxis]
-    values = []
-    for _ in range(20):
-        model.zero_grad()
-        values.append(loss(model.forward(x), LABELS))
-        model.backward(loss.backward())
-        optimizer.step()
-    assert values[-1] < values[0]
+def test_an_own_layer_from_many_threads() -> None:
+    """It keeps its input in itself, and its mode is set for each prediction."""
+    model = network(Scale(16), Noisy())
+    expected = model.outputs(IMAGES)
+
+    def use(_: int) -> bool:
+        return all(np.array_equal(model.outputs(IMAGES), expected) for _ in range(100))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(use, range(4)))
+
+
+class OtherShape(Double):
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output[:, 1:]
+
+
+class NoArray(Double):
+    def forward(self, x: Array) -> Any:
+        return None
+
+
+def test_wrong_results_of_an_own_layer_are_named() -> None:
+    with pytest.raises(ValueError, match=r"backward of OtherShape must return .* \(3, 16\)"):
+        fit(network(OtherShape()))
+    with pytest.raises(ValueError, match="forward of NoArray must return an array"):
+        network(NoArray()).predict(IMAGES)
 
 
 def test_a_layer_without_a_gradient_predicts_but_does_not_train() -> None:
-    model = network(OneWay())
-    assert model.predict(IMAGES).shape == (8,)
-    with pytest.raises(TypeError, match="OneWay defines no run_backward"):
-        fit(model)
-    fit(network(Whole()))
+    class OnlyForward(nn.Module):
+        def forward(self, x: Array) -> Array:
+            return x
+
+    for own, missing in ((OneWay(), "run_backward"), (OnlyForward(), "backward")):
+        model = network(own)
+        assert model.predict(IMAGES).shape == (8,)
+        message = f"{type(own).__name__} defines no {missing}, so fit cannot train with it"
+        with pytest.raises(TypeError, match=message):
+            fit(model)
 
 
 def test_what_is_not_defined_is_named() -> None:
-    for method in ("forward", "backward", "output_shape", "flops"):
+    for method in ("forward", "backward"):
         with pytest.raises(NotImplementedError, match=f"Module defines no {method}"):
             getattr(nn.Module(), method)(np.zeros((1, 2), np.float32))
     with pytest.raises(NotImplementedError, match="Layer defines no run"):
         nn.Layer().forward(np.zeros((1, 2), np.float32))
 
 
-class OwnLoss(losses.Loss):
+class OwnCrossEntropy(losses.Loss):
     def forward(self, prediction: Array, target: Array) -> np.float32:
-        return np.float32(0)
+        e = np.exp(prediction - prediction.max(axis=1, keepdims=True))
+        self.p = e / e.sum(axis=1, keepdims=True)
+        self.target = target
+        return np.float32(-np.log(self.p[np.arange(len(target)), target]).mean())
+
+    def backward(self) -> Array:
+        return (self.p - np.eye(3, dtype=np.float32)[self.target]) / len(self.target)
 
 
-@pytest.mark.parametrize("loss", [lambda p, t: 0.0, "mse", OwnLoss(), losses.MSELoss])
-def test_a_loss_of_ones_own_is_refused_with_advice(loss: Any) -> None:
+def test_an_own_loss_trains_as_the_same_loss_of_byhand() -> None:
+    own, ours = network(), network()
+    history = fit(own, loss=OwnCrossEntropy())
+    expected = fit(ours)
+    for one, other in zip(history, expected, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+    result = byhand.evaluate(own, (IMAGES, LABELS), loss=OwnCrossEntropy())
+    assert result.loss == pytest.approx(byhand.evaluate(ours, (IMAGES, LABELS)).loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", [lambda p, t: 0.0, "mse", losses.MSELoss, losses.Loss()])
+def test_what_is_no_loss_is_refused(loss: Any) -> None:
     model = network()
-    message = r"loss must be CrossEntropyLoss\(\) or MSELoss\(\).*compute its gradient and call"
+    message = r"loss must be one of byhand\.nn\.losses, or a subclass of Loss"
     with pytest.raises(TypeError, match=message):
         fit(model, loss=loss)
     with pytest.raises(TypeError, match=message):
@@ -156,7 +274,7 @@ def test_a_parameter_from_an_array_has_its_values() -> None:
             self.weight = nn.Parameter(np.full(16, 2, np.float32))
 
     model = network(Scale())
-    assert (model.state_dict()["1.weight"] == 2).all()
+    assert (model.state_dict()["2.weight"] == 2).all()
     assert len({id(p.storage) for p in model.parameters()}) == 1
 
 
@@ -168,9 +286,9 @@ def test_a_parameter_from_anything_else_is_refused(value: Any) -> None:
         nn.Parameter(value)
 
 
-def test_a_shape_alone_has_no_values() -> None:
-    with pytest.raises(RuntimeError, match=r"Parameter\(2, 3\) has no values yet"):
-        _ = nn.Parameter((2, 3)).data
+def test_a_shape_alone_makes_zeros() -> None:
+    parameter = nn.Parameter((2, 3))
+    assert parameter.data.shape == (2, 3) and not parameter.data.any()
 
 
 @pytest.mark.parametrize("value", [np.zeros((3, 16), np.float32), 0.0, "x", [[1.0]]])

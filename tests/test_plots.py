@@ -148,7 +148,7 @@ def test_a_live_plot_in_a_format_that_cannot_be(name: str) -> None:
 
 
 def test_a_live_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("byhand.training.handlers.is_installed", lambda name: False)
+    monkeypatch.setattr("byhand.plots.live.is_installed", lambda name: False)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "byhand\[cli\]"'):
         LivePlot()
 

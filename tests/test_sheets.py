@@ -99,7 +99,7 @@ def test_evaluate_and_data_name_the_classes(
 ) -> None:
     test = make_sets(train=1, test=30)[1]
     named = Dataset(test.images, test.labels % 2, class_names=("cat", "dog"))
-    monkeypatch.setattr("byhand.cli.run_data.load_for", lambda *_: (named, named))
+    monkeypatch.setattr("byhand.cli.run_data.load_for", lambda *_, **__: (named, named))
     model = softmax_regression(classes=2)
     model.class_names = ("cat", "dog")
     model.save(tmp_path / "model.safetensors")
@@ -176,7 +176,7 @@ def test_names_of_a_test_image(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", sets)
     (data / "classes.txt").write_text("a\nb\nc\nd\ne\nf\n")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("byhand.cli.data.check", lambda *_: None)
+        patched.setattr("byhand.cli.data.check", lambda *_, **__: None)
         command = ("predict", tmp_path / "model.safetensors", "--data", data, "--test-image", 0)
         lines = run(*command).stdout.splitlines()
         answer = json.loads(run(*command, "--json").stdout)

@@ -392,13 +392,13 @@ def test_wrong_arguments_of_a_trainer() -> None:
         Trainer(model, optimizer, device="cuda")
     with pytest.raises(ValueError, match="loss must have the reduction 'mean', not 'sum'"):
         Trainer(model, optimizer, loss=losses.MSELoss(reduction="sum"))
-    with pytest.raises(TypeError, match=r"model must be a byhand\.model\.Model, not Sequential"):
+    with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not Sequential"):
         Trainer(nn.Sequential(nn.Linear(1, 1)), optimizer)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"optimizer must be a byhand\.optim\.Optimizer, not str"):
         Trainer(model, "sgd")  # type: ignore[arg-type]
     with pytest.raises(
         TypeError,
-        match=r"loss must be CrossEntropyLoss\(\) or MSELoss\(\) of byhand",
+        match=r"loss must be one of byhand\.nn\.losses",
     ):
         Trainer(model, optimizer, loss="mse")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"schedule must be a function of the step, not 0\.1"):
@@ -429,11 +429,11 @@ def test_arguments_of_a_trainer_are_checked_at_once(
 
 
 def test_wrong_arguments_of_evaluate() -> None:
-    with pytest.raises(TypeError, match=r"model must be a byhand\.model\.Model, not str"):
+    with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not str"):
         evaluate("x", (IMAGES, LABELS))  # type: ignore[arg-type]
     with pytest.raises(
         TypeError,
-        match=r"loss must be CrossEntropyLoss\(\) or MSELoss\(\) of byhand",
+        match=r"loss must be one of byhand\.nn\.losses",
     ):
         evaluate(models.softmax_regression(), (IMAGES, LABELS), loss="x")  # type: ignore[arg-type]
 

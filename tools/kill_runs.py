@@ -29,11 +29,11 @@ from typing import Any
 import matplotlib.figure  # noqa: F401  # imported once, not in every child
 import numpy as np
 from byhand import set_num_threads
-from byhand.checkpoint import read_tensors
 from byhand.cli import app, main  # noqa: F401  # likewise
 from byhand.data import Dataset
+from byhand.files.tensors import read_tensors
 from byhand.pictures.folders import write_idx
-from byhand.run_folder import RunFolder
+from byhand.training.run_folder import RunFolder
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EPOCHS = 12

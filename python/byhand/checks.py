@@ -62,7 +62,8 @@ def form(x: object) -> str:
 def instance(name: str, value: object, kind: type[T]) -> T:
     """`value`; TypeError where it is not of this kind."""
     if not isinstance(value, kind):
-        wanted = f"{kind.__module__}.{kind.__qualname__}"
+        public = kind.__module__.rpartition(".")[0]  # the package, which exports the class
+        wanted = f"{public}.{kind.__qualname__}"
         raise TypeError(f"{name} must be a {wanted}, not {type(value).__name__}")
     return value
 

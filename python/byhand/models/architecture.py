@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from byhand.nn import (
@@ -48,12 +49,16 @@ _CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Resi
 
 
 def describe(module: Module) -> dict[str, Any]:
+    """A layer as JSON-able values. A user's own class is described by its name and its settings."""
     name = type(module).__name__
     if _CONTAINERS.get(name) is type(module):
         return {"type": name, "layers": [describe(child) for child in module.children]}
-    if not isinstance(module, Layer) or _TYPES.get(name) is not type(module):
-        raise TypeError(f"{name} cannot be saved: a model file holds layers of byhand.nn")
-    return {"type": name, "arguments": module.arguments()}
+    if name in {**_TYPES, **_CONTAINERS} and _TYPES.get(name) is not type(module):
+        raise TypeError(f"{name} cannot be saved: byhand.nn has another class of that name")
+    try:
+        return {"type": name, "arguments": json.loads(json.dumps(module.arguments()))}
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} cannot be saved: {error}") from None
 
 
 def shared_names(model: Module) -> dict[str, str]:
@@ -63,27 +68,31 @@ def shared_names(model: Module) -> dict[str, str]:
     return {name: original for name, original in names.items() if name != original}
 
 
-def build_all(descriptions: Any) -> list[Module]:
+def build_all(descriptions: Any, own: Mapping[str, type[Module]]) -> list[Module]:
+    """The layers that `describe` described. own: classes of the user's, by their names."""
     if not isinstance(descriptions, list):
         raise ValueError(f"layers must be a list, not {type(descriptions).__name__}")
-    return [_build(description) for description in descriptions]
+    return [_build(description, own) for description in descriptions]
 
 
-def _build(description: Any) -> Module:
+def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
     """A layer without memory: what the file claims is compared with what it holds first."""
     name = description.get("type") if isinstance(description, dict) else None
     if name in _CONTAINERS:
         check_keys(f"a {name}", description, ("type", "layers"))
-        return _CONTAINERS[name](*build_all(description["layers"]))
-    if name not in _TYPES:
-        raise ValueError(f"unknown layer {name!r}")
+        return _CONTAINERS[name](*build_all(description["layers"], own))
+    types: Mapping[str, Callable[..., Module]] = {**own, **_TYPES}
+    if name not in types:
+        raise ValueError(
+            f"unknown layer {name!r}: if it is a class of your own, use load(path, layers=[{name}])"
+        )
     check_keys(f"a {name}", description, ("type", "arguments"))
     arguments = description["arguments"]
     if not isinstance(arguments, dict):
         raise ValueError(f"arguments of {name} must be an object")
-    if "rng" in inspect.signature(_TYPES[name]).parameters:
+    if name in _TYPES and "rng" in inspect.signature(_TYPES[name]).parameters:
         return _TYPES[name](**arguments, rng=NO_WEIGHTS)
-    return _TYPES[name](**arguments)
+    return types[str(name)](**arguments)
 
 
 def check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:

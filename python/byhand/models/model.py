@@ -27,7 +27,7 @@ from byhand.nn import (
     Sequential,
 )
 from byhand.nn.fusion import fused
-from byhand.nn.module import must_be_planned, with_batch
+from byhand.nn.module import with_batch
 
 _BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
 
@@ -189,7 +189,6 @@ class Model(Sequential):
         return logits
 
     def _new_plan(self, batch_size: int) -> Plan:
-        must_be_planned(self, training=False)
         return Plan(fused(self.layers(), training=False), self.input_shape, batch_size)
 
     def gather(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from byhand.nn import Module
 from byhand.nn.parameter import Statistic, misfits, share_storage
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, layers: Iterable[type[Module]] = ()) -> Model:
     """Read a model that `Model.save` wrote.
+
+    layers: the classes of the user's own layers that the model has.
 
     Takes no more memory than a few times the file's size, and nothing in it is evaluated. Raises
     FileNotFoundError or another OSError where the file cannot be read, CheckpointError with the
@@ -24,12 +26,16 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     tensors, description = read_tensors(path)
     try:
-        return _model(tensors, description)
+        return _model(tensors, description, {kind.__name__: kind for kind in layers})
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} does not describe a model: {error}") from error
 
 
-def _model(tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> Model:
+def _model(
+    tensors: Mapping[str, NDArray[Any]],
+    description: dict[str, Any],
+    own: Mapping[str, type[Module]],
+) -> Model:
     keys = ("format", "layers", "input_shape", "preprocessing", "class_names")
     trained = description.pop("trained", None)
     if trained is not None and not isinstance(trained, dict):
@@ -43,7 +49,7 @@ def _model(tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> 
     older = preprocessing["pictures"] == "mnist"  # was "digits" unless images have colour
     if older:
         preprocessing = {**preprocessing, "pictures": None}
-    layers = build_all(description["layers"])
+    layers = build_all(description["layers"], own)
     shapes = {
         f"{i}.{name}": parameter.shape
         for i, layer in enumerate(layers)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from byhand.engine.memory import Array, Shape
-from byhand.engine.plan import Branch
+from byhand.engine.plan import Branch, Op
 from byhand.nn.dropout import Dropout
-from byhand.nn.module import Layer, Module
+from byhand.nn.module import ByHand, Layer, Module, is_by_hand
 from byhand.nn.parameter import share_storage
 
 
@@ -39,7 +39,10 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.children)
 
-    def layers(self) -> Iterator[Layer]:
+    def layers(self) -> Iterator[Op]:
+        if is_by_hand(self):
+            yield ByHand(self)
+            return
         for child in self.children:
             yield from child.layers()
 
@@ -78,7 +81,7 @@ class Residual(Branch, Layer):
         self.children = _checked("Residual", layers)
         super().__init__(list(self.inner_layers()))
 
-    def inner_layers(self) -> Iterator[Layer]:
+    def inner_layers(self) -> Iterator[Op]:
         for child in self.children:
             yield from child.layers()
 

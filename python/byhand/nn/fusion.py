@@ -108,13 +108,13 @@ RULES: list[Rule] = [
 ]
 
 
-def fused(layers: Iterable[Layer], *, training: bool = True) -> list[Op]:
+def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
     """The ops of a plan: layers that follow each other as a rule says are one op.
 
     Without training, dropout does nothing and is left out. A class derived from a layer's may do
     something else, so it is left alone.
     """
-    rest: Sequence[Layer] = [layer for layer in layers if training or type(layer) is not Dropout]
+    rest: Sequence[Op] = [layer for layer in layers if training or type(layer) is not Dropout]
     ops: list[Op] = []
     while rest:
         op: Op
@@ -127,7 +127,7 @@ def fused(layers: Iterable[Layer], *, training: bool = True) -> list[Op]:
     return ops
 
 
-def _first_fused(layers: Sequence[Layer]) -> tuple[Op, int]:
+def _first_fused(layers: Sequence[Op]) -> tuple[Op, int]:
     """The op that begins with the first layer, and how many layers it has."""
     for types, make in RULES:
         if tuple(map(type, layers[: len(types)])) == types:

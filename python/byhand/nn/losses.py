@@ -17,7 +17,11 @@ from byhand.engine.plan import Saved
 
 
 class Loss:
-    """The base of all losses. reduction: "mean" or "sum"."""
+    """The base of all losses. reduction: "mean" or "sum".
+
+    A user's own loss defines `forward`, the mean loss of a batch, and `backward`, the gradient with
+    respect to the last prediction. It may stand wherever a loss of byhand may.
+    """
 
     one_hot: ClassVar[bool] = False
     """Targets are rows of 0 and 1, one number an output, where CrossEntropyLoss takes labels."""
@@ -36,12 +40,19 @@ class Loss:
         return len(target)
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
-        raise NotImplementedError
+        """The loss of a batch, as a plan computes it; a user's own computes in `forward`."""
+        if type(self).forward is Loss.forward:
+            raise NotImplementedError(f"{type(self).__name__} defines no forward")
+        loss: np.float32 = np.float32(self.forward(prediction, target))
+        return loss
 
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
-        raise NotImplementedError
+        """Write the gradient of the prediction; a user's own computes it in `backward`."""
+        if type(self).backward is Loss.backward:
+            raise NotImplementedError(f"{type(self).__name__} defines no backward")
+        grad[...] = self.backward()
 
     def forward(self, prediction: Array, target: NDArray[Any]) -> np.float32:
         """The loss of a batch. Keeps both arrays for `backward` and does not copy them.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,34 +22,50 @@ Self = TypeVar("Self", bound="Module")
 
 
 class Module:
-    """A layer or a network."""
+    """A layer or a network.
+
+    A subclass with `forward` and `backward` is a layer of its own and may stand wherever a layer of
+    byhand.nn may. Its parameters are attributes that are `Parameter`s; `backward` adds to their
+    `.grad`. If it consists of modules, it lists them in `children`. If it takes settings, it stores
+    them under the names of its constructor's arguments.
+    """
 
     training: bool = True
     children: tuple[Module, ...] = ()
 
     def forward(self, x: Array) -> Array:
+        """Return the output for x, both with the batch axis in front. It must not change x."""
         raise _undefined(self, "forward")
 
     def backward(self, grad_output: Array) -> Array:
+        """Return the gradient with respect to the last x; add to the `.grad` of the parameters."""
         raise _undefined(self, "backward")
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one image's output for that of its input, both without the batch axis.
 
-        Raises ValueError where the input does not fit.
+        A module that does not define it is tried on an image of zeros. Raises ValueError if the
+        input does not fit.
         """
-        raise _undefined(self, "output_shape")
+        y = self.forward(np.zeros((1, *shape), np.float32))
+        if not isinstance(y, np.ndarray) or len(y) != 1:
+            raise ValueError(
+                f"forward of {type(self).__name__} must return an array with the batch axis in "
+                f"front, not {form(y)}"
+            )
+        return y.shape[1:]
 
     def flops(self, shape: Shape) -> int:
         """Floating-point operations of the matrix products in one image's forward pass.
 
-        A multiplication with its addition counts as two; bias, pooling and activation as none.
+        A multiplication with its addition counts as two; bias, pooling and activation as none, and
+        so does a module that does not define it.
         """
-        raise _undefined(self, "flops")
+        return 0
 
-    def layers(self) -> Iterator[Layer]:
-        """The layers in the order in which they run, those of inner networks included."""
-        raise _undefined(self, "layers")
+    def layers(self) -> Iterator[Op]:
+        """What a plan runs, in this order: the layers, those of inner networks included."""
+        yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
         """Each layer with the shape of one image that reaches it, those inside layers included."""
@@ -124,6 +143,24 @@ class Module:
             state = {name: value for name, value in state.items() if name not in counters}
         load_arrays(targets, state, type(self).__name__)
 
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the constructor, apart from the weights: numbers, pairs and booleans.
+
+        Raises TypeError if the module does not store one of them under its name.
+        """
+        found = {}
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if name == "rng":
+                continue
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or not hasattr(
+                self, name
+            ):
+                raise TypeError(
+                    f"{type(self).__name__} does not store its argument {name} under that name"
+                )
+            found[name] = _shortest(getattr(self, name))
+        return found
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
             array = isinstance(value, np.ndarray)
@@ -179,8 +216,8 @@ class Layer(Module, Op):
         """The fewest images of this shape that the layer can take in its present mode."""
         return 1
 
-    def layers(self) -> Iterator[Layer]:
-        yield self
+    def layers(self) -> Iterator[Op]:
+        yield ByHand(self) if is_by_hand(self) else self
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
         yield self, shape
@@ -230,11 +267,6 @@ class Layer(Module, Op):
             kernels.accumulate(target, gradient)
         return grad_x
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the constructor, apart from the weights: numbers, pairs and booleans."""
-        names = inspect.signature(type(self)).parameters
-        return {name: _shortest(getattr(self, name)) for name in names if name != "rng"}
-
     def __repr__(self) -> str:
         signature = inspect.signature(type(self)).parameters
         shown = []
@@ -247,29 +279,102 @@ class Layer(Module, Op):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def must_be_planned(network: Module, *, training: bool) -> None:
-    """Raise an error if a plan would not compute what `forward` of a user's class computes.
+# --------------------------------------------------------------------------------------------------
+# A user's own layer
 
-    A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. So these
-    must be defined, and no class that is derived further may override `forward` or `backward`.
+# Held while a user's layer computes in inference: it may keep arrays for `backward` in itself, and
+# its mode is set for the time. A forked process begins with a lock that nobody holds.
+_lock = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
+
+
+class ByHand(Op):
+    """A module, as an op that calls the module's own `forward` and `backward`."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.module.output_shape(shape)
+
+    def gradients(self) -> tuple[Array, ...]:
+        return tuple(parameter.grad for parameter in self.module.parameters())
+
+    def run(self, b: Call) -> None:
+        if not b.inference:
+            self._copy(self.module.forward, b.x, b.y)
+            return
+        with _lock, _in_inference(self.module):
+            self._copy(self.module.forward, b.x, b.y)
+
+    def run_backward(self, b: Call) -> None:
+        # `backward` adds to the gradients that the parameters have, and a plan overwrites them.
+        parameters = self.module.parameters()
+        before = [parameter.grad.copy() for parameter in parameters]
+        self.module.zero_grad()
+        grad_x = kernels.empty(b.x.shape) if b.grad_x is None else b.grad_x
+        self._copy(self.module.backward, b.grad_y, grad_x)
+        fresh = [parameter.grad.copy() for parameter in parameters]
+        for parameter, old in zip(parameters, before, strict=True):
+            parameter.grad[...] = old
+        for target, gradient in zip(b.gradients, fresh, strict=True):
+            target[...] = gradient
+
+    def _copy(self, function: Callable[[Array], Any], array: Array, to: Array) -> None:
+        result = function(array)
+        if not isinstance(result, np.ndarray) or result.shape != to.shape:
+            form = f"of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)
+            raise ValueError(
+                f"{function.__name__} of {type(self.module).__name__} must return an array of "
+                f"shape {to.shape} for one of shape {array.shape}, not {form}"
+            )
+        to[...] = result
+
+
+@contextmanager
+def _in_inference(module: Module) -> Iterator[None]:
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def is_by_hand(module: Module) -> bool:
+    """Whether a class computes something else in `forward` or `backward` than a plan would run.
+
+    A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. A class
+    that is derived further may override `forward` or `backward` alone.
     """
-    for module in network.modules():
-        if not isinstance(module, Layer):
-            pairs = [("forward", "layers"), ("backward", "layers")]
-        elif module.is_view:
-            pairs = []
+    kind = type(module)
+    names = ("run", "run_backward") if isinstance(module, Layer) else ("layers", "layers")
+    return not getattr(module, "is_view", False) and any(
+        _depth(kind, by_hand) < _depth(kind, planned)
+        for by_hand, planned in zip(("forward", "backward"), names, strict=True)
+    )
+
+
+def must_have_gradients(network: Module) -> None:
+    """Raise TypeError if an op of the network has no backward pass."""
+    for op in network.layers():
+        if isinstance(op, ByHand):
+            kind: type = type(op.module)
+            method, missing = "backward", type(op.module).backward is Module.backward
         else:
-            pairs = [("forward", "run"), ("backward", "run_backward")][: 2 if training else 1]
-        kind = type(module)
-        for by_hand, planned in pairs:
-            own = getattr(kind, planned) in (Module.layers, Layer.run, Layer.run_backward)
-            if own or _depth(kind, by_hand) < _depth(kind, planned):
-                raise TypeError(
-                    f"{kind.__name__} defines no {planned} that does what its {by_hand} does, so "
-                    f"{'fit' if training else 'predict'} cannot run it: it takes the layers of "
-                    "byhand.nn. By hand it works: call forward and backward of the network, and "
-                    "step of the optimizer."
-                )
+            kind, method = type(op), "run_backward"
+            missing = not op.is_view and type(op).run_backward is Layer.run_backward
+        if missing:
+            raise TypeError(f"{kind.__name__} defines no {method}, so fit cannot train with it")
 
 
 def _depth(kind: type, method: str) -> int:
@@ -291,7 +396,7 @@ def _shortest(value: Any) -> Any:
 
     2 means (2, 2), and (1, 2) means ((1, 1), (2, 2)).
     """
-    if not isinstance(value, tuple):
+    if not isinstance(value, tuple) or len(value) != 2:
         return value
     if all(isinstance(side, tuple) and side[0] == side[1] for side in value):
         return _shortest(tuple(side[0] for side in value))

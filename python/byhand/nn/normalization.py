@@ -30,8 +30,9 @@ class _BatchNorm(Layer):
         self.eps = not_negative("eps", eps)
         self.momentum = between("momentum", momentum, 0.0, 1.0)
         shape = (self.num_features,)
-        self.weight, self.bias = Parameter(shape), Parameter(shape)
-        self.running_mean, self.running_var = Statistic(shape), Statistic(shape)
+        new, new_statistic = Parameter.without_memory, Statistic.without_memory
+        self.weight, self.bias = new(shape), new(shape)
+        self.running_mean, self.running_var = new_statistic(shape), new_statistic(shape)
         if rng is not NO_WEIGHTS:  # nothing is drawn
             share_storage([self.weight, self.bias])
             share_storage([self.running_mean, self.running_var])

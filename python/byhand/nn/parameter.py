@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ class Storage:
         self.grad.fill(0.0)
 
 
+P = TypeVar("P", bound="Parameter")
+
+
 class Parameter:
     """A float32 array that training changes: `.data`, with its gradient `.grad`, of one shape.
 
@@ -38,22 +41,29 @@ class Parameter:
     __slots__ = ("_data", "_grad", "offset", "shape", "storage")
 
     def __init__(self, value: Array | Shape) -> None:
-        """A parameter with the values of an array, or with a shape and values that come later.
-
-        A parameter made from a shape has no memory until `bind` gives it some.
-        """
+        """A parameter with the values of an array, or of zeros in a shape."""
         if isinstance(value, np.ndarray):
             _check_float32("Parameter(...)", value)
         elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
             raise TypeError(f"Parameter takes a float32 array or a shape, not {value!r}")
-        self.shape: Shape = value.shape if isinstance(value, np.ndarray) else value
+        self._set_shape(value.shape if isinstance(value, np.ndarray) else value)
+        share_storage([self])
+        if isinstance(value, np.ndarray):
+            self.data[...] = value
+
+    def _set_shape(self, shape: Shape) -> None:
+        self.shape = shape
         self.storage: Storage | None = None
         self.offset = 0
         self._data: Array | None = None
         self._grad: Array | None = None
-        if isinstance(value, np.ndarray):
-            share_storage([self])
-            self.data[...] = value
+
+    @classmethod
+    def without_memory(cls: type[P], shape: Shape) -> P:
+        """A parameter that has no values until `bind` gives it memory."""
+        parameter = cls.__new__(cls)
+        parameter._set_shape(shape)
+        return parameter
 
     @property
     def size(self) -> int:
@@ -62,7 +72,7 @@ class Parameter:
     @property
     def data(self) -> Array:
         if self._data is None:
-            raise RuntimeError(f"{self!r} has no values yet: Parameter(array) has some")
+            raise RuntimeError(f"{self!r} has no memory yet: share_storage gives it some")
         return self._data
 
     @data.setter
@@ -100,7 +110,7 @@ class Parameter:
 
     def __setstate__(self, state: tuple[Shape, Array | None, Array | None]) -> None:
         shape, data, grad = state
-        Parameter.__init__(self, shape)
+        self._set_shape(shape)
         if data is not None and grad is not None:
             share_storage([self])
             self.data, self.grad = data, grad
@@ -208,10 +218,9 @@ def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
     That is kaiming_uniform with a = sqrt(5) (He et al., arXiv 1502.01852), for weights and biases.
     rng: a generator, which advances; a seed; None for a seed from the system.
     """
-    parameter = Parameter(shape)
     if rng is NO_WEIGHTS:
-        return parameter
-    share_storage([parameter])
+        return Parameter.without_memory(shape)
+    parameter = Parameter(shape)
     bound = 1.0 / math.sqrt(fan_in)
     parameter.data[...] = generator(rng).random(shape, np.float32) * (2 * bound) - bound
     return parameter

@@ -91,11 +91,11 @@ def check_loss(model: Model, loss: Loss | None) -> Loss:
     """`loss`, or the model's default; TypeError or ValueError where it cannot be the model's."""
     if loss is None:
         return default_loss(model)
-    if not isinstance(loss, Loss) or type(loss).run is Loss.run:
+    own = isinstance(loss, Loss) and type(loss).run is Loss.run
+    if not isinstance(loss, Loss) or (own and type(loss).forward is Loss.forward):
         raise TypeError(
-            f"loss must be CrossEntropyLoss() or MSELoss() of byhand.nn.losses, not {loss!r}: for a "
-            "loss of your own, compute its gradient and call model.backward(gradient) and "
-            "optimizer.step() for each batch"
+            "loss must be one of byhand.nn.losses, or a subclass of Loss with forward and "
+            f"backward, not {loss!r}"
         )
     if model.classes == 1 and not loss.one_hot:
         raise ValueError(f"loss of a model with one output must be MSELoss(), not {loss!r}")

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from byhand.files.atomic import opened, remove_temporaries, write_atomic, write_
 from byhand.files.tensors import CheckpointError, read_tensors
 from byhand.models import Model
 from byhand.models import load as load_file
+from byhand.nn import Module
 from byhand.training.events import EpochEnd
 from byhand.training.run_files import config_text, history_bytes, read_config, read_history
 from byhand.training.run_settings import FREE, differences
@@ -295,7 +296,12 @@ class RunFolder:
         write_together(files)
 
 
-def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    epoch: int | str | None = None,
+    *,
+    layers: Iterable[type[Module]] = (),
+) -> Model:
     """Load a model from a file that `Model.save` wrote, or from the run folder of a training.
 
     Parameters
@@ -305,6 +311,8 @@ def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
     epoch : {"best", "last"} or int, optional
         Which epoch of a run folder; by default the one that `RunFolder.choose` chooses: the best
         one if a validation set chose, otherwise the last one.
+    layers : classes, optional
+        The classes of the user's own layers that the model has. Nothing is executed from a file.
 
     Raises
     ------
@@ -316,7 +324,7 @@ def load(path: str | os.PathLike[str], epoch: int | str | None = None) -> Model:
         If `epoch` is given for a file, or is not an epoch.
     """
     if as_path("path", path).is_dir():
-        return load_file(RunFolder(path).choose(epoch).path)
+        return load_file(RunFolder(path).choose(epoch).path, layers=layers)
     if epoch is not None:
         raise ValueError(f"epoch must be left out for {path}: it is not a run folder")
-    return load_file(path)
+    return load_file(path, layers=layers)

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from byhand.engine.memory import Array
 from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
-from byhand.nn import Module
 from byhand.nn.fusion import fused
 from byhand.nn.losses import Loss
-from byhand.nn.module import must_be_planned
+from byhand.nn.module import Module, must_have_gradients
 from byhand.training.evaluation import Examples, count_right_answers
 
 
@@ -39,7 +38,7 @@ class Steps:
         self._images, self._answers, self._targets = data
         self._max_shift, self._seed = max_shift, seed
         images = len(self._answers)
-        must_be_planned(model, training=True)
+        must_have_gradients(model)
         smallest = images % batch_size or min(batch_size, images)
         for layer, shape in model.layer_inputs(model.input_shape):
             if smallest < layer.least_batch(shape):
