@@ -1,4 +1,4 @@
-"""The pages of docs/tutorials: every block of Python and of shell is run, in a reader's order.
+"""The tutorials and the page on own layers: every block of Python and of shell is run, in order.
 
 The blocks of Python of a page share their names, all blocks share a folder. Here the data are
 2,000 images that look nothing like digits, every number of epochs is 1 and logs have a line each
@@ -24,7 +24,8 @@ from sybil import Example
 from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
-PAGES = Path(__file__).parents[1] / "docs" / "tutorials"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*sorted(DOCS.glob("tutorials/?.md")), DOCS / "own_layers.md"]
 FULL = bool(os.environ.get("BYHAND_FULL_TUTORIALS"))
 
 COMMAND = f"""#!{sys.executable}
@@ -61,8 +62,8 @@ def blocks(page: Path, copy: Path) -> list[Example]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", "abcde")
-def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = tmp_path / "bin" / "byhand"
     command.parent.mkdir()
     command.write_text(COMMAND)
@@ -76,7 +77,7 @@ def test_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    for example in blocks(PAGES / f"{page}.md", tmp_path / f"{page}.md"):
+    for example in blocks(page, tmp_path / page.name):
         print(f">>> line {example.line}")
         example.evaluate()
     if FULL:
