@@ -149,11 +149,11 @@ def test_idle_plans_are_bounded_and_used_again(monkeypatch: pytest.MonkeyPatch) 
 
     pool = model._plans
     assert pool is not None
-    leases = [pool.lease(7) for _ in range(3 * plans.MOST_IDLE)]
-    assert len({id(lease.__enter__()) for lease in leases}) == len(leases)
-    for lease in leases:
-        lease.__exit__(None, None, None)
-    del leases
+    taken = [pool.take(7) for _ in range(3 * plans.MOST_IDLE)]
+    assert len({id(plan) for plan in taken}) == len(taken)
+    for plan in taken:
+        pool.give_back(plan)
+    del taken, plan
     gc.collect()
     assert sum(plan() is not None for plan in made) == plans.MOST_IDLE
 

@@ -7,8 +7,7 @@ then need no lock around the computation, and kernels, which release the GIL, ru
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from byhand.engine.plan import Plan
 
@@ -30,24 +29,19 @@ class InferencePlans:
         # another thread holds at the moment of a fork would never be released in the child.
         self._idle: list[Plan] = []
 
-    @contextlib.contextmanager
-    def lease(self, n: int) -> Iterator[Plan]:
-        """A plan for batches of n images, 1 to CHUNK, that no other call uses meanwhile.
+    def take(self, n: int) -> Plan:
+        """A plan for batches of n images, 1 to CHUNK. Nobody else has it until it is given back.
 
         Idle plans that are too small are dropped, so that in the end every plan fits every request.
         """
-        plan = self._take(n)
-        if plan is None:
-            plan = self._make(min(CHUNK, 1 << (n - 1).bit_length()))
         try:
-            yield plan
-        finally:
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(plan)
-
-    def _take(self, n: int) -> Plan | None:
-        with contextlib.suppress(IndexError):
             plan = self._idle.pop()
-            if plan.batch_size >= n:
-                return plan
-        return None
+        except IndexError:
+            plan = None
+        if plan is None or plan.batch_size < n:
+            plan = self._make(min(CHUNK, 1 << (n - 1).bit_length()))
+        return plan
+
+    def give_back(self, plan: Plan) -> None:
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(plan)
