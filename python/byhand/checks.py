@@ -95,6 +95,8 @@ def listed(value: Any) -> Any:
 
 def number(name: str, value: Any) -> float:
     """`value` as a float, NaN and infinity included; TypeError where it is not a real number."""
+    if type(value) is float:
+        return value  # at once: a schedule's rate is checked in every step
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     return float(value)

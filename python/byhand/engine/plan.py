@@ -214,7 +214,8 @@ class Batch:
             self._loss_saved = tuple(memory.take(b) for b in loss.saved(buffer.shape))
             self._grad_output = memory.take(buffer)
             self.backward = bind_all_backward(self.calls, self._grad_output, memory, None)
-        self._shared = _rooms_for_shared_gradients(self.backward)
+        rooms = _rooms_for_shared_gradients(self.backward)
+        self._steps_back = list(zip(self.backward, rooms, strict=True))
 
     def forward(self) -> Array:
         """Run the ops; returns `output`."""
@@ -229,7 +230,7 @@ class Batch:
             raise RuntimeError("a plan without a loss cannot train")
         value = loss.run(self.forward(), target, self._loss_saved)
         loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
-        for call, rooms in zip(self.backward, self._shared, strict=True):
+        for call, rooms in self._steps_back:
             if call.gradients:
                 call.gradients = call.op.gradients()  # they move if a layer joins a network
             if rooms:

@@ -318,12 +318,13 @@ class Trainer:
             index = order[(batch - 1) * batch_size : batch * batch_size]
             n = len(index)
             loss, counted, wrong = steps.run(index, self.step)
-            rate = optimizer.lr if self.schedule is None else self._scheduled_rate(self.step)
+            rate = optimizer.lr
+            if self.schedule is not None:
+                rate = optimizer.lr = self._scheduled_rate(self.step)
             if not math.isfinite(rate):
                 raise FloatingPointError(
                     f"the learning rate is {rate} in batch {batch} of epoch {epoch}"
                 )
-            optimizer.lr = rate
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} in batch {batch} of epoch {epoch}, at the learning rate "
