@@ -65,6 +65,16 @@ class Branch(nn.Sequential):
         return grad_output + super().backward(grad_output)
 
 
+class LoudFlatten(nn.Flatten):
+    """A plan must not leave it out as it leaves out Flatten."""
+
+    def forward(self, x: Array) -> Array:
+        return 2 * super().forward(x)
+
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(2 * grad_output)
+
+
 class Noisy(nn.Module):
     """Its own mode decides what it computes."""
 
@@ -95,6 +105,7 @@ OWN: dict[str, Callable[[], nn.Module]] = {
     "layer": Double,
     "derived layer": LoudReLU,
     "derived network": lambda: Branch(nn.Linear(16, 16, rng=5), nn.Tanh(), Scale(16)),
+    "derived view": LoudFlatten,
     "mode": Noisy,
     "run": Whole,
 }
@@ -187,6 +198,54 @@ def test_an_own_layer_from_many_threads() -> None:
         assert all(pool.map(use, range(4)))
 
 
+def test_a_prediction_changes_nothing_of_an_own_layer() -> None:
+    """It may stand between a forward and a backward pass, and `output_shape` runs forward too."""
+    x = np.random.default_rng(1).standard_normal((8, 1, 4, 4), np.float32)
+    models = [network(Scale(16)) for _ in range(2)]
+    for disturbed, model in enumerate(models):
+        y = model.forward(x)
+        if disturbed:
+            repr(model)
+            model.predict(IMAGES)
+        model.backward(y)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert np.array_equal(one.grad, other.grad)
+
+
+class Parallel(nn.Module):
+    """Two layers side by side: what reaches the second is not what the first returns."""
+
+    def __init__(self) -> None:
+        self.children = (nn.Linear(16, 8, rng=1), nn.Linear(16, 8, rng=2))
+
+    def forward(self, x: Array) -> Array:
+        return np.concatenate([child.forward(x) for child in self.children], axis=1)
+
+    def backward(self, grad_output: Array) -> Array:
+        parts = [np.ascontiguousarray(part) for part in np.split(grad_output, 2, axis=1)]
+        return sum(c.backward(g) for c, g in zip(self.children, parts, strict=True))  # type: ignore[return-value]
+
+
+def test_modules_inside_an_own_layer_may_stand_in_any_order() -> None:
+    planned, by_hand = network(Parallel()), network(Parallel())
+    fit(planned)
+    fit_by_hand(by_hand, losses.CrossEntropyLoss())
+    state = by_hand.state_dict()
+    for name, value in planned.state_dict().items():
+        np.testing.assert_allclose(value, state[name], rtol=1e-5, atol=1e-6)
+
+
+class InPlace(Double):
+    def backward(self, grad_output: Array) -> Array:
+        grad_output *= 2
+        return grad_output
+
+
+def test_an_own_layer_cannot_change_the_arrays_of_others() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        fit(network(nn.Residual(InPlace())))
+
+
 class OtherShape(Double):
     def backward(self, grad_output: Array) -> Array:
         return grad_output[:, 1:]
@@ -209,10 +268,14 @@ def test_a_layer_without_a_gradient_predicts_but_does_not_train() -> None:
         def forward(self, x: Array) -> Array:
             return x
 
-    for own, missing in ((OneWay(), "run_backward"), (OnlyForward(), "backward")):
+    for own, missing in (
+        (OneWay(), "OneWay defines no run_backward"),
+        (OnlyForward(), "OnlyForward defines no backward"),
+        (nn.Residual(OnlyForward()), "OnlyForward defines no backward"),
+    ):
         model = network(own)
         assert model.predict(IMAGES).shape == (8,)
-        message = f"{type(own).__name__} defines no {missing}, so fit cannot train with it"
+        message = f"{missing}, so fit cannot train with it"
         with pytest.raises(TypeError, match=message):
             fit(model)
 
@@ -244,6 +307,22 @@ def test_an_own_loss_trains_as_the_same_loss_of_byhand() -> None:
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
     result = byhand.evaluate(own, (IMAGES, LABELS), loss=OwnCrossEntropy())
     assert result.loss == pytest.approx(byhand.evaluate(ours, (IMAGES, LABELS)).loss, rel=1e-4)
+
+
+class TenTimes(losses.CrossEntropyLoss):
+    def forward(self, prediction: Array, target: Array) -> np.float32:
+        return np.float32(10 * super().forward(prediction, target))
+
+    def backward(self) -> Array:
+        return 10 * super().backward()
+
+
+def test_a_loss_that_is_derived_from_one_of_byhand() -> None:
+    own, ours = network(), network()
+    first = fit(own, loss=TenTimes())[0].loss
+    assert first > 5 * fit(ours)[0].loss
+    result = byhand.evaluate(own, (IMAGES, LABELS), loss=TenTimes())
+    assert result.loss == pytest.approx(10 * byhand.evaluate(own, (IMAGES, LABELS)).loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", [lambda p, t: 0.0, "mse", losses.MSELoss, losses.Loss()])

@@ -2,8 +2,8 @@
 
 A plan knows ops. An op is a layer, several layers that one kernel computes together, or a branch
 that consists of ops. Binding an op to a batch makes a `Call`: the op with the arrays that it works
-on. All state of a batch is in its calls, so two batches can go through the same ops at the same
-time. Calls of a layer by hand are made in the same way, on fresh arrays.
+on. The arrays of a batch are in its calls. Calls of a layer by hand are made in the same way, on
+fresh arrays.
 """
 
 from __future__ import annotations
@@ -136,11 +136,11 @@ class Branch(Op):
     """y = x + ops(x), the ops one after the other."""
 
     def __init__(self, ops: Sequence[Op]) -> None:
-        self._ops = list(ops)
+        self.ops = list(ops)
 
     def output_shape(self, shape: Shape) -> Shape:
         y = shape
-        for op in self._ops:
+        for op in self.ops:
             y = op.output_shape(y)
         if y != shape:
             x_text, y_text = (f"({', '.join(['N', *map(str, s)])})" for s in (shape, y))
@@ -151,11 +151,11 @@ class Branch(Op):
         return shape
 
     def gradients(self) -> tuple[Array, ...]:
-        return tuple(gradient for op in self._ops for gradient in op.gradients())
+        return tuple(gradient for op in self.ops for gradient in op.gradients())
 
     def bind(self, x: Array, memory: Memory, *, inference: bool = False) -> Call:
         shape = self.output_shape(x.shape[1:])
-        inner, end = bind_all(self._ops, x, memory, inference=inference, keep=True)
+        inner, end = bind_all(self.ops, x, memory, inference=inference, keep=True)
         call = Call(self, x, memory.take(Buffer(shape)), (), inference=inference)
         if inference and inner:
             memory.release(end)
@@ -275,8 +275,8 @@ class Plan:
     never computed. Without a loss it is an inference plan: each layer runs as in inference, and
     memory is used again as soon as nobody reads it any more.
 
-    Running a batch allocates nothing. Raises ValueError if an op cannot take the shape that reaches
-    it.
+    Running a batch allocates nothing, unless a user's own layer does. Raises ValueError if an op
+    cannot take the shape that reaches it.
     """
 
     def __init__(
@@ -299,7 +299,7 @@ class Plan:
         self._batches = {batch_size: self._bind(batch_size)}
 
     def batch(self, n: int) -> Batch:
-        """The plan for n images, from 0 to batch_size. The latest sizes are kept."""
+        """The plan for n images, from 0 to batch_size. It is kept, unless there are many sizes."""
         batch = self._batches.get(n)
         if batch is None:
             if not 0 <= n <= self.batch_size:

@@ -290,8 +290,8 @@ class Model(Sequential):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as one safetensors file, whole or not at all; `load` reads it.
 
-        Raises OSError with the path where it cannot be written, TypeError where a layer is not one
-        of byhand.nn.
+        Raises OSError with the path if it cannot be written, TypeError if the settings of a user's
+        own layer cannot be described.
         """
         write_atomic(path, self.to_bytes())
 

@@ -46,6 +46,9 @@ class Sequential(Module):
         for child in self.children:
             yield from child.layers()
 
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        return _layer_inputs(self.children, shape)
+
     def output_shape(self, shape: Shape) -> Shape:
         for child in self.children:
             shape = child.output_shape(shape)
@@ -85,6 +88,10 @@ class Residual(Branch, Layer):
         for child in self.children:
             yield from child.layers()
 
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+        yield self, shape
+        yield from _layer_inputs(self.children, shape)
+
     def flops(self, shape: Shape) -> int:
         return _flops(self.children, shape)
 
@@ -100,6 +107,12 @@ def _checked(owner: str, layers: tuple[Module, ...]) -> tuple[Module, ...]:
     if len(set(map(id, modules))) < len(modules):
         raise ValueError("a layer occurs twice in the network: make a layer for each place")
     return layers
+
+
+def _layer_inputs(children: Sequence[Module], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    for child in children:
+        yield from child.layer_inputs(shape)
+        shape = child.output_shape(shape)
 
 
 def _flops(children: Sequence[Module], shape: Shape) -> int:

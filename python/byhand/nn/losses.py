@@ -14,6 +14,7 @@ from byhand import kernels
 from byhand.checks import form, integer, number
 from byhand.engine.memory import Array, Buffer, Shape
 from byhand.engine.plan import Saved
+from byhand.nn.module import depth
 
 
 class Loss:
@@ -40,19 +41,12 @@ class Loss:
         return len(target)
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
-        """The loss of a batch, as a plan computes it; a user's own computes in `forward`."""
-        if type(self).forward is Loss.forward:
-            raise NotImplementedError(f"{type(self).__name__} defines no forward")
-        loss: np.float32 = np.float32(self.forward(prediction, target))
-        return loss
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
-        """Write the gradient of the prediction; a user's own computes it in `backward`."""
-        if type(self).backward is Loss.backward:
-            raise NotImplementedError(f"{type(self).__name__} defines no backward")
-        grad[...] = self.backward()
+        raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def forward(self, prediction: Array, target: NDArray[Any]) -> np.float32:
         """The loss of a batch. Keeps both arrays for `backward` and does not copy them.
@@ -153,3 +147,30 @@ class MSELoss(Loss):
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
         kernels.squared_error_backward(prediction, target, reduction=self.reduction, out=grad)
+
+
+class LossByHand:
+    """A user's own loss as the end of a plan: it computes in its `forward` and `backward`."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        return ()
+
+    def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
+        value: np.float32 = np.float32(self._loss.forward(prediction, target))
+        return value
+
+    def run_backward(
+        self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
+    ) -> None:
+        grad[...] = self._loss.backward()
+
+
+def planned(loss: Loss) -> Loss | LossByHand:
+    """The loss for a plan, which runs `run`: a class may override `forward` or `backward` alone."""
+    pairs = (("forward", "run"), ("backward", "run_backward"))
+    kind = type(loss)
+    by_hand = any(depth(kind, name) < depth(kind, other) for name, other in pairs)
+    return LossByHand(loss) if by_hand else loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import threading
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from byhand import kernels
 from byhand.checks import flag, form
 from byhand.engine.memory import Array, Memory, Shape
-from byhand.engine.plan import Call, Op
+from byhand.engine.plan import Branch, Call, Op
 from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays
 
 Self = TypeVar("Self", bound="Module")
@@ -38,22 +39,29 @@ class Module:
         raise _undefined(self, "forward")
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient with respect to the last x; add to the `.grad` of the parameters."""
+        """Return the gradient with respect to the last x; add to the `.grad` of the parameters.
+
+        It must not change grad_output.
+        """
         raise _undefined(self, "backward")
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of one image's output for that of its input, both without the batch axis.
 
-        A module that does not define it is tried on an image of zeros. Raises ValueError if the
-        input does not fit.
+        A module that does not define it is tried on an image of zeros, once for each shape, in
+        inference. Raises ValueError if the input does not fit.
         """
-        y = self.forward(np.zeros((1, *shape), np.float32))
-        if not isinstance(y, np.ndarray) or len(y) != 1:
-            raise ValueError(
-                f"forward of {type(self).__name__} must return an array with the batch axis in "
-                f"front, not {form(y)}"
-            )
-        return y.shape[1:]
+        known: dict[Shape, Shape] = vars(self).setdefault("_shapes", {})
+        if shape not in known:
+            with _lock, _in_inference(self) as twin:
+                y = twin.forward(np.zeros((1, *shape), np.float32))
+            if not isinstance(y, np.ndarray) or len(y) != 1:
+                raise ValueError(
+                    f"forward of {type(self).__name__} must return an array with the batch axis "
+                    f"in front, not {form(y)}"
+                )
+            known[shape] = y.shape[1:]
+        return known[shape]
 
     def flops(self, shape: Shape) -> int:
         """Floating-point operations of the matrix products in one image's forward pass.
@@ -68,10 +76,11 @@ class Module:
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-        """Each layer with the shape of one image that reaches it, those inside layers included."""
-        for child in self.children:
-            yield from child.layer_inputs(shape)
-            shape = child.output_shape(shape)
+        """Each layer with the shape of one image that reaches it, those inside layers included.
+
+        The layers inside a user's own module are left out, because nothing says what reaches them.
+        """
+        return iter(())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential.
@@ -181,7 +190,9 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans and activations are left out: copies of views no longer share one arena.
-        return {name: v for name, v in vars(self).items() if name not in ("_last", "_plans")}
+        return {
+            name: v for name, v in vars(self).items() if name not in ("_last", "_plans", "_shapes")
+        }
 
 
 class Layer(Module, Op):
@@ -221,7 +232,6 @@ class Layer(Module, Op):
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
         yield self, shape
-        yield from super().layer_inputs(shape)
 
     def forward(self, x: Array) -> Array:
         """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
@@ -282,8 +292,8 @@ class Layer(Module, Op):
 # --------------------------------------------------------------------------------------------------
 # A user's own layer
 
-# Held while a user's layer computes in inference: it may keep arrays for `backward` in itself, and
-# its mode is set for the time. A forked process begins with a lock that nobody holds.
+# Held while a user's layer computes in inference, because its mode is set for the time. A forked
+# process begins with a lock that nobody holds.
 _lock = threading.RLock()
 
 
@@ -311,8 +321,8 @@ class ByHand(Op):
         if not b.inference:
             self._copy(self.module.forward, b.x, b.y)
             return
-        with _lock, _in_inference(self.module):
-            self._copy(self.module.forward, b.x, b.y)
+        with _lock, _in_inference(self.module) as twin:
+            self._copy(twin.forward, b.x, b.y)
 
     def run_backward(self, b: Call) -> None:
         # `backward` adds to the gradients that the parameters have, and a plan overwrites them.
@@ -328,6 +338,8 @@ class ByHand(Op):
             target[...] = gradient
 
     def _copy(self, function: Callable[[Array], Any], array: Array, to: Array) -> None:
+        array = array.view()
+        array.flags.writeable = False  # others read it later: a change would be a wrong gradient
         result = function(array)
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
             form = f"of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)
@@ -339,12 +351,13 @@ class ByHand(Op):
 
 
 @contextmanager
-def _in_inference(module: Module) -> Iterator[None]:
+def _in_inference(module: Module) -> Iterator[Module]:
+    """A copy in inference mode. What it keeps for `backward` is not kept in the module itself."""
     training = [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
     try:
-        yield
+        yield copy.copy(module)
     finally:
         for part in training:
             part.training = True
@@ -358,15 +371,18 @@ def is_by_hand(module: Module) -> bool:
     """
     kind = type(module)
     names = ("run", "run_backward") if isinstance(module, Layer) else ("layers", "layers")
-    return not getattr(module, "is_view", False) and any(
-        _depth(kind, by_hand) < _depth(kind, planned)
+    return any(
+        depth(kind, by_hand) < depth(kind, planned)
         for by_hand, planned in zip(("forward", "backward"), names, strict=True)
     )
 
 
 def must_have_gradients(network: Module) -> None:
     """Raise TypeError if an op of the network has no backward pass."""
-    for op in network.layers():
+    ops = list(network.layers())
+    for op in ops:
+        if isinstance(op, Branch):
+            ops += op.ops
         if isinstance(op, ByHand):
             kind: type = type(op.module)
             method, missing = "backward", type(op.module).backward is Module.backward
@@ -377,7 +393,7 @@ def must_have_gradients(network: Module) -> None:
             raise TypeError(f"{kind.__name__} defines no {method}, so fit cannot train with it")
 
 
-def _depth(kind: type, method: str) -> int:
+def depth(kind: type, method: str) -> int:
     """The number of steps up the method resolution order to the class that defines a method."""
     return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
 

@@ -11,7 +11,7 @@ from byhand.engine.memory import Array
 from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
 from byhand.nn.fusion import fused
-from byhand.nn.losses import Loss
+from byhand.nn.losses import Loss, planned
 from byhand.nn.module import Module, must_have_gradients
 from byhand.training.evaluation import Examples, count_right_answers
 
@@ -50,7 +50,7 @@ class Steps:
         wanted = self._answers if self._targets is None else self._targets
         self._ignores_labels = loss.counted(wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)
-        self._plan = Plan(ops, model.input_shape, largest, loss=loss, device=device)
+        self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
         # In most networks nothing is drawn, and to tell every layer would take a microsecond.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
         self._steps: dict[int, _Step] = {}
