@@ -59,6 +59,11 @@ def form(x: object) -> str:
     return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
 
 
+def with_batch(shape: tuple[int, ...]) -> str:
+    """A shape with its batch axis, for messages."""
+    return f"({', '.join(['N', *map(str, shape)])})"
+
+
 def instance(name: str, value: object, kind: type[T]) -> T:
     """`value`; TypeError where it is not of this kind."""
     if not isinstance(value, kind):

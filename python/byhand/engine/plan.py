@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand.checks import with_batch
 from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape
 
 Saved = tuple[NDArray[Any], ...]
@@ -143,10 +144,9 @@ class Branch(Op):
         for op in self.ops:
             y = op.output_shape(y)
         if y != shape:
-            x_text, y_text = (f"({', '.join(['N', *map(str, s)])})" for s in (shape, y))
             raise ValueError(
                 "the layers of a Residual must return the shape they take, "
-                f"not {y_text} for {x_text}"
+                f"not {with_batch(y)} for {with_batch(shape)}"
             )
         return shape
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.checks import channels_last, instance, integer, listed
+from byhand.checks import channels_last, instance, integer, listed, with_batch
 from byhand.engine.memory import Array, Shape
 from byhand.engine.plan import Plan
 from byhand.engine.pool import CHUNK, InferencePlans
@@ -27,7 +27,6 @@ from byhand.nn import (
     Sequential,
 )
 from byhand.nn.fusion import fused
-from byhand.nn.module import with_batch
 
 _BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
 

@@ -14,7 +14,7 @@ from byhand import kernels
 from byhand.checks import form, integer, number
 from byhand.engine.memory import Array, Buffer, Shape
 from byhand.engine.plan import Saved
-from byhand.nn.module import depth
+from byhand.nn.module import overrides
 
 
 class Loss:
@@ -170,7 +170,4 @@ class LossByHand:
 
 def planned(loss: Loss) -> Loss | LossByHand:
     """The loss for a plan, which runs `run`: a class may override `forward` or `backward` alone."""
-    pairs = (("forward", "run"), ("backward", "run_backward"))
-    kind = type(loss)
-    by_hand = any(depth(kind, name) < depth(kind, other) for name, other in pairs)
-    return LossByHand(loss) if by_hand else loss
+    return LossByHand(loss) if overrides(type(loss), "run", "run_backward") else loss

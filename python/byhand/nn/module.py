@@ -6,7 +6,7 @@ import copy
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -342,10 +342,9 @@ class ByHand(Op):
         array.flags.writeable = False  # others read it later: a change would be a wrong gradient
         result = function(array)
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
-            form = f"of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)
             raise ValueError(
                 f"{function.__name__} of {type(self.module).__name__} must return an array of "
-                f"shape {to.shape} for one of shape {array.shape}, not {form}"
+                f"shape {to.shape} for one of shape {array.shape}, not {form(result)}"
             )
         to[...] = result
 
@@ -369,20 +368,22 @@ def is_by_hand(module: Module) -> bool:
     A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. A class
     that is derived further may override `forward` or `backward` alone.
     """
-    kind = type(module)
     names = ("run", "run_backward") if isinstance(module, Layer) else ("layers", "layers")
-    return any(
-        depth(kind, by_hand) < depth(kind, planned)
-        for by_hand, planned in zip(("forward", "backward"), names, strict=True)
-    )
+    return overrides(type(module), *names)
+
+
+def overrides(kind: type, forward: str, backward: str) -> bool:
+    """Whether a class is derived further by its `forward` than by the method named `forward`.
+
+    The same for `backward`. These two are what a plan runs.
+    """
+    pairs = (("forward", forward), ("backward", backward))
+    return any(_depth(kind, by_hand) < _depth(kind, planned) for by_hand, planned in pairs)
 
 
 def must_have_gradients(network: Module) -> None:
     """Raise TypeError if an op of the network has no backward pass."""
-    ops = list(network.layers())
-    for op in ops:
-        if isinstance(op, Branch):
-            ops += op.ops
+    for op in _with_inner(network.layers()):
         if isinstance(op, ByHand):
             kind: type = type(op.module)
             method, missing = "backward", type(op.module).backward is Module.backward
@@ -393,18 +394,20 @@ def must_have_gradients(network: Module) -> None:
             raise TypeError(f"{kind.__name__} defines no {method}, so fit cannot train with it")
 
 
-def depth(kind: type, method: str) -> int:
+def _with_inner(ops: Iterable[Op]) -> Iterator[Op]:
+    for op in ops:
+        yield op
+        if isinstance(op, Branch):
+            yield from _with_inner(op.ops)
+
+
+def _depth(kind: type, method: str) -> int:
     """The number of steps up the method resolution order to the class that defines a method."""
     return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
 
 
 def _undefined(module: Module, method: str) -> NotImplementedError:
     return NotImplementedError(f"{type(module).__name__} defines no {method}")
-
-
-def with_batch(shape: Shape) -> str:
-    """A shape with its batch axis, for messages."""
-    return f"({', '.join(['N', *map(str, shape)])})"
 
 
 def _shortest(value: Any) -> Any:

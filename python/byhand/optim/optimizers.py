@@ -61,8 +61,9 @@ class Optimizer:
         clear_gradients(self.parameters)
 
     def settings(self) -> dict[str, Any]:
-        """The arguments of the constructor, and lr as it is now: numbers and booleans."""
-        raise NotImplementedError
+        """The arguments of the constructor as they are now: numbers, lists of them, booleans."""
+        values = {name: getattr(self, name) for name in self._settings}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of the values: "velocity.0" for the first parameter, and so on."""
@@ -106,9 +107,9 @@ class SGD(Optimizer):
     _moving = ("velocity",)
     _settings: ClassVar[Settings] = {
         "lr": number,
-        "weight_decay": not_negative,
         "momentum": not_negative,
         "nesterov": flag,
+        "weight_decay": not_negative,
     }
 
     def __init__(
@@ -123,14 +124,6 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "lr": float(self.lr),
-            "momentum": float(self.momentum),
-            "nesterov": bool(self.nesterov),
-            "weight_decay": float(self.weight_decay),
-        }
 
     def _move(self, *arrays: Array) -> None:
         kernels.sgd_step(
@@ -161,9 +154,9 @@ class Adam(Optimizer):
     _moving = ("first_moment", "second_moment")
     _settings: ClassVar[Settings] = {
         "lr": number,
-        "weight_decay": not_negative,
         "betas": _betas,
         "eps": not_negative,
+        "weight_decay": not_negative,
     }
     _decoupled: ClassVar[bool] = False
 
@@ -191,14 +184,6 @@ class Adam(Optimizer):
         """Move every parameter against its gradient."""
         self._steps += 1
         super().step()
-
-    def settings(self) -> dict[str, Any]:
-        return {
-            "lr": float(self.lr),
-            "betas": [float(beta) for beta in self.betas],
-            "eps": float(self.eps),
-            "weight_decay": float(self.weight_decay),
-        }
 
     def _move(self, *arrays: Array) -> None:
         kernels.adam_step(

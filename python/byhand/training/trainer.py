@@ -493,7 +493,7 @@ class Trainer:
             self.average.load_state_dict(checkpoint.part("ema"), description["averaged"])
         for name, value in description["optimizer"].items():
             if name != "type":  # a handler may have changed them on the way
-                setattr(self.optimizer, name, tuple(value) if isinstance(value, list) else value)
+                setattr(self.optimizer, name, value)
         self.step = description["step"]
         self.model.load_state_dict(checkpoint.part("model"))
 
