@@ -14,6 +14,7 @@ the data. PyTorch must refuse a layer if byhand refuses it. A mismatch prints th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import subprocess
@@ -39,8 +40,22 @@ from calls import Array, Call
 from fuzz_cases import EPOCHS, Case, draw_case, draw_data
 from ops import OPS
 from tolerance import EPS, assert_same_bits, assert_within
-from torch_training import check_loss, check_optimizer, check_schedule, flattened
-from torch_twin import Dropout, Twin, in_torch, parameters, statistics
+from torch_training import (
+    check_loss,
+    check_optimizer,
+    check_schedule,
+    flattened,
+    torch_loss,
+)
+from torch_twin import (
+    Dropout,
+    Twin,
+    double,
+    in_torch,
+    parameters,
+    statistics,
+    trained_in_torch,
+)
 
 # --------------------------------------------------------------------------------------------------
 # Running a case
@@ -59,8 +74,8 @@ def run(seed: int) -> None:
     ):
         warnings.filterwarnings("ignore", "the model is in inference mode")  # on purpose
         by_hand(case)
-        train(case, Path(folder))
-        infer(case, Path(folder))
+        if train(case, Path(folder)):
+            infer(case, Path(folder))
 
 
 def attempt(seed: int, verbose: bool = False) -> str | None:
@@ -255,8 +270,11 @@ def wanted(model: models.Model, loss: Any, labels: Array) -> Array:
     return np.eye(model.classes, dtype=np.float32)[labels] if one_hot else labels
 
 
-def train(case: Case, folder: Path) -> None:
-    """Train two epochs, or one that another Trainer resumes for the second."""
+def train(case: Case, folder: Path) -> bool:
+    """Train two epochs, or one that another Trainer resumes for the second.
+
+    Return False if the training diverged, in byhand and in PyTorch.
+    """
     beside = Beside(case)
     trainers = []
     for model in (case.model, copy.deepcopy(case.model)):
@@ -276,14 +294,40 @@ def train(case: Case, folder: Path) -> None:
             trainers[0].fit(**fit, epochs=EPOCHS)
         except ValueError:
             assert_same(case.model.state_dict(), before)
-            return
+            return True
         raise AssertionError("fit took a batch of one value per channel")
     if not case.resume:
-        beside.follow(trainers[0]).fit(**fit, epochs=EPOCHS)
-        return
+        return ends(beside.follow(trainers[0]), case, **fit, epochs=EPOCHS)
     for epochs, trainer in enumerate(trainers, 1):
-        beside.follow(trainer).fit(**fit, epochs=epochs, resume=epochs > 1)
+        if not ends(beside.follow(trainer), case, **fit, epochs=epochs, resume=epochs > 1):
+            return False
         case.model = trainer.model
+    return True
+
+
+def ends(trainer: Trainer, case: Case, **fit: Any) -> bool:
+    """Run `fit`. Return False if the validation loss overflowed, which PyTorch's then must too.
+
+    PyTorch's loss is computed in float64, so it is only larger than every float32.
+    """
+    try:
+        trainer.fit(**fit)
+    except FloatingPointError as error:
+        if "validation loss" not in str(error):
+            raise
+        own = trainer.average
+        with contextlib.nullcontext() if own is None else own.in_place_of_weights():
+            twin = trained_in_torch(trainer.model)
+        images, labels = case.data[1]
+        x = np.empty((len(images), *trainer.model.input_shape), np.float32)
+        trainer.model.gather(images, np.arange(len(images)), x)
+        with torch.no_grad():
+            output = twin.eval()(double(x))
+        target = wanted(trainer.model, case.loss, labels)
+        value = torch_loss(case.loss, output, target).item()
+        assert value > float(np.finfo(np.float32).max) / 10, f"{error}, but PyTorch's is {value}"
+        return False
+    return True
 
 
 def infer(case: Case, folder: Path) -> None:

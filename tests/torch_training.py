@@ -21,22 +21,32 @@ from torch.nn import functional
 from torch_twin import double
 
 
+def loss_settings(loss: losses.Loss, target: Array) -> dict[str, Any]:
+    """The keyword arguments of the kernel and of PyTorch's function for this loss."""
+    settings = {k: v for k, v in vars(loss).items() if not k.startswith("_")}
+    if target.dtype.kind not in "iu":  # PyTorch: not applicable to probabilities
+        settings.pop("ignore_index", None)
+    return settings
+
+
+def torch_loss(loss: losses.Loss, prediction: Any, target: Array) -> Any:
+    """PyTorch's loss of a prediction, which is a tensor."""
+    settings = loss_settings(loss, target)
+    if isinstance(loss, losses.MSELoss):
+        return functional.mse_loss(prediction, double(target), **settings)
+    whole = target.dtype.kind in "iu"
+    wanted = torch.from_numpy(target.astype(np.int64)) if whole else double(target)
+    return functional.cross_entropy(prediction, wanted, **settings)
+
+
 def check_loss(
     loss: losses.Loss, prediction: Array, target: Array, value: Any, grad: Array | None = None
 ) -> None:
     """Compare a loss with PyTorch's and, unless it is None, the gradient of the prediction."""
-    settings = {k: v for k, v in vars(loss).items() if not k.startswith("_")}
+    settings = loss_settings(loss, target)
     outputs = double(prediction).requires_grad_()
-    if isinstance(loss, losses.MSELoss):
-        theirs = functional.mse_loss(outputs, double(target), **settings)
-        name = "squared_error"
-    else:
-        whole = target.dtype.kind in "iu"
-        wanted = torch.from_numpy(target.astype(np.int64)) if whole else double(target)
-        if not whole:
-            del settings["ignore_index"]  # PyTorch: not applicable to probabilities
-        theirs = functional.cross_entropy(outputs, wanted, **settings)
-        name = "softmax_cross_entropy"
+    theirs = torch_loss(loss, outputs, target)
+    name = "squared_error" if isinstance(loss, losses.MSELoss) else "softmax_cross_entropy"
     limit, *on_probabilities = OPS[name].bound(Call(name, (prediction, target), settings))
     assert_within(np.float32(value), theirs.detach().numpy(), limit, f"{loss!r}")
     if grad is None:

@@ -208,6 +208,20 @@ class Joint(torch.autograd.Function):
         return double(ours), None, None, None, None
 
 
+def load_state(module: Any, network: nn.Module) -> None:
+    """Give a PyTorch network the weights and statistics of byhand's."""
+    state = {name: double(array) for name, array in network.state_dict().items()}
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+
+
+def trained_in_torch(network: nn.Module) -> Any:
+    """The same network in PyTorch, with the same weights and statistics."""
+    module = in_torch(network)
+    load_state(module, network)
+    return module
+
+
 class Twin:
     """PyTorch's copy of a network whose layers keep logs. Call `check` after byhand's own pass."""
 
@@ -225,9 +239,7 @@ class Twin:
 
     def load(self) -> None:
         """Take over byhand's weights and statistics, under PyTorch's names, and clear gradients."""
-        state = {name: double(array) for name, array in self.network.state_dict().items()}
-        missing, unexpected = self.module.load_state_dict(state, strict=False)
-        assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+        load_state(self.module, self.network)
         self.module.zero_grad()
         self.limits.clear()
 
