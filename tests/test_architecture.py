@@ -12,23 +12,40 @@ ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "byhand"
 
-# Which of our headers the files of a folder may include. `cpu` are the drivers.
+# The contracts between drivers and kernels: headers that hold nothing of an instruction set.
+CONTRACTS = {
+    path.relative_to(CSRC).as_posix()
+    for path in (CSRC / "cpu" / "kernels").glob("*.h")
+    if "BYHAND_ISA" not in path.read_text()
+}
+# Which of our headers the files of a folder may include. Drivers are in `cpu` and in the folders of
+# its large subjects. `direct` and `winograd` know nothing of each other.
+DRIVERS = {"core", "ops", "cpu", "cpu/runtime"} | CONTRACTS
+SUMS = "cpu/conv2d/ordered_sums.h"
 MAY_INCLUDE = {
     "core": {"core"},
     "ops": {"core", "ops"},
     "cpu/vec": {"cpu/vec"},
     "cpu/kernels": {"cpu/kernels", "cpu/vec", "cpu/kernel_table.h"},
-    "cpu/runtime": {"core", "cpu/runtime", "cpu/kernel_table.h"},
-    "cpu": {"core", "ops", "cpu", "cpu/runtime", "cpu/kernel_table.h"},
+    "cpu/runtime": {"core", "cpu/runtime", "cpu/kernel_table.h"} | CONTRACTS,
+    "cpu": DRIVERS,
+    "cpu/gemm": DRIVERS | {"cpu/gemm"},
+    "cpu/conv2d/direct": DRIVERS | {"cpu/conv2d/direct", SUMS},
+    "cpu/conv2d/winograd": DRIVERS | {"cpu/conv2d/winograd", SUMS},
+    "cpu/conv2d": DRIVERS | {"cpu/conv2d", "cpu/conv2d/direct", "cpu/conv2d/winograd"},
     "bindings": {"core", "ops", "bindings"},
+}
+DRIVER_FOLDERS = {folder for folder in MAY_INCLUDE if folder.startswith("cpu")} - {
+    "cpu/vec",
+    "cpu/kernels",
+    "cpu/runtime",
 }
 # The runtime has no operators: these bindings speak to it directly.
 RUNTIME_BINDINGS = {"module.cc", "bind_runtime.cc", "bind_testing.cc"}
 RUNTIME_HEADERS = {
     "cpu/runtime",
-    "cpu/kernel_table.h",
-    "cpu/gemm_ladder.h",
-    "cpu/conv2d_method.h",
+    "cpu/gemm/ladder.h",
+    "cpu/conv2d/method.h",
 }
 
 # A module or a folder may import those that stand before it.
@@ -91,7 +108,10 @@ def test_includes_look_down_only() -> None:
                 wrong.append(f"{relative(path)}: {header} is not named from csrc/")
             elif header not in allowed and Path(header).parent.as_posix() not in allowed:
                 wrong.append(f"{relative(path)} may not include {header}")
+            elif header == "cpu/kernel_table.h" and folder(path) in DRIVER_FOLDERS:
+                wrong.append(f"{relative(path)} needs contracts, not the table of all kernels")
     assert not wrong
+    assert {"cpu/kernels/gemm.h", "cpu/kernels/pool2d.h"} <= CONTRACTS
 
 
 def test_kernels_use_no_library() -> None:
@@ -99,12 +119,12 @@ def test_kernels_use_no_library() -> None:
     vectors = [p for p in CPP_FILES if folder(p) == "cpu/vec"]
     library = r"\bstd::|\bstatic (?!constexpr|Vec|HalfVec|IVec|_assert)|\bthrow\b|\bnew\b"
     assert not found(library, kernels + vectors)
-    assert not found("#include <.*", kernels)
+    assert not found(r"#include <(?!stdint\.h>).*", kernels)
     assert not found(r"#include <(?!(stdint|immintrin)\.h>).*", vectors)
 
 
 def test_drivers_use_neither_intrinsics_nor_python() -> None:
-    drivers = [p for p in CPP_FILES if folder(p) in {"cpu", "ops"}]
+    drivers = [p for p in CPP_FILES if folder(p) in DRIVER_FOLDERS | {"ops"}]
     assert not found(r"_mm\d*_|immintrin|pybind11|__attribute__", drivers)
 
 
@@ -207,6 +227,7 @@ def test_stems_of_operators_are_the_same_everywhere() -> None:
     stems = {p.stem for p in (CSRC / "ops").glob("*.h")}
     assert {"gemm", "linear", "conv2d", "pool2d", "activation"} <= stems
     for stem in stems:
-        assert (CSRC / "cpu" / f"{stem}.cc").is_file()
+        drivers = [path for path in CPP_FILES if folder(path) in DRIVER_FOLDERS]
+        assert [path.name for path in drivers].count(f"{stem}.cc") == 1, stem
         assert (CSRC / "bindings" / f"bind_{stem}.cc").is_file()
         assert (ROOT / "tests" / f"test_{stem}.py").is_file()

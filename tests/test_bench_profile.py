@@ -20,7 +20,7 @@ from byhand.bench.costs import Call, Cost
 from byhand.bench.tasks import Task
 from typer.testing import CliRunner, Result
 
-MATRICES = Path(__file__).parents[1] / "csrc" / "cpu" / "kernels" / "winograd_matrices.py"
+MATRICES = Path(__file__).parents[1] / "csrc" / "cpu" / "kernels" / "conv2d_winograd_matrices.py"
 
 
 def run(*arguments: str) -> Result:
@@ -61,7 +61,7 @@ def _terms(row: Sequence[Fraction]) -> int:
 
 
 def test_operations_of_winograds_transforms() -> None:
-    spec = importlib.util.spec_from_file_location("winograd_matrices", MATRICES)
+    spec = importlib.util.spec_from_file_location("conv2d_winograd_matrices", MATRICES)
     assert spec is not None and spec.loader is not None
     matrices = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(matrices)

@@ -68,7 +68,9 @@ def error(got: Array, exact: Array) -> float:
 
 @pytest.fixture(scope="module")
 def matrices() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("matrices", SOURCES / "winograd_matrices.py")
+    spec = importlib.util.spec_from_file_location(
+        "matrices", SOURCES / "conv2d_winograd_matrices.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -76,7 +78,7 @@ def matrices() -> ModuleType:
 
 
 def test_the_header_is_what_the_script_makes(matrices: ModuleType) -> None:
-    assert (SOURCES / "winograd_matrices.h").read_text() == matrices.header()
+    assert (SOURCES / "conv2d_winograd_matrices.h").read_text() == matrices.header()
 
 
 @pytest.mark.parametrize("r", [3, 5])

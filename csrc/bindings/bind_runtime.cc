@@ -3,6 +3,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "core/check.h"
+#include "core/scratch.h"
 #include "cpu/runtime/machine.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -38,7 +39,7 @@ py::array empty(py::handle shape_object, py::handle device_object) {
   const Shape shape = parse_shape(shape_object, "shape");
   size_t bytes = sizeof(float);
   for (const int64_t d : shape) bytes *= static_cast<size_t>(d);
-  constexpr size_t kLine = 64;
+  constexpr size_t kLine = kCacheLineBytes;
   void* const memory = std::aligned_alloc(kLine, (bytes / kLine + 1) * kLine);
   if (memory == nullptr) throw std::bad_alloc();
   return py::array_t<float>(shape, static_cast<float*>(memory), py::capsule(memory, std::free));

@@ -8,8 +8,8 @@
 #include "bindings/bind.h"
 #include "bindings/conv2d_geometry.h"
 #include "core/check.h"
-#include "cpu/conv2d_method.h"
-#include "cpu/gemm_ladder.h"
+#include "cpu/conv2d/method.h"
+#include "cpu/gemm/ladder.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/peak.h"
 #include "cpu/runtime/registry.h"
@@ -47,6 +47,7 @@ std::string conv_method(py::handle function, py::handle x_shape, py::handle weig
       geometry.shape(parse_shape(x_shape, "x_shape", 4), parse_shape(weight_shape, "weight_shape", 4));
   switch (cpu::conv_method(s, geometry.algorithm, direction->second)) {
     case cpu::ConvMethod::kDirect:
+    case cpu::ConvMethod::kPointwise:  // the name of `algorithm`
       return "direct";
     case cpu::ConvMethod::kWinograd:
       return "winograd";

@@ -9,7 +9,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, m) {
   m.attr("__version__") = BYHAND_VERSION;
   // Read the environment and the affinity of the process now, so that an impossible BYHAND_ISA or
   // BYHAND_NUM_THREADS is an error on import, not in the middle of a training run.
-  byhand::cpu::kernels();
+  byhand::cpu::choose_kernels();
   byhand::cpu::num_threads();
   bind_runtime(m);
   bind_gemm(m);

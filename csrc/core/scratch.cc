@@ -8,7 +8,7 @@
 namespace byhand {
 namespace {
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kAlignment = kCacheLineBytes;
 constexpr size_t kSmallestBlock = size_t{1} << 20;
 constexpr size_t kMostKept = size_t{64} << 20;
 

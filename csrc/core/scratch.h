@@ -12,6 +12,9 @@
 
 namespace byhand {
 
+// The size of a cache line: memory moves between caches and cores in such pieces.
+inline constexpr int64_t kCacheLineBytes = 64, kCacheLineFloats = kCacheLineBytes / int64_t{sizeof(float)};
+
 class ScratchFrame {
  public:
   ScratchFrame();

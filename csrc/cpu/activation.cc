@@ -1,5 +1,7 @@
 #include "cpu/activation.h"
 
+#include "cpu/kernels/activation.h"
+#include "cpu/kernels/reduce.h"
 #include "cpu/runtime/parallel_ranges.h"
 
 namespace byhand::ops {
@@ -19,31 +21,31 @@ void forward(ActivationKernels::Forward kernel, double ns, const float* x, int64
 }  // namespace
 
 void relu(const float* x, int64_t count, float* y) {
-  forward(kernels().activation.relu, kTwoArraysNs, x, count, y);
+  forward(kernels<ActivationKernels>().relu, kTwoArraysNs, x, count, y);
 }
 
 void tanh(const float* x, int64_t count, float* y) {
-  forward(kernels().activation.tanh, kExponentialNs, x, count, y);
+  forward(kernels<ActivationKernels>().tanh, kExponentialNs, x, count, y);
 }
 
 void sigmoid(const float* x, int64_t count, float* y) {
-  forward(kernels().activation.sigmoid, kExponentialNs, x, count, y);
+  forward(kernels<ActivationKernels>().sigmoid, kExponentialNs, x, count, y);
 }
 
 void relu_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  activation_backward(kernels().activation.relu_backward, dy, y, count, dx);
+  activation_backward(kernels<ActivationKernels>().relu_backward, dy, y, count, dx);
 }
 
 void tanh_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  activation_backward(kernels().activation.tanh_backward, dy, y, count, dx);
+  activation_backward(kernels<ActivationKernels>().tanh_backward, dy, y, count, dx);
 }
 
 void sigmoid_backward(const float* dy, const float* y, int64_t count, float* dx) {
-  activation_backward(kernels().activation.sigmoid_backward, dy, y, count, dx);
+  activation_backward(kernels<ActivationKernels>().sigmoid_backward, dy, y, count, dx);
 }
 
 void add(const float* a, const float* b, int64_t count, float* y) {
-  const auto kernel = kernels().reduce.add;
+  const auto kernel = kernels<ReduceKernels>().add;
   parallel_ranges(count, memory_ns(3 * sizeof(float)),
                   [=](int64_t begin, int64_t end) { kernel(a + begin, b + begin, end - begin, y + begin); });
 }
@@ -53,7 +55,7 @@ void add(const float* a, const float* b, int64_t count, float* y) {
 namespace byhand::cpu {
 
 ActivationKernels::Forward forward_kernel(ops::Activation f) {
-  const ActivationKernels& k = kernels().activation;
+  const ActivationKernels& k = kernels<ActivationKernels>();
   switch (f) {
     case ops::Activation::kRelu:
       return k.relu;
@@ -68,7 +70,7 @@ ActivationKernels::Forward forward_kernel(ops::Activation f) {
 }
 
 ActivationKernels::Backward backward_kernel(ops::Activation f) {
-  const ActivationKernels& k = kernels().activation;
+  const ActivationKernels& k = kernels<ActivationKernels>();
   switch (f) {
     case ops::Activation::kRelu:
       return k.relu_backward;

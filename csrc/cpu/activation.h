@@ -1,6 +1,7 @@
 // Which kernel an activation is, for drivers that apply one to their results.
 #pragma once
 
+#include "cpu/kernels/activation.h"
 #include "cpu/runtime/registry.h"
 #include "ops/activation.h"
 

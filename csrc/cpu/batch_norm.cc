@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/scratch.h"
+#include "cpu/kernels/batch_norm.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -74,7 +75,7 @@ void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float*
   float* const center = frame.allocate<float>(down * s.channels);
   double* const sum = frame.allocate<double>(down * s.channels);
   double* const squares = frame.allocate<double>(down * s.channels);
-  const auto kernel = kernels().batch_norm.moments;
+  const auto kernel = kernels<BatchNormKernels>().moments;
   blocks.for_each(sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t channel, int64_t i) {
     const int64_t at = i * s.channels + channel;
     kernel(x + first, b, center + at, sum + at, squares + at);
@@ -102,7 +103,7 @@ Normalization allocate(ScratchFrame& frame, int64_t channels) {
 }
 
 void normalize(const Blocks& blocks, const float* x, const Normalization& f, float* y) {
-  const auto kernel = kernels().batch_norm.normalize;
+  const auto kernel = kernels<BatchNormKernels>().normalize;
   blocks.for_each(2 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t) {
     kernel(x + first, b, f.center + c, f.scale + c, f.shift + c, y + first);
   });
@@ -189,7 +190,7 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
   float* const scale = frame.allocate<float>(s.channels);
   float* const slope = frame.allocate<float>(s.channels);
   float* const constant = frame.allocate<float>(s.channels);
-  const BatchNormKernels& k = kernels().batch_norm;
+  const BatchNormKernels& k = kernels<BatchNormKernels>();
   blocks.for_each(2 * sizeof(float), [&](const ChannelBlock& b, int64_t first, int64_t c, int64_t i) {
     const int64_t at = i * s.channels + c;
     k.gradient_sums(g.dy + first, g.x + first, b, g.mean + c, sum + at, products + at, deviations + at);

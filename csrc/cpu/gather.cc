@@ -5,6 +5,8 @@
 
 #include "core/check.h"
 #include "core/counter_random.h"
+#include "core/scratch.h"
+#include "cpu/kernels/gather.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -17,8 +19,7 @@ namespace {
 // Images of a shuffled batch lie anywhere in memory: the next one is asked for while one is converted. More
 // at a time are more lines than a core waits for at once: four took 1.2 times as long.
 void prefetch(const uint8_t* data, int64_t size) {
-  constexpr int64_t kLine = 64;
-  for (int64_t i = 0; i < size; i += kLine) __builtin_prefetch(data + i);
+  for (int64_t i = 0; i < size; i += kCacheLineBytes) __builtin_prefetch(data + i);
 }
 
 struct Move {
@@ -61,8 +62,8 @@ void gather_images(const ImageBytes& images, const int64_t* index, int64_t count
             ", a row of images, got ", index[i]);
   require(shift.max_shift >= 0 && shift.max_shift <= kLargestShift, "max_shift must be from 0 to ",
           kLargestShift, ", got ", shift.max_shift);
-  const auto convert = [kernel = kernels().gather.bytes, scale, offset](const uint8_t* from, int64_t n,
-                                                                        float* floats) {
+  const auto convert = [kernel = kernels<GatherKernels>().bytes, scale, offset](const uint8_t* from,
+                                                                                int64_t n, float* floats) {
     kernel(from, n, scale, offset, floats);
   };
   const int64_t size = images.size(), plane = images.height * images.width;

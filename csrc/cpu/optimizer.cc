@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "cpu/kernels/optimizer.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -11,7 +12,7 @@ namespace byhand::ops {
 using namespace cpu;
 
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity) {
-  const auto kernel = kernels().optimizer.sgd;
+  const auto kernel = kernels<OptimizerKernels>().sgd;
   parallel_ranges(count, memory_ns(5 * sizeof(float)), [=, &sgd](int64_t begin, int64_t end) {
     kernel(sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov, end - begin, parameters + begin,
            gradients + begin, velocity + begin);
@@ -38,7 +39,7 @@ void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters,
       .decay = static_cast<float>(adam.decoupled ? 0 : adam.weight_decay),
       .shrink = static_cast<float>(adam.decoupled ? 1 - adam.lr * adam.weight_decay : 1),
   };
-  const auto kernel = kernels().optimizer.adam;
+  const auto kernel = kernels<OptimizerKernels>().adam;
   parallel_ranges(count, memory_ns(7 * sizeof(float)), [=, &factors](int64_t begin, int64_t end) {
     kernel(factors, end - begin, parameters + begin, gradients + begin, first_moment + begin,
            second_moment + begin);

@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "core/check.h"
+#include "cpu/kernels/pool2d.h"
+#include "cpu/kernels/reduce.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -117,7 +119,7 @@ void for_whole_planes(const Pool2dShape& s, const Body& body) {
 }  // namespace
 
 void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) {
-  const auto kernel = kernels().pool2d.max;
+  const auto kernel = kernels<Pool2dKernels>().max;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, false);
   const bool blind = s.planes() > 0 && windows.blind();
@@ -135,12 +137,12 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
 
 void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, float* y) {
   if (pools_whole_planes(s)) {
-    const auto sum = kernels().reduce.sum;
+    const auto sum = kernels<ReduceKernels>().sum;
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
       y[p] = static_cast<float>(sum(x + begin, count) / static_cast<double>(count));
     });
   }
-  const auto kernel = kernels().pool2d.average;
+  const auto kernel = kernels<Pool2dKernels>().average;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);
   const bool blind = s.planes() > 0 && windows.blind();
@@ -158,7 +160,7 @@ void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const flo
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
       std::fill_n(dx + begin, count, dy[p] / static_cast<float>(count));
     });
-  const auto kernel = kernels().pool2d.average_backward;
+  const auto kernel = kernels<Pool2dKernels>().average_backward;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {

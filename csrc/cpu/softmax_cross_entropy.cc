@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/scratch.h"
+#include "cpu/kernels/softmax_cross_entropy.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -52,7 +53,7 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
 // Labels are checked before.
 void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
                     float* probabilities) {
-  const SoftmaxKernels& k = kernels().softmax;
+  const SoftmaxKernels& k = kernels<SoftmaxKernels>();
   const double ns = row_ns(classes) * kLossRows;
   parallel_ranges(ceil_div(rows, kLossRows), ns, [=, &k, &labels](int64_t begin, int64_t end) {
     for (int64_t first = begin * kLossRows; first < std::min(end * kLossRows, rows); first += kLossRows) {
@@ -68,11 +69,11 @@ void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t 
 }  // namespace
 
 void softmax(const float* x, int64_t rows, int64_t classes, float* y) {
-  map_rows(kernels().softmax.softmax, x, rows, classes, y);
+  map_rows(kernels<SoftmaxKernels>().softmax, x, rows, classes, y);
 }
 
 void log_softmax(const float* x, int64_t rows, int64_t classes, float* y) {
-  map_rows(kernels().softmax.log_softmax, x, rows, classes, y);
+  map_rows(kernels<SoftmaxKernels>().log_softmax, x, rows, classes, y);
 }
 
 void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows, int64_t classes,
@@ -97,7 +98,7 @@ void softmax_cross_entropy_backward(const float* probabilities, const Labels& la
   const int64_t count = check_labels(labels, rows, classes);
   const double share = reduction == Reduction::kMean ? 1 / static_cast<double>(count) : 1;
   const float scale = static_cast<float>(share * grad_loss.value);
-  const auto kernel = kernels().softmax.cross_entropy_backward;
+  const auto kernel = kernels<SoftmaxKernels>().cross_entropy_backward;
   parallel_ranges(rows, backward_row_ns(classes), [=, &labels](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float* const row = dx + i * classes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/scratch.h"
+#include "cpu/kernels/squared_error.h"
 #include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
@@ -20,14 +21,14 @@ constexpr int64_t kBlock = 16384;
 }  // namespace
 
 void squared_errors(const float* prediction, const float* target, int64_t count, float* errors) {
-  const auto kernel = kernels().squared_error.each;
+  const auto kernel = kernels<SquaredErrorKernels>().each;
   parallel_ranges(count, kNs, [=](int64_t begin, int64_t end) {
     kernel(prediction + begin, target + begin, end - begin, errors + begin);
   });
 }
 
 float squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction) {
-  const auto kernel = kernels().squared_error.sum;
+  const auto kernel = kernels<SquaredErrorKernels>().sum;
   const int64_t blocks = ceil_div(count, kBlock);
   ScratchFrame frame;
   double* const sums = frame.allocate<double>(blocks);
@@ -42,7 +43,7 @@ float squared_error(const float* prediction, const float* target, int64_t count,
 
 void squared_error_backward(const float* prediction, const float* target, int64_t count, Reduction reduction,
                             GradLoss grad_loss, float* grad_prediction) {
-  const auto kernel = kernels().squared_error.backward;
+  const auto kernel = kernels<SquaredErrorKernels>().backward;
   const double share = reduction == Reduction::kMean ? 1 / static_cast<double>(count) : 1;
   const float factor = static_cast<float>(2 * share * grad_loss.value);
   parallel_ranges(count, kNs, [=](int64_t begin, int64_t end) {

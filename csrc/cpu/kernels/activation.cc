@@ -1,5 +1,5 @@
 // Activations and their gradients.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/activation.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/math.h"
 

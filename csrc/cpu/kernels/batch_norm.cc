@@ -1,5 +1,5 @@
 // Batch normalisation: moments of channels, and what is linear in x and dy.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/batch_norm.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,5 @@
 // The number of rows that have their largest score at their label.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/count_correct.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

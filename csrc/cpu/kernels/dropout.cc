@@ -1,5 +1,5 @@
 // Dropout by Philox4x32-7: as many blocks at a time as there are lanes.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/dropout.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,5 @@
 // Bytes to floats.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/gather.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,5 @@
 // The register tiles of the matrix product, and the copies that bring operands into their order.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/gemm.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/unroll.h"
 

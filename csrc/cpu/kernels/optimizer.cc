@@ -1,5 +1,5 @@
 // Updates of parameters.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/optimizer.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,7 @@
 // The most multiply-adds that a core can do, for benchmarks to stand against.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/peak.h"
+
+#include BYHAND_VEC_HEADER
 #include "cpu/vec/unroll.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,7 @@
 // Pooling of neighbouring windows, one to a lane. Taps are visited row by row.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/pool2d.h"
+
+#include "cpu/kernels/window_maximum.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/unroll.h"
 
@@ -38,16 +40,13 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index)
       for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
         const int64_t at = i * w.x_row + j * stride;
         const IVec first = lane + IVec::set(static_cast<int32_t>(at));
-        Vec best = load_strided(x + at, stride, n);
-        IVec place = first;
+        WindowMaximum best{load_strided(x + at, stride, n), first};
         for_other_taps(w, [&](int64_t offset) {
-          const Vec value = load_strided(x + at + offset, stride, n);
-          const Mask better = (value > best) | is_nan(value);  // false where `best` alone is NaN
-          best = select(better, value, best);
-          place = select(better, first + IVec::set(static_cast<int32_t>(offset)), place);
+          best.visit(load_strided(x + at + offset, stride, n),
+                     first + IVec::set(static_cast<int32_t>(offset)));
         });
-        store(best, y + i * w.y_row + j, n);
-        store(place, index + i * w.y_row + j, n);
+        store(best.value, y + i * w.y_row + j, n);
+        store(best.place, index + i * w.y_row + j, n);
       });
   });
 }

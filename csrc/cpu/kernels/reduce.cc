@@ -1,5 +1,5 @@
 // Sums.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/reduce.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,5 +1,5 @@
 // Softmax of a row, cross entropy of a few.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/softmax_cross_entropy.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/math.h"
 
@@ -152,7 +152,7 @@ void cross_entropy_backward(const float* probabilities, int64_t classes, const R
 
 }  // namespace
 
-void fill_softmax(SoftmaxKernels& k) {
+void fill_softmax_cross_entropy(SoftmaxKernels& k) {
   k.softmax = softmax;
   k.log_softmax = log_softmax;
   k.cross_entropies = cross_entropies;

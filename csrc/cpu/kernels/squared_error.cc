@@ -1,5 +1,5 @@
 // Squared differences, their sum and their gradient.
-#include "cpu/kernels/fill.h"
+#include "cpu/kernels/squared_error.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,25 +1,45 @@
-// Every kernel of this instruction set, put into its table.
-#include "cpu/kernels/fill.h"
+// Fills the table of this instruction set. Each file of this folder defines one or two of these functions;
+// they are the only symbols by which the files know each other.
+#include "cpu/kernel_table.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 
+void fill_activation(ActivationKernels&);
+void fill_batch_norm(BatchNormKernels&);
+void fill_conv2d_correlate(CorrelateKernels&);
+void fill_conv2d_weight_gradient(WeightGradientKernels&);
+void fill_conv2d_winograd_products(WinogradProductKernels&);
+void fill_conv2d_winograd_rows(WinogradRowKernels&);
+void fill_conv2d_winograd_transforms(WinogradTransformKernels&);
+void fill_count_correct(CountCorrectKernels&);
+void fill_dropout(DropoutKernels&);
+void fill_gather(GatherKernels&);
+void fill_gemm(GemmKernels&);
+void fill_optimizer(OptimizerKernels&);
+void fill_peak(PeakKernels&);
+void fill_pool2d(Pool2dKernels&);
+void fill_reduce(ReduceKernels&);
+void fill_softmax_cross_entropy(SoftmaxKernels&);
+void fill_squared_error(SquaredErrorKernels&);
+
 void fill_table(KernelTable& table) {
-  fill_gemm(table.gemm);
-  fill_conv2d(table.conv2d);
-  fill_conv2d_dots(table.conv2d_dots);
-  fill_winograd_products(table.winograd);
-  fill_winograd_rows(table.winograd_rows);
-  fill_reduce(table.reduce);
-  fill_pool2d(table.pool2d);
-  fill_activation(table.activation);
-  fill_softmax(table.softmax);
-  fill_count_correct(table.count_correct);
-  fill_squared_error(table.squared_error);
-  fill_batch_norm(table.batch_norm);
-  fill_dropout(table.dropout);
-  fill_optimizer(table.optimizer);
-  fill_gather(table.gather);
-  fill_peak(table.peak);
+  fill_activation(table);
+  fill_batch_norm(table);
+  fill_conv2d_correlate(table);
+  fill_conv2d_weight_gradient(table);
+  fill_conv2d_winograd_products(table);
+  fill_conv2d_winograd_rows(table);
+  fill_conv2d_winograd_transforms(table);
+  fill_count_correct(table);
+  fill_dropout(table);
+  fill_gather(table);
+  fill_gemm(table);
+  fill_optimizer(table);
+  fill_peak(table);
+  fill_pool2d(table);
+  fill_reduce(table);
+  fill_softmax_cross_entropy(table);
+  fill_squared_error(table);
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

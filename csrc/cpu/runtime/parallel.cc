@@ -12,6 +12,7 @@
 
 #include "core/check.h"
 #include "core/env.h"
+#include "core/scratch.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/machine.h"
 
@@ -77,7 +78,7 @@ int64_t now_ns() {
 thread_local bool inside_task = false;
 
 // The number of tasks of a range that are taken; alone on its line of the cache.
-struct alignas(64) Taken {
+struct alignas(kCacheLineBytes) Taken {
   std::atomic<int64_t> count{0};
 };
 

@@ -5,6 +5,8 @@
 
 #include "core/check.h"
 #include "core/scratch.h"
+#include "cpu/kernels/peak.h"
+#include "cpu/kernels/reduce.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
@@ -30,7 +32,7 @@ double best_rate(double seconds, double work, const Run& run) {
 
 double fma_peak(double seconds) {
   constexpr int64_t kSteps = 100'000;  // about a millisecond
-  const PeakKernels& k = kernels().peak;
+  const PeakKernels& k = kernels<PeakKernels>();
   volatile float kept = 0;  // so that the work is not optimised away
   return best_rate(seconds, static_cast<double>(kSteps) * k.flops_per_step,
                    [&] { kept = kept + k.fma_chains(kSteps); });
@@ -46,7 +48,7 @@ double memory_rate(int64_t bytes, double seconds) {
   std::fill_n(target, count, 0.0f);
   std::fill_n(x, count, 0.0f);
   return best_rate(seconds, static_cast<double>(passes * count * kMoved), [&] {
-    for (int64_t i = 0; i < passes; ++i) kernels().reduce.add(target, x, count, target);
+    for (int64_t i = 0; i < passes; ++i) kernels<ReduceKernels>().add(target, x, count, target);
   });
 }
 

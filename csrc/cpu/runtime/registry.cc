@@ -4,14 +4,16 @@
 
 #include "core/check.h"
 #include "core/env.h"
+#include "cpu/kernel_table.h"
 #include "cpu/runtime/isa.h"
 
 namespace byhand::cpu {
 
-#define BYHAND_DECLARE(isa)                 \
-  namespace isa {                           \
-  void fill_table(KernelTable& table);      \
-  void fill_conv2d(Conv2dKernels& kernels); \
+#define BYHAND_DECLARE(isa)                                        \
+  namespace isa {                                                  \
+  void fill_table(KernelTable&);                                   \
+  void fill_conv2d_correlate(CorrelateKernels&);                   \
+  void fill_conv2d_winograd_transforms(WinogradTransformKernels&); \
   }
 BYHAND_DECLARE(baseline)
 BYHAND_DECLARE(lanes16)
@@ -24,23 +26,24 @@ namespace {
 struct Row {
   const char* name;
   int lanes;
-  void (*fill)(KernelTable&);  // null where this build lacks it
+  void (*fill)(KernelTable&);  // null if this build lacks it
   bool (*runs_here)();
-  bool for_tests = false;  // used only where it is asked for
+  bool for_tests = false;  // used only if it is asked for
   KernelTable table{};
 };
 
 bool always() { return true; }
 
 #if defined(BYHAND_HAS_avx512)
-// Convolution but for its grad weight, which has vectors of 8 lanes here too, is AVX2's where vectors of 16
-// lanes would have idle ones, as for LeNet-5's planes, 24 and 8 outputs wide: Zen 4 does two multiply-adds of
-// 8 lanes in the time of one of 16.
+// Convolution uses AVX2's kernels if vectors of 16 lanes would have idle lanes, as for LeNet-5's planes, 24
+// and 8 outputs wide: Zen 4 does two multiply-adds of 8 lanes in the time of one of 16. The kernels of the
+// weight gradient have 8 lanes on both instruction sets.
 void fill_avx512(KernelTable& table) {
   avx512::fill_table(table);
-  const ConvTileKernels wide = table.conv2d.tiles;
-  avx2::fill_conv2d(table.conv2d);
-  table.conv2d.wide = wide;
+  const ConvTileKernels wide = table.wide;
+  avx2::fill_conv2d_correlate(table);
+  table.wide = wide;
+  avx2::fill_conv2d_winograd_transforms(table);
 }
 #endif
 
@@ -102,10 +105,32 @@ std::atomic<const KernelTable*>& active() {
 
 }  // namespace
 
-const KernelTable& kernels() { return *active().load(std::memory_order_relaxed); }
+void choose_kernels() { active(); }
+
+template <class Kernels>
+const Kernels& kernels() {
+  return *active().load(std::memory_order_relaxed);
+}
+template const ActivationKernels& kernels();
+template const BatchNormKernels& kernels();
+template const CorrelateKernels& kernels();
+template const CountCorrectKernels& kernels();
+template const DropoutKernels& kernels();
+template const GatherKernels& kernels();
+template const GemmKernels& kernels();
+template const OptimizerKernels& kernels();
+template const PeakKernels& kernels();
+template const Pool2dKernels& kernels();
+template const ReduceKernels& kernels();
+template const SoftmaxKernels& kernels();
+template const SquaredErrorKernels& kernels();
+template const WeightGradientKernels& kernels();
+template const WinogradProductKernels& kernels();
+template const WinogradRowKernels& kernels();
+template const WinogradTransformKernels& kernels();
 
 std::vector<IsaStatus> isas() {
-  const KernelTable* const now = &kernels();
+  const KernelTable* const now = active();
   std::vector<IsaStatus> result;
   for (const Row& row : rows)
     result.push_back(

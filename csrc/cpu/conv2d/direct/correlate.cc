@@ -1,0 +1,220 @@
+#include "cpu/conv2d/direct/correlate.h"
+
+#include <algorithm>
+
+#include "cpu/kernels/conv2d_correlate.h"
+#include "cpu/kernels/conv2d_weight_gradient.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// Taps times channels of one register tile: its weights (6 x 512 values, 12 KB) stay in L1 while the outputs
+// of the staged block pass.
+constexpr int64_t kDepth = 512;
+
+// The values that a task stages at a time. They stay in L2 while the tiles of all output channels pass.
+constexpr int64_t kStagedFloats = kL2Floats / 2;
+
+// A correlation cut into channel blocks and bands of output rows, and the tables that its tasks share.
+// The depth of a tile runs over (tap row, channel of the block, tap column), so that the tap rows which an
+// output row reads inside the image are one range of it: tap rows in the padding are skipped.
+struct Plan {
+  const Correlation& c;
+  const ConvTileKernels& kernels;
+  int64_t block_channels, blocks;
+  int64_t band, bands;  // rows of outputs of a task
+  Staging staging;
+  float* weights;      // (group, output, channel block, tap row, channel, tap column)
+  int64_t* offset[2];  // by depth, of a whole block and of the last
+  ConvPosition* position;
+  int64_t row_positions;
+  Range* tap_rows;  // of each output row
+  const float* bias;
+
+  int64_t depth() const { return c.channels * c.rows.count * c.columns.count; }  // of all blocks
+  int64_t channels_of(int64_t block) const {
+    return std::min(block_channels, c.channels - block * block_channels);
+  }
+};
+
+// Wide vectors where they take no more time for a row of outputs.
+const ConvTileKernels& kernels_for(int64_t outputs) {
+  const CorrelateKernels& k = kernels<CorrelateKernels>();
+  const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
+  return time(k.wide) <= time(k.tiles) ? k.wide : k.tiles;
+}
+
+int64_t block_channels_of(const Correlation& c) {
+  return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
+}
+
+// The number of output rows per band: the staged values stay in L2, and every thread gets a task.
+int64_t band_of(const Correlation& c, int64_t block_channels) {
+  const auto fits = [&](int64_t rows) {
+    ScratchFrame frame;
+    return block_channels * Staging(c.source, {rows, c.out.w}, c.rows, c.columns, frame).channel_size() <=
+           kStagedFloats;
+  };
+  int64_t rows = c.out.h;
+  while (rows > 1 && !fits(rows)) rows = ceil_div(rows, 2);
+  const int64_t images = c.batch * c.groups, threads = num_threads();
+  if (images * ceil_div(c.out.h, rows) < threads) rows = ceil_div(c.out.h, ceil_div(threads, images));
+  return rows;
+}
+
+float* pack_weights(const Plan& p, ScratchFrame& frame) {
+  const Correlation& c = p.c;
+  float* const packed = frame.allocate<float>(c.groups * c.outputs * p.depth());
+  const int64_t columns = c.columns.count;
+  const int64_t* const column_offset = c.column_offset;
+  parallel_for(c.groups * c.outputs, static_cast<double>(p.depth()), [&](int64_t i) {
+    const float* const from = c.weight + i / c.outputs * c.weight_group + i % c.outputs * c.weight_output;
+    float* to = packed + i * p.depth();
+    for (int64_t first = 0; first < c.channels; first += p.block_channels) {
+      const int64_t last = std::min(first + p.block_channels, c.channels);
+      for (int64_t ty = 0; ty < c.rows.count; ++ty)
+        for (int64_t channel = first; channel < last; ++channel, to += columns) {
+          const float* const row = from + channel * c.weight_channel + c.row_offset[ty];
+          for (int64_t tx = 0; tx < columns; ++tx) to[tx] = row[column_offset[tx]];
+        }
+    }
+  });
+  return packed;
+}
+
+int64_t* depth_offsets(const Plan& p, int64_t channels, ScratchFrame& frame) {
+  int64_t* const offset = frame.allocate<int64_t>(channels * p.c.rows.count * p.c.columns.count);
+  int64_t* to = offset;
+  for (int64_t ty = 0; ty < p.c.rows.count; ++ty)
+    for (int64_t channel = 0; channel < channels; ++channel)
+      for (int64_t tx = 0; tx < p.c.columns.count; ++tx)
+        *to++ = channel * p.staging.channel_size() + p.staging.tap_offset(ty, tx);
+  return offset;
+}
+
+ConvPosition* band_positions(const Plan& p, ScratchFrame& frame) {
+  const int lanes = p.kernels.lanes;
+  ConvPosition* const position = frame.allocate<ConvPosition>(p.band * p.row_positions);
+  ConvPosition* to = position;
+  for (int64_t oy = 0; oy < p.band; ++oy)
+    for (int64_t ox = 0; ox < p.c.out.w; ox += lanes)
+      *to++ = {oy * p.c.out.w + ox, oy * p.staging.row_stride() + ox, oy,
+               static_cast<int>(std::min<int64_t>(lanes, p.c.out.w - ox))};
+  return position;
+}
+
+Range* inside_tap_rows(const Correlation& c, ScratchFrame& frame) {
+  Range* const ranges = frame.allocate<Range>(c.out.h);
+  for (int64_t oy = 0; oy < c.out.h; ++oy) {
+    const auto inside = [&](int64_t ty) {
+      const int64_t y = oy * c.rows.stride + c.rows.tap[ty];
+      return y >= 0 && y < c.source.h;
+    };
+    Range r{0, c.rows.count};
+    while (r.begin < r.end && !inside(r.begin)) ++r.begin;
+    while (r.begin < r.end && !inside(r.end - 1)) --r.end;
+    ranges[oy] = r;
+  }
+  return ranges;
+}
+
+const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
+  if (c.bias) return c.bias;
+  float* const zeros = frame.allocate<float>(c.groups * c.outputs);
+  std::fill_n(zeros, c.groups * c.outputs, 0.0f);
+  return zeros;
+}
+
+Plan make_plan(const Correlation& c, ScratchFrame& frame) {
+  const int64_t block_channels = block_channels_of(c), band = band_of(c, block_channels);
+  const ConvTileKernels& kernels = kernels_for(c.out.w);
+  Plan p{c,
+         kernels,
+         block_channels,
+         std::max<int64_t>(1, ceil_div(c.channels, block_channels)),
+         band,
+         ceil_div(c.out.h, band),
+         Staging(c.source, {band, c.out.w}, c.rows, c.columns, frame),
+         nullptr,
+         {},
+         nullptr,
+         ceil_div(c.out.w, kernels.lanes),
+         inside_tap_rows(c, frame),
+         bias_or_zeros(c, frame)};
+  p.weights = pack_weights(p, frame);
+  p.offset[0] = depth_offsets(p, std::min(block_channels, c.channels), frame);
+  p.offset[1] = depth_offsets(p, p.channels_of(p.blocks - 1), frame);
+  p.position = band_positions(p, frame);
+  return p;
+}
+
+// The outputs of one band of one image and group, from one staged block of channels. Blocks after the first
+// go on from the sums in y, so the order of a sum does not depend on where the blocks end.
+void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t block, const float* staged) {
+  const ConvTileKernels& k = p.kernels;
+  const Correlation& c = p.c;
+  const int64_t group = image % c.groups, plane = c.out.h * c.out.w;
+  const int64_t row_depth = p.channels_of(block) * c.columns.count;  // of one tap row
+  const int64_t* const offset = p.offset[block == p.blocks - 1];
+  const float* const weights =
+      p.weights + group * c.outputs * p.depth() + block * p.block_channels * c.rows.count * c.columns.count;
+  float* const y = c.y + image * c.outputs * plane + first_row * c.out.w;
+  const int64_t positions = std::min(p.band, c.out.h - first_row) * p.row_positions;
+  const int64_t row_tiles = ceil_div(c.outputs, kConvRows);
+  ConvTile t{};
+  t.w_stride = p.depth();
+  t.y_stride = plane;
+  for (int64_t i = 0; i < row_tiles; ++i) {
+    const Range rows = split(c.outputs, row_tiles, i);
+    const int most = k.positions[rows.end - rows.begin - 1];
+    t.bias = block == 0 ? p.bias + group * c.outputs + rows.begin : nullptr;
+    for (int64_t first = 0; first < positions;) {
+      const Range taps = p.tap_rows[first_row + p.position[first].row];
+      int vectors = 0;
+      // A tile ends where the next output row reads other tap rows: what is computed must not depend on where
+      // the band begins, which depends on the number of threads.
+      for (; vectors < most && first + vectors < positions; ++vectors) {
+        const ConvPosition& at = p.position[first + vectors];
+        const Range& inside = p.tap_rows[first_row + at.row];
+        if (inside.begin != taps.begin || inside.end != taps.end) break;
+        t.x[vectors] = staged + at.x;
+        t.y[vectors] = y + rows.begin * plane + at.y;
+        t.count[vectors] = at.count;
+      }
+      t.depth = (taps.end - taps.begin) * row_depth;
+      t.w = weights + rows.begin * t.w_stride + taps.begin * row_depth;
+      t.offset = offset + taps.begin * row_depth;
+      k.tile[rows.end - rows.begin - 1][vectors - 1](t);
+      first += vectors;
+    }
+  }
+}
+
+}  // namespace
+
+void correlate(const Correlation& c) {
+  if (c.batch == 0 || c.outputs == 0 || c.out.h == 0 || c.out.w == 0) return;
+  ScratchFrame frame;
+  const Plan p = make_plan(c, frame);
+  const int64_t source_plane = c.source.h * c.source.w;
+  const double outputs = static_cast<double>(c.outputs * p.band) * static_cast<double>(c.out.w);
+  parallel_for(
+      c.batch * c.groups * p.bands, fma_ns(outputs * static_cast<double>(p.depth())), [&](int64_t task) {
+        const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
+        ScratchFrame task_frame;
+        // The last vector of a row reads on beyond its row: lanes that are never stored.
+        const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
+        float* const staged = task_frame.allocate<float>(staged_size + lanes);
+        std::fill_n(staged + staged_size, lanes, 0.0f);
+        for (int64_t block = 0; block < p.blocks; ++block) {
+          const float* const source = c.x + (image * c.channels + block * p.block_channels) * source_plane;
+          p.staging.stage(source, p.channels_of(block), first_row, staged);
+          correlate_block(p, image, first_row, block, staged);
+        }
+      });
+}
+
+}  // namespace byhand::cpu

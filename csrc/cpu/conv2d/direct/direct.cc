@@ -1,0 +1,136 @@
+#include "cpu/conv2d/direct/direct.h"
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/conv2d/direct/correlate.h"
+#include "cpu/conv2d/direct/weight_gradient.h"
+#include "cpu/conv2d/ordered_sums.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+
+namespace byhand::cpu {
+namespace {
+
+int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
+  int64_t* const table = frame.allocate<int64_t>(count);
+  for (int64_t i = 0; i < count; ++i) table[i] = i * step;
+  return table;
+}
+
+// The gradient with respect to the inputs phase + stride * j along one axis. Output o reads input
+// o * stride + k * dilation - padding. So input j of the phase gets tap k of output
+// j + (phase + padding - k * dilation) / stride, if that is a whole number.
+struct PhaseAxis {
+  TapAxis taps;
+  int64_t* offset;  // of each tap's weight, in steps of `step`
+  int64_t size;     // inputs of the phase
+};
+
+PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
+                     int64_t padding, int64_t step, ScratchFrame& frame) {
+  int64_t* const tap = frame.allocate<int64_t>(kernel);
+  int64_t* const offset = frame.allocate<int64_t>(kernel);
+  int64_t count = 0;
+  for (int64_t k = 0; k < kernel; ++k) {
+    const int64_t distance = phase + padding - k * dilation;
+    if (distance % stride != 0) continue;
+    tap[count] = distance / stride;
+    offset[count++] = k * step;
+  }
+  return {{count, tap, 1}, offset, ceil_div(in - phase, stride)};
+}
+
+// The inputs of one phase in both axes: a correlation of dy with the taps that reach this phase.
+void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
+  ScratchFrame frame;
+  const PhaseAxis rows =
+      phase_axis(phase.h, s.in_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.kernel.w, frame);
+  const PhaseAxis columns =
+      phase_axis(phase.w, s.in_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, 1, frame);
+  if (rows.taps.count == 0 || columns.taps.count == 0) return;  // no output reads these: dx is zero there
+
+  const bool dense = s.stride.h == 1 && s.stride.w == 1;
+  const int64_t planes = s.batch * s.in_channels, plane = rows.size * columns.size;
+  Correlation c{};
+  c.batch = s.batch, c.groups = s.groups, c.channels = s.group_out(), c.outputs = s.group_in();
+  c.source = {s.out_h, s.out_w}, c.out = {rows.size, columns.size};
+  c.rows = rows.taps, c.columns = columns.taps;
+  c.x = dy;
+  c.weight = weight;
+  c.weight_channel = s.group_in() * s.taps(), c.weight_output = s.taps();
+  c.weight_group = s.group_out() * c.weight_channel;
+  c.row_offset = rows.offset, c.column_offset = columns.offset;
+  c.y = dense ? dx : frame.allocate<float>(planes * plane);
+  correlate(c);
+  if (dense) return;
+  parallel_for(planes, memory_ns(static_cast<double>(plane) * 8), [&](int64_t i) {
+    for (int64_t y = 0; y < rows.size; ++y)
+      for (int64_t x = 0; x < columns.size; ++x)
+        dx[(i * s.in_h + phase.h + y * s.stride.h) * s.in_w + phase.w + x * s.stride.w] =
+            c.y[i * plane + y * columns.size + x];
+  });
+}
+
+double multiply_adds(const Conv2dShape& s, int64_t plane, int64_t depth, int64_t channels) {
+  return static_cast<double>(s.taps()) * static_cast<double>(depth) *
+         std::max(static_cast<double>(channels), 3.0) * static_cast<double>(plane);
+}
+
+}  // namespace
+
+double direct_cost(const Conv2dShape& s) {
+  return multiply_adds(s, s.out_h * s.out_w, s.in_channels, s.out_channels);
+}
+
+double direct_backward_input_cost(const Conv2dShape& s) {
+  return multiply_adds(s, s.in_h * s.in_w, s.out_channels, s.in_channels);
+}
+
+double direct_ns(const Conv2dShape& s) {
+  return fma_ns(static_cast<double>(s.batch) * static_cast<double>(s.out_h * s.out_w) *
+                static_cast<double>(s.out_channels * s.group_in() * s.taps()));
+}
+
+void direct_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
+  ScratchFrame frame;
+  Correlation c{};
+  c.batch = s.batch, c.groups = s.groups, c.channels = s.group_in(), c.outputs = s.group_out();
+  c.source = {s.in_h, s.in_w}, c.out = {s.out_h, s.out_w};
+  c.rows = forward_rows(s, frame), c.columns = forward_columns(s, frame);
+  c.x = x;
+  c.weight = weight;
+  c.weight_channel = s.taps(), c.weight_output = s.group_in() * s.taps();
+  c.weight_group = s.group_out() * c.weight_output;
+  c.row_offset = multiples(s.kernel.h, s.kernel.w, frame), c.column_offset = multiples(s.kernel.w, 1, frame);
+  c.bias = bias;
+  c.y = y;
+  correlate(c);
+}
+
+void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  if (s.out_channels == 0) return;
+  for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
+    for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w)
+      backward_input_phase(s, {h, w}, dy, weight, dx);
+}
+
+void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  constexpr int64_t kTasksPerThread = 4;
+  ScratchFrame frame;
+  const WeightDots dots(s, frame);
+  const int64_t size = s.out_channels * s.group_in() * s.taps(), sums = partial_sum_count(s, size);
+  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * num_threads(), sums));
+  float* const others = frame.allocate<float>((sums - 1) * size);  // the first partial sum is dw
+  std::fill_n(dw, size, 0.0f);
+  std::fill_n(others, (sums - 1) * size, 0.0f);
+  parallel_for(sums * parts, direct_ns(s) / static_cast<double>(sums * parts), [&](int64_t i) {
+    const int64_t sum = i / parts;
+    dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
+             sum ? others + (sum - 1) * size : dw);
+  });
+  add_in_order(others, sums - 1, size, size, dw);
+}
+
+}  // namespace byhand::cpu

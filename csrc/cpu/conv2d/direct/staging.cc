@@ -1,0 +1,106 @@
+#include "cpu/conv2d/direct/staging.h"
+
+#include <algorithm>
+
+#include "cpu/kernels/conv2d_correlate.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t padding, ScratchFrame& frame) {
+  int64_t* const tap = frame.allocate<int64_t>(kernel);
+  for (int64_t t = 0; t < kernel; ++t) tap[t] = t * dilation - padding;
+  return {kernel, tap, stride};
+}
+
+StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame) {
+  StagedAxis axis{0, 0, frame.allocate<int64_t>(taps.count), frame.allocate<int64_t>(taps.count),
+                  frame.allocate<int64_t>(taps.count)};
+  // Taps that differ by a multiple of the stride share a plane, which begins at the least of them.
+  for (int64_t t = 0; t < taps.count; ++t) {
+    int64_t p = 0;
+    while (p < axis.planes && (axis.origin[p] - taps.tap[t]) % taps.stride != 0) ++p;
+    if (p == axis.planes) axis.origin[axis.planes++] = taps.tap[t];
+    axis.origin[p] = std::min(axis.origin[p], taps.tap[t]);
+    axis.plane[t] = p;
+  }
+  int64_t reach = 0;
+  for (int64_t t = 0; t < taps.count; ++t) {
+    axis.shift[t] = (taps.tap[t] - axis.origin[axis.plane[t]]) / taps.stride;
+    reach = std::max(reach, axis.shift[t]);
+  }
+  axis.extent = outputs + reach;
+  // Taps far apart (a dilation) would make planes of values that nobody reads: then each tap gets its own.
+  if (static_cast<double>(axis.planes) * static_cast<double>(axis.extent) >
+      static_cast<double>(taps.count) * static_cast<double>(outputs)) {
+    axis.planes = taps.count;
+    axis.extent = outputs;
+    for (int64_t t = 0; t < taps.count; ++t)
+      axis.origin[t] = taps.tap[t], axis.plane[t] = t, axis.shift[t] = 0;
+  }
+  return axis;
+}
+
+// The i of [0, count) for which begin + i * stride lies in [0, size).
+Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
+  const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
+  const int64_t beyond = begin >= size ? 0 : std::min(count, ceil_div(size - begin, stride));
+  return {first, std::max(first, beyond)};
+}
+
+}  // namespace
+
+TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, frame);
+}
+
+TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame) {
+  return forward_axis(s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, frame);
+}
+
+Staging::Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame)
+    : source_(source),
+      stride_{rows.stride, columns.stride},
+      rows_(stage_axis(rows, out.h, frame)),
+      columns_(stage_axis(columns, out.w, frame)) {}
+
+bool Staging::is_source() const {
+  return stride_.h == 1 && stride_.w == 1 && rows_.planes == 1 && columns_.planes == 1 &&
+         rows_.origin[0] == 0 && columns_.origin[0] == 0 && rows_.extent == source_.h &&
+         columns_.extent == source_.w;
+}
+
+void Staging::stage_plane(const float* source, int64_t y, int64_t x, float* to) const {
+  const int64_t columns = columns_.extent;
+  const Range rows = inside(y, stride_.h, source_.h, rows_.extent),
+              row = inside(x, stride_.w, source_.w, columns);
+  std::fill(to, to + rows.begin * columns, 0.0f);
+  std::fill(to + rows.end * columns, to + rows_.extent * columns, 0.0f);
+  if (stride_.h == 1 && stride_.w == 1 && row.begin == 0 && row.end == columns && columns == source_.w) {
+    std::copy_n(source + (y + rows.begin) * columns, (rows.end - rows.begin) * columns,
+                to + rows.begin * columns);
+    return;
+  }
+  const auto copy_strided = kernels<CorrelateKernels>().copy_strided;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    float* const line = to + r * columns;
+    std::fill(line, line + row.begin, 0.0f);
+    const float* const from = source + (y + r * stride_.h) * source_.w + x + row.begin * stride_.w;
+    if (stride_.w == 1)
+      std::copy_n(from, row.end - row.begin, line + row.begin);
+    else
+      copy_strided(from, stride_.w, row.end - row.begin, line + row.begin);
+    std::fill(line + row.end, line + columns, 0.0f);
+  }
+}
+
+void Staging::stage(const float* source, int64_t channels, int64_t first_row, float* to) const {
+  for (int64_t c = 0; c < channels; ++c, source += source_.h * source_.w)
+    for (int64_t py = 0; py < rows_.planes; ++py)
+      for (int64_t px = 0; px < columns_.planes; ++px, to += rows_.extent * columns_.extent)
+        stage_plane(source, rows_.origin[py] + first_row * stride_.h, columns_.origin[px], to);
+}
+
+}  // namespace byhand::cpu

@@ -1,0 +1,148 @@
+#include "cpu/conv2d/direct/weight_gradient.h"
+
+#include <algorithm>
+
+#include "cpu/kernels/conv2d_weight_gradient.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// The rows of dy of a tile stay in L1 while the taps of all channels pass.
+constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
+
+// The values that are staged at a time. They stay in L2 while the tiles of all outputs pass.
+constexpr int64_t kStagedFloats = kL2Floats / 2;
+
+// Images whose sums stay in registers before they are added to the total.
+constexpr int64_t kMostImages = 16;
+
+int64_t band_of(const Conv2dShape& s) {
+  const int64_t fitting =
+      std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_w), 1, s.out_h);
+  return ceil_div(s.out_h, ceil_div(s.out_h, fitting));
+}
+
+int64_t images_of(const Conv2dShape& s) {
+  return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
+                             kMostImages);
+}
+
+}  // namespace
+
+// Some images in some rows of outputs.
+struct WeightDots::Band {
+  ConvDot dots;
+  int64_t first_image, first_row;
+  int64_t length;     // values of dy in a channel of an image
+  const float* next;  // dy of the next band; null: none
+  float* staged;
+};
+
+// Towards L2, rows of dy that the next tile multiplies, or at the end of a band those that the next band
+// begins with: no prefetcher of a CPU follows rows so short.
+void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    const float* const row = dy + i % band.dots.images * band.dots.dy_image_stride +
+                             i / band.dots.images * band.dots.dy_row_stride;
+    for (int64_t j = 0; j < band.length; j += kCacheLineFloats) __builtin_prefetch(row + j, 0, 2);
+  }
+}
+
+WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
+    : s_(s),
+      images_(std::min(images_of(s), s.batch)),
+      band_(band_of(s)),
+      rows_(forward_rows(s, frame)),
+      columns_(forward_columns(s, frame)),
+      whole_({s.in_h, s.in_w}, {s.out_h, s.out_w}, rows_, columns_, frame),
+      stages_(!whole_.is_source()),
+      staging_(stages_ ? Staging({s.in_h, s.in_w}, {band_, s.out_w}, rows_, columns_, frame) : whole_),
+      block_channels_(
+          std::clamp<int64_t>(kStagedFloats / (images_ * staging_.channel_size()), 1, s.group_in())),
+      blocks_(ceil_div(s.group_in(), block_channels_)),
+      row_tiles_(ceil_div(s.group_out(), kernels<WeightGradientKernels>().rows)) {
+  block_channels_ = ceil_div(s.group_in(), blocks_);
+  offset_ = frame.allocate<int64_t>(block_channels_ * s.taps());
+  int64_t* to = offset_;
+  for (int64_t c = 0; c < block_channels_; ++c)
+    for (int64_t ty = 0; ty < s.kernel.h; ++ty)
+      for (int64_t tx = 0; tx < s.kernel.w; ++tx)
+        *to++ = c * staging_.channel_size() + staging_.tap_offset(ty, tx);
+  const int lanes = kernels<WeightGradientKernels>().lanes;
+  const int64_t whole = s.out_w / lanes;  // a row
+  whole_positions_ = frame.allocate<ConvPosition>(band_ * (whole + 1));
+  cut_positions_ = whole_positions_ + band_ * whole;
+  for (int64_t y = 0; y < band_; ++y) {
+    const auto at = [&](int64_t x, int count) {
+      return ConvPosition{y * s.out_w + x, y * staging_.row_stride() + x, y, count};
+    };
+    for (int64_t i = 0; i < whole; ++i) whole_positions_[y * whole + i] = at(i * lanes, lanes);
+    cut_positions_[y] = at(whole * lanes, static_cast<int>(s.out_w % lanes));
+  }
+}
+
+void WeightDots::add(Range images, Range units, const float* dy, const float* x, float* dw) const {
+  const int64_t whole = s_.out_w / kernels<WeightGradientKernels>().lanes,
+                image = s_.in_channels * s_.in_h * s_.in_w;
+  const int64_t staged_image = block_channels_ * staging_.channel_size();
+  ScratchFrame frame;
+  Band band{};
+  ConvDot& d = band.dots;
+  d.dy_row_stride = s_.out_h * s_.out_w;
+  d.dy_image_stride = s_.out_channels * d.dy_row_stride;
+  d.x_image_stride = stages_ ? staged_image : image;
+  d.whole_positions = whole_positions_, d.cut_positions = cut_positions_;
+  d.dw_stride = s_.group_in() * s_.taps();
+  band.staged = stages_ ? frame.allocate<float>(images_ * staged_image) : nullptr;
+  for (int64_t n = images.begin; n < images.end; n += images_)
+    for (int64_t y = 0; y < s_.out_h; y += band_) {
+      const int64_t rows = std::min(band_, s_.out_h - y);
+      band.first_image = n, band.first_row = y;
+      d.images = std::min(images_, images.end - n);
+      d.whole = rows * whole, d.cut = s_.out_w % kernels<WeightGradientKernels>().lanes ? rows : 0;
+      d.dy = dy + n * d.dy_image_stride + y * s_.out_w;
+      band.length = rows * s_.out_w;
+      band.next = y + band_ < s_.out_h       ? d.dy + band.length
+                  : n + images_ < images.end ? dy + (n + images_) * d.dy_image_stride
+                                             : nullptr;
+      for (int64_t u = units.begin; u < units.end;) {
+        const int64_t block = u / row_tiles_, end = std::min(units.end, (block + 1) * row_tiles_);
+        add_tiles(band, block, {u - block * row_tiles_, end - block * row_tiles_}, x, dw);
+        u = end;
+      }
+    }
+}
+
+void WeightDots::add_tiles(const Band& band, int64_t block, Range row_tiles, const float* x,
+                           float* dw) const {
+  const WeightGradientKernels& k = kernels<WeightGradientKernels>();
+  const int64_t group = block / blocks_, in = s_.group_in(), out = s_.group_out();
+  const Range channels = split(in, blocks_, block % blocks_);
+  const int64_t image = s_.in_channels * s_.in_h * s_.in_w,
+                depth = (channels.end - channels.begin) * s_.taps();
+  const float* const source =
+      x + band.first_image * image + (group * in + channels.begin) * s_.in_h * s_.in_w;
+  ConvDot d = band.dots;
+  d.x = stages_ ? band.staged : source + band.first_row * staging_.row_stride();
+  for (int64_t n = 0; stages_ && n < d.images; ++n)
+    staging_.stage(source + n * image, channels.end - channels.begin, band.first_row,
+                   band.staged + n * d.x_image_stride);
+  const int64_t column_tiles = ceil_div(depth, k.columns);
+  for (int64_t i = row_tiles.begin; i < row_tiles.end; ++i) {
+    const Range rows = split(out, row_tiles_, i);
+    const int64_t first = group * out + rows.begin;
+    d.dy = band.dots.dy + first * d.dy_row_stride;
+    const float* const next =
+        i + 1 < row_tiles.end ? d.dy + (rows.end - rows.begin) * d.dy_row_stride : band.next;
+    for (int64_t j = 0; j < column_tiles; ++j) {
+      const Range columns = split(depth, column_tiles, j);
+      d.offset = offset_ + columns.begin;
+      d.dw = dw + first * d.dw_stride + channels.begin * s_.taps() + columns.begin;
+      if (next) prefetch(band, next, split((rows.end - rows.begin) * d.images, column_tiles, j));
+      k.dot[rows.end - rows.begin - 1][columns.end - columns.begin - 1](d);
+    }
+  }
+}
+
+}  // namespace byhand::cpu

@@ -1,0 +1,33 @@
+#include "cpu/conv2d/method.h"
+
+#include "core/check.h"
+#include "cpu/conv2d/direct/direct.h"
+#include "cpu/conv2d/pointwise.h"
+#include "cpu/conv2d/winograd/driver.h"
+#include "cpu/conv2d/winograd/rows.h"
+
+namespace byhand::cpu {
+
+using ops::ConvAlgorithm;
+
+ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirection direction) {
+  if (algorithm == ConvAlgorithm::kWinograd)
+    require(winograd_takes(s),
+            "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one "
+            "group, got ",
+            s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
+            s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
+  const ConvMethod plain = is_pointwise(s) ? ConvMethod::kPointwise : ConvMethod::kDirect;
+  if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
+      s.out_channels == 0)
+    return plain;
+  const double patches = winograd_cost(s);
+  const bool by_rows = direction == ConvDirection::kForward && winograd_rows_cost(s) < patches;
+  const double best = by_rows ? winograd_rows_cost(s) : patches;
+  const double direct =
+      direction == ConvDirection::kInputGradient ? direct_backward_input_cost(s) : direct_cost(s);
+  if (algorithm == ConvAlgorithm::kAuto && best >= 0.8 * direct) return plain;
+  return by_rows ? ConvMethod::kWinogradRows : ConvMethod::kWinograd;
+}
+
+}  // namespace byhand::cpu

@@ -1,0 +1,16 @@
+// Convolution with kernels of 1 x 1, stride 1 and no padding: a matrix product for each image and group.
+#pragma once
+
+#include "core/shapes.h"
+
+namespace byhand::cpu {
+
+bool is_pointwise(const Conv2dShape& s);
+
+// As conv2d and its gradients in ops/conv2d.h. No operand is empty. bias may be null.
+void pointwise_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
+                       float* y);
+void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
+void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
+
+}  // namespace byhand::cpu

@@ -1,0 +1,94 @@
+#include "cpu/conv2d/winograd/driver.h"
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/conv2d/ordered_sums.h"
+#include "cpu/conv2d/winograd/rows.h"
+#include "cpu/conv2d/winograd/winograd.h"
+#include "cpu/kernels/conv2d_winograd.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+
+namespace byhand::cpu {
+namespace {
+
+// Returns whether the transformed weights stay in the caches while all patches pass.
+bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
+
+}  // namespace
+
+bool winograd_takes(const Conv2dShape& s) {
+  return s.kernel.h == s.kernel.w && (s.kernel.h == 3 || s.kernel.h == 5) && s.stride.h == 1 &&
+         s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
+}
+
+double winograd_cost(const Conv2dShape& s) {
+  const int64_t step = kWinogradSize + 1 - s.kernel.h;
+  const double patches =
+      static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
+  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
+  return patches * (in * out * kWinogradValues + (in + out) * kWinogradTransform);
+}
+
+void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
+                      float* y) {
+  const Winograd untransformed(s);
+  if (!weights_stay(untransformed)) return untransformed.forward_by_channels(x, weight, bias, y);
+  ScratchFrame frame;
+  const Winograd w(s, weight, frame);
+  constexpr int64_t kTasks = 4;  // at least, if there are enough patches
+  const int64_t patches = s.batch * w.patches();
+  const int64_t block =
+      std::min(w.block(), std::max<int64_t>(kMaxWinogradColumns, ceil_div(patches, kTasks)));
+  const int64_t tasks = ceil_div(patches, block);
+  parallel_for(tasks, w.ns(block), [&](int64_t i) { w.forward(split(patches, tasks, i), x, bias, y); });
+}
+
+void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
+                           float* y) {
+  ScratchFrame frame;
+  const WinogradRows w(s, weight, frame);
+  parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
+}
+
+// A task has whole images, because the patches of an image overlap.
+void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  const int64_t image = s.in_channels * s.in_h * s.in_w;
+  const Winograd untransformed(s);
+  if (!weights_stay(untransformed)) {
+    std::fill_n(dx, s.batch * image, 0.0f);
+    return untransformed.backward_input_by_channels(dy, weight, dx);
+  }
+  ScratchFrame frame;
+  const Winograd w(s, weight, frame);
+  constexpr int64_t kTasks = 8;  // at least, if there are enough images
+  const int64_t fitting = std::max<int64_t>(1, w.block() / w.patches());
+  const int64_t groups = ceil_div(s.batch, std::min(fitting, ceil_div(s.batch, kTasks)));
+  parallel_for(groups, w.ns(ceil_div(s.batch, groups) * w.patches()), [&](int64_t i) {
+    const Range own = split(s.batch, groups, i);
+    std::fill_n(dx + own.begin * image, (own.end - own.begin) * image, 0.0f);
+    Winograd::Gradients g{};
+    g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels};
+    w.backward({own.begin * w.patches(), own.end * w.patches()}, g);
+  });
+}
+
+void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  constexpr int64_t kOutputs = 64;  // output channels per task
+  const Winograd w(s);
+  const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
+  if (patches <= w.block()) return w.backward_weight_by_channels(dy, x, dw);
+  const int64_t sums = std::clamp<int64_t>(patches / w.block(), 1, max_partial_sums(size));
+  const int64_t parts = ceil_div(s.out_channels, kOutputs);
+  ScratchFrame frame;
+  float* const all = frame.allocate<float>(sums * size);
+  parallel_for(sums * parts, w.ns(ceil_div(patches, sums)) / static_cast<double>(parts), [&](int64_t i) {
+    Winograd::Gradients g{};
+    g.dy = dy, g.x = x, g.sums = all + i / parts * size, g.outputs = split(s.out_channels, parts, i % parts);
+    w.backward(split(patches, sums, i / parts), g);
+  });
+  w.finish(all, sums, dw);
+}
+
+}  // namespace byhand::cpu

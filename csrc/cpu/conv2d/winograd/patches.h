@@ -1,0 +1,146 @@
+// Shared by the two parts of Winograd's driver: transformed patches in memory, their products, and the places
+// of the patches of a convolution.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/scratch.h"
+#include "core/shapes.h"
+#include "cpu/conv2d/winograd/winograd.h"
+#include "cpu/kernels/conv2d_winograd.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+
+inline int lanes() { return kernels<WinogradProductKernels>().lanes; }
+inline const WinogradTransformKernels& transforms() { return kernels<WinogradTransformKernels>(); }
+inline const WinogradTransform& weight_transform(const Conv2dShape& s) {
+  return transforms().weight[s.kernel.h == 5];
+}
+inline const WinogradTransform& output_transform(const Conv2dShape& s) {
+  return transforms().output[s.kernel.h == 5];
+}
+
+// Transformed patches in memory of one's own: rows of `columns` patches each.
+class Patches {
+ public:
+  Patches(int64_t rows, int64_t columns, float* data)
+      : lanes_(kernels<WinogradProductKernels>().lanes),
+        columns_(columns),
+        plane_(plane_of(rows, columns)),
+        data_(data) {}
+  Patches(int64_t rows, int64_t columns, ScratchFrame& frame)
+      : Patches(rows, columns, frame.allocate<float>(size(rows, columns))) {}
+  static int64_t size(int64_t rows, int64_t columns) {
+    return kWinogradValues / kernels<WinogradProductKernels>().lanes * plane_of(rows, columns);
+  }
+
+  // Enough for so many patches with any number of lanes.
+  static int64_t most(int64_t patches) { return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats; }
+
+  WinogradPatches row(int64_t i) const { return {data_ + i * row_stride(), plane_}; }
+  int64_t row_stride() const { return columns_ * lanes_; }
+  int64_t plane() const { return plane_; }
+  float* data() const { return data_; }
+
+ private:
+  // An odd number of lines apart, so that the values of a patch are not all in the same few sets of a cache.
+  static int64_t plane_of(int64_t rows, int64_t columns) {
+    return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) * kCacheLineFloats;
+  }
+
+  int lanes_;
+  int64_t columns_, plane_;
+  float* data_;
+};
+
+// An operand of a product of patches: how far apart the steps of its index and of the depth are.
+struct Operand {
+  const float* data;
+  int64_t plane, row, depth;
+};
+// Index: row or column; depth: the other, from `first` on.
+inline Operand by_rows(const Patches& p, int64_t first = 0) {
+  return {p.data() + first * lanes(), p.plane(), p.row_stride(), lanes()};
+}
+inline Operand by_columns(const Patches& p, int64_t first = 0) {
+  return {p.data() + first * lanes(), p.plane(), lanes(), p.row_stride()};
+}
+
+// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p], value by value.
+void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns, int64_t depth,
+              const WinogradPatches& out, int64_t out_row, int64_t out_column, bool add);
+
+// The patches of a convolution, image by image and row by row.
+struct Tiling {
+  explicit Tiling(const Conv2dShape& shape)
+      : s(shape),
+        step(kWinogradSize + 1 - s.kernel.h),
+        rows(ceil_div(s.out_h, step)),
+        columns(ceil_div(s.out_w, step)),
+        per_image(rows * columns) {}
+
+  // Patch t of channels of x, and of channels of y.
+  WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
+    return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
+  }
+  WinogradImages outputs(int64_t t, const float* y, int64_t channels) const {
+    return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
+  }
+
+  // The windows of 2 x 2 outputs of patch t, whose first is that of a window.
+  WinogradMaxima windows(int64_t t, const float* y, const int32_t* index) const {
+    const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
+    const int64_t top = t % per_image / columns * side, left = t % columns * side;
+    const int64_t at = t / per_image * s.out_channels * height * width + top * width + left;
+    const auto there = [&](int64_t rest) { return static_cast<int>(std::clamp<int64_t>(rest, 0, side)); };
+    return {s.out_channels,
+            y + at,
+            index + at,
+            height * width,
+            width,
+            there(height - top),
+            there(width - left),
+            static_cast<int32_t>(2 * (top * s.out_w + left)),
+            static_cast<int32_t>(s.out_w)};
+  }
+
+  const Conv2dShape& s;
+  const int64_t step, rows, columns, per_image;
+
+ private:
+  WinogradImages window(int64_t t, const float* data, int64_t channels, Pair plane, int64_t size, int64_t top,
+                        int64_t left) const {
+    const int64_t y = t % per_image / columns * step - top, x = t % columns * step - left;
+    const auto inside = [&](int64_t at) { return static_cast<int>(std::clamp<int64_t>(at, 0, size)); };
+    return {channels,          data + t / per_image * channels * plane.h * plane.w + y * plane.w + x,
+            plane.h * plane.w, plane.w,
+            inside(-y),        inside(plane.h - y),
+            inside(-x),        inside(plane.w - x)};
+  }
+};
+
+// The kernels of output channel o, for these input channels.
+inline WinogradImages kernels_of(const Conv2dShape& s, const float* weight, int64_t o, Range in) {
+  const int r = static_cast<int>(s.kernel.h);
+  return {in.end - in.begin, weight + (o * s.in_channels + in.begin) * r * r, r * r, r, 0, r, 0, r};
+}
+
+// The same images, of these channels alone.
+inline WinogradImages some(WinogradImages images, Range channels) {
+  images.values += channels.begin * images.channel;
+  images.count = channels.end - channels.begin;
+  return images;
+}
+
+inline double transforms_ns(int64_t patches) {
+  return fma_ns(static_cast<double>(patches) * kWinogradTransform);
+}
+inline double products_ns(const Conv2dShape& s, int64_t patches) {
+  return fma_ns(static_cast<double>(patches * kWinogradValues) *
+                static_cast<double>(s.in_channels * s.out_channels));
+}
+
+}  // namespace byhand::cpu

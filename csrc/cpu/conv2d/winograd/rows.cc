@@ -1,0 +1,227 @@
+#include "cpu/conv2d/winograd/rows.h"
+
+#include <algorithm>
+
+#include "cpu/activation.h"
+#include "cpu/kernels/conv2d_winograd.h"
+#include "cpu/kernels/conv2d_winograd_rows.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// Rows of outputs that are computed one behind the other in each channel, so that longer pieces of a plane
+// are written at a time; the rows of inputs that they need still fit L1.
+constexpr int64_t kStep = 4;
+
+struct Tiling {
+  explicit Tiling(const Conv2dShape& s)
+      : lanes(kernels<WinogradRowKernels>().lanes),
+        taps(s.kernel.h),
+        step(kWinogradSize + 1 - taps),
+        tiles(ceil_div(s.out_w, step)),
+        channel(tiles * kWinogradSize * lanes),
+        row(s.in_channels * channel) {}
+  const int lanes;
+  const int64_t taps, step, tiles;
+  const int64_t channel, row;  // floats of a transformed row, in a channel and in all
+};
+
+// The image and the first row of outputs that each lane has; past the last image there is nothing to do.
+struct Lanes {
+  Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes)
+      : count(lanes), alike(bands.bands == 1) {
+    for (int n = 0; n < lanes; ++n) {
+      const int64_t band = group * lanes + n;
+      image[n] = band / bands.bands, first[n] = band % bands.bands * bands.rows;
+      if (image[n] >= s.batch) image[n] = 0, first[n] = s.in_h + s.padding.top + s.out_h;
+    }
+  }
+  const int count;
+  const bool alike;  // as many rows in each
+  int64_t image[kMaxRowLanes], first[kMaxRowLanes];
+};
+
+// Rows of inputs, transformed when a step first needs them, and kept until the last has.
+class Rows {
+ public:
+  Rows(const Conv2dShape& s, const Tiling& t, const Lanes& lanes, const float* x, ScratchFrame& frame)
+      : s_(s), t_(t), lanes_(lanes), x_(x) {
+    const int64_t size = (t.tiles * t.step + t.taps - 1) * t.lanes;
+    padded_ = frame.allocate<float>(size);
+    std::fill_n(padded_, size, 0.0f);
+    ring_ = frame.allocate<float>(slots() * t.row);
+  }
+
+  // Row y of every lane, whose row 0 is the first that its outputs see; asked for in order.
+  const float* operator[](int64_t y) {
+    for (; next_ <= y; ++next_) transform(next_);
+    return slot(y);
+  }
+
+ private:
+  int64_t slots() const { return kStep + t_.taps - 1; }
+  float* slot(int64_t y) const { return ring_ + y % slots() * t_.row; }
+
+  void transform(int64_t y) {
+    const WinogradRowKernels& k = kernels<WinogradRowKernels>();
+    for (int64_t c = 0; c < s_.in_channels; ++c) {
+      const float* from[kMaxRowLanes];
+      for (int n = 0; n < lanes_.count; ++n) {
+        const int64_t row = lanes_.first[n] + y - s_.padding.top;
+        from[n] = row < 0 || row >= s_.in_h
+                      ? nullptr
+                      : x_ + ((lanes_.image[n] * s_.in_channels + c) * s_.in_h + row) * s_.in_w;
+      }
+      k.to_lanes(from, s_.in_w, padded_ + s_.padding.left * t_.lanes);
+      k.size[t_.taps == 5].inputs(padded_, t_.tiles, slot(y) + c * t_.channel);
+    }
+  }
+
+  const Conv2dShape& s_;
+  const Tiling& t_;
+  const Lanes& lanes_;
+  const float* x_;
+  float *padded_, *ring_;
+  int64_t next_ = 0;
+};
+
+// Planes (batch, channels, height, width), written rows at a time.
+template <class T>
+struct Planes {
+  T* data;
+  int64_t channels, height, width;
+
+  // `rows` rows of channel c from row y of each lane's band on; kDivisor rows of the band are one of the
+  // plane, 2 where windows were pooled. Lanes that are not alike may have fewer rows left: then row by row.
+  template <int kDivisor>
+  void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
+    const int64_t at_once = lanes.alike ? rows : 1;
+    for (int64_t i = 0; i < rows; i += at_once) {
+      float* to[kMaxRowLanes];
+      for (int n = 0; n < lanes.count; ++n) {
+        const int64_t row = lanes.first[n] / kDivisor + y + i;
+        to[n] =
+            row >= height
+                ? nullptr
+                : reinterpret_cast<float*>(data + ((lanes.image[n] * channels + c) * height + row) * width);
+      }
+      kernels<WinogradRowKernels>().from_lanes(values + i * width * lanes.count, at_once * width, to);
+    }
+  }
+};
+
+}  // namespace
+
+// A tile of 8 inputs of a row gives `step` outputs.
+double winograd_rows_cost(const Conv2dShape& s) {
+  constexpr double kInput = 40, kOutput = 8;  // transforms of a tile and of an output, in one channel
+  const RowBands bands(s);
+  const int64_t step = kWinogradSize + 1 - s.kernel.w;
+  const double tiles = static_cast<double>(bands.groups * kernels<WinogradRowKernels>().lanes) *
+                       static_cast<double>(bands.rows) * static_cast<double>(ceil_div(s.out_w, step)) /
+                       static_cast<double>(s.batch);
+  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
+  const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
+  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step));
+}
+
+// Chooses the number of bands with the least work, and the smallest of these.
+RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
+  const int64_t lanes = kernels<WinogradRowKernels>().lanes, pairs = ceil_div(s.out_h, 2);
+  for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {
+    const int64_t high = 2 * ceil_div(pairs, b), wide = ceil_div(s.batch * b, lanes);
+    if (b == 1 || high * wide < rows * groups) bands = b, rows = high, groups = wide;
+  }
+}
+
+WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
+    : shape_(s), bands_(s) {
+  // Every part transforms the inputs anew.
+  constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
+  const auto worth =
+      static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
+  parts_ =
+      std::clamp<int64_t>(std::min(kTasks / bands_.groups, worth), 1, ceil_div(s.out_channels, kOutputs));
+  const int64_t rows = s.out_channels * s.in_channels * s.kernel.h;
+  float* const u = frame.allocate<float>(rows * kWinogradSize);
+  kernels<WinogradRowKernels>().size[s.kernel.h == 5].weights(weight, rows, u);
+  weights_ = u;
+}
+
+double WinogradRows::ns() const {
+  return fma_ns(winograd_rows_cost(shape_) * static_cast<double>(shape_.batch) /
+                static_cast<double>(tasks()));
+}
+
+// step(pairs, rows, lanes, o, y) for every kStep rows of a band, `rows` from y on, and every channel o of the
+// task.
+template <class Step>
+void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Step& step) const {
+  const Conv2dShape& s = shape_;
+  const Tiling t(s);
+  const Range outputs = split(s.out_channels, parts_, task % parts_);
+  const Lanes lanes(s, bands_, task / parts_, t.lanes);
+  ScratchFrame frame;
+  Rows inputs(s, t, lanes, x, frame);
+  const int64_t height = std::min(bands_.rows, s.out_h);
+  for (int64_t y = 0; y < height; y += kStep) {
+    const int64_t rows = std::min(kStep, height - y);
+    WinogradRowPair pairs[kStep / 2];
+    for (int64_t i = 0; i < rows; i += 2) {
+      WinogradRowPair& w = pairs[i / 2];
+      for (int64_t j = 0; j <= t.taps; ++j) w.v[j] = inputs[y + i + j];
+      w.v_channel = t.channel, w.channels = s.in_channels, w.columns = s.out_w;
+      w.rows = static_cast<int>(std::min<int64_t>(2, rows - i));
+    }
+    for (int64_t o = outputs.begin; o < outputs.end; ++o) {
+      for (int64_t i = 0; i < rows; i += 2) {
+        pairs[i / 2].u = weights_ + o * s.in_channels * t.taps * kWinogradSize;
+        pairs[i / 2].bias = bias ? bias[o] : 0.0f;
+      }
+      step(pairs, rows, lanes, o, y);
+    }
+  }
+}
+
+void WinogradRows::forward(int64_t task, const float* x, const float* bias, float* y) const {
+  const WinogradRowKernels& k = kernels<WinogradRowKernels>();
+  const int64_t row = shape_.out_w * k.lanes;
+  const Planes<float> planes{y, shape_.out_channels, shape_.out_h, shape_.out_w};
+  ScratchFrame frame;
+  float* const values = frame.allocate<float>(kStep * row);
+  visit(task, x, bias,
+        [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
+          for (int64_t i = 0; i < rows; i += 2)
+            k.size[shape_.kernel.h == 5].rows(pairs[i / 2], values + i * row);
+          planes.write<1>(values, lanes, o, first, rows);
+        });
+}
+
+void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* x, const float* bias,
+                                  float* y, int32_t* index) const {
+  const WinogradRowKernels& k = kernels<WinogradRowKernels>();
+  const int64_t height = shape_.out_h / 2, width = shape_.out_w / 2, row = width * k.lanes;
+  const Planes<float> planes{y, shape_.out_channels, height, width};
+  const Planes<int32_t> places_planes{index, shape_.out_channels, height, width};
+  ScratchFrame frame;
+  float* const values = frame.allocate<float>(kStep / 2 * row);
+  int32_t* const places = frame.allocate<int32_t>(kStep / 2 * row);
+  int32_t* const first_place = frame.allocate<int32_t>(k.lanes);
+  const auto activate = forward_kernel(f);
+  visit(task, x, bias,
+        [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
+          for (int n = 0; n < k.lanes; ++n)
+            first_place[n] = static_cast<int32_t>((lanes.first[n] + first) * shape_.out_w);
+          // A last row alone is in no window.
+          for (int64_t i = 0; i < rows / 2; ++i)
+            k.size[shape_.kernel.h == 5].maxima(pairs[i], first_place,
+                                                static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,
+                                                places + i * row);
+          if (activate) activate(values, rows / 2 * row, values);
+          planes.write<2>(values, lanes, o, first / 2, rows / 2);
+          places_planes.write<2>(reinterpret_cast<const float*>(places), lanes, o, first / 2, rows / 2);
+        });
+}
+
+}  // namespace byhand::cpu

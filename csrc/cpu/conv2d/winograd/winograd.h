@@ -1,0 +1,88 @@
+// Winograd's algorithm: fewer products than the direct one, between transformed patches.
+//
+// An 8 x 8 patch of a channel of x and an r x r kernel give (9 - r) x (9 - r) outputs with 64 products
+// instead of r^2 each: 4 instead of 25 for r = 5, 1.8 instead of 9 for r = 3. Forward, for a patch d of
+// channel c and kernel g of channels o, c, with B, G, A of kernels/conv2d_winograd_matrices.py and * value by
+// value:
+//
+//   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
+//
+// Both gradients are its adjoint, with Q = A dy A' for each patch of outputs:
+//
+//   dx += B' (sum_o U_oc * Q_o) B   over the patches, which overlap
+//   dg  = G' (sum over patches of Q_o * V_c) G
+//
+// An infinity or a NaN in a patch may spoil any of its outputs; so may values beyond 1e36.
+#pragma once
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "core/shapes.h"
+#include "cpu/runtime/blocking.h"
+
+namespace byhand::cpu {
+
+// The transform of one patch of one channel takes about as long as this number of multiply-adds.
+inline constexpr double kWinogradTransform = 600;
+
+// A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group, whose weights are
+// transformed. x, y and their gradients belong to a batch, or to some images of it; no operand is empty. A
+// method runs on the calling thread unless it says otherwise, and several threads may call methods at the
+// same time.
+class Winograd {
+ public:
+  explicit Winograd(const Conv2dShape& s);
+  // All threads transform the weights into `frame`, or into `cache` unless that holds them already. Forward
+  // and the input gradient need them.
+  Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache = nullptr);
+  static int64_t cache_size(const int64_t (&weight)[4]);
+  static void clear_cache(float* cache);
+
+  int64_t patches() const;  // of an image
+  int64_t block() const;    // the number of patches that fit the cache together: the least for one call
+  // The approximate duration of this number of patches in one direction, on one thread.
+  double ns(int64_t patches) const;
+
+  // y of these patches.
+  void forward(Range patches, const float* x, const float* bias, float* y) const;
+  // The maxima of 2 x 2 windows and their positions in the planes, for kernels of 5 x 5.
+  bool pools() const { return shape_.kernel.h == 5; }
+  void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
+
+  struct Gradients {
+    // Two forms. With `index == nullptr`, `dy` holds whole planes. Otherwise `dy` holds one value per 2 x 2
+    // pooling window, `index` its position in the plane, every other gradient is zero, and `outputs` must
+    // cover all channels. Only kernels of 5 x 5 take this form.
+    const float* dy;
+    const int32_t* index;
+    // The input gradient is added to what `dx` has, because patches overlap. Null: not wanted.
+    float* dx;
+    // The transformed weight gradient of these output channels, which must be all channels if there is a dx.
+    // Null: not wanted.
+    float* sums;
+    Range outputs;
+    bool add;        // to the sums, which are overwritten otherwise
+    const float* x;  // for the sums
+  };
+  void backward(Range patches, const Gradients& g) const;
+
+  // The same for all patches, on all threads and without transformed weights: see by_channels.cc. The weight
+  // gradient takes at most block() patches; the input gradient is added to dx.
+  void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
+  void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
+  void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
+
+  int64_t size_of_sums() const;
+  // Computes dw from `count` sums that lie one behind the other, on all threads. Overwrites the sums.
+  void finish(float* sums, int64_t count, float* dw) const;
+
+ private:
+  template <class Store>
+  void forward(Range patches, const float* x, const Store& store) const;
+
+  Conv2dShape shape_;
+  const float* weights_ = nullptr;
+};
+
+}  // namespace byhand::cpu

@@ -1,0 +1,17 @@
+// Packing: copies of operands in the order in which the tiles read them.
+#include "cpu/gemm/product.h"
+
+namespace byhand::cpu {
+
+using ops::Matrix;
+
+void pack(const GemmKernels& k, const Matrix& m, float* to, int64_t width) {
+  if (m.column_stride == 1) return k.pack_rows(m.data, m.row_stride, m.rows, m.columns, to, width);
+  if (m.row_stride == 1) return k.pack_columns(m.data, m.column_stride, m.rows, m.columns, to, width);
+  for (int64_t p = 0; p < m.columns; ++p)
+    for (int64_t i = 0; i < m.rows; ++i)
+      to[i / width * width * m.columns + p * width + i % width] =
+          m.data[i * m.row_stride + p * m.column_stride];
+}
+
+}  // namespace byhand::cpu

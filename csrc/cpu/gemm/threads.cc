@@ -1,0 +1,111 @@
+// A matrix product on all threads: C in parts, or the depth in chunks.
+#include <algorithm>
+#include <cmath>
+
+#include "core/scratch.h"
+#include "cpu/gemm/product.h"
+#include "cpu/kernels/reduce.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// In multiply-adds: bringing a value from a cache farther out, and transposing it.
+constexpr double kReadCost = 3, kTransposeCost = 8;
+
+// If two cores write into one row of C, the prefetcher of one fetches lines that the other is about to write.
+// This takes about 70 ns per row, as long as this number of multiply-adds.
+constexpr double kSharedRowCost = 4000;
+
+// Weights are written after every step of training. A cache line that other cores have read must be taken
+// back from them first, which takes 9 ns: per value as long as this number of multiply-adds.
+constexpr double kTakenBackCost = 30;
+
+// Returns the cut whose parts have the lowest cost per step of the depth. Each thread reads for itself what
+// it needs of A and B.
+Parts::Cut best_cut(const Product& g, int64_t parts) {
+  const int64_t lanes = kernels<GemmKernels>().lanes, vectors = ceil_div(g.columns(), lanes);
+  const double own = (g.b.column_stride == 1 ? 0 : kTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
+  Parts::Cut best{1, 1};
+  double least = INFINITY;
+  for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
+    const Parts::Cut c{row_parts, std::min(parts / row_parts, vectors)};
+    const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
+    const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
+    const double shared = c.columns > 1 ? rows * kSharedRowCost / static_cast<double>(g.depth()) : 0;
+    const double cost = rows * columns + kReadCost * (rows + columns) + own * columns + shared;
+    if (cost < least) best = c, least = cost;
+  }
+  return best;
+}
+
+// A long sum into a small C is cut into chunks of the depth, so that the threads have something to share. The
+// shape alone decides the chunks, and their sums are added in order.
+constexpr int64_t kChunk = 4096, kSmallC = 64 * 64;
+
+void multiply_in_chunks(const Product& g) {
+  const int64_t chunks = ceil_div(g.depth(), kChunk), count = g.rows() * g.columns();
+  ScratchFrame frame;
+  float* const sums = frame.allocate<float>((chunks - 1) * count);
+  parallel_for(chunks, g.ns() / static_cast<double>(chunks), [&](int64_t i) {
+    const Range d = split(g.depth(), chunks, i);
+    Product chunk = g;
+    chunk.a = columns_of(g.a, d);
+    chunk.b = rows_of(g.b, d);
+    chunk.activation = nullptr;
+    if (i > 0) chunk.beta = 0, chunk.c = chunk.out = sums + (i - 1) * count;
+    multiply(chunk);
+  });
+  kernels<ReduceKernels>().add_rows(sums, chunks - 1, count, count, g.out);
+  activate(g, g.out, g.rows(), g.columns());
+}
+
+// Cuts a long product into more row blocks than threads if the cut itself is free. If the system pauses one
+// thread, the others take over its remaining blocks.
+int64_t row_parts(const Product& g, const Parts::Cut& cut) {
+  constexpr double kPartNs = 3'000'000;
+  constexpr int64_t kTiles = 4;  // of rows, at least, in a part
+  if (g.b.column_stride != 1) return cut.rows;
+  const double parts = static_cast<double>(cut.rows * cut.columns);
+  const int64_t finer = std::min(static_cast<int64_t>(g.ns() / parts / kPartNs),
+                                 g.rows() / cut.rows / (kTiles * kernels<GemmKernels>().rows));
+  return cut.rows * std::clamp<int64_t>(finer, 1, 8);
+}
+
+}  // namespace
+
+Parts::Parts(const Product& product, int threads)
+    : g_(product), cut_(best_cut(g_, threads)), by_dots_(better_by_dots(g_)) {
+  cut_.rows = row_parts(g_, cut_);
+}
+
+Range Parts::columns(int64_t i) const {
+  const int64_t lanes = kernels<GemmKernels>().lanes;
+  const Range v = split(ceil_div(g_.columns(), lanes), cut_.columns, i % cut_.columns);
+  return {v.begin * lanes, std::min(v.end * lanes, g_.columns())};
+}
+
+Product Parts::operator[](int64_t i) const {
+  const Range r = rows(i), c = columns(i);
+  Product part = g_;
+  part.a = rows_of(g_.a, r);
+  part.b = columns_of(g_.b, c);
+  part.c += r.begin * g_.c_row_stride + c.begin;
+  part.out += r.begin * g_.out_row_stride + c.begin;
+  return part;
+}
+
+bool summed_in_chunks(const Product& g) {
+  return g.depth() >= 2 * kChunk && g.rows() * g.columns() <= kSmallC;
+}
+
+void multiply_on_all_threads(const Product& g) {
+  if (g.rows() == 0 || g.columns() == 0) return;
+  if (summed_in_chunks(g)) return multiply_in_chunks(g);
+  if (!worth_sharing(g.ns())) return multiply(g);
+  const Parts parts(g, num_threads());
+  parallel_for(parts.count(), parts.ns(), [&](int64_t i) { parts.multiply(parts[i]); });
+}
+
+}  // namespace byhand::cpu

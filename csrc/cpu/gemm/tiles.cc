@@ -1,0 +1,190 @@
+// C is cut into tiles. A tile is a few rows high and a few vectors wide, and stays in registers over a step
+// of the depth:
+//
+//   for a step of the depth          short enough that a tile's rows of A stay in L1
+//     for a block of columns         narrow enough that its part of B stays in L2 and L3
+//       for a tile of rows
+//         for a tile of columns      A comes from L1, B is prefetched and read once, C is written row by row
+//
+// B is packed into panels only if its columns are not adjacent in memory, A only if its rows would evict each
+// other.
+//
+// A thread does this for its part of C. The depth alone decides where steps begin, so the bits depend neither
+// on the blocks nor on the parts.
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/gemm/product.h"
+#include "cpu/kernels/gemm.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+
+using ops::Matrix;
+
+namespace {
+
+// B is prefetched this number of tiles ahead if it is not packed. One tile ahead would be too late for rows
+// that are not aligned: their last cache line also belongs to the tile after the next.
+constexpr int64_t kTilesAhead = 2;
+
+// The number of values that are prefetched of each of the next rows of A. After these few lines the hardware
+// recognises the stream.
+constexpr int64_t kValuesAhead = 64;
+void prefetch_rows(const Matrix& a) {
+  for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kCacheLineFloats)
+    for (int64_t i = 0; i < a.rows; ++i)
+      __builtin_prefetch(a.data + i * a.row_stride + p * a.column_stride, 0, 2);
+}
+
+// The tiles that C is cut into. They are nearly equal, because a last tile of one or two rows would be slow.
+struct Tiling {
+  Tiling(const GemmKernels& kernels, int64_t rows, int64_t columns, int64_t highest)
+      : k(kernels),
+        m(rows),
+        n(columns),
+        row_tiles(ceil_div(m, highest)),
+        vectors(ceil_div(n, k.lanes)),
+        column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
+
+  Range rows(int64_t i) const { return split(m, row_tiles, i); }
+  // The columns of tile j. The last tile may end beyond n.
+  Range columns(int64_t j) const {
+    const Range v = split(vectors, column_tiles, j);
+    return {v.begin * k.lanes, v.end * k.lanes};
+  }
+
+  const GemmKernels& k;
+  const int64_t m, n, row_tiles, vectors, column_tiles;
+};
+
+// A step of the depth of a block of columns.
+struct Block {
+  const Tiling& tiling;
+  Matrix a, b;    // of this depth, all rows and columns
+  GemmTile tile;  // what all tiles have in common: c and out are the whole matrices
+  Range column_tiles;
+  float* a_panel;   // room for a tile's rows of A; null: A is not packed
+  float* b_panels;  // null: B is not packed
+  bool prefetch;
+  const Product* finished;  // the product, if its rows are complete after this step; else null
+
+  float* b_panel(int64_t j) const {
+    return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth;
+  }
+  void pack_b() const;
+  void multiply() const;
+  void multiply_row(GemmTile t, int64_t rows) const;
+};
+
+// Packs all panels of equal width together, because whole rows of B come from memory faster than the pieces
+// of one panel.
+void Block::pack_b() const {
+  const auto width = [&](int64_t j) { return tiling.columns(j).end - tiling.columns(j).begin; };
+  for (int64_t j = column_tiles.begin; j < column_tiles.end;) {
+    const int64_t first = j;
+    while (j < column_tiles.end && width(j) == width(first)) ++j;
+    const Range c{tiling.columns(first).begin, std::min(tiling.columns(j - 1).end, tiling.n)};
+    pack(tiling.k, columns_of(b, c).transposed(), b_panel(first), width(first));
+  }
+}
+
+void Block::multiply() const {
+  if (b_panels) pack_b();
+  for (int64_t i = 0; i < tiling.row_tiles; ++i) {
+    const Range r = tiling.rows(i);
+    const Matrix rows = rows_of(a, r);
+    GemmTile t = tile;
+    t.c += r.begin * t.c_row_stride;
+    t.out += r.begin * t.out_row_stride;
+    if (a_panel) {
+      pack(tiling.k, rows, a_panel, rows.rows);
+      t.a = a_panel, t.a_row_stride = 1, t.a_column_stride = rows.rows;
+    } else {
+      t.a = rows.data, t.a_row_stride = rows.row_stride, t.a_column_stride = rows.column_stride;
+    }
+    if (prefetch && a.column_stride == 1 && i + 1 < tiling.row_tiles)
+      prefetch_rows(rows_of(a, tiling.rows(i + 1)));
+    multiply_row(t, rows.rows);
+    if (finished) {
+      const int64_t first = tiling.columns(column_tiles.begin).begin;
+      const int64_t end = std::min(tiling.columns(column_tiles.end - 1).end, tiling.n);
+      activate(*finished, t.out + first, rows.rows, end - first);
+    }
+  }
+}
+
+void Block::multiply_row(GemmTile t, int64_t rows) const {
+  const float* const c = t.c;
+  float* const out = t.out;
+  for (int64_t j = column_tiles.begin; j < column_tiles.end; ++j) {
+    const Range range = tiling.columns(j);
+    const int64_t width = range.end - range.begin, columns = std::min(range.end, tiling.n) - range.begin;
+    t.columns = static_cast<int>(columns);
+    t.b = b_panels ? b_panel(j) : b.data + range.begin;
+    t.b_row_stride = b_panels ? width : b.row_stride;
+    t.b_ahead = prefetch && !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
+    t.c = c + range.begin;
+    t.out = out + range.begin;
+    const GemmEdge edge = columns == width                       ? kWholeEdge
+                          : columns > width - tiling.k.lanes / 2 ? kCutEdge
+                                                                 : kHalfEdge;
+    tiling.k.tile[rows - 1][width / tiling.k.lanes - 1][edge](t);
+  }
+}
+
+// Cache lines at distances of a multiple of 2 KB share so few sets of L1 that they evict each other. So A is
+// packed if its rows or columns have such a distance and enough tiles use the copy. Otherwise packing gains
+// nothing.
+bool worth_packing_a(const Matrix& a, const Tiling& t) {
+  constexpr int64_t kAliased = 512, kUses = 8;
+  return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
+}
+
+}  // namespace
+
+Blocking blocking_for(const GemmKernels& k) {
+  // In a step, a tile's rows of A take at most 7/8 of L1; the rest is for B and C. Steps beyond 512 gain
+  // nothing. The B of a block is read once for each tile of rows.
+  const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
+  return {k.rows, depth, kSharedFloats / depth, true, true};
+}
+
+void multiply_by_tiles(const Product& g, const Blocking& blocking) {
+  const GemmKernels& k = kernels<GemmKernels>();
+  const Tiling tiling(k, g.rows(), g.columns(), blocking.rows);
+  const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), blocking.depth)),
+                longest = ceil_div(g.depth(), steps);
+  const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), blocking.columns));
+  const bool pack_a = blocking.pack && worth_packing_a(g.a, tiling);
+  const bool pack_b = g.b.column_stride != 1;
+
+  ScratchFrame frame;
+  float* const a_panel = pack_a ? frame.allocate<float>(k.rows * longest + k.lanes) : nullptr;
+  const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
+  float* const b_panels = pack_b ? frame.allocate<float>(widest * longest) : nullptr;
+  for (int64_t s = 0; s < steps; ++s) {
+    const Range d = split(g.depth(), steps, s);
+    GemmTile tile{};
+    tile.depth = d.end - d.begin;
+    tile.alpha = g.alpha;
+    tile.beta = s == 0 ? g.beta : 1;
+    tile.c = s == 0 ? g.c : g.out;
+    tile.c_row_stride = s == 0 ? g.c_row_stride : g.out_row_stride;
+    tile.out = g.out;
+    tile.out_row_stride = g.out_row_stride;
+    for (int64_t i = 0; i < blocks; ++i)
+      Block{tiling,
+            columns_of(g.a, d),
+            rows_of(g.b, d),
+            tile,
+            split(tiling.column_tiles, blocks, i),
+            a_panel,
+            b_panels,
+            blocking.prefetch,
+            s + 1 == steps ? &g : nullptr}
+          .multiply();
+  }
+}
+
+}  // namespace byhand::cpu

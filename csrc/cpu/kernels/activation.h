@@ -1,0 +1,15 @@
+// The contract of the activation kernels. Formulas: ops/activation.h. An output may be an input.
+#pragma once
+
+#include <stdint.h>
+
+namespace byhand::cpu {
+
+struct ActivationKernels {
+  using Forward = void (*)(const float* x, int64_t count, float* y);
+  using Backward = void (*)(const float* dy, const float* y, int64_t count, float* dx);
+  Forward relu, tanh, sigmoid;
+  Backward relu_backward, tanh_backward, sigmoid_backward;
+};
+
+}  // namespace byhand::cpu

@@ -1,0 +1,42 @@
+// The contract of direct convolution's kernels, for the output and the gradient with respect to the input.
+#pragma once
+
+#include <stdint.h>
+
+namespace byhand::cpu {
+
+// The register tile has rows x positions accumulators. A row is an output channel; a position is one vector
+// of neighbouring outputs in a row of the image. Tiles with few rows leave registers for more positions.
+inline constexpr int kConvRows = 6, kMaxConvPositions = 8;
+
+// y[v][r * y_stride + lane] = start + sum over p of w[r * w_stride + p] * x[v][offset[p] + lane] for each
+// position v, row r and lane, where `start` is bias[r] or the value that y had.
+struct ConvTile {
+  int64_t depth;  // the number of p, which runs over input channels and taps
+  const float* w;
+  int64_t w_stride;
+  const int64_t* offset;
+  const float* x[kMaxConvPositions];
+  float* y[kMaxConvPositions];
+  int count[kMaxConvPositions];  // lanes of each position to store
+  int64_t y_stride;
+  const float* bias;  // null: the sum continues from y
+};
+using ConvTileKernel = void (*)(const ConvTile&);
+
+struct ConvTileKernels {
+  int lanes;
+  int positions[kConvRows];                           // of the widest tile with r rows, at [r - 1]
+  ConvTileKernel tile[kConvRows][kMaxConvPositions];  // [rows - 1][positions - 1]
+};
+
+struct CorrelateKernels {
+  ConvTileKernels tiles;
+  // Tiles with wider vectors, used if the row fills their lanes. Identical to `tiles` if this CPU has no
+  // wider vectors.
+  ConvTileKernels wide;
+  // to[i] = from[i * stride] for i in [0, count).
+  void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
+};
+
+}  // namespace byhand::cpu

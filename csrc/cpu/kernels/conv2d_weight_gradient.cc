@@ -1,0 +1,111 @@
+// Grad weight by the direct algorithm, in vectors of 8 lanes where there are 16: the planes of small networks
+// are 24 and 8 wide, and units of 256 bits do two multiply-adds of 8 lanes in the time of one of 16.
+#include "cpu/kernels/conv2d_weight_gradient.h"
+
+#include BYHAND_VEC_HEADER
+#include "cpu/vec/unroll.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+constexpr int kLanes = HalfVec::kLanes;
+
+// Accumulators, kColumns inputs and a gradient stay in registers.
+constexpr int kRows = kRegisters >= 32 ? 5 : 4, kColumns = kRegisters >= 32 ? 5 : 3;
+
+inline HalfVec load(const float* p, const Constant<kLanes>&) { return HalfVec::load(p); }
+inline HalfVec load(const float* p, int n) { return HalfVec::load(p, n); }
+
+// Vector times vector over positions, one sum across lanes at the end. The kC inputs stay in registers and
+// the rows of dy stream past: the other way round GCC 12 runs out of registers.
+template <int kR, int kC, class Lanes>
+inline void multiply(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
+                     Lanes lanes, HalfVec (&total)[kR][kC]) {
+  HalfVec xv[kC];
+  BYHAND_UNROLL
+  for (int c = 0; c < kC; ++c) xv[c] = load(x[c] + at.x, lanes);
+  BYHAND_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    const HalfVec dyv = load(dy + r * row + at.y, lanes);
+    BYHAND_UNROLL
+    for (int c = 0; c < kC; ++c) total[r][c] = fma(dyv, xv[c], total[r][c]);
+  }
+}
+
+template <int kR, int kC>
+void dot(const ConvDot& d) {
+  HalfVec total[kR][kC];
+  BYHAND_UNROLL
+  for (auto& row : total) BYHAND_UNROLL
+  for (HalfVec& s : row) s = HalfVec::zero();
+
+  for (int64_t n = 0; n < d.images; ++n) {
+    const float* const dy = d.dy + n * d.dy_image_stride;
+    const float* x[kC];
+    BYHAND_UNROLL
+    for (int c = 0; c < kC; ++c) x[c] = d.x + n * d.x_image_stride + d.offset[c];
+    for (int64_t i = 0; i < d.whole; ++i)
+      multiply(x, dy, d.dy_row_stride, d.whole_positions[i], Constant<kLanes>{}, total);
+    for (int64_t i = 0; i < d.cut; ++i)
+      multiply(x, dy, d.dy_row_stride, d.cut_positions[i], d.cut_positions[i].count, total);
+  }
+
+  BYHAND_UNROLL
+  for (int r = 0; r < kR; ++r) BYHAND_UNROLL
+  for (int c = 0; c < kC; ++c) d.dw[r * d.dw_stride + c] += sum(total[r][c]);
+}
+
+// One row of taps is one vector, or two of four lanes; rows of dW at the same time hide the latency.
+template <int kR, int kTapRows>
+void pooled_dot(const ConvPooledDot& d) {
+  constexpr int kParts = kLanes < kPooledSlot ? kPooledSlot / kLanes : 1;
+  HalfVec sum[kR][kTapRows][kParts];
+  BYHAND_UNROLL
+  for (auto& row : sum) BYHAND_UNROLL
+  for (auto& taps : row) BYHAND_UNROLL
+  for (HalfVec& s : taps) s = HalfVec::zero();
+  for (int64_t i = 0; i < d.count; ++i) {
+    BYHAND_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      const HalfVec dz = HalfVec::set(d.dz[r * d.count + i]);
+      const int32_t at = d.place[r * d.count + i] & d.last;
+      const float* const x = d.x + int64_t{at} * kPooledSlot;
+      BYHAND_UNROLL
+      for (int t = 0; t < kTapRows; ++t) BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part)
+        sum[r][t][part] = fma(dz, HalfVec::load(x + t * d.x_row + part * kLanes), sum[r][t][part]);
+    }
+  }
+  BYHAND_UNROLL
+  for (int r = 0; r < kR; ++r) BYHAND_UNROLL
+  for (int t = 0; t < kTapRows; ++t) BYHAND_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    float* const dw = d.dw + r * d.dw_row + t * d.columns + part * kLanes;
+    const int rest = d.columns - part * kLanes;
+    const int n = rest < 0 ? 0 : rest > kLanes ? kLanes : rest;
+    (HalfVec::load(dw, n) + sum[r][t][part]).store(dw, n);
+  }
+}
+
+void fill_slots(const float* x, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int part = 0; part < kPooledSlot; part += kLanes)
+      HalfVec::load(x + i + part).store(to + i * kPooledSlot + part);
+}
+
+}  // namespace
+
+void fill_conv2d_weight_gradient(WeightGradientKernels& k) {
+  k.lanes = kLanes;
+  k.rows = kRows, k.columns = kColumns;
+  for_constants<kRows>([&](auto rows) {
+    for_constants<kColumns>([&](auto columns) { k.dot[rows - 1][columns - 1] = dot<rows, columns>; });
+  });
+  k.fill_slots = fill_slots;
+  for_constants<kPooledRows>([&](auto rows) {
+    for_constants<kMaxPooledTapRows>(
+        [&](auto taps) { k.pooled[rows - 1][taps - 1] = pooled_dot<rows, taps>; });
+  });
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

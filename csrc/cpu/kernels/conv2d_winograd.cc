@@ -1,0 +1,398 @@
+// Winograd's convolution: the transforms between images and patches, and the products of patches.
+#include "cpu/kernels/conv2d_winograd.h"
+#include "cpu/kernels/conv2d_winograd_sums.h"
+#include "cpu/kernels/window_maximum.h"
+#include "cpu/vec/unroll.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+constexpr int kLanes = Vec::kLanes;
+constexpr int kParts = kLanes < kSize ? kSize / kLanes : 1;  // vectors that a row of 8 values takes
+constexpr int kPart = kSize / kParts;                        // values in each
+
+using Patch = Vec[kParts][kSize];  // [part][row]
+
+// Rows become columns.
+inline void transpose(Patch& p) {
+  Vec block[kParts][kParts][kLanes];
+  BYHAND_UNROLL
+  for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kParts; ++j) {
+    BYHAND_UNROLL
+    for (int r = 0; r < kLanes; ++r) block[i][j][r] = r < kPart ? p[j][i * kPart + r] : Vec::zero();
+    transpose(block[i][j]);
+  }
+  BYHAND_UNROLL
+  for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kParts; ++j) BYHAND_UNROLL
+  for (int r = 0; r < kPart; ++r) p[i][j * kPart + r] = block[i][j][r];
+}
+
+inline Vec load_part(const float* p) {
+  if constexpr (kPart == kLanes)
+    return Vec::load(p);
+  else
+    return Vec::load(p, kPart);
+}
+inline void store_part(Vec v, float* p) {
+  if constexpr (kPart == kLanes)
+    v.store(p);
+  else
+    v.store(p, kPart);
+}
+inline int clamp_part(int n) { return n < 0 ? 0 : n > kPart ? kPart : n; }
+
+// The places of the rows of a patch: two in a vector of 16 lanes, one in 8, half of one in 4.
+struct Place {
+  float* data;
+  int64_t plane;
+  int lanes;
+  float* at(int row, int part) const {
+    if (lanes == 16) return data + row / 2 * plane + row % 2 * kSize + part * kPart;
+    return data + (row * (kSize / lanes) + part * kPart / lanes) * plane + part * kPart % lanes;
+  }
+};
+
+// The first n values of part `part` of a row that has `columns`.
+inline Vec load_columns(const float* row, int part, int columns) {
+  const int n = clamp_part(columns - part * kPart);
+  return n == kLanes ? Vec::load(row + part * kPart) : Vec::load(row + part * kPart, n);
+}
+
+// Channels whose columns share the rows of a patch: two where they have four columns each, [part][row] then
+// begins with the first channel's.
+template <class P>
+constexpr int kTogether = 2 * P::kColumns == kSize ? 2 : 1;
+
+// Rows of kTogether channels, `channel` values apart; 0 where there is one, which then stands for the other.
+template <class P>
+inline void load_rows(const float* values, int64_t channel, int64_t stride, Patch& x) {
+  BYHAND_UNROLL
+  for (int i = 0; i < P::kColumns; ++i) {
+    const float* const row = values + i * stride;
+    if constexpr (kTogether<P> == 2 && kParts == 1) {
+      x[0][i] = load_fours(row, row + channel);
+    } else {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part)
+        x[part][i] =
+            kTogether<P> == 2 ? Vec::load(row + part * channel) : load_columns(row, part, P::kColumns);
+    }
+  }
+}
+
+// Transforms rows x, as load_rows has them, into patches of channel c, or of kTogether channels from c on, of
+// which the first `channels` are used.
+template <class P>
+inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& to, int lanes) {
+  constexpr int kColumns = P::kColumns;
+  BYHAND_UNROLL
+  for (int part = 0; part < kParts; ++part) {
+    Vec input[kColumns];
+    BYHAND_UNROLL
+    for (int i = 0; i < kColumns; ++i) input[i] = x[part][i];
+    expand<P>(input, x[part]);
+  }
+  transpose(x);
+  BYHAND_UNROLL
+  for (int h = 0; h < kTogether<P>; ++h) {
+    if (h >= channels) continue;
+    const Place place{to.data + (c + h) * lanes, to.plane, lanes};
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      Vec input[kColumns], output[kSize];
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) input[i] = x[part][h * kColumns + i];
+      expand<P>(input, output);
+      BYHAND_UNROLL
+      for (int i = 0; i < kSize; ++i) store_part(output[i], place.at(i, part));
+    }
+  }
+}
+
+template <class P>
+void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
+  constexpr int kColumns = P::kColumns;
+  const bool inside = from.row_begin == 0 && from.row_end == kColumns && from.column_begin == 0 &&
+                      from.column_end == kColumns;
+  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
+    const float* values = from.values + c * from.channel;
+    int64_t stride = from.row, channel = channels > 1 ? from.channel : 0;
+    float copy[kTogether<P>][kColumns * kSize];
+    if (!inside) {
+      __builtin_memset(copy, 0, sizeof copy);
+      for (int h = 0; h < channels; ++h)
+        for (int i = from.row_begin; i < from.row_end; ++i)
+          for (int j = from.column_begin; j < from.column_end; ++j)
+            copy[h][i * kSize + j] = values[h * channel + i * stride + j];
+      values = copy[0], stride = kSize, channel = kColumns * kSize;
+    }
+    Patch x;
+    load_rows<P>(values, channel, stride, x);
+    transform<P>(x, c, channels, to, lanes);
+  }
+}
+
+// The adjoint of `forward`, handed to store(channel, channels, rows): rows[i][part] of one channel, or of
+// kTogether, of which the first is `channel` and those beyond `channels` are of no use.
+template <class P, class Store>
+inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const Store& store) {
+  constexpr int kColumns = P::kColumns;
+  for (int64_t c = 0; c < count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= count ? kTogether<P> : 1;
+    Patch x;
+    BYHAND_UNROLL
+    for (int h = 0; h < kTogether<P>; ++h) {
+      const Place place{from.data + (c + (h < channels ? h : 0)) * lanes, from.plane, lanes};
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        Vec input[kSize], output[kColumns];
+        BYHAND_UNROLL
+        for (int i = 0; i < kSize; ++i) input[i] = load_part(place.at(i, part));
+        contract<P>(input, output);
+        BYHAND_UNROLL
+        for (int i = 0; i < kSize / kTogether<P>; ++i)
+          x[part][h * kColumns + i] = i < kColumns ? output[i] : Vec::zero();
+      }
+    }
+    transpose(x);
+    Vec rows[kColumns][kParts];
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      Vec output[kColumns];
+      contract<P>(x[part], output);
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) rows[i][part] = output[i];
+    }
+    store(c, channels, rows);
+  }
+}
+
+// Adds a value for each channel.
+template <class P>
+inline void add_bias(const float* bias, int channels, int part, Vec (&rows)[P::kColumns][kParts]) {
+  const Vec first = Vec::set(bias[0]), last = Vec::set(bias[channels - 1]);
+  const Vec both = kParts == 2 ? (part == 0 ? first : last) : select(first_mask(kSize / 2), first, last);
+  BYHAND_UNROLL
+  for (int i = 0; i < P::kColumns; ++i) rows[i][part] = rows[i][part] + (kTogether<P> == 1 ? first : both);
+}
+
+// body(channel, row, values) for each row of each channel, its values in memory.
+template <class P, class Body>
+inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const Body& body) {
+  float value[kParts * kLanes];
+  for (int i = 0; i < P::kColumns; ++i) {
+    for (int part = 0; part < kParts; ++part) rows[i][part].store(value + part * kLanes);
+    for (int h = 0; h < channels; ++h) body(h, i, value + h * P::kColumns);
+  }
+}
+
+// For patches that begin inside the plane, which those of outputs and weights do.
+template <class P>
+void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
+  constexpr int kColumns = P::kColumns;
+  const bool whole = to.row_end == kColumns && to.column_end == kColumns;
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[kColumns][kParts]) {
+    float* const values = const_cast<float*>(to.values) + c * to.channel;
+    if (bias) {
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) add_bias<P>(bias + c, channels, part, rows);
+    }
+    if constexpr (kTogether<P> == 1) {
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i) {
+        if (i == to.row_end) break;
+        BYHAND_UNROLL
+        for (int part = 0; part < kParts; ++part)
+          rows[i][part].store(values + i * to.row + part * kPart, clamp_part(to.column_end - part * kPart));
+      }
+    } else if (kParts == 1 && whole && channels == 2) {
+      BYHAND_UNROLL
+      for (int i = 0; i < kColumns; ++i)
+        store_fours(rows[i][0], values + i * to.row, values + to.channel + i * to.row);
+    } else {
+      for_rows<P>(channels, rows, [&](int h, int i, const float* row) {
+        for (int j = 0; j < to.column_end && i < to.row_end; ++j)
+          values[h * to.channel + i * to.row + j] = row[j];
+      });
+    }
+  });
+}
+
+// Patches of 4 x 4 outputs: of every four lanes, tap after tap has the four windows of a channel. The places
+// of the first taps.
+inline IVec first_taps(const WinogradMaxima& w) {
+  float corner[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    const int32_t place = w.place + i % 2 * 2 + i / 2 % 2 * 2 * w.plane_row;
+    __builtin_memcpy(corner + i, &place, sizeof place);
+  }
+  return bits(Vec::load(corner));
+}
+inline IVec tap(IVec first, int i, const WinogradMaxima& w) {
+  return first + IVec::set(i / 2 * w.plane_row + i % 2);
+}
+
+void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias) {
+  using P = WinogradOutput5;
+  constexpr int kLength = kParts * kLanes;
+  const IVec first = first_taps(to);
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[4][kParts]) {
+    float value[kLength];
+    int32_t place[kLength];
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      if (bias) add_bias<P>(bias + c, channels, part, rows);
+      const Vec taps[4] = {
+          even_of_fours(rows[0][part], rows[2][part]), odd_of_fours(rows[0][part], rows[2][part]),
+          even_of_fours(rows[1][part], rows[3][part]), odd_of_fours(rows[1][part], rows[3][part])};
+      WindowMaximum best{taps[0], first};
+      BYHAND_UNROLL
+      for (int i = 1; i < 4; ++i) best.visit(taps[i], tap(first, i, to));
+      best.value.store(value + part * kLanes);
+      best.place.store(place + part * kLanes);
+    }
+    for (int h = 0; h < channels; ++h)
+      for (int i = 0; i < to.rows; ++i) {
+        const int64_t at = (c + h) * to.channel + i * to.row;
+        const int windows = h * 4 + i * 2;
+        float* const y = const_cast<float*>(to.y) + at;
+        int32_t* const index = const_cast<int32_t*>(to.index) + at;
+        if (to.columns == 2) {
+          __builtin_memcpy(y, value + windows, 2 * sizeof(float));
+          __builtin_memcpy(index, place + windows, 2 * sizeof(int32_t));
+        } else if (to.columns == 1) {
+          *y = value[windows];
+          *index = place[windows];
+        }
+      }
+  });
+}
+
+// The windows of one channel, or of two, in every four lanes; 0 for those that are not there.
+template <class T>
+inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w) {
+  const auto floats = [](const T* p) { return reinterpret_cast<const float*>(p); };
+  if (w.rows == 2 && w.columns == 2) return load_twos(floats(first), floats(second), w.row);
+  T copy[2][4] = {};
+  for (int i = 0; i < w.rows; ++i)
+    for (int j = 0; j < w.columns; ++j) {
+      copy[0][i * 2 + j] = first[i * w.row + j];
+      copy[1][i * 2 + j] = second[i * w.row + j];
+    }
+  return load_twos(floats(copy[0]), floats(copy[1]), 2);
+}
+
+void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
+  using P = WinogradOutput5;
+  const IVec first = first_taps(from);
+  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
+    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
+    Patch x;
+    BYHAND_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t one = (c + (part < channels ? part : 0)) * from.channel;
+      const int64_t other = kParts == 1 && channels == 2 ? one + from.channel : one;
+      const Vec value = load_windows(from.y + one, from.y + other, from);
+      const IVec where = bits(load_windows(from.index + one, from.index + other, from));
+      Vec taps[4];
+      BYHAND_UNROLL
+      for (int i = 0; i < 4; ++i) taps[i] = select(where == tap(first, i, from), value, Vec::zero());
+      x[part][0] = low_of_fours(taps[0], taps[1]), x[part][1] = low_of_fours(taps[2], taps[3]);
+      x[part][2] = high_of_fours(taps[0], taps[1]), x[part][3] = high_of_fours(taps[2], taps[3]);
+    }
+    transform<P>(x, c, channels, to, lanes);
+  }
+}
+
+// For patches of inputs, which may begin outside the plane.
+void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
+  using P = WinogradInput;
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int, const Vec(&rows)[kSize][kParts]) {
+    BYHAND_UNROLL
+    for (int i = 0; i < kSize; ++i) {
+      if (i < to.row_begin || i >= to.row_end) continue;
+      BYHAND_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        float* const at = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPart;
+        const int begin = clamp_part(to.column_begin - part * kPart);
+        const int end = clamp_part(to.column_end - part * kPart);
+        if (begin > 0) {
+          float value[kLanes];
+          rows[i][part].store(value);
+          for (int j = begin; j < end; ++j) at[j] += value[j];
+        } else if (end == kLanes) {
+          (Vec::load(at) + rows[i][part]).store(at);
+        } else {
+          (Vec::load(at, end) + rows[i][part]).store(at, end);
+        }
+      }
+    }
+  });
+}
+
+template <class P>
+WinogradTransform both_ways() {
+  return {forward<P>, adjoint_store<P>};
+}
+
+// The values of a row of `a` stay in registers while one of `b` streams by.
+constexpr int kRows = kRegisters >= 32 ? 5 : 3, kColumns = kRegisters >= 32 ? 5 : 4;
+static_assert(kRows * kColumns + kRows + 1 <= kRegisters);
+
+template <int kRows, int kColumns>
+void tile(const WinogradTile& t) {
+  Vec sum[kRows][kColumns];
+  BYHAND_UNROLL
+  for (int i = 0; i < kRows; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kColumns; ++j)
+    sum[i][j] = t.add ? Vec::load(t.out + i * t.out_row + j * t.out_column) : Vec::zero();
+  const float *a = t.a, *b = t.b;
+  for (int64_t p = 0; p < t.depth; ++p, a += t.a_depth, b += t.b_depth) {
+    Vec av[kRows];
+    BYHAND_UNROLL
+    for (int i = 0; i < kRows; ++i) av[i] = Vec::load(a + i * t.a_row);
+    BYHAND_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const Vec bv = Vec::load(b + j * t.b_row);
+      BYHAND_UNROLL
+      for (int i = 0; i < kRows; ++i) sum[i][j] = fma(av[i], bv, sum[i][j]);
+    }
+  }
+  BYHAND_UNROLL
+  for (int i = 0; i < kRows; ++i) BYHAND_UNROLL
+  for (int j = 0; j < kColumns; ++j) sum[i][j].store(t.out + i * t.out_row + j * t.out_column);
+}
+
+template <int r, int c>
+void add_tiles(WinogradProductKernels& k) {
+  k.tile[r - 1][c - 1] = tile<r, c>;
+  if constexpr (c > 1)
+    add_tiles<r, c - 1>(k);
+  else if constexpr (r > 1)
+    add_tiles<r - 1, kColumns>(k);
+}
+
+}  // namespace
+
+void fill_conv2d_winograd_transforms(WinogradTransformKernels& k) {
+  k.input = forward<WinogradInput>;
+  k.input_adjoint_add = adjoint_add;
+  k.weight[0] = both_ways<WinogradWeight3>();
+  k.weight[1] = both_ways<WinogradWeight5>();
+  k.output[0] = both_ways<WinogradOutput3>();
+  k.output[1] = both_ways<WinogradOutput5>();
+  k.maxima = maxima;
+  k.from_maxima = from_maxima;
+}
+
+void fill_conv2d_winograd_products(WinogradProductKernels& k) {
+  k.lanes = kLanes;
+  k.rows = kRows;
+  k.columns = kColumns;
+  add_tiles<kRows, kColumns>(k);
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

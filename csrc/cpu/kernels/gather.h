@@ -1,0 +1,13 @@
+// The contract of the kernel that turns pixels into floats.
+#pragma once
+
+#include <stdint.h>
+
+namespace byhand::cpu {
+
+struct GatherKernels {
+  // to = bytes * scale + offset
+  void (*bytes)(const uint8_t* bytes, int64_t count, float scale, float offset, float* to);
+};
+
+}  // namespace byhand::cpu
