@@ -223,9 +223,9 @@ def batch_norm(call: Call) -> tuple[Array, ...]:
     normalised values are off by too, and have some roundings of their own."""
     x, gamma, beta, running_mean, running_var = (reference.f64(a) for a in call.args)
     _, mean, inv_std, *_ = call.expected()
-    momentum, epsilon = call.kwargs.get("momentum", 0.1), call.kwargs.get("epsilon", 1e-5)
+    momentum, eps = call.kwargs.get("momentum", 0.1), call.kwargs.get("eps", 1e-5)
     count = x.size // max(x.shape[1], 1)
-    of_mean = of_variance = np.zeros_like(mean)  # of the variance, relative to it and epsilon
+    of_mean = of_variance = np.zeros_like(mean)  # of the variance, relative to it and eps
     if call.kwargs["training"] and count:
         (m,) = _per_channel(x, mean)
         axes = (0, *range(2, x.ndim))
@@ -237,7 +237,7 @@ def batch_norm(call: Call) -> tuple[Array, ...]:
     of_inv_std = inv_std * (of_variance / 2 + EPS)
     m, i, g, b, e, r = _per_channel(x, mean, inv_std, gamma, beta, of_mean, of_inv_std)
     size = np.abs(g) * (np.abs(x - m) * (r + 4 * EPS * i) + e * i)
-    running = ((mean, of_mean), (inv_std**-2 - epsilon, of_variance * inv_std**-2))
+    running = ((mean, of_mean), (inv_std**-2 - eps, of_variance * inv_std**-2))
     share = count / max(count - 1, 1)
     return (
         size + 4 * EPS * np.abs(b) + SMALLEST,

@@ -73,7 +73,7 @@ def pool(draw: Draw, shape: Shape) -> nn.Layer:
     stride = draw.one(None, None, draw.pair(1, 3), draw.pair(1, 5))
     if draw.chance(0.5):
         dilation = draw.one(1, 1, draw.pair(1, 3))
-        return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode)
+        return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
     return nn.AvgPool2d(kernel, stride, padding, ceil_mode, draw.chance(0.5))
 
 
@@ -287,8 +287,9 @@ def draw_optimizer(draw: Draw, gentle: bool) -> tuple[Callable[[Any], optim.Opti
     if draw.chance(0.5):
         lr, momentum = draw.one(1e-4, 1e-3, 0.01) / (10 if gentle else 1), draw.one(0.0, 0.5, 0.9)
         nesterov = momentum > 0 and draw.chance(0.5)
-        kwargs = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
-        return lambda p: optim.SGD(p, lr, **kwargs), lr
+        dampening = 0.0 if nesterov else draw.one(0.0, 0.0, 0.3, 0.9)
+        settings = momentum, dampening, decay, nesterov
+        return lambda p: optim.SGD(p, lr, *settings), lr
     kind, lr = draw.one(optim.Adam, optim.AdamW), draw.one(1e-4, 1e-3, 0.01)
     betas, eps = draw.one((0.9, 0.999), (0.5, 0.75), (0.0, 0.9)), draw.one(1e-8, 1e-3)
     return lambda p: kind(p, lr, betas, eps, decay), lr

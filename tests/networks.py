@@ -47,7 +47,7 @@ def batch_norm(
     layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Array, weights: list[Array]
 ) -> tuple[Array, ...]:
     statistics = layer.running_mean.data, layer.running_var.data
-    settings: Any = {"training": layer.training, "momentum": layer.momentum, "epsilon": layer.eps}
+    settings: Any = {"training": layer.training, "momentum": layer.momentum, "eps": layer.eps}
     return reference.batch_norm(x, *weights, *statistics, **settings)
 
 

@@ -404,9 +404,9 @@ NORM = {
     "small": [
         *({"x": x, "training": True} for x in ((2, 1), (4, 8), (9, 17), (64, 5), (130, 70))),
         *({"x": x, "training": True} for x in ((1, 3, 2, 4), (3, 2, 3, 5), (2, 9, 4, 4))),
-        {"x": (3, 300, 5, 7), "training": True, "momentum": 0.5, "epsilon": 0.25},
+        {"x": (3, 300, 5, 7), "training": True, "momentum": 0.5, "eps": 0.25},
         {"x": (1, 9), "training": False},
-        {"x": (2, 3, 3, 3), "training": False, "epsilon": 0.0},
+        {"x": (2, 3, 3, 3), "training": False, "eps": 0.0},
     ],
     "large": {"x": (64, 20, 24, 24), "training": True},
     "empty": [
@@ -439,7 +439,7 @@ def _halves(call: Call) -> bool:
     return call.args[1] in (0.0, 0.5, 0.75, 1.0)
 
 
-SGD_KEYWORDS = ("lr", "momentum", "nesterov", "weight_decay")
+SGD_KEYWORDS = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
 SGD = {
     "small": [
         {"shape": (n,), "lr": 0.5, **kwargs}
@@ -448,6 +448,7 @@ SGD = {
             {},
             {"momentum": 0.5},
             {"momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
+            {"momentum": 0.5, "dampening": 0.75, "weight_decay": 0.25},
         )
     ],
     "large": {"shape": (130_000,), "lr": 0.25, "momentum": 0.5, "weight_decay": 0.125},
@@ -589,7 +590,7 @@ OPS: dict[str, Op] = {
     "batch_norm": Op(
         _norm,
         bounds.batch_norm,
-        keywords=("training", "momentum", "epsilon"),
+        keywords=("training", "momentum", "eps"),
         exact=_inexact,
         **NORM,
     ),

@@ -391,9 +391,9 @@ def batch_norm(
     *,
     training: bool,
     momentum: float = 0.1,
-    epsilon: float = 1e-5,
+    eps: float = 1e-5,
 ) -> tuple[Float64, Float64, Float64, Float64, Float64]:
-    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, the mean, 1 / sqrt(...), and the
+    """gamma * (x - mean) / sqrt(variance + eps) + beta, the mean, 1 / sqrt(...), and the
     running statistics: in training they get a share of x's mean and of its unbiased variance."""
     rows, spread = _channels(x)
     mean, variance, count = f64(running_mean), f64(running_var), rows.shape[1]
@@ -405,7 +405,7 @@ def batch_norm(
         variance = rows.var(axis=1)
         own = mean, rows.var(axis=1, ddof=1)
         new = tuple((1 - momentum) * r + momentum * o for r, o in zip(new, own, strict=True))
-    inv_std = 1 / np.sqrt(variance + epsilon)
+    inv_std = 1 / np.sqrt(variance + eps)
     y = spread(gamma) * (f64(x) - spread(mean)) * spread(inv_std) + spread(beta)
     return y, mean, inv_std, *new
 
@@ -618,17 +618,19 @@ def sgd_step(
     *,
     lr: float,
     momentum: float = 0.0,
-    nesterov: bool = False,
+    dampening: float = 0.0,
     weight_decay: float = 0.0,
+    nesterov: bool = False,
 ) -> tuple[Float64, Float64]:
-    """g += weight_decay * p; v = momentum * v + g; p -= lr * (nesterov ? g + momentum * v : v).
+    """g += weight_decay * p; v = momentum * v + (1 - dampening) * g, or g if momentum is 0;
+    p -= lr * (nesterov ? g + momentum * v : v).
 
-    A factor of 0 means that what it multiplies is not read.
+    If weight_decay or momentum is 0, what it multiplies is not read.
     """
     gradient = f64(gradients)
     if weight_decay != 0:
         gradient = gradient + weight_decay * f64(parameters)
-    velocity = momentum * f64(velocity) + gradient if momentum != 0 else gradient
+    velocity = momentum * f64(velocity) + (1 - dampening) * gradient if momentum != 0 else gradient
     step = gradient + momentum * velocity if nesterov else velocity
     return f64(parameters) - lr * step, velocity
 

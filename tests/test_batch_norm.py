@@ -85,8 +85,8 @@ def test_values_of_any_magnitude(
     """float32 holds neither the squares of 1e20 nor those of 1e-23."""
     x, gamma, beta, mean, variance = arguments(rng, *shape)
     x = np.clip(x, -2, 2) * F32(scale / 2)
-    epsilon = 1e-5 if scale > 1 else 0.0
-    kwargs = {"training": True, "epsilon": epsilon}
+    eps = 1e-5 if scale > 1 else 0.0
+    kwargs = {"training": True, "eps": eps}
     exact = reference.batch_norm(x, gamma, beta, mean, variance, **kwargs)
     y, *saved = kernels.batch_norm(x, gamma, beta, mean, variance, **kwargs)
     assert np.abs(y - exact[0]).max() < 1e-5
@@ -177,8 +177,8 @@ def test_the_input_gradient_alone_can_be_left_out(rng: np.random.Generator) -> N
         ({"training": 1}, "training"),
         ({"training": True, "momentum": "x"}, "momentum"),
         ({"training": True, "momentum": 1.5}, "momentum must be from 0 to 1, got 1.5"),
-        ({"training": True, "epsilon": -1e-5}, "epsilon must be at least 0, got -1e-05"),
-        ({"training": True, "epsilon": float("nan")}, "epsilon"),
+        ({"training": True, "eps": -1e-5}, "eps must be at least 0, got -1e-05"),
+        ({"training": True, "eps": float("nan")}, "eps"),
     ],
 )
 def test_bad_arguments(changes: dict[str, Any], says: str, rng: np.random.Generator) -> None:

@@ -193,6 +193,11 @@ def momentum_and_weight_decay_exchanged(patch: Patch) -> None:
 
 
 @mutation
+def the_first_gradient_is_dampened(patch: Patch) -> None:
+    patch.setattr(optim.SGD, "steps", property(lambda optimizer: 2))
+
+
+@mutation
 def betas_exchanged(patch: Patch) -> None:
     def around(kernel: Any, *args: Any, beta1: float, beta2: float, **rest: Any) -> None:
         kernel(*args, beta1=beta2, beta2=beta1, **rest)

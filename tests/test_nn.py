@@ -212,7 +212,7 @@ def test_pool_output_shapes_are_pytorchs(torch: Any) -> None:
     ):
         if padding > kernel // 2 or size + 2 * padding < dilation * (kernel - 1) + 1:
             continue  # PyTorch refuses it; or there is no window
-        layer = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode)
+        layer = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
         theirs = torch.nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
         expected = theirs(torch.zeros(1, 1, size, size)).shape[1:]
         assert layer.output_shape((1, size, size)) == tuple(expected), layer

@@ -47,7 +47,9 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ),
     "mlp": lambda i, f, b: models.mlp((i(5), i(4)), seed=i(3), classes=i(4)),
     "initialize": lambda i, f, b: initializers.initialize(models.mlp(), "zeros", rng=i(3)),
-    "sgd": lambda i, f, b: optim.SGD(parameters(), f(0.5), f(0.25), b(True), f(0)).settings(),
+    "sgd": lambda i, f, b: optim.SGD(
+        parameters(), f(0.5), f(0.25), i(0), f(0), b(True)
+    ).settings(),
     "adam": lambda i, f, b: optim.AdamW(
         parameters(), f(0.5), (f(0.5), f(0.75)), f(0.125), i(0)
     ).settings(),
@@ -92,8 +94,8 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
         BYTES[:, np.newaxis], LABELS, scale=f(1), offset=f(0), max_shift=i(1), seed=i(1), step=i(1)
     ).tolist(),
     "sgd_step": lambda i, f, b: kernels.sgd_step(
-        FLAT.copy(), FLAT, FLAT.copy(), lr=f(0.5), momentum=f(0.5), nesterov=b(True),
-        weight_decay=i(0),
+        FLAT.copy(), FLAT, FLAT.copy(), lr=f(0.5), momentum=f(0.5), dampening=f(0.25),
+        weight_decay=i(0), nesterov=b(True),
     ),
 }  # fmt: skip
 

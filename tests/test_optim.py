@@ -18,6 +18,9 @@ SETTINGS = [
     {"momentum": 0.5, "nesterov": True},
     {"weight_decay": 0.25},
     {"momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
+    {"momentum": 0.5, "dampening": 0.75},
+    {"momentum": 0.5, "dampening": -0.5, "weight_decay": 0.25},
+    {"dampening": 0.75},
 ]
 
 
@@ -37,12 +40,13 @@ def test_steps_follow_the_formula_exactly(settings: Any, rng: np.random.Generato
     optimizer = optim.SGD(parameters, 0.5, **settings)
     data = [parameter.data.astype(float) for parameter in parameters]
     velocity = [np.zeros(parameter.shape) for parameter in parameters]
-    momentum = settings.get("momentum", 0.0)
-    for _ in range(3):
+    momentum, dampening = settings.get("momentum", 0.0), settings.get("dampening", 0.0)
+    for step in range(3):
+        take = 1 - dampening if momentum and step else 1.0  # the first gradient is undamped
         set_integers(parameters, rng, "grad")
         for p, v, parameter in zip(data, velocity, parameters, strict=True):
             g = parameter.grad + settings.get("weight_decay", 0.0) * p
-            v[...] = momentum * v + g
+            v[...] = momentum * v + take * g
             p -= 0.5 * (g + momentum * v if settings.get("nesterov") else v)
         optimizer.step()
     for p, parameter in zip(data, parameters, strict=True):
@@ -93,12 +97,14 @@ def test_steps_of_adam_are_pytorchs(
 ADAMS = [optim.Adam, optim.AdamW]
 
 
-@pytest.mark.parametrize("make", ADAMS)
+def damped(parameters: Any, **settings: Any) -> optim.SGD:
+    return optim.SGD(parameters, 0.1, momentum=0.9, dampening=0.5, **settings)
+
+
+@pytest.mark.parametrize("make", [*ADAMS, damped])
 @pytest.mark.parametrize("how", ["state", "copy", "pickle"])
-def test_adam_goes_on_as_if_never_interrupted(
-    make: Any, how: str, rng: np.random.Generator
-) -> None:
-    """Its moments and its count of steps go along, bit for bit, also through copies."""
+def test_steps_go_on_as_if_never_interrupted(make: Any, how: str, rng: np.random.Generator) -> None:
+    """The moments, the velocity and the number of steps go along, bit for bit, in copies too."""
     first = network()
     optimizer = make(first.parameters(), weight_decay=0.1)
     for _ in range(2):
@@ -230,6 +236,7 @@ def test_state_goes_from_one_optimizer_to_another(rng: np.random.Generator) -> N
     second.load_state_dict(first.state_dict())
     state = optimizers[0].state_dict()
     assert [(name, array.shape) for name, array in state.items()] == [
+        ("steps", (1,)),
         ("velocity.0", (3, 5)),
         ("velocity.1", (3,)),
         ("velocity.2", (7, 3)),
@@ -240,7 +247,7 @@ def test_state_goes_from_one_optimizer_to_another(rng: np.random.Generator) -> N
         optimizer.step()
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert np.array_equal(a.data, b.data)
-    with pytest.raises(ValueError, match=r"state does not fit SGD: missing velocity\.0"):
+    with pytest.raises(ValueError, match=r"state does not fit SGD: missing steps; missing velocity\.0"):
         optimizers[0].load_state_dict({})
 
 
@@ -277,7 +284,11 @@ def test_zero_grad(rng: np.random.Generator) -> None:
         ({"lr": float("nan")}, "lr must be finite"),
         ({"lr": 0.1, "momentum": -0.5}, "momentum must be finite and not negative"),
         ({"lr": 0.1, "weight_decay": float("inf")}, "weight_decay must be finite"),
-        ({"lr": 0.1, "nesterov": True}, "nesterov needs a momentum above 0"),
+        ({"lr": 0.1, "nesterov": True}, "nesterov=True needs a momentum above 0"),
+        (
+            {"lr": 0.1, "momentum": 0.5, "dampening": 0.25, "nesterov": True},
+            "a dampening of 0, not momentum=0.5 and dampening=0.25",
+        ),
     ],
 )
 def test_wrong_settings(arguments: Any, message: str) -> None:
@@ -301,7 +312,7 @@ def test_wrong_settings_of_adam(arguments: Any, error: Any, message: str) -> Non
         optim.Adam(network().parameters(), **arguments)
 
 
-@pytest.mark.parametrize("name", ["lr", "momentum", "weight_decay"])
+@pytest.mark.parametrize("name", ["lr", "momentum", "dampening", "weight_decay"])
 @pytest.mark.parametrize("value", [None, "0.1", True, 1j])
 def test_settings_are_numbers(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"{name} must be a number, not {value!r}"):
@@ -333,8 +344,14 @@ def test_settings_of_numpy_are_floats() -> None:
     assert [type(value) for value in (optimizer.lr, optimizer.momentum)] == [float, float]
     optimizer.lr = np.float32(0.25)
     settings = optimizer.settings()
-    assert settings == {"lr": 0.25, "momentum": 0.5, "nesterov": False, "weight_decay": 0.0}
-    assert [type(value) for value in settings.values()] == [float, float, bool, float]
+    assert settings == {
+        "lr": 0.25,
+        "momentum": 0.5,
+        "dampening": 0.0,
+        "weight_decay": 0.0,
+        "nesterov": False,
+    }
+    assert [type(value) for value in settings.values()] == [float, float, float, float, bool]
 
 
 def test_wrong_parameters() -> None:

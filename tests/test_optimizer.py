@@ -20,13 +20,14 @@ LENGTHS = (*range(1, 20), 31, 32, 33, 129_388)
 def test_every_length(isa: str, threads: int, rng: np.random.Generator) -> None:
     """Dyadic factors: exact in integers."""
     fill = Fill(rng, integers=True)
-    settings = product(LENGTHS, (0.0, 0.5), (False, True), (0.0, 0.25))
-    for length, momentum, nesterov, weight_decay in settings:
+    settings = product(LENGTHS, (0.0, 0.5), (0.0, 0.75), (0.0, 0.25), (False, True))
+    for length, momentum, dampening, weight_decay, nesterov in settings:
         kwargs = {
             "lr": 0.5,
             "momentum": momentum,
-            "nesterov": nesterov,
+            "dampening": dampening,
             "weight_decay": weight_decay,
+            "nesterov": nesterov,
         }
         call = Call("sgd_step", (fill(length), fill(length), fill(length)), kwargs)
         check_exact(call, call.run())
@@ -35,11 +36,12 @@ def test_every_length(isa: str, threads: int, rng: np.random.Generator) -> None:
         check_exact(call, call.run())
 
 
-def test_many_steps_stay_near_the_reference(isa: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("how", [{"nesterov": True}, {"dampening": 0.9}], ids=str)
+def test_many_steps_stay_near_the_reference(how: Any, isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng)
     p, v = fill(100), np.zeros(100, F32)
     for _ in range(20):
-        kwargs = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+        kwargs = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, **how}
         call = Call("sgd_step", (p, fill(100), v), kwargs)
         p, v = call.run()
         check(call, (p, v))
@@ -120,6 +122,7 @@ def test_wrong_settings_of_adam(wrong: dict[str, Any], message: str) -> None:
         ({"lr": "fast"}, "lr"),
         ({"lr": None}, "lr"),
         ({"lr": 0.1, "momentum": "a"}, "momentum"),
+        ({"lr": 0.1, "dampening": "a"}, "dampening"),
         ({"lr": 0.1, "weight_decay": [1]}, "weight_decay"),
     ],
 )

@@ -264,7 +264,7 @@ def test_batch_norm_as_pytorch(
     """Biased variance for the output, unbiased for the running one; momentum weighs the new."""
     arrays = rng.standard_normal(shape), *rng.uniform(0.5, 2, (4, 3))
     y, mean, inv_std, *running = reference.batch_norm(
-        *arrays, training=training, momentum=0.3, epsilon=0.01
+        *arrays, training=training, momentum=0.3, eps=0.01
     )
     x, gamma, beta, *theirs = (torch.tensor(array) for array in arrays)
     leaves = [tensor.requires_grad_() for tensor in (x, gamma, beta)]
@@ -352,6 +352,8 @@ def test_elementwise_as_pytorch(name: str, torch: Any) -> None:
         {"momentum": 0.9},
         {"momentum": 0.9, "nesterov": True},
         {"momentum": 0.5, "weight_decay": 0.1},
+        {"momentum": 0.5, "dampening": 0.3, "weight_decay": 0.1},
+        {"dampening": 0.3},
     ],
     ids=repr,
 )
@@ -360,9 +362,11 @@ def test_sgd_as_pytorch(kwargs: dict[str, Any], rng: np.random.Generator, torch:
     theirs = torch.tensor(p, requires_grad=True)
     optimizer = torch.optim.SGD([theirs], lr=0.1, **kwargs)
     velocity = np.zeros(5)
-    for gradient in rng.standard_normal((4, 5)):
+    dampening = kwargs.pop("dampening", 0.0)
+    for step, gradient in enumerate(rng.standard_normal((4, 5))):
         theirs.grad = torch.tensor(gradient)
         optimizer.step()
+        kwargs["dampening"] = dampening if step else 0.0  # the first gradient is undamped
         p, velocity = reference.sgd_step(p, gradient, velocity, lr=0.1, **kwargs)
         close(p, theirs)
 

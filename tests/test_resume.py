@@ -310,7 +310,7 @@ def test_another_optimizer_is_refused(tmp_path: Path) -> None:
     model = models.mlp((8,), seed=2)
     with pytest.raises(ResumeError, match=r"the momentum was 0\.9 and is 0\.8"):
         fit(
-            Trainer(model, optim.SGD(model.parameters(), 0.02, 0.8, True), run=tmp_path),
+            Trainer(model, optim.SGD(model.parameters(), 0.02, 0.8, nesterov=True), run=tmp_path),
             resume=True,
         )
 

@@ -39,18 +39,20 @@ def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     ("settings", "least"),
     [
         ({"model": "softmax"}, 0.85),
-        ({"hidden": (30,), "activation": "tanh", "init": "xavier_normal"}, 0.88),
+        ({"hidden_layer_sizes": (30,), "activation": "tanh", "init": "xavier_normal"}, 0.88),
         ({"optimizer": "adam", "init": "kaiming_uniform", "learning_rate": 0.01}, 0.88),
         ({"optimizer": "adamw", "weight_decay": 0.1}, 0.85),
     ],
     ids=str,
 )
 def test_it_learns(settings: dict[str, Any], least: float) -> None:
-    assert DigitClassifier(**settings).fit(X, Y).score(LATER, ANSWERS) >= least
+    assert DigitClassifier(**settings, random_state=0).fit(X, Y).score(LATER, ANSWERS) >= least
 
 
 def test_settings_reach_the_model_and_its_training() -> None:
-    fitted = DigitClassifier(hidden=(7, 5), activation="sigmoid", epochs=3).fit(X, Y)
+    fitted = DigitClassifier(
+        hidden_layer_sizes=(7, 5), activation="sigmoid", epochs=3, random_state=0
+    ).fit(X, Y)
     shapes = [p.shape for p in fitted.model_.parameters() if len(p.shape) > 1]
     assert shapes == [(7, 64), (5, 7), (10, 5)] and "Sigmoid" in repr(fitted.model_)
     assert len(fitted.loss_curve_) == 3 and fitted.loss_curve_[2] < fitted.loss_curve_[0]
@@ -73,7 +75,7 @@ def test_labels_of_any_kind() -> None:
     """In the order of numpy.unique, as scikit-learn has it."""
     names = np.array(["null", "eins", "zwei"], object)
     some = Y < 3
-    fitted = DigitClassifier().fit(X[some], names[Y[some]])
+    fitted = DigitClassifier(random_state=0).fit(X[some], names[Y[some]])
     assert list(fitted.classes_) == ["eins", "null", "zwei"]
     wanted = names[ANSWERS[ANSWERS < 3]]
     found = fitted.predict(LATER[ANSWERS < 3])
@@ -81,14 +83,14 @@ def test_labels_of_any_kind() -> None:
     probabilities = fitted.predict_proba(LATER)
     assert probabilities.shape == (300, 3)
     assert list(fitted.classes_[probabilities.argmax(axis=1)]) == list(fitted.predict(LATER))
-    signs = DigitClassifier().fit(X[Y < 2], Y[Y < 2] * -7)
+    signs = DigitClassifier(random_state=0).fit(X[Y < 2], Y[Y < 2] * -7)
     assert set(signs.predict(LATER)) <= {0, -7}
 
 
 def test_rows_and_images_are_the_same() -> None:
-    expected = DigitClassifier(epochs=2).fit(X, Y).predict_proba(LATER)
+    expected = DigitClassifier(epochs=2, random_state=0).fit(X, Y).predict_proba(LATER)
     for shape in ((-1, 8, 8), (-1, 1, 8, 8)):
-        fitted = DigitClassifier(epochs=2).fit(X.reshape(shape), Y)
+        fitted = DigitClassifier(epochs=2, random_state=0).fit(X.reshape(shape), Y)
         assert np.array_equal(fitted.predict_proba(LATER.reshape(shape)), expected)
 
 
@@ -97,7 +99,7 @@ def test_rows_and_images_are_the_same() -> None:
 )
 def test_numbers_of_any_range(factor: float, shift: float) -> None:
     """Only where a value lies between the smallest and the largest counts; beyond is no error."""
-    fitted = DigitClassifier().fit(X * factor + shift, Y)
+    fitted = DigitClassifier(random_state=0).fit(X * factor + shift, Y)
     assert fitted.score(LATER * factor + shift, ANSWERS) > 0.85
     fitted.predict(LATER * factor * 1.05 + shift)
 
@@ -106,7 +108,7 @@ def test_lenet5_on_colour_images_that_move() -> None:
     """Bytes, three channels, another size than MNIST's; and the model's file."""
     big = np.kron(X[:200].reshape(-1, 8, 8), np.ones((2, 2))) * 15
     images = np.stack([big, 255 - big, big], axis=1).astype(np.uint8)
-    fitted = DigitClassifier("lenet5", epochs=10, max_shift=1).fit(images, Y[:200])
+    fitted = DigitClassifier("lenet5", epochs=10, max_shift=1, random_state=0).fit(images, Y[:200])
     assert fitted.model_.input_shape == (3, 16, 16) and fitted.value_range_ == (0, 255)
     assert fitted.score(images, Y[:200]) > 0.9
     still = clone(fitted).set_params(max_shift=0).fit(images, Y[:200])
@@ -116,7 +118,7 @@ def test_lenet5_on_colour_images_that_move() -> None:
 
 
 def test_saved_and_pickled(tmp_path: Path) -> None:
-    fitted = DigitClassifier(epochs=2).fit(X, Y + 100)
+    fitted = DigitClassifier(epochs=2, random_state=0).fit(X, Y + 100)
     expected = fitted.predict_proba(LATER)
     assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(LATER), expected)
     fitted.model_.save(tmp_path / "model.safetensors")
@@ -133,10 +135,21 @@ def test_random_state() -> None:
 
     assert bits(3) == bits(3) == bits(np.random.RandomState(3)) != bits(4)
     assert bits(None) != bits(None)
+    assert DigitClassifier().random_state is None  # as in scikit-learn
+
+
+def test_one_hidden_layer_may_be_an_integer() -> None:
+    """As in scikit-learn's MLPClassifier."""
+    settings = {"epochs": 1, "random_state": 0}
+    one = DigitClassifier(hidden_layer_sizes=20, **settings).fit(X, Y).predict_proba(LATER)
+    same = DigitClassifier(hidden_layer_sizes=[20], **settings).fit(X, Y).predict_proba(LATER)
+    assert np.array_equal(one, same)
+    with pytest.raises(TypeError, match="hidden_layer_sizes must be an integer, not '20'"):
+        DigitClassifier(hidden_layer_sizes="20").fit(X, Y)
 
 
 GRID = {
-    "digitclassifier__hidden": [(), (40,), (30, 20)],
+    "digitclassifier__hidden_layer_sizes": [(), (40,), (30, 20)],
     "digitclassifier__activation": ["relu", "sigmoid"],
     "digitclassifier__optimizer": ["sgd", "adam"],
 }
@@ -154,7 +167,7 @@ def test_grid_search() -> None:
     scores, processes, threads = {}, {}, {}
     for backend in ("sequential", "threading", "loky"):
         with parallel_config(backend=backend):
-            pipeline = make_pipeline(StandardScaler(), DigitClassifier(epochs=3))
+            pipeline = make_pipeline(StandardScaler(), DigitClassifier(epochs=3, random_state=0))
             search = GridSearchCV(pipeline, GRID, cv=2, n_jobs=2, scoring=scoring, refit="score")
             search.fit(X, Y)
         assert search.score(LATER, ANSWERS) > 0.85
@@ -179,6 +192,7 @@ def test_grid_search() -> None:
         ({"optimizer": "lion"}, X, "optimizer must be one of sgd, adam, adamw, not 'lion'"),
         ({"init": "he"}, X, "init must be one of uniform.*not 'he'"),
         ({"activation": "gelu"}, X, "activation must be one of relu, tanh, sigmoid, not 'gelu'"),
+        ({"hidden_layer_sizes": (9, 0)}, X, "hidden_layer_sizes must be at least 1, not 0"),
         ({"epochs": 0}, X, "epochs must be at least 1, not 0"),
         ({"batch_size": 0}, X, "batch_size must be at least 1, not 0"),
         ({"learning_rate": -1.0}, X, "lr must be finite and not negative, not -1.0"),
@@ -207,7 +221,7 @@ def own_network(input_shape: Any, classes: int, seed: int, width: int = 20) -> A
 def test_a_search_over_ones_own_network() -> None:
     grid = {"model": [partial(own_network, width=w) for w in (2, 30)] + ["softmax"]}
     # In this process: others could not import the function from a file of tests.
-    search = GridSearchCV(DigitClassifier(epochs=3), grid, cv=2).fit(X, Y)
+    search = GridSearchCV(DigitClassifier(epochs=3, random_state=0), grid, cv=2).fit(X, Y)
     assert search.best_estimator_.score(LATER, ANSWERS) > 0.8
     scores = search.cv_results_["mean_test_score"]
     assert scores[1] > scores[0] + 0.1

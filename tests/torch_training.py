@@ -78,7 +78,9 @@ def check_optimizer(
     theirs.grad = double(grads)
     peer = getattr(torch.optim, kind)([theirs], **settings)
     if kind == "SGD":
-        name, kwargs, keys = "sgd_step", settings, {"velocity": "momentum_buffer"}
+        name, kwargs, keys = "sgd_step", {**settings}, {"velocity": "momentum_buffer"}
+        if moving["steps"][0] == 0:  # the first gradient is undamped
+            kwargs["dampening"] = 0.0
     else:
         name, kwargs = "adam_step", {k: settings[k] for k in ("lr", "eps", "weight_decay")}
         kwargs["beta1"], kwargs["beta2"] = settings["betas"]
@@ -89,7 +91,7 @@ def check_optimizer(
         {key: flattened(a for n, a in state.items() if n.startswith(key)) for key in keys}
         for state in (moving, optimizer.state_dict())
     )
-    if settings.get("momentum") != 0:
+    if settings.get("momentum") != 0 and not (kind == "SGD" and moving["steps"][0] == 0):
         peer.state[theirs].update({keys[key]: double(array) for key, array in old.items()})
     peer.step()
     with np.errstate(all="ignore"):

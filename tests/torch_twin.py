@@ -387,7 +387,7 @@ def window_area(module: Any, log: Log) -> int:
 
 def batch_norm_call(module: Any, log: Log) -> Call:
     args = (log.x, *(p.detach().numpy() for p in (module.weight, module.bias)), *log.statistics)
-    settings = {"momentum": module.momentum, "epsilon": module.eps}
+    settings = {"momentum": module.momentum, "eps": module.eps}
     return Call("batch_norm", args, {"training": module.training, **settings})
 
 

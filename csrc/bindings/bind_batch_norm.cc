@@ -17,7 +17,7 @@ constexpr const char* kPerChannel = "one value a channel of x";
 
 py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle beta_object,
                      py::handle mean_object, py::handle var_object, py::handle training_object,
-                     py::handle momentum_object, py::handle epsilon_object, py::handle out_object) {
+                     py::handle momentum_object, py::handle eps_object, py::handle out_object) {
   const Input x(x_object, "x"), gamma(gamma_object, "gamma"), beta(beta_object, "beta");
   const InPlace running_mean(mean_object, "running_mean", {x.original(), gamma.original(), beta.original()});
   const InPlace running_var(var_object, "running_var",
@@ -32,9 +32,9 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
           ", got ", running_var.shape());
   const bool training = parse_bool(training_object, "training");
   const float momentum = parse_float(momentum_object, "momentum");
-  const float epsilon = parse_float(epsilon_object, "epsilon");
+  const float eps = parse_float(eps_object, "eps");
   require(momentum >= 0 && momentum <= 1, "momentum must be from 0 to 1, got ", momentum);
-  require(epsilon >= 0, "epsilon must be at least 0, got ", epsilon);
+  require(eps >= 0, "eps must be at least 0, got ", eps);
   require(!training || s.count() != 1 || s.channels == 0,
           "x must have more than one value a channel in training, got shape ", x.shape());
   const std::vector<py::object> outs = unpack_out(out_object, 3);
@@ -45,10 +45,10 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
   const Output<float> inv_std(outs[2], "out[2]", channels, {a, b, c, d, e, y.array(), mean.array()});
   without_gil([&] {
     if (training)
-      ops::batch_norm_training(s, x.data(), gamma.data(), beta.data(), momentum, epsilon, running_mean.data(),
+      ops::batch_norm_training(s, x.data(), gamma.data(), beta.data(), momentum, eps, running_mean.data(),
                                running_var.data(), y.data(), mean.data(), inv_std.data());
     else
-      ops::batch_norm_inference(s, x.data(), gamma.data(), beta.data(), epsilon, running_mean.data(),
+      ops::batch_norm_inference(s, x.data(), gamma.data(), beta.data(), eps, running_mean.data(),
                                 running_var.data(), y.data(), mean.data(), inv_std.data());
   });
   return py::make_tuple(y.array(), mean.array(), inv_std.array());
@@ -80,11 +80,11 @@ py::tuple batch_norm_backward(py::handle dy_object, py::handle x_object, py::han
 void bind_batch_norm(py::module_& m) {
   define<batch_norm>(
       m,
-      "batch_norm(x, gamma, beta, running_mean, running_var, *, training, momentum=0.1, epsilon=1e-5, "
+      "batch_norm(x, gamma, beta, running_mean, running_var, *, training, momentum=0.1, eps=1e-5, "
       "out=None)",
       R"(Each channel of x, normalised, scaled and shifted: (output, saved_mean, saved_inv_std).
 
-    output = gamma * (x - mean) * inv_std + beta,  inv_std = 1 / sqrt(variance + epsilon)
+    output = gamma * (x - mean) * inv_std + beta,  inv_std = 1 / sqrt(variance + eps)
 
 x (n, channels) or (n, channels, h, w) -> output of that shape, saved_mean and saved_inv_std (channels,), as
 are gamma, beta, running_mean and running_var. `out` is three arrays.

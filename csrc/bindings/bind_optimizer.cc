@@ -9,7 +9,8 @@ namespace byhand::bindings {
 namespace {
 
 void sgd_step(py::handle parameters_object, py::handle gradients_object, py::handle velocity_object,
-              py::handle lr, py::handle momentum, py::handle nesterov, py::handle weight_decay) {
+              py::handle lr, py::handle momentum, py::handle dampening, py::handle weight_decay,
+              py::handle nesterov) {
   const Input gradients(gradients_object, "gradients");
   const InPlace parameters(parameters_object, "parameters", {gradients.original()});
   const InPlace velocity(velocity_object, "velocity", {gradients.original(), parameters.array()});
@@ -17,7 +18,8 @@ void sgd_step(py::handle parameters_object, py::handle gradients_object, py::han
   require(velocity.shape() == parameters.shape(), "velocity must have shape ", parameters.shape(),
           ", that of parameters, got ", velocity.shape());
   const ops::Sgd sgd{parse_float(lr, "lr"), parse_float(momentum, "momentum"),
-                     parse_float(weight_decay, "weight_decay"), parse_bool(nesterov, "nesterov")};
+                     parse_double(dampening, "dampening"), parse_float(weight_decay, "weight_decay"),
+                     parse_bool(nesterov, "nesterov")};
   without_gil(
       [&] { ops::sgd_step(sgd, parameters.size(), parameters.data(), gradients.data(), velocity.data()); });
 }
@@ -59,18 +61,21 @@ void accumulate(py::handle target_object, py::handle x_object) {
 
 void bind_optimizer(py::module_& m) {
   define<sgd_step>(
-      m, "sgd_step(parameters, gradients, velocity, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0)",
+      m,
+      "sgd_step(parameters, gradients, velocity, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, "
+      "nesterov=False)",
       R"(One step of stochastic gradient descent with momentum; changes parameters and velocity in place.
 
     g = gradients + weight_decay * parameters
-    velocity = momentum * velocity + g
+    velocity = momentum * velocity + (1 - dampening) * g if momentum != 0 else g
     parameters -= lr * (g + momentum * velocity if nesterov else velocity)
 
-All three arrays have one shape, and none overlaps another; velocity is zeros before the first step. With
-momentum == 0 the old velocity is not read.
+All three arrays have the same shape, and none overlaps another. Before the first step, velocity is zeros. If
+momentum is 0, the old velocity is not read.
 
-Source: Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013,
-in PyTorch's form, where lr multiplies the velocity.)");
+Source: Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013, in the
+form of torch.optim.SGD, where lr multiplies the velocity. torch.optim.SGD takes the first gradient undamped: pass
+dampening=0 in the first step.)");
   define<adam_step>(
       m,
       "adam_step(parameters, gradients, first_moment, second_moment, *, step, lr=0.001, beta1=0.9, "

@@ -117,16 +117,16 @@ float mix(float momentum, float old_value, double new_value) {
   return static_cast<float>(std::isfinite(mixed) ? std::clamp(mixed, -kLargest, kLargest) : mixed);
 }
 
-double inverse_std(double variance, float epsilon) { return 1 / std::sqrt(variance + epsilon); }
+double inverse_std(double variance, float eps) { return 1 / std::sqrt(variance + eps); }
 
 }  // namespace
 
 void batch_norm_training(const BatchNormShape& s, const float* x, const float* gamma, const float* beta,
-                         float momentum, float epsilon, float* running_mean, float* running_var, float* y,
+                         float momentum, float eps, float* running_mean, float* running_var, float* y,
                          float* mean, float* inv_std) {
   if (empty(s)) {
     std::fill_n(mean, s.channels, 0.0f);
-    std::fill_n(inv_std, s.channels, static_cast<float>(inverse_std(0, epsilon)));
+    std::fill_n(inv_std, s.channels, static_cast<float>(inverse_std(0, eps)));
     return;
   }
   const Blocks blocks(s);
@@ -137,11 +137,11 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
   const double count = static_cast<double>(s.count());
   for (int64_t c = 0; c < s.channels; ++c) {
     const auto [m, squares] = moments[c];
-    const double inverse = inverse_std(squares / count, epsilon);
+    const double inverse = inverse_std(squares / count, eps);
     mean[c] = f.center[c] = static_cast<float>(m);
     inv_std[c] = static_cast<float>(inverse);
     f.scale[c] = static_cast<float>(gamma[c] * inverse);
-    // If the mean is far from zero, the part that it lost when it became a float is many times epsilon.
+    // If the mean is far from zero, the part that it lost when it became a float is many times eps.
     f.shift[c] = static_cast<float>(beta[c] + (f.center[c] - m) * gamma[c] * inverse);
     running_mean[c] = mix(momentum, running_mean[c], m);
     running_var[c] = mix(momentum, running_var[c], squares / (count - 1));
@@ -150,12 +150,12 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
 }
 
 void batch_norm_inference(const BatchNormShape& s, const float* x, const float* gamma, const float* beta,
-                          float epsilon, const float* running_mean, const float* running_var, float* y,
+                          float eps, const float* running_mean, const float* running_var, float* y,
                           float* mean, float* inv_std) {
   ScratchFrame frame;
   const Normalization f = allocate(frame, s.channels);
   for (int64_t c = 0; c < s.channels; ++c) {
-    const double inverse = inverse_std(running_var[c], epsilon);
+    const double inverse = inverse_std(running_var[c], eps);
     mean[c] = f.center[c] = running_mean[c];
     inv_std[c] = static_cast<float>(inverse);
     f.scale[c] = static_cast<float>(gamma[c] * inverse);

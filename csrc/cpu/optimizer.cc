@@ -13,8 +13,9 @@ using namespace cpu;
 
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity) {
   const auto kernel = kernels<OptimizerKernels>().sgd;
+  const auto take = static_cast<float>(1 - sgd.dampening);
   parallel_ranges(count, memory_ns(5 * sizeof(float)), [=, &sgd](int64_t begin, int64_t end) {
-    kernel(sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov, end - begin, parameters + begin,
+    kernel(sgd.lr, sgd.momentum, take, sgd.weight_decay, sgd.nesterov, end - begin, parameters + begin,
            gradients + begin, velocity + begin);
   });
 }

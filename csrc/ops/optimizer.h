@@ -6,14 +6,19 @@
 namespace byhand::ops {
 
 struct Sgd {
-  float lr, momentum, weight_decay;
+  float lr, momentum;
+  double dampening;  // double, because 1 - dampening of a float may keep few digits
+  float weight_decay;
   bool nesterov;
 };
 
-// g = gradient + weight_decay p,  v = momentum v + g,  p -= lr (nesterov ? g + momentum v : v).
-// With momentum 0 the old v is not read; with weight_decay 0 g is the gradient itself, whatever p is.
+// One step of stochastic gradient descent.
+//   g = gradient + weight_decay p
+//   v = momentum v + (1 - dampening) g,  or v = g if momentum is 0
+//   p -= lr (nesterov ? g + momentum v : v)
+// If momentum is 0, the old v is not read. If weight_decay is 0, g is the gradient itself, whatever p is.
 // Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in
-// the form that PyTorch gives it.
+// the form of torch.optim.SGD, which takes the first gradient undamped: pass dampening = 0 in the first step.
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity);
 
 struct Adam {

@@ -183,7 +183,7 @@ def batch_norm(
     *,
     training: bool,
     momentum: SupportsFloat = 0.1,
-    epsilon: SupportsFloat = 1e-5,
+    eps: SupportsFloat = 1e-5,
     out: tuple[_Array, _Array, _Array] | None = None,
 ) -> tuple[_Array, _Array, _Array]: ...
 def batch_norm_backward(
@@ -297,8 +297,9 @@ def sgd_step(
     *,
     lr: SupportsFloat,
     momentum: SupportsFloat = 0.0,
-    nesterov: bool = False,
+    dampening: SupportsFloat = 0.0,
     weight_decay: SupportsFloat = 0.0,
+    nesterov: bool = False,
 ) -> None: ...
 def adam_step(
     parameters: _Array,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model : "softmax", "mlp" or "lenet5"; or a function of your own that makes the network, called
         as model(input_shape=..., classes=..., seed=...), which returns a byhand Model
-    hidden : widths of the layers between input and output; of "mlp" alone
+    hidden_layer_sizes : widths of the layers between input and output; of "mlp" alone
     activation : "relu", "tanh" or "sigmoid"; not of "softmax"
     init : first weights, a name of byhand.nn.initializers
     optimizer : "sgd" (with Nesterov's momentum 0.9), "adam" or "adamw"
@@ -68,7 +68,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         model: str | Callable[..., Model] = "mlp",
         *,
-        hidden: tuple[int, ...] = (128, 64),
+        hidden_layer_sizes: int | Iterable[int] = (128, 64),
         activation: str = "relu",
         init: str = "uniform",
         optimizer: str = "sgd",
@@ -77,10 +77,10 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int = 10,
         batch_size: int = _USUAL_BATCH,
         max_shift: int = 0,
-        random_state: Any = 0,
+        random_state: Any = None,
     ) -> None:
         self.model = model
-        self.hidden = hidden
+        self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.init = init
         self.optimizer = optimizer
@@ -163,10 +163,17 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.model == "softmax":
             return softmax_regression(**arguments)
         if self.model == "mlp":
-            return mlp(self.hidden, self.activation, **arguments)
+            return mlp(self._hidden(), self.activation, **arguments)
         if self.model == "lenet5":
             return lenet5(self.activation, **arguments)
         raise ValueError(f"model must be softmax, mlp or lenet5, not {self.model!r}")
+
+    def _hidden(self) -> tuple[int, ...]:
+        """The widths of the hidden layers. As in scikit-learn, one integer is one layer."""
+        sizes = self.hidden_layer_sizes
+        if not isinstance(sizes, Iterable) or isinstance(sizes, str):
+            sizes = (sizes,)
+        return tuple(integer("hidden_layer_sizes", size, 1) for size in sizes)
 
     def _own_model(self, make: Callable[..., Model], seed: int) -> Model:
         shape, classes = self._input_shape(), len(self.classes_)

@@ -14,8 +14,9 @@ struct AdamFactors {
 };
 
 struct OptimizerKernels {
-  void (*sgd)(float lr, float momentum, float weight_decay, bool nesterov, int64_t count, float* parameters,
-              const float* gradients, float* velocity);
+  // `take_gradient` is 1 - dampening.
+  void (*sgd)(float lr, float momentum, float take_gradient, float weight_decay, bool nesterov, int64_t count,
+              float* parameters, const float* gradients, float* velocity);
   void (*adam)(const AdamFactors&, int64_t count, float* parameters, const float* gradients, float* first,
                float* second);
 };

@@ -175,6 +175,7 @@ class MaxPool2d(_Pool2d):
         stride: Pair | None = None,
         padding: Padding = 0,
         dilation: Pair = 1,
+        *,
         ceil_mode: bool = False,
     ) -> None:
         self._set(kernel_size, stride, padding, ceil_mode)

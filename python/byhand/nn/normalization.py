@@ -67,7 +67,7 @@ class _BatchNorm(Layer):
             self.running_var.data,
             training=b.training,
             momentum=self.momentum,
-            epsilon=self.eps,
+            eps=self.eps,
             out=(b.y, b.saved[0][0, 0], b.saved[0][0, 1]),
         )
 

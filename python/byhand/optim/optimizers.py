@@ -41,7 +41,10 @@ class Optimizer:
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._moving}
-        for values in self._values.values():
+        # An array of float32, so that it is saved as all other state is. It counts to 2^24. By then
+        # no step depends on its number any more.
+        self._steps = kernels.empty((1,))
+        for values in (self._steps, *self._values.values()):
             values.fill(0.0)
         self._storages: list[Storage | None] = []
         self._runs: list[tuple[Array, ...]] = []
@@ -50,8 +53,14 @@ class Optimizer:
         check = self._settings.get(name)
         super().__setattr__(name, value if check is None else check(name, value))
 
+    @property
+    def steps(self) -> int:
+        """The number of steps so far."""
+        return int(self._steps[0])
+
     def step(self) -> None:
         """Move every parameter against its gradient."""
+        self._steps += 1
         if [parameter.storage for parameter in self.parameters] != self._storages:
             self._find_runs()
         for arrays in self._runs:
@@ -82,11 +91,12 @@ class Optimizer:
         raise NotImplementedError
 
     def _named_values(self) -> dict[str, Array]:
-        return {
+        named = {
             f"{name}.{i}": values[offset : offset + p.size].reshape(p.shape)
             for name, values in self._values.items()
             for i, (offset, p) in enumerate(zip(self._offsets, self.parameters, strict=True))
         }
+        return {"steps": self._steps, **named}
 
     def _find_runs(self) -> None:
         """Pieces of weights, gradients and values; again when layers have moved elsewhere."""
@@ -100,16 +110,18 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum and L2 regularisation, as torch.optim.SGD.
 
-    For a gradient g: g += weight_decay * p; v = momentum * v + g; p -= lr * v, or with nesterov
-    p -= lr * (g + momentum * v). Errors as of every Optimizer.
+    For a gradient g: g += weight_decay * p; v = momentum * v + (1 - dampening) * g; p -= lr * v, or
+    with nesterov p -= lr * (g + momentum * v). The first step does not dampen its gradient, and
+    without momentum no step does.
     """
 
     _moving = ("velocity",)
     _settings: ClassVar[Settings] = {
         "lr": number,
         "momentum": not_negative,
-        "nesterov": flag,
+        "dampening": number,
         "weight_decay": not_negative,
+        "nesterov": flag,
     }
 
     def __init__(
@@ -117,21 +129,26 @@ class SGD(Optimizer):
         parameters: Iterable[Parameter],
         lr: float,
         momentum: float = 0.0,
-        nesterov: bool = False,
+        dampening: float = 0.0,
         weight_decay: float = 0.0,
+        nesterov: bool = False,
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
-        self.momentum, self.nesterov = momentum, nesterov
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError(
+                "nesterov=True needs a momentum above 0 and a dampening of 0, "
+                f"not momentum={momentum} and dampening={dampening}"
+            )
 
     def _move(self, *arrays: Array) -> None:
         kernels.sgd_step(
             *arrays,
             lr=self.lr,
             momentum=self.momentum,
-            nesterov=self.nesterov,
+            dampening=self.dampening if self.steps > 1 else 0.0,
             weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
         )
 
 
@@ -170,20 +187,6 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.betas, self.eps = betas, eps
-        # A float32 array, as in PyTorch: part of the state like all others. It counts to 2^24; by
-        # then nothing is left of the correction for it.
-        self._steps = kernels.empty((1,))
-        self._steps.fill(0.0)
-
-    @property
-    def steps(self) -> int:
-        """The number of steps so far. The moments are corrected for it."""
-        return int(self._steps[0])
-
-    def step(self) -> None:
-        """Move every parameter against its gradient."""
-        self._steps += 1
-        super().step()
 
     def _move(self, *arrays: Array) -> None:
         kernels.adam_step(
@@ -196,9 +199,6 @@ class Adam(Optimizer):
             weight_decay=self.weight_decay,
             decoupled=self._decoupled,
         )
-
-    def _named_values(self) -> dict[str, Array]:
-        return {"steps": self._steps, **super()._named_values()}
 
 
 class AdamW(Adam):

@@ -95,7 +95,7 @@ def search(sets: Sets, epochs: int | None) -> Check:
         return Check("E", what, f"left out: {error.name} is not installed", None)
     train, test = sets
     grid = {
-        "hidden": [(64,), (128, 64)],
+        "hidden_layer_sizes": [(64,), (128, 64)],
         "activation": ["relu", "tanh"],
         "init": ["uniform", "kaiming_normal"],
         "optimizer": ["sgd", "adam"],

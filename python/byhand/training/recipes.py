@@ -70,7 +70,13 @@ class Recipe:
     def optimizer(self, model: Model) -> Optimizer:
         parameters, make = model.parameters(), OPTIMIZERS[self.method]
         if make is SGD:
-            return SGD(parameters, self.lr, self.momentum, self.nesterov, self.weight_decay)
+            return SGD(
+                parameters,
+                self.lr,
+                self.momentum,
+                weight_decay=self.weight_decay,
+                nesterov=self.nesterov,
+            )
         return make(parameters, self.lr, weight_decay=self.weight_decay)
 
     def schedule(self, images: int) -> OneCycle:

@@ -51,6 +51,7 @@ _WORDS = {
     "loss.label_smoothing": "the label smoothing",
     "max_shift": "the largest shift of the images (max_shift)",
     "model.class_names": "the list of class names",
+    "optimizer.dampening": "the dampening of the gradient (dampening)",
     "optimizer.lr": "the learning rate",
     "optimizer.momentum": "the momentum",
     "optimizer.nesterov": "the use of Nesterov's momentum (nesterov)",
