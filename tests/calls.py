@@ -36,6 +36,7 @@ POSITIVE: dict[str, Callable[[Any], Any]] = {
     "scale": abs,
     "offset": abs,
     "momentum": abs,
+    "dampening": lambda dampening: 1 - abs(1 - dampening),
     "weight_decay": abs,
     "lr": lambda lr: -abs(lr),
 }
