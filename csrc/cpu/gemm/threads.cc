@@ -103,7 +103,7 @@ bool summed_in_chunks(const Product& g) {
 void multiply_on_all_threads(const Product& g) {
   if (g.rows() == 0 || g.columns() == 0) return;
   if (summed_in_chunks(g)) return multiply_in_chunks(g);
-  if (!worth_sharing(g.ns())) return multiply(g);
+  if (!worth_sharing(g.ns())) return parallel_for(1, g.ns(), [&](int64_t) { multiply(g); });
   const Parts parts(g, num_threads());
   parallel_for(parts.count(), parts.ns(), [&](int64_t i) { parts.multiply(parts[i]); });
 }

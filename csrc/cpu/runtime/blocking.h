@@ -8,10 +8,11 @@ namespace byhand::cpu {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Caches that every CPU of the last ten years has at least; a share of each is left to what streams by.
+// Cache sizes that every CPU of the last ten years reaches. Drivers leave a share of each to data that is
+// read only once.
 inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
 inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
-// L2 and a core's share of L3: what is read again and again in long streams may take so much.
+// L2 and one core's share of L3, for data that is read repeatedly in long streams.
 inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 
 // [begin, end) of part `i` of `parts` nearly equal parts of [0, total).
@@ -23,9 +24,10 @@ inline Range split(int64_t total, int64_t parts, int64_t i) {
   return {size * i + std::min(i, longer), size * (i + 1) + std::min(i + 1, longer)};
 }
 
-// Multiply-adds in nanoseconds of one core, to decide whether threads pay: half of the slowest peak we know.
+// The approximate duration of multiply-adds on one core, to decide whether threads pay. The rate is half of
+// the slowest peak we know.
 inline double fma_ns(double count) { return count / 20; }
-// The same for bytes that an operation without arithmetic to speak of moves.
+// The approximate duration of an operation that moves bytes and does little arithmetic.
 inline double memory_ns(double bytes) { return bytes / 10; }
 
 }  // namespace byhand::cpu

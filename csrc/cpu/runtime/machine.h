@@ -9,7 +9,7 @@ namespace byhand::cpu {
 // rounded up, at least 1. Both are read once, by the first call, which is made when byhand is imported.
 int usable_cpus();
 
-// The processor that runs the calling thread; -1 where the system does not tell.
+// The processor that runs the calling thread, or -1 if the system does not tell.
 int current_cpu();
 
 // Reads the affinity mask of the process, which is that of its main thread, for keep_off.

@@ -23,23 +23,23 @@
 namespace byhand::cpu {
 namespace {
 
-// Waking a sleeping worker takes 5 to 50 us, handing work over to one that looks out for it less than one.
-// Less work than this is done sooner by one thread.
+// Waking a sleeping worker takes 5 to 50 us. Handing work to a worker that is spinning takes less than 1 us.
+// One thread finishes shorter work sooner.
 constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
-// A line of the cache that another core has written takes 20 to 60 ns to come, 100 to 180 where the two cores
-// have no cache in common, as a virtual machine's may at times. Short calls then hand each other more than
-// they gain: a step of softmax regression, whose calls count 16 to 50 us here, takes 60 us on two threads
-// that are near, 143 on two that are far, 73 on one. So two far ones share such calls only between long ones,
-// and some in a row of every so many, to see whether it is still so. More than two threads have not been
-// measured.
+// A cache line that another core has written arrives after 20 to 60 ns, or after 100 to 180 ns if the two
+// cores share no cache, as happens in virtual machines. Such far cores lose more than they gain by sharing
+// short calls: a step of softmax regression, whose calls count 16 to 50 us here, takes 60 us on two near
+// threads, 143 us on two far ones and 73 us on one. So two far threads share short calls only shortly after a
+// long call. They also share kProbes of every kProbeCycle short calls, which measures the distance again.
+// More than two threads have not been measured.
 constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
-// The number of turns that a worker waits for the next call before it sleeps: about 50 us on Zen, the gap
-// between two kernels of a training step, and more where a pause is longer. Longer would take the core from
-// whoever runs after us.
+// The number of turns that a worker spins before it sleeps: about 50 us on Zen, the gap between two kernels
+// of a training step, and more on CPUs with a longer pause. Spinning longer would take the core from other
+// programs.
 constexpr int kSpins = 4000;
 constexpr int64_t kAwakeNs = 30'000;  // with a margin
 
@@ -51,8 +51,8 @@ void spin_pause() {
 #endif
 }
 
-// Rounding and denormal mode of the caller, which holds in its workers too: otherwise the bits of a result
-// would depend on who computed it.
+// The rounding and denormal mode of the caller. Its workers take it over, because otherwise the bits of a
+// result would depend on the thread that computed it.
 #if defined(__x86_64__)
 using FloatMode = unsigned;
 FloatMode float_mode() { return _mm_getcsr(); }
@@ -77,14 +77,14 @@ int64_t now_ns() {
 
 thread_local bool inside_task = false;
 
-// The number of tasks of a range that are taken; alone on its line of the cache.
+// The number of tasks of a range that are taken; alone on its cache line.
 struct alignas(kCacheLineBytes) Taken {
   std::atomic<int64_t> count{0};
 };
 
-// The caller and its helpers have a range of the tasks each, the same ones for the same count of tasks: what
-// a thread wrote in one call is in its cache when the next call gives it the same rows. Who is done early, or
-// finds that another has not come, takes tasks of the others.
+// The caller and each of its helpers have a range of the tasks. The same count of tasks gives the same
+// ranges, so what a thread wrote in one call is in its cache when the next call gives it the same rows. A
+// thread that has finished its range takes tasks of the others.
 struct Job {
   TaskRef task;
   int64_t count;
@@ -124,28 +124,31 @@ struct Job {
 // delays nobody.
 class Pool {
  public:
-  // Whether so many workers look out for work, or are at it.
+  // Returns true if this number of workers is spinning or working.
   bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
 
-  // Whether a worker that were woken now would still look out when the next short call comes: where they come
-  // in quick succession.
-  bool worth_waking() {
-    const int64_t now = now_ns();
-    return now - last_short_call_.exchange(now, std::memory_order_relaxed) < kAwakeNs;
+  // Returns true if short calls arrive so quickly that a worker woken now is still spinning when the next one
+  // comes.
+  bool worth_waking() const { return now_ns() - last_short_call_.load(std::memory_order_relaxed) < kAwakeNs; }
+
+  // Returns true if two cores are too far apart to share work of `ns`.
+  bool too_far(double ns) const {
+    return ns < kWorthSharingFarNs && far() &&
+           now_ns() - last_long_call_.load(std::memory_order_relaxed) >= kBetweenLongCallsNs &&
+           short_calls_.load(std::memory_order_relaxed) % kProbeCycle >= kProbes;
   }
 
-  // Whether work of `ns` is too short for two cores that are far, and does not come between longer calls.
-  bool too_far(double ns) {
-    if (line_ns_.load(std::memory_order_relaxed) < kFarNs * kMeanOf) return false;
-    const int64_t now = now_ns();
+  // Notes a call of `ns`, shared or not, for the questions above.
+  void note(double ns) {
+    if (ns < kWorthWakingNs) last_short_call_.store(now_ns(), std::memory_order_relaxed);
+    if (!far()) return;
     if (ns < kWorthSharingFarNs)
-      return now - last_long_call_.load(std::memory_order_relaxed) >= kBetweenLongCallsNs;
-    last_long_call_.store(now, std::memory_order_relaxed);
-    return false;
+      short_calls_.fetch_add(1, std::memory_order_relaxed);
+    else
+      last_long_call_.store(now_ns(), std::memory_order_relaxed);
   }
-  bool probes() { return probes_.fetch_add(1, std::memory_order_relaxed) % kProbeCycle < kProbes; }
 
-  // False where another thread has the pool.
+  // Runs the tasks. Returns false if another thread has the pool.
   bool run(int64_t count, int threads, TaskRef task) {
     const std::unique_lock lock(run_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
@@ -164,13 +167,15 @@ class Pool {
   }
 
  private:
+  bool far() const { return line_ns_.load(std::memory_order_relaxed) >= kFarNs * kMeanOf; }
+
   static constexpr int64_t kMeanOf = 8;         // calls
   static constexpr uint32_t kWorkers = 0xffff;  // count of workers inside
   static constexpr uint32_t kOpen = 0x10000;
   static constexpr uint32_t kOneJob = 0x20000;
   static constexpr uint32_t kNumber = ~(kWorkers | kOpen);
 
-  // The number of workers that are there, which is fewer than `wanted` where the system refuses a thread.
+  // Returns the number of workers that exist: fewer than `wanted` if the system refuses a thread.
   int start_workers(int wanted) {
     if (workers_ >= wanted) return wanted;
     note_affinity();  // now, because a forked process may have been given processors of its own
@@ -184,15 +189,16 @@ class Pool {
         kept_off_[workers_] = kNowhere;
         thread.detach();
       }
-    } catch (const std::exception&) {  // no thread or no memory to be had: fewer workers do
+    } catch (const std::exception&) {  // no thread or no memory is left: fewer workers have to do
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return workers_;
   }
 
-  // The system may wake a worker on the caller's own processor although another one is idle; the two then
-  // take turns there for tens of milliseconds. So the helpers are kept off it, and told again if the caller
-  // has moved. A new worker inherits the affinity of the thread that started it, which this replaces.
+  // The system may wake a worker on the caller's own processor although another one is idle. The two then
+  // take turns there for tens of milliseconds. So the helpers are kept off the caller's processor, again
+  // whenever the caller has moved. This also replaces the affinity that a new worker inherits from the thread
+  // that started it.
   void leave_this_cpu(int helpers) {
     const int cpu = current_cpu();
     for (int i = 0; i < helpers; ++i) {
@@ -202,8 +208,8 @@ class Pool {
     }
   }
 
-  // `times_line`: the worker has written the state last, and how long its line takes to come is noted,
-  // without what the clock takes.
+  // If `times_line`, the worker has written the state last. Then the time until its cache line arrives is
+  // noted, less the time that reading the clock takes.
   void close_and_wait(bool times_line) {
     const int64_t first = now_ns(), before = now_ns();
     uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
@@ -255,27 +261,28 @@ class Pool {
   std::mutex run_mutex_;
   int workers_ = 0;  // started; they live as long as the process
   pthread_t handles_[kMaxThreads];
-  static constexpr int kNowhere = -2;  // not told yet; current_cpu() is at least -1
+  static constexpr int kNowhere = -2;  // not kept off any; current_cpu() is at least -1
   int kept_off_[kMaxThreads];          // the processor of the last call's caller
   std::atomic<int> awake_{0};          // workers that do not sleep
   std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
   std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean
-  std::atomic<uint32_t> probes_{0};
+  std::atomic<uint32_t> short_calls_{0};
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
   Taken taken_[kMaxThreads];
 };
 
-// Never destroyed: workers may still sleep in it while the process ends.
+// Never destroyed, because workers may still sleep in it while the process ends.
 std::atomic<Pool*> pool{nullptr};
-std::atomic<int> wanted{0};  // 0: not asked for yet
+std::atomic<int> wanted{0};  // 0: not set yet
 std::atomic<int> limit{0};   // 0: usable_cpus()
 
 Pool& the_pool() {
   static std::once_flag once;
   std::call_once(once, [] {
     pool = new Pool;
-    // A forked child has only the thread that forked: it begins with a new pool, started when it is needed.
+    // A forked child has only the thread that forked. It gets a new pool, whose workers start when they are
+    // needed.
     pthread_atfork(nullptr, nullptr, [] {
       pool = new Pool;
       inside_task = false;
@@ -314,17 +321,25 @@ void set_num_threads(int count) {
   wanted = count;
 }
 
+namespace {
+
+// Returns false for work that no number of threads would share.
+bool could_be_shared(double ns) { return ns >= kWorthSharingNs && !inside_task && num_threads() > 1; }
+
+}  // namespace
+
 bool worth_sharing(double ns) {
-  if (ns < kWorthSharingNs || inside_task || num_threads() == 1) return false;
-  Pool& p = the_pool();
-  if (num_threads() == 2 && p.too_far(ns)) return p.probes();
+  if (!could_be_shared(ns)) return false;
+  const Pool& p = the_pool();
+  if (num_threads() == 2 && p.too_far(ns)) return false;
   return ns >= kWorthWakingNs || p.awake(num_threads() - 1) || p.worth_waking();
 }
 
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
-  const bool shared = count > 1 && worth_sharing(static_cast<double>(count) * ns_per_task);
-  const int threads = shared ? num_threads() : 1;
-  if (threads > 1 && the_pool().run(count, threads, task)) return;
+  const double ns = static_cast<double>(count) * ns_per_task;
+  const bool shared = count > 1 && worth_sharing(ns);
+  if (could_be_shared(ns)) the_pool().note(ns);
+  if (shared && the_pool().run(count, num_threads(), task)) return;
   for (int64_t i = 0; i < count; ++i) task(i);
 }
 

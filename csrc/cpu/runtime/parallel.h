@@ -9,16 +9,17 @@ namespace byhand::cpu {
 
 inline constexpr int kMaxThreads = 256;
 
-// The number of threads that a call uses: the number that was set, at most one per usable processor. More
-// would only take turns: 256 threads on 2 processors make a step of training 9 times slower.
+// The number of threads that a call uses: the number that was set, but at most one per usable processor. More
+// threads would only take turns: 256 threads on 2 processors make a training step 9 times slower.
 int num_threads();
 int wanted_threads();             // the number that was set
 void set_num_threads(int count);  // from 1 to kMaxThreads, else std::invalid_argument
 int default_num_threads();        // what the environment, the affinity mask and the cgroup allow
-// For tests, which want threads to interleave on any machine: the most threads that a call uses.
+// For tests, whose threads must interleave on any machine: the largest number of threads that a call uses.
 void set_thread_limit(int limit);
 
-// Whether work of about `ns` on one thread is done sooner by several.
+// Returns true if several threads would finish work of about `ns` on one thread sooner. Asking has no effect
+// on later answers. An operator that then works alone tells parallel_for so, with one task.
 bool worth_sharing(double ns);
 
 // A reference to a callable of one int64_t; the callable must outlive it.
@@ -36,14 +37,15 @@ class TaskRef {
 };
 
 // Runs task(0) ... task(count - 1), each exactly once, in any order and on any thread, and returns when all
-// have ended. The calling thread works too. An exception of a task is thrown again here, after the others
-// have ended.
+// have ended. The calling thread works too. If a task throws an exception, it is thrown again here, after the
+// others have ended.
 //
-// `ns_per_task`: about how long one task takes on one thread. Work too short to share is done by the calling
-// thread alone; so is every call from inside a task, and every call while another Python thread has the pool.
+// `ns_per_task` is the approximate duration of one task on one thread. The calling thread works alone if the
+// work is too short to share, if the call comes from inside a task, or while another Python thread has the
+// pool.
 //
-// A task owns what it writes, and what it computes depends on its number alone: results are then the same
-// bits for any number of threads.
+// A task must own what it writes, and what it computes must depend on its number alone. Then results have the
+// same bits for any number of threads.
 void parallel_for(int64_t count, double ns_per_task, TaskRef task);
 
 }  // namespace byhand::cpu

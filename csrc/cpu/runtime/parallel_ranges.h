@@ -8,11 +8,11 @@
 
 namespace byhand::cpu {
 
-// Long enough that handing a piece out (some 100 ns) costs little.
+// The duration of a piece: long enough that handing it out, which takes about 100 ns, costs little.
 inline constexpr double kPieceNs = 2'500;
 
-// body(begin, end) for pieces of [0, count), an item taking about `ns_per_item` > 0. The pieces depend on
-// these two numbers alone.
+// Calls body(begin, end) for pieces of [0, count). An item takes about `ns_per_item` > 0. These two numbers
+// alone decide the pieces.
 template <class Body>
 void parallel_ranges(int64_t count, double ns_per_item, const Body& body) {
   const int64_t size = std::max<int64_t>(1, static_cast<int64_t>(kPieceNs / ns_per_item));
