@@ -10,7 +10,7 @@ using namespace cpu;
 
 namespace {
 
-// Nanoseconds a value on the slowest instruction set.
+// Nanoseconds per value on the slowest instruction set.
 constexpr double kExponentialNs = 2;
 const double kTwoArraysNs = memory_ns(2 * sizeof(float));
 

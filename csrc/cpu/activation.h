@@ -1,4 +1,4 @@
-// Which kernel an activation is, for drivers that apply one to their results.
+// The kernels of an activation, for drivers that apply one to their results.
 #pragma once
 
 #include "cpu/kernels/activation.h"
@@ -7,11 +7,11 @@
 
 namespace byhand::cpu {
 
-// Null for kNone.
+// Null if f is kNone.
 ActivationKernels::Forward forward_kernel(ops::Activation f);
 ActivationKernels::Backward backward_kernel(ops::Activation f);
 
-// The kernel on all threads.
+// Runs the kernel on all threads.
 void activation_backward(ActivationKernels::Backward, const float* dy, const float* y, int64_t count,
                          float* dx);
 

@@ -15,11 +15,12 @@ using namespace cpu;
 
 namespace {
 
-// Values of a block: in the first-level cache when they are read again. A channel has about kShare of them or
-// more, so that adding up the blocks' sums takes little beside making them.
+// The number of values of a block, which are still in L1 when they are read again. A channel has at least
+// about kShare of them, so that adding up the blocks' sums takes little time beside computing them.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
-// The array in blocks of neighbouring channels and rows, the same for any number of threads.
+// The array, cut into blocks of neighbouring channels and rows. The blocks do not depend on the number of
+// threads.
 class Blocks {
  public:
   explicit Blocks(const BatchNormShape& s)
@@ -28,9 +29,9 @@ class Blocks {
         rows_(std::clamp<int64_t>(kBlockFloats / (channels_ * s.plane), 1, s.batch)),
         across_(ceil_div(s.channels, channels_)) {}
 
-  int64_t down() const { return ceil_div(shape_.batch, rows_); }  // blocks that a channel has
+  int64_t down() const { return ceil_div(shape_.batch, rows_); }  // blocks per channel
 
-  // body(block, where its values begin, its first channel, which of its channels' blocks it is)
+  // Calls body(block, offset of its first value, its first channel, index of the block in its channels).
   template <class Body>
   void for_each(double bytes_per_value, const Body& body) const {
     const double ns = memory_ns(bytes_per_value * static_cast<double>(channels_ * rows_ * shape_.plane));
@@ -54,7 +55,7 @@ class Blocks {
 
 bool empty(const BatchNormShape& s) { return s.channels == 0 || s.count() == 0; }
 
-// body(c) for every channel, each of which reads `terms` floats.
+// Calls body(c) for every channel c. Each call reads `terms` floats.
 template <class Body>
 void for_channels(const BatchNormShape& s, int64_t terms, const Body& body) {
   parallel_ranges(s.channels, memory_ns(static_cast<double>(terms + 1) * sizeof(float)),
@@ -67,8 +68,8 @@ struct Moments {
   double mean, squares;  // squares: sum (x - mean)^2
 };
 
-// Those of all channels. Each block's are about its own mean, and each channel's are added up about that of
-// its first block, in double: no large squares cancel.
+// Computes the moments of all channels. Each block takes its deviations from its own mean. Each channel then
+// adds up its blocks in double, as deviations from the mean of its first block, so no large squares cancel.
 void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float* x, Moments* moments) {
   const int64_t down = blocks.down();
   ScratchFrame frame;
@@ -109,8 +110,8 @@ void normalize(const Blocks& blocks, const float* x, const Normalization& f, flo
   });
 }
 
-// The new running statistic. A finite one beyond float32, such as the variance of values of 1e20, becomes the
-// largest float32, because infinity would make every later result of inference a constant.
+// Returns the new running statistic. A finite value beyond float32, such as the variance of values of 1e20,
+// becomes the largest float32, because infinity would make every later result of inference a constant.
 float mix(float momentum, float old_value, double new_value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   const double mixed = (1 - static_cast<double>(momentum)) * old_value + momentum * new_value;
@@ -141,7 +142,7 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
     mean[c] = f.center[c] = static_cast<float>(m);
     inv_std[c] = static_cast<float>(inverse);
     f.scale[c] = static_cast<float>(gamma[c] * inverse);
-    // If the mean is far from zero, the part that it lost when it became a float is many times eps.
+    // If the mean is far from zero, the error of rounding it to float32 is many times eps.
     f.shift[c] = static_cast<float>(beta[c] + (f.center[c] - m) * gamma[c] * inverse);
     running_mean[c] = mix(momentum, running_mean[c], m);
     running_var[c] = mix(momentum, running_var[c], squares / (count - 1));
@@ -166,8 +167,8 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
 
 namespace {
 
-// The error that the mean of x got when batch_norm_training rounded it to `saved`, given the mean of x -
-// saved. Zero if `saved` is not the rounded mean: then `saved` itself counts.
+// Returns the error that batch_norm_training made when it rounded the mean of x to `saved`, given the mean of
+// x - saved. Returns 0 if `saved` is not the rounded mean, because then `saved` itself is meant.
 double lost_in_rounding(float saved, double mean_deviation) {
   constexpr double kHalfUlp = 0x1.00001p-24;  // relative, with a little margin
   return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;

@@ -16,8 +16,9 @@ using namespace cpu;
 
 namespace {
 
-// Images of a shuffled batch lie anywhere in memory: the next one is asked for while one is converted. More
-// at a time are more lines than a core waits for at once: four took 1.2 times as long.
+// The images of a shuffled batch lie anywhere in memory, so the next one is prefetched while one is
+// converted. Prefetching four images took 1.2 times as long, because a core waits for a limited number of
+// cache lines at once.
 void prefetch(const uint8_t* data, int64_t size) {
   for (int64_t i = 0; i < size; i += kCacheLineBytes) __builtin_prefetch(data + i);
 }
@@ -34,8 +35,8 @@ Move draw(const Shift& shift, int64_t index) {
   return {below(choices, bits[0]) - shift.max_shift, below(choices, bits[1]) - shift.max_shift};
 }
 
-// One plane. Moved as a row of bytes by dy * width + dx, all pixels arrive where they should; but those that
-// left a row at its side stand in the next one, in columns that nothing comes to.
+// Shifts one plane. The plane is moved as one row of bytes by dy * width + dx. Pixels that leave a row at its
+// side then appear in the neighbouring row, in columns that must be zero, so these columns are cleared.
 template <class Convert>
 void move_plane(const uint8_t* plane, int64_t height, int64_t width, Move move, float background, float* to,
                 const Convert& convert) {

@@ -25,7 +25,7 @@ void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters,
   require(step >= 1, "step must be at least 1, got ", step);
   require(adam.beta1 >= 0 && adam.beta1 < 1, "beta1 must be from 0 to below 1, got ", adam.beta1);
   require(adam.beta2 >= 0 && adam.beta2 < 1, "beta2 must be from 0 to below 1, got ", adam.beta2);
-  // In double: 1 - beta2 of a float keeps five digits.
+  // In double, because 1 - beta2 of a float32 keeps only five digits.
   const auto exponent = static_cast<double>(step);
   const double first_bias = 1 - std::pow(adam.beta1, exponent);
   const double second_bias = 1 - std::pow(adam.beta2, exponent);

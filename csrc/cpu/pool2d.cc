@@ -16,14 +16,15 @@ using namespace cpu;
 
 namespace {
 
-// `count` neighbouring windows along an axis that see the same taps, `taps` of them (perhaps none) from input
-// `first` on.
+// `count` neighbouring windows along an axis that see the same number of taps inside the input. The first
+// window sees `taps` taps (perhaps none), from input `first` on.
 struct Run {
   int64_t count, first, taps;
   int64_t padded_cells;  // of a window inside input and padding
 };
 
-// Windows along one axis. Those that lie wholly in the input are one run; each of the others is its own.
+// Windows along one axis. All windows that lie wholly in the input are one run. Each of the others is a run
+// of its own.
 struct Axis {
   int64_t in, out, kernel, stride, dilation, before, after;
 
@@ -39,7 +40,7 @@ struct Axis {
     return r;
   }
 
-  bool blind() const {  // some windows see no input
+  bool any_blind() const {  // returns true if some windows see no input
     for (int64_t i = 0; i < out;) {
       const Run r = run(i);
       if (r.taps == 0) return true;
@@ -49,7 +50,7 @@ struct Axis {
   }
 };
 
-// The places of the windows of one plane. They are the same for every plane.
+// The positions of the windows of one plane. They are the same for every plane.
 class Windows {
  public:
   Windows(const Pool2dShape& s, bool count_include_pad)
@@ -58,10 +59,10 @@ class Windows {
         rows_{s.in_h, s.out_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.padding.bottom},
         columns_{s.in_w, s.out_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, s.padding.right} {}
 
-  bool blind() const { return rows_.blind() || columns_.blind(); }  // some windows see no input
+  bool any_blind() const { return rows_.any_blind() || columns_.any_blind(); }
 
-  // body(windows, input, output) for every block of windows that see input; `input` and `output` are where it
-  // begins in the planes.
+  // Calls body(windows, input, output) for every block of windows that see input. `input` and `output` are
+  // the positions of the block's first values in the planes.
   template <class Body>
   void visit(const Body& body) const {
     for (int64_t i = 0; i < rows_.out;) {
@@ -99,14 +100,15 @@ double plane_ns(const Pool2dShape& s) {
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
 }
 
-// One window a plane, the plane itself: its values lie side by side, which blocks of windows make nothing of.
-bool pools_whole_planes(const Pool2dShape& s) {
+// Global pooling: the window is the whole plane, whose values are contiguous. The blocks of windows would use
+// one lane only.
+bool is_global(const Pool2dShape& s) {
   const Padding& pad = s.padding;
   return s.out_h == 1 && s.out_w == 1 && s.kernel.h == s.in_h && s.kernel.w == s.in_w && s.dilation.h == 1 &&
          s.dilation.w == 1 && pad.top + pad.bottom + pad.left + pad.right == 0;
 }
 
-// body(p, begin, count) for each such plane p: where its values begin and how many they are.
+// Calls body(p, begin, count) for each plane p, whose `count` values begin at `begin`.
 template <class Body>
 void for_whole_planes(const Pool2dShape& s, const Body& body) {
   const int64_t count = s.in_h * s.in_w;
@@ -122,7 +124,7 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
   const auto kernel = kernels<Pool2dKernels>().max;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, false);
-  const bool blind = s.planes() > 0 && windows.blind();
+  const bool blind = s.planes() > 0 && windows.any_blind();
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (blind) {
       std::fill(y + begin * outputs, y + end * outputs, -std::numeric_limits<float>::infinity());
@@ -136,7 +138,7 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
 }
 
 void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, float* y) {
-  if (pools_whole_planes(s)) {
+  if (is_global(s)) {
     const auto sum = kernels<ReduceKernels>().sum;
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
       y[p] = static_cast<float>(sum(x + begin, count) / static_cast<double>(count));
@@ -145,7 +147,7 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
   const auto kernel = kernels<Pool2dKernels>().average;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);
-  const bool blind = s.planes() > 0 && windows.blind();
+  const bool blind = s.planes() > 0 && windows.any_blind();
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (blind) std::fill(y + begin * outputs, y + end * outputs, 0.0f);
     for (int64_t p = begin; p < end; ++p)
@@ -156,7 +158,7 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
 }
 
 void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const float* dy, float* dx) {
-  if (pools_whole_planes(s))
+  if (is_global(s))
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
       std::fill_n(dx + begin, count, dy[p] / static_cast<float>(count));
     });
@@ -187,8 +189,8 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
       require(index[i] >= -1 && index[i] < plane_size, "indices must be from -1 to ", plane_size - 1,
               ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
   if (plane_size == 0) return;
-  // Each index is checked again where it is used: `indices` is the caller's array, and another thread may
-  // write to it meanwhile. A scatter gains nothing from vectors.
+  // `index` is the caller's array, and another thread may write to it meanwhile. So each index is checked
+  // again when it is used. A scatter gains nothing from vectors.
   parallel_ranges(planes, ns, [=, &valid](int64_t begin, int64_t end) {
     const auto size = static_cast<uint64_t>(plane_size);
     bool all = true;

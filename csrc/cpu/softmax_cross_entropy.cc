@@ -14,8 +14,8 @@ using namespace cpu;
 
 namespace {
 
-// A row: an exponential a class, on the slowest instruction set, and what a short row costs beside on the
-// others.
+// The duration of a row: one exponential per class on the slowest instruction set, and the fixed cost of a
+// short row on the others.
 double row_ns(int64_t classes) { return 30 + 2 * static_cast<double>(classes); }
 double backward_row_ns(int64_t classes) {
   return 5 + memory_ns(2 * sizeof(float)) * static_cast<double>(classes);
@@ -37,7 +37,7 @@ RowTarget row_target(const Labels& labels, int64_t row, int64_t classes) {
   return {ignored(labels, row) ? kIgnoredRow : labels.integer[row], nullptr, labels.smoothing};
 }
 
-// The rows that count; all labels are in range.
+// Returns the number of rows that are not ignored. Throws if a label is out of range.
 int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
   int64_t count = 0;
   for (int64_t i = 0; i < rows; ++i) {
@@ -50,7 +50,7 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
   return count;
 }
 
-// Labels are checked before.
+// The labels must have been checked.
 void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
                     float* probabilities) {
   const SoftmaxKernels& k = kernels<SoftmaxKernels>();

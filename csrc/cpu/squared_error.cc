@@ -13,9 +13,9 @@ using namespace cpu;
 
 namespace {
 
-const double kNs = memory_ns(3 * sizeof(float));  // a value
+const double kNs = memory_ns(3 * sizeof(float));  // per value
 
-// Sums of this many values are taken on their own, then added up in order.
+// The number of values per partial sum. Partial sums are added in order.
 constexpr int64_t kBlock = 16384;
 
 }  // namespace

@@ -14,12 +14,12 @@ namespace byhand::cpu {
 namespace {
 
 struct Affinity {
-  cpu_set_t set;  // of 1024 processors. On a larger machine the call fails and the mask is unknown.
+  cpu_set_t set;  // of 1024 processors; on a larger machine the call fails and the mask is unknown
   bool known;
 };
 
-// The affinity mask of the process now, which is that of its main thread. The calling thread may be pinned to
-// a processor of its own.
+// The current affinity mask of the process, which is that of its main thread. The calling thread may be
+// pinned to another processor.
 Affinity process_affinity() {
   Affinity a{};
   a.known = sched_getaffinity(getpid(), sizeof a.set, &a.set) == 0;
@@ -33,7 +33,8 @@ int affinity_cpus() {
   return affinity.known ? CPU_COUNT(&affinity.set) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
-// Processors' worth of time that the two files of a cgroup v1 folder allow; infinity where they set no limit.
+// The number of processors whose time the two files of a cgroup v1 folder allow; infinity if they set no
+// limit.
 double quota_v1(const std::string& folder) {
   double quota = -1, period = 0;
   std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
@@ -50,7 +51,7 @@ double quota_v2(const std::string& folder) {
   return std::strtod(quota.c_str(), nullptr) / period;
 }
 
-// The tightest limit on the way from this process's cgroup to the root; an outer group binds an inner one.
+// The tightest limit of this process's cgroup and all groups around it, which bind it too.
 template <class Quota>
 double tightest(const std::string& root, std::string path, Quota quota) {
   double limit = INFINITY;
@@ -96,7 +97,7 @@ void keep_off(pthread_t thread, int cpu) {
   cpu_set_t set = workers_affinity.set;
   if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR(cpu, &set);
   const bool any = CPU_COUNT(&set) > 0;
-  // If the system refuses, the worker stays where it was, which costs time and nothing else.
+  // If the system refuses, the worker stays where it was. This costs only time.
   pthread_setaffinity_np(thread, sizeof set, any ? &set : &workers_affinity.set);
 }
 

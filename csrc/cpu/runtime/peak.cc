@@ -12,7 +12,7 @@
 namespace byhand::cpu {
 namespace {
 
-// The most that a run did in a second, of as many as `seconds` have time for; a run does `work`.
+// Repeats a run, which does `work`, for `seconds`. Returns the work per second of the fastest run.
 template <class Run>
 double best_rate(double seconds, double work, const Run& run) {
   using Clock = std::chrono::steady_clock;
@@ -33,14 +33,14 @@ double best_rate(double seconds, double work, const Run& run) {
 double fma_peak(double seconds) {
   constexpr int64_t kSteps = 100'000;  // about a millisecond
   const PeakKernels& k = kernels<PeakKernels>();
-  volatile float kept = 0;  // so that the work is not optimised away
+  volatile float kept = 0;  // keeps the compiler from removing the work
   return best_rate(seconds, static_cast<double>(kSteps) * k.flops_per_step,
                    [&] { kept = kept + k.fma_chains(kSteps); });
 }
 
 double memory_rate(int64_t bytes, double seconds) {
   constexpr int64_t kPair = 2 * sizeof(float), kMoved = 3 * sizeof(float);
-  constexpr int64_t kRun = int64_t{1} << 22;  // bytes of a run: some tens of microseconds
+  constexpr int64_t kRun = int64_t{1} << 22;  // bytes per run, which takes some tens of microseconds
   require(bytes >= kPair, "bytes must be at least ", kPair, ", got ", bytes);
   const int64_t count = bytes / kPair, passes = std::max<int64_t>(1, kRun / bytes);
   ScratchFrame frame;

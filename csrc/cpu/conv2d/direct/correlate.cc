@@ -11,16 +11,17 @@
 namespace byhand::cpu {
 namespace {
 
-// Taps times channels of one register tile: its weights (6 x 512 values, 12 KB) stay in L1 while the outputs
-// of the staged block pass.
+// The maximum number of taps times channels of one register tile. Its weights (6 x 512 values, 12 KB) stay in
+// L1 while the outputs of the staged block pass.
 constexpr int64_t kDepth = 512;
 
-// The values that a task stages at a time. They stay in L2 while the tiles of all output channels pass.
+// The number of values that a task stages at a time. They stay in L2 while the tiles of all output channels
+// pass.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
-// A correlation cut into channel blocks and bands of output rows, and the tables that its tasks share.
-// The depth of a tile runs over (tap row, channel of the block, tap column), so that the tap rows which an
-// output row reads inside the image are one range of it: tap rows in the padding are skipped.
+// A correlation cut into blocks of channels and bands of output rows, and the tables that its tasks share.
+// The depth of a tile runs over (tap row, channel of the block, tap column). So the tap rows that an output
+// row reads inside the image are one range of the depth, and the tap rows in the padding are skipped.
 struct Plan {
   const Correlation& c;
   const ConvTileKernels& kernels;
@@ -28,10 +29,10 @@ struct Plan {
   int64_t band, bands;  // rows of outputs of a task
   Staging staging;
   float* weights;      // (group, output, channel block, tap row, channel, tap column)
-  int64_t* offset[2];  // by depth, of a whole block and of the last
+  int64_t* offset[2];  // of each step of the depth, for a whole block and for the last block
   ConvPosition* position;
   int64_t row_positions;
-  Range* tap_rows;  // of each output row
+  Range* tap_rows;  // that each output row reads inside the image
   const float* bias;
 
   int64_t depth() const { return c.channels * c.rows.count * c.columns.count; }  // of all blocks
@@ -40,7 +41,7 @@ struct Plan {
   }
 };
 
-// Wide vectors where they take no more time for a row of outputs.
+// Returns the tiles with wide vectors if they take no more time for a row of outputs.
 const ConvTileKernels& kernels_for(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
   const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
@@ -51,7 +52,7 @@ int64_t block_channels_of(const Correlation& c) {
   return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
 }
 
-// The number of output rows per band: the staged values stay in L2, and every thread gets a task.
+// The number of output rows per band. The staged values of a band stay in L2, and every thread gets a task.
 int64_t band_of(const Correlation& c, int64_t block_channels) {
   const auto fits = [&](int64_t rows) {
     ScratchFrame frame;
@@ -151,8 +152,8 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
   return p;
 }
 
-// The outputs of one band of one image and group, from one staged block of channels. Blocks after the first
-// go on from the sums in y, so the order of a sum does not depend on where the blocks end.
+// Computes the outputs of one band of one image and group from one staged block of channels. Later blocks
+// continue the sums in y, so the order of a sum does not depend on where the blocks end.
 void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t block, const float* staged) {
   const ConvTileKernels& k = p.kernels;
   const Correlation& c = p.c;
@@ -174,8 +175,8 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
     for (int64_t first = 0; first < positions;) {
       const Range taps = p.tap_rows[first_row + p.position[first].row];
       int vectors = 0;
-      // A tile ends where the next output row reads other tap rows: what is computed must not depend on where
-      // the band begins, which depends on the number of threads.
+      // A tile ends if the next output row reads other tap rows. Otherwise the result would depend on where
+      // the band begins, and that depends on the number of threads.
       for (; vectors < most && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
@@ -205,7 +206,7 @@ void correlate(const Correlation& c) {
       c.batch * c.groups * p.bands, fma_ns(outputs * static_cast<double>(p.depth())), [&](int64_t task) {
         const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
         ScratchFrame task_frame;
-        // The last vector of a row reads on beyond its row: lanes that are never stored.
+        // The last vector of a row reads beyond the row. These lanes are never stored.
         const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
         float* const staged = task_frame.allocate<float>(staged_size + lanes);
         std::fill_n(staged + staged_size, lanes, 0.0f);

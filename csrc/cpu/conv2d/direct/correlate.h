@@ -1,4 +1,5 @@
-// The direct algorithm of forward and grad input: one correlation of images with a grid of taps.
+// The direct algorithm for the output and for the input gradient: a correlation of images with a grid of
+// taps.
 #pragma once
 
 #include "core/shapes.h"
@@ -11,7 +12,7 @@ namespace byhand::cpu {
 //     columns.tap[tx]]
 // with weight(g, o, c, ty, tx) = weight[g weight_group + o weight_output + c weight_channel +
 //                                       row_offset[ty] + column_offset[tx]].
-// rows.tap is monotonic. bias may be null. y is dense.
+// rows.tap is monotonic. bias may be null. y is contiguous.
 struct Correlation {
   int64_t batch, groups, channels, outputs;  // channels C and outputs O of one group
   Pair source, out;

@@ -12,22 +12,22 @@ namespace byhand::cpu {
 
 namespace {
 
-// The last place in a plane of outputs, rounded up to 2^n - 1.
-int64_t last_place(const Conv2dShape& s) {
+// The last position in a plane of outputs, rounded up to 2^n - 1.
+int64_t last_position(const Conv2dShape& s) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(s.out_h * s.out_w)) - 1);
 }
 
-// The number of floats of a channel's slots, which stay in L2 while all outputs visit them. There are slots
-// for every place up to the last one, although those beyond the plane stay uninitialised.
-int64_t slots_of(const Conv2dShape& s) {
-  return (last_place(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
+// The number of floats of a channel's slots, which stay in L2 while all outputs read them. There is a slot
+// for every position up to the last one, although those beyond the plane stay uninitialised.
+int64_t slot_floats(const Conv2dShape& s) {
+  return (last_position(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
 }
 
 }  // namespace
 
 bool PooledDots::takes(const Conv2dShape& s) {
   return s.stride.h == 1 && s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1 &&
-         s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kPooledSlot && slots_of(s) <= kL2Floats / 2;
+         s.kernel.h <= kMaxPooledTapRows && s.kernel.w <= kPooledSlot && slot_floats(s) <= kL2Floats / 2;
 }
 
 void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const float* x, float* dw) const {
@@ -35,9 +35,9 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
   ScratchFrame frame;
   ConvPooledDot d{};
   d.count = count, d.x_row = s_.out_w * kPooledSlot;
-  d.last = static_cast<int32_t>(last_place(s_));
+  d.last = static_cast<int32_t>(last_position(s_));
   d.columns = static_cast<int>(s_.kernel.w), d.dw_row = s_.in_channels * s_.taps();
-  float* const slots = frame.allocate<float>(slots_of(s_));
+  float* const slots = frame.allocate<float>(slot_floats(s_));
   d.x = slots;
   for (int64_t c = 0; c < s_.in_channels; ++c) {
     fill_slots(x + c * s_.in_h * s_.in_w, slots);
@@ -50,8 +50,8 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
   }
 }
 
-// A slot for each tap row and column of outputs: what the taps see there, side by side, so that no vector
-// crosses a cache line, as every second one of the plane itself would.
+// Writes a slot for each tap row and column of outputs: the values that the taps read there, side by side. A
+// vector of a slot never crosses a cache line. Of vectors of the plane itself every second one would.
 void PooledDots::fill_slots(const float* x, float* slots) const {
   ScratchFrame frame;
   const int64_t row = s_.out_w * kPooledSlot, width = s_.out_w + kPooledSlot;

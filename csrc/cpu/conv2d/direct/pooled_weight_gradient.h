@@ -1,5 +1,6 @@
-// Grad weight of a pooled convolution from the windows' maxima alone: no plane of gradients, most of which
-// would be zeros. For where nobody wants grad input, for which the direct algorithm needs that plane.
+// The weight gradient of a pooled convolution. Each pooling window passes its gradient to one output, so most
+// of the gradients of the convolution are zero. This reads only the others. It is used if nobody wants the
+// input gradient, for which the direct algorithm needs whole planes of gradients.
 #pragma once
 
 #include "core/shapes.h"
@@ -12,8 +13,8 @@ class PooledDots {
 
   static bool takes(const Conv2dShape& s);
 
-  // dw += the sums over one image x. Of each output channel `count` values of dy are not zero: dz at the
-  // places `index` of its plane.
+  // Adds the sums over one image x to dw. Each output channel has `count` gradients: dz, at the positions
+  // `index` of its plane.
   void add(const float* dz, const int32_t* index, int64_t count, const float* x, float* dw) const;
 
  private:

@@ -18,7 +18,7 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
 StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame) {
   StagedAxis axis{0, 0, frame.allocate<int64_t>(taps.count), frame.allocate<int64_t>(taps.count),
                   frame.allocate<int64_t>(taps.count)};
-  // Taps that differ by a multiple of the stride share a plane, which begins at the least of them.
+  // Taps that differ by a multiple of the stride share a plane, which begins at the smallest of them.
   for (int64_t t = 0; t < taps.count; ++t) {
     int64_t p = 0;
     while (p < axis.planes && (axis.origin[p] - taps.tap[t]) % taps.stride != 0) ++p;
@@ -32,7 +32,8 @@ StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame)
     reach = std::max(reach, axis.shift[t]);
   }
   axis.extent = outputs + reach;
-  // Taps far apart (a dilation) would make planes of values that nobody reads: then each tap gets its own.
+  // Taps that are far apart, because of a dilation, would need planes with many unused values. Then each tap
+  // gets a plane of its own.
   if (static_cast<double>(axis.planes) * static_cast<double>(axis.extent) >
       static_cast<double>(taps.count) * static_cast<double>(outputs)) {
     axis.planes = taps.count;
@@ -43,7 +44,7 @@ StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame)
   return axis;
 }
 
-// The i of [0, count) for which begin + i * stride lies in [0, size).
+// The range of i in [0, count) for which begin + i * stride lies in [0, size).
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
   const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
   const int64_t beyond = begin >= size ? 0 : std::min(count, ceil_div(size - begin, stride));

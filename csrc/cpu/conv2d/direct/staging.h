@@ -1,7 +1,7 @@
-// Staging: a copy of an image in which, for every tap of a convolution, the values that neighbouring outputs
-// read are neighbours. Padding becomes stored zeros; a stride s splits the image into s x s phases, each a
-// plane of every s-th row and column. At most one value a (tap, output) is copied, and for stride 1 about one
-// value a pixel: never a whole im2col matrix.
+// Staging: a copy of an image in which neighbouring outputs read neighbouring values, for every tap of a
+// convolution. So a vector of outputs needs one plain load per tap. Padding becomes stored zeros. A stride s
+// splits the image into s x s phases, each a plane of every s-th row and column. For stride 1 the copy has
+// about one value per pixel, and never more than one per pair (tap, output), the size of an im2col matrix.
 #pragma once
 
 #include <cstdint>
@@ -11,18 +11,18 @@
 
 namespace byhand::cpu {
 
-// Taps along one axis: output i reads source[i * stride + tap[t]], which may lie outside and is zero there.
+// Taps along one axis. Output i reads source[i * stride + tap[t]], which is zero if it lies outside.
 struct TapAxis {
   int64_t count;
   const int64_t* tap;
   int64_t stride;
 };
 
-// Taps as forward and grad weight read the input; they live in `frame`.
+// The taps with which forward and the weight gradient read the input, in memory of `frame`.
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);
 TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
 
-// The staging of one axis: planes of `extent` values; output i finds tap t at shift[t] + i of plane[t].
+// The staging of one axis: planes of `extent` values. Output i finds tap t at index shift[t] + i of plane[t].
 struct StagedAxis {
   int64_t planes, extent;
   int64_t* origin;  // source index of each plane's first value
@@ -32,7 +32,7 @@ struct StagedAxis {
 
 class Staging {
  public:
-  // Stages the input of `out` outputs. The tables live in `frame`.
+  // Stages the input of `out` outputs. The tables are in memory of `frame`.
   Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
 
   // Output (oy, ox) finds tap (ty, tx) of a channel at
@@ -43,10 +43,10 @@ class Staging {
     const int64_t plane = rows_.plane[ty] * columns_.planes + columns_.plane[tx];
     return (plane * rows_.extent + rows_.shift[ty]) * columns_.extent + columns_.shift[tx];
   }
-  // Whether the staged image is the source, value for value.
+  // Returns true if the staged image equals the source, so that no copy is needed.
   bool is_source() const;
 
-  // Stages the outputs from row `first_row` on, for `channels` planes of the source; `to` holds
+  // Stages `channels` planes of the source for outputs from row `first_row` on. `to` holds
   // channels * channel_size() values.
   void stage(const float* source, int64_t channels, int64_t first_row, float* to) const;
 

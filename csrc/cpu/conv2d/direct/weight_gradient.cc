@@ -11,11 +11,11 @@ namespace {
 // The rows of dy of a tile stay in L1 while the taps of all channels pass.
 constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
 
-// The values that are staged at a time. They stay in L2 while the tiles of all outputs pass.
+// The number of values that are staged at a time. They stay in L2 while the tiles of all outputs pass.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
-// Images whose sums stay in registers before they are added to the total.
-constexpr int64_t kMostImages = 16;
+// The maximum number of images whose sums stay in registers before they are added to the total.
+constexpr int64_t kMaxImages = 16;
 
 int64_t band_of(const Conv2dShape& s) {
   const int64_t fitting =
@@ -25,7 +25,7 @@ int64_t band_of(const Conv2dShape& s) {
 
 int64_t images_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
-                             kMostImages);
+                             kMaxImages);
 }
 
 }  // namespace
@@ -39,8 +39,8 @@ struct WeightDots::Band {
   float* staged;
 };
 
-// Towards L2, rows of dy that the next tile multiplies, or at the end of a band those that the next band
-// begins with: no prefetcher of a CPU follows rows so short.
+// Fetches rows of dy to L2: those of the next tile, or at the end of a band the first ones of the next band.
+// The rows are too short for the prefetchers of a CPU.
 void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const float* const row = dy + i % band.dots.images * band.dots.dy_image_stride +
@@ -70,7 +70,7 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
       for (int64_t tx = 0; tx < s.kernel.w; ++tx)
         *to++ = c * staging_.channel_size() + staging_.tap_offset(ty, tx);
   const int lanes = kernels<WeightGradientKernels>().lanes;
-  const int64_t whole = s.out_w / lanes;  // a row
+  const int64_t whole = s.out_w / lanes;  // vectors per row
   whole_positions_ = frame.allocate<ConvPosition>(band_ * (whole + 1));
   cut_positions_ = whole_positions_ + band_ * whole;
   for (int64_t y = 0; y < band_; ++y) {

@@ -1,6 +1,6 @@
-// Winograd's algorithm by channels, for weights that do not stay in a cache once they are transformed, which
-// makes them 7 times as large (3 x 3): a task transforms those of a few channels where it uses them, and
-// every weight is transformed once for each block of patches.
+// Winograd's algorithm by channels, for weights that do not stay in the caches once they are transformed.
+// Transformed weights of 3 x 3 are 7 times as large. A task transforms the weights of a few channels just
+// before it uses them, so every weight is transformed once for each block of patches.
 #include <algorithm>
 #include <cstdint>
 
@@ -12,11 +12,11 @@
 namespace byhand::cpu {
 namespace {
 
-// The weights of kOwn channels of the result and kDepth channels of the sum, transformed, stay in L2.
+// The transformed weights of kOwn channels of the result and kDepth channels of the sum stay in L2.
 constexpr int64_t kOwn = 16, kDepth = 64;
 
-// Parts of the channels of the result.
-int64_t parts_of(int64_t channels) { return ceil_div(channels, kOwn); }
+// The number of parts that the channels of the result are cut into.
+int64_t part_count(int64_t channels) { return ceil_div(channels, kOwn); }
 
 }  // namespace
 
@@ -24,7 +24,8 @@ void Winograd::forward_by_channels(const float* x, const float* weight, const fl
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);
   const int64_t in = s.in_channels, out = s.out_channels;
-  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()), parts = parts_of(out);
+  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()),
+                parts = part_count(out);
   for (int64_t b = 0; b < blocks; ++b) {
     const Range patches = split(total, blocks, b);
     const int64_t count = patches.end - patches.begin;
@@ -55,7 +56,7 @@ void Winograd::backward_input_by_channels(const float* dy, const float* weight, 
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);
   const int64_t in = s.in_channels, out = s.out_channels;
-  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()), parts = parts_of(in);
+  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()), parts = part_count(in);
   for (int64_t b = 0; b < blocks; ++b) {
     const Range patches = split(total, blocks, b);
     const int64_t count = patches.end - patches.begin;

@@ -1,5 +1,5 @@
-// Shared by the two parts of Winograd's driver: transformed patches in memory, their products, and the places
-// of the patches of a convolution.
+// Transformed patches in memory, their products, and the positions of a convolution's patches. winograd.cc
+// and by_channels.cc share this.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ inline const WinogradTransform& output_transform(const Conv2dShape& s) {
   return transforms().output[s.kernel.h == 5];
 }
 
-// Transformed patches in memory of one's own: rows of `columns` patches each.
+// Rows of `columns` transformed patches each.
 class Patches {
  public:
   Patches(int64_t rows, int64_t columns, float* data)
@@ -37,8 +37,10 @@ class Patches {
     return kWinogradValues / kernels<WinogradProductKernels>().lanes * plane_of(rows, columns);
   }
 
-  // Enough for so many patches with any number of lanes.
-  static int64_t most(int64_t patches) { return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats; }
+  // The number of floats that suffices for this number of patches with any number of lanes.
+  static int64_t most(int64_t patches) {
+    return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats;
+  }
 
   WinogradPatches row(int64_t i) const { return {data_ + i * row_stride(), plane_}; }
   int64_t row_stride() const { return columns_ * lanes_; }
@@ -46,9 +48,11 @@ class Patches {
   float* data() const { return data_; }
 
  private:
-  // An odd number of lines apart, so that the values of a patch are not all in the same few sets of a cache.
+  // Planes are an odd number of cache lines apart, so that the values of a patch spread over the sets of a
+  // cache.
   static int64_t plane_of(int64_t rows, int64_t columns) {
-    return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) * kCacheLineFloats;
+    return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) *
+           kCacheLineFloats;
   }
 
   int lanes_;
@@ -56,12 +60,12 @@ class Patches {
   float* data_;
 };
 
-// An operand of a product of patches: how far apart the steps of its index and of the depth are.
+// An operand of a product of patches, with the strides of its index and of the depth.
 struct Operand {
   const float* data;
   int64_t plane, row, depth;
 };
-// Index: row or column; depth: the other, from `first` on.
+// The index is the row, or the column; the depth is the other one, from `first` on.
 inline Operand by_rows(const Patches& p, int64_t first = 0) {
   return {p.data() + first * lanes(), p.plane(), p.row_stride(), lanes()};
 }
@@ -82,7 +86,7 @@ struct Tiling {
         columns(ceil_div(s.out_w, step)),
         per_image(rows * columns) {}
 
-  // Patch t of channels of x, and of channels of y.
+  // Patch t of the channels of x, and of those of y.
   WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
     return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
   }
@@ -90,7 +94,7 @@ struct Tiling {
     return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
   }
 
-  // The windows of 2 x 2 outputs of patch t, whose first is that of a window.
+  // The 2 x 2 windows of patch t, whose first output begins a window.
   WinogradMaxima windows(int64_t t, const float* y, const int32_t* index) const {
     const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
     const int64_t top = t % per_image / columns * side, left = t % columns * side;
@@ -122,13 +126,13 @@ struct Tiling {
   }
 };
 
-// The kernels of output channel o, for these input channels.
+// The kernels from these input channels to output channel o.
 inline WinogradImages kernels_of(const Conv2dShape& s, const float* weight, int64_t o, Range in) {
   const int r = static_cast<int>(s.kernel.h);
   return {in.end - in.begin, weight + (o * s.in_channels + in.begin) * r * r, r * r, r, 0, r, 0, r};
 }
 
-// The same images, of these channels alone.
+// The same images, restricted to these channels.
 inline WinogradImages some(WinogradImages images, Range channels) {
   images.values += channels.begin * images.channel;
   images.count = channels.end - channels.begin;

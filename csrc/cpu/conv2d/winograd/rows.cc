@@ -10,8 +10,8 @@
 namespace byhand::cpu {
 namespace {
 
-// Rows of outputs that are computed one behind the other in each channel, so that longer pieces of a plane
-// are written at a time; the rows of inputs that they need still fit L1.
+// The number of output rows that are computed together in each channel, so that longer pieces of a plane are
+// written at a time. The input rows that they need still fit L1.
 constexpr int64_t kStep = 4;
 
 struct Tiling {
@@ -27,7 +27,8 @@ struct Tiling {
   const int64_t channel, row;  // floats of a transformed row, in a channel and in all
 };
 
-// The image and the first row of outputs that each lane has; past the last image there is nothing to do.
+// The image and the first row of outputs of each lane. A lane beyond the last image begins below the plane,
+// so it reads zeros and writes nothing.
 struct Lanes {
   Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes)
       : count(lanes), alike(bands.bands == 1) {
@@ -38,11 +39,12 @@ struct Lanes {
     }
   }
   const int count;
-  const bool alike;  // as many rows in each
+  const bool alike;  // all lanes have the same number of rows
   int64_t image[kMaxRowLanes], first[kMaxRowLanes];
 };
 
-// Rows of inputs, transformed when a step first needs them, and kept until the last has.
+// Transformed rows of inputs. A row is transformed when the first step needs it, and kept until the last one
+// has used it.
 class Rows {
  public:
   Rows(const Conv2dShape& s, const Tiling& t, const Lanes& lanes, const float* x, ScratchFrame& frame)
@@ -53,7 +55,8 @@ class Rows {
     ring_ = frame.allocate<float>(slots() * t.row);
   }
 
-  // Row y of every lane, whose row 0 is the first that its outputs see; asked for in order.
+  // Returns row y of every lane. Row 0 is the first that the lane's outputs read. Callers ask for rows in
+  // order.
   const float* operator[](int64_t y) {
     for (; next_ <= y; ++next_) transform(next_);
     return slot(y);
@@ -86,14 +89,15 @@ class Rows {
   int64_t next_ = 0;
 };
 
-// Planes (batch, channels, height, width), written rows at a time.
+// Planes (batch, channels, height, width), which are written a few rows at a time.
 template <class T>
 struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // `rows` rows of channel c from row y of each lane's band on; kDivisor rows of the band are one of the
-  // plane, 2 where windows were pooled. Lanes that are not alike may have fewer rows left: then row by row.
+  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor rows of the band are one row
+  // of the plane: 2 if windows were pooled. Lanes that are not alike may have fewer rows left, so they write
+  // row by row.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;
@@ -126,7 +130,7 @@ double winograd_rows_cost(const Conv2dShape& s) {
   return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step));
 }
 
-// Chooses the number of bands with the least work, and the smallest of these.
+// Chooses the smallest number of bands among those with the least work.
 RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
   const int64_t lanes = kernels<WinogradRowKernels>().lanes, pairs = ceil_div(s.out_h, 2);
   for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {
@@ -137,7 +141,7 @@ RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
 
 WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
     : shape_(s), bands_(s) {
-  // Every part transforms the inputs anew.
+  // Every part transforms the inputs again.
   constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
   const auto worth =
       static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
@@ -154,8 +158,8 @@ double WinogradRows::ns() const {
                 static_cast<double>(tasks()));
 }
 
-// step(pairs, rows, lanes, o, y) for every kStep rows of a band, `rows` from y on, and every channel o of the
-// task.
+// Calls step(pairs, rows, lanes, o, y) for `rows` rows from row y of a band on, kStep at most, and for every
+// output channel o of the task.
 template <class Step>
 void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Step& step) const {
   const Conv2dShape& s = shape_;
@@ -213,7 +217,7 @@ void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* 
         [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int n = 0; n < k.lanes; ++n)
             first_place[n] = static_cast<int32_t>((lanes.first[n] + first) * shape_.out_w);
-          // A last row alone is in no window.
+          // The last row of an odd number is in no window.
           for (int64_t i = 0; i < rows / 2; ++i)
             k.size[shape_.kernel.h == 5].maxima(pairs[i], first_place,
                                                 static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,

@@ -1,14 +1,14 @@
-// Winograd's algorithm along rows, for few input channels: m = 9 - r neighbouring outputs of a row take 8
-// products for each row of r weights instead of m * r.
+// Winograd's algorithm along rows, for few input channels. m = 9 - r neighbouring outputs of a row take 8
+// products for each row of r weights, instead of m * r.
 //
-// With B, G, A of kernels/conv2d_winograd_matrices.py, for 8 neighbouring inputs d of row y of a channel and
-// row i of its kernel g,
+// In the formulas d are 8 neighbouring inputs of row y of a channel, g_i is row i of its kernel, and B, G and
+// A are the matrices of kernels/conv2d_winograd_matrices.py:
 //
 //   V_y = B d   U_i = G g_i   m outputs of row y = A' (sum over channels and i of U_i * V_(y+i))
 //
-// The algorithm of both axes (conv2d_winograd.h) takes fewer products yet, but transforms 64 values for every
-// channel of inputs and outputs and every patch. Here a lane is an image, or a band of its rows where images
-// are few, and transforms are sums of vectors.
+// The algorithm in both axes (winograd.h) takes even fewer products, but it transforms 64 values per patch
+// and channel. Here a lane is an image, or a band of its rows if there are few images, and transforms are
+// sums of vectors.
 #pragma once
 
 #include "core/scratch.h"
@@ -27,20 +27,20 @@ struct RowBands {
   explicit RowBands(const Conv2dShape& s);
   int64_t bands;   // of an image
   int64_t rows;    // of a band, an even number; the last band may have fewer
-  int64_t groups;  // of bands, as many as there are lanes in each
+  int64_t groups;  // of bands, one band per lane
 };
 
-// Forward, for what conv_method gives to it, with transformed weights. It is done by `tasks()` tasks, in any
+// Forward, with transformed weights, for shapes that winograd_takes. It consists of `tasks()` tasks, in any
 // order and on any thread.
 class WinogradRows {
  public:
   WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame);
 
   int64_t tasks() const { return bands_.groups * parts_; }
-  double ns() const;  // about how long a task takes
+  double ns() const;  // the approximate duration of a task
 
   void forward(int64_t task, const float* x, const float* bias, float* y) const;
-  // y = f(maxima of windows of 2 x 2), and their places in the planes.
+  // y = f(the maxima of 2 x 2 windows), and index = their positions in the planes.
   void forward_pooled(int64_t task, ops::Activation f, const float* x, const float* bias, float* y,
                       int32_t* index) const;
 

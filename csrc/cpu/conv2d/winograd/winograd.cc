@@ -16,7 +16,7 @@ namespace byhand::cpu {
 
 namespace {
 
-// A step of the depth: a tile's rows of both operands stay in L1.
+// The length of a step of the depth. A tile's rows of both operands stay in L1.
 constexpr int64_t kDepth = 64;
 
 }  // namespace
@@ -46,8 +46,8 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
 
 namespace {
 
-// The number of patches per block. The transformed patches of all channels stay in L2, unless the weights are
-// larger than that: the weights are read again for every block, so the block then is as large as they are.
+// The number of patches per block. The transformed patches of all channels stay in L2. If the weights are
+// larger than L2, a block is as large as they are, because the weights are read again for every block.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);
@@ -62,8 +62,8 @@ Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 
 namespace {
 
-// A cache holds the address of the kernels that made it, the weights, and the transformed weights. Each begins
-// on a cache line.
+// A cache holds the address of the kernels that made it, the weights, and the transformed weights. Each
+// begins on a cache line.
 
 int64_t lines(int64_t floats) { return ceil_div(floats, kCacheLineFloats) * kCacheLineFloats; }
 
@@ -94,8 +94,8 @@ Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& fram
   const auto bytes = [](int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); };
   if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
     return;
-  // Another thread may write to the weights meanwhile. The copy is read once and then transformed, so that
-  // the two always belong together: a copy of newer weights would make the cache wrong for good.
+  // Another thread may write to the weights meanwhile. The weights are read once, into the copy, and the copy
+  // is transformed. If the copy held newer weights than the transformed ones, the cache would stay wrong.
   if (cache) clear_cache(cache);
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));
@@ -111,7 +111,7 @@ double Winograd::ns(int64_t patches) const {
   return transforms_ns(patches * (shape_.in_channels + shape_.out_channels)) + products_ns(shape_, patches);
 }
 
-// store(patch, sums) for each patch of outputs.
+// Calls store(patch, sums) for each patch of outputs.
 template <class Store>
 void Winograd::forward(Range patches, const float* x, const Store& store) const {
   const Tiling tiling(shape_);

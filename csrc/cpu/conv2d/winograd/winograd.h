@@ -1,13 +1,14 @@
-// Winograd's algorithm: fewer products than the direct one, between transformed patches.
+// Winograd's algorithm. It multiplies transformed patches, which takes fewer products than the direct
+// algorithm.
 //
-// An 8 x 8 patch of a channel of x and an r x r kernel give (9 - r) x (9 - r) outputs with 64 products
-// instead of r^2 each: 4 instead of 25 for r = 5, 1.8 instead of 9 for r = 3. Forward, for a patch d of
-// channel c and kernel g of channels o, c, with B, G, A of kernels/conv2d_winograd_matrices.py and * value by
-// value:
+// An 8 x 8 patch of a channel of x and an r x r kernel give (9 - r) x (9 - r) outputs from 64 products. This
+// is 4 per output instead of 25 for r = 5, and 1.8 instead of 9 for r = 3. In the formulas d is a patch of
+// input channel c, g the kernel from c to output channel o, * multiplies value by value, and B, G and A are
+// the matrices of kernels/conv2d_winograd_matrices.py. Forward:
 //
 //   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
 //
-// Both gradients are its adjoint, with Q = A dy A' for each patch of outputs:
+// Both gradients follow from the adjoint, with Q = A dy A' for each patch of outputs:
 //
 //   dx += B' (sum_o U_oc * Q_o) B   over the patches, which overlap
 //   dg  = G' (sum over patches of Q_o * V_c) G
