@@ -64,7 +64,9 @@ def test_an_out_tuple_that_lies_about_its_length(
             continue
         kernel = getattr(kernels, call.op)
         for wrong in ((), outs[:1], (*outs, None)):
-            with pytest.raises(TypeError, match=rf"out must be a tuple .* got one of {len(wrong)}"):
+            with pytest.raises(
+                TypeError, match=rf"out must be a tuple .* got a tuple of {len(wrong)}"
+            ):
                 kernel(*call.args, **call.kwargs, out=LyingTuple(wrong))
         expected = call.run()
         kernel(*call.args, **call.kwargs, out=LyingTuple(outs))

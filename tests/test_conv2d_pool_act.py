@@ -202,7 +202,7 @@ def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
     out = (None, dw, None)
     grads = kernels.conv2d_pool_act_backward(y, y, indices, x, w, input_gradient=False, out=out)
     assert grads[0] is None and grads[1] is dw and grads[2].shape == (len(w),)
-    with pytest.raises(ValueError, match=r"out\[0\] must be None where input_gradient is False"):
+    with pytest.raises(ValueError, match=r"out\[0\] must be None if input_gradient is False"):
         kernels.conv2d_pool_act_backward(
             y, y, indices, x, w, input_gradient=False, out=(np.empty_like(x), None, None)
         )
@@ -227,7 +227,7 @@ def test_places_outside_of_the_plane(algorithm: str, isa: str, rng: np.random.Ge
 @pytest.mark.parametrize("pool_size", [0, 5, (2, 3), (-1, 2)])
 def test_windows_that_do_not_fit(pool_size: Any) -> None:
     x, w = np.ones((2, 3, 6, 4), F32), np.ones((5, 3, 3, 3), F32)
-    with pytest.raises(ValueError, match=r"pool_size must be from 1 to the convolution's \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"pool_size must be from \(1, 1\) to .* \(4, 2\), got"):
         kernels.conv2d_pool_act(x, w, pool_size=pool_size)
 
 

@@ -270,7 +270,7 @@ def test_out_must_not_overlap_an_input(rng: np.random.Generator) -> None:
 
 def test_out_is_a_tuple_of_as_many_arrays_as_are_returned() -> None:
     x, out = np.ones((1, 1, 4, 4), np.float32), np.empty((1, 1, 2, 2), np.float32)
-    for wrong, shown in (((out,), "one of 1"), (out, "ndarray")):
+    for wrong, shown in (((out,), "a tuple of 1"), (out, "ndarray")):
         with pytest.raises(TypeError, match=f"out must be a tuple of 2 arrays, got {shown}"):
             kernels.max_pool2d(x, 2, out=wrong)  # type: ignore[call-overload]
 
@@ -325,7 +325,7 @@ def test_calls_that_no_signature_takes(rng: np.random.Generator) -> None:
             (f"takes at most {len(positional)} positional", (None,) * (len(positional) + 1), {}),
             ("unexpected keyword argument 'sigma'", call.args, {**call.kwargs, "sigma": 1}),
             (f"multiple values for argument '{first.name}'", call.args, {first.name: call.args[0]}),
-            (f"misses the argument '{first.name}'", (), {}),
+            (f"missing required argument '{first.name}'", (), {}),
         ]
         for message, args, kwargs in cases:
             with pytest.raises(TypeError, match=rf"{name}\(\) .*{message}"):

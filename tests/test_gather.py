@@ -148,7 +148,7 @@ def test_wrong_shifts(wrong: dict[str, Any], error: type[Exception], message: st
 def test_rows_have_no_height_to_be_shifted() -> None:
     rows, index = np.zeros((3, 4), np.uint8), np.array([0])
     for shift, says in (
-        (1, r"images must be \(n, ..., height, width\) where max_shift.*\(3, 4\)"),
+        (1, r"images must have the shape .* because max_shift is 1, got \(3, 4\)"),
         (-1, "max_shift must be from 0 to 2147483647, got -1"),
     ):
         with pytest.raises(ValueError, match=says):

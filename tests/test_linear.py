@@ -161,7 +161,7 @@ def test_gradients_that_nobody_wants(rng: np.random.Generator) -> None:
     assert grads[0] is None and grads[1] is dw and grads[2] is None
     for i, name in ((0, "input_gradient"), (2, "bias_gradient")):
         out = tuple(np.empty_like(x) if j == i else None for j in range(3))
-        with pytest.raises(ValueError, match=rf"out\[{i}\] must be None where {name} is False"):
+        with pytest.raises(ValueError, match=rf"out\[{i}\] must be None if {name} is False"):
             kernels.linear_act_backward(dy, dy, x, w, **unwanted, out=out)
 
 

@@ -12,7 +12,7 @@ namespace {
 
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
-// The repr of an argument, shortened; its type if it has no repr, or none that UTF-8 can encode.
+// Returns the repr of an argument, shortened. If the repr fails or UTF-8 cannot encode it, returns the type.
 std::string shown(py::handle object) {
   try {
     constexpr int kLongest = 120;
@@ -25,7 +25,8 @@ std::string shown(py::handle object) {
 
 std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
 
-// The number and the byte order tell soonest; for an equivalent type NumPy is asked.
+// Returns whether the dtype of the array is T. Comparing the type number and the byte order is the fast way;
+// NumPy decides for equivalent types with another number.
 template <class T>
 bool is_of(const py::array& array) {
   const py::dtype type = array.dtype();
@@ -45,16 +46,17 @@ T* data_of(const py::array& array) {
   return static_cast<T*>(const_cast<void*>(array.data()));
 }
 
-py::array as_array(py::handle object, const char* name) {
+py::array as_array(py::handle object, const char* name, const char* advice) {
   if (!py::isinstance<py::array>(object))
-    throw py::type_error(std::string(name) + " must be a numpy.ndarray, got " + type_name(object));
+    throw py::type_error(std::string(name) + " must be a numpy.ndarray, got " + type_name(object) + "; " +
+                         advice);
   return py::reinterpret_borrow<py::array>(object);
 }
 
 py::array float_array(py::handle object, const char* name, int dimensions) {
-  py::array array = as_array(object, name);
+  py::array array = as_array(object, name, "np.asarray(..., np.float32) converts it");
   if (!is_of<float>(array))
-    throw py::type_error(std::string(name) + " must be of float32, got " + dtype_name(array) +
+    throw py::type_error(std::string(name) + " must have the dtype float32, got " + dtype_name(array) +
                          "; convert it with .astype(np.float32)");
   if (dimensions >= 0 && array.ndim() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
@@ -62,7 +64,8 @@ py::array float_array(py::handle object, const char* name, int dimensions) {
   return array;
 }
 
-// As it is where its values lie in order, else a copy, as a plain array whatever the subclass.
+// Returns the array itself if it is C-contiguous and of dtype T, otherwise a copy that is. The copy is a
+// plain array, also if the argument is of a subclass, whose methods are not to be trusted.
 template <class T>
 py::array contiguous(const py::array& array) {
   if (is_contiguous(array) && is_of<T>(array)) return array;
@@ -73,7 +76,7 @@ py::array contiguous(const py::array& array) {
   return copy;
 }
 
-// The bytes that an array spans, from its lowest to beyond its highest; empty arrays span none.
+// The addresses from the first byte of an array to the one after its last. They are equal for an empty array.
 struct Span {
   intptr_t begin, end;
 };
@@ -93,19 +96,22 @@ void check_no_overlap(const py::array& array, const char* name, std::initializer
   for (const py::array& other : others) {
     const Span b = span_of(other);
     if (a.begin < b.end && b.begin < a.end && a.begin != a.end && b.begin != b.end)
-      throw py::value_error(std::string(name) + " must not overlap an input: it spans bytes " +
-                            std::to_string(a.begin) + " to " + std::to_string(a.end) + ", the input " +
-                            std::to_string(b.begin) + " to " + std::to_string(b.end));
+      throw py::value_error(std::string(name) +
+                            " must not overlap another array of the call, got one that shares " +
+                            std::to_string(std::min(a.end, b.end) - std::max(a.begin, b.begin)) +
+                            " bytes of memory; pass a separate array");
   }
 }
 
 void check_writable(const py::array& array, const char* name) {
   if (!array.writeable())
-    throw py::value_error(std::string(name) + " must be writable, got a read-only array");
+    throw py::value_error(std::string(name) +
+                          " must be writable, got a read-only array; pass another, or a copy");
   if (!is_contiguous(array))
     throw py::value_error(std::string(name) + " must be C-contiguous and aligned, got shape " +
                           to_string(shape_of(array)) + " with strides " +
-                          to_string({array.strides(), array.strides() + array.ndim()}));
+                          to_string({array.strides(), array.strides() + array.ndim()}) +
+                          "; pass an array as np.empty makes it");
 }
 
 }  // namespace
@@ -135,10 +141,10 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
   constexpr py::ssize_t kSize = sizeof(float);
   const bool whole = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
                      reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
-  if (!whole) array_ = contiguous<float>(array_);  // a field of a record: floats at odd bytes
+  if (!whole) array_ = contiguous<float>(array_);  // unaligned floats, such as a field of a record
   const int64_t rows = array_.shape(0), columns = array_.shape(1);
-  // NumPy leaves the stride of a dimension of one element to chance; the way through a kernel, and with it
-  // the bits of a result, must not depend on it.
+  // The stride of a dimension with one element may be any number in NumPy. A kernel may choose its path by
+  // the strides, and results must not depend on an arbitrary number, so it gets the contiguous stride here.
   matrix_ = {static_cast<const float*>(array_.data()), rows, columns,
              rows == 1 ? columns : array_.strides(0) / kSize, columns == 1 ? 1 : array_.strides(1) / kSize};
 }
@@ -146,16 +152,16 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
 namespace {
 
 py::array integer_array(py::handle object, const char* name, int dimensions) {
-  py::array array = as_array(object, name);
+  py::array array = as_array(object, name, "np.asarray converts it");
   const char kind = array.dtype().kind();
   if (kind != 'i' && kind != 'u')
-    throw py::type_error(std::string(name) + " must be of an integer dtype, got " + dtype_name(array) +
+    throw py::type_error(std::string(name) + " must have an integer dtype, got " + dtype_name(array) +
                          "; convert it with .astype(np.int64)");
   if (array.ndim() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
                           (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
   if (kind == 'u' && array.itemsize() == 8 && array.size() > 0) {
-    const py::object largest = py::array::ensure(array).attr("max")();  // of the plain array
+    const py::object largest = py::array::ensure(array).attr("max")();  // not that of a subclass
     if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
       PyErr_Clear();
       throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
@@ -165,11 +171,16 @@ py::array integer_array(py::handle object, const char* name, int dimensions) {
 }
 
 template <class T>
-py::array exact_array(py::handle object, const char* name, int least) {
-  py::array array = as_array(object, name);
+void check_dtype(const py::array& array, const char* name) {
   if (!is_of<T>(array))
-    throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
-                         ", got " + dtype_name(array));
+    throw py::type_error(std::string(name) + " must have the dtype " +
+                         std::string(py::str(py::dtype::of<T>())) + ", got " + dtype_name(array));
+}
+
+template <class T>
+py::array exact_array(py::handle object, const char* name, int least) {
+  py::array array = as_array(object, name, "np.asarray converts it");
+  check_dtype<T>(array, name);
   if (array.ndim() < least)
     throw py::value_error(std::string(name) + " must have at least " + std::to_string(least) + " dimension" +
                           (least == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
@@ -197,12 +208,11 @@ template class ExactInput<int32_t>;
 template <class T>
 Output<T>::Output(py::handle out, const char* name, const Shape& shape,
                   std::initializer_list<py::array> inputs)
-    : array_(out.is_none() ? py::array(py::array_t<T>(shape)) : as_array(out, name)),
+    : array_(out.is_none() ? py::array(py::array_t<T>(shape))
+                           : as_array(out, name, "leave it out to get a new array")),
       data_(data_of<T>(array_)) {
   if (out.is_none()) return;
-  if (!is_of<T>(array_))
-    throw py::type_error(std::string(name) + " must be of " + std::string(py::str(py::dtype::of<T>())) +
-                         ", got " + dtype_name(array_));
+  check_dtype<T>(array_, name);
   if (shape_of(array_) != shape)
     throw py::value_error(std::string(name) + " must have shape " + to_string(shape) + ", got " +
                           to_string(shape_of(array_)));
@@ -218,12 +228,12 @@ Gradients::Gradients(py::handle out, py::handle input_gradient, py::handle bias_
   if (parse_bool(input_gradient, "input_gradient"))
     dx_.emplace(outs[0], "out[0]", x, inputs);
   else
-    require(outs[0].is_none(), "out[0] must be None where input_gradient is False");
+    require(outs[0].is_none(), "out[0] must be None if input_gradient is False");
   dw_.emplace(outs[1], "out[1]", weight, inputs);
   if (parse_bool(bias_gradient, "bias_gradient"))
     db_.emplace(outs[2], "out[2]", bias, inputs);
   else
-    require(outs[2].is_none(), "out[2] must be None where bias_gradient is False");
+    require(outs[2].is_none(), "out[2] must be None if bias_gradient is False");
   if (dx_) check_no_overlap(dw_->array(), "out[1]", {dx_->array()});
   if (db_) check_no_overlap(db_->array(), "out[2]", {dw_->array()});
   if (db_ && dx_) check_no_overlap(db_->array(), "out[2]", {dx_->array()});
@@ -246,7 +256,7 @@ InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::
 GilRelease::~GilRelease() {
   try {
     PyEval_RestoreThread(state_);
-  } catch (...) {  // Python unwinds this thread: pthread_exit
+  } catch (...) {  // Python unwinds the stack of this thread, as pthread_exit does
     for (;;) pause();
   }
 }
@@ -257,8 +267,8 @@ bool is_sequence(py::handle object) {
   return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
 }
 
-// The items that a tuple or a list really holds. A subclass may report other items, and the conversion of an
-// item to an integer may change the list.
+// Returns the items that a tuple or a list really holds: the methods of a subclass may report other ones.
+// They are copied, because the conversion of an item to an integer may run code that changes the list.
 std::vector<py::object> items_of(py::handle sequence) {
   py::object tuple = py::reinterpret_borrow<py::object>(sequence);
   if (PyList_Check(tuple.ptr())) tuple = py::reinterpret_steal<py::object>(PyList_AsTuple(tuple.ptr()));
@@ -276,7 +286,7 @@ std::vector<py::object> unpack_out(py::handle object, size_t count) {
   const std::string wanted = "out must be a tuple of " + std::to_string(count) + " arrays, got ";
   if (!py::isinstance<py::tuple>(object)) throw py::type_error(wanted + type_name(object));
   std::vector<py::object> items = items_of(object);
-  if (items.size() != count) throw py::type_error(wanted + "one of " + std::to_string(items.size()));
+  if (items.size() != count) throw py::type_error(wanted + "a tuple of " + std::to_string(items.size()));
   return items;
 }
 
@@ -289,7 +299,7 @@ int64_t parse_integer(py::handle object, const std::string& name) {
   }
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  if (overflow != 0) throw py::value_error(name + " must fit 64 bits, got " + shown(object));
+  if (overflow != 0) throw py::value_error(name + " must fit int64, got " + shown(object));
   return value;
 }
 
@@ -301,7 +311,7 @@ uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most) {
     throw py::type_error(std::string(name) + " must be an integer, got " + shown(object));
   }
   const unsigned long long value = PyLong_AsUnsignedLongLong(index.ptr());
-  const bool outside = PyErr_Occurred() != nullptr;  // below zero, or beyond 64 bits
+  const bool outside = PyErr_Occurred() != nullptr;  // negative, or 2**64 and above
   if (outside) PyErr_Clear();
   if (outside || value > most)
     throw py::value_error(std::string(name) + " must be from 0 to " + std::to_string(most) + ", got " +
@@ -315,7 +325,7 @@ bool parse_bool(py::handle object, const char* name) {
   if (type != "numpy.bool" && type != "numpy.bool_")
     throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
   const int truth = PyObject_IsTrue(object.ptr());
-  if (truth < 0) throw py::error_already_set();  // a class of another library that has the same name
+  if (truth < 0) throw py::error_already_set();  // another library has a class of this name
   return truth == 1;
 }
 
@@ -340,9 +350,10 @@ std::string parse_string(py::handle object, const char* name) {
     throw py::type_error(std::string(name) + " must be a string, got " + shown(object));
   Py_ssize_t size = 0;
   const char* const text = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
-  if (text == nullptr) {  // the text holds half of a surrogate pair
+  if (text == nullptr) {  // the string has half of a surrogate pair
     PyErr_Clear();
-    throw py::value_error(std::string(name) + " must be a string of whole characters, got " + shown(object));
+    throw py::value_error(std::string(name) + " must be a string that UTF-8 can encode, got " +
+                          shown(object));
   }
   return {text, static_cast<size_t>(size)};
 }
@@ -397,14 +408,15 @@ Shape parse_shape(py::handle object, const char* name, size_t dimensions) {
   constexpr size_t kMostDimensions = 32;  // NumPy's limit before version 2
   const bool negative = std::any_of(shape.begin(), shape.end(), [](int64_t d) { return d < 0; });
   if (negative || shape.size() > kMostDimensions || !is_countable(shape.data(), shape.size()))
-    throw py::value_error(std::string(name) + " must be sizes of at least 0 that an array can have, got " +
+    throw py::value_error(std::string(name) + " must have at most " + std::to_string(kMostDimensions) +
+                          " sizes, none of them negative, and describe at most 2**60 bytes, got " +
                           to_string(shape));
   return shape;
 }
 
 py::object float32_scalar(float value) {
   static PyObject* const type =
-      py::object(py::dtype::of<float>().attr("type")).release().ptr();  // lives as long as NumPy
+      py::object(py::dtype::of<float>().attr("type")).release().ptr();  // never freed, as NumPy itself
   return py::reinterpret_borrow<py::object>(type)(value);
 }
 

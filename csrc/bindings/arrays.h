@@ -1,9 +1,11 @@
-// NumPy arrays <-> pointers: every check that a binding makes of its arguments.
+// From Python arguments to pointers and numbers: all checks that the bindings make of their arguments.
 //
-// An Input keeps its array alive; an Output is a new array or the caller's `out`. All of them read the
-// array's address and shape once, when they are made: a kernel that runs without the GIL must not look at a
-// Python object, which another thread may change meanwhile. Errors are TypeError if the kind of an argument
-// is wrong and ValueError if its value is, and name the argument.
+// The classes below hold array arguments. Each keeps its array alive, and reads its address and shape once,
+// in the constructor. A kernel runs without the GIL, so it must not look at a Python object, which another
+// thread may change meanwhile.
+//
+// A wrong type is a TypeError, a wrong value a ValueError. The message names the argument, shows what was
+// given and says what is expected.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -27,19 +29,19 @@ namespace py = pybind11;
 struct Shape : std::vector<int64_t> {
   using vector::vector;
 };
-std::string to_string(const Shape& shape);  // as Python writes a tuple
+std::string to_string(const Shape& shape);  // as Python writes a tuple: "(2, 3)" or "(2,)"
 inline std::ostream& operator<<(std::ostream& text, const Shape& shape) { return text << to_string(shape); }
 
-// A float32 array of `dimensions` dimensions (any number where it is -1), C-contiguous: a view as it is, or
-// one copy of it.
+// A float32 array that a kernel reads. It must have `dimensions` dimensions; -1 allows any number. data() is
+// C-contiguous: it points to the caller's array, or to a copy if that array has other strides.
 class Input {
  public:
   Input(py::handle object, const char* name, int dimensions = -1);
   const float* data() const { return data_; }
   const Shape& shape() const { return shape_; }
   int64_t size() const { return size_; }
-  const py::array& original() const { return original_; }
-  // The argument must have exactly this shape, which `why` explains.
+  const py::array& original() const { return original_; }  // the caller's array, for checks of overlap
+  // Throws unless the array has exactly this shape. `why` is part of the message: where the shape comes from.
   void expect(const Shape& shape, const char* why) const;
 
  private:
@@ -50,7 +52,7 @@ class Input {
   const char* name_;
 };
 
-// The same, or None: then data() is null.
+// An Input, or None. With None, data() is null and every check passes.
 class OptionalInput {
  public:
   OptionalInput(py::handle object, const char* name, int dimensions) {
@@ -66,7 +68,7 @@ class OptionalInput {
   std::optional<Input> input_;
 };
 
-// A float32 matrix read through its own strides, without a copy.
+// A float32 matrix that a kernel reads through its own strides, without a copy.
 class MatrixInput {
  public:
   MatrixInput(py::handle object, const char* name);
@@ -78,9 +80,9 @@ class MatrixInput {
   ops::Matrix matrix_;
 };
 
-// Labels and indices: integers of any width and sign, always copied to int64. A driver checks them and then
-// uses them as offsets. Without the copy another thread could change them in between. bool and float arrays
-// are a TypeError.
+// Labels and indices: an array of any integer dtype, which is always copied to int64. A driver checks the
+// values and then uses them as offsets. Without the copy, another thread could change them in between. Arrays
+// of bool or float are a TypeError.
 class IntegerInput {
  public:
   IntegerInput(py::handle object, const char* name, int dimensions);
@@ -94,8 +96,9 @@ class IntegerInput {
   std::vector<int64_t> values_;
 };
 
-// An array of exactly T and of at least `least` dimensions, C-contiguous: a view as it is, or one copy of it.
-// If the values are offsets, the driver must check each one where it uses it (see IntegerInput).
+// An array whose dtype is exactly T, of at least `least` dimensions. data() is C-contiguous: it points to the
+// caller's array, or to a copy if that array has other strides. Another thread may change the values during
+// the call. If they are offsets, the driver must therefore check each value in the place where it uses it.
 template <class T>
 class ExactInput {
  public:
@@ -110,8 +113,8 @@ class ExactInput {
   const T* data_;
 };
 
-// The array that a function returns: `out` where it is given, else a new one. `out` must be a writable,
-// C-contiguous array of T and of exactly `shape` that overlaps none of `inputs`.
+// The array that a function returns: a new one if `out` is None, otherwise `out` itself. `out` must be a
+// writable, C-contiguous array of dtype T and of exactly `shape`, and overlap none of `inputs`.
 template <class T>
 class Output {
  public:
@@ -124,7 +127,8 @@ class Output {
   T* data_;
 };
 
-// An array changed in place: writable, C-contiguous, float32.
+// A float32 array that a kernel changes in place. It must be writable and C-contiguous, and overlap none of
+// `others`.
 class InPlace {
  public:
   InPlace(py::handle object, const char* name, std::initializer_list<py::array> others);
@@ -140,8 +144,9 @@ class InPlace {
   int64_t size_;
 };
 
-// (grad_x, grad_weight, grad_bias), the results of a backward function that makes all three: the first is
-// None where `input_gradient` is False, the last where `bias_gradient` is. An `out` must overlap no other.
+// The results of a backward function that computes all three gradients: (grad_x, grad_weight, grad_bias).
+// grad_x is None if `input_gradient` is False, and grad_bias is None if `bias_gradient` is False; the pointer
+// to a gradient that is None is null. The arrays of `out` must overlap neither an input nor each other.
 class Gradients {
  public:
   Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x,
@@ -155,24 +160,27 @@ class Gradients {
   std::optional<Output<float>> dx_, dw_, db_;
 };
 
-// The `count` items of the tuple `object`, or `count` times None if it is None. For the `out` of functions
-// that return several arrays.
+// Returns the `count` items of the tuple `object`, or `count` times None if `object` is None. It reads the
+// `out` of functions that return several arrays.
 std::vector<py::object> unpack_out(py::handle object, size_t count);
 
+// Each of these converts one argument, and throws a message that begins with `name` if it cannot.
 int64_t parse_integer(py::handle object, const std::string& name);
-uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most);
+uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most);  // from 0 to `most`
 bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
 double parse_double(py::handle object, const char* name);
 std::string parse_string(py::handle object, const char* name);
-ops::Activation parse_activation(py::handle object);
+ops::Activation parse_activation(py::handle object);   // "relu", "tanh", "sigmoid" or None
 Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
-Padding parse_padding(py::handle object);  // an int, (height, width), ((top, bottom), (left, right))
+Padding parse_padding(py::handle object);  // an int, (height, width), or ((top, bottom), (left, right))
+// An int or a sequence of ints, none of them negative. SIZE_MAX allows any number of dimensions.
 Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);
 
-// Gives the GIL back for its lifetime. Unlike pybind11's class it survives the end of the process: Python
-// before 3.14 ends a daemon thread that asks for the GIL during finalization by unwinding its stack, which a
-// destructor turns into std::terminate. Such a thread sleeps here instead until the process is gone.
+// Releases the GIL for the lifetime of this object. Unlike pybind11's class, it survives the end of the
+// process: if a daemon thread asks for the GIL during finalization, Python before 3.14 ends the thread by
+// unwinding its stack, which a destructor turns into std::terminate. Here, such a thread sleeps until the
+// process has ended.
 class GilRelease {
  public:
   GilRelease() : state_(PyEval_SaveThread()) {}
@@ -184,15 +192,16 @@ class GilRelease {
   PyThreadState* state_;
 };
 
-// work() while other Python threads run. It touches no Python object, not even a reference count.
+// Calls work() without the GIL, so that other Python threads can run. `work` must not touch a Python object,
+// not even a reference count.
 template <class Work>
 void without_gil(const Work& work) {
   const GilRelease release;
   work();
 }
 
-// The same, but the GIL is kept if the work takes only a few hundred nanoseconds, because releasing and
-// taking it would cost a good part of that.
+// The same, but keeps the GIL if the work takes only a few hundred nanoseconds: releasing the GIL and taking
+// it again would cost a good part of that time.
 template <class Work>
 void without_gil(double multiply_adds, const Work& work) {
   constexpr double kBrief = 10'000;
@@ -200,6 +209,6 @@ void without_gil(double multiply_adds, const Work& work) {
   without_gil(work);
 }
 
-py::object float32_scalar(float value);  // numpy.float32
+py::object float32_scalar(float value);  // a numpy.float32
 
 }  // namespace byhand::bindings

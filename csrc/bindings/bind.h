@@ -1,4 +1,5 @@
-// The functions that module.cc calls: one for each family of operators.
+// One function for each family of operators, which adds their Python functions to the module. module.cc calls
+// them.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -17,7 +17,7 @@ py::array forward(py::handle x_object, py::handle out_object) {
 template <void (*kOp)(const float*, const float*, int64_t, float*)>
 py::array backward(py::handle dy_object, py::handle y_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output"), y(y_object, "output");
-  y.expect(dy.shape(), "that of grad_output");
+  y.expect(dy.shape(), "the shape of grad_output");
   const Output<float> out(out_object, "out", dy.shape(), {dy.original(), y.original()});
   without_gil([&] { kOp(dy.data(), y.data(), dy.size(), out.data()); });
   return out.array();
@@ -25,7 +25,7 @@ py::array backward(py::handle dy_object, py::handle y_object, py::handle out_obj
 
 py::array add(py::handle a_object, py::handle b_object, py::handle out_object) {
   const Input a(a_object, "a"), b(b_object, "b");
-  b.expect(a.shape(), "that of a");
+  b.expect(a.shape(), "the shape of a");
   const Output<float> out(out_object, "out", a.shape(), {a.original(), b.original()});
   without_gil([&] { ops::add(a.data(), b.data(), a.size(), out.data()); });
   return out.array();
@@ -34,38 +34,173 @@ py::array add(py::handle a_object, py::handle b_object, py::handle out_object) {
 }  // namespace
 
 void bind_activation(py::module_& m) {
-  define<forward<ops::relu>>(m, "relu(x, *, out=None)",
-                             R"(max(x, 0) of every value; NaN gives NaN.
+  define<forward<ops::relu>>(m, "relu(x, *, out=None)", R"(Compute max(x, 0) of every value.
 
-x of any shape -> the same shape.)");
-  define<backward<ops::relu_backward>>(
-      m, "relu_backward(grad_output, output, *, out=None)",
-      R"(Gradient of relu's x: grad_output where output > 0 or output is NaN, else 0.
+Parameters
+----------
+x : ndarray, any shape, float32
+    Input.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-grad_output and output, relu's result, of one shape -> the same shape.)");
-  define<forward<ops::tanh>>(
-      m, "tanh(x, *, out=None)",
-      R"(Hyperbolic tangent of every value, less than 2.5 units in the last place from the true one.
+Returns
+-------
+ndarray, shape of x, float32
+    The output; NaN for NaN.
 
-x of any shape -> the same shape. tanh(-x) is exactly -tanh(x); no result is beyond 1; NaN gives NaN.)");
-  define<backward<ops::tanh_backward>>(m, "tanh_backward(grad_output, output, *, out=None)",
-                                       R"(Gradient of tanh's x: grad_output * (1 - output**2).
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If `out` is not as described above.)");
+  define<backward<ops::relu_backward>>(m, "relu_backward(grad_output, output, *, out=None)",
+                                       R"(Compute the gradient of relu with respect to x.
 
-grad_output and output, tanh's result, of one shape -> the same shape.)");
-  define<forward<ops::sigmoid>>(
-      m, "sigmoid(x, *, out=None)",
-      R"(1 / (1 + exp(-x)) of every value, less than 2.5 units in the last place from the true one.
+Parameters
+----------
+grad_output : ndarray, any shape, float32
+    Gradient with respect to the output.
+output : ndarray, shape of grad_output, float32
+    The output of `relu`.
+out : ndarray, shape of grad_output, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-x of any shape -> the same shape. Very negative x give results down to the smallest float32, then 0;
-NaN gives NaN.)");
-  define<backward<ops::sigmoid_backward>>(m, "sigmoid_backward(grad_output, output, *, out=None)",
-                                          R"(Gradient of sigmoid's x: grad_output * (1 - output) * output.
+Returns
+-------
+ndarray, shape of grad_output, float32
+    grad_output where output is positive or NaN, otherwise 0.
 
-grad_output and output, sigmoid's result, of one shape -> the same shape.)");
-  define<add>(m, "add(a, b, *, out=None)",
-              R"(a + b of every value.
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, or `out` is not as described above.)");
+  define<forward<ops::tanh>>(m, "tanh(x, *, out=None)", R"(Compute the hyperbolic tangent of every value.
 
-a and b of one shape -> the same shape.)");
+Parameters
+----------
+x : ndarray, any shape, float32
+    Input.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of x, float32
+    The output, from -1 to 1; NaN for NaN.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If `out` is not as described above.
+
+Notes
+-----
+The error is less than 2.5 units in the last place. tanh(-x) is exactly -tanh(x).)");
+  define<backward<ops::tanh_backward>>(
+      m, "tanh_backward(grad_output, output, *, out=None)",
+      R"(Compute the gradient of tanh with respect to x: grad_output * (1 - output**2).
+
+Parameters
+----------
+grad_output : ndarray, any shape, float32
+    Gradient with respect to the output.
+output : ndarray, shape of grad_output, float32
+    The output of `tanh`.
+out : ndarray, shape of grad_output, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of grad_output, float32
+    Gradient with respect to x.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, or `out` is not as described above.)");
+  define<forward<ops::sigmoid>>(m, "sigmoid(x, *, out=None)",
+                                R"(Compute the logistic function, 1 / (1 + exp(-x)), of every value.
+
+Parameters
+----------
+x : ndarray, any shape, float32
+    Input.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of x, float32
+    The output, from 0 to 1; NaN for NaN.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If `out` is not as described above.
+
+Notes
+-----
+The error is less than 2.5 units in the last place. For very negative x the result falls to
+the smallest positive float32 number and then to 0.)");
+  define<backward<ops::sigmoid_backward>>(
+      m, "sigmoid_backward(grad_output, output, *, out=None)",
+      R"(Compute the gradient of sigmoid with respect to x: grad_output * (1 - output) * output.
+
+Parameters
+----------
+grad_output : ndarray, any shape, float32
+    Gradient with respect to the output.
+output : ndarray, shape of grad_output, float32
+    The output of `sigmoid`.
+out : ndarray, shape of grad_output, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of grad_output, float32
+    Gradient with respect to x.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, or `out` is not as described above.)");
+  define<add>(m, "add(a, b, *, out=None)", R"(Add two arrays of the same shape.
+
+Parameters
+----------
+a : ndarray, any shape, float32
+    First array.
+b : ndarray, shape of a, float32
+    Second array. It is not broadcast.
+out : ndarray, shape of a, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of a, float32
+    a + b.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, or `out` is not as described above.
+
+See Also
+--------
+accumulate : add to an array in place.)");
 }
 
 }  // namespace byhand::bindings

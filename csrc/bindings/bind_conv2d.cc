@@ -9,7 +9,7 @@ namespace {
 
 Shape output_shape(const Conv2dShape& s) { return {s.batch, s.out_channels, s.out_h, s.out_w}; }
 
-constexpr const char* kOutputWhy = "that of conv2d's output for these arguments";
+constexpr const char* kOutputWhy = "the shape of conv2d's output for these arguments";
 
 py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_object, py::handle stride,
                  py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm,
@@ -18,7 +18,7 @@ py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
   const OptionalInput bias(bias_object, "bias", 1);
-  bias.expect({s.out_channels}, "a value for each output channel of weight");
+  bias.expect({s.out_channels}, "one value per output channel of weight");
   const Output<float> out(out_object, "out", output_shape(s),
                           {x.original(), weight.original(), bias.original()});
   without_gil([&] { ops::conv2d(s, geometry.algorithm, x.data(), weight.data(), bias.data(), out.data()); });
@@ -68,49 +68,163 @@ void bind_conv2d(py::module_& m) {
       m,
       "conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm='auto', "
       "out=None)",
-      R"(Two-dimensional convolution (cross-correlation, as in every network library).
+      R"(Convolve images with filters.
 
-y[n, o, i, j] = bias[o] + sum over c, k, l of
-    weight[o, c, k, l] * x[n, g*C + c, i*stride + k*dilation - padding, j*stride + l*dilation - padding]
+As in all network libraries, this is a cross-correlation: the filters are not flipped.
 
-x (N, in_channels, H, W), weight (out_channels, C, KH, KW) with C = in_channels / groups and g the group
-of o, bias (out_channels,) -> (N, out_channels, OH, OW) with
-OH = (H + padding_top + padding_bottom - dilation*(KH - 1) - 1) // stride + 1.
+Parameters
+----------
+x : ndarray, shape (N, in_channels, H, W), float32
+    Images.
+weight : ndarray, shape (out_channels, in_channels / groups, KH, KW), float32
+    Filters.
+bias : ndarray, shape (out_channels,), float32, optional
+    Value added to each output channel.
+stride : int or (int, int), default 1
+    Distance between the windows of neighbouring outputs, as one number or (height, width).
+padding : int, (int, int) or ((int, int), (int, int)), default 0
+    Number of zeros around each image: on every side, as (height, width), or as
+    ((top, bottom), (left, right)).
+dilation : int or (int, int), default 1
+    Distance between the inputs that neighbouring filter taps read, as one number or
+    (height, width).
+groups : int, default 1
+    Number of groups. It divides both numbers of channels, and each group of output channels
+    reads only its own group of input channels.
+algorithm : {"auto", "direct", "winograd"}, default "auto"
+    "winograd" is possible for filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one
+    group. "auto" takes the faster one for this shape and direction. See Notes on accuracy.
+out : ndarray, shape (N, out_channels, OH, OW), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-stride, dilation: an int or (h, w); padding: an int, (h, w) or ((top, bottom), (left, right)); groups
-divides both channel counts. Zeros left and right of the image take part in the arithmetic, so an infinite
-weight that meets one gives NaN.
+Returns
+-------
+ndarray, shape (N, out_channels, OH, OW), float32
+    The output. OH = (H + top + bottom - dilation * (KH - 1) - 1) // stride + 1, and OW
+    likewise.
 
-algorithm: "direct"; "winograd", for kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one group;
-or "auto", the faster of the two for this shape and direction. Winograd's is off by at most 2e-5 of
-conv2d(abs(x), abs(weight)) in the Euclidean norm over the array (on random data: by 2e-7 to 8e-6 of the
-result; the direct one by some 1e-7), and a NaN, an infinity or a value beyond 1e36 in x may spoil the 8 x 8
-patches that hold it.
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, the dilated filter is larger than the padded image, the
+    algorithm cannot take the shape, or `out` is not as described above.
 
-Sources: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285; Lavin
-and Gray, Fast algorithms for convolutional neural networks, arXiv:1509.09308.)");
+Notes
+-----
+The output, with C = in_channels / groups and g the group of output channel o::
+
+    y[n, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l]
+        * x[n, g * C + c, i * stride + k * dilation - top, j * stride + l * dilation - left]
+
+The zeros left and right of an image take part in the arithmetic, so an infinite weight that
+is multiplied by one gives NaN.
+
+The error of "winograd" is at most 2e-5 of conv2d(abs(x), abs(weight)), in the Euclidean norm
+over the array. On random data it is 2e-7 to 8e-6 of the result, and that of "direct" about
+1e-7. With "winograd", a NaN, an infinity or a value beyond 1e36 in x may make the whole 8 x 8
+patches that contain it NaN.
+
+References
+----------
+V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning,
+arXiv:1603.07285. A. Lavin and S. Gray, Fast algorithms for convolutional neural networks,
+arXiv:1509.09308.)");
   define<conv2d_backward_input>(
       m,
       "conv2d_backward_input(grad_output, weight, input_shape, *, stride=1, padding=0, dilation=1, "
       "groups=1, algorithm='auto', out=None)",
-      R"(Gradient of conv2d's x.
+      R"(Compute the gradient of conv2d with respect to x.
 
-grad_output (N, out_channels, OH, OW), weight as in conv2d, input_shape (N, in_channels, H, W) ->
-an array of input_shape. The other arguments are conv2d's. Zeros stand left and right of grad_output
-where the kernel reaches beyond it and take part in the arithmetic, so an infinite weight that meets one
-gives NaN.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, out_channels, OH, OW), float32
+    Gradient with respect to the output.
+weight : ndarray, shape (out_channels, in_channels / groups, KH, KW), float32
+    Filters, as given to `conv2d`.
+input_shape : (int, int, int, int)
+    Shape of x, (N, in_channels, H, W).
+stride, padding, dilation, groups, algorithm : optional
+    As given to `conv2d`.
+out : ndarray, shape input_shape, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape input_shape, float32
+    Gradient with respect to x.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, the algorithm cannot take the shape, or `out` is not as
+    described above.
+
+Notes
+-----
+Where a filter reaches beyond grad_output on the left or the right, it is multiplied by zeros,
+so an infinite weight gives NaN there. The error of "winograd" is at most 2e-5 of the same
+gradient of abs(grad_output) and abs(weight), in the Euclidean norm over the array.)");
   define<conv2d_backward_weight>(
       m,
       "conv2d_backward_weight(grad_output, x, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, "
       "algorithm='auto', out=None)",
-      R"(Gradient of conv2d's weight.
+      R"(Compute the gradient of conv2d with respect to the weight.
 
-grad_output (N, out_channels, OH, OW), x as in conv2d, weight_shape (out_channels, C, KH, KW) ->
-an array of weight_shape; zeros for N = 0. The other arguments are conv2d's.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, out_channels, OH, OW), float32
+    Gradient with respect to the output.
+x : ndarray, shape (N, in_channels, H, W), float32
+    Images, as given to `conv2d`.
+weight_shape : (int, int, int, int)
+    Shape of the weight, (out_channels, in_channels / groups, KH, KW).
+stride, padding, dilation, groups, algorithm : optional
+    As given to `conv2d`.
+out : ndarray, shape weight_shape, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape weight_shape, float32
+    Gradient with respect to the weight, summed over the images; zeros if N is 0.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, the algorithm cannot take the shape, or `out` is not as
+    described above.
+
+Notes
+-----
+The error of "winograd" is at most 2e-5 of the same gradient of abs(grad_output) and abs(x), in
+the Euclidean norm over the array.)");
   define<conv2d_backward_bias>(m, "conv2d_backward_bias(grad_output, *, out=None)",
-                               R"(Gradient of conv2d's bias: the sum of grad_output over images and positions.
+                               R"(Compute the gradient of conv2d with respect to the bias.
 
-grad_output (N, out_channels, OH, OW) -> (out_channels,); zeros for N = 0.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, out_channels, OH, OW), float32
+    Gradient with respect to the output.
+out : ndarray, shape (out_channels,), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (out_channels,), float32
+    The sum of grad_output over images and positions; zeros if N is 0.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If grad_output does not have 4 dimensions, or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

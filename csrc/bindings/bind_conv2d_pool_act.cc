@@ -20,15 +20,15 @@ py::object conv2d_weight_cache(py::handle weight_shape) {
   return cache.array();
 }
 
-// The cache, or null where it is None.
+// The argument weight_cache. With None, data() is null.
 class WeightCache {
  public:
   WeightCache(py::handle object, const Shape& weight, std::initializer_list<py::array> inputs) {
     if (object.is_none()) return;
     array_.emplace(object, "weight_cache", inputs);
     const Shape wanted = cache_shape(weight);
-    require(array_->shape() == wanted, "weight_cache must have shape ", wanted,
-            ", as conv2d_weight_cache makes it, got ", array_->shape());
+    require(array_->shape() == wanted, "weight_cache must have shape ", wanted, ", got ", array_->shape(),
+            "; make it with conv2d_weight_cache(weight.shape)");
   }
   float* data() const { return array_ ? array_->data() : nullptr; }
   py::array array() const { return array_ ? array_->array() : py::array(); }
@@ -45,12 +45,12 @@ py::tuple conv2d_pool_act(py::handle x_object, py::handle weight_object, py::han
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
   const OptionalInput bias(bias_object, "bias", 1);
-  bias.expect({s.out_channels}, "a value for each output channel of weight");
+  bias.expect({s.out_channels}, "one value per output channel of weight");
   const ops::Activation activation = parse_activation(activation_object);
   const Pair size = parse_pair(pool_size, "pool_size");
   require(size.h >= 1 && size.w >= 1 && size.h <= s.out_h && size.w <= s.out_w,
-          "pool_size must be from 1 to the convolution's (", s.out_h, ", ", s.out_w, "), got (", size.h, ", ",
-          size.w, ")");
+          "pool_size must be from (1, 1) to the output size of the convolution, (", s.out_h, ", ", s.out_w,
+          "), got (", size.h, ", ", size.w, ")");
   const Pool2dShape pool =
       make_pool2d_shape({s.batch, s.out_channels, s.out_h, s.out_w}, size, size, {}, {1, 1}, false);
   const Shape pooled{s.batch, s.out_channels, pool.out_h, pool.out_w};
@@ -78,12 +78,12 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
   const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
-  require(dy.shape()[0] == s.batch && dy.shape()[1] == s.out_channels,
-          "grad_output must begin with the batch of x and the output channels of weight, (", s.batch, ", ",
-          s.out_channels, "), got ", dy.shape());
-  y.expect(dy.shape(), "that of grad_output");
+  require(dy.shape()[0] == s.batch && dy.shape()[1] == s.out_channels, "grad_output must have the shape (",
+          s.batch, ", ", s.out_channels,
+          ", height, width), for the batch of x and the output channels of weight, got ", dy.shape());
+  y.expect(dy.shape(), "the shape of grad_output");
   require(indices.shape() == dy.shape(), "indices must have shape ", dy.shape(),
-          ", that of grad_output, got ", indices.shape());
+          " (the shape of grad_output), got ", indices.shape());
   const ops::Activation activation = parse_activation(activation_object);
   const WeightCache cache(cache_object, weight.shape(),
                           {dy.original(), y.original(), indices.original(), x.original(), weight.original()});
@@ -105,28 +105,116 @@ void bind_conv2d_pool_act(py::module_& m) {
       m,
       "conv2d_pool_act(x, weight, bias=None, activation='relu', pool_size=2, *, stride=1, padding=0, "
       "dilation=1, groups=1, algorithm='auto', weight_cache=None, out=None)",
-      R"(Convolution, max pooling and activation in one pass: (output, indices).
+      R"(Convolve, take the maximum of each window and apply an activation, in one pass.
 
-output = activation(max_pool2d(conv2d(x, weight, bias), pool_size)), indices as max_pool2d returns them:
-every bit is that of the three functions, but what the convolution writes never leaves the cache.
-activation is "relu", "tanh", "sigmoid" or None; windows of pool_size, an int or (h, w), do not overlap;
-the other arguments are conv2d's. weight_cache, an array that conv2d_weight_cache made, keeps what the
-algorithm makes of the weight from call to call: it is made anew where the weight has changed.)");
-  define<conv2d_weight_cache>(
-      m, "conv2d_weight_cache(weight_shape)",
-      R"(An array for the weight_cache of conv2d_pool_act and its backward: empty, float32.
+The result has the same bits as activation(max_pool2d(conv2d(x, weight, bias), pool_size)). It
+is faster, because the output of the convolution is pooled while it is in the cache, and never
+stored.
 
-weight_shape (out_channels, in_channels, height, width). The functions write to it: threads that call them
-at the same time take one each.)");
+Parameters
+----------
+x : ndarray, shape (N, in_channels, H, W), float32
+    Images.
+weight : ndarray, shape (out_channels, in_channels / groups, KH, KW), float32
+    Filters.
+bias : ndarray, shape (out_channels,), float32, optional
+    Value added to each output channel.
+activation : {"relu", "tanh", "sigmoid", None}, default "relu"
+    Function applied to the pooled values; None applies nothing.
+pool_size : int or (int, int), default 2
+    Size of the pooling windows, as one number or (height, width). The windows do not overlap,
+    and rows and columns that do not fill a window are dropped.
+stride, padding, dilation, groups, algorithm : optional
+    Arguments of the convolution, as for `conv2d`.
+weight_cache : ndarray, float32, optional
+    Made by `conv2d_weight_cache` for the shape of weight. It keeps the transformed weights
+    from call to call, and they are transformed again only if the weights have changed.
+out : (ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap no input. Either may be
+    None.
+
+Returns
+-------
+output : ndarray, shape (N, out_channels, PH, PW), float32
+    The pooled and activated values. PH is the height of the convolution's output over that of
+    pool_size, rounded down, and PW likewise.
+indices : ndarray, shape (N, out_channels, PH, PW), int32
+    Position of each maximum in its plane of the convolution's output, row * width + column.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, pool_size is larger than the convolution's output, the
+    activation is unknown, or weight_cache or `out` is not as described above.)");
+  define<conv2d_weight_cache>(m, "conv2d_weight_cache(weight_shape)",
+                              R"(Make an empty weight cache for conv2d_pool_act and its backward function.
+
+Both functions write to the cache, so Python threads that call them at the same time need one
+each.
+
+Parameters
+----------
+weight_shape : (int, int, int, int)
+    Shape of the weight, (out_channels, in_channels / groups, KH, KW).
+
+Returns
+-------
+ndarray, one-dimensional, float32
+    The cache.
+
+Raises
+------
+TypeError
+    If weight_shape is not a sequence of integers.
+ValueError
+    If weight_shape does not have 4 sizes of at least 0, or the cache would be too large.)");
   define<conv2d_pool_act_backward>(
       m,
       "conv2d_pool_act_backward(grad_output, output, indices, x, weight, activation='relu', *, stride=1, "
       "padding=0, dilation=1, groups=1, algorithm='auto', input_gradient=True, "
       "bias_gradient=True, weight_cache=None, out=None)",
-      R"(Gradients of conv2d_pool_act: (grad_x, grad_weight, grad_bias).
+      R"(Compute all gradients of conv2d_pool_act.
 
-output and indices are what conv2d_pool_act returned, grad_output has their shape; the other arguments are
-conv2d_pool_act's. grad_x is None where input_gradient is False, grad_bias where bias_gradient is. Raises ValueError where an index is not of the convolution's plane.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, out_channels, PH, PW), float32
+    Gradient with respect to the output.
+output : ndarray, shape of grad_output, float32
+    The output of `conv2d_pool_act`.
+indices : ndarray, shape of grad_output, int32
+    The indices of `conv2d_pool_act`.
+x, weight : ndarray, float32
+    As given to `conv2d_pool_act`.
+activation, stride, padding, dilation, groups, algorithm : optional
+    As given to `conv2d_pool_act`.
+input_gradient : bool, default True
+    Whether to compute grad_x. A network's first layer does not need it.
+bias_gradient : bool, default True
+    Whether to compute grad_bias.
+weight_cache : ndarray, float32, optional
+    As given to `conv2d_pool_act`.
+out : (ndarray, ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
+    other. Each may be None, and must be if its gradient is not computed.
+
+Returns
+-------
+grad_x : ndarray, shape of x, float32, or None
+    Gradient with respect to x; None if input_gradient is False.
+grad_weight : ndarray, shape of weight, float32
+    Gradient with respect to the weight.
+grad_bias : ndarray, shape (out_channels,), float32, or None
+    Gradient with respect to the bias; None if bias_gradient is False.
+
+Raises
+------
+TypeError
+    If an array has the wrong dtype, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, an index lies outside the plane of the convolution's output,
+    or weight_cache or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

@@ -10,8 +10,8 @@ py::int_ count_correct(py::handle scores_object, py::handle labels_object) {
   const Input scores(scores_object, "scores", 2);
   const IntegerInput labels(labels_object, "labels", 1);
   const int64_t rows = scores.shape()[0], classes = scores.shape()[1];
-  require(labels.shape()[0] == rows, "labels must have shape ", Shape{rows}, ", a class for each row, got ",
-          labels.shape());
+  require(labels.shape()[0] == rows, "labels must have shape ", Shape{rows},
+          " (one class per row of scores), got ", labels.shape());
   int64_t correct = 0;
   without_gil([&] { correct = ops::count_correct(scores.data(), labels.data(), rows, classes); });
   return correct;
@@ -21,11 +21,29 @@ py::int_ count_correct(py::handle scores_object, py::handle labels_object) {
 
 void bind_count_correct(py::module_& m) {
   define<count_correct>(m, "count_correct(scores, labels)",
-                        R"(How many rows of scores are largest at their label.
+                        R"(Count the rows whose largest score is that of their label.
 
-scores (n, classes), labels (n,) integers -> int. Of equal largest scores the first counts, as in
-numpy.argmax; a row with NaN is not correct. Divided by n it is the accuracy.
-Raises ValueError for a label that is not a class.)");
+Divided by N, the count is the accuracy.
+
+Parameters
+----------
+scores : ndarray, shape (N, classes), float32
+    A score for each row and class, such as logits or probabilities.
+labels : ndarray, shape (N,), any integer dtype
+    The class of each row.
+
+Returns
+-------
+int
+    The number of correct rows. If several scores are the largest, the first one counts, as in
+    numpy.argmax. A row with NaN is not correct.
+
+Raises
+------
+TypeError
+    If scores is not a float32 ndarray, or labels not an integer ndarray.
+ValueError
+    If the shapes do not agree, or a label is not a class from 0 to classes - 1.)");
 }
 
 }  // namespace byhand::bindings

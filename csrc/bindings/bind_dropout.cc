@@ -33,19 +33,74 @@ py::array dropout_backward(py::handle dy, py::handle rate, py::handle seed, py::
 
 void bind_dropout(py::module_& m) {
   define<dropout>(m, "dropout(x, rate, *, seed, step, stream=0, out=None)",
-                  R"(x with a part of its values set to 0 and the others divided by 1 - rate: the mean stays.
+                  R"(Set random values to 0 and divide the others by 1 - rate.
 
-x of any shape -> that shape. A value is dropped with the probability rate, from 0 (x itself) to 1 (zeros),
-to within 2**-23. Which ones depends on seed (0 to 2**64 - 1), step and stream (0 to 2**32 - 1), the rate and
-their place in the array alone, whatever the threads and the instruction set: a layer has its own stream, a
-batch its step, and nothing is kept for the gradient. A dropped NaN or infinity is 0 too.
+The division keeps the expected value of each output equal to its input.
 
-Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 15, 2014.
-Random words: Philox4x32-7 of Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.)");
+Parameters
+----------
+x : ndarray, any shape, float32
+    Input.
+rate : float
+    Probability that a value is dropped, from 0 (the result is x) to 1 (the result is 0). It
+    holds to within 2**-23.
+seed : int
+    Seed of the random numbers, from 0 to 2**64 - 1.
+step : int
+    Number of the batch, from 0 to 2**32 - 1.
+stream : int, default 0
+    Number of the dropout layer, from 0 to 2**32 - 1, so that two layers drop different values.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of x, float32
+    The output. A dropped NaN or infinity is 0, too.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument is not a number.
+ValueError
+    If rate, seed, step or stream is out of range, or `out` is not as described above.
+
+Notes
+-----
+Which values are dropped depends only on seed, step, stream, rate and the position of the value
+in the array, for any number of threads and any instruction set. So `dropout_backward` draws
+the same values again, and no mask is stored.
+
+References
+----------
+N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR
+15, 2014. The random numbers are Philox4x32-7 of J. K. Salmon et al., Parallel random numbers:
+as easy as 1, 2, 3, SC 2011.)");
   define<dropout_backward>(m, "dropout_backward(grad_output, rate, *, seed, step, stream=0, out=None)",
-                           R"(Gradient of dropout's x: grad_output, dropped and scaled as dropout's x was.
+                           R"(Compute the gradient of dropout with respect to x.
 
-grad_output of any shape -> that shape; the other arguments as dropout took them.)");
+Parameters
+----------
+grad_output : ndarray, any shape, float32
+    Gradient with respect to the output.
+rate : float
+    As given to `dropout`.
+seed, step, stream : int
+    As given to `dropout`.
+out : ndarray, shape of grad_output, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of grad_output, float32
+    grad_output, with the same values dropped and the others divided as in `dropout`.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument is not a number.
+ValueError
+    If rate, seed, step or stream is out of range, or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

@@ -17,8 +17,9 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
   const int64_t max_shift = parse_integer(max_shift_object, "max_shift");
   const ops::Shift shift{max_shift, parse_unsigned(seed, "seed", UINT64_MAX),
                          static_cast<uint32_t>(parse_unsigned(step, "step", UINT32_MAX))};
-  require(max_shift <= 0 || shape.size() >= 3, "images must be (n, ..., height, width) where max_shift is ",
-          max_shift, ", got ", shape);
+  require(max_shift <= 0 || shape.size() >= 3,
+          "images must have the shape (N, ..., height, width) because max_shift is ", max_shift, ", got ",
+          shape);
   const size_t dimensions = shape.size();
   ops::ImageBytes bytes{images.data(), shape[0], 1, dimensions > 2 ? shape[dimensions - 2] : 1,
                         dimensions > 1 ? shape[dimensions - 1] : 1};
@@ -34,20 +35,51 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
 void bind_gather(py::module_& m) {
   define<gather_images>(
       m, "gather_images(images, index, *, scale, offset, max_shift=0, seed=0, step=0, out=None)",
-      R"(A batch out of a set of images: images[index] * scale + offset.
+      R"(Make a batch: images[index] * scale + offset, each image shifted at random if wanted.
 
-images (n, ...) of uint8, index (m,) of any integer dtype -> (m, ...) float32.
+Parameters
+----------
+images : ndarray, shape (N, ...), uint8
+    All images. With max_shift above 0, the shape is (N, ..., height, width).
+index : ndarray, shape (M,), any integer dtype
+    Numbers of the images in the batch, from 0 to N - 1. Negative numbers do not count from the
+    end.
+scale, offset : float
+    Factor of each pixel, and the value added to the product.
+max_shift : int, default 0
+    Each image moves by dy rows and dx columns, both drawn from -max_shift to max_shift. The
+    uncovered pixels become `offset`, as pixels of value 0 do.
+seed : int, default 0
+    Seed of the shifts, from 0 to 2**64 - 1.
+step : int, default 0
+    Number of the batch, from 0 to 2**32 - 1.
+out : ndarray, shape (M, ...), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-With max_shift above 0, images are (n, ..., height, width) and each one of the batch is moved by its own
-(dy, dx), integers from -max_shift to max_shift; what it leaves uncovered becomes `offset`, as pixels of 0 do.
-Both are a function of seed, step and the image's number in images alone: of the generator Philox4x32-7 of
-Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011, on words of 32 bits.
+Returns
+-------
+ndarray, shape (M, ...), float32
+    The batch.
+
+Raises
+------
+TypeError
+    If images is not a uint8 ndarray, index not an integer ndarray, or another argument not a
+    number.
+ValueError
+    If an index is not from 0 to N - 1, images has fewer than 3 dimensions although max_shift
+    is above 0, another argument is out of range, or `out` is not as described above.
+
+Notes
+-----
+The shift of an image depends only on seed, step and the number of the image::
 
     w = philox4x32_7(key=seed, counter=(number % 2**32, number // 2**32, step, 2**32 - 1))
     dy, dx = (floor(w[i] * (2 * max_shift + 1) / 2**32) - max_shift for i in (0, 1))
 
-seed is an integer from 0 to 2**64 - 1, step one from 0 to 2**32 - 1.
-Raises ValueError where an index is not of 0 to n - 1: negative ones don't count from the end.)");
+References
+----------
+Philox4x32-7: J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.)");
 }
 
 }  // namespace byhand::bindings

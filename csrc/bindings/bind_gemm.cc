@@ -13,14 +13,15 @@ ops::Matrix transposed_if(const MatrixInput& input, bool transpose) {
   return transpose ? input.matrix().transposed() : input.matrix();
 }
 
-// Strides of dimensions of one element say nothing.
+// Returns whether the strides agree. The stride of a dimension with one element has no meaning, so skip it.
 bool same_strides(const py::array& a, const py::array& b) {
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     if (a.shape(i) != 1 && a.strides(i) != b.strides(i)) return false;
   return true;
 }
 
-// Whether the array is the very array that C is, in which case beta * C is read where it is written.
+// Returns whether `out` is c itself: the same memory with the same shape and strides. This overlap is
+// allowed, because each element of beta * C is then read before it is written.
 bool same_view(py::handle out, const py::array& c) {
   if (!py::isinstance<py::array>(out)) return false;
   const auto array = py::reinterpret_borrow<py::array>(out);
@@ -35,7 +36,7 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   const ops::Matrix a = transposed_if(a_input, parse_bool(trans_a, "trans_a")),
                     b = transposed_if(b_input, parse_bool(trans_b, "trans_b"));
   require(a.columns == b.rows, "b must have ", a.columns,
-          " rows, as many as a has columns (after transposing), got ", b.rows);
+          " rows, the number of columns of a (after transposing), got ", b.rows);
   const float alpha = parse_float(alpha_object, "alpha");
   const Shape shape{a.rows, b.columns};
   if (c_object.is_none()) {
@@ -46,7 +47,7 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   const MatrixInput c(c_object, "c");
   const float beta = parse_float(beta_object, "beta");
   require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ", shape,
-          ", that of the product, got ", Shape{c.matrix().rows, c.matrix().columns});
+          ", the shape of the product, got ", Shape{c.matrix().rows, c.matrix().columns});
   const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
   const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
   without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
@@ -57,14 +58,49 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
 
 void bind_gemm(py::module_& m) {
   define<gemm>(m, "gemm(a, b, c=None, *, alpha=1.0, beta=1.0, trans_a=False, trans_b=False, out=None)",
-               R"(Matrix product alpha * op(a) @ op(b), plus beta * c where c is given.
+               R"(Multiply two matrices: alpha * op(a) @ op(b), plus beta * c if c is given.
 
-op(x) is x, or its transpose where trans_a / trans_b say so. op(a) is (m, k), op(b) (k, n), c and the
-result (m, n), all float32. Inputs may have any strides. With beta == 0 c is not read; with alpha == 0
-or k == 0 a and b are not. NaN and Inf follow IEEE arithmetic. `out` may be exactly c.
-The error of an element is at most (k + 3) * 2**-24 * (abs(alpha) * abs(a) @ abs(b) + abs(beta * c)).
+op(x) is x, or its transpose if `trans_a` or `trans_b` says so. Inputs of any strides are read
+in place.
 
-Source: Dongarra et al., A set of level 3 Basic Linear Algebra Subprograms, ACM TOMS 16 (1990).)");
+Parameters
+----------
+a : ndarray, shape (m, k), or (k, m) with trans_a, float32
+    Left factor.
+b : ndarray, shape (k, n), or (n, k) with trans_b, float32
+    Right factor.
+c : ndarray, shape (m, n), float32, optional
+    Matrix to add. If beta is 0, it is not read, so that a NaN in it has no effect.
+alpha : float, default 1.0
+    Factor of the product. If it is 0, a and b are not read.
+beta : float, default 1.0
+    Factor of c.
+trans_a, trans_b : bool, default False
+    Whether to transpose a, and b.
+out : ndarray, shape (m, n), float32, optional
+    Receives the result. It is writable and C-contiguous. It may be the array c itself, but
+    must not overlap an input in another way.
+
+Returns
+-------
+ndarray, shape (m, n), float32
+    The result.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.
+
+Notes
+-----
+NaN and infinities follow IEEE arithmetic: products with a zero are not skipped. The error of
+an element is at most (k + 3) * 2**-24 * (abs(alpha) * abs(a) @ abs(b) + abs(beta * c)).
+
+References
+----------
+J. J. Dongarra et al., A set of level 3 Basic Linear Algebra Subprograms, ACM TOMS 16, 1990.)");
 }
 
 }  // namespace byhand::bindings

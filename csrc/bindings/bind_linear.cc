@@ -11,11 +11,11 @@ py::array linear_act(py::handle x_object, py::handle weight_object, py::handle b
                      py::handle activation_object, py::handle out_object) {
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
   require(weight.matrix().columns == x.matrix().columns, "weight must have shape (out_features, ",
-          x.matrix().columns, "), for the ", x.matrix().columns, " columns of x, got ",
+          x.matrix().columns, "), because x has ", x.matrix().columns, " columns, got ",
           Shape{weight.matrix().rows, weight.matrix().columns});
   const Shape shape{x.matrix().rows, weight.matrix().rows};
   const OptionalInput bias(bias_object, "bias", 1);
-  bias.expect({shape[1]}, "a value for each row of weight");
+  bias.expect({shape[1]}, "one value per row of weight");
   const ops::Activation activation = parse_activation(activation_object);
   const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
   without_gil(ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
@@ -30,7 +30,7 @@ py::array linear(py::handle x, py::handle weight, py::handle bias, py::handle ou
 py::array linear_backward_input(py::handle dy_object, py::handle weight_object, py::handle out_object) {
   const MatrixInput dy(dy_object, "grad_output"), weight(weight_object, "weight");
   require(weight.matrix().rows == dy.matrix().columns, "weight must have shape (", dy.matrix().columns,
-          ", in_features), a row for each column of grad_output, got ",
+          ", in_features), because grad_output has ", dy.matrix().columns, " columns, got ",
           Shape{weight.matrix().rows, weight.matrix().columns});
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.original(), weight.original()});
@@ -42,7 +42,7 @@ py::array linear_backward_input(py::handle dy_object, py::handle weight_object, 
 py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::handle out_object) {
   const MatrixInput dy(dy_object, "grad_output"), x(x_object, "x");
   require(x.matrix().rows == dy.matrix().rows, "x must have ", dy.matrix().rows,
-          " rows, as many as grad_output, got ", x.matrix().rows);
+          " rows, as grad_output has, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
                           {dy.original(), x.original()});
   without_gil(ops::multiply_adds(dy.matrix().transposed(), x.matrix()),
@@ -64,14 +64,14 @@ py::tuple linear_act_backward(py::handle dy_object, py::handle y_object, py::han
   const ops::Activation activation = parse_activation(activation_object);
   std::optional<Input> y;
   if (activation != ops::Activation::kNone || !y_object.is_none()) y.emplace(y_object, "output", 2);
-  if (y) y->expect(dy.shape(), "that of grad_output");
+  if (y) y->expect(dy.shape(), "the shape of grad_output");
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
   const Shape x_shape{x.matrix().rows, x.matrix().columns};
   const Shape weight_shape{weight.matrix().rows, weight.matrix().columns};
-  require(x_shape[0] == dy.shape()[0], "x must have ", dy.shape()[0], " rows, as many as grad_output, got ",
+  require(x_shape[0] == dy.shape()[0], "x must have ", dy.shape()[0], " rows, as grad_output has, got shape ",
           x_shape);
   require(weight_shape == Shape{dy.shape()[1], x_shape[1]}, "weight must have shape ",
-          Shape{dy.shape()[1], x_shape[1]}, ", (columns of grad_output, columns of x), got ", weight_shape);
+          Shape{dy.shape()[1], x_shape[1]}, " (columns of grad_output, columns of x), got ", weight_shape);
   const Gradients grads(out_object, input_gradient, bias_gradient, x_shape, weight_shape, {dy.shape()[1]},
                         {dy.original(), y ? y->original() : dy.original(), x.original(), weight.original()});
   const ops::LinearGradients gradients{
@@ -85,37 +85,170 @@ py::tuple linear_act_backward(py::handle dy_object, py::handle y_object, py::han
 
 void bind_linear(py::module_& m) {
   define<linear>(m, "linear(x, weight, bias=None, *, out=None)",
-                 R"(Fully connected layer: x @ weight.T + bias.
+                 R"(Compute a fully connected layer: x @ weight.T + bias.
 
-x (n, in_features), weight (out_features, in_features), bias (out_features,) -> (n, out_features).
-x and weight may have any strides.)");
-  define<linear_act>(
-      m, "linear_act(x, weight, bias=None, activation='relu', *, out=None)",
-      R"(Fully connected layer with its activation, in one pass: activation(x @ weight.T + bias).
+Parameters
+----------
+x : ndarray, shape (N, in_features), float32
+    Input of any strides, which is read in place.
+weight : ndarray, shape (out_features, in_features), float32
+    Weights of any strides, which are read in place.
+bias : ndarray, shape (out_features,), float32, optional
+    Value added to each output feature.
+out : ndarray, shape (N, out_features), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-activation is "relu", "tanh", "sigmoid" or None; the other arguments, and every bit of the result, are
-those of linear and then of the function of that name.)");
+Returns
+-------
+ndarray, shape (N, out_features), float32
+    The output.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.)");
+  define<linear_act>(m, "linear_act(x, weight, bias=None, activation='relu', *, out=None)",
+                     R"(Compute a fully connected layer and its activation, in one pass.
+
+The result, activation(x @ weight.T + bias), has the same bits as `linear` followed by the
+function of that name.
+
+Parameters
+----------
+x : ndarray, shape (N, in_features), float32
+    Input of any strides, which is read in place.
+weight : ndarray, shape (out_features, in_features), float32
+    Weights of any strides, which are read in place.
+bias : ndarray, shape (out_features,), float32, optional
+    Value added to each output feature.
+activation : {"relu", "tanh", "sigmoid", None}, default "relu"
+    Function applied to the sums; None applies nothing.
+out : ndarray, shape (N, out_features), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (N, out_features), float32
+    The output.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or activation is neither a string nor None.
+ValueError
+    If the shapes do not agree, the activation is unknown, or `out` is not as described above.)");
   define<linear_backward_input>(m, "linear_backward_input(grad_output, weight, *, out=None)",
-                                R"(Gradient of linear's x: grad_output @ weight.
+                                R"(Compute the gradient of linear with respect to x: grad_output @ weight.
 
-grad_output (n, out_features), weight (out_features, in_features) -> (n, in_features).)");
-  define<linear_backward_weight>(m, "linear_backward_weight(grad_output, x, *, out=None)",
-                                 R"(Gradient of linear's weight: grad_output.T @ x.
+Parameters
+----------
+grad_output : ndarray, shape (N, out_features), float32
+    Gradient with respect to the output.
+weight : ndarray, shape (out_features, in_features), float32
+    Weights, as given to `linear`.
+out : ndarray, shape (N, in_features), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-grad_output (n, out_features), x (n, in_features) -> (out_features, in_features); zeros for n = 0.)");
+Returns
+-------
+ndarray, shape (N, in_features), float32
+    Gradient with respect to x.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.)");
+  define<linear_backward_weight>(
+      m, "linear_backward_weight(grad_output, x, *, out=None)",
+      R"(Compute the gradient of linear with respect to the weight: grad_output.T @ x.
+
+Parameters
+----------
+grad_output : ndarray, shape (N, out_features), float32
+    Gradient with respect to the output.
+x : ndarray, shape (N, in_features), float32
+    Input, as given to `linear`.
+out : ndarray, shape (out_features, in_features), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (out_features, in_features), float32
+    Gradient with respect to the weight; zeros if N is 0.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.)");
   define<linear_backward_bias>(m, "linear_backward_bias(grad_output, *, out=None)",
-                               R"(Gradient of linear's bias: the sum of grad_output over its rows.
+                               R"(Compute the gradient of linear with respect to the bias.
 
-grad_output (n, out_features) -> (out_features,); zeros for n = 0.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, out_features), float32
+    Gradient with respect to the output.
+out : ndarray, shape (out_features,), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (out_features,), float32
+    The sum of grad_output over its rows; zeros if N is 0.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If grad_output does not have 2 dimensions, or `out` is not as described above.)");
   define<linear_act_backward>(
       m,
       "linear_act_backward(grad_output, output, x, weight, activation='relu', *, input_gradient=True, "
       "bias_gradient=True, out=None)",
-      R"(Gradients of linear_act, in one pass: (grad_x, grad_weight, grad_bias).
+      R"(Compute all gradients of linear_act, in one pass.
 
-output is what linear_act returned; it may be None where activation is None. grad_output has its shape; the other arguments are linear_act's. Every bit is that of the activation's
-backward function and then of linear's three. grad_x is None where input_gradient is False, grad_bias where
-bias_gradient is.)");
+The results have the same bits as the activation's backward function followed by the three
+backward functions of `linear`.
+
+Parameters
+----------
+grad_output : ndarray, shape (N, out_features), float32
+    Gradient with respect to the output.
+output : ndarray, shape (N, out_features), float32, or None
+    The output of `linear_act`. It may be None if activation is None.
+x, weight : ndarray, float32
+    As given to `linear_act`.
+activation : optional
+    As given to `linear_act`.
+input_gradient : bool, default True
+    Whether to compute grad_x. A network's first layer does not need it.
+bias_gradient : bool, default True
+    Whether to compute grad_bias.
+out : (ndarray, ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
+    other. Each may be None, and must be if its gradient is not computed.
+
+Returns
+-------
+grad_x : ndarray, shape of x, float32, or None
+    Gradient with respect to x; None if input_gradient is False.
+grad_weight : ndarray, shape of weight, float32
+    Gradient with respect to the weight.
+grad_bias : ndarray, shape (out_features,), float32, or None
+    Gradient with respect to the bias; None if bias_gradient is False.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, the activation is unknown, or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

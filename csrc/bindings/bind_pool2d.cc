@@ -35,10 +35,9 @@ py::array max_pool2d_backward(py::handle dy_object, py::handle indices_object, p
   const ExactInput<int32_t> indices(indices_object, "indices", 0);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   require(indices.shape() == dy.shape(), "indices must have shape ", dy.shape(),
-          ", that of grad_output, got ", indices.shape());
-  require(shape[0] == dy.shape()[0] && shape[1] == dy.shape()[1],
-          "input_shape must begin with the batch and channels of grad_output, (", dy.shape()[0], ", ",
-          dy.shape()[1], "), got ", shape);
+          " (the shape of grad_output), got ", indices.shape());
+  require(shape[0] == dy.shape()[0] && shape[1] == dy.shape()[1], "input_shape must be (", dy.shape()[0],
+          ", ", dy.shape()[1], ", height, width), for the batch and channels of grad_output, got ", shape);
   const Output<float> out(out_object, "out", shape, {dy.original(), indices.original()});
   without_gil([&] {
     ops::max_pool2d_backward(dy.data(), indices.data(), shape[0] * shape[1], dy.shape()[2] * dy.shape()[3],
@@ -65,7 +64,7 @@ py::array avg_pool2d_backward(py::handle dy_object, py::handle shape_object, py:
   const Input dy(dy_object, "grad_output", 4);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   const Pool2dShape s = pool_shape(shape, kernel_size, stride, padding, kNoDilation, ceil_mode);
-  dy.expect(output_shape(s), "that of avg_pool2d's output for these arguments");
+  dy.expect(output_shape(s), "the shape of avg_pool2d's output for these arguments");
   const Output<float> out(out_object, "out", shape, {dy.original()});
   const bool include_pad = parse_bool(count_include_pad, "count_include_pad");
   without_gil([&] { ops::avg_pool2d_backward(s, include_pad, dy.data(), out.data()); });
@@ -77,42 +76,146 @@ py::array avg_pool2d_backward(py::handle dy_object, py::handle shape_object, py:
 void bind_pool2d(py::module_& m) {
   define<max_pool2d>(
       m, "max_pool2d(x, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, out=None)",
-      R"(Largest value of every window: (output, indices).
+      R"(Take the maximum of each window.
 
-x (n, channels, h, w) -> output (n, channels, oh, ow) float32 and indices of the same shape, int32: the
-place of each maximum in its plane, row * w + column.
-    oh = floor((h + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1
-ow likewise; ceil_mode rounds up instead, less a last window that begins beyond the input and its top padding.
-kernel_size, stride and dilation are an int or a pair (height, width), padding also
-((top, bottom), (left, right)); stride None is kernel_size. `out` is a pair.
+Parameters
+----------
+x : ndarray, shape (N, channels, H, W), float32
+    Images.
+kernel_size : int or (int, int)
+    Size of the windows, as one number or (height, width).
+stride : int or (int, int), optional
+    Distance between neighbouring windows. It is kernel_size if not given, so that windows do
+    not overlap.
+padding : int, (int, int) or ((int, int), (int, int)), default 0
+    Width of the border around each image: on every side, as (height, width), or as
+    ((top, bottom), (left, right)). The border has no values and is never the maximum.
+dilation : int or (int, int), default 1
+    Distance between neighbouring inputs of a window.
+ceil_mode : bool, default False
+    Whether to round the size of the output up. A last window that would begin beyond the input
+    and the padding before it is dropped.
+out : (ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap neither x nor each other.
+    Either may be None.
 
-The first of equal values wins; NaN wins over numbers, and a later NaN over an earlier one. Padding
-never wins: a window that sees no input gives -inf and index -1.)");
-  define<max_pool2d_backward>(
-      m, "max_pool2d_backward(grad_output, indices, input_shape, *, out=None)",
-      R"(Gradient of max_pool2d's x: every value of grad_output, added where its maximum came from.
+Returns
+-------
+output : ndarray, shape (N, channels, OH, OW), float32
+    The maxima. OH = floor((H + top + bottom - dilation * (KH - 1) - 1) / stride) + 1, and OW
+    likewise.
+indices : ndarray, shape (N, channels, OH, OW), int32
+    Position of each maximum in its plane of x, row * W + column.
 
-grad_output and indices (n, channels, oh, ow), as max_pool2d returned them; input_shape
-(n, channels, h, w) -> that shape. Index -1 has no gradient. Raises ValueError for an index beyond
--1 to h * w - 1.)");
+Raises
+------
+TypeError
+    If x is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If x does not have 4 dimensions, a window is larger than the padded image, a plane has
+    2**31 values or more, or `out` is not as described above.
+
+Notes
+-----
+The first of equal values wins. A NaN wins over numbers, and a later NaN over an earlier one. A
+window that sees no input gives -inf and the index -1.)");
+  define<max_pool2d_backward>(m, "max_pool2d_backward(grad_output, indices, input_shape, *, out=None)",
+                              R"(Compute the gradient of max_pool2d with respect to x.
+
+Parameters
+----------
+grad_output : ndarray, shape (N, channels, OH, OW), float32
+    Gradient with respect to the output.
+indices : ndarray, shape of grad_output, int32
+    The indices of `max_pool2d`. An index of -1 passes no gradient on.
+input_shape : (int, int, int, int)
+    Shape of x, (N, channels, H, W).
+out : ndarray, shape input_shape, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape input_shape, float32
+    Gradient with respect to x: each value of grad_output, added at the position of its
+    maximum.
+
+Raises
+------
+TypeError
+    If an array has the wrong dtype, or input_shape is not a sequence of integers.
+ValueError
+    If the shapes do not agree, an index is not from -1 to H * W - 1, or `out` is not as
+    described above.)");
   define<avg_pool2d>(
       m,
       "avg_pool2d(x, kernel_size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
       "out=None)",
-      R"(Mean of every window.
+      R"(Take the mean of each window.
 
-x (n, channels, h, w) -> (n, channels, oh, ow); sizes and arguments as for max_pool2d. The sum over a
-window is divided by the number of its cells in the input, or in input and padding with
-count_include_pad; cells beyond the padding, where ceil_mode may reach, never count. A window that
-sees no input gives 0.)");
+Parameters
+----------
+x : ndarray, shape (N, channels, H, W), float32
+    Images.
+kernel_size : int or (int, int)
+    Size of the windows, as one number or (height, width).
+stride : int or (int, int), optional
+    Distance between neighbouring windows. It is kernel_size if not given, so that windows do
+    not overlap.
+padding : int, (int, int) or ((int, int), (int, int)), default 0
+    Number of zeros around each image: on every side, as (height, width), or as
+    ((top, bottom), (left, right)).
+ceil_mode : bool, default False
+    Whether to round the size of the output up. A last window that would begin beyond the input
+    and the padding before it is dropped.
+count_include_pad : bool, default True
+    Whether the divisor of a window counts its cells in the padding. Cells beyond the padding,
+    which ceil_mode may reach, never count.
+out : ndarray, shape (N, channels, OH, OW), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (N, channels, OH, OW), float32
+    The means. OH and OW are those of `max_pool2d`. A window that sees no input gives 0.
+
+Raises
+------
+TypeError
+    If x is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If x does not have 4 dimensions, a window is larger than the padded image, or `out` is not
+    as described above.)");
   define<avg_pool2d_backward>(
       m,
       "avg_pool2d_backward(grad_output, input_shape, kernel_size, *, stride=None, padding=0, "
       "ceil_mode=False, count_include_pad=True, out=None)",
-      R"(Gradient of avg_pool2d's x: grad_output over the divisor, added to every input of the window.
+      R"(Compute the gradient of avg_pool2d with respect to x.
 
-grad_output (n, channels, oh, ow), input_shape (n, channels, h, w) -> that shape; the other arguments
-as avg_pool2d took them.)");
+Parameters
+----------
+grad_output : ndarray, shape (N, channels, OH, OW), float32
+    Gradient with respect to the output.
+input_shape : (int, int, int, int)
+    Shape of x, (N, channels, H, W).
+kernel_size : int or (int, int)
+    As given to `avg_pool2d`.
+stride, padding, ceil_mode, count_include_pad : optional
+    As given to `avg_pool2d`.
+out : ndarray, shape input_shape, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape input_shape, float32
+    Gradient with respect to x: each value of grad_output over the divisor of its window, added
+    to each input of the window.
+
+Raises
+------
+TypeError
+    If grad_output is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/function.h"
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/runtime/machine.h"
@@ -11,7 +12,7 @@
 namespace byhand::bindings {
 namespace {
 
-py::dict config() {
+py::object config() {
   py::dict result;
   result["version"] = BYHAND_VERSION;
 #if defined(__clang__)
@@ -45,34 +46,78 @@ py::array empty(py::handle shape_object, py::handle device_object) {
   return py::array_t<float>(shape, static_cast<float*>(memory), py::capsule(memory, std::free));
 }
 
+py::object get_num_threads() { return py::int_(cpu::wanted_threads()); }
+
+void set_num_threads(py::handle n) {
+  const int64_t count = parse_integer(n, "n");
+  require(count >= 1 && count <= cpu::kMaxThreads, "n must be a whole number from 1 to ", cpu::kMaxThreads,
+          ", got ", count);
+  cpu::set_num_threads(static_cast<int>(count));
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
-  m.def("config", config, R"(What show_config() prints, as a dictionary.
+  define<config>(m, "config()", R"(Return what show_config prints, as a dictionary.
 
-Of each instruction set "tested" says what tests on this machine run: "instructions"; "geometry" where they
-run its lanes and masks in plain code alone; None where they run nothing of it. A set "for_tests" is never
-chosen by itself.)");
-  m.def("get_num_threads", cpu::wanted_threads, R"(Return the number of threads that a kernel may use.
+Returns
+-------
+dict
+    The keys are "version"; "compiler"; "threads", the number that was asked for;
+    "running_threads", the number that kernels use; "usable_cpus"; and "instruction_sets", a
+    list with one dictionary for each instruction set. Its keys are "name"; "built", whether
+    this build has it; "runs_here", whether this CPU has it; "active", whether kernels use it;
+    "for_tests", whether only tests use it; and "tested", what the tests on this machine run
+    of it: "instructions"; "geometry" if they run only its lanes and masks, in plain code; or
+    None.)");
+  define<get_num_threads>(m, "get_num_threads()", R"(Return the number of threads that a kernel may use.
 
-At import it is BYHAND_NUM_THREADS if that is set, otherwise OMP_NUM_THREADS if that is a number, otherwise the
-number of processors that the affinity mask and the cgroup allow.)");
-  m.def(
-      "set_num_threads",
-      [](py::handle n) {
-        const int64_t count = parse_integer(n, "n");
-        require(count >= 1 && count <= cpu::kMaxThreads, "n must be a whole number from 1 to ",
-                cpu::kMaxThreads, ", got ", count);
-        cpu::set_num_threads(static_cast<int>(count));
-      },
-      py::arg("n"), R"(Set the number of threads that a kernel may use, from 1 to 256.
+When byhand is imported, it is BYHAND_NUM_THREADS if that is set, otherwise OMP_NUM_THREADS if
+that is a number, otherwise the number of processors that the affinity mask and the cgroup
+allow.
 
-A kernel never runs more threads than there were usable processors when byhand was imported, whatever the
-number: more would only take turns. The results have the same bits for any number.)");
-  m.def("empty", empty, py::arg("shape"), py::arg("device") = "cpu", R"(A new float32 array, uninitialised.
+Returns
+-------
+int
+    The number of threads.)");
+  define<set_num_threads>(m, "set_num_threads(n)", R"(Set the number of threads that a kernel may use.
 
-Its first value lies at a multiple of 64 bytes, a cache line. `shape` is an int or a tuple; `device`
-is "cpu".)");
+The results have the same bits for any number. A kernel never runs more threads than there were
+usable processors when byhand was imported, because more would only take turns.
+
+Parameters
+----------
+n : int
+    The number of threads, from 1 to 256.
+
+Raises
+------
+TypeError
+    If n is not an integer.
+ValueError
+    If n is out of range.)");
+  define<empty>(m, "empty(shape, device='cpu')", R"(Make a float32 array with undefined values.
+
+Parameters
+----------
+shape : int or sequence of int
+    Shape of the array.
+device : {"cpu"}, default "cpu"
+    Where the array lies.
+
+Returns
+-------
+ndarray, float32
+    The array, C-contiguous. Its first value lies at a multiple of 64 bytes, the start of a
+    cache line.
+
+Raises
+------
+TypeError
+    If a size is not an integer, or device is not a string.
+ValueError
+    If a size is negative, the shape has more than 32 dimensions or 2**60 bytes, or the device
+    is unknown.)");
 }
 
 }  // namespace byhand::bindings

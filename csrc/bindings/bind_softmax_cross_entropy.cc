@@ -19,7 +19,7 @@ py::array over_last_axis(py::handle x_object, py::handle out_object) {
   return out.array();
 }
 
-// labels (rows,) of integers, or (rows, classes) of float32.
+// The argument labels and its options: integers (rows,), or float32 probabilities (rows, classes).
 class LabelsInput {
  public:
   LabelsInput(py::handle object, py::handle ignore_index, py::handle smoothing, const Shape& logits) {
@@ -27,16 +27,17 @@ class LabelsInput {
     labels_.smoothing = parse_float(smoothing, "label_smoothing");
     require(labels_.smoothing >= 0 && labels_.smoothing <= 1, "label_smoothing must be from 0 to 1, got ",
             labels_.smoothing);
-    // One-dimensional floats are probably meant as classes. IntegerInput refuses them with the right advice.
+    // One-dimensional floats are probably meant as classes. IntegerInput refuses them and says how to
+    // convert.
     if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() != 1 &&
         py::reinterpret_borrow<py::array>(object).dtype().kind() == 'f') {
       probabilities_.emplace(object, "labels", 2);
-      probabilities_->expect(logits, "a probability for each row and class");
+      probabilities_->expect(logits, "one probability per row and class");
       labels_.probabilities = probabilities_->data();
     } else {
       integers_.emplace(object, "labels", 1);
       require(integers_->shape()[0] == logits[0], "labels must have shape ", Shape{logits[0]},
-              ", a class for each row, got ", integers_->shape());
+              " (one class per row), got ", integers_->shape());
       labels_.integer = integers_->data();
     }
   }
@@ -98,44 +99,144 @@ py::array softmax_cross_entropy_backward(py::handle probabilities_object, py::ha
 }  // namespace
 
 void bind_softmax_cross_entropy(py::module_& m) {
-  define<over_last_axis<ops::softmax>>(
-      m, "softmax(x, *, out=None)",
-      R"(exp(x) / sum(exp(x)) over the last axis, taken from x - max(x): no overflow.
+  define<over_last_axis<ops::softmax>>(m, "softmax(x, *, out=None)",
+                                       R"(Compute exp(x) / sum(exp(x)) over the last axis.
 
-x of any shape with at least one dimension -> the same shape. A row with NaN or +inf, or of -inf
-alone, gives NaN.)");
-  define<over_last_axis<ops::log_softmax>>(
-      m, "log_softmax(x, *, out=None)",
-      R"(x - max(x) - log(sum(exp(x - max(x)))) over the last axis: the logarithm of softmax(x).
+Parameters
+----------
+x : ndarray, shape (..., classes), float32
+    Logits, of at least one dimension.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
 
-x of any shape with at least one dimension -> the same shape. A row with NaN or +inf, or of -inf
-alone, gives NaN.)");
+Returns
+-------
+ndarray, shape of x, float32
+    Probabilities, which add up to 1 over the last axis. A row is NaN if it contains NaN or
+    +inf, or if all its values are -inf.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If x has no dimension, or `out` is not as described above.
+
+Notes
+-----
+The exponentials are those of x - max(x), so that none overflows.)");
+  define<over_last_axis<ops::log_softmax>>(m, "log_softmax(x, *, out=None)",
+                                           R"(Compute the logarithm of softmax over the last axis.
+
+Parameters
+----------
+x : ndarray, shape (..., classes), float32
+    Logits, of at least one dimension.
+out : ndarray, shape of x, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of x, float32
+    Logarithms of the probabilities. A row is NaN if it contains NaN or +inf, or if all its
+    values are -inf.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If x has no dimension, or `out` is not as described above.
+
+Notes
+-----
+It is computed as x - max(x) - log(sum(exp(x - max(x)))), which neither overflows nor takes the
+logarithm of 0.)");
   define<softmax_cross_entropy>(
       m,
       "softmax_cross_entropy(logits, labels, *, ignore_index=-100, label_smoothing=0.0, reduction='mean', "
       "out=None)",
-      R"(Cross entropy of softmax(logits) against labels: (loss, probabilities).
+      R"(Compute the cross-entropy of softmax(logits) and labels.
 
-logits (n, classes). labels are (n,) integers, a class each, or (n, classes) float32 probabilities t.
-The loss of a row is -sum(t * log_softmax(logits)), where an integer label is t = 1 for its class;
-label_smoothing e makes it (1 - e) * t + e / classes. A target of 0 costs 0 even at a logit of -inf.
-Rows whose integer label is ignore_index, which may be any integer, cost 0 and don't count in the mean.
+Parameters
+----------
+logits : ndarray, shape (N, classes), float32
+    A score for each row and class.
+labels : ndarray, shape (N,), any integer dtype, or shape (N, classes), float32
+    The class of each row, or a probability for each row and class.
+ignore_index : int, default -100
+    Rows with this integer label are ignored: their loss is 0, and the mean does not count
+    them. It may be any integer.
+label_smoothing : float, default 0.0
+    Share e of each target, from 0 to 1, that is spread over all classes.
+reduction : {"mean", "sum", "none"}, default "mean"
+    Whether to return the mean of the losses, their sum, or each of them.
+out : ndarray, or (ndarray, ndarray) with reduction "none", optional
+    Receives the probabilities; with reduction "none", the losses and the probabilities. The
+    arrays are writable, C-contiguous and overlap neither an input nor each other.
 
-reduction "mean" or "sum": the loss is a numpy.float32, summed in double precision, and `out` takes the
-probabilities, softmax(logits). "none": the losses are (n,), and `out` is a pair. A mean over no rows
-is NaN. Raises ValueError for a label that is neither a class nor ignore_index.
+Returns
+-------
+loss : numpy.float32, or ndarray of shape (N,), float32, with reduction "none"
+    The loss. A mean over no row is NaN.
+probabilities : ndarray, shape (N, classes), float32
+    softmax(logits), which the backward function needs.
 
-Source: Goodfellow et al., Deep Learning (2016), section 6.2.2; smoothing: Szegedy et al.,
-arXiv 1512.00567.)");
+Raises
+------
+TypeError
+    If an array has the wrong dtype, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing or
+    reduction is out of range, or `out` is not as described above.
+
+Notes
+-----
+The loss of a row is -sum(t * log_softmax(logits)). The target t of an integer label is 1 for
+its class and 0 for the others. Label smoothing turns t into (1 - e) * t + e / classes. A
+target of 0 adds no loss, even if the logit is -inf. Sums are taken in double precision.
+
+References
+----------
+I. Goodfellow et al., Deep Learning, 2016, section 6.2.2. Label smoothing: C. Szegedy et al.,
+Rethinking the Inception architecture for computer vision, arXiv:1512.00567.)");
   define<softmax_cross_entropy_backward>(
       m,
       "softmax_cross_entropy_backward(probabilities, labels, grad_loss=None, *, ignore_index=-100, "
       "label_smoothing=0.0, reduction='mean', out=None)",
-      R"(Gradient of softmax_cross_entropy's logits: (probabilities * sum(t) - t) * grad_loss in each row, over
-the number of rows that count with reduction "mean"; 0 in ignored rows.
+      R"(Compute the gradient of softmax_cross_entropy with respect to the logits.
 
-probabilities (n, classes) as softmax_cross_entropy returned them, the other arguments as it took them.
-grad_loss is a number, or with reduction "none" an array (n,); None stands for 1. -> (n, classes).)");
+Parameters
+----------
+probabilities : ndarray, shape (N, classes), float32
+    The probabilities that `softmax_cross_entropy` returned.
+labels : ndarray, shape (N,), any integer dtype, or shape (N, classes), float32
+    As given to `softmax_cross_entropy`.
+grad_loss : float, or ndarray of shape (N,), float32, with reduction "none", optional
+    Gradient with respect to the loss. None stands for 1.
+ignore_index, label_smoothing, reduction : optional
+    As given to `softmax_cross_entropy`.
+out : ndarray, shape (N, classes), float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape (N, classes), float32
+    Gradient with respect to the logits; 0 in ignored rows.
+
+Raises
+------
+TypeError
+    If an array has the wrong dtype, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing or
+    reduction is out of range, or `out` is not as described above.
+
+Notes
+-----
+With the targets t of `softmax_cross_entropy`, the gradient of a row is
+(probabilities * sum(t) - t) * grad_loss. With reduction "mean", it is divided by the number of
+rows that are not ignored.)");
 }
 
 }  // namespace byhand::bindings

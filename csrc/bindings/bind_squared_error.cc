@@ -10,7 +10,7 @@ namespace {
 py::object squared_error(py::handle prediction_object, py::handle target_object, py::handle reduction_object,
                          py::handle out_object) {
   const Input prediction(prediction_object, "prediction"), target(target_object, "target");
-  target.expect(prediction.shape(), "that of prediction");
+  target.expect(prediction.shape(), "the shape of prediction");
   const Reduction reduction = parse_reduction(reduction_object);
   if (reduction == Reduction::kNone) {
     const Output<float> out(out_object, "out", prediction.shape(),
@@ -19,7 +19,8 @@ py::object squared_error(py::handle prediction_object, py::handle target_object,
         [&] { ops::squared_errors(prediction.data(), target.data(), prediction.size(), out.data()); });
     return out.array();
   }
-  require(out_object.is_none(), "out must be None, unless reduction is \"none\": the loss is a number");
+  require(out_object.is_none(),
+          "out must be None unless reduction is \"none\", because the loss is a number");
   float loss = 0;
   without_gil(
       [&] { loss = ops::squared_error(prediction.data(), target.data(), prediction.size(), reduction); });
@@ -30,7 +31,7 @@ py::array squared_error_backward(py::handle prediction_object, py::handle target
                                  py::handle grad_loss_object, py::handle reduction_object,
                                  py::handle out_object) {
   const Input prediction(prediction_object, "prediction"), target(target_object, "target");
-  target.expect(prediction.shape(), "that of prediction");
+  target.expect(prediction.shape(), "the shape of prediction");
   const Reduction reduction = parse_reduction(reduction_object);
   const GradLossInput grad_loss(grad_loss_object, reduction, prediction.shape());
   const Output<float> out(out_object, "out", prediction.shape(),
@@ -45,19 +46,63 @@ py::array squared_error_backward(py::handle prediction_object, py::handle target
 }  // namespace
 
 void bind_squared_error(py::module_& m) {
-  define<squared_error>(
-      m, "squared_error(prediction, target, *, reduction='mean', out=None)",
-      R"(Squared error (prediction - target)**2: its mean or sum over all values, or each of them.
+  define<squared_error>(m, "squared_error(prediction, target, *, reduction='mean', out=None)",
+                        R"(Compute the squared error, (prediction - target)**2.
 
-prediction and target of one shape; reduction "mean" or "sum" -> numpy.float32, "none" -> that shape.
-The mean over no values is NaN. Sums are taken in double precision. `out` is for "none" alone.)");
+Parameters
+----------
+prediction : ndarray, any shape, float32
+    Output of a network.
+target : ndarray, shape of prediction, float32
+    The values that the prediction should have.
+reduction : {"mean", "sum", "none"}, default "mean"
+    Whether to return the mean of the squares, their sum, or each of them.
+out : ndarray, shape of prediction, float32, optional
+    Receives the squares with reduction "none"; with the others it must be None. It is
+    writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+numpy.float32, or ndarray of the shape of prediction, float32, with reduction "none"
+    The loss. A mean over no value is NaN.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, the reduction is unknown, or `out` is not as described above.
+
+Notes
+-----
+Sums are taken in double precision.)");
   define<squared_error_backward>(
       m, "squared_error_backward(prediction, target, grad_loss=None, *, reduction='mean', out=None)",
-      R"(Gradient of squared_error's prediction: 2 * (prediction - target) * grad_loss, over the number of
-values with reduction "mean".
+      R"(Compute the gradient of squared_error with respect to the prediction.
 
-grad_loss is a number, or with reduction "none" an array of prediction's shape; None stands for 1.
--> prediction's shape.)");
+Parameters
+----------
+prediction, target : ndarray, float32
+    As given to `squared_error`.
+grad_loss : float, or ndarray of prediction's shape, float32, with reduction "none", optional
+    Gradient with respect to the loss. None stands for 1.
+reduction : {"mean", "sum", "none"}, default "mean"
+    As given to `squared_error`.
+out : ndarray, shape of prediction, float32, optional
+    Receives the result. It is writable, C-contiguous and overlaps no input.
+
+Returns
+-------
+ndarray, shape of prediction, float32
+    2 * (prediction - target) * grad_loss, divided by the number of values with reduction
+    "mean".
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or grad_loss is not a number.
+ValueError
+    If the shapes differ, the reduction is unknown, or `out` is not as described above.)");
 }
 
 }  // namespace byhand::bindings

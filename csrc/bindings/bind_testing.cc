@@ -20,8 +20,8 @@ namespace {
 py::array gemm_ladder(const std::string& step, py::handle a_object, py::handle b_object,
                       py::handle out_object) {
   const Input a(a_object, "a", 2), b(b_object, "b", 2);
-  require(a.shape()[1] == b.shape()[0], "b must have ", a.shape()[1], " rows, as many as a has columns, got ",
-          b.shape()[0]);
+  require(a.shape()[1] == b.shape()[0], "b must have ", a.shape()[1],
+          " rows, the number of columns of a, got ", b.shape()[0]);
   const int64_t m = a.shape()[0], n = b.shape()[1], k = b.shape()[0];
   require(m > 0 && n > 0 && k > 0, "a and b must not be empty, got shapes ", a.shape(), " and ", b.shape());
   const Output<float> out(out_object, "out", {m, n}, {a.original(), b.original()});
@@ -68,8 +68,8 @@ void bind_testing(py::module_& m) {
           if (isa.built && isa.runs_here) names.push_back(isa.name);
         return names;
       },
-      "The instruction sets that this build has and this CPU runs, those for tests too, from the plainest to "
-      "the best.");
+      "Return the instruction sets that this build has and this CPU runs, from the simplest to the best. "
+      "They include those that only tests use.");
   m.def(
       "isa",
       [] {
@@ -77,27 +77,32 @@ void bind_testing(py::module_& m) {
           if (isa.active) return isa.name;
         return std::string();
       },
-      "The instruction set in use.");
+      "Return the name of the instruction set in use.");
   m.def("set_isa", cpu::set_isa, py::arg("name"),
-        "Uses this instruction set from the next call on; no kernel may be running.");
-  m.def("default_num_threads", cpu::default_num_threads, "What get_num_threads() returns at first.");
-  m.def("set_thread_limit", cpu::set_thread_limit, py::arg("limit"),
-        "The most threads that a call uses; at first the number of usable processors.");
+        "Use this instruction set from the next call on. No kernel may be running meanwhile.");
+  m.def("default_num_threads", cpu::default_num_threads,
+        "Return what get_num_threads() returns after the import.");
+  m.def(
+      "set_thread_limit", cpu::set_thread_limit, py::arg("limit"),
+      "Set the largest number of threads that a call uses. It is the number of usable processors at first.");
   m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<GilRelease>(),
-        "Floating-point operations a second of one thread that does nothing but multiply-adds in registers.");
-  m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
-        "Bytes a second that one thread reads and writes, over and over the same `bytes`.");
-  m.def("gemm_ladder_steps", cpu::ladder_steps, "The steps from three loops to gemm.");
+        "Measure the floating-point operations per second of one thread that only multiplies and adds in "
+        "registers.");
+  m.def(
+      "memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
+      "Measure the bytes per second that one thread reads and writes, again and again in the same `bytes`.");
+  m.def("gemm_ladder_steps", cpu::ladder_steps,
+        "Return the names of the steps that lead from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
-        "a @ b, C-contiguous, by one of gemm_ladder_steps(); the last uses all threads, the others one.");
+        "Compute a @ b by one of gemm_ladder_steps(). The last step uses all threads, the others one.");
   m.def("conv_method", conv_method, py::arg("function"), py::arg("x_shape"), py::arg("weight_shape"),
         py::kw_only(), py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
         py::arg("groups") = 1, py::arg("algorithm") = "auto",
-        R"(How this function computes it with these arguments: "direct", "winograd", of both axes, or
-"winograd_rows".
+        R"(Return the method by which `function` computes its result for these arguments.
 
-conv2d_pool_act does as conv2d, its backward as conv2d_backward_input where it makes that gradient and as
-conv2d_backward_weight elsewhere.)");
+"winograd" is Winograd's algorithm along both axes, "winograd_rows" along the rows only, "direct" neither.
+conv2d_pool_act uses the method of conv2d. Its backward function uses the methods of conv2d_backward_input and
+conv2d_backward_weight.)");
 }
 
 }  // namespace byhand::bindings

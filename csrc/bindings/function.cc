@@ -12,13 +12,14 @@ namespace byhand::bindings {
 
 struct Parameter {
   py::handle name;           // interned
-  py::handle default_value;  // null: the caller must give it
+  py::handle default_value;  // null if the caller must give the argument
 };
 
 struct Signature {
-  std::string name, text;  // text: with the documentation, as Python's inspect reads it
+  std::string name;
+  std::string text;  // signature and documentation, in the form that Python's inspect module reads
   std::vector<Parameter> parameters;
-  size_t positional = 0;  // that may be given by position
+  size_t positional = 0;  // number of parameters that may be given by position
   PyMethodDef method{};
 };
 
@@ -26,10 +27,13 @@ namespace {
 
 constexpr size_t kUnknown = SIZE_MAX;
 
+// Returns the index of the parameter `name`. The comparison of addresses finds keywords that stand in a
+// program, because Python interns them. Keywords that were computed are not interned, so their text is
+// compared.
 size_t find(const Signature& f, py::handle name) {
   for (size_t i = 0; i < f.parameters.size(); ++i)
     if (f.parameters[i].name.ptr() == name.ptr()) return i;
-  for (size_t i = 0; i < f.parameters.size(); ++i)  // a keyword that was computed is not interned
+  for (size_t i = 0; i < f.parameters.size(); ++i)
     if (PyUnicode_Compare(f.parameters[i].name.ptr(), name.ptr()) == 0) return i;
   return kUnknown;
 }
@@ -40,7 +44,8 @@ std::string quoted(py::handle name) { return " '" + std::string(py::str(name)) +
   throw py::type_error(f.name + "() " + what);
 }
 
-// "f(a, b=None, *, c=1.0)" into f, a and b and c. Defaults hold neither commas nor equals signs.
+// Reads the name and the parameters of f from a text such as "f(a, b=None, *, c=1.0)". Default values must
+// contain neither a comma nor an equals sign.
 void read_signature(Signature& f, const std::string& signature) {
   const size_t open = signature.find('('), close = signature.rfind(')');
   f.name = signature.substr(0, open);
@@ -69,7 +74,9 @@ const Signature& add_function(py::module_& m, const char* signature, size_t para
                               const char* doc) {
   auto& f = *new Signature;
   read_signature(f, signature);
-  if (f.parameters.size() != parameters) throw std::logic_error(std::string("parameters of ") + signature);
+  if (f.parameters.size() != parameters)
+    throw std::logic_error(std::string("the C++ function takes another number of parameters than ") +
+                           signature);
   f.text = std::string(signature) + "\n--\n\n" + doc;
   f.method = {f.name.c_str(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)),
               METH_FASTCALL | METH_KEYWORDS, f.text.c_str()};
@@ -95,7 +102,7 @@ void read_arguments(const Signature& f, PyObject* const* given, size_t count, Py
   for (size_t i = 0; i < f.parameters.size(); ++i) {
     if (arguments[i]) continue;
     arguments[i] = f.parameters[i].default_value;
-    if (!arguments[i]) refuse(f, "misses the argument" + quoted(f.parameters[i].name));
+    if (!arguments[i]) refuse(f, "missing required argument" + quoted(f.parameters[i].name));
   }
 }
 

@@ -1,8 +1,8 @@
-// Python functions for the kernels.
+// Makes Python functions of C++ functions, as pybind11's `def` does, but with faster calls.
 //
-// pybind11 looks up every parameter of a call with keywords by a string that it makes anew, which takes half
-// a microsecond: as long as a small product. Here a call is an array of pointers, and a keyword is found by
-// its address.
+// In a call with keywords, pybind11 creates a string for each parameter and looks it up. That takes half a
+// microsecond, as long as a small matrix product. Here Python passes the arguments as an array of pointers
+// (METH_FASTCALL), and a keyword is found by the address of its interned string.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -17,22 +17,25 @@ namespace py = pybind11;
 
 inline constexpr size_t kMaxParameters = 16;
 
-struct Signature;  // names and defaults
+struct Signature;  // a function's name, and the names and default values of its parameters
 
 using Call = PyObject* (*)(PyObject* module, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-// Adds `call` to the module; the result lives as long as the process.
+// Adds the function `call` to the module. `signature` and `doc` become its documentation, and `parameters`
+// must be the number of parameters in `signature`. The result is never freed.
 const Signature& add_function(py::module_& m, const char* signature, size_t parameters, Call call,
                               const char* doc);
 
-// Sorts the arguments of a call into the order of the parameters. Throws TypeError as Python does.
+// Stores the arguments of a call, or the default values, in `arguments` in the order of the parameters.
+// Throws TypeError if the call does not fit the signature, as Python does.
 void read_arguments(const Signature& signature, PyObject* const* given, size_t count, PyObject* keywords,
                     py::handle* arguments);
 
-// Sets the Python error for the exception that is being handled: one of pybind11's, or a standard one that
-// the bindings and the kernels throw.
+// Turns the C++ exception that is being handled into a Python exception: std::invalid_argument becomes
+// ValueError, std::bad_alloc becomes MemoryError, and any other standard exception RuntimeError.
 void translate_exception();
 
+// Calls the function with the arguments. A function without a result returns None.
 template <class Result, class... Handles, size_t... I>
 py::object invoke(Result (*function)(Handles...), const py::handle* arguments, std::index_sequence<I...>) {
   static_assert(sizeof...(Handles) <= kMaxParameters);
@@ -49,6 +52,7 @@ constexpr std::index_sequence_for<Handles...> parameters_of(Result (*)(Handles..
   return {};
 }
 
+// kFunction as the function pointer that Python calls.
 template <auto kFunction>
 struct Bound {
   static inline const Signature* signature = nullptr;
@@ -65,8 +69,8 @@ struct Bound {
   }
 };
 
-// Adds kFunction, which takes a py::handle for each parameter, to the module. `signature` is what Python
-// would write: "f(a, b=None, *, c=1.0)", its defaults literals.
+// Adds kFunction, which takes one py::handle per parameter, to the module. `signature` is written as in
+// Python, "f(a, b=None, *, c=1.0)", with literals as default values. `doc` is a NumPy-style docstring.
 template <auto kFunction>
 void define(py::module_& m, const char* signature, const char* doc) {
   Bound<kFunction>::signature =

@@ -1,4 +1,4 @@
-// The extension module byhand._core: every public kernel, by the name that byhand.kernels gives it.
+// The extension module byhand._core. Each kernel has the same name here as in byhand.kernels.
 #include "bindings/bind.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -8,7 +8,7 @@ using namespace byhand::bindings;
 PYBIND11_MODULE(_core_of_main_interpreter, m) {
   m.attr("__version__") = BYHAND_VERSION;
   // Read the environment and the affinity of the process now, so that an impossible BYHAND_ISA or
-  // BYHAND_NUM_THREADS is an error on import, not in the middle of a training run.
+  // BYHAND_NUM_THREADS is an error at import and not in the middle of a training run.
   byhand::cpu::choose_kernels();
   byhand::cpu::num_threads();
   bind_runtime(m);
@@ -25,12 +25,12 @@ PYBIND11_MODULE(_core_of_main_interpreter, m) {
   bind_dropout(m);
   bind_optimizer(m);
   bind_gather(m);
-  auto testing = m.def_submodule("testing", "What the tests need and users don't.");
+  auto testing = m.def_submodule("testing", "Functions that only the tests and the benchmarks need.");
   bind_testing(testing);
 }
 
-// Python calls this function to import byhand._core. In a sub-interpreter pybind11 would wait for ever for
-// the GIL of the main interpreter, because this thread holds it.
+// Python calls this function to import byhand._core. In a sub-interpreter, pybind11 would wait forever for
+// the GIL of the main interpreter, because this thread holds it. So refuse the import there.
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_of_main_interpreter();
   PyErr_SetString(

@@ -20,7 +20,7 @@ GradLossInput::GradLossInput(py::handle object, Reduction reduction, const Shape
     return;
   }
   each_.emplace(object, "grad_loss", -1);
-  each_->expect(shape, "a value for each loss, with reduction \"none\"");
+  each_->expect(shape, "one value per loss, because reduction is \"none\"");
 }
 
 }  // namespace byhand::bindings

@@ -1,4 +1,4 @@
-// Arguments that the losses share.
+// The arguments that all losses share.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,8 @@ namespace byhand::bindings {
 
 Reduction parse_reduction(py::handle object);  // "none", "mean" or "sum"
 
-// grad_loss of a backward function: an array of `shape` with Reduction::kNone, else a number; None is 1.
+// The argument grad_loss of a backward function: an array of `shape` if the reduction is kNone, otherwise a
+// number. None stands for 1.
 class GradLossInput {
  public:
   GradLossInput(py::handle object, Reduction reduction, const Shape& shape);

@@ -1,5 +1,5 @@
-// Errors. Bad input throws std::invalid_argument, which Python sees as ValueError; the message names the
-// argument, its value and what would be right.
+// Errors. Bad input throws std::invalid_argument, which becomes a ValueError in Python. The message names the
+// argument, shows its value and says what is expected.
 #pragma once
 
 #include <sstream>
@@ -8,6 +8,7 @@
 
 namespace byhand {
 
+// Throws a message made of all the parts.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   std::ostringstream message;
@@ -15,6 +16,7 @@ template <class... Parts>
   throw std::invalid_argument(message.str());
 }
 
+// The same, unless the condition holds.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]

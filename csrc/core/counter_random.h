@@ -1,7 +1,8 @@
-// Random bits as a function of a counter and a key, without state: what is drawn for one item is the same
-// whatever else is drawn, in any order and on any thread.
+// Random bits as a function of a counter and a key. There is no state, so the bits of an item do not depend
+// on which other items are drawn, in which order and on which thread.
 //
-// Philox4x32-7 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+// The generator is Philox4x32-7 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3" (SC 2011).
 #pragma once
 
 #include <array>
@@ -24,7 +25,8 @@ inline Random4 philox4x32(Random4 counter, uint64_t key) {
   return counter;
 }
 
-// An integer from 0 to below `count`, each as likely as 2^32 bits allow.
+// Maps 32 random bits to an integer from 0 to count - 1. The probabilities of two integers differ by at most
+// 2^-32.
 inline uint32_t below(uint32_t count, uint32_t bits) {
   return static_cast<uint32_t>((uint64_t{bits} * count) >> 32);
 }

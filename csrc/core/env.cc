@@ -27,7 +27,8 @@ int positive_number(std::string_view text) {
   return std::max(value, 0);
 }
 
-// OpenMP allows blanks and a list with one number for each nesting level; the outermost level is ours.
+// Returns the first number of OMP_NUM_THREADS. OpenMP allows blanks and a list with one number per nesting
+// level, of which the first is the outermost level.
 std::string_view first_level(std::string_view text) {
   text = text.substr(0, text.find(','));
   const size_t begin = text.find_first_not_of(" \t"), end = text.find_last_not_of(" \t");

@@ -28,8 +28,8 @@ Block make_block(size_t size) {
 // several remain, one block of their total size replaces them, so that the next call finds a single block.
 struct Stack {
   std::vector<Block> blocks;
-  size_t block = 0;  // the block in use
-  size_t used = 0;   // bytes of it
+  size_t block = 0;  // index of the block in use
+  size_t used = 0;   // bytes in use of that block
   int frames = 0;
 
   ~Stack() { clear(); }
@@ -57,7 +57,7 @@ ScratchFrame::~ScratchFrame() {
   if (kept == 0) return;
   try {
     stack.blocks.push_back(make_block(kept));
-  } catch (const std::bad_alloc&) {  // the next frame asks again, and reports it
+  } catch (const std::bad_alloc&) {  // the next allocation tries again and reports the error
   }
 }
 

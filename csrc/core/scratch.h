@@ -1,10 +1,11 @@
-// Temporary memory of a driver: a stack of 64-byte aligned blocks, one stack per thread.
+// Temporary memory of a driver: a stack of blocks that are aligned to 64 bytes. Each thread has its own
+// stack.
 //
 //   ScratchFrame frame;
-//   float* panel = frame.allocate<float>(count);   // uninitialised; gone when `frame` goes out of scope
+//   float* panel = frame.allocate<float>(count);   // not initialised; valid until `frame` goes out of scope
 //
-// A thread keeps up to 64 MiB for its next calls, so that a call which has run once with the same sizes
-// allocates nothing. If a call takes more, the rest is freed when it ends.
+// A thread keeps up to 64 MiB for its next calls, so that a second call with the same sizes allocates
+// nothing. If a call takes more, the rest is freed when the call ends.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@ class ScratchFrame {
   ScratchFrame(const ScratchFrame&) = delete;
   ScratchFrame& operator=(const ScratchFrame&) = delete;
 
-  // Throws std::bad_alloc where `count` values are more than the machine has, or than can be counted.
+  // Throws std::bad_alloc if the system cannot supply the memory, or if `count` is negative or too large.
   template <class T>
   T* allocate(int64_t count) {
     return static_cast<T*>(allocate_bytes(count, sizeof(T)));
@@ -31,8 +32,7 @@ class ScratchFrame {
  private:
   void* allocate_bytes(int64_t count, size_t size);
 
-  size_t block_;  // where the stack stood when the frame opened
-  size_t used_;
+  size_t block_, used_;  // the top of the stack when the frame was opened
 };
 
 }  // namespace byhand

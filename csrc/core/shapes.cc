@@ -7,12 +7,12 @@
 namespace byhand {
 namespace {
 
-// Geometry beyond this serves nobody and would overflow sums of a few terms.
+// The largest stride, dilation, padding and kernel. With larger numbers, sums of a few terms could overflow.
 constexpr int64_t kMost = int64_t{1} << 31;
 
 void check_pair(const char* name, Pair value, int64_t least) {
-  require(value.h >= least && value.w >= least && value.h <= kMost && value.w <= kMost, name, " must be of ",
-          least, " to 2**31 in both directions, got (", value.h, ", ", value.w, ")");
+  require(value.h >= least && value.w >= least && value.h <= kMost && value.w <= kMost, name,
+          " must be from ", least, " to 2**31 in both directions, got (", value.h, ", ", value.w, ")");
 }
 
 void check_padding(Padding p) {
@@ -23,25 +23,26 @@ void check_padding(Padding p) {
 
 template <class... Parts>
 void check_countable(const int64_t (&d)[4], const Parts&... what) {
-  require(is_countable(d, 4), what..., " would have more values than any memory: (", d[0], ", ", d[1], ", ",
+  require(is_countable(d, 4), what..., " must have at most 2**60 bytes, got shape (", d[0], ", ", d[1], ", ",
           d[2], ", ", d[3], ")");
 }
 
 void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
-  check_countable(dimensions, "with stride (", stride.h, ", ", stride.w, ") and padding ((", p.top, ", ",
-                  p.bottom, "), (", p.left, ", ", p.right, ")) the output");
+  check_countable(dimensions, "the output for stride (", stride.h, ", ", stride.w, ") and padding ((", p.top,
+                  ", ", p.bottom, "), (", p.left, ", ", p.right, "))");
 }
 
-// The number of windows of `kernel` taps, `dilation` apart, a step of `stride` places over `size` values and
-// their padding. With `ceil_mode` the last window may end beyond the padding, but not begin beyond `before` +
-// `size`.
+// Returns the number of windows along one axis: of `kernel` taps at a distance of `dilation`, `stride` apart,
+// over `size` values with padding before and after them. With `ceil_mode`, the last window may end beyond the
+// padding, but must begin within the input or the padding before it.
 int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t dilation,
                     int64_t before, int64_t after, bool ceil_mode) {
   // kernel and dilation are at most 2**31 each, so the span fits int64.
   const int64_t span = dilation * (kernel - 1) + 1, room = size + before + after - span;
   const int64_t rounded = room + (ceil_mode ? stride - 1 : 0);
-  require(rounded >= 0, "kernel ", axis, " spans ", span, " values (kernel ", kernel, ", dilation ", dilation,
-          "), more than the ", size, " of the input with padding ", before, " + ", after);
+  require(rounded >= 0, "the kernel must fit into the padded input, but its ", axis, " spans ", span,
+          " values (kernel ", kernel, ", dilation ", dilation, "), and the input has ", size, " (padding ",
+          before, " + ", after, ")");
   const int64_t count = rounded / stride + 1;
   return ceil_mode && (count - 1) * stride >= size + before ? count - 1 : count;
 }
@@ -63,9 +64,10 @@ Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4],
   check_padding(padding);
   const Pair kernel{weight[2], weight[3]};
   require(kernel.h >= 1 && kernel.w >= 1 && kernel.h <= kMost && kernel.w <= kMost,
-          "weight must have a kernel of 1 x 1 to 2**31 x 2**31, got ", kernel.h, " x ", kernel.w);
+          "weight must have a kernel size from 1 x 1 to 2**31 x 2**31, got ", kernel.h, " x ", kernel.w);
   require(groups >= 1 && groups <= std::max({x[1], weight[0], int64_t{1}}),
-          "groups must be from 1 to the number of channels, got ", groups);
+          "groups must be from 1 to the larger number of channels, ", std::max(x[1], weight[0]), ", got ",
+          groups);
   require(x[1] % groups == 0, "groups must divide the ", x[1], " channels of the input, got ", groups);
   require(weight[0] % groups == 0, "groups must divide the ", weight[0], " output channels of weight, got ",
           groups);

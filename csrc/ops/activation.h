@@ -1,15 +1,17 @@
-// Activations, value by value; `count` values. y may be x, and dx may be dy or y.
-//   relu: max(x, 0)             dx = dy where y > 0 or y is NaN, else 0
-//   tanh: tanh(x)               dx = dy (1 - y) (1 + y)
-//   sigmoid: 1 / (1 + exp(-x))  dx = dy (1 - y) y
-// NaN gives NaN. And the sum of two arrays, a layer's and what went round it: y may be a.
+// Activations of each of `count` values, and the sum of two arrays.
+//   relu:     y = max(x, 0)            dx = dy if y > 0 or y is NaN, otherwise 0
+//   tanh:     y = tanh(x)              dx = dy (1 - y) (1 + y)
+//   sigmoid:  y = 1 / (1 + exp(-x))    dx = dy (1 - y) y
+//   add:      y = a + b, the end of a residual connection
+// If x is NaN, y is NaN. Backward functions need the output y and not the input x. All arrays are contiguous.
+// y may be the same array as x or a, and dx the same array as dy or y; there is no other overlap.
 #pragma once
 
 #include <stdint.h>
 
 namespace byhand::ops {
 
-// The functions that another operator may apply to its result.
+// The activation that a fused operator applies to its result.
 enum class Activation { kNone, kRelu, kTanh, kSigmoid };
 
 void relu(const float* x, int64_t count, float* y);

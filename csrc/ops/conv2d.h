@@ -1,19 +1,27 @@
-// Two-dimensional convolution as every network library means it: a cross-correlation.
-//   y[n, o, oy, ox] = bias[o] + sum over c, ky, kx of
-//       weight[o, c, ky, kx] * x[n, g C + c, oy stride.h + ky dilation.h - padding.top, ox ...]
-// with c over the C = in_channels / groups channels of o's group g, and x zero outside the image.
-// x (N, in_channels, H, W), weight (out_channels, C, KH, KW), bias (out_channels) or null, y and dy
-// (N, out_channels, OH, OW); all contiguous; no result overlaps an input. N = 0 gives empty or zero results.
-// Rows of taps in the padding above or below the image (of dy, for dx) are left out; zeros to its left and
-// right take part in the arithmetic, so that an infinite weight which meets one gives NaN.
+// Two-dimensional convolution. As in all network libraries, it is a cross-correlation: the filters are not
+// flipped.
+//   y[n, o, oy, ox] = bias[o] + sum over c, ky, kx of weight[o, c, ky, kx]
+//       * x[n, g C + c, oy stride.h + ky dilation.h - padding.top, ox stride.w + kx dilation.w -
+//       padding.left]
+// Here C = in_channels / groups, c runs over the C channels of the group g of o, and x is zero outside the
+// image. The backward functions compute the gradients dx, dweight and db from dy, the gradient of y.
+//
+// Shapes: x and dx (N, in_channels, H, W), weight and dweight (out_channels, C, KH, KW), bias and db
+// (out_channels), y and dy (N, out_channels, OH, OW). All arrays are contiguous, and no result overlaps an
+// input. bias may be null. If N is 0, y and dx are empty, and dweight and db are zeros.
+//
+// Filter rows that fall into the padding above or below the image are skipped. The zeros left and right of
+// the image take part in the arithmetic, so an infinite weight that is multiplied by one gives NaN. For dx,
+// the same holds for the rows above and below dy and for the zeros left and right of dy.
 #pragma once
 
 #include "core/shapes.h"
 
 namespace byhand::ops {
 
-// kWinograd throws std::invalid_argument where that algorithm cannot take the shape; kAuto takes it where it
-// is faster.
+// kAuto takes the faster algorithm for the shape and the direction. kWinograd throws std::invalid_argument if
+// Winograd's algorithm cannot take the shape: it needs filters of 3 x 3 or 5 x 5, stride 1, dilation 1 and
+// one group.
 enum class ConvAlgorithm { kAuto, kDirect, kWinograd };
 
 void conv2d(const Conv2dShape& s, ConvAlgorithm, const float* x, const float* weight, const float* bias,
@@ -22,7 +30,7 @@ void conv2d_backward_input(const Conv2dShape& s, ConvAlgorithm, const float* dy,
                            float* dx);
 void conv2d_backward_weight(const Conv2dShape& s, ConvAlgorithm, const float* dy, const float* x,
                             float* dweight);
-// db[o] = sum of dy over images and positions; dy (batch, channels, plane).
+// db[o] is the sum of dy over images and positions. dy has the shape (batch, channels, plane).
 void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db);
 
 }  // namespace byhand::ops

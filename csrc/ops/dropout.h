@@ -1,10 +1,11 @@
-// y_i = u_i < rate ? 0 : x_i / (1 - rate), with u_i uniform in [0, 1), in steps of 2^-23. The gradient of x
-// is dy through the same function.
+// Dropout.
+//   y_i = 0 if u_i < rate, otherwise x_i / (1 - rate)
+// u_i is a random number, uniform in [0, 1) in steps of 2^-23. The gradient of x is the same function of dy.
 //
-// u_i is a counter's image, not a state's: Philox4x32-7 (Salmon et al., Parallel random numbers: as easy as
-// 1, 2, 3, SC 2011) with the key `seed` and the counter (b mod 2^32, b / 2^32, step, stream) gives four words
-// of block b. Of every 64 values, value e has word e / 16 of block e % 16 of their 16 blocks, and u_i is that
-// word's upper 23 bits.
+// The random numbers have no state: u_i depends only on the seed, step, stream and i. The generator is
+// Philox4x32-7 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011). With the key `seed` and
+// the counter (b mod 2^32, b / 2^32, step, stream), it gives the four words of block b. Each 64 values use 16
+// blocks: value e of the 64 takes word e / 16 of block e % 16, and u_i is the upper 23 bits of that word.
 #pragma once
 
 #include <stdint.h>
@@ -13,9 +14,12 @@ namespace byhand::ops {
 
 struct DropoutKey {
   uint64_t seed;
-  uint32_t step, stream;
+  uint32_t step;    // number of the batch
+  uint32_t stream;  // number of the dropout layer
 };
 
+// x and y hold `count` contiguous values and do not overlap. rate is from 0 to 1. If rate is 1, y is 0. A
+// dropped NaN or infinity is 0, too.
 void dropout(const DropoutKey&, float rate, const float* x, int64_t count, float* y);
 
 }  // namespace byhand::ops

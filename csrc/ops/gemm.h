@@ -1,10 +1,10 @@
 // Matrix product.
 //   out = alpha * A B + beta * C,   A (m, k), B (k, n), C and out (m, n)
-// A, B and C are read through any strides (0 and negative ones too); rows of `out` are contiguous.
-// beta == 0: C is not read, so that NaN in it cannot leak. alpha == 0 or k == 0: A and B are not read.
-// NaN and Inf in A and B follow IEEE arithmetic; there is no shortcut for zeros.
-// `out` may be C itself (same data, same strides); otherwise it overlaps none of the inputs.
-// Source: Dongarra et al., "A set of level 3 Basic Linear Algebra Subprograms", ACM TOMS 16 (1990).
+// A, B and C may have any strides, also 0 and negative ones. `out` is contiguous.
+// If beta is 0, C is not read, so a NaN in it has no effect. If alpha or k is 0, A and B are not read.
+// Otherwise NaN and infinity follow IEEE arithmetic: products with a zero are not skipped. `out` may be C
+// itself, with the same data and the same strides. It overlaps an input in no other way. Source: Dongarra et
+// al., "A set of level 3 Basic Linear Algebra Subprograms", ACM TOMS 16 (1990).
 #pragma once
 
 #include <stdint.h>
@@ -19,7 +19,8 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// The cost of A B: the depth plus one per value of the result, which is written for a depth of 0, too.
+// The cost of A B in multiply-adds. One is added per value of the result, because the result is written even
+// if the depth is 0.
 inline double multiply_adds(const Matrix& a, const Matrix& b) {
   return static_cast<double>(a.rows) * static_cast<double>(b.columns) * static_cast<double>(a.columns + 1);
 }

@@ -1,8 +1,9 @@
-// Fully connected layer.
-//   y = f(x W' + b)   x (n, in), W (out, in), b (out), y (n, out), f an activation or nothing
-//   dx = dz W         dW = dz' x         db = sum of dz over the rows, where dz is dy through f's backward
-// x, W and, but where it is a pointer, dy are read through any strides; results are contiguous. No result
-// overlaps an input.
+// Fully connected layer with an activation f, which may be the identity.
+//   z = x W' + b    y = f(z)                x (n, in), W (out, in), b (out), z and y (n, out); W' is
+//   transposed dx = dz W       dW = dz' x       db = the sum of dz over the rows
+// dy is the gradient of y, and dz that of z, which the backward function of f computes from dy and y. The
+// arguments of type Matrix may have any strides; pointers are contiguous arrays. No result overlaps an input.
+// If n is 0, y and dx are empty, and dW and db are zeros.
 #pragma once
 
 #include "ops/activation.h"
@@ -10,16 +11,20 @@
 
 namespace byhand::ops {
 
-void linear(Matrix x, Matrix weight, const float* bias /* or null */, Activation f, float* y);
+// bias may be null.
+void linear(Matrix x, Matrix weight, const float* bias, Activation f, float* y);
+
+// The gradients of a layer without an activation.
 void linear_backward_input(Matrix dy, Matrix weight, float* dx);
 void linear_backward_weight(Matrix dy, Matrix x, float* dw);
-void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db);  // dy contiguous
+void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db);
 
-// All gradients at once; every bit is that of f's backward and then of the three functions.
+// All gradients in one call. They have the same bits as the backward function of f followed by the three
+// functions above.
 struct LinearGradients {
-  const float *dy, *y;  // contiguous; without an activation y is not read
+  const float *dy, *y;  // (n, out); y is not read if there is no activation
   Matrix x, weight;
-  float *dx, *dw, *db;  // dx and db may be null
+  float *dx, *dw, *db;  // dx and db are null if they are not wanted
 };
 void linear_act_backward(Activation, const LinearGradients&);
 
