@@ -184,9 +184,14 @@ CONVOLUTION = {
 
 
 def _conv_pool(
-    fill: Fill, x: Sequence[int], weight: Sequence[int], activation: str | None = None, **_: Any
+    fill: Fill,
+    x: Sequence[int],
+    weight: Sequence[int],
+    activation: str | None = None,
+    pool_size: reference.Pair = 2,
+    **_: Any,
 ) -> tuple[Any, ...]:
-    return *_conv(fill, x, weight), activation, 2
+    return *_conv(fill, x, weight), activation, pool_size
 
 
 def _conv_pool_grad(
@@ -194,10 +199,12 @@ def _conv_pool_grad(
     x: Sequence[int],
     weight: Sequence[int],
     activation: str | None = None,
+    pool_size: reference.Pair = 2,
     **geometry: Any,
 ) -> tuple[Any, ...]:
-    images, filters, bias, *_ = _conv_pool(fill, x, weight)
-    output, indices = reference.conv2d_pool_act(images, filters, bias, activation, 2, **geometry)
+    forward = _conv_pool(fill, x, weight, activation, pool_size)
+    output, indices = reference.conv2d_pool_act(*forward, **geometry)
+    images, filters, *_ = forward
     grad = fill(*output.shape)
     return grad, output.astype(np.float32), indices.astype(np.int32), images, filters, activation
 
@@ -213,7 +220,8 @@ CONV_POOL = {
             (CONV["asymmetric-padding"], "relu"),
             (CONV["width-17"], None),
         )
-    ],
+    ]
+    + [{**CONV["dilation"], "algorithm": "direct", "activation": "relu", "pool_size": (2, 3)}],
     "large": {
         "x": (40, 1, 28, 28),
         "weight": (20, 1, 5, 5),

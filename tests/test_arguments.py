@@ -60,6 +60,20 @@ def valid_call(op: str) -> Call:
     return draw(op, Fill(np.random.default_rng(1)), shape)
 
 
+def kinds_of_arrays(call: Call) -> set[tuple[str, np.dtype[Any]]]:
+    return {(name, array.dtype) for _, name, array in array_arguments(call)}
+
+
+def valid_calls(op: str) -> list[Call]:
+    """A valid call, and one for each array that only some calls take, such as grad_loss."""
+    calls = [valid_call(op)]
+    for shape in OPS[op].small:
+        call = draw(op, Fill(np.random.default_rng(1)), shape)
+        if not kinds_of_arrays(call) <= set().union(*map(kinds_of_arrays, calls)):
+            calls.append(call)
+    return calls
+
+
 def other_arguments(op: str) -> list[str]:
     """Every argument of the kernel that is not an array. A new one is tried automatically.
 
@@ -189,7 +203,7 @@ def test_windows_as_large_as_numbers_go() -> None:
 @many
 def test_one_bad_array(op: str, data: st.DataObject) -> None:
     """Another shape, dtype or order: a right result, or an error that names one of the arrays."""
-    call = valid_call(op)
+    call = data.draw(st.sampled_from(valid_calls(op)))
     arrays = list(array_arguments(call))
     i, _, array = data.draw(st.sampled_from(arrays))
     shape = data.draw(st.permutations(array.shape) | st.lists(st.integers(0, 5), max_size=5))
@@ -248,9 +262,18 @@ def test_empty(shape: Any, device: Any) -> None:
     assert array.ctypes.data % 64 == 0
 
 
-def test_every_argument_that_is_no_array_is_tried() -> None:
-    for argument in ("alpha", "padding", "reduction", "activation", "bias_gradient", "rate", "lr"):
-        assert argument in {name for _, name in MUTATIONS}
+def test_a_new_argument_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that no test knows is fuzzed, and fails unless the reference takes it, too."""
+    relu = kernels.relu
+
+    def leaky(x: Any, *, slope: float = 0.0, out: Any = None) -> Any:
+        return relu(x, out=out)
+
+    assert other_arguments("relu") == []
+    monkeypatch.setattr(kernels, "relu", leaky)
+    assert other_arguments("relu") == ["slope"]
+    with pytest.raises(TypeError, match="slope"):
+        right_or_refused(with_value(valid_call("relu"), "slope", 0.5), "slope", ["0.5"])
 
 
 def test_the_reference_takes_what_the_kernels_take() -> None:

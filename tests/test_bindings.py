@@ -1,8 +1,10 @@
-"""The bindings survive sequences that lie, arrays that change while a kernel reads them, the end of
-the process, sub-interpreters, and flags that a user hands to the compiler."""
+"""The bindings have complete docstrings. They survive sequences that lie, arrays that change while
+a kernel reads them, the end of the process, sub-interpreters, and flags that a user hands to the
+compiler."""
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 import shutil
@@ -24,6 +26,48 @@ from test_threads import run
 
 ROOT = Path(__file__).parents[1]
 F32 = np.float32
+
+
+# --------------------------------------------------------------------------------------------------
+# Docstrings
+
+SECTIONS = ("Parameters", "Returns", "Raises", "See Also", "Notes", "References")
+
+
+def sections(doc: str) -> dict[str, str]:
+    """The sections of a NumPy-style docstring, in their order; "" is what comes before them."""
+    parts = re.split(r"^(\w[\w ]*)\n-+\n", doc, flags=re.MULTILINE)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def entries(section: str) -> list[tuple[str, str]]:
+    """(name, type) of each entry of a section. An entry may have several names: "a, b : int"."""
+    heads = re.findall(r"^(\S.*)\n(?=    \S)", section, flags=re.MULTILINE)
+    return [
+        (name, kind)
+        for head in heads
+        for names, _, kind in [head.partition(" : ")]
+        for name in names.split(", ")
+    ]
+
+
+@pytest.mark.parametrize("name", kernels.__all__)
+def test_docstrings_are_complete(name: str) -> None:
+    """In NumPy's form, with the arguments of the signature in their order."""
+    kernel = getattr(kernels, name)
+    doc = kernel.__doc__
+    parts = sections(doc)
+    assert list(parts) == ["", *(title for title in SECTIONS if title in parts)]
+    assert re.match(r"[A-Z].*\.(\n|$)", parts[""])  # the summary is one line
+    assert max(map(len, doc.splitlines())) <= 96  # help() indents by 4
+
+    arguments = entries(parts["Parameters"])
+    assert [argument for argument, _ in arguments] == list(inspect.signature(kernel).parameters)
+    for argument, kind in arguments:
+        assert kind, f"{argument} has no type"
+        assert "ndarray" not in kind or argument == "out" or re.search("float32|int", kind), kind
+    assert parts["Returns"].strip()
+    assert [error for error, _ in entries(parts["Raises"])] == ["TypeError", "ValueError"]
 
 
 # --------------------------------------------------------------------------------------------------

@@ -77,6 +77,25 @@ def test_every_public_kernel_has_a_row() -> None:
     assert set(kernels.__all__) - {"empty", "conv2d_weight_cache"} == set(OPS)
 
 
+# Arguments that change no value of a result. They have tests of their own.
+IN_NO_ROW = {"out", "weight_cache", "input_gradient", "bias_gradient"}
+
+
+@every_op
+def test_every_argument_is_in_a_row(name: str, rng: np.random.Generator) -> None:
+    """With another value than the default, so that an argument which a kernel ignores is found."""
+    given = set()
+    for shape in (*OPS[name].small, OPS[name].large):
+        call = draw(name, Fill(rng), shape)
+        names = inspect.signature(getattr(reference, name)).parameters
+        arguments = [*zip(names, call.args, strict=False), *call.kwargs.items()]
+        given |= {(argument, repr(value)) for argument, value in arguments}
+    for parameter in inspect.signature(getattr(kernels, name)).parameters.values():
+        if parameter.name not in IN_NO_ROW:
+            values = {value for argument, value in given if argument == parameter.name}
+            assert values - {repr(parameter.default)}, f"no row gives {name} another {parameter}"
+
+
 @every_op
 def test_integers_are_exact(name: str, isa: str, threads: int) -> None:
     """The same on all instruction sets: check_exact refuses integers that prove too little."""

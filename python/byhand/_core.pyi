@@ -1,6 +1,6 @@
-"""The extension module: the kernels, the threads, the instruction sets.
+"""Types of the extension module: the kernels, the threads and the instruction sets.
 
-The documentation is the docstrings of csrc/bindings/.
+The docstrings are in csrc/bindings/.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
 
-# For tests and benchmarks: isas(), isa(), set_isa(name), default_num_threads(),
-# fma_peak(seconds), memory_rate(bytes, seconds), gemm_ladder_steps(),
-# gemm_ladder(step, a, b, out=None), conv_method(function, x_shape, weight_shape, *, stride=1, ...).
+# Functions that only the tests and the benchmarks need: isas(), isa(), set_isa(name),
+# default_num_threads(), set_thread_limit(limit), fma_peak(seconds), memory_rate(bytes, seconds),
+# gemm_ladder_steps(), gemm_ladder(step, a, b, out=None),
+# conv_method(function, x_shape, weight_shape, *, stride=1, ...).
 testing: ModuleType
 
 def gemm(
@@ -227,7 +228,8 @@ def sigmoid_backward(
 def softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
 def log_softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
 
-# Another reduction than "none" may be any str here: the value is checked when it is called.
+# The types of the results depend on whether reduction is "none". Any other string is accepted here
+# and checked in the call.
 @overload
 def softmax_cross_entropy(  # type: ignore[overload-overlap]
     logits: _Array,

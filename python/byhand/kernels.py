@@ -1,6 +1,23 @@
-"""The kernels, on NumPy arrays: float32 in and out, NCHW images, OIHW filters.
+"""The kernels: C++ functions on NumPy arrays.
 
-Every name is the C++ function itself; signatures and documentation live in csrc/bindings/.
+Every name is the C++ function itself, with no Python code around it. `help(kernels.conv2d)` shows
+its arguments and its formula. All functions keep these rules:
+
+- Arrays are float32. Labels and indices have an integer dtype. Any other dtype is a TypeError that
+  says how to convert the array.
+- Images have the shape (N, channels, H, W), filters (out_channels, in_channels / groups, KH, KW),
+  and weights of a linear layer (out_features, in_features), as in PyTorch.
+- N may be 0. The result is then empty, a gradient with respect to a weight is zeros, and a mean is
+  NaN.
+- Inputs may have any strides. `gemm` and `linear` read them in place; other functions copy an
+  input that is not C-contiguous.
+- Functions that return an array take `out=`, an array for the result, or a tuple of arrays if they
+  return several. Such an array has the dtype and the shape of the result, is writable and
+  C-contiguous, and overlaps no input. It is also what the function returns.
+- Backward functions have the keyword arguments and the default values of the forward function.
+- The results have the same bits for any number of threads, on the same instruction set.
+- Several Python threads may call kernels at the same time, because the GIL is released. An array
+  that one call changes must not be used by another meanwhile.
 """
 
 from byhand._core import (
