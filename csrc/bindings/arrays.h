@@ -1,11 +1,8 @@
-// From Python arguments to pointers and numbers: all checks that the bindings make of their arguments.
+// From Python arguments to pointers: the checks of all arguments that are arrays.
 //
-// The classes below hold array arguments. Each keeps its array alive, and reads its address and shape once,
-// in the constructor. A kernel runs without the GIL, so it must not look at a Python object, which another
-// thread may change meanwhile.
-//
-// A wrong type is a TypeError, a wrong value a ValueError. The message names the argument, shows what was
-// given and says what is expected.
+// Each class holds an array argument. It keeps the array alive, and reads its address and shape once, in the
+// constructor. A kernel runs without the GIL, so it must not look at a Python object, which another thread
+// may change meanwhile.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -14,23 +11,12 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
-#include <ostream>
-#include <string>
 #include <vector>
 
-#include "core/shapes.h"
-#include "ops/activation.h"
+#include "bindings/arguments.h"
 #include "ops/gemm.h"
 
 namespace byhand::bindings {
-
-namespace py = pybind11;
-
-struct Shape : std::vector<int64_t> {
-  using vector::vector;
-};
-std::string to_string(const Shape& shape);  // as Python writes a tuple: "(2, 3)" or "(2,)"
-inline std::ostream& operator<<(std::ostream& text, const Shape& shape) { return text << to_string(shape); }
 
 // A float32 array that a kernel reads. It must have `dimensions` dimensions; -1 allows any number. data() is
 // C-contiguous: it points to the caller's array, or to a copy if that array has other strides.
@@ -159,55 +145,6 @@ class Gradients {
  private:
   std::optional<Output<float>> dx_, dw_, db_;
 };
-
-// Returns the `count` items of the tuple `object`, or `count` times None if `object` is None. It reads the
-// `out` of functions that return several arrays.
-std::vector<py::object> unpack_out(py::handle object, size_t count);
-
-// Each of these converts one argument, and throws a message that begins with `name` if it cannot.
-int64_t parse_integer(py::handle object, const std::string& name);
-uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most);  // from 0 to `most`
-bool parse_bool(py::handle object, const char* name);
-float parse_float(py::handle object, const char* name);
-double parse_double(py::handle object, const char* name);
-std::string parse_string(py::handle object, const char* name);
-ops::Activation parse_activation(py::handle object);   // "relu", "tanh", "sigmoid" or None
-Pair parse_pair(py::handle object, const char* name);  // an int, or (height, width)
-Padding parse_padding(py::handle object);  // an int, (height, width), or ((top, bottom), (left, right))
-// An int or a sequence of ints, none of them negative. SIZE_MAX allows any number of dimensions.
-Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);
-
-// Releases the GIL for the lifetime of this object. Unlike pybind11's class, it survives the end of the
-// process: if a daemon thread asks for the GIL during finalization, Python before 3.14 ends the thread by
-// unwinding its stack, which a destructor turns into std::terminate. Here, such a thread sleeps until the
-// process has ended.
-class GilRelease {
- public:
-  GilRelease() : state_(PyEval_SaveThread()) {}
-  ~GilRelease();
-  GilRelease(const GilRelease&) = delete;
-  GilRelease& operator=(const GilRelease&) = delete;
-
- private:
-  PyThreadState* state_;
-};
-
-// Calls work() without the GIL, so that other Python threads can run. `work` must not touch a Python object,
-// not even a reference count.
-template <class Work>
-void without_gil(const Work& work) {
-  const GilRelease release;
-  work();
-}
-
-// The same, but keeps the GIL if the work takes only a few hundred nanoseconds: releasing the GIL and taking
-// it again would cost a good part of that time.
-template <class Work>
-void without_gil(double multiply_adds, const Work& work) {
-  constexpr double kBrief = 10'000;
-  if (multiply_adds < kBrief) return work();
-  without_gil(work);
-}
 
 py::object float32_scalar(float value);  // a numpy.float32
 

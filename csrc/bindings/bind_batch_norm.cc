@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "core/check.h"
 #include "ops/batch_norm.h"
 

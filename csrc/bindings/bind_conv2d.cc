@@ -2,6 +2,7 @@
 #include "bindings/bind.h"
 #include "bindings/conv2d_geometry.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "ops/conv2d.h"
 
 namespace byhand::bindings {

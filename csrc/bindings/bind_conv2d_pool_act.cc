@@ -4,6 +4,7 @@
 #include "bindings/bind.h"
 #include "bindings/conv2d_geometry.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "core/check.h"
 
 namespace byhand::bindings {

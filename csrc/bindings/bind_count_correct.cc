@@ -1,5 +1,6 @@
 #include "bindings/bind.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "core/check.h"
 #include "ops/count_correct.h"
 

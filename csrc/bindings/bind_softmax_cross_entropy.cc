@@ -2,6 +2,7 @@
 
 #include "bindings/bind.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
 #include "ops/softmax_cross_entropy.h"

@@ -1,5 +1,6 @@
 #include "bindings/bind.h"
 #include "bindings/function.h"
+#include "bindings/gil.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
 #include "ops/squared_error.h"

@@ -7,6 +7,7 @@
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "bindings/conv2d_geometry.h"
+#include "bindings/gil.h"
 #include "core/check.h"
 #include "cpu/conv2d/method.h"
 #include "cpu/gemm/ladder.h"
