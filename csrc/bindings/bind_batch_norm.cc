@@ -9,12 +9,12 @@ namespace byhand::bindings {
 namespace {
 
 ops::BatchNormShape batch_norm_shape(const Shape& x) {
-  require(x.size() == 2 || x.size() == 4, "x must have the shape (n, channels) or (n, channels, h, w), got ",
+  require(x.size() == 2 || x.size() == 4, "x must have the shape (N, channels) or (N, channels, H, W), got ",
           x);
   return {x[0], x[1], x.size() == 4 ? x[2] * x[3] : 1};
 }
 
-constexpr const char* kPerChannel = "one value a channel of x";
+constexpr const char* kPerChannel = "one value per channel of x";
 
 py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle beta_object,
                      py::handle mean_object, py::handle var_object, py::handle training_object,
@@ -27,17 +27,17 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
   const Shape channels{s.channels};
   gamma.expect(channels, kPerChannel);
   beta.expect(channels, kPerChannel);
-  require(running_mean.shape() == channels, "running_mean must have shape ", channels, ", ", kPerChannel,
-          ", got ", running_mean.shape());
-  require(running_var.shape() == channels, "running_var must have shape ", channels, ", ", kPerChannel,
-          ", got ", running_var.shape());
+  require(running_mean.shape() == channels, "running_mean must have shape ", channels, " (", kPerChannel,
+          "), got ", running_mean.shape());
+  require(running_var.shape() == channels, "running_var must have shape ", channels, " (", kPerChannel,
+          "), got ", running_var.shape());
   const bool training = parse_bool(training_object, "training");
   const float momentum = parse_float(momentum_object, "momentum");
   const float eps = parse_float(eps_object, "eps");
   require(momentum >= 0 && momentum <= 1, "momentum must be from 0 to 1, got ", momentum);
   require(eps >= 0, "eps must be at least 0, got ", eps);
   require(!training || s.count() != 1 || s.channels == 0,
-          "x must have more than one value a channel in training, got shape ", x.shape());
+          "x must have more than one value per channel in training, got shape ", x.shape());
   const std::vector<py::object> outs = unpack_out(out_object, 3);
   const py::array &a = x.original(), &b = gamma.original(), &c = beta.original();
   const py::array &d = running_mean.array(), &e = running_var.array();
@@ -62,7 +62,7 @@ py::tuple batch_norm_backward(py::handle dy_object, py::handle x_object, py::han
   const Input mean(mean_object, "saved_mean"), inv_std(inv_std_object, "saved_inv_std");
   const ops::BatchNormShape s = batch_norm_shape(x.shape());
   const Shape channels{s.channels};
-  dy.expect(x.shape(), "that of x");
+  dy.expect(x.shape(), "the shape of x");
   gamma.expect(channels, kPerChannel);
   mean.expect(channels, kPerChannel);
   inv_std.expect(channels, kPerChannel);
@@ -83,36 +83,120 @@ void bind_batch_norm(py::module_& m) {
       m,
       "batch_norm(x, gamma, beta, running_mean, running_var, *, training, momentum=0.1, eps=1e-5, "
       "out=None)",
-      R"(Each channel of x, normalised, scaled and shifted: (output, saved_mean, saved_inv_std).
+      R"(Normalize each channel, then scale and shift it.
+
+In training, the mean and the biased variance are those of the channel in x, and the running
+statistics are updated in place. In inference, the running statistics are the mean and the
+variance.
+
+Parameters
+----------
+x : ndarray, shape (N, channels) or (N, channels, H, W), float32
+    Input.
+gamma : ndarray, shape (channels,), float32
+    Scale of each channel.
+beta : ndarray, shape (channels,), float32
+    Shift of each channel.
+running_mean, running_var : ndarray, shape (channels,), float32
+    Running mean and unbiased variance. In training, they change in place. They are writable,
+    C-contiguous and overlap no other array.
+training : bool
+    Whether this is training or inference.
+momentum : float, default 0.1
+    Share of the new statistics in the running ones, from 0 to 1.
+eps : float, default 1e-5
+    Number of at least 0 that is added to the variance, so that no division by 0 occurs.
+out : (ndarray, ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
+    other. Each may be None.
+
+Returns
+-------
+output : ndarray, shape of x, float32
+    The normalized, scaled and shifted input.
+saved_mean : ndarray, shape (channels,), float32
+    The mean of each channel that was used, for the backward function.
+saved_inv_std : ndarray, shape (channels,), float32
+    1 / sqrt(variance + eps) of each channel, for the backward function.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, momentum or eps is out of range, a channel has only one value
+    in training, or an array that is written is not as described above.
+
+Notes
+-----
+The output, and the update of the running statistics::
 
     output = gamma * (x - mean) * inv_std + beta,  inv_std = 1 / sqrt(variance + eps)
+    running = (1 - momentum) * running + momentum * statistic of x
 
-x (n, channels) or (n, channels, h, w) -> output of that shape, saved_mean and saved_inv_std (channels,), as
-are gamma, beta, running_mean and running_var. `out` is three arrays.
+The running variance takes the unbiased variance of x. If N is 0, the running statistics stay
+as they are. A NaN or an infinity in x makes its channel NaN.
 
-In training, mean and biased variance are those of x over all axes but channels, and the running statistics
-change in place: running = (1 - momentum) * running + momentum * own, with the unbiased variance; n == 0 leaves
-them. A NaN or infinity makes its channel NaN. Without training, mean and variance are the running ones.
-Raises ValueError if a channel has only one value in training.
+Sums are taken in double precision, of deviations from the means of parts of x, so neither a
+large mean nor values up to 1e37 cost digits. A running variance that is too large for float32,
+as that of values of 1e20, becomes the largest float32 number.
 
-Sums are taken in double, of deviations from means of parts of x: neither a large mean nor values of up to 1e37
-cost digits. A running variance beyond float32, such as that of values of 1e20, becomes the largest float32.
-
-Source: Ioffe and Szegedy, Batch normalization, arXiv 1502.03167.)");
+References
+----------
+S. Ioffe and C. Szegedy, Batch normalization: accelerating deep network training by reducing
+internal covariate shift, arXiv:1502.03167.)");
   define<batch_norm_backward>(
       m,
       "batch_norm_backward(grad_output, x, gamma, saved_mean, saved_inv_std, *, training=True, "
       "input_gradient=True, out=None)",
-      R"(Gradients of batch_norm: (grad_x, grad_gamma, grad_beta).
+      R"(Compute all gradients of batch_norm.
 
-    grad_beta = sum(grad_output),  grad_gamma = sum(grad_output * (x - mean)) * inv_std
+Parameters
+----------
+grad_output : ndarray, shape (N, channels) or (N, channels, H, W), float32
+    Gradient with respect to the output.
+x : ndarray, shape of grad_output, float32
+    Input, as given to `batch_norm`.
+gamma : ndarray, shape (channels,), float32
+    Scale of each channel, as given to `batch_norm`.
+saved_mean, saved_inv_std : ndarray, shape (channels,), float32
+    As `batch_norm` returned them.
+training : bool, default True
+    As given to `batch_norm`. In inference, mean and variance are constants.
+input_gradient : bool, default True
+    Whether to compute grad_x.
+out : (ndarray, ndarray, ndarray), optional
+    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
+    other. Each may be None, and the first must be if input_gradient is False.
+
+Returns
+-------
+grad_x : ndarray, shape of x, float32, or None
+    Gradient with respect to x; None if input_gradient is False.
+grad_gamma : ndarray, shape (channels,), float32
+    Gradient with respect to gamma.
+grad_beta : ndarray, shape (channels,), float32
+    Gradient with respect to beta.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes do not agree, or `out` is not as described above.
+
+Notes
+-----
+The sums are over all values of a channel, and count is the number of these values::
+
+    grad_beta = sum(grad_output)
+    grad_gamma = sum(grad_output * (x - mean)) * inv_std
     grad_x = gamma * inv_std * (grad_output
-                                - (grad_beta + (x - mean) * inv_std * grad_gamma) / values a channel)
+        - (grad_beta + (x - mean) * inv_std * grad_gamma) / count)  # in training
+    grad_x = gamma * inv_std * grad_output  # in inference
 
-grad_output and x (n, channels) or (n, channels, h, w); saved_mean and saved_inv_std as batch_norm returned
-them, gamma as it took it. If saved_mean is the mean of x rounded to float32, the mean itself is used: its last
-digits matter if it is many standard deviations from zero. Without training, mean and variance are constants:
-grad_x is gamma * inv_std * grad_output. grad_x is None if input_gradient is False; `out` is three arrays, or None for that one.)");
+If saved_mean is the mean of x, rounded to float32, the exact mean is used instead. Its last
+digits matter if the mean is many standard deviations away from zero.)");
 }
 
 }  // namespace byhand::bindings

@@ -15,9 +15,9 @@ void sgd_step(py::handle parameters_object, py::handle gradients_object, py::han
   const Input gradients(gradients_object, "gradients");
   const InPlace parameters(parameters_object, "parameters", {gradients.original()});
   const InPlace velocity(velocity_object, "velocity", {gradients.original(), parameters.array()});
-  gradients.expect(parameters.shape(), "that of parameters");
+  gradients.expect(parameters.shape(), "the shape of parameters");
   require(velocity.shape() == parameters.shape(), "velocity must have shape ", parameters.shape(),
-          ", that of parameters, got ", velocity.shape());
+          " (the shape of parameters), got ", velocity.shape());
   const ops::Sgd sgd{parse_float(lr, "lr"), parse_float(momentum, "momentum"),
                      parse_double(dampening, "dampening"), parse_float(weight_decay, "weight_decay"),
                      parse_bool(nesterov, "nesterov")};
@@ -33,11 +33,11 @@ void adam_step(py::handle parameters_object, py::handle gradients_object, py::ha
   const InPlace first(first_object, "first_moment", {gradients.original(), parameters.array()});
   const InPlace second(second_object, "second_moment",
                        {gradients.original(), parameters.array(), first.array()});
-  gradients.expect(parameters.shape(), "that of parameters");
+  gradients.expect(parameters.shape(), "the shape of parameters");
   require(first.shape() == parameters.shape(), "first_moment must have shape ", parameters.shape(),
-          ", that of parameters, got ", first.shape());
+          " (the shape of parameters), got ", first.shape());
   require(second.shape() == parameters.shape(), "second_moment must have shape ", parameters.shape(),
-          ", that of parameters, got ", second.shape());
+          " (the shape of parameters), got ", second.shape());
   const ops::Adam adam{parse_double(lr, "lr"),
                        parse_double(beta1, "beta1"),
                        parse_double(beta2, "beta2"),
@@ -54,7 +54,7 @@ void adam_step(py::handle parameters_object, py::handle gradients_object, py::ha
 void accumulate(py::handle target_object, py::handle x_object) {
   const Input x(x_object, "x");
   const InPlace target(target_object, "target", {x.original()});
-  x.expect(target.shape(), "that of target");
+  x.expect(target.shape(), "the shape of target");
   without_gil([&] { ops::add(target.data(), x.data(), target.size(), target.data()); });
 }
 
@@ -65,23 +65,100 @@ void bind_optimizer(py::module_& m) {
       m,
       "sgd_step(parameters, gradients, velocity, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, "
       "nesterov=False)",
-      R"(One step of stochastic gradient descent with momentum; changes parameters and velocity in place.
+      R"(Do one step of stochastic gradient descent, in place.
+
+Parameters
+----------
+parameters : ndarray, any shape, float32
+    Parameters, which the step changes.
+gradients : ndarray, shape of parameters, float32
+    Gradient with respect to each parameter.
+velocity : ndarray, shape of parameters, float32
+    Running sum of the gradients, which the step changes. It is zeros before the first step.
+lr : float
+    Learning rate.
+momentum : float, default 0.0
+    Factor by which the old velocity is multiplied. If it is 0, the old velocity is not read.
+dampening : float, default 0.0
+    Share of the gradient that is not added to the velocity.
+weight_decay : float, default 0.0
+    Factor of the parameters that is added to the gradients.
+nesterov : bool, default False
+    Whether to use Nesterov's momentum.
+
+Returns
+-------
+None
+    parameters and velocity are changed in place.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes differ, two arrays overlap, or one that is written is not writable or not
+    C-contiguous.
+
+Notes
+-----
+The step is::
 
     g = gradients + weight_decay * parameters
     velocity = momentum * velocity + (1 - dampening) * g if momentum != 0 else g
     parameters -= lr * (g + momentum * velocity if nesterov else velocity)
 
-All three arrays have the same shape, and none overlaps another. Before the first step, velocity is zeros. If
-momentum is 0, the old velocity is not read.
+This is the form of torch.optim.SGD, in which lr multiplies the velocity. torch.optim.SGD takes
+the first gradient undamped; pass dampening=0 in the first step to get the same.
 
-Source: Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013, in the
-form of torch.optim.SGD, where lr multiplies the velocity. torch.optim.SGD takes the first gradient undamped: pass
-dampening=0 in the first step.)");
+References
+----------
+I. Sutskever et al., On the importance of initialization and momentum in deep learning, ICML
+2013.)");
   define<adam_step>(
       m,
       "adam_step(parameters, gradients, first_moment, second_moment, *, step, lr=0.001, beta1=0.9, "
       "beta2=0.999, eps=1e-08, weight_decay=0.0, decoupled=False)",
-      R"(One step of Adam, or of AdamW where decoupled; changes parameters and both moments in place.
+      R"(Do one step of Adam, or of AdamW if decoupled is True, in place.
+
+Parameters
+----------
+parameters : ndarray, any shape, float32
+    Parameters, which the step changes.
+gradients : ndarray, shape of parameters, float32
+    Gradient with respect to each parameter.
+first_moment, second_moment : ndarray, shape of parameters, float32
+    Running means of the gradients and of their squares, which the step changes. They are zeros
+    before step 1.
+step : int
+    Number of this step, from 1.
+lr : float, default 0.001
+    Learning rate.
+beta1, beta2 : float, default 0.9 and 0.999
+    Factors by which the old moments are multiplied, from 0 to below 1.
+eps : float, default 1e-08
+    Number that is added to the root of the second moment, so that no division by 0 occurs.
+weight_decay : float, default 0.0
+    Factor of the parameters that is added to the gradients; if decoupled, it shrinks the
+    parameters themselves.
+decoupled : bool, default False
+    Whether to apply the weight decay to the parameters, as AdamW does.
+
+Returns
+-------
+None
+    parameters, first_moment and second_moment are changed in place.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray, or another argument has the wrong type.
+ValueError
+    If the shapes differ, two arrays overlap, one that is written is not writable or not
+    C-contiguous, step is below 1, or a beta is out of range.
+
+Notes
+-----
+The step is, with eps outside of the root as in PyTorch::
 
     g = gradients + (0 if decoupled else weight_decay) * parameters
     first_moment = beta1 * first_moment + (1 - beta1) * g
@@ -91,15 +168,30 @@ dampening=0 in the first step.)");
     parameters *= 1 - lr * weight_decay if decoupled else 1
     parameters -= lr * m / (sqrt(v) + eps)
 
-All four arrays have one shape, and none overlaps another; both moments are zeros before step 1.
-Raises ValueError where step < 1 or a beta is not from 0 to below 1.
+References
+----------
+D. P. Kingma and J. Ba, Adam: a method for stochastic optimization, ICLR 2015. I. Loshchilov
+and F. Hutter, Decoupled weight decay regularization, ICLR 2019.)");
+  define<accumulate>(m, "accumulate(target, x)", R"(Add an array to another one in place: target += x.
 
-Sources: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015; Loshchilov and Hutter,
-Decoupled weight decay regularization, ICLR 2019; eps outside the root as in PyTorch.)");
-  define<accumulate>(m, "accumulate(target, x)",
-                     R"(target += x, in place.
+Parameters
+----------
+target : ndarray, any shape, float32
+    Array that is changed. It is writable and C-contiguous.
+x : ndarray, shape of target, float32
+    Array that is added.
 
-Two arrays of one shape that don't overlap.)");
+Returns
+-------
+None
+    target is changed in place.
+
+Raises
+------
+TypeError
+    If an array is not a float32 ndarray.
+ValueError
+    If the shapes differ, the arrays overlap, or target is not as described above.)");
 }
 
 }  // namespace byhand::bindings

@@ -1,10 +1,9 @@
 // Two-dimensional convolution. As in all network libraries, it is a cross-correlation: the filters are not
 // flipped.
-//   y[n, o, oy, ox] = bias[o] + sum over c, ky, kx of weight[o, c, ky, kx]
-//       * x[n, g C + c, oy stride.h + ky dilation.h - padding.top, ox stride.w + kx dilation.w -
-//       padding.left]
-// Here C = in_channels / groups, c runs over the C channels of the group g of o, and x is zero outside the
-// image. The backward functions compute the gradients dx, dweight and db from dy, the gradient of y.
+//   y[n, o, oy, ox] = bias[o] + sum over c, ky, kx of weight[o, c, ky, kx] * x[n, g C + c, iy, ix]
+//   iy = oy stride.h + ky dilation.h - padding.top,   ix = ox stride.w + kx dilation.w - padding.left
+// Here C = in_channels / groups, g is the group of o, and x is zero outside the image. The backward functions
+// compute the gradients dx, dweight and db from dy, the gradient of y.
 //
 // Shapes: x and dx (N, in_channels, H, W), weight and dweight (out_channels, C, KH, KW), bias and db
 // (out_channels), y and dy (N, out_channels, OH, OW). All arrays are contiguous, and no result overlaps an

@@ -23,8 +23,6 @@ void conv2d_clear_weight_cache(float* cache);
 void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm, const Pool2dShape& pool, Activation, const float* x,
                      const float* weight, const float* bias, float* cache, float* y, int32_t* index);
 
-// Computes the gradients dx, dw and db from dy, the gradient of y. Throws std::invalid_argument if an index
-// is not from 0 to out_h * out_w - 1; the results are then undefined.
 struct ConvPoolGradients {
   const float *dy, *y;
   const int32_t* index;  // as conv2d_pool_act returned it
@@ -35,6 +33,8 @@ struct ConvPoolGradients {
   float* dw;
   float* db;  // null if it is not wanted
 };
+// Computes the gradients dx, dw and db from dy, the gradient of y. Throws std::invalid_argument if an index
+// is not from 0 to out_h * out_w - 1; the results are then undefined.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm, Activation, const ConvPoolGradients&);
 
 }  // namespace byhand::ops

@@ -1,10 +1,12 @@
 // Matrix product.
 //   out = alpha * A B + beta * C,   A (m, k), B (k, n), C and out (m, n)
-// A, B and C may have any strides, also 0 and negative ones. `out` is contiguous.
+// A, B and C may have any strides, also 0 and negative ones. `out` is contiguous. It may be C itself, with
+// the same data and the same strides, but overlaps an input in no other way.
+//
 // If beta is 0, C is not read, so a NaN in it has no effect. If alpha or k is 0, A and B are not read.
-// Otherwise NaN and infinity follow IEEE arithmetic: products with a zero are not skipped. `out` may be C
-// itself, with the same data and the same strides. It overlaps an input in no other way. Source: Dongarra et
-// al., "A set of level 3 Basic Linear Algebra Subprograms", ACM TOMS 16 (1990).
+// Otherwise NaN and infinity follow IEEE arithmetic: products with a zero are not skipped.
+//
+// Source: Dongarra et al., "A set of level 3 Basic Linear Algebra Subprograms", ACM TOMS 16 (1990).
 #pragma once
 
 #include <stdint.h>

@@ -1,9 +1,12 @@
 // Fully connected layer with an activation f, which may be the identity.
-//   z = x W' + b    y = f(z)                x (n, in), W (out, in), b (out), z and y (n, out); W' is
-//   transposed dx = dz W       dW = dz' x       db = the sum of dz over the rows
-// dy is the gradient of y, and dz that of z, which the backward function of f computes from dy and y. The
-// arguments of type Matrix may have any strides; pointers are contiguous arrays. No result overlaps an input.
-// If n is 0, y and dx are empty, and dW and db are zeros.
+//   y = f(z)       z = x W' + b
+//   dx = dz W      dW = dz' x      db = the sum of dz over its rows
+// A prime denotes the transpose. dy is the gradient of y. The backward function of f computes dz, the
+// gradient of z, from dy and y.
+//
+// Shapes: x and dx (n, in), W and dW (out, in), b and db (out), y, dy, z and dz (n, out). The arguments of
+// type Matrix may have any strides; pointers are contiguous arrays. No result overlaps an input. If n is 0, y
+// and dx are empty, and dW and db are zeros.
 #pragma once
 
 #include "ops/activation.h"

@@ -1,4 +1,4 @@
-// Updates of flat buffers, in place.
+// Optimizer steps. They change flat buffers of `count` contiguous values in place; no two arrays overlap.
 #pragma once
 
 #include <stdint.h>
@@ -26,14 +26,15 @@ struct Adam {
   bool decoupled;
 };
 
-// The step-th step, from 1 on; decay is weight_decay, in the gradient unless decoupled, else of p itself.
-//   g = gradient + decay p
+// One step of Adam, or of AdamW if `decoupled` is true. `step` is its number, from 1.
+//   g = gradient + (decoupled ? 0 : weight_decay) p
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
-//   p = (decoupled ? 1 - lr decay : 1) p - lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
-// With weight_decay 0 g is the gradient itself, whatever p is.
+//   p = (decoupled ? 1 - lr weight_decay : 1) p - lr m' / (sqrt(v') + eps)
+//   m' = m / (1 - beta1^step),  v' = v / (1 - beta2^step)
+// If weight_decay is 0, g is the gradient itself, whatever p is.
 // Sources: Kingma and Ba, "Adam: a method for stochastic optimization" (2015); decoupled: Loshchilov and
-// Hutter, "Decoupled weight decay regularization" (2019). Throws std::invalid_argument, before it writes
-// anything, where step < 1 or a beta is not from 0 to below 1.
+// Hutter, "Decoupled weight decay regularization" (2019).
+// Throws std::invalid_argument, before it writes anything, if step < 1 or a beta is not from 0 to below 1.
 void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters, const float* gradients,
                float* first_moment, float* second_moment);
 

@@ -1,7 +1,7 @@
 // Pooling of each plane of x (batch, channels, in_h, in_w) into y (batch, channels, out_h, out_w). The window
-// of output (i, j) consists of the inputs (i stride - top + u dilation, j stride - left + v dilation), with
-// (u, v) over the kernel. Positions outside the image belong to no input and are skipped. All arrays are
-// contiguous, and no result overlaps an input. The batch may be 0.
+// of output (i, j) has the positions (i stride - top + u dilation, j stride - left + v dilation), for (u, v)
+// over the kernel. Positions outside the image have no input and are skipped. All arrays are contiguous, and
+// no result overlaps an input. The batch may be 0.
 #pragma once
 
 #include "core/shapes.h"

@@ -4,8 +4,11 @@
 // The targets are t = (1 - smoothing) * label + smoothing / classes. An integer label stands for probability
 // 1 of its class and 0 of the others. A target of 0 adds no loss, even if the logit is -inf. A row with NaN
 // or +inf gives NaN, and so does a row whose values are all -inf. The loss and the gradient of an ignored row
-// are 0. All arrays are contiguous, and no result overlaps an input. `rows` may be 0. Source: Goodfellow et
-// al., "Deep Learning" (2016), 6.2.2; smoothing: Szegedy et al., arXiv 1512.00567.
+// are 0.
+//
+// All arrays are contiguous, and no result overlaps an input. `rows` may be 0.
+//
+// Source: Goodfellow et al., "Deep Learning" (2016), 6.2.2; smoothing: Szegedy et al., arXiv 1512.00567.
 #pragma once
 
 #include <stdint.h>
