@@ -11,7 +11,7 @@ its arguments and its formula. All functions keep these rules:
   NaN.
 - Inputs may have any strides. `gemm` and `linear` read them in place; other functions copy an
   input that is not C-contiguous.
-- Functions that return an array take `out=`, an array for the result, or a tuple of arrays if they
+- Functions that compute arrays take `out=`, an array for the result, or a tuple of arrays if they
   return several. Such an array has the dtype and the shape of the result, is writable and
   C-contiguous, and overlaps no input. It is also what the function returns.
 - Backward functions have the keyword arguments and the default values of the forward function.
