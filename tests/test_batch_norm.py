@@ -148,7 +148,7 @@ def test_one_value_a_channel(rng: np.random.Generator) -> None:
     for shape in ((1, 3), (1, 3, 1, 1)):
         args = arguments(rng, *shape)
         before = [array.copy() for array in args]
-        with pytest.raises(ValueError, match=r"more than one value a channel.*\(1, 3"):
+        with pytest.raises(ValueError, match=r"more than one value per channel.*\(1, 3"):
             kernels.batch_norm(*args, training=True)
         assert all(map(np.array_equal, args, before))
         call = Call("batch_norm", tuple(args), {"training": False})

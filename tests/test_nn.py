@@ -444,7 +444,7 @@ def test_backward_needs_a_forward_and_the_outputs_shape() -> None:
         (nn.GlobalAvgPool2d(), (1, 4), r"takes \(N, C, H, W\), not \(N, 4\)"),
         (nn.BatchNorm1d(3), (2, 4), r"BatchNorm1d\(3\) takes \(N, 3\), not \(N, 4\)"),
         (nn.BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\) takes \(N, 3, H, W\), not \(N, 3\)"),
-        (nn.BatchNorm1d(3), (1, 3), "more than one value a channel in training"),
+        (nn.BatchNorm1d(3), (1, 3), "more than one value per channel in training"),
         (
             nn.Residual(nn.Linear(3, 2)),
             (1, 3),
