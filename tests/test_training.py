@@ -495,8 +495,9 @@ def test_a_recipe_is_a_whole_training(name: str) -> None:
     assert optimizer.settings() == {
         "lr": recipe.lr,
         "momentum": 0.9,
-        "nesterov": True,
+        "dampening": 0.0,
         "weight_decay": recipe.weight_decay,
+        "nesterov": True,
     }
     assert schedule == OneCycle(recipe.lr, 2 * 4)
     history = Trainer(model, optimizer, schedule=schedule).fit(

@@ -1,7 +1,8 @@
 """Hand-written kernels for handwritten digits.
 
-`byhand.kernels` are the C++ kernels on NumPy arrays. `byhand.nn`, `optim` and `models` build
-networks from them, `byhand.training` trains the networks, and `byhand.data` has MNIST.
+`byhand.kernels` has the C++ kernels, which work on NumPy arrays. `byhand.nn`, `byhand.optim` and
+`byhand.models` build networks from them, `byhand.training` trains networks, and `byhand.data` reads
+MNIST.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 try:
-    # First of all: it refuses a sub-interpreter, about which NumPy would only warn.
+    # Imported first, because it refuses a sub-interpreter, about which NumPy would only warn.
     from byhand._core import __version__  # isort: skip
     from byhand import data, kernels, models, nn, optim, training
     from byhand.models import Model
@@ -20,7 +21,7 @@ try:
     from byhand.training import Trainer, evaluate
     from byhand.training.run_folder import load
 except (ImportError, KeyboardInterrupt) as _error:
-    # The command `byhand` begins with this import. Its user reads a sentence, no traceback.
+    # The command `byhand` begins with this import. Its user gets a sentence, not a traceback.
     if os.path.basename(sys.argv[0] if sys.argv else "") not in ("byhand", "-m"):
         raise
     print(f"byhand: {str(_error) or 'interrupted'}", file=sys.stderr)
@@ -39,7 +40,7 @@ def _read_pictures(model: Model, sources: Sequence[Any], pictures: str | None) -
     return images_for(model, sources, pictures)
 
 
-# The core does not import pillow: Model.predict reads pictures by this function from above.
+# Model.predict reads pictures with this function, because the core must not import pillow.
 _model.read_pictures = _read_pictures
 
 __all__ = [

@@ -1,4 +1,8 @@
-"""Checks of arguments, and sentences that many messages share."""
+"""Checks of arguments, and sentences that many messages share.
+
+A check takes the name of an argument and its value. It returns the value in the type that the rest
+of the package expects, or raises an error that names the argument and shows the value.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,15 @@ T = TypeVar("T")
 
 
 def not_one_of(value: str, known: Iterable[str]) -> str:
-    """Say that `value` is not one of the names `known`, and which of them is closest to it."""
+    """Return the message that `value` is not one of some names, and which of them is closest to it.
+
+    Parameters
+    ----------
+    value : str
+        The unknown name.
+    known : iterable of str
+        The names that are allowed.
+    """
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(value.lower(), names, 1)
     hint = f" Did you mean {names[close[0]]}?" if close else ""
@@ -26,10 +38,16 @@ def not_one_of(value: str, known: Iterable[str]) -> str:
 
 
 def channels_last(shape: tuple[int, ...]) -> str:
-    """Advice for images whose channels come last, or nothing if they are in byhand's order.
+    """Return advice for images whose channels come last, or "" if they do not.
 
-    Images (N, H, W, 1) to (N, H, W, 4) have their channels last, as other programs have them, two
-    or four of them with transparency: no image has more than four channels and is so narrow.
+    Many programs keep images as (N, H, W, C). A shape is taken for that if the last axis has one to
+    four entries and both axes before it have more than four: a colour image has at most four
+    channels, and no image is so narrow.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The shape of an array of images.
     """
     if len(shape) != 4 or not 1 <= shape[3] <= 4 or min(shape[1:3]) <= 4:
         return ""
@@ -38,7 +56,17 @@ def channels_last(shape: tuple[int, ...]) -> str:
 
 
 def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleNotFoundError:
-    """Name the extra that brings what `feature` could not import."""
+    """Return an error that tells which extra to install for a missing package.
+
+    Parameters
+    ----------
+    error : ModuleNotFoundError
+        The error of the import that failed.
+    feature : str
+        What needs the package, as the message should call it.
+    extra : str
+        The extra of byhand that installs the package.
+    """
     package = str(error.name).partition(".")[0]
     return ModuleNotFoundError(
         f'{feature} needs {package}, which is not installed: pip install "byhand[{extra}]"',
@@ -47,7 +75,16 @@ def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleN
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package is found. Finders of other programs may raise ImportError if it is not."""
+    """Return whether Python finds a package.
+
+    An import finder of another program may raise ImportError for a missing package. That counts as
+    missing.
+
+    Parameters
+    ----------
+    package : str
+        The import name of the package.
+    """
     try:
         return find_spec(package) is not None
     except ImportError:
@@ -55,17 +92,49 @@ def is_installed(package: str) -> bool:
 
 
 def form(x: object) -> str:
-    """The shape of an array, or the type of anything else, for messages."""
+    """Return the shape of an array, or the type of any other object, as words for a message.
+
+    Parameters
+    ----------
+    x : object
+        The object that an error is about.
+    """
     return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
 
 
 def with_batch(shape: tuple[int, ...]) -> str:
-    """A shape with its batch axis, for messages."""
+    """Return the text of a shape with "N" as its batch axis, such as "(N, 1, 28, 28)".
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The shape of one image or of one row.
+    """
     return f"({', '.join(['N', *map(str, shape)])})"
 
 
 def instance(name: str, value: object, kind: type[T]) -> T:
-    """`value`; TypeError where it is not of this kind."""
+    """Check that a value is an instance of a class.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : object
+        Its value.
+    kind : type
+        The class that is expected.
+
+    Returns
+    -------
+    object
+        `value`, unchanged.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an instance of `kind`.
+    """
     if not isinstance(value, kind):
         public = kind.__module__.rpartition(".")[0]  # the package, which exports the class
         wanted = f"{public}.{kind.__qualname__}"
@@ -74,7 +143,29 @@ def instance(name: str, value: object, kind: type[T]) -> T:
 
 
 def integer(name: str, value: Any, least: int) -> int:
-    """`value` as an int; TypeError where it is not an integer, ValueError below `least`."""
+    """Check that a value is an integer that is not too small.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : int
+        Its value. NumPy's integers count as integers, booleans do not.
+    least : int
+        The smallest value that is allowed.
+
+    Returns
+    -------
+    int
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an integer.
+    ValueError
+        If `value` is less than `least`.
+    """
     try:
         number = operator.index(value)
     except TypeError:
@@ -87,48 +178,149 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """`value` as a bool; TypeError if it is neither True nor False, Python's or NumPy's."""
+    """Check that a value is True or False.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : bool
+        Its value, Python's or NumPy's.
+
+    Returns
+    -------
+    bool
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is anything else, 0 and 1 included.
+    """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
 def listed(value: Any) -> Any:
-    """A NumPy array as a list, so that it may stand where a list may; anything else as it is."""
+    """Return a NumPy array as a list, and any other object unchanged.
+
+    With it, an array may stand where a list may.
+
+    Parameters
+    ----------
+    value : object
+        The value of an argument.
+    """
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def number(name: str, value: Any) -> float:
-    """`value` as a float, NaN and infinity included; TypeError where it is not a real number."""
+    """Check that a value is a real number.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : float
+        Its value. NaN and infinity are numbers, booleans are not.
+
+    Returns
+    -------
+    float
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    """
     if type(value) is float:
-        return value  # at once: a schedule's rate is checked in every step
+        return value  # the fast path: the rate of a schedule is checked in every step
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     return float(value)
 
 
 def not_negative(name: str, value: Any) -> float:
-    """`value` as a float; TypeError or ValueError where it is not a finite number from 0 up."""
+    """Check that a value is a finite number of at least 0.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : float
+        Its value.
+
+    Returns
+    -------
+    float
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If `value` is negative, infinite or NaN.
+    """
     checked = number(name, value)
     if not (checked >= 0 and math.isfinite(checked)):
         raise ValueError(f"{name} must be finite and not negative, not {value}")
     return checked
 
 
-def as_path(name: str, value: Any) -> Path:
-    """Return `value` as a path, with ~ as the home folder.
-
-    Raises TypeError, with the argument's name, if it is not a path.
-    """
-    try:
-        return Path(os.path.expanduser(value))  # unlike Path.expanduser it never fails
-    except TypeError:
-        raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None
-
-
 def between(name: str, value: Any, least: float, most: float) -> float:
-    """`value` as a float; TypeError or ValueError if it is not a number from `least` to `most`."""
+    """Check that a value is a number in an interval.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : float
+        Its value.
+    least, most : float
+        The ends of the interval, which belong to it.
+
+    Returns
+    -------
+    float
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If `value` lies outside the interval, or is NaN.
+    """
     checked = number(name, value)
     if not least <= checked <= most:
         raise ValueError(f"{name} must be from {least:g} to {most:g}, not {value}")
     return checked
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Check that a value is a path.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : str or os.PathLike
+        Its value.
+
+    Returns
+    -------
+    pathlib.Path
+        The path, in which a leading ~ is replaced by the home folder.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a path.
+    """
+    try:
+        return Path(os.path.expanduser(value))  # unlike Path.expanduser, it never fails
+    except TypeError:
+        raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None

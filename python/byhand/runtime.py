@@ -1,4 +1,4 @@
-"""Threads and what runs here."""
+"""Threads, instruction sets, and what this machine runs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,21 @@ __all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """`with byhand.num_threads(n): ...` uses n threads inside, 1 to 256, and as before after it."""
+    """Use another number of threads inside a with statement.
+
+    `with byhand.num_threads(1): ...` runs kernels on one thread, and restores the number of threads
+    afterwards.
+
+    Parameters
+    ----------
+    n : int
+        The number of threads, from 1 to 256.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer from 1 to 256.
+    """
     before = get_num_threads()
     set_num_threads(n)
     try:
@@ -21,7 +35,7 @@ def num_threads(n: int) -> Iterator[None]:
 
 
 def show_config() -> None:
-    """Prints the version, the instruction sets, the threads and the compiler."""
+    """Print the version, the compiler, the instruction sets and the number of threads."""
     c = config()
     print(f"byhand            {c['version']}, built by {c['compiler']}")
     for isa in c["instruction_sets"]:
@@ -32,6 +46,7 @@ def show_config() -> None:
 
 
 def _state(isa: dict[str, Any]) -> str:
+    """Describe whether an instruction set is built, runs here, and is in use."""
     if not isa["built"]:
         return "not in this build"
     if not isa["runs_here"]:

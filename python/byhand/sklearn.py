@@ -1,4 +1,4 @@
-"""The classifiers as a scikit-learn estimator: pipelines, cross-validation and grid search."""
+"""The classifiers as a scikit-learn estimator, for pipelines, cross-validation and searches."""
 
 from __future__ import annotations
 
@@ -26,42 +26,61 @@ except ModuleNotFoundError as error:
 
 __all__ = ["DigitClassifier"]
 
-# The batch size that the default learning rates are for.
+# The batch size for which the default learning rates were chosen.
 _USUAL_BATCH = 32
 
 
 class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Softmax regression, a multilayer perceptron or LeNet-5, for images of any size and labels of
-    any kind.
+    """A classifier of images: softmax regression, a multilayer perceptron or LeNet-5.
 
     Parameters
     ----------
-    model : "softmax", "mlp" or "lenet5"; or a function of your own that makes the network, called
-        as model(input_shape=..., classes=..., seed=...), which returns a byhand Model
-    hidden_layer_sizes : widths of the layers between input and output; of "mlp" alone
-    activation : "relu", "tanh" or "sigmoid"; not of "softmax"
-    init : first weights, a name of byhand.nn.initializers
-    optimizer : "sgd" (with Nesterov's momentum 0.9), "adam" or "adamw"
-    learning_rate : the peak of one cycle (schedules.OneCycle). If it is None, it is 0.05 with SGD,
-        otherwise 0.003, for batches of 32, and follows batch_size (`Recipe.lr_for`)
-    weight_decay : L2 regularisation, decoupled with "adamw"
-    epochs, batch_size : passes over the data, and images a step
-    max_shift : pixels by which images of uint8 are moved at random, anew in each step
-    random_state : decides the first weights, the order of the images and their shifts: an integer,
-        a numpy.random.RandomState, or None for another one each time
+    model : {"softmax", "mlp", "lenet5"} or callable
+        The network. A function of your own is called as
+        model(input_shape=..., classes=..., seed=...) and returns a byhand Model.
+    hidden_layer_sizes : int or iterable of int
+        The widths of the hidden layers of "mlp".
+    activation : {"relu", "tanh", "sigmoid"}
+        The activation of "mlp" and "lenet5".
+    init : str
+        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+    optimizer : {"sgd", "adam", "adamw"}
+        The optimizer. "sgd" has Nesterov's momentum of 0.9.
+    learning_rate : float, optional
+        The largest rate of one cycle (`schedules.OneCycle`). By default it is 0.05 for "sgd" and
+        0.003 for the others with batches of 32, and it follows the batch size (`Recipe.lr_for`).
+    weight_decay : float
+        The factor of the L2 regularisation, or of the decoupled weight decay of "adamw".
+    epochs : int
+        The number of passes over the images.
+    batch_size : int
+        The number of images per step.
+    max_shift : int
+        The largest number of pixels by which images of uint8 are shifted at random in each step.
+    random_state : int, numpy.random.RandomState or None
+        What decides the initial weights, the order of the images and their shifts. None means
+        something else in each `fit`.
 
     Attributes
     ----------
-    model_ : the byhand Model, of which `save` makes a file that `byhand.load` reads; its class
-        names are the labels
-    classes_ : the labels, sorted
-    value_range_ : the smallest and the largest value of X; (0, 255) where X is uint8
-    loss_curve_ : mean loss of each epoch
-    n_features_in_ : of X (n, features); of images the first of their axes
+    model_ : Model
+        The trained network. Its class names are the labels. `model_.save` writes a file that
+        `byhand.load` reads.
+    classes_ : ndarray, shape (classes,)
+        The labels, sorted.
+    value_range_ : (float, float)
+        The smallest and the largest value of the images, or (0, 255) for images of uint8.
+    loss_curve_ : list of float
+        The mean loss of each epoch.
+    n_features_in_ : int
+        The size of the second axis of the images.
 
-    X is (n, features), (n, height, width) or (n, channels, height, width): numbers of any range, or
-    bytes. The network sees them less the mean of all, in units of their standard deviation.
-    "lenet5" and max_shift take rows of a square number of features as square images.
+    Notes
+    -----
+    Images have the shape (n, features), (n, height, width) or (n, channels, height, width). They
+    are numbers of any range, or uint8. The network sees them standardised: the mean of all values
+    is subtracted, and the difference is divided by their standard deviation. If there is a square
+    number of features, each row is taken for a square image.
     """
 
     def __init__(
@@ -92,9 +111,26 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> DigitClassifier:
-        """Train a new model on images X and their labels y (n,); ValueError where they don't fit.
+        """Train a new model.
 
-        Raises FloatingPointError where the loss is not finite: the learning rate is too large.
+        Parameters
+        ----------
+        X : array_like, shape (n, ...)
+            The images.
+        y : array_like, shape (n,)
+            Their labels, of any kind.
+
+        Returns
+        -------
+        DigitClassifier
+            This classifier.
+
+        Raises
+        ------
+        ValueError
+            If the images, the labels or an argument of the classifier are not what they should be.
+        FloatingPointError
+            If the loss is not finite, because the learning rate is too large.
         """
         X, y = validate_data(self, X, y, dtype=[np.float32, np.uint8], allow_nd=True)
         check_classification_targets(y)
@@ -116,7 +152,23 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """The probability of each of `classes_`: (n, classes), rows that sum to 1."""
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, ...)
+            The images, of the shape with which the classifier was trained.
+
+        Returns
+        -------
+        ndarray, shape (n, classes), float64
+            The probabilities, in the order of `classes_`. Each row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float32, np.uint8], allow_nd=True, reset=False)
         if X.shape[1:] != self._image_shape:
@@ -128,12 +180,28 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest of `classes_` for each image: (n,)."""
+        """Predict the label of each image.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, ...)
+            The images, of the shape with which the classifier was trained.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            The most probable label.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape.
+        """
         likeliest = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[likeliest])
 
     def _images(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Images as the model takes them: bytes as they are; floats so that the range is [0, 1]."""
+        """Return images as the model takes them: uint8 unchanged, floats scaled to [0, 1]."""
         shape = (len(X), *self.model_.input_shape)
         low, high = self.value_range_
         if X.dtype == np.uint8 and (low, high) == (0, 255):
@@ -144,7 +212,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return images.reshape(shape)
 
     def _preprocessing(self, X: NDArray[Any]) -> tuple[float, float]:
-        """Scale and offset that make of 0 and 255 the ends of the range, standardised."""
+        """Return the scale and the offset that standardise the images, for pixels of 0 to 255."""
         low, high = self.value_range_
         mean = math.fsum(values.sum() for _, values in _in_float64(X)) / X.size
         squares = math.fsum(((values - mean) ** 2).sum() for _, values in _in_float64(X))
@@ -188,7 +256,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return model
 
     def _input_shape(self) -> tuple[int, ...]:
-        """(channels, height, width)"""
+        """Return the shape of an image as (channels, height, width)."""
         shape: tuple[int, ...] = self._image_shape
         if advice := channels_last((1, *shape)):
             raise ValueError(f"X must have the shape (n, channels, height, width): {advice}")
@@ -223,7 +291,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _in_float64(X: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Some rows at a time: a difference or a square of float32 numbers may be too large for one."""
+    """Yield some rows at a time as float64, because squares may be too large for float32."""
     for start in range(0, len(X), 1024):
         part = slice(start, start + 1024)
         yield part, X[part].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Where the arrays of a batch lie: fresh memory for a call by hand, one arena for a plan."""
+"""Memory for the arrays of a batch: fresh arrays for a call by hand, one arena for a plan."""
 
 from __future__ import annotations
 
@@ -14,41 +14,76 @@ from byhand import kernels
 Shape = tuple[int, ...]
 Array = NDArray[np.float32]
 
-# Buffers start on cache lines: 16 floats are 64 bytes.
+# Buffers start on cache lines of 64 bytes, which are 16 floats.
 ALIGNMENT = 16
 
 
 class Buffer(NamedTuple):
-    """A buffer of one image. Every dtype is four bytes wide, so that all fit into one arena."""
+    """The part of a buffer that belongs to one image.
+
+    Both dtypes are four bytes wide, so that all buffers fit into one arena.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape for one image, without the batch axis.
+    dtype : type
+        numpy.float32 or numpy.int32.
+    """
 
     shape: Shape
     dtype: type[np.float32] | type[np.int32] = np.float32
 
     @property
     def size(self) -> int:
+        """The number of values for one image."""
         return math.prod(self.shape)
 
 
 class Memory:
-    """Fresh arrays for a batch of n images."""
+    """Fresh arrays for a batch.
+
+    Parameters
+    ----------
+    n : int
+        The number of images in the batch.
+    """
 
     def __init__(self, n: int) -> None:
         self.n = n
 
     def take(self, buffer: Buffer) -> NDArray[Any]:
-        """An array of the shape (n, *buffer.shape) that nothing else uses until it is released."""
+        """Return an array that nothing else uses until it is released.
+
+        Parameters
+        ----------
+        buffer : Buffer
+            Its dtype and its shape for one image.
+
+        Returns
+        -------
+        ndarray, shape (n, *buffer.shape)
+            The array, not initialised.
+        """
         return kernels.empty((self.n, *buffer.shape)).view(buffer.dtype)
 
     def release(self, *arrays: NDArray[Any]) -> None:
-        """Let later buffers lie where these arrays do, because nobody reads them any more."""
+        """Allow later buffers to use the memory of these arrays.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            Arrays from `take` that nothing reads any more.
+        """
 
 
 class Arena(Memory):
-    """One piece of memory for all batches of a plan, from 0 to some number of images.
+    """One piece of memory for all batches of a plan.
 
-    The first time, buffers are taken for a batch of no images, which finds out how large each block
-    must be and which buffers may share one. `allocate` then makes the memory. Every later batch
-    takes the same buffers in the same order, and gets leading views of the same blocks.
+    The buffers are taken once for a batch of no images. This dry run finds out which buffers may
+    share a block of memory, and how large each block must be. Then `allocate` makes the memory.
+    Every later batch takes the same buffers in the same order, and gets views of the beginnings of
+    the same blocks.
     """
 
     def __init__(self) -> None:
@@ -60,13 +95,27 @@ class Arena(Memory):
         self._next: int | None = None  # the number of the next buffer; None before `allocate`
 
     def allocate(self, most: int, device: str) -> None:
-        """Make the memory for batches of up to `most` images."""
+        """Make the memory, after the dry run.
+
+        Parameters
+        ----------
+        most : int
+            The number of images in the largest batch.
+        device : str
+            The device to allocate on, as in `kernels.empty`.
+        """
         offsets, size = aligned_offsets([most * block for block in self._sizes])
         memory = kernels.empty((size,), device)
         self._blocks = [memory[offset:] for offset in offsets]
 
     def begin(self, n: int) -> None:
-        """Take the buffers again, from the first on, for a batch of n images."""
+        """Start to take the buffers again, from the first one, for another batch.
+
+        Parameters
+        ----------
+        n : int
+            The number of images in the batch, at most that of `allocate`.
+        """
         self.n, self._next = n, 0
 
     def take(self, buffer: Buffer) -> NDArray[Any]:
@@ -85,7 +134,7 @@ class Arena(Memory):
             self._free += [places.index(array.ctypes.data) for array in arrays]
 
     def _find_block(self, size: int) -> int:
-        """The free block that has to grow least and is the smallest of these, or a new one."""
+        """Choose the free block that must grow least, the smallest of several, or a new block."""
         if not self._free:
             self._sizes.append(size)
             self._blocks.append(kernels.empty((1,)))
@@ -97,7 +146,20 @@ class Arena(Memory):
 
 
 def aligned_offsets(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Offsets of arrays that lie one behind the other on cache lines, and where the last ends."""
+    """Place arrays one after the other, each at the start of a cache line.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of floats in each array.
+
+    Returns
+    -------
+    offsets : list of int
+        The offset of each array, in floats.
+    size : int
+        The number of floats for all arrays together.
+    """
     offsets, end = [], 0
     for size in sizes:
         offsets.append(end)

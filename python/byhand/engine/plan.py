@@ -1,9 +1,8 @@
 """Plans: a network and a batch size become a list of kernel calls over one arena.
 
-A plan knows ops. An op is a layer, several layers that one kernel computes together, or a branch
-that consists of ops. Binding an op to a batch makes a `Call`: the op with the arrays that it works
-on. The arrays of a batch are in its calls. Calls of a layer by hand are made in the same way, on
-fresh arrays.
+A plan is made of ops. An op is a layer, several layers that one kernel computes together, or a
+branch that consists of ops. Binding an op to a batch makes a `Call`: the op with the arrays that it
+works on. Calls of a layer by hand are made in the same way, on fresh arrays.
 """
 
 from __future__ import annotations
@@ -25,33 +24,80 @@ _MOST_BATCHES = 16
 
 
 class Op:
-    """One step of a network. Shapes are those of one image; arrays have the batch axis in front."""
+    """One step of a network.
+
+    Every shape is that of one image. Every array has the batch axis in front.
+    """
 
     is_view: bool = False
-    """The output is the input in another shape, in the same memory: the op is never run."""
+    """Whether the output is the input's memory in another shape. Such an op is never run."""
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The output's shape for this input's; ValueError if the op cannot take it."""
+        """Return the shape of one image's output.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input.
+
+        Raises
+        ------
+        ValueError
+            If the op cannot take an input of this shape.
+        """
         raise NotImplementedError
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """The buffers beside x and y that `run` needs or keeps for `run_backward`."""
+        """Return the buffers, beside x and y, that `run` fills for itself or for `run_backward`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input.
+        """
         return ()
 
     def gradients(self) -> tuple[Array, ...]:
-        """The arrays for the gradients of the op's parameters. Empty if it has none."""
+        """Return the arrays that `run_backward` fills with the gradients of the op's parameters."""
         return ()
 
     def run(self, b: Call) -> None:
-        """Write b.y and b.saved."""
+        """Compute the output: write `b.y` and `b.saved`.
+
+        Parameters
+        ----------
+        b : Call
+            The arrays of the batch.
+        """
         raise NotImplementedError
 
     def run_backward(self, b: Call) -> None:
-        """Write b.grad_x, unless it is None, and b.gradients. Nothing is added to old values."""
+        """Compute the gradients: overwrite `b.gradients`, and `b.grad_x` unless it is None.
+
+        Parameters
+        ----------
+        b : Call
+            The arrays of the batch, as `run` left them, with `b.grad_y` filled.
+        """
         raise NotImplementedError
 
     def bind(self, x: Array, memory: Memory, *, inference: bool = False) -> Call:
-        """The op with its arrays for the input x."""
+        """Take the arrays that the op needs for an input.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...), float32
+            The input. It is not read yet.
+        memory : Memory
+            Where to take the other arrays from.
+        inference : bool
+            Whether the call is for inference, so that nothing has to be kept for a backward pass.
+
+        Returns
+        -------
+        Call
+            The op with its arrays.
+        """
         saved = tuple(memory.take(buffer) for buffer in self.saved(x.shape[1:]))
         y = memory.take(Buffer(self.output_shape(x.shape[1:])))
         if inference:
@@ -59,12 +105,38 @@ class Op:
         return Call(self, x, y, saved, inference=inference)
 
     def bind_backward(self, b: Call, grad_y: Array, memory: Memory, grad_x: Array | None) -> None:
-        """Give a call its gradients; grad_x is None if nobody needs it."""
+        """Take the arrays that the op needs for its backward pass.
+
+        Parameters
+        ----------
+        b : Call
+            The call that gets the arrays.
+        grad_y : ndarray, of the shape of b.y, float32
+            The gradient with respect to the output.
+        memory : Memory
+            Where to take further arrays from.
+        grad_x : ndarray, of the shape of b.x, float32, or None
+            The array for the gradient with respect to the input. None if nobody needs it.
+        """
         b.grad_y, b.grad_x, b.gradients = grad_y, grad_x, self.gradients()
 
 
 class Call:
-    """An op with the arrays of one batch. The gradients are there if `bind_backward` gave them."""
+    """An op with the arrays of one batch.
+
+    `grad_y`, `grad_x` and `gradients` exist after `bind_backward`.
+
+    Parameters
+    ----------
+    op : Op
+        What is computed.
+    x, y : ndarray, float32
+        The input and the output.
+    saved : tuple of ndarray
+        The arrays for the buffers of `Op.saved`.
+    inference : bool
+        Whether the call is for inference.
+    """
 
     grad_y: Array
     grad_x: Array | None
@@ -73,21 +145,41 @@ class Call:
     def __init__(self, op: Op, x: Array, y: Array, saved: Saved, *, inference: bool) -> None:
         self.op, self.x, self.y, self.saved = op, x, y, saved
         self.inference = inference
-        """Run as in inference. Otherwise the mode of each layer (`train`, `eval`) decides."""
+        """Whether to run as in inference. If not, the mode of each layer decides."""
         self.training = True
-        """The mode of the last run, written by ops that have two; their `run_backward` reads it."""
+        """The mode of the last run: `run` of an op with two modes sets it for `run_backward`."""
         self.inner: list[Call] = []
         self.inner_backward: list[Call] = []
-        """The calls of a branch, from the first to the last, and in the order of backward."""
+        """The calls inside a branch, in the order of the forward pass and of the backward pass."""
 
 
 def bind_all(
     ops: Sequence[Op], x: Array, memory: Memory, *, inference: bool = False, keep: bool = False
 ) -> tuple[list[Call], Array]:
-    """Bind ops that follow each other; return their calls and the output.
+    """Bind ops that follow each other.
 
-    keep: x is still needed when the ops are done. All other outputs are released in inference as
-    soon as the next op has read them; in training they stay for the backward pass.
+    In inference, an array is released as soon as the next op has read it. In training, all arrays
+    are kept for the backward pass.
+
+    Parameters
+    ----------
+    ops : sequence of Op
+        The ops, in the order in which they run.
+    x : ndarray, shape (N, ...), float32
+        The input of the first op.
+    memory : Memory
+        Where to take the arrays from.
+    inference : bool
+        Whether the calls are for inference.
+    keep : bool
+        Whether `x` is still needed after the ops have run.
+
+    Returns
+    -------
+    calls : list of Call
+        The calls to run. An op that is a view has none.
+    output : ndarray, shape (N, ...), float32
+        The output of the last op.
     """
     calls: list[Call] = []
     for op in ops:
@@ -110,10 +202,26 @@ def bind_all_backward(
     *,
     keep: bool = False,
 ) -> list[Call]:
-    """Give calls that follow each other their gradients; return those to run, the last one first.
+    """Bind the backward passes of calls that follow each other.
 
-    If grad_x is None, nobody needs the gradient with respect to the first input, and the backward
-    pass ends at the first op with parameters. keep: grad_y is still needed when the calls are done.
+    Parameters
+    ----------
+    calls : sequence of Call
+        The calls, in the order of the forward pass.
+    grad_y : ndarray, float32
+        The gradient with respect to the output of the last call.
+    memory : Memory
+        Where to take the arrays from.
+    grad_x : ndarray, float32, or None
+        The array for the gradient with respect to the input of the first call. If it is None,
+        nobody needs that gradient, and the backward pass ends at the first op with parameters.
+    keep : bool
+        Whether `grad_y` is still needed after the backward pass.
+
+    Returns
+    -------
+    list of Call
+        The calls to run backward, in the order in which they run: the last call first.
     """
     first = 0
     if grad_x is None:
@@ -134,7 +242,13 @@ def bind_all_backward(
 
 
 class Branch(Op):
-    """y = x + ops(x), the ops one after the other."""
+    """A residual branch: y = x + f(x), where f is a chain of ops.
+
+    Parameters
+    ----------
+    ops : sequence of Op
+        The ops of f, in the order in which they run.
+    """
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self.ops = list(ops)
@@ -187,21 +301,63 @@ class Branch(Op):
 
 
 class Loss(Protocol):
-    """The end of a training plan; `shape` is that of one image's prediction."""
+    """What a plan needs of a loss, with which a training plan ends."""
 
-    def saved(self, shape: Shape) -> tuple[Buffer, ...]: ...
+    def saved(self, shape: Shape) -> tuple[Buffer, ...]:
+        """Return the buffers that `run` fills for `run_backward`.
 
-    def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32: ...
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of the prediction for one image.
+        """
+
+    def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        prediction : ndarray, shape (N, ...), float32
+            The output of the network.
+        target : ndarray
+            The labels or the values that the prediction should have.
+        saved : tuple of ndarray
+            The arrays for the buffers of `saved`.
+        """
 
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
-    ) -> None: ...
+    ) -> None:
+        """Compute the gradient of the loss with respect to the prediction.
+
+        Parameters
+        ----------
+        prediction : ndarray, shape (N, ...), float32
+            The output of the network.
+        target : ndarray
+            The labels or the values that the prediction should have.
+        saved : tuple of ndarray
+            What `run` stored.
+        grad : ndarray, of the shape of the prediction, float32
+            The array to write the gradient to.
+        """
 
 
 class Batch:
-    """A plan for exactly n images: write `input`, then call `forward` or `train`.
+    """A plan for an exact number of images: write `input`, then call `forward` or `train`.
 
-    The arrays belong to the plan and are overwritten by its next batch.
+    The arrays belong to the plan, and its next batch overwrites them.
+
+    Parameters
+    ----------
+    ops : sequence of Op
+        The ops of the network.
+    shape : tuple of int
+        The shape of one image.
+    memory : Memory
+        Where to take the arrays from. It knows the number of images.
+    loss : Loss or None
+        The loss of a training plan. None makes an inference plan.
     """
 
     def __init__(self, ops: Sequence[Op], shape: Shape, memory: Memory, loss: Loss | None) -> None:
@@ -218,13 +374,37 @@ class Batch:
         self._steps_back = list(zip(self.backward, rooms, strict=True))
 
     def forward(self) -> Array:
-        """Run the ops; returns `output`."""
+        """Run the ops on `input`.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), float32
+            `output`, which the next batch overwrites.
+        """
         for call in self.calls:
             call.op.run(call)
         return self.output
 
     def train(self, target: NDArray[Any]) -> np.float32:
-        """Forward, loss and backward: the gradients of all parameters are overwritten."""
+        """Run the forward pass, the loss and the backward pass.
+
+        The gradients of all parameters are overwritten.
+
+        Parameters
+        ----------
+        target : ndarray
+            The labels or the values that the prediction should have.
+
+        Returns
+        -------
+        numpy.float32
+            The loss of the batch.
+
+        Raises
+        ------
+        RuntimeError
+            If the plan has no loss.
+        """
         loss = self._loss
         if loss is None:
             raise RuntimeError("a plan without a loss cannot train")
@@ -232,7 +412,7 @@ class Batch:
         loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
         for call, rooms in self._steps_back:
             if call.gradients:
-                call.gradients = call.op.gradients()  # they move if a layer joins a network
+                call.gradients = call.op.gradients()  # they move when a layer joins a network
             if rooms:
                 _add_gradients(call, rooms)
             else:
@@ -241,7 +421,7 @@ class Batch:
 
 
 def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
-    """Run an op whose gradients with numbers in `rooms` are added to what is there."""
+    """Run an op backward, and add those of its gradients that have a number in `rooms`."""
     targets = call.gradients
     call.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
     call.op.run_backward(call)
@@ -250,10 +430,10 @@ def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
 
 
 def _rooms_for_shared_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
-    """For each call, memory for those of its gradients that it must not overwrite, by their number.
+    """Return, for each call, memory for the gradients that it must not overwrite, by their number.
 
-    Layers may share a parameter. The first op to run backward overwrites its gradient, and each
-    later one computes its part in memory of its own, which is then added.
+    Layers may share a parameter. The first op that runs backward overwrites the gradient of the
+    parameter. Each later op computes its part in memory of its own, which is then added.
     """
     written: set[int] = set()
     rooms = []
@@ -268,15 +448,32 @@ def _rooms_for_shared_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]
 
 
 class Plan:
-    """Kernel calls for batches of up to `batch_size` images of `input_shape`.
+    """The kernel calls of a network, for batches of up to some number of images.
 
-    With a loss it is a training plan: each layer runs in its own mode (`train`, `eval`), every
-    activation is kept, and there are gradient buffers. The gradient with respect to the images is
-    never computed. Without a loss it is an inference plan: each layer runs as in inference, and
-    memory is used again as soon as nobody reads it any more.
+    With a loss it is a training plan. Each layer runs in its own mode (`train`, `eval`), every
+    activation is kept, and there are buffers for the gradients. The gradient with respect to the
+    images is never computed. Without a loss it is an inference plan. Each layer runs as in
+    inference, and memory is used again as soon as nothing reads it any more.
 
-    Running a batch allocates nothing, unless a user's own layer does. Raises ValueError if an op
-    cannot take the shape that reaches it.
+    Running a batch allocates nothing, unless a user's own layer does.
+
+    Parameters
+    ----------
+    ops : sequence of Op
+        The ops of the network, in the order in which they run.
+    input_shape : tuple of int
+        The shape of one image.
+    batch_size : int
+        The number of images in the largest batch, at least 1.
+    loss : Loss, optional
+        The loss of a training plan.
+    device : str
+        The device to allocate on, as in `kernels.empty`.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` is less than 1, or an op cannot take the shape that reaches it.
     """
 
     def __init__(
@@ -299,7 +496,20 @@ class Plan:
         self._batches = {batch_size: self._bind(batch_size)}
 
     def batch(self, n: int) -> Batch:
-        """The plan for n images, from 0 to batch_size. It is kept, unless there are many sizes."""
+        """Return the plan for an exact number of images.
+
+        It is kept for the next batch of that size, unless batches of very many sizes are asked for.
+
+        Parameters
+        ----------
+        n : int
+            The number of images, from 0 to `batch_size`.
+
+        Raises
+        ------
+        ValueError
+            If `n` is out of range.
+        """
         batch = self._batches.get(n)
         if batch is None:
             if not 0 <= n <= self.batch_size:

@@ -18,9 +18,24 @@ _NO_FILE = "it is a device, a pipe or a socket, not a file"
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading. The content of a pipe or a device may never come, or never end.
+    """Open a file for reading, but no pipe, device or socket.
 
-    Raises OSError with the path if it cannot be read, or is a pipe, a device or a socket.
+    The content of a pipe or a device may never come, or never end.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The path of the file.
+
+    Returns
+    -------
+    BinaryIO
+        The open file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is a pipe, a device or a socket. The error has the path.
     """
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -29,26 +44,44 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
+    """Write a file whole or not at all.
 
-    A link is followed: the file that it names is replaced, and the link stays. If the write
-    fails, the old file stays and nothing else remains.
+    The data go to a temporary file, which is synced and then renamed. If the write fails, the old
+    file stays and nothing else remains. A link is followed: the file that it names is replaced, and
+    the link stays.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path of the file.
+    data : bytes
+        Its content.
 
     Raises
     ------
     OSError
-        If the file cannot be written; the error has the class and the number that the system
-        gave, and the path. Also if the path is a folder, a device, a pipe or a socket, because a
-        rename would replace that with a file.
+        If the file cannot be written. The error has the class and the number that the system gave,
+        and the path. Also if the path is a folder, a device, a pipe or a socket, because a rename
+        would replace it with a file.
     """
     write_together({as_path("path", path): data})
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files as `write_atomic` writes one; none is renamed before all are written.
+    """Write several files as `write_atomic` writes one, and rename none before all are written.
 
-    The files are renamed in the order given. So if the last one is new, all of them are new.
-    An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
+    The files are renamed in the given order. Therefore, if the last one is new, all of them are
+    new. An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
+
+    Parameters
+    ----------
+    files : mapping of pathlib.Path to bytes
+        The content of each file.
+
+    Raises
+    ------
+    OSError
+        As in `write_atomic`.
     """
     renames: list[tuple[Path, Path]] = []
     path = Path()
@@ -80,7 +113,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def _target(path: Path) -> Path:
-    """The file that a rename may replace, links followed."""
+    """Follow links to the file that a rename may replace."""
     with contextlib.suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -95,8 +128,8 @@ def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
         os.replace(temporary, target)
 
 
-# Errors of fsync on file systems that cannot sync a folder, or cannot sync at all, such as network
-# and shared folders. The write has succeeded then, and is as durable as the file system makes it.
+# The errors of fsync on file systems that cannot sync a folder, or cannot sync at all, such as
+# network and shared folders. The write has succeeded. It is as durable as the file system makes it.
 _CANNOT_SYNC = {
     getattr(errno, name)
     for name in ("EINVAL", "EBADF", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EPERM")
@@ -113,9 +146,12 @@ def _if_possible() -> Iterator[None]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote this file.
+    """Remove the temporary files of processes that were killed while they wrote a file.
 
-    The name of the file may be a pattern, such as *.safetensors.
+    Parameters
+    ----------
+    path : pathlib.Path
+        The path of the file. Its name may be a pattern, such as *.safetensors.
     """
     target = Path(os.path.realpath(path))
     for temporary in target.parent.glob(f".{target.name}.*{_TEMPORARY}"):
@@ -124,7 +160,18 @@ def remove_temporaries(path: Path) -> None:
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[int]:
-    """A descriptor of a folder."""
+    """Open a folder for a with statement.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The path of the folder.
+
+    Yields
+    ------
+    int
+        A file descriptor of the folder.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         yield descriptor

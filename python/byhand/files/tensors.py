@@ -1,8 +1,8 @@
-"""Checkpoints: tensors with a description, in files of which every byte is checked.
+"""Checkpoints: safetensors files of tensors with a description, in which damage is noticed.
 
-A checkpoint is a safetensors file. Its `__metadata__` has the description under "byhand", as JSON,
-and under "byhand.crc32" the CRC-32 of that text and of all tensors' names and bytes, so that a
-damaged file is noticed; a file without that sum, say one made by another program, is read too.
+The `__metadata__` of the file has two entries. "byhand" is the description, as JSON. "byhand.crc32"
+is the CRC-32 of that text and of the names and bytes of all tensors. A file without this checksum,
+such as one that another program made, is read too.
 """
 
 from __future__ import annotations
@@ -27,19 +27,42 @@ _CHECKSUM = "byhand.crc32"
 
 
 class CheckpointError(ValueError):
-    """A file that is not the checkpoint it should be: damaged, of another kind or version."""
+    """A file is no checkpoint of byhand: it is damaged, or of another kind or version."""
 
 
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Array], description: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint of float32 arrays and a JSON-able description; errors of write_atomic."""
+    """Write a checkpoint, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path of the file.
+    tensors : mapping of str to ndarray, float32
+        The tensors by name.
+    description : mapping of str to object
+        The description. JSON must be able to hold it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. The error has the path.
+    """
     write_atomic(path, tensors_file(tensors, description))
 
 
 def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> bytes:
-    """The content of a checkpoint: the same bytes for the same tensors and description."""
-    from safetensors.numpy import save  # not on the way of `import byhand`
+    """Return the content of a checkpoint: the same bytes for the same tensors and description.
+
+    Parameters
+    ----------
+    tensors : mapping of str to ndarray, float32
+        The tensors by name.
+    description : mapping of str to object
+        The description. JSON must be able to hold it.
+    """
+    from safetensors.numpy import save  # imported late, so that `import byhand` stays fast
 
     text = json.dumps(description, allow_nan=False)
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -48,10 +71,10 @@ def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -
 
 
 def _sorted_metadata(content: bytes) -> bytes:
-    """safetensors writes `__metadata__` in another order every time.
+    """Sort the entries of `__metadata__`, which safetensors writes in another order every time.
 
-    A file is the header's length in 8 bytes, the header as JSON padded to a multiple of 8, and the
-    tensors.
+    A file consists of the length of the header in 8 bytes, the header as JSON, padded to a multiple
+    of 8 bytes, and the tensors.
     """
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:begin])
@@ -62,16 +85,32 @@ def _sorted_metadata(content: bytes) -> bytes:
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The tensors and the description of a checkpoint.
+    """Read a checkpoint. It takes no more memory than the size of the file.
 
-    Takes no more memory than the file's size. Raises FileNotFoundError or another OSError where it
-    cannot be read, CheckpointError with the path where it is not a whole checkpoint.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path of the file.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+        The tensors by name.
+    description : dict of str to object
+        The description.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read. It is a FileNotFoundError if there is no such file.
+    CheckpointError
+        If the file is not a whole checkpoint. The error has the path.
     """
     from safetensors import SafetensorError, safe_open
 
     path = as_path("path", path)
     with open_file(path):
-        pass  # the system's own error, with the path, where there is no such file
+        pass  # raises the system's own error, with the path, if there is no such file
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

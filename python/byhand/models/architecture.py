@@ -1,4 +1,4 @@
-"""The layers of a model as JSON, and back."""
+"""The layers of a model as JSON, and the layers that such JSON describes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,19 @@ _CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Resi
 
 
 def describe(module: Module) -> dict[str, Any]:
-    """A layer as JSON-able values. A user's own class is described by its name and its settings."""
+    """Return a JSON-able description of a layer: its class and its arguments, without weights.
+
+    Parameters
+    ----------
+    module : Module
+        A layer or a network.
+
+    Raises
+    ------
+    TypeError
+        If the settings of a user's own layer cannot be described, or its class has the name of a
+        class of byhand.nn.
+    """
     name = type(module).__name__
     if _CONTAINERS.get(name) is type(module):
         return {"type": name, "layers": [describe(child) for child in module.children]}
@@ -62,21 +74,45 @@ def describe(module: Module) -> dict[str, Any]:
 
 
 def shared_names(model: Module) -> dict[str, str]:
-    """Every further name of a parameter that several layers share, with its first name."""
+    """Return the names of shared parameters: each further name of one, with its first name.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    """
     first: dict[Parameter, str] = {}
     names = {name: first.setdefault(p, name) for name, p in model.named_state()}
     return {name: original for name, original in names.items() if name != original}
 
 
 def build_all(descriptions: Any, own: Mapping[str, type[Module]]) -> list[Module]:
-    """The layers that `describe` described. own: classes of the user's, by their names."""
+    """Make the layers that `describe` described. Their weights have no memory yet.
+
+    Parameters
+    ----------
+    descriptions : list
+        The description of each layer.
+    own : mapping of str to type
+        The classes of the user's own layers, by their names.
+
+    Returns
+    -------
+    list of Module
+        The layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a description does not describe a layer.
+    """
     if not isinstance(descriptions, list):
         raise ValueError(f"layers must be a list, not {type(descriptions).__name__}")
     return [_build(description, own) for description in descriptions]
 
 
 def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
-    """A layer without memory: what the file claims is compared with what it holds first."""
+    """Make a layer without memory, because a damaged file may claim weights of any size."""
     name = description.get("type") if isinstance(description, dict) else None
     if name in _CONTAINERS:
         check_keys(f"a {name}", description, ("type", "layers"))
@@ -96,6 +132,22 @@ def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
 
 
 def check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:
+    """Check that a value from JSON is an object with certain keys.
+
+    Parameters
+    ----------
+    owner : str
+        What the message calls the value.
+    value : object
+        The value.
+    keys : sequence of str
+        The keys that it must have, and no others.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
     if not isinstance(value, dict) or set(value) != set(keys):
         found = list(value) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"{owner} must have {', '.join(keys)}, not {found}")

@@ -1,4 +1,4 @@
-"""The digit classifiers, each a page of layers."""
+"""The three digit classifiers, each built from layers on one screen."""
 
 from __future__ import annotations
 
@@ -31,9 +31,23 @@ def softmax_regression(
     input_shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,
 ) -> Model:
-    """One linear layer, 784 to 10: 7,850 parameters.
+    """Make softmax regression: one linear layer. For MNIST it has 7,850 parameters.
 
-    init: a name of byhand.initializers. input_shape: (channels, height, width) of the images.
+    Parameters
+    ----------
+    seed : int
+        The seed of the initial weights.
+    init : str
+        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+    input_shape : (int, int, int)
+        The channels, the height and the width of the images.
+    classes : int
+        The number of classes.
+
+    Returns
+    -------
+    Model
+        The network, not trained.
     """
     return mlp((), seed=seed, init=init, input_shape=input_shape, classes=classes)
 
@@ -47,9 +61,32 @@ def mlp(
     input_shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,
 ) -> Model:
-    """Linear layers 784 - hidden - 10 with an activation between them.
+    """Make a multilayer perceptron: linear layers with an activation between them.
 
-    activation: "relu", "tanh" or "sigmoid". init, input_shape: as in `softmax_regression`.
+    Parameters
+    ----------
+    hidden : sequence of int
+        The widths of the hidden layers. It may be empty.
+    activation : {"relu", "tanh", "sigmoid"}
+        The activation after each hidden layer.
+    seed : int
+        The seed of the initial weights.
+    init : str
+        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+    input_shape : (int, int, int)
+        The channels, the height and the width of the images.
+    classes : int
+        The number of classes.
+
+    Returns
+    -------
+    Model
+        The network, not trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
     """
     if not isinstance(hidden, Iterable) or isinstance(hidden, str):
         raise TypeError(f"hidden must be a sequence of widths, not {hidden!r}")
@@ -72,11 +109,42 @@ def lenet5(
     input_shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,
 ) -> Model:
-    """LeNet-5 with 20 and 50 filters of 5x5 (after LeCun et al., 1998): 129,388 parameters.
+    """Make a LeNet-5: two convolutions with pooling, and two linear layers.
 
-    Pooling stands before the activation: both orders give the same for an activation that never
-    falls, and this one applies it to a quarter of the values. activation, init, input_shape: as in
-    `mlp`; images must have 16 x 16 pixels or more.
+    It has 20 and 50 filters of 5 x 5. For MNIST it has 129,388 parameters.
+
+    Parameters
+    ----------
+    activation : {"relu", "tanh", "sigmoid"}
+        The activation after each pooling and after the first linear layer.
+    seed : int
+        The seed of the initial weights.
+    init : str
+        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+    input_shape : (int, int, int)
+        The channels, the height and the width of the images, which must be at least 16 pixels high
+        and wide.
+    classes : int
+        The number of classes.
+
+    Returns
+    -------
+    Model
+        The network, not trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
+
+    Notes
+    -----
+    Pooling comes before the activation. Because the activations never decrease, the other order
+    would give the same result, but it would apply the activation to four times as many values.
+
+    References
+    ----------
+    LeCun et al., Gradient-based learning applied to document recognition, 1998.
     """
     rng = generator(seed)
     act = _activation(activation)
@@ -103,11 +171,12 @@ def lenet5(
 
 
 def _initialized(model: Model, init: str, rng: np.random.Generator) -> Model:
-    """Layers draw "uniform" themselves."""
+    """Draw the initial weights, unless the layers have drawn them already, as for "uniform"."""
     return model if init == "uniform" else initialize(model, init, rng)
 
 
 def _activation(name: str) -> type[ReLU | Tanh | Sigmoid]:
+    """Return the layer of an activation."""
     for known, layer in ACTIVATIONS.items():
         if name == known:
             return layer

@@ -1,4 +1,4 @@
-"""`Model`: a network that knows its images, and the file that holds it."""
+"""`Model`: a network that knows its images and its classes."""
 
 from __future__ import annotations
 
@@ -28,22 +28,43 @@ from byhand.nn import (
 )
 from byhand.nn.fusion import fused
 
-_BYTES = np.dtype(np.uint8)  # compared in every step: a type would be made into one
+# A dtype, because it is compared in every step. A comparison with the type numpy.uint8 would make
+# one each time.
+_BYTES = np.dtype(np.uint8)
 
 
 class Model(Sequential):
-    """A network with its input shape, preprocessing and class names.
+    """A chain of layers that knows the shape and the preprocessing of its images, and its classes.
 
-    input_shape: (channels, height, width). The network sees pixel * scale + offset for a pixel
-    from 0 to 255; the default takes it to [-1, 1]. class_names: "0", "1", ... unless given.
-    pictures: how pictures become images, "digits" or "plain" (see `picture_form`). If it is None,
-    the first training set decides. It may be changed at any time: model.pictures = "plain".
+    Parameters
+    ----------
+    *layers : Module
+        The layers, in the order in which they run. The output must have the shape (N, classes).
+    input_shape : (int, int, int)
+        The channels, the height and the width of the images.
+    scale, offset : float
+        The preprocessing: the network sees pixel * scale + offset for a pixel from 0 to 255. The
+        default maps the pixels to [-1, 1].
+    class_names : sequence of str, optional
+        The names of the classes. By default they are "0", "1" and so on.
+    pictures : {"digits", "plain"}, optional
+        How pictures of any size become images: like the images of MNIST, or just resized. If it is
+        None, the first training set decides.
 
-    Raises ValueError where the layers do not fit the input shape or the output is not (N, classes).
+    Attributes
+    ----------
+    trained : mapping or None
+        The record of the last training: epoch, images, validation_images, validation_accuracy.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If the layers do not fit each other or the input shape, or the output is not (N, classes).
     """
 
     trained: Mapping[str, Any] | None = None
-    """The record of its last training: epoch, images, validation_images, validation_accuracy."""
 
     _plans: InferencePlans | None = None
 
@@ -68,7 +89,7 @@ class Model(Sequential):
 
     @property
     def pictures(self) -> str | None:
-        """The preparation of pictures: "digits", "plain", or None if nothing has decided it yet."""
+        """How pictures become images: "digits", "plain", or None if nothing has decided it yet."""
         return self._pictures
 
     @pictures.setter
@@ -76,9 +97,23 @@ class Model(Sequential):
         self._pictures = None if value is None else check_pictures(value, self.input_shape[0])
 
     def preparation(self, wanted: str | None = None) -> str:
-        """The preparation of a picture: `wanted` if it is given, otherwise the model's own.
+        """Decide how a picture becomes an image.
 
-        A model that no training has decided for takes "digits" if its images have one channel.
+        Parameters
+        ----------
+        wanted : {"digits", "plain"}, optional
+            What the user asked for.
+
+        Returns
+        -------
+        {"digits", "plain"}
+            `wanted` if it is given, otherwise the model's own way. If nothing has decided that yet,
+            it is "digits" for images of one channel.
+
+        Raises
+        ------
+        ValueError
+            If `wanted` is unknown, or does not suit the images of the model.
         """
         channels = self.input_shape[0]
         if wanted is not None:
@@ -87,29 +122,37 @@ class Model(Sequential):
 
     @property
     def classes(self) -> int:
+        """The number of classes."""
         return len(self.class_names)
 
     def predict_proba(self, images: Any, *, pictures: str | None = None) -> Array:
-        """Return the probability of each class: (N, classes), rows that sum to 1.
+        """Predict the probability of each class.
 
         Parameters
         ----------
-        images : ndarray, uint8, or float32 in [0, 1] (pixel / 255); or pictures
-            Arrays are (N, H, W) or (N, C, H, W) of the input shape. Pictures are the path of a
-            file, a PIL image, or a list of these, of any size; they need byhand[pictures]. If a
-            picture has several marks, the largest is used, with a PictureWarning.
+        images : ndarray, uint8, or float32 in [0, 1]; or pictures
+            An array has the shape (N, channels, height, width), or (N, height, width) for images of
+            one channel. A float32 value is pixel / 255. A picture is the path of a file or a PIL
+            image of any size, and several pictures are a list. Pictures need the extra
+            byhand[pictures]. If a picture has several marks, the largest one is used, with a
+            PictureWarning.
         pictures : {"digits", "plain"}, optional
-            How pictures become images, instead of the model's own way: see `Model.pictures`.
+            How pictures become images, if it is not the model's own way.
+
+        Returns
+        -------
+        ndarray, shape (N, classes), float32
+            The probabilities. Each row sums to 1.
 
         Raises
         ------
         TypeError, ValueError
-            For another dtype, shape or range, and for a model with one output. PictureError, a
-            ValueError, names a picture that cannot be used.
+            If the dtype, the shape or the range of `images` is wrong, or the model has only one
+            output. A PictureError, which is a ValueError, names a picture that cannot be used.
         OSError
             If a file cannot be read.
         FloatingPointError
-            If the network's output is not finite.
+            If the output of the network is not finite.
         """
         if self.classes == 1:
             raise ValueError("a model with one output has no probabilities: outputs has its number")
@@ -118,10 +161,26 @@ class Model(Sequential):
     def predict_top(
         self, images: Any, k: int = 3, *, pictures: str | None = None
     ) -> list[list[tuple[str, float]]]:
-        """Return names and probabilities of the `k` likeliest classes of each image.
+        """Predict the most probable classes and their probabilities.
 
-        The likeliest class comes first. A model with fewer classes gives all of them. The
-        arguments and errors are those of `predict_proba`.
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1]; or pictures
+            As in `predict_proba`.
+        k : int
+            The number of classes per image. A model with fewer classes gives all of them.
+        pictures : {"digits", "plain"}, optional
+            As in `predict_proba`.
+
+        Returns
+        -------
+        list of list of (str, float)
+            For each image, the names and the probabilities, the most probable class first.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError, FloatingPointError
+            As in `predict_proba`.
         """
         k = integer("k", k, 1)
         rows = self.predict_proba(images, pictures=pictures)
@@ -132,9 +191,25 @@ class Model(Sequential):
         ]
 
     def predict(self, images: Any, *, pictures: str | None = None) -> NDArray[np.int64]:
-        """Return the likeliest class of each image, (N,). See `predict_proba` for the arguments.
+        """Predict the class of each image.
 
-        For a model with one output, it is that output rounded to an integer.
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1]; or pictures
+            As in `predict_proba`.
+        pictures : {"digits", "plain"}, optional
+            As in `predict_proba`.
+
+        Returns
+        -------
+        ndarray, shape (N,), int64
+            The number of the most probable class. For a model with one output, it is the output,
+            rounded to an integer.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError, FloatingPointError
+            As in `predict_proba`, but a model may have one output.
         """
         logits = self._finite_logits(images, pictures)
         if self.classes == 1:
@@ -142,9 +217,24 @@ class Model(Sequential):
         return np.asarray(logits.argmax(axis=1), np.int64)
 
     def outputs(self, images: Any, *, pictures: str | None = None) -> Array:
-        """Return the network's output, (N, classes): logits, or the number of a single output.
+        """Compute the output of the network: logits, or the number of a model with one output.
 
-        Arguments and errors of `predict_proba`, but for a model with one output.
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1]; or pictures
+            As in `predict_proba`.
+        pictures : {"digits", "plain"}, optional
+            As in `predict_proba`.
+
+        Returns
+        -------
+        ndarray, shape (N, classes), float32
+            The output.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError, FloatingPointError
+            As in `predict_proba`, but a model may have one output.
         """
         return self._finite_logits(images, pictures)
 
@@ -159,7 +249,7 @@ class Model(Sequential):
     def _read(self, images: Any, pictures: str | None) -> Any:
         """Turn pictures into images. Return anything else unchanged."""
         if pictures is None and isinstance(images, np.ndarray):
-            return images  # at once: the rest takes as long as a tenth of the MLP
+            return images  # the fast path: the rest would take a tenth of the time of the MLP
         sources = list(images) if isinstance(images, list | tuple) else [images]
         if all(map(_is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)
@@ -170,9 +260,19 @@ class Model(Sequential):
         return images
 
     def logits(self, images: NDArray[Any]) -> Array:
-        """The network's output for checked images: a fresh array (N, classes).
+        """Compute the output of the network for images that were checked.
 
-        Safe to call from several threads at once; each call computes on a plan of its own.
+        Several threads may call it at the same time, because each call computes on its own plan.
+
+        Parameters
+        ----------
+        images : ndarray, shape (N, channels, height, width), uint8 or float32
+            The images, as `check_images` returns them.
+
+        Returns
+        -------
+        ndarray, shape (N, classes), float32
+            The output.
         """
         n = len(images)
         logits = kernels.empty((n, self.classes))
@@ -205,9 +305,18 @@ class Model(Sequential):
         seed: int = 0,
         step: int = 0,
     ) -> None:
-        """Write checked images[index], as the network sees them, to out.
+        """Copy a batch of images and preprocess it.
 
-        max_shift, seed, step: as of kernels.gather_images, for images of uint8.
+        Parameters
+        ----------
+        images : ndarray, shape (N, channels, height, width), uint8 or float32
+            The images, as `check_images` returns them.
+        index : ndarray, shape (n,), int64
+            The numbers of the images in the batch.
+        out : ndarray, shape (n, channels, height, width), float32
+            The array to write to.
+        max_shift, seed, step : int
+            As in `kernels.gather_images`. They are ignored for images of float32.
         """
         if images.dtype == _BYTES:
             kernels.gather_images(
@@ -226,7 +335,23 @@ class Model(Sequential):
             out += np.float32(self.offset)
 
     def check_images(self, images: Any) -> NDArray[Any]:
-        """Images as (N, channels, height, width), with the errors of `predict_proba`."""
+        """Check that an array holds images of this model.
+
+        Parameters
+        ----------
+        images : ndarray, uint8, or float32 in [0, 1]
+            The images, as in `predict_proba`.
+
+        Returns
+        -------
+        ndarray, shape (N, channels, height, width), uint8 or float32
+            The images, contiguous.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype, the shape or the range of `images` is wrong.
+        """
         if isinstance(images, np.ma.MaskedArray):
             raise TypeError(
                 "images must not be a masked array: fill the masked values, or use .data"
@@ -237,8 +362,8 @@ class Model(Sequential):
                 f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
                 + (stack_advice(images) or "; predict also takes paths and PIL images")
             )
-        images = np.asarray(images)  # a subclass may have comparisons of its own
-        # One channel may be left out.
+        images = np.asarray(images)  # a subclass of ndarray may define other comparisons
+        # The axis of a single channel may be missing.
         fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
         if images.shape[1:] not in fitting:
             shapes = " or ".join(map(with_batch, fitting))
@@ -255,10 +380,15 @@ class Model(Sequential):
         return np.ascontiguousarray(images).reshape((len(images), *self.input_shape))
 
     def start_from(self, source: Model) -> list[str]:
-        """Take the weights of `source`, a trained model of the same layers, to train on from them.
+        """Copy the weights of a trained model with the same layers, to continue from them.
 
-        The last layer with weights keeps its own first weights if its shape or the classes differ.
-        Scale and offset are taken too. The probability of a Dropout may differ.
+        The last layer with weights keeps its own initial weights if its shape or the classes
+        differ. Scale and offset are copied too. The probability of a Dropout may differ.
+
+        Parameters
+        ----------
+        source : Model
+            The trained model.
 
         Returns
         -------
@@ -268,7 +398,8 @@ class Model(Sequential):
         Raises
         ------
         TypeError, ValueError
-            If `source` is not a Model, or differs in more than that. Then nothing has changed.
+            If `source` is not a Model, or the models differ in more than that. Then nothing has
+            changed.
         """
         weights, own = instance("source", source, Model).state_dict(), self.state_dict()
         shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
@@ -287,20 +418,35 @@ class Model(Sequential):
         return [] if same else sorted(last)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as one safetensors file, whole or not at all; `load` reads it.
+        """Write the model to a safetensors file, whole or not at all. `byhand.load` reads it.
 
-        Raises OSError with the path if it cannot be written, TypeError if the settings of a user's
-        own layer cannot be described.
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The path of the file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written. The error has the path.
+        TypeError
+            If the settings of a user's own layer cannot be described.
         """
         write_atomic(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The content of the file that `save` writes. Raises the errors of `save` for layers."""
+        """Return the content of the file that `save` writes.
+
+        Raises
+        ------
+        TypeError
+            If the settings of a user's own layer cannot be described.
+        """
         trained = {} if self.trained is None else {"trained": self.trained}
         return tensors_file(self.state_dict(), {**self.description(), **trained})
 
     def description(self) -> dict[str, Any]:
-        """All but the weights, as JSON-able values."""
+        """Return a JSON-able description of the model: everything except the weights."""
         return {
             "format": FORMAT,
             "layers": [describe(child) for child in self.children],
@@ -328,7 +474,7 @@ class Model(Sequential):
 
 
 def _other_layers(source: Sequence[Module], children: Sequence[Module], but: int) -> list[str]:
-    """The pairs of layers that compute something else, the one with the number `but` left out."""
+    """List the pairs of layers that differ, except the pair with the number `but`."""
     if len(source) != len(children):
         return [f"{len(source)} and {len(children)} layers"]
     pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != but]
@@ -342,7 +488,7 @@ def _other_layers(source: Sequence[Module], children: Sequence[Module], but: int
 def _table_rows(
     layers: Sequence[Module], shape: Shape, prefix: str = ""
 ) -> Iterator[tuple[str, str, str, str, str]]:
-    """A row per layer. The layers inside of a Residual or a Sequential follow it, indented."""
+    """Return a row per layer. The layers inside of a Residual or a Sequential are indented."""
     for i, layer in enumerate(layers):
         number, output = f"{prefix}{i}", layer.output_shape(shape)
         inner = layer.children if isinstance(layer, Sequential | Residual) else ()
@@ -354,26 +500,32 @@ def _table_rows(
         shape = output
 
 
-# Reads pictures for a model, as `byhand.pictures.images_for`. The package sets it: the core does
-# not know pillow.
+# The function that reads pictures for a model. byhand/__init__.py sets it to a call of
+# `byhand.pictures.images_for`, because the core does not know pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
 
 
 def _is_picture(value: object) -> bool:
-    """Whether it is a path, the bytes of a file or a PIL image, without an import of pillow."""
+    """Return whether a value is a path, bytes or a PIL image, without an import of pillow."""
     pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
     return pillow or isinstance(value, str | bytes | os.PathLike)
 
 
 def stack_advice(images: Any) -> str:
-    """Advice for images that are a list of arrays."""
+    """Return advice for images that are a list of arrays, or "" if they are something else.
+
+    Parameters
+    ----------
+    images : object
+        What was given as images.
+    """
     if not isinstance(images, list | tuple) or not images:
         return ""
     return ": use np.stack(images)" if all(isinstance(i, np.ndarray) for i in images) else ""
 
 
 def _advice(shape: Shape, wanted: Shape) -> str:
-    """Advice for an array whose shape is not (N, C, H, W), where `wanted` is (C, H, W)."""
+    """Return advice for images of a wrong shape. The images must be (N, *wanted)."""
     if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
         return ": for a single image add the axis, images[np.newaxis]"
     if shape == (*wanted[1:], wanted[0]):
@@ -385,7 +537,25 @@ def _advice(shape: Shape, wanted: Shape) -> str:
 
 
 def image_shape(value: Any, name: str = "input_shape") -> Shape:
-    """`value` as (channels, height, width); ValueError, with the argument's name, if it is not."""
+    """Check that a value is the shape of an image.
+
+    Parameters
+    ----------
+    value : (int, int, int)
+        The channels, the height and the width.
+    name : str
+        The name of the argument.
+
+    Returns
+    -------
+    (int, int, int)
+        `value`.
+
+    Raises
+    ------
+    ValueError
+        If it is not three positive integers.
+    """
     sizes = listed(value)
     try:
         channels, height, width = (integer(name, size, 1) for size in sizes)
@@ -395,6 +565,7 @@ def image_shape(value: Any, name: str = "input_shape") -> Shape:
 
 
 def _finite(name: str, value: Any) -> float:
+    """Check that a value is a finite number."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
@@ -402,6 +573,7 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _names(names: Any, classes: int) -> tuple[str, ...]:
+    """Check the names of the classes, or make them."""
     if names is None:
         return tuple(str(i) for i in range(classes))
     names = listed(names)

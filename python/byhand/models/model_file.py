@@ -18,11 +18,27 @@ from byhand.nn.parameter import Statistic, misfits, share_storage
 def load(path: str | os.PathLike[str], *, layers: Iterable[type[Module]] = ()) -> Model:
     """Read a model that `Model.save` wrote.
 
-    layers: the classes of the user's own layers that the model has.
+    It takes no more memory than a few times the size of the file. Nothing in the file is executed.
 
-    Takes no more memory than a few times the file's size, and nothing in it is evaluated. Raises
-    FileNotFoundError or another OSError where the file cannot be read, CheckpointError with the
-    path where it is damaged, was not written by `save`, or has an unknown layer or version.
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The path of the file.
+    layers : iterable of type
+        The classes of the user's own layers that the model has.
+
+    Returns
+    -------
+    Model
+        The model, with its weights, in training mode.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read. It is a FileNotFoundError if there is no such file.
+    CheckpointError
+        If the file is damaged, was not written by `Model.save`, or has an unknown layer or version.
+        The error has the path.
     """
     tensors, description = read_tensors(path)
     try:
@@ -75,7 +91,7 @@ def _model(
 
 
 def _share(model: Model, shared: Any) -> None:
-    """Give the layers one parameter again that shared it when the model was saved."""
+    """Make layers share a parameter that they shared when the model was saved."""
     state = dict(model.named_state())
     if not isinstance(shared, dict) or not {*shared, *shared.values()} <= set(state):
         raise ValueError(f"shared must map names of parameters to names, not {shared!r}")

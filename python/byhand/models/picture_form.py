@@ -1,7 +1,7 @@
 """The two ways in which a picture becomes an image, and which of them suits a training set.
 
-"digits": the ink is found, cut out, fitted into a box of 20/28 of the image's sides and centred by
-its mass, as MNIST's images were made. "plain": the picture is resized, nothing else.
+"digits" does what was done to make MNIST's images: the ink is found and cut out, scaled to fit a
+box of 20/28 of the image's sides, and centred by its mass. "plain" only resizes the picture.
 """
 
 from __future__ import annotations
@@ -13,22 +13,41 @@ from numpy.typing import NDArray
 
 PICTURES = ("digits", "plain")
 
-# Pixels below this, of 255, are background: also what JPEG leaves beside a stroke.
+# A pixel below this value, of 255, is background. So are the faint pixels that JPEG compression
+# makes beside a stroke.
 _DARK = 32
-# An image of a digit has a pixel at least this light, and ink on at most this share of it.
+# An image of a digit has a pixel at least this light, and ink on less than this share of its area.
 _LIGHT, _MOST_INK = 128, 0.5
-# The largest distance between the centre of mass and the middle, as a part of a side: 2 of 28
-# pixels. A single image that has been centred to the pixel is nearer.
+# The largest distance of the centre of mass from the middle of the image, as a share of a side. The
+# first bound is for a training set. The second is for a single image that was centred.
 _OFF_CENTRE, _CENTRED = 2 / 28, 0.75 / 28
-# The ink of a training set of digits spans this share of its images' sides: 20 of 28 pixels, or of
-# 32 in sets with a wider frame. The span of an image differs from the set's by at most _SLACK.
+# The ink of a training set of digits spans a share of the sides in this range, such as 20 of 28
+# pixels, or 20 of 32. The span of each image differs from that of the set by at most _SLACK.
 _SMALLEST_SPAN, _LARGEST_SPAN, _SLACK = 0.6, 0.75, 2 / 28
 # The share of a training set that must look like digits, and the number of images examined.
 _SHARE, _SAMPLE = 0.9, 1000
 
 
 def check_pictures(value: Any, channels: int) -> str:
-    """Return `value`. Raise ValueError if it is unknown or does not suit this many channels."""
+    """Check that a value is a way to prepare pictures, and suits the images of a model.
+
+    Parameters
+    ----------
+    value : {"digits", "plain"}
+        The value.
+    channels : int
+        The number of channels of the images.
+
+    Returns
+    -------
+    str
+        `value`.
+
+    Raises
+    ------
+    ValueError
+        If `value` is neither of them, or "digits" for more than one channel.
+    """
     if value not in PICTURES:
         raise ValueError(f"pictures must be 'digits' or 'plain', not {value!r}")
     if value == "digits" and channels != 1:
@@ -40,13 +59,25 @@ def check_pictures(value: Any, channels: int) -> str:
 
 
 def suitable(images: NDArray[Any]) -> str:
-    """The way that suits a model of these training images, uint8 or float32 (N, C, H, W).
+    """Find the way to prepare pictures for a model of these training images.
 
-    It is "digits" if there is one channel and at least nine of ten images look like MNIST's: the
-    outermost pixels are dark, the brightest ones are light, ink covers less than half of the image,
-    its centre of mass lies within 2/28 of a side of the middle, and the ink is as large as in
-    MNIST, in all images alike. Otherwise it is "plain". In a large set, 1,000 evenly spread images
-    are examined.
+    Parameters
+    ----------
+    images : ndarray, shape (N, C, H, W), uint8 or float32
+        The training images.
+
+    Returns
+    -------
+    {"digits", "plain"}
+        "digits" if there is one channel and at least nine of ten images look like those of MNIST,
+        otherwise "plain".
+
+    Notes
+    -----
+    An image looks like those of MNIST if the outermost pixels are dark, the brightest pixel is
+    light, ink covers less than half of the image, the centre of mass lies within 2/28 of a side of
+    the middle, and the ink is about as large as in the other images. Their median span must be 0.6
+    to 0.75 of a side. In a large set, at most 1,000 evenly spread images are examined.
     """
     if images.shape[1] != 1 or len(images) == 0:
         return "plain"
@@ -70,13 +101,20 @@ def suitable(images: NDArray[Any]) -> str:
 
 
 def is_in_form(image: NDArray[np.uint8], box: tuple[int, int]) -> bool:
-    """Whether an image (H, W) has been made like MNIST's already, with this box for its ink.
+    """Return whether an image was already prepared as MNIST's images were.
 
-    It is if its brightest pixel is light, the ink is as high as the box and no wider, or as wide
-    and no higher, give or take 2/28 of the image's side, and its centre of mass lies in the middle
-    or would if the ink did not touch the frame.
+    It was if the brightest pixel is light, the ink just fits into the box, give or take 2/28 of a
+    side of the image, and the centre of mass lies in the middle, or cannot because the ink touches
+    the frame.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W), uint8
+        The image.
+    box : (int, int)
+        The height and the width of the box for the ink.
     """
-    # JPEG leaves faint pixels beside strokes, which are no ink. The faint end of a stroke is ink.
+    # Faint pixels may be the end of a stroke, which is ink, or what JPEG makes beside a stroke.
     return bool(image.max() >= _LIGHT) and any(_has_form(image, box, least) for least in (_DARK, 1))
 
 
@@ -96,14 +134,14 @@ def _has_form(image: NDArray[np.uint8], box: tuple[int, int], least: int) -> boo
 
 
 def _off_centre(mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The distance of the centre of mass from the middle, in pixels; mass (..., side)."""
+    """Return the distance of the centre of mass (..., side) from the middle, in pixels."""
     side = mass.shape[-1]
     total = np.maximum(mass.sum(axis=-1), 1e-9)
     return np.asarray((mass @ np.arange(side)) / total - side / 2)
 
 
 def _extent(mass: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The number of pixels from the first that has mass to the last, (N,); mass (N, side)."""
+    """Return the number of pixels from the first with a mass (N, side) to the last one, (N,)."""
     there = mass > 0
     return np.where(
         there.any(axis=1), mass.shape[1] - there.argmax(axis=1) - there[:, ::-1].argmax(axis=1), 0

@@ -1,12 +1,13 @@
-"""Layers with PyTorch's names, arguments and initial weights, backward passes written out.
+"""Layers with PyTorch's names, arguments and initial weights, each with its backward pass.
 
     network = Sequential(Flatten(), Linear(784, 10))
-    logits = network.forward(images)
-    network.backward(grad)  # adds to every parameter's .grad; returns the gradient of the images
+    logits = network(images)  # forward
+    grad_images = network.backward(grad_logits)  # adds to the .grad of every parameter
 
-Images are (N, channels, height, width). A kernel_size, stride or dilation is an int or a pair
-(height, width); a padding also ((top, bottom), (left, right)). Weights come from `rng`: a NumPy
-Generator, which advances; a seed; or None for a seed from the system.
+Images have the shape (N, channels, height, width). A `kernel_size`, `stride` or `dilation` is an
+integer or a pair (vertical, horizontal). A `padding` may also be ((top, bottom), (left, right)).
+`rng` draws the initial weights: it is a NumPy generator, which advances, or a seed, or None for a
+seed from the system.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks made of layers: one after the other, and round a shortcut."""
+"""Networks made of layers: a chain, and a chain with a shortcut around it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,26 @@ from byhand.nn.parameter import share_storage
 
 
 class Sequential(Module):
-    """Layers, or inner networks, one after the other; all weights move into two flat buffers.
+    """A chain of layers or inner networks.
 
-    Raises TypeError where an argument is not a layer, ValueError where one occurs twice.
+    All weights move into one flat buffer, and all gradients into another, so that the step of an
+    optimizer is one kernel call. `network[i]` is a layer, and `len(network)` the number of layers.
+
+    Parameters
+    ----------
+    *layers : Module
+        The layers, in the order in which they run.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a Module.
+    ValueError
+        If a module occurs twice.
+
+    Examples
+    --------
+    network = Sequential(Flatten(), Linear(784, 10))
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -28,7 +45,7 @@ class Sequential(Module):
             layer.stream = number
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Each parameter of a copy or a pickle has memory of its own at first.
+        # The parameters of a copy or a pickle do not share memory yet.
         vars(self).update(state)
         if all(parameter.storage is not None for parameter in self.parameters()):
             share_storage(self.parameters())
@@ -58,13 +75,38 @@ class Sequential(Module):
         return _flops(self.children, shape)
 
     def forward(self, x: Array) -> Array:
-        """x (N, ...) through all layers."""
+        """Compute the output for a batch: call `forward` of each layer, one after the other.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...), float32
+            The batch.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), float32
+            The output of the last layer.
+        """
         for child in self.children:
             x = child.forward(x)
         return x
 
     def backward(self, grad_output: Array) -> Array:
-        """The gradient of x; adds to the `.grad` of every parameter."""
+        """Compute the gradients for the batch of the last `forward`: backpropagation.
+
+        It calls `backward` of each layer, from the last to the first, and passes the gradient on.
+        Each layer adds the gradients with respect to its parameters to their `.grad`.
+
+        Parameters
+        ----------
+        grad_output : ndarray, of the shape of the output, float32
+            The gradient of the loss with respect to the output.
+
+        Returns
+        -------
+        ndarray, of the shape of the input, float32
+            The gradient of the loss with respect to the input.
+        """
         for child in reversed(self.children):
             grad_output = child.backward(grad_output)
         return grad_output
@@ -74,10 +116,26 @@ class Sequential(Module):
 
 
 class Residual(Branch, Layer):
-    """y = x + f(x), f being layers one after the other that return the shape they take.
+    """A chain of layers with a shortcut around it: y = x + f(x), where f is the chain.
 
-    Weights have the names of a torch.nn.Sequential of the layers. Source: He et al., Deep residual
-    learning for image recognition, arXiv 1512.03385. Raises what Sequential raises.
+    The parameters have the same names as in a torch.nn.Sequential of the layers.
+
+    Parameters
+    ----------
+    *layers : Module
+        The layers of f, in the order in which they run. The last one must return the shape that the
+        first one takes.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a Module.
+    ValueError
+        If a module occurs twice.
+
+    References
+    ----------
+    He et al., Deep residual learning for image recognition, arXiv 1512.03385.
     """
 
     def __init__(self, *layers: Module) -> None:
@@ -85,6 +143,7 @@ class Residual(Branch, Layer):
         super().__init__(list(self.inner_layers()))
 
     def inner_layers(self) -> Iterator[Op]:
+        """Return the layers of the chain, in their order, with those of inner networks."""
         for child in self.children:
             yield from child.layers()
 

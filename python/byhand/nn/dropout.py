@@ -1,4 +1,4 @@
-"""Dropout."""
+"""The dropout layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,28 @@ if TYPE_CHECKING:
 
 
 class Dropout(Layer):
-    """In training, 0 in place of each value with the probability p, the others over 1 - p.
+    """Dropout: in training, set random values to zero.
 
-    In inference it does nothing. Which values go depends on `seed`, on `step` and on `stream`, the
-    layer's number among those of its network; each pass in training counts the step up. A Trainer
-    sets seed and step, so that training that goes on later draws what it would have drawn.
+    In training, each value is set to zero with probability `p`, and the others are scaled by
+    1 / (1 - p). In inference, the output is the input.
+
+    Parameters
+    ----------
+    p : float
+        The probability, from 0 to 1.
+    rng : numpy.random.Generator, int or None
+        What draws the seed: a generator, a seed, or None for a seed from the system.
+
+    Attributes
+    ----------
+    seed, step, stream : int
+        What decides which values are set to zero. `stream` is the number of the layer among the
+        dropout layers of its network. Each pass in training increases `step` by 1. A `Trainer` sets
+        `seed` and `step`, so that a resumed training draws what it would have drawn.
+
+    References
+    ----------
+    Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014.
     """
 
     has_modes = True
@@ -37,7 +54,7 @@ class Dropout(Layer):
     def run(self, b: Call) -> None:
         b.training = self.training and not b.inference
         if b.training:
-            # The probability, too: it may be changed before the backward pass.
+            # The probability is kept too, because it may be changed before the backward pass.
             drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
             self._drawn = self.p, drawn
             self.step += 1

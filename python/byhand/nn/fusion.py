@@ -1,4 +1,4 @@
-"""Layers that plans compute together in one pass: one table of rules."""
+"""Rules for layers that a plan computes together, in one pass of one kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
 
 class _LinearActivation(Op):
-    """Linear, then an activation: every bit is that of the two layers."""
+    """Linear and an activation, with the same bits as the two layers."""
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
@@ -42,7 +42,7 @@ class _LinearActivation(Op):
 
 
 class _ConvPoolActivation(Op):
-    """Conv2d, max pooling, an activation: every bit of forward is that of the three layers."""
+    """Conv2d, MaxPool2d and an activation, with the same bits of the output as the three layers."""
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv
@@ -92,15 +92,15 @@ class _ConvPoolActivation(Op):
 def _conv_pool_activation(
     conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid
 ) -> Op | None:
-    """None where windows overlap, leave gaps, or reach beyond the plane."""
+    """Return the fused op, or None if windows overlap, leave gaps, or reach beyond the plane."""
     plain = MaxPool2d(pool.kernel_size).arguments() == pool.arguments()
     return _ConvPoolActivation(conv, pool, activation) if plain else None
 
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
 
-# The first that fits is taken. ReLU and maximum may change places: values are the same, and so are
-# gradients, which are 0 where ReLU makes another position the maximum.
+# The first rule that fits is used. ReLU and the maximum may be exchanged. The values are the same.
+# The gradients are the same too: where ReLU makes another position the maximum, they are 0.
 RULES: list[Rule] = [
     *(((Linear, activation), _LinearActivation) for activation in NAMES),
     *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
@@ -109,10 +109,17 @@ RULES: list[Rule] = [
 
 
 def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
-    """The ops of a plan: layers that follow each other as a rule says are one op.
+    """Return the ops of a plan, with one op for layers that follow each other as a rule says.
 
-    Without training, dropout does nothing and is left out. A class derived from a layer's may do
-    something else, so it is left alone.
+    Without training, dropout is the identity, so it is left out. Instances of subclasses are never
+    fused, because a subclass may override what the layer computes.
+
+    Parameters
+    ----------
+    layers : iterable of Op
+        The layers of a network, in the order in which they run.
+    training : bool
+        Whether the plan trains.
     """
     rest: Sequence[Op] = [layer for layer in layers if training or type(layer) is not Dropout]
     ops: list[Op] = []
@@ -128,7 +135,7 @@ def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
 
 
 def _first_fused(layers: Sequence[Op]) -> tuple[Op, int]:
-    """The op that begins with the first layer, and how many layers it has."""
+    """Return the op that begins with the first layer, and its number of layers."""
     for types, make in RULES:
         if tuple(map(type, layers[: len(types)])) == types:
             op = make(*layers[: len(types)])

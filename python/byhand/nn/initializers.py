@@ -1,4 +1,4 @@
-"""First weights by name: INITIALIZERS says what each draws, `initialize` draws a whole network."""
+"""Initial weights by name: `initialize` draws those of a whole network."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["INITIALIZERS", "initialize"]
 
 Draw = Callable[["np.random.Generator", "Shape", int, int], "NDArray[np.float32]"]
-"""(rng, shape, fan_in, fan_out) -> weights"""
+"""A function of (rng, shape, fan_in, fan_out) that returns weights."""
 
 M = TypeVar("M", bound=Module)
 
 
 def _uniform(bound: Callable[[int, int], float]) -> Draw:
-    """Uniform in +-bound, of variance bound^2 / 3."""
+    """Return what draws uniform weights in +-bound. Their variance is bound^2 / 3."""
 
     def draw(
         rng: np.random.Generator, shape: Shape, fan_in: int, fan_out: int
@@ -39,6 +39,8 @@ def _uniform(bound: Callable[[int, int], float]) -> Draw:
 
 
 def _normal(deviation: Callable[[int, int], float]) -> Draw:
+    """Return what draws normal weights with the mean 0."""
+
     def draw(
         rng: np.random.Generator, shape: Shape, fan_in: int, fan_out: int
     ) -> NDArray[np.float32]:
@@ -59,22 +61,50 @@ INITIALIZERS: dict[str, Draw] = {
 
 
 def initialize(network: M, name: str, rng: Rng = None) -> M:
-    """Draw new weights for every linear and convolutional layer, in their order; returns network.
+    """Draw new weights for all linear and convolutional layers of a network, in their order.
 
-    With fan_in the inputs and fan_out the outputs that one weight's neighbours connect, that is
-    channels of a group times taps for a convolution, the weights have the mean 0 and the variance
+    Other layers do not change.
 
-    - "uniform": 1 / (3 fan_in), PyTorch's default; biases are drawn alike
-    - "xavier_uniform", "xavier_normal": 2 / (fan_in + fan_out), for tanh and sigmoid (Glorot and
-      Bengio, AISTATS 2010)
-    - "kaiming_uniform", "kaiming_normal": 2 / fan_in, for ReLU (He et al., arXiv 1502.01852)
-    - "normal": 0.01^2 (Krizhevsky et al., 2012)
-    - "zeros": 0, where only one layer learns
+    Parameters
+    ----------
+    network : Module
+        The network.
+    name : str
+        How to draw: a key of INITIALIZERS. The notes list them.
+    rng : numpy.random.Generator, int or None
+        What draws: a generator, a seed, or None for a seed from the system. "uniform" with a seed
+        draws the same weights as a model that is made with this seed.
 
-    and biases are zeros but for "uniform". rng: as of a layer; with a seed, "uniform" gives the
-    very weights that a model of this seed begins with. Other layers stay as they are.
+    Returns
+    -------
+    Module
+        The network.
 
-    Raises ValueError where the name is not one of INITIALIZERS.
+    Raises
+    ------
+    ValueError
+        If `name` is not a key of INITIALIZERS.
+
+    Notes
+    -----
+    Let fan_in be the number of inputs that each output of a layer depends on, and fan_out the
+    number of outputs that each input has an effect on. For a convolution, both are a number of
+    channels of one group times the number of filter taps. Weights have the mean 0 and the variance
+
+    - "uniform": 1 / (3 fan_in), which is PyTorch's default,
+    - "xavier_uniform", "xavier_normal": 2 / (fan_in + fan_out), for tanh and sigmoid [1]_,
+    - "kaiming_uniform", "kaiming_normal": 2 / fan_in, for ReLU [2]_,
+    - "normal": 0.01^2 [3]_,
+    - "zeros": 0. Then only the last layer can learn.
+
+    Biases are zeros, but "uniform" draws them like the weights.
+
+    References
+    ----------
+    .. [1] Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+       networks, AISTATS 2010.
+    .. [2] He et al., Delving deep into rectifiers, arXiv 1502.01852.
+    .. [3] Krizhevsky et al., ImageNet classification with deep convolutional neural networks, 2012.
     """
     if name not in INITIALIZERS:
         raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, not {name!r}")

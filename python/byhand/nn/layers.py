@@ -1,4 +1,4 @@
-"""Layers: the product, convolution, pooling, activations, and a change of shape."""
+"""Layers: linear, convolution, pooling, activations, and flattening."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ class _Weighted(Layer):
     bias: Parameter | None
 
     def _draw(self, shape: Shape, bias: bool, rng: Rng) -> None:
+        """Make the weight, of this shape, and the bias."""
         fan_in = math.prod(shape[1:])
         rng = rng if rng is NO_WEIGHTS else generator(rng)
         self.weight = draw(shape, fan_in, rng)
         self.bias = draw(shape[:1], fan_in, rng) if flag("bias", bias) else None
 
     def bias_data(self) -> Array | None:
+        """Return the values of the bias, or None if there is none."""
         return None if self.bias is None else self.bias.data
 
     def gradients(self) -> tuple[Array, ...]:
-        # In every step: ten times as fast as looking for parameters.
+        # Ten times as fast as looking for the parameters, and called in every step.
         return (self.weight.grad,) if self.bias is None else (self.weight.grad, self.bias.grad)
 
     def arguments(self) -> dict[str, Any]:
@@ -47,7 +49,23 @@ class _Weighted(Layer):
 
 
 class Linear(_Weighted):
-    """y = x W' + b: x (N, in_features), W (out_features, in_features)."""
+    """A linear layer: y = x @ weight.T + bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The number of values per image in the input (N, in_features) and the output
+        (N, out_features).
+    bias : bool
+        Whether to add a bias.
+    rng : numpy.random.Generator, int or None
+        What draws the initial weights: a generator, a seed, or None for a seed from the system.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+    """
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = None
@@ -68,7 +86,15 @@ class Linear(_Weighted):
         kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
 
     def run_backward(self, b: Call, activation: ActivationName | None = None) -> None:
-        """With an activation, b.y is its output."""
+        """Compute the gradients of the layer, or of the layer and an activation after it.
+
+        Parameters
+        ----------
+        b : Call
+            The arrays of the batch.
+        activation : {"relu", "tanh", "sigmoid"} or None
+            The activation after the layer, whose output is `b.y`.
+        """
         kernels.linear_act_backward(
             b.grad_y,
             b.y,
@@ -82,10 +108,46 @@ class Linear(_Weighted):
 
 
 class Conv2d(_Weighted):
-    """Cross-correlation of x (N, in_channels, H, W) with out_channels filters.
+    """A convolution of images (N, in_channels, H, W) with out_channels filters.
 
-    weight: (out_channels, in_channels / groups, kernel height, kernel width). Output height, and
-    width alike: floor((H + top + bottom - dilation * (kernel - 1) - 1) / stride) + 1.
+    As in PyTorch, it is a cross-correlation: the filters are not flipped.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The number of channels of the input and the output.
+    kernel_size : int or (int, int)
+        The height and the width of the filters.
+    stride : int or (int, int)
+        The distance of neighbouring windows.
+    padding : int, (int, int) or ((int, int), (int, int))
+        The zeros added around each plane: one number, (vertical, horizontal), or
+        ((top, bottom), (left, right)).
+    dilation : int or (int, int)
+        The distance of neighbouring filter taps.
+    groups : int
+        The number of groups that channels are divided into. The filters of a group see only the
+        input channels of that group.
+    bias : bool
+        Whether to add a bias to each channel.
+    rng : numpy.random.Generator, int or None
+        What draws the initial weights: a generator, a seed, or None for a seed from the system.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, height, width)
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    ValueError
+        If `groups` does not divide both numbers of channels.
+
+    Notes
+    -----
+    The output has the height
+    floor((H + top + bottom - dilation * (height - 1) - 1) / stride) + 1, and a width of the same
+    form.
     """
 
     def __init__(
@@ -144,9 +206,12 @@ class Conv2d(_Weighted):
 
 
 class _Pool2d(Layer):
+    """The base of MaxPool2d and AvgPool2d."""
+
     dilation: tuple[int, int] = (1, 1)
 
     def _set(self, kernel_size: Pair, stride: Pair | None, padding: Padding, ceil: bool) -> None:
+        """Check and store the arguments that both layers have."""
         self.kernel_size = _pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else _pair("stride", stride)
         self.padding = _sides(padding)
@@ -164,9 +229,23 @@ class _Pool2d(Layer):
 
 
 class MaxPool2d(_Pool2d):
-    """The largest value of each window; a NaN wins, and the first of equal values.
+    """The maximum of each window. Its gradient goes to the position of the maximum alone.
 
-    Its gradient goes to that one position. With ceil_mode a last window may reach over the edge.
+    A window that has a NaN gives NaN. Of several equal maxima, the first one gets the gradient.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The height and the width of the windows.
+    stride : int, (int, int) or None
+        The distance of neighbouring windows. None means `kernel_size`.
+    padding : int, (int, int) or ((int, int), (int, int))
+        The border around each plane, which is never the maximum: one number,
+        (vertical, horizontal), or ((top, bottom), (left, right)).
+    dilation : int or (int, int)
+        The distance of neighbouring values of a window.
+    ceil_mode : bool
+        Whether a last window may reach beyond the padded input.
     """
 
     def __init__(
@@ -194,7 +273,22 @@ class MaxPool2d(_Pool2d):
 
 
 class AvgPool2d(_Pool2d):
-    """The mean of each window; with count_include_pad, padding counts as zeros."""
+    """The mean of each window.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The height and the width of the windows.
+    stride : int, (int, int) or None
+        The distance of neighbouring windows. None means `kernel_size`.
+    padding : int, (int, int) or ((int, int), (int, int))
+        The zeros added around each plane: one number, (vertical, horizontal), or
+        ((top, bottom), (left, right)).
+    ceil_mode : bool
+        Whether a last window may reach beyond the padded input.
+    count_include_pad : bool
+        Whether the mean counts the zeros of the padding.
+    """
 
     def __init__(
         self,
@@ -218,7 +312,10 @@ class AvgPool2d(_Pool2d):
 
 
 class GlobalAvgPool2d(Layer):
-    """The mean of each plane: x (N, C, H, W) to (N, C, 1, 1), as torch.nn.AdaptiveAvgPool2d(1)."""
+    """The mean of each plane: (N, C, H, W) becomes (N, C, 1, 1).
+
+    In PyTorch it is AdaptiveAvgPool2d(1).
+    """
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3:
@@ -234,11 +331,11 @@ class GlobalAvgPool2d(Layer):
 
 
 class _Activation(Layer):
-    """Elementwise; its gradient is a function of its output alone."""
+    """The base of elementwise functions whose derivative is a function of their output."""
 
     _forward: ClassVar[Any]
     _gradient: ClassVar[Any]
-    """(grad_output, output, out=) -> grad of the input"""
+    """The gradient with respect to the input, a function (grad_output, output, out=)."""
 
     def run(self, b: Call) -> None:
         self._forward(b.x, out=b.y)
@@ -249,21 +346,21 @@ class _Activation(Layer):
 
 
 class ReLU(_Activation):
-    """max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
+    """The rectified linear unit max(x, 0). Its derivative at 0 is taken to be 0. NaN stays NaN."""
 
     _forward = staticmethod(kernels.relu)
     _gradient = staticmethod(kernels.relu_backward)
 
 
 class Tanh(_Activation):
-    """tanh(x)."""
+    """The hyperbolic tangent tanh(x)."""
 
     _forward = staticmethod(kernels.tanh)
     _gradient = staticmethod(kernels.tanh_backward)
 
 
 class Sigmoid(_Activation):
-    """1 / (1 + exp(-x))."""
+    """The logistic function 1 / (1 + exp(-x))."""
 
     _forward = staticmethod(kernels.sigmoid)
     _gradient = staticmethod(kernels.sigmoid_backward)
@@ -277,7 +374,7 @@ ACTIVATIONS: dict[ActivationName, type[ReLU | Tanh | Sigmoid]] = {
 
 
 class Flatten(Layer):
-    """(N, ...) to (N, features): the same memory in another shape."""
+    """A change of shape from (N, ...) to (N, features). The values are not copied."""
 
     is_view = True
 
@@ -303,7 +400,7 @@ def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
 
 
 def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right))."""
+    """Return a padding as ((top, bottom), (left, right))."""
     padding = listed(padding)
     if isinstance(padding, list | tuple) and any(isinstance(p, list | tuple) for p in padding):
         if len(padding) != 2:
@@ -314,10 +411,10 @@ def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int]:
-    """Rows and columns of windows on an input of `shape` (C, H, W).
+    """Return the number of rows and columns of windows on an input of `shape` (C, H, W).
 
-    With ceil_mode a last, incomplete window counts if it begins inside the input or the padding
-    before it: PyTorch's rule.
+    With ceil_mode, a last window that is incomplete counts if it begins inside the input or the
+    padding before it. This is PyTorch's rule.
     """
     counts = []
     for axis in (0, 1):

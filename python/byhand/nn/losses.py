@@ -1,6 +1,11 @@
-"""Losses: forward gives the loss as a float32, backward the gradient of the last prediction.
+"""Losses.
 
-Each is an `engine.Loss`: calls by hand run it on fresh arrays, plans on their arena.
+    loss = CrossEntropyLoss()
+    value = loss(logits, labels)  # the mean loss of the batch
+    grad = loss.backward()  # its gradient with respect to the logits
+
+Like a layer, a loss computes on arrays that it is given: calls by hand make fresh ones, and a plan
+takes them from its arena.
 """
 
 from __future__ import annotations
@@ -13,19 +18,30 @@ from numpy.typing import NDArray
 from byhand import kernels
 from byhand.checks import form, integer, number
 from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.plan import Loss as PlannedLoss
 from byhand.engine.plan import Saved
 from byhand.nn.module import overrides
 
 
-class Loss:
-    """The base of all losses. reduction: "mean" or "sum".
+class Loss(PlannedLoss):
+    """The base class of losses.
 
-    A user's own loss defines `forward`, the mean loss of a batch, and `backward`, the gradient with
-    respect to the last prediction. It may stand wherever a loss of byhand may.
+    A subclass that defines `forward` and `backward` in plain NumPy is a user's own loss. It works
+    wherever a loss of byhand works.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        What becomes of the losses of a batch.
+
+    Raises
+    ------
+    ValueError
+        If `reduction` is neither of them.
     """
 
     one_hot: ClassVar[bool] = False
-    """Targets are rows of 0 and 1, one number an output, where CrossEntropyLoss takes labels."""
+    """Whether a label is given to the loss as a row of zeros with a 1 at the label's place."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum"):
@@ -37,7 +53,13 @@ class Loss:
         return ()
 
     def counted(self, target: NDArray[Any]) -> int:
-        """The number of rows of `target` that the mean is taken over."""
+        """Return the number of rows of a target over which the mean is taken.
+
+        Parameters
+        ----------
+        target : ndarray
+            The labels or the values of a batch.
+        """
         return len(target)
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
@@ -49,9 +71,26 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def forward(self, prediction: Array, target: NDArray[Any]) -> np.float32:
-        """The loss of a batch. Keeps both arrays for `backward` and does not copy them.
+        """Compute the loss of a batch. A call of the loss, `loss(prediction, target)`, is the same.
 
-        Raises TypeError or ValueError where they are not arrays that fit.
+        The loss keeps both arrays for `backward`. It does not copy them.
+
+        Parameters
+        ----------
+        prediction : ndarray, shape (N, ...), float32
+            The output of the network.
+        target : ndarray
+            The labels or the values that the prediction should have.
+
+        Returns
+        -------
+        numpy.float32
+            The loss.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the arguments are not arrays that fit each other.
         """
         if not isinstance(prediction, np.ndarray) or prediction.ndim == 0:
             raise TypeError(
@@ -67,7 +106,18 @@ class Loss:
         return self.forward(prediction, target)
 
     def backward(self) -> Array:
-        """The gradient of the last prediction; RuntimeError before the first forward."""
+        """Compute the gradient for the batch of the last `forward`.
+
+        Returns
+        -------
+        ndarray, of the shape of the prediction, float32
+            The gradient of the loss with respect to the prediction.
+
+        Raises
+        ------
+        RuntimeError
+            If `forward` was not called before.
+        """
         if self._last is None:
             raise RuntimeError(f"backward of {self!r} was called before forward")
         prediction, target, saved = self._last
@@ -81,11 +131,24 @@ class Loss:
 
 
 class CrossEntropyLoss(Loss):
-    """-log softmax(prediction)[label]: prediction (N, C) logits, target (N,) integer labels.
+    """The cross entropy of logits (N, C) and labels (N,), or of logits and probabilities (N, C).
 
-    target may also be (N, C) probabilities. Rows labelled ignore_index count for nothing; "mean"
-    divides by the number of the others. label_smoothing e takes 1 - e of the label's probability
-    and spreads e over all classes.
+    The loss of a row is -log(softmax(logits)[label]), or -sum(p * log(softmax(logits))) for
+    probabilities p.
+
+    Parameters
+    ----------
+    ignore_index : int
+        The label of rows that do not count.
+    label_smoothing : float
+        The part of the probability, from 0 to 1, that is spread evenly over all classes.
+    reduction : {"mean", "sum"}
+        What becomes of the losses of the rows that count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
     """
 
     def __init__(
@@ -136,7 +199,13 @@ class CrossEntropyLoss(Loss):
 
 
 class MSELoss(Loss):
-    """(prediction - target)^2 over arrays of one shape; "mean" is over all elements."""
+    """The squared error (prediction - target)^2 of two arrays of the same shape.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        What becomes of the squared errors of all elements.
+    """
 
     one_hot = True
 
@@ -149,8 +218,14 @@ class MSELoss(Loss):
         kernels.squared_error_backward(prediction, target, reduction=self.reduction, out=grad)
 
 
-class LossByHand:
-    """A user's own loss as the end of a plan: it computes in its `forward` and `backward`."""
+class LossByHand(PlannedLoss):
+    """The end of a plan that calls the `forward` and `backward` of a user's own loss.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    """
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
@@ -169,5 +244,13 @@ class LossByHand:
 
 
 def planned(loss: Loss) -> Loss | LossByHand:
-    """The loss for a plan, which runs `run`: a class may override `forward` or `backward` alone."""
+    """Return the form of a loss for a plan, which calls `run` and `run_backward`.
+
+    A subclass that overrides `forward` or `backward` is called through those methods.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    """
     return LossByHand(loss) if overrides(type(loss), "run", "run_backward") else loss

@@ -1,4 +1,4 @@
-"""The base of layers and networks, and calls of a single layer by hand."""
+"""The base classes of layers and networks."""
 
 from __future__ import annotations
 
@@ -23,33 +23,68 @@ Self = TypeVar("Self", bound="Module")
 
 
 class Module:
-    """A layer or a network.
+    """The base class of layers and networks.
 
-    A subclass with `forward` and `backward` is a layer of its own and may stand wherever a layer of
-    byhand.nn may. Its parameters are attributes that are `Parameter`s; `backward` adds to their
-    `.grad`. If it consists of modules, it lists them in `children`. If it takes settings, it stores
-    them under the names of its constructor's arguments.
+    A subclass that defines `forward` and `backward` in plain NumPy is a user's own layer. It works
+    wherever a layer of byhand.nn works. Its parameters are attributes of the type `Parameter`, and
+    its `backward` adds to their `.grad`. If it consists of modules, it lists them in `children`. If
+    it takes settings, it stores each of them under the name of the constructor's argument.
     """
 
     training: bool = True
+    """Whether `forward` computes as in training. `train` and `eval` set it."""
+
     children: tuple[Module, ...] = ()
+    """The modules that this one consists of."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output for x, both with the batch axis in front. It must not change x."""
+        """Compute the output for a batch.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...), float32
+            The batch. It must not be changed.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), float32
+            The output.
+        """
         raise _undefined(self, "forward")
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient with respect to the last x; add to the `.grad` of the parameters.
+        """Compute the gradients for the batch of the last `forward`.
 
-        It must not change grad_output.
+        It adds the gradients with respect to the parameters to their `.grad`. Call `zero_grad`
+        before, unless they shall be added up.
+
+        Parameters
+        ----------
+        grad_output : ndarray, of the shape of the output, float32
+            The gradient of the loss with respect to the output. It must not be changed.
+
+        Returns
+        -------
+        ndarray, of the shape of the input, float32
+            The gradient of the loss with respect to the input.
         """
         raise _undefined(self, "backward")
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The shape of one image's output for that of its input, both without the batch axis.
+        """Return the shape of one image's output, without the batch axis.
 
-        A module that does not define it is tried on an image of zeros, once for each shape, in
-        inference. Raises ValueError if the input does not fit.
+        A user's own module need not define it: `forward` is tried on an image of zeros, once for
+        each shape, in inference mode.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input, without the batch axis.
+
+        Raises
+        ------
+        ValueError
+            If the module does not take an input of this shape.
         """
         known: dict[Shape, Shape] = vars(self).setdefault("_shapes", {})
         if shape not in known:
@@ -64,28 +99,46 @@ class Module:
         return known[shape]
 
     def flops(self, shape: Shape) -> int:
-        """Floating-point operations of the matrix products in one image's forward pass.
+        """Return the number of floating-point operations in the forward pass of one image.
 
-        A multiplication with its addition counts as two; bias, pooling and activation as none, and
-        so does a module that does not define it.
+        Only matrix products and convolutions count. A multiplication with its addition counts as
+        two operations.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input, without the batch axis.
         """
         return 0
 
     def layers(self) -> Iterator[Op]:
-        """What a plan runs, in this order: the layers, those of inner networks included."""
+        """Return the layers that a plan runs, in their order, with those of inner networks."""
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-        """Each layer with the shape of one image that reaches it, those inside layers included.
+        """Return each layer with the shape of its input, layers inside of layers included.
 
-        The layers inside a user's own module are left out, because nothing says what reaches them.
+        The layers inside a user's own module are left out, because it is unknown what reaches them.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input, without the batch axis.
         """
         return iter(())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters under PyTorch's names: "weight" in a layer, "0.weight" in a Sequential.
+        """Iterate over the parameters and their names.
 
-        A parameter that several layers share comes once, under its first name.
+        The names are those of PyTorch: "weight" in a layer, "0.weight" in a Sequential. A parameter
+        that several layers share comes once, under its first name.
+
+        Yields
+        ------
+        name : str
+            The name.
+        parameter : Parameter
+            The parameter.
         """
         seen: set[Parameter] = set()
         for name, parameter in self.named_state():
@@ -94,7 +147,17 @@ class Module:
                 yield name, parameter
 
     def named_state(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters and running statistics, all that `state_dict` holds, under all their names."""
+        """Iterate over parameters and running statistics: all that `state_dict` holds.
+
+        A parameter that several layers share comes once for each of its names.
+
+        Yields
+        ------
+        name : str
+            The name.
+        parameter : Parameter
+            The parameter or, if it is a `Statistic`, the running statistic.
+        """
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
@@ -103,7 +166,13 @@ class Module:
                 yield f"{i}.{name}", value
 
     def modules(self) -> Iterator[Module]:
-        """This one and all inside it, in the order in which they run."""
+        """Iterate over this module and all modules inside it, in the order in which they run.
+
+        Yields
+        ------
+        Module
+            The module.
+        """
         yield self
         for child in self.children:
             yield from child.modules()
@@ -112,35 +181,76 @@ class Module:
         return self.forward(x)
 
     def parameters(self) -> list[Parameter]:
+        """Return the parameters. One that several layers share comes once."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
+        """Set the gradients of all parameters to zero."""
         clear_gradients(self.parameters())
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Whether `forward` is that of training, which is how a layer begins, or of inference."""
+        """Set training mode, in which every module begins, or inference mode.
+
+        The modes differ in Dropout and batch normalisation.
+
+        Parameters
+        ----------
+        mode : bool
+            True for training mode, False for inference mode.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         mode = flag("mode", mode)
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: Self) -> Self:
+        """Set inference mode: `train(False)`.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         return self.train(False)
 
     def begin_step(self, seed: int, step: int) -> None:
-        """Set the seed and the step, both from 0, that decide what layers draw in the next pass."""
+        """Set what decides the random numbers that layers draw in the next pass.
+
+        Parameters
+        ----------
+        seed : int
+            The seed of the training.
+        step : int
+            The number of the step, counted from 0.
+        """
         for child in self.children:
             child.begin_step(seed, step)
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters and running statistics by name."""
+        """Return copies of the values of all parameters and running statistics, by name."""
         return {name: parameter.data.copy() for name, parameter in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set what `state_dict` has, by name, from float32 arrays or what NumPy reads as such.
+        """Set the values of all parameters and running statistics.
 
-        The counters that PyTorch has beside running statistics are passed over. Raises ValueError
-        that lists every missing, unexpected and unfit entry; then nothing has changed.
+        Parameters
+        ----------
+        state : mapping of str to array_like, float32
+            The values by name, as `state_dict` returns them. A state of the same network in PyTorch
+            fits: the counters that PyTorch keeps beside running statistics are ignored.
+
+        Raises
+        ------
+        TypeError
+            If `state` is not a mapping.
+        ValueError
+            If a name, a shape or a dtype differs. The message lists every difference, and nothing
+            has changed.
         """
         targets = {name: parameter.data for name, parameter in self.named_state()}
         if isinstance(state, Mapping):
@@ -153,9 +263,14 @@ class Module:
         load_arrays(targets, state, type(self).__name__)
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the constructor, apart from the weights: numbers, pairs and booleans.
+        """Return the arguments with which the constructor makes such a module again.
 
-        Raises TypeError if the module does not store one of them under its name.
+        `rng` is left out. A pair of equal numbers is returned as one number.
+
+        Raises
+        ------
+        TypeError
+            If the module does not store an argument under its name.
         """
         found = {}
         for name, parameter in inspect.signature(type(self)).parameters.items():
@@ -189,22 +304,22 @@ class Module:
         super().__delattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Plans and activations are left out: copies of views no longer share one arena.
+        # Plans and activations are left out, because copies of views would not share one arena.
         return {
             name: v for name, v in vars(self).items() if name not in ("_last", "_plans", "_shapes")
         }
 
 
 class Layer(Module, Op):
-    """One step of a network.
+    """The base class of the layers of byhand.nn.
 
-    A layer stores its arguments under their names. Its calculation is `run`, `run_backward` and
-    `saved`, on buffers that are given: calls by hand make fresh ones, plans have an arena. Arrays
-    have the batch axis in front, shapes have not.
+    A layer computes in `run` and `run_backward`, on arrays that it is given: `forward` and
+    `backward` by hand make fresh ones, and a plan takes them from its arena. Every array has the
+    batch axis in front, and no shape has it. A layer stores its arguments under their names.
     """
 
     has_modes: bool = False
-    """Whether the layer computes differently in training and in inference."""
+    """Whether the layer computes differently in training and in inference mode."""
 
     _last: Call | None = None
 
@@ -218,13 +333,31 @@ class Layer(Module, Op):
         raise _undefined(self, "run_backward")
 
     def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of one image's output, without the batch axis.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input, without the batch axis.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not take an input of this shape.
+        """
         return shape
 
     def flops(self, shape: Shape) -> int:
         return 0
 
     def least_batch(self, shape: Shape) -> int:
-        """The fewest images of this shape that the layer can take in its present mode."""
+        """Return the smallest number of images that the layer can take in its present mode.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one image's input, without the batch axis.
+        """
         return 1
 
     def layers(self) -> Iterator[Op]:
@@ -234,10 +367,26 @@ class Layer(Module, Op):
         yield self, shape
 
     def forward(self, x: Array) -> Array:
-        """x (N, ...) to a fresh array, or a view of x where the layer only reshapes.
+        """Compute the output for a batch.
 
-        The layer keeps x and its output for `backward` and does not copy them.
-        Raises ValueError where x does not fit, TypeError where it is not float32.
+        The layer keeps `x` and the output for `backward`. It does not copy them.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...), float32
+            The batch.
+
+        Returns
+        -------
+        ndarray, shape (N, ...), float32
+            A fresh array, or a view of `x` if the layer only changes the shape.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not a float32 array.
+        ValueError
+            If the layer does not take an input of this shape.
         """
         if not isinstance(x, np.ndarray) or x.ndim == 0:
             raise TypeError(f"x must be an array with a batch axis, not {form(x)}")
@@ -249,13 +398,32 @@ class Layer(Module, Op):
             call = self.bind(x, Memory(len(x)))
             call.op.run(call)
         self._last = call
-        return call.y  # not self._last.y: another thread may have run the layer meanwhile
+        return call.y  # not self._last.y, because another thread may have run the layer meanwhile
 
     def backward(self, grad_output: Array) -> Array:
-        """The gradient of the last x for that of its output; adds to every parameter's `.grad`.
+        """Compute the gradients for the batch of the last `forward`.
 
-        Raises RuntimeError before the first forward, ValueError where grad_output has not the
-        output's shape, TypeError where it is not float32.
+        It adds the gradients with respect to the parameters to their `.grad`. Call `zero_grad`
+        before, unless they shall be added up.
+
+        Parameters
+        ----------
+        grad_output : ndarray, of the shape of the output, float32
+            The gradient of the loss with respect to the output.
+
+        Returns
+        -------
+        ndarray, of the shape of the input, float32
+            The gradient of the loss with respect to the input.
+
+        Raises
+        ------
+        RuntimeError
+            If `forward` was not called before.
+        TypeError
+            If `grad_output` is not float32.
+        ValueError
+            If `grad_output` does not have the shape of the output.
         """
         last = self._last
         if last is None:
@@ -292,8 +460,8 @@ class Layer(Module, Op):
 # --------------------------------------------------------------------------------------------------
 # A user's own layer
 
-# Held while a user's layer computes in inference, because its mode is set for the time. A forked
-# process begins with a lock that nobody holds.
+# A thread holds this lock while a user's layer computes in inference, because the mode of the layer
+# changes for that time. A forked process begins with a new lock, which nobody holds.
 _lock = threading.RLock()
 
 
@@ -306,7 +474,13 @@ os.register_at_fork(after_in_child=_new_lock)
 
 
 class ByHand(Op):
-    """A module, as an op that calls the module's own `forward` and `backward`."""
+    """An op that calls the `forward` and `backward` of a user's own module.
+
+    Parameters
+    ----------
+    module : Module
+        The module.
+    """
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -325,7 +499,8 @@ class ByHand(Op):
             self._copy(twin.forward, b.x, b.y)
 
     def run_backward(self, b: Call) -> None:
-        # `backward` adds to the gradients that the parameters have, and a plan overwrites them.
+        # `backward` adds to the gradients of the parameters, but an op must not change them: a plan
+        # gives it other arrays to overwrite.
         parameters = self.module.parameters()
         before = [parameter.grad.copy() for parameter in parameters]
         self.module.zero_grad()
@@ -339,7 +514,7 @@ class ByHand(Op):
 
     def _copy(self, function: Callable[[Array], Any], array: Array, to: Array) -> None:
         array = array.view()
-        array.flags.writeable = False  # others read it later: a change would be a wrong gradient
+        array.flags.writeable = False  # other ops read it later, so a change would corrupt them
         result = function(array)
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
             raise ValueError(
@@ -351,7 +526,7 @@ class ByHand(Op):
 
 @contextmanager
 def _in_inference(module: Module) -> Iterator[Module]:
-    """A copy in inference mode. What it keeps for `backward` is not kept in the module itself."""
+    """Yield a copy in inference mode, so that what it keeps for `backward` is not kept here."""
     training = [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
@@ -363,26 +538,49 @@ def _in_inference(module: Module) -> Iterator[Module]:
 
 
 def is_by_hand(module: Module) -> bool:
-    """Whether a class computes something else in `forward` or `backward` than a plan would run.
+    """Return whether a plan must call `forward` and `backward` of a module.
 
-    A plan runs `run` and `run_backward` of layers, and what `layers` of a network yields. A class
-    that is derived further may override `forward` or `backward` alone.
+    For a layer of byhand.nn a plan calls `run` and `run_backward`, and for a network it runs what
+    `layers` returns. A subclass that overrides `forward` or `backward` may compute something else.
+
+    Parameters
+    ----------
+    module : Module
+        A layer or a network.
     """
     names = ("run", "run_backward") if isinstance(module, Layer) else ("layers", "layers")
     return overrides(type(module), *names)
 
 
 def overrides(kind: type, forward: str, backward: str) -> bool:
-    """Whether a class is derived further by its `forward` than by the method named `forward`.
+    """Return whether a class overrides the methods for calls by hand later than those for plans.
 
-    The same for `backward`. These two are what a plan runs.
+    "Later" means: in a class that comes earlier in the method resolution order.
+
+    Parameters
+    ----------
+    kind : type
+        The class.
+    forward, backward : str
+        The names of the methods that a plan calls in place of `forward` and `backward`.
     """
     pairs = (("forward", forward), ("backward", backward))
     return any(_depth(kind, by_hand) < _depth(kind, planned) for by_hand, planned in pairs)
 
 
 def must_have_gradients(network: Module) -> None:
-    """Raise TypeError if an op of the network has no backward pass."""
+    """Check that a network can be trained.
+
+    Parameters
+    ----------
+    network : Module
+        The network.
+
+    Raises
+    ------
+    TypeError
+        If an op of the network has no backward pass.
+    """
     for op in _with_inner(network.layers()):
         if isinstance(op, ByHand):
             kind: type = type(op.module)
@@ -402,7 +600,7 @@ def _with_inner(ops: Iterable[Op]) -> Iterator[Op]:
 
 
 def _depth(kind: type, method: str) -> int:
-    """The number of steps up the method resolution order to the class that defines a method."""
+    """Return the place, in the method resolution order, of the class that defines a method."""
     return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
 
 
@@ -411,7 +609,7 @@ def _undefined(module: Module, method: str) -> NotImplementedError:
 
 
 def _shortest(value: Any) -> Any:
-    """The shortest form of a number, a pair of numbers or a pair of pairs, with the same meaning.
+    """Return the shortest form of a number, a pair of numbers or a pair of pairs.
 
     2 means (2, 2), and (1, 2) means ((1, 1), (2, 2)).
     """

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class _BatchNorm(Layer):
-    """The kernel's gamma and beta are `weight`, at first 1, and `bias`, at first 0."""
+    """The base of BatchNorm1d and BatchNorm2d. The kernel calls `weight` gamma and `bias` beta."""
 
     has_modes = True
 
-    _takes: tuple[str, ...]  # the axes of an image
+    _takes: tuple[str, ...]
+    """The names of an image's axes."""
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, rng: Rng = None
@@ -46,7 +47,7 @@ class _BatchNorm(Layer):
         return shape
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        # Mean and inverse standard deviation, in the first image's place.
+        # The mean and the inverse standard deviation, in the first image's part of the buffer.
         return (Buffer((2, self.num_features)),)
 
     def gradients(self) -> tuple[Any, ...]:
@@ -90,17 +91,61 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """y = weight * (x - mean) / sqrt(variance + eps) + bias: x (N, num_features), by feature.
+    """Batch normalisation of each feature of x (N, num_features).
 
-    In training, mean and biased variance are those of the batch, of two images or more, and
-    `running_mean` and `running_var` go the part `momentum` of the way to its mean and unbiased
-    variance. In inference they are the running ones.
+    Parameters
+    ----------
+    num_features : int
+        The number of features.
+    eps : float
+        The number added to the variance, so that it is never 0.
+    momentum : float
+        The weight of the newest batch in the running statistics, from 0 to 1.
+    rng : numpy.random.Generator, int or None
+        Not used, because nothing is drawn. All layers with weights take it.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,)
+        The scale, initially 1, and the shift, initially 0.
+    running_mean, running_var : Statistic, shape (num_features,)
+        The running statistics, initially 0 and 1.
+
+    Notes
+    -----
+    The output is weight * (x - mean) / sqrt(variance + eps) + bias. In training, the mean and the
+    biased variance are those of the batch, which must have at least two values per feature, and the
+    running statistics follow:
+
+        running = (1 - momentum) * running + momentum * statistic of the batch
+
+    where the variance of the batch is the unbiased one. In inference, the mean and the variance are
+    the running statistics.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch normalization, arXiv 1502.03167.
     """
 
     _takes = ("C",)
 
 
 class BatchNorm2d(_BatchNorm):
-    """BatchNorm1d on x (N, num_features, H, W), by channel: over images, rows and columns."""
+    """Batch normalisation of each channel of x (N, num_features, H, W).
+
+    The formulas are those of `BatchNorm1d`. The statistics of a channel are taken over all images,
+    rows and columns.
+
+    Parameters
+    ----------
+    num_features : int
+        The number of channels.
+    eps : float
+        The number added to the variance, so that it is never 0.
+    momentum : float
+        The weight of the newest batch in the running statistics, from 0 to 1.
+    rng : numpy.random.Generator, int or None
+        Not used, because nothing is drawn. All layers with weights take it.
+    """
 
     _takes = ("C", "H", "W")

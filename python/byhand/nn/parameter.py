@@ -1,7 +1,7 @@
-"""Parameters: named weights and their gradients as views of two flat buffers.
+"""Parameters: weights and their gradients, as views of two flat buffers.
 
-A network keeps all its weights in one buffer and all their gradients in another, so that an
-optimizer's step is one kernel call.
+A network keeps all its weights in one buffer and all their gradients in another, so that the step
+of an optimizer is one kernel call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from byhand.engine.memory import Array, Shape, aligned_offsets
 
 
 class Storage:
-    """Weights and gradients of one or more parameters, flat; zeros at first."""
+    """The flat buffers `data` and `grad` of one or more parameters, filled with zeros.
+
+    Parameters
+    ----------
+    size : int
+        The number of floats in each buffer.
+    """
 
     def __init__(self, size: int) -> None:
         self.data = kernels.empty((size,))
@@ -32,16 +38,24 @@ P = TypeVar("P", bound="Parameter")
 
 
 class Parameter:
-    """A float32 array that training changes: `.data`, with its gradient `.grad`, of one shape.
+    """A float32 array that training changes, `.data`, with its gradient `.grad` of the same shape.
 
-    Both may be changed in place at any time. Assigning copies into them: TypeError or ValueError
-    where the value has another dtype or shape.
+    Both may be changed in place at any time. An assignment to them copies the values.
+
+    Parameters
+    ----------
+    value : ndarray, float32, or tuple of int
+        The values to copy, or the shape of a parameter of zeros.
+
+    Raises
+    ------
+    TypeError
+        If `value` is neither a float32 array nor a shape.
     """
 
     __slots__ = ("_data", "_grad", "offset", "shape", "storage")
 
     def __init__(self, value: Array | Shape) -> None:
-        """A parameter with the values of an array, or of zeros in a shape."""
         if isinstance(value, np.ndarray):
             _check_float32("Parameter(...)", value)
         elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
@@ -60,17 +74,30 @@ class Parameter:
 
     @classmethod
     def without_memory(cls: type[P], shape: Shape) -> P:
-        """A parameter that has no values until `bind` gives it memory."""
+        """Make a parameter that has no values until `bind` gives it memory.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Its shape.
+
+        Returns
+        -------
+        Parameter
+            The parameter.
+        """
         parameter = cls.__new__(cls)
         parameter._set_shape(shape)
         return parameter
 
     @property
     def size(self) -> int:
+        """The number of values."""
         return math.prod(self.shape)
 
     @property
     def data(self) -> Array:
+        """The values. An assignment copies a float32 array of the same shape into them."""
         if self._data is None:
             raise RuntimeError(f"{self!r} has no memory yet: share_storage gives it some")
         return self._data
@@ -81,6 +108,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
+        """The gradient. An assignment copies a float32 array of the same shape into it."""
         assert self._grad is not None
         return self._grad
 
@@ -89,7 +117,15 @@ class Parameter:
         self._assign("grad", self.grad, value)
 
     def bind(self, storage: Storage, offset: int) -> None:
-        """Make `.data` and `.grad` views that begin at `offset`, with the values of the old."""
+        """Move the parameter: its values and gradient become views of other buffers.
+
+        Parameters
+        ----------
+        storage : Storage
+            The buffers. They get the present values and gradient, if there are any.
+        offset : int
+            Where the parameter begins in them, in floats.
+        """
         old = self._data, self._grad
         part = slice(offset, offset + self.size)
         self.storage, self.offset = storage, offset
@@ -105,7 +141,8 @@ class Parameter:
         target[...] = value
 
     def __getstate__(self) -> tuple[Shape, Array | None, Array | None]:
-        # Its own values, not the storage of the whole network. A network's copy shares one again.
+        # Only its own values, not the storage of the whole network. If a network is copied, the
+        # copy makes its parameters share a storage again.
         return self.shape, self._data, self._grad
 
     def __setstate__(self, state: tuple[Shape, Array | None, Array | None]) -> None:
@@ -129,13 +166,24 @@ class Statistic(Parameter):
     """An array that a layer learns without a gradient, such as a running mean.
 
     Only `.data` has a meaning. It is saved with the weights. Optimizers skip it.
+
+    Parameters
+    ----------
+    value : ndarray, float32, or tuple of int
+        As in `Parameter`.
     """
 
     __slots__ = ()
 
 
 def share_storage(parameters: Sequence[Parameter]) -> None:
-    """Move parameters into one new storage, in order, each on a cache line."""
+    """Move parameters into one new storage, in their order, each at the start of a cache line.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        The parameters, of one network or of several.
+    """
     offsets, size = aligned_offsets([parameter.size for parameter in parameters])
     storage = Storage(size)
     for parameter, offset in zip(parameters, offsets, strict=True):
@@ -145,10 +193,21 @@ def share_storage(parameters: Sequence[Parameter]) -> None:
 def flat_pieces(
     parameters: Sequence[Parameter], offsets: Sequence[int]
 ) -> list[tuple[Storage, slice, slice]]:
-    """Pieces of storage, each as long as memory allows, that hold parameters as `offsets` do.
+    """Find the longest pieces of memory in which parameters lie as they do in a flat array.
 
-    offsets: where each parameter begins in a flat array of the caller's. Each piece is a storage,
-    the part of it, and the part of that array. Parameters of one network, in their order, are one.
+    All parameters of a network, in their order, are one piece.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        The parameters.
+    offsets : sequence of int
+        Where each parameter begins in a flat array of the caller, in floats.
+
+    Returns
+    -------
+    list of (Storage, slice, slice)
+        For each piece its storage, its part of the storage, and its part of the caller's array.
     """
     pieces = []
     begin = 0
@@ -171,12 +230,32 @@ def flat_pieces(
 
 
 def clear_gradients(parameters: Iterable[Parameter]) -> None:
+    """Set the gradients of parameters to zero.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters.
+    """
     for parameter in parameters:
         parameter.grad.fill(0.0)
 
 
 def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Every way in which `arrays` are not float32 arrays of these names and shapes, in words."""
+    """Describe each way in which arrays differ from those that are expected.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        The name and the shape of each array that is expected. All are float32.
+    arrays : mapping of str to ndarray
+        The arrays that were found, by name.
+
+    Returns
+    -------
+    list of str
+        A phrase for each missing, unexpected or different array. It is empty if all arrays fit.
+    """
     problems = [f"unexpected {name}" for name in arrays if name not in shapes]
     for name, shape in shapes.items():
         array = arrays.get(name)
@@ -190,7 +269,24 @@ def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> 
 
 
 def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: str) -> None:
-    """Copy `state` into the arrays of the same names: all, or TypeError or ValueError and none."""
+    """Copy arrays into those of the same names: all of them, or none if one does not fit.
+
+    Parameters
+    ----------
+    targets : mapping of str to ndarray, float32
+        The arrays that are overwritten, by name.
+    state : mapping of str to array_like
+        The new values, by name.
+    owner : str
+        The name of the object whose state it is, for messages.
+
+    Raises
+    ------
+    TypeError
+        If `state` is not a mapping.
+    ValueError
+        If a name, a shape or a dtype differs. The message lists every difference.
+    """
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be arrays by name, as of state_dict(), not {state!r}")
     arrays = {name: np.asarray(value) for name, value in state.items()}
@@ -206,17 +302,36 @@ class _Sentinel(Enum):
 
 
 NO_WEIGHTS: Final = _Sentinel.NO_WEIGHTS
-"""As `rng`: the layer's parameters have no memory until `share_storage` gives them some."""
+"""A value for `rng`: parameters have no memory until `share_storage` gives them some."""
 
 if TYPE_CHECKING:  # np.random takes a while to import
     Rng = np.random.Generator | int | _Sentinel | None
 
 
 def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
-    """A parameter with PyTorch's default weights: uniform in +-1/sqrt(fan_in).
+    """Make a parameter with PyTorch's default initial weights, uniform in +-1/sqrt(fan_in).
 
-    That is kaiming_uniform with a = sqrt(5) (He et al., arXiv 1502.01852), for weights and biases.
-    rng: a generator, which advances; a seed; None for a seed from the system.
+    Parameters
+    ----------
+    shape : tuple of int
+        The shape of the parameter.
+    fan_in : int
+        The number of inputs of each output, for weights and for biases.
+    rng : numpy.random.Generator, int or None
+        As in `generator`. With NO_WEIGHTS, the parameter has no memory.
+
+    Returns
+    -------
+    Parameter
+        The parameter.
+
+    Notes
+    -----
+    PyTorch calls it kaiming_uniform with a = sqrt(5).
+
+    References
+    ----------
+    He et al., Delving deep into rectifiers, arXiv 1502.01852.
     """
     if rng is NO_WEIGHTS:
         return Parameter.without_memory(shape)
@@ -227,16 +342,39 @@ def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
 
 
 def generator(rng: Rng) -> np.random.Generator:
-    """`rng` itself where it is a generator; stream 0 of a seed; for None, a seed of the system."""
+    """Return a generator of random numbers.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator, int or None
+        A generator, which is returned itself and so advances for every user; a seed, of which
+        stream 0 is returned; or None, for a seed from the system.
+    """
     if isinstance(rng, np.random.Generator):
         return rng
     return np.random.default_rng() if rng is None else stream(rng, 0)
 
 
 def stream(seed: Any, number: int) -> np.random.Generator:
-    """Philox keyed on (seed, number): stream 0 draws the weights, stream e shuffles epoch e.
+    """Return one of many independent generators that belong to a seed.
 
-    Raises TypeError or ValueError where seed is not an integer from 0 to 2**64 - 1.
+    Stream 0 draws the weights, and stream e shuffles the images in epoch e.
+
+    Parameters
+    ----------
+    seed : int
+        The seed, from 0 to 2**64 - 1.
+    number : int
+        The number of the stream.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is not an integer in that range.
+
+    Notes
+    -----
+    The generator is Philox with the key (seed, number).
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed must be an integer, not {type(seed).__name__}")

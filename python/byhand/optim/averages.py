@@ -14,18 +14,58 @@ from byhand.nn.parameter import Storage, flat_pieces, load_arrays
 
 
 def check_decay(decay: float) -> float:
-    """`decay` as a float; TypeError or ValueError where it is not a number from 0 up, below 1."""
+    """Check the decay of an average of weights.
+
+    Parameters
+    ----------
+    decay : float
+        The decay, from 0 to below 1.
+
+    Returns
+    -------
+    float
+        `decay`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number in that range. The message calls it ema, as the arguments do.
+    """
     if not 0.0 <= number("ema", decay) < 1.0:
         raise ValueError(f"ema must be from 0 up and below 1, not {decay}")
     return float(decay)
 
 
 class WeightAverage:
-    """average = decay_t * average + (1 - decay_t) * weights, from the weights that are there now.
+    """An exponential moving average of the weights of a network. It begins with the present ones.
 
-    decay_t = min(decay, (1 + t) / (10 + t)) for update t, counted from 0: the first weights are
-    soon forgotten. Source: Polyak and Juditsky, Acceleration of stochastic approximation by
-    averaging, 1992; the growing decay is that of TensorFlow's ExponentialMovingAverage.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to average.
+    decay : float
+        The largest decay, from 0 to below 1.
+
+    Attributes
+    ----------
+    decay : float
+        The largest decay.
+    updates : int
+        The number of updates so far.
+
+    Notes
+    -----
+    Update t, counted from 0, computes
+
+        decay_t = min(decay, (1 + t) / (10 + t))
+        average = decay_t * average + (1 - decay_t) * weights
+
+    Because the decay is small at first, the initial weights are soon forgotten.
+
+    References
+    ----------
+    Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992. The growing
+    decay is that of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, parameters: Iterable[Parameter], decay: float) -> None:
@@ -42,10 +82,11 @@ class WeightAverage:
             average[...] = parameter.data
 
     def update(self) -> None:
-        """Take the weights as they are into the average."""
+        """Add the present weights to the average."""
         if [parameter.storage for parameter in self._parameters] != self._storages:
             self._find_pieces()
-        # sgd_step's g is weights - average, of which it takes 1 - decay_t; momentum is not used.
+        # A step of SGD without momentum. Its gradient is weights - average, because the weight
+        # decay is -1. Its learning rate is -(1 - decay_t).
         rate = min(self.decay, (1 + self.updates) / (10 + self.updates)) - 1.0
         for average, weights, room in self._pieces:
             kernels.sgd_step(average, weights, room, lr=rate, weight_decay=-1.0)
@@ -53,7 +94,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def in_place_of_weights(self) -> Iterator[None]:
-        """The network has the average as its weights meanwhile, and its own again after that."""
+        """Give the network the average as its weights inside a with statement."""
         own = [parameter.data.copy() for parameter in self._parameters]
         self.replace_weights()
         try:
@@ -68,21 +109,36 @@ class WeightAverage:
             parameter.data[...] = average
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the averages: "0" for the first parameter, and so on."""
+        """Return copies of the averages: "0" for the first parameter, and so on."""
         return {str(i): average.copy() for i, average in enumerate(self._views())}
 
     def load_state_dict(self, state: Mapping[str, Any], updates: int) -> None:
-        """Set averages and count; ValueError, and no change, where names or shapes differ."""
+        """Set the averages and the number of updates.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like, float32
+            The averages by name, as `state_dict` returns them.
+        updates : int
+            The number of updates so far.
+
+        Raises
+        ------
+        TypeError
+            If `state` is not a mapping.
+        ValueError
+            If a name, a shape or a dtype differs. Then nothing has changed.
+        """
         targets = {str(i): average for i, average in enumerate(self._views())}
         load_arrays(targets, state, type(self).__name__)
         self.updates = updates
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pieces are views: a copy finds its own.
+        # The pieces are views, so a copy has to find its own.
         return {**vars(self), "_storages": [], "_pieces": []}
 
     def _find_pieces(self) -> None:
-        """Again when layers have moved into another network."""
+        """Find the flat pieces for `update`. Repeated if layers moved into another network."""
         self._storages = [parameter.storage for parameter in self._parameters]
         self._pieces = [
             (self._flat[here], storage.data[there], self._room[here])

@@ -1,4 +1,4 @@
-"""Optimizers: a step over all parameters of a network is one kernel call."""
+"""Optimizers. A step over all parameters of a network is one kernel call."""
 
 from __future__ import annotations
 
@@ -15,21 +15,35 @@ Settings = Mapping[str, Callable[[str, Any], Any]]
 
 
 class Optimizer:
-    """The base of all optimizers: parameters, and values of their own beside every weight.
+    """The base class of optimizers.
 
-    Those values are flat buffers, one for each of `_moving`, that lie as the parameters of one
-    network do: then a step is one call of `_move`. `lr` and the other settings may be changed
-    between steps. A parameter that is left out stays as it is.
+    An optimizer keeps one or two numbers for each weight, such as its velocity. They lie in flat
+    buffers, in the order in which the weights of a network lie, so that a step is one kernel call.
+    `lr` and the other settings may be changed between steps.
 
-    Raises ValueError where a setting is out of range, a parameter occurs twice or there is none,
-    TypeError where a setting is not a number.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to change, such as `network.parameters()`.
+    lr : float
+        The learning rate.
+    weight_decay : float
+        The factor of the weight decay.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number, or an element of `parameters` is not a Parameter.
+    ValueError
+        If a setting is out of range, a parameter occurs twice, or there is none.
     """
 
     _moving: ClassVar[tuple[str, ...]]
-    """Names of the values, as in `state_dict`."""
+    """The names of the flat buffers, as in `state_dict`."""
 
     _settings: ClassVar[Settings]
-    """The check of each setting, from its name and value to the value that is kept."""
+    """The check of each setting: a function of its name and value that returns the value to keep.
+    """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.parameters = tuple(parameters)
@@ -41,8 +55,8 @@ class Optimizer:
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._moving}
-        # An array of float32, so that it is saved as all other state is. It counts to 2^24. By then
-        # no step depends on its number any more.
+        # A float32 array, so that it is saved like all other state. It counts up to 2^24, when no
+        # step depends on its number any more.
         self._steps = kernels.empty((1,))
         for values in (self._steps, *self._values.values()):
             values.fill(0.0)
@@ -59,7 +73,7 @@ class Optimizer:
         return int(self._steps[0])
 
     def step(self) -> None:
-        """Move every parameter against its gradient."""
+        """Change all parameters once, by their present gradients."""
         self._steps += 1
         if [parameter.storage for parameter in self.parameters] != self._storages:
             self._find_runs()
@@ -67,27 +81,41 @@ class Optimizer:
             self._move(*arrays)
 
     def zero_grad(self) -> None:
+        """Set the gradients of all parameters to zero."""
         clear_gradients(self.parameters)
 
     def settings(self) -> dict[str, Any]:
-        """The arguments of the constructor as they are now: numbers, lists of them, booleans."""
+        """Return the present settings by name, as JSON-able values."""
         values = {name: getattr(self, name) for name in self._settings}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the values: "velocity.0" for the first parameter, and so on."""
+        """Return copies of the state by name, such as "steps" and "velocity.0" of parameter 0."""
         return {name: values.copy() for name, values in self._named_values().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set the values; ValueError, and no change, where names, shapes or dtypes differ."""
+        """Set the state, for example to continue a training.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like, float32
+            The state by name, as `state_dict` returns it.
+
+        Raises
+        ------
+        TypeError
+            If `state` is not a mapping.
+        ValueError
+            If a name, a shape or a dtype differs. Then nothing has changed.
+        """
         load_arrays(self._named_values(), state, type(self).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Runs are views: a copy finds its own.
+        # The runs are views, so a copy of the optimizer has to find its own.
         return {**vars(self), "_storages": [], "_runs": []}
 
     def _move(self, *arrays: Array) -> None:
-        """One step of a flat piece of weights, gradients, and the values beside them."""
+        """Call the kernel for a flat piece of the weights, the gradients and each buffer."""
         raise NotImplementedError
 
     def _named_values(self) -> dict[str, Array]:
@@ -99,7 +127,7 @@ class Optimizer:
         return {"steps": self._steps, **named}
 
     def _find_runs(self) -> None:
-        """Pieces of weights, gradients and values; again when layers have moved elsewhere."""
+        """Find the flat pieces for `_move`. Repeated if layers moved into another network."""
         self._storages = [parameter.storage for parameter in self.parameters]
         self._runs = [
             (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))
@@ -110,9 +138,42 @@ class Optimizer:
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum and L2 regularisation, as torch.optim.SGD.
 
-    For a gradient g: g += weight_decay * p; v = momentum * v + (1 - dampening) * g; p -= lr * v, or
-    with nesterov p -= lr * (g + momentum * v). The first step does not dampen its gradient, and
-    without momentum no step does.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to change, such as `network.parameters()`.
+    lr : float
+        The learning rate.
+    momentum : float
+        The part of the velocity that is kept in each step. 0 means no momentum.
+    dampening : float
+        The part of the gradient that does not enter the velocity, except in the first step.
+    weight_decay : float
+        The factor of the L2 regularisation.
+    nesterov : bool
+        Whether to use Nesterov's momentum.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number, or an element of `parameters` is not a Parameter.
+    ValueError
+        If a setting is out of range, a parameter occurs twice, or there is none. Also if `nesterov`
+        is True without momentum, or with dampening.
+
+    Notes
+    -----
+    With the parameter p, its gradient g and its velocity v, which begins with 0, a step computes
+
+        g = g + weight_decay * p
+        v = momentum * v + (1 - dampening) * g
+        p = p - lr * (g + momentum * v if nesterov else v)
+
+    The first step does not dampen the gradient. Without momentum, v = g.
+
+    References
+    ----------
+    Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
     """
 
     _moving = ("velocity",)
@@ -135,11 +196,10 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
-        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
-            raise ValueError(
-                "nesterov=True needs a momentum above 0 and a dampening of 0, "
-                f"not momentum={momentum} and dampening={dampening}"
-            )
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.nesterov and self.dampening != 0:
+            raise ValueError(f"nesterov needs a dampening of 0, not {dampening}")
 
     def _move(self, *arrays: Array) -> None:
         kernels.sgd_step(
@@ -153,6 +213,7 @@ class SGD(Optimizer):
 
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
+    """Check that a value is a pair of numbers from 0 to below 1."""
     pair = listed(value)
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise ValueError(f"{name} must be a pair of numbers, not {value!r}")
@@ -163,9 +224,40 @@ def _betas(name: str, value: Any) -> tuple[float, float]:
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam; `kernels.adam_step` has the formula.
+    """Adam, as torch.optim.Adam.
 
-    weight_decay is L2 regularisation: it is added to the gradient. Errors as of every Optimizer.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to change, such as `network.parameters()`.
+    lr : float
+        The learning rate.
+    betas : (float, float)
+        The decay of the means of the gradient and of its square, from 0 to below 1.
+    eps : float
+        The number added to the denominator.
+    weight_decay : float
+        The factor of the L2 regularisation.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number, or an element of `parameters` is not a Parameter.
+    ValueError
+        If a setting is out of range, a parameter occurs twice, or there is none.
+
+    Notes
+    -----
+    With the parameter p, its gradient g, and the means m and v, which begin with 0, step t computes
+
+        g = g + weight_decay * p
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g^2
+        p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    References
+    ----------
+    Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
     """
 
     _moving = ("first_moment", "second_moment")
@@ -202,9 +294,36 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), as torch.optim.AdamW.
+    """Adam with decoupled weight decay, as torch.optim.AdamW.
 
-    Each step multiplies the parameters by 1 - lr * weight_decay; the gradient stays as it is.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters to change, such as `network.parameters()`.
+    lr : float
+        The learning rate.
+    betas : (float, float)
+        The decay of the means of the gradient and of its square, from 0 to below 1.
+    eps : float
+        The number added to the denominator.
+    weight_decay : float
+        The factor of the weight decay.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number, or an element of `parameters` is not a Parameter.
+    ValueError
+        If a setting is out of range, a parameter occurs twice, or there is none.
+
+    Notes
+    -----
+    The formulas are those of `Adam`, but the weight decay is not added to the gradient. Instead,
+    each step first multiplies the parameters by 1 - lr * weight_decay.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
     """
 
     _decoupled = True

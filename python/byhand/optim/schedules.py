@@ -1,4 +1,7 @@
-"""Learning rates as functions of the step: any callable step -> lr will do. Steps count from 0."""
+"""Schedules: learning rates as functions of the step, which is counted from 0.
+
+A schedule is any callable that takes the number of a step and returns its learning rate.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,13 @@ from byhand.checks import integer, not_negative, number
 
 @dataclass(frozen=True)
 class Constant:
-    """The same learning rate for ever."""
+    """The same learning rate in every step.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate.
+    """
 
     lr: float
 
@@ -23,10 +32,19 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """lr, multiplied by gamma after every step_size steps: lr * gamma ** (step // step_size).
+    """A rate that is multiplied by a factor again and again: lr * gamma ** (step // step_size).
 
-    torch.optim.lr_scheduler.StepLR, whose unit is whatever one calls it for; here it is always a
-    step of the optimizer, of which an epoch has ceil(images / batch_size).
+    As torch.optim.lr_scheduler.StepLR, but always in steps of the optimizer. An epoch has
+    ceil(images / batch_size) of them.
+
+    Parameters
+    ----------
+    lr : float
+        The first learning rate.
+    step_size : int
+        The number of steps after which the rate is multiplied.
+    gamma : float
+        The factor.
     """
 
     lr: float
@@ -44,12 +62,35 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Up to lr along a line, then down towards min_lr along half a cosine.
+    """A rate that rises along a line and then falls along half a cosine.
 
-    With W = warmup_steps the rate is lr * (step + 1) / (W + 1) before step W, and from there on
-    min_lr + (lr - min_lr) / 2 * (1 + cos(pi * (step - W) / (total_steps - W))): half a period of
-    SGDR (Loshchilov and Hutter, ICLR 2017), after the warm-up of Goyal et al. (arXiv 1706.02677).
-    torch.optim.lr_scheduler.CosineAnnealingLR is the same without warm-up.
+    Without warm-up, it is torch.optim.lr_scheduler.CosineAnnealingLR.
+
+    Parameters
+    ----------
+    lr : float
+        The largest learning rate.
+    total_steps : int
+        The number of steps. A later step raises a ValueError.
+    min_lr : float
+        The rate towards which the cosine falls.
+    warmup_steps : int
+        The number of steps before the largest rate is reached.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
+
+    Notes
+    -----
+    With W = warmup_steps, the rate of a step is lr * (step + 1) / (W + 1) before step W, and then
+    min_lr + (lr - min_lr) / 2 * (1 + cos(pi * (step - W) / (total_steps - W))).
+
+    References
+    ----------
+    The cosine: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR
+    2017. The warm-up: Goyal et al., Accurate, large minibatch SGD, arXiv 1706.02677.
     """
 
     lr: float
@@ -71,7 +112,6 @@ class Cosine:
             )
 
     def __call__(self, step: int) -> float:
-        """Raises ValueError where the step is not one of the total_steps."""
         step = _checked_step(step, self.total_steps)
         if step < self.warmup_steps:
             return self.lr * (step + 1) / (self.warmup_steps + 1)
@@ -81,11 +121,32 @@ class Cosine:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to max_lr and down to nearly nothing, each along half a cosine (Smith and Topin, 2017).
+    """A rate that rises along half a cosine and then falls almost to 0 along another one.
 
-    The rate is max_lr / div_factor at step 0, max_lr at step pct_start * total_steps - 1, and
-    max_lr / (div_factor * final_div_factor) at the last step: torch.optim.lr_scheduler.OneCycleLR
-    with cosine annealing in two phases.
+    It is torch.optim.lr_scheduler.OneCycleLR with cosine annealing in two phases.
+
+    Parameters
+    ----------
+    max_lr : float
+        The largest rate, at step pct_start * total_steps - 1.
+    total_steps : int
+        The number of steps. A later step raises a ValueError.
+    pct_start : float
+        The part of the steps in which the rate rises, from 0 to 1.
+    div_factor : float
+        The first rate is max_lr / div_factor.
+    final_div_factor : float
+        The last rate is max_lr / (div_factor * final_div_factor).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
+
+    References
+    ----------
+    Smith and Topin, Super-convergence: very fast training of neural networks using large learning
+    rates, arXiv 1708.07120.
     """
 
     max_lr: float
@@ -109,7 +170,6 @@ class OneCycle:
             _set(self, **{name: float(factor)})
 
     def __call__(self, step: int) -> float:
-        """Raises ValueError where the step is not one of the total_steps."""
         step = _checked_step(step, self.total_steps)
         last = self.total_steps - 1
         initial = self.max_lr / self.div_factor
@@ -120,7 +180,7 @@ class OneCycle:
 
 
 def _set(schedule: object, **settings: float) -> None:
-    """Store checked settings in a frozen schedule: NumPy's scalars as Python's numbers."""
+    """Store checked settings in a frozen schedule."""
     for name, value in settings.items():
         object.__setattr__(schedule, name, value)
 
@@ -132,5 +192,5 @@ def _checked_step(step: int, total_steps: int) -> int:
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
-    """From start at 0 to end at 1, level at both ends."""
+    """Return the value of half a cosine from `start` at fraction 0 to `end` at fraction 1."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
