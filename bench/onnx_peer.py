@@ -13,7 +13,7 @@ from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls
 from byhand.bench.tasks import Task
 from byhand.models import Model
-from byhand.nn import Conv2d, Flatten, Layer, Linear, MaxPool2d
+from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, Module
 from onnx import helper, numpy_helper
 
 # Old enough for any ONNX Runtime of today; new ones do not refuse them.
@@ -79,12 +79,12 @@ def _translate(model: Model, batch: int) -> Any:
     return translated
 
 
-def _weights(i: int, layer: Layer) -> Iterator[str]:
+def _weights(i: int, layer: Module) -> Iterator[str]:
     """Their names in the model's state."""
     return (f"{i}.{name}" for name, _ in layer.named_parameters())
 
 
-def _node(layer: Layer, inputs: list[str], output: str) -> Any:
+def _node(layer: Module, inputs: list[str], output: str) -> Any:
     if isinstance(layer, Conv2d):
         return helper.make_node("Conv", inputs, [output], kernel_shape=layer.kernel_size)
     if isinstance(layer, MaxPool2d):

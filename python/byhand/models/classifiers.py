@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from byhand.models.model import Model, image_shape
+from byhand.models.images import image_shape
+from byhand.models.model import Model
 from byhand.nn import (
     ACTIVATIONS,
     Conv2d,

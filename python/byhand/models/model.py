@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.checks import channels_last, instance, integer, listed, with_batch
+from byhand.checks import instance, integer, listed, with_batch
 from byhand.engine.memory import Array, Shape
 from byhand.engine.plan import Plan
 from byhand.engine.pool import CHUNK, InferencePlans
 from byhand.files.atomic import write_atomic
 from byhand.files.tensors import FORMAT, tensors_file
 from byhand.models.architecture import describe, shared_names
+from byhand.models.images import check_images, image_shape, is_picture
 from byhand.models.picture_form import check_pictures
 from byhand.nn import (
     Dropout,
@@ -251,7 +252,7 @@ class Model(Sequential):
         if pictures is None and isinstance(images, np.ndarray):
             return images  # the fast path: the rest would take a tenth of the time of the MLP
         sources = list(images) if isinstance(images, list | tuple) else [images]
-        if all(map(_is_picture, sources)) and read_pictures is not None:
+        if all(map(is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)
         if pictures is not None:
             raise ValueError(
@@ -352,32 +353,7 @@ class Model(Sequential):
         TypeError, ValueError
             If the dtype, the shape or the range of `images` is wrong.
         """
-        if isinstance(images, np.ma.MaskedArray):
-            raise TypeError(
-                "images must not be a masked array: fill the masked values, or use .data"
-            )
-        if not isinstance(images, np.ndarray) or images.dtype not in (np.uint8, np.float32):
-            form = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
-            raise TypeError(
-                f"images must be a NumPy array of uint8, or of float32 in [0, 1], not {form}"
-                + (stack_advice(images) or "; predict also takes paths and PIL images")
-            )
-        images = np.asarray(images)  # a subclass of ndarray may define other comparisons
-        # The axis of a single channel may be missing.
-        fitting = [self.input_shape, self.input_shape[1:]][: 2 if self.input_shape[0] == 1 else 1]
-        if images.shape[1:] not in fitting:
-            shapes = " or ".join(map(with_batch, fitting))
-            advice = _advice(images.shape, self.input_shape)
-            raise ValueError(f"images must have the shape {shapes}, not {images.shape}{advice}")
-        if images.dtype == np.float32:
-            outside = ~((images >= 0) & (images <= 1))
-            if outside.any():
-                value = images[outside][0]
-                raise ValueError(
-                    f"images of float32 must lie in [0, 1], but there is {value}: "
-                    "divide by 255, or give uint8"
-                )
-        return np.ascontiguousarray(images).reshape((len(images), *self.input_shape))
+        return check_images(images, self.input_shape)
 
     def start_from(self, source: Model) -> list[str]:
         """Copy the weights of a trained model with the same layers, to continue from them.
@@ -503,65 +479,6 @@ def _table_rows(
 # The function that reads pictures for a model. byhand/__init__.py sets it to a call of
 # `byhand.pictures.images_for`, because the core does not know pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
-
-
-def _is_picture(value: object) -> bool:
-    """Return whether a value is a path, bytes or a PIL image, without an import of pillow."""
-    pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
-    return pillow or isinstance(value, str | bytes | os.PathLike)
-
-
-def stack_advice(images: Any) -> str:
-    """Return advice for images that are a list of arrays, or "" if they are something else.
-
-    Parameters
-    ----------
-    images : object
-        What was given as images.
-    """
-    if not isinstance(images, list | tuple) or not images:
-        return ""
-    return ": use np.stack(images)" if all(isinstance(i, np.ndarray) for i in images) else ""
-
-
-def _advice(shape: Shape, wanted: Shape) -> str:
-    """Return advice for images of a wrong shape. The images must be (N, *wanted)."""
-    if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
-        return ": for a single image add the axis, images[np.newaxis]"
-    if shape == (*wanted[1:], wanted[0]):
-        return ": for a single image with channels last, images.transpose(2, 0, 1)[np.newaxis]"
-    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
-        return ": a picture of any size may be given as a path or a PIL image"
-    last = channels_last(shape)
-    return f": {last}" if last else ""
-
-
-def image_shape(value: Any, name: str = "input_shape") -> Shape:
-    """Check that a value is the shape of an image.
-
-    Parameters
-    ----------
-    value : (int, int, int)
-        The channels, the height and the width.
-    name : str
-        The name of the argument.
-
-    Returns
-    -------
-    (int, int, int)
-        `value`.
-
-    Raises
-    ------
-    ValueError
-        If it is not three positive integers.
-    """
-    sizes = listed(value)
-    try:
-        channels, height, width = (integer(name, size, 1) for size in sizes)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be (channels, height, width), not {value!r}") from None
-    return channels, height, width
 
 
 def _finite(name: str, value: Any) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from byhand.nn import initializers, losses
 from byhand.nn.containers import Residual, Sequential
 from byhand.nn.dropout import Dropout
+from byhand.nn.layer import Layer
 from byhand.nn.layers import (
     ACTIVATIONS,
     AvgPool2d,
@@ -27,7 +28,7 @@ from byhand.nn.layers import (
     Sigmoid,
     Tanh,
 )
-from byhand.nn.module import Layer, Module
+from byhand.nn.module import Module
 from byhand.nn.normalization import BatchNorm1d, BatchNorm2d
 from byhand.nn.parameter import Parameter
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from byhand.engine.memory import Array, Shape
-from byhand.engine.plan import Branch, Op
+from byhand.engine.op import Branch, Op
 from byhand.nn.dropout import Dropout
-from byhand.nn.module import ByHand, Layer, Module, is_by_hand
+from byhand.nn.layer import Layer, is_by_hand
+from byhand.nn.module import ByHand, Module
 from byhand.nn.parameter import share_storage
 
 
@@ -63,7 +64,7 @@ class Sequential(Module):
         for child in self.children:
             yield from child.layers()
 
-    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
         return _layer_inputs(self.children, shape)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -147,7 +148,7 @@ class Residual(Branch, Layer):
         for child in self.children:
             yield from child.layers()
 
-    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
         yield self, shape
         yield from _layer_inputs(self.children, shape)
 
@@ -168,7 +169,7 @@ def _checked(owner: str, layers: tuple[Module, ...]) -> tuple[Module, ...]:
     return layers
 
 
-def _layer_inputs(children: Sequence[Module], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+def _layer_inputs(children: Sequence[Module], shape: Shape) -> Iterator[tuple[Module, Shape]]:
     for child in children:
         yield from child.layer_inputs(shape)
         shape = child.output_shape(shape)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from byhand import kernels
 from byhand.checks import between
-from byhand.engine.plan import Call
-from byhand.nn.module import Layer
+from byhand.engine.op import Call
+from byhand.nn.layer import Layer
 from byhand.nn.parameter import NO_WEIGHTS, generator
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import numpy as np
 
 from byhand import kernels
 from byhand.engine.memory import Array, Buffer, Shape
-from byhand.engine.plan import Branch, Call, Op
+from byhand.engine.op import Branch, Call, Op
 from byhand.nn.containers import Residual
 from byhand.nn.dropout import Dropout
+from byhand.nn.layer import Layer
 from byhand.nn.layers import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
-from byhand.nn.module import Layer
 
 __all__ = ["fused"]
 

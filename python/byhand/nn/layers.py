@@ -11,8 +11,8 @@ import numpy as np
 from byhand import kernels
 from byhand.checks import flag, integer, listed, with_batch
 from byhand.engine.memory import Array, Buffer, Shape
-from byhand.engine.plan import Call
-from byhand.nn.module import Layer
+from byhand.engine.op import Call
+from byhand.nn.layer import Layer
 from byhand.nn.parameter import NO_WEIGHTS, Parameter, draw, generator
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from byhand import kernels
 from byhand.checks import form, integer, number
 from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.op import Saved
 from byhand.engine.plan import Loss as PlannedLoss
-from byhand.engine.plan import Saved
-from byhand.nn.module import overrides
+from byhand.nn.layer import overrides
 
 
 class Loss(PlannedLoss):

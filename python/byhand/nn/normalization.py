@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from byhand import kernels
 from byhand.checks import between, integer, not_negative, with_batch
 from byhand.engine.memory import Buffer, Shape
-from byhand.engine.plan import Call
-from byhand.nn.module import Layer
+from byhand.engine.op import Call
+from byhand.nn.layer import Layer
 from byhand.nn.parameter import NO_WEIGHTS, Parameter, Statistic, share_storage
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from byhand.data import DataError, Dataset, DataWarning, Source
 from byhand.data.dataset import held_out
 from byhand.data.folder import CLASS_NAME_FILES, find_files
 from byhand.files.atomic import write_atomic
-from byhand.models.model import image_shape
+from byhand.models.images import image_shape
 from byhand.models.picture_form import check_pictures, suitable
 
 from .convert import image_and_marks

@@ -13,7 +13,7 @@ from byhand import kernels
 from byhand.checks import instance
 from byhand.engine.memory import Array
 from byhand.models import Model
-from byhand.models.model import stack_advice
+from byhand.models.images import stack_advice
 from byhand.nn.losses import CrossEntropyLoss, Loss, MSELoss
 
 # Images whose outputs and loss are computed at a time, which bounds the memory for outputs.

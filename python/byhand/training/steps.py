@@ -11,8 +11,9 @@ from byhand.engine.memory import Array
 from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
 from byhand.nn.fusion import fused
+from byhand.nn.layer import must_have_gradients
 from byhand.nn.losses import Loss, planned
-from byhand.nn.module import Module, must_have_gradients
+from byhand.nn.module import Module
 from byhand.training.evaluation import Examples, count_right_answers
 
 
