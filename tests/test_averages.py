@@ -137,7 +137,7 @@ def test_the_weights_behind_it_are_those_of_training_without_it() -> None:
 @pytest.mark.parametrize("decay", [1.0, -0.1, float("nan")])
 def test_decays_that_cannot_be(decay: float) -> None:
     model = models.softmax_regression()
-    with pytest.raises(ValueError, match="ema must be from 0 up and below 1, not"):
+    with pytest.raises(ValueError, match="ema must be at least 0 and less than 1, not"):
         Trainer(model, optim.SGD(model.parameters(), 0.1), ema=decay)
     with pytest.raises(TypeError, match="ema must be a number, not 'x'"):
         Trainer(model, optim.SGD(model.parameters(), 0.1), ema="x")  # type: ignore[arg-type]

@@ -366,7 +366,11 @@ LIES = {
     "no bias": (("layers", 1, "arguments", "bias"), False, "unexpected 1.bias"),
     "no layers": (("layers",), [], "unexpected 1.weight"),
     "layers in words": (("layers",), "Linear", "layers must be a list"),
-    "another version": (("format",), 2, "has the format 2; this version reads 1"),
+    "another version": (
+        ("format",),
+        2,
+        "has the format 2, but this version of byhand reads format 1",
+    ),
     "no version": (("format",), None, "has the format None"),
     "unknown key": (("author",), "x", "must have format, layers"),
     "key gone": (("class_names",), DROP, "must have format, layers"),

@@ -303,7 +303,11 @@ def test_wrong_settings(arguments: Any, message: str) -> None:
     [
         ({"lr": -1.0}, ValueError, "lr must be finite and not negative, not -1.0"),
         ({"betas": 0.9}, ValueError, "betas must be a pair of numbers, not 0.9"),
-        ({"betas": (0.9, 1.0)}, ValueError, r"betas\[1\] must be from 0 to below 1, not 1.0"),
+        (
+            {"betas": (0.9, 1.0)},
+            ValueError,
+            r"betas\[1\] must be at least 0 and less than 1, not 1.0",
+        ),
         ({"betas": ("a", 0.9)}, TypeError, r"betas\[0\] must be a number, not 'a'"),
         ({"eps": -1e-8}, ValueError, "eps must be finite and not negative"),
         ({"weight_decay": None}, TypeError, "weight_decay must be a number"),
@@ -358,9 +362,9 @@ def test_settings_of_numpy_are_floats() -> None:
 
 def test_wrong_parameters() -> None:
     layer = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="parameters must be different ones"):
+    with pytest.raises(ValueError, match="parameters must not repeat: one occurs twice in"):
         optim.SGD([layer.weight, layer.weight], 0.1)
-    with pytest.raises(ValueError, match="parameters must be different ones"):
+    with pytest.raises(ValueError, match="parameters must not be empty"):
         optim.SGD([], 0.1)
     with pytest.raises(TypeError, match=r"network\.parameters\(\)"):
         optim.SGD([layer.weight.data], 0.1)  # type: ignore[list-item]

@@ -197,7 +197,7 @@ def test_grid_search() -> None:
         ({"batch_size": 0}, X, "batch_size must be at least 1, not 0"),
         ({"learning_rate": -1.0}, X, "lr must be finite and not negative, not -1.0"),
         ({"model": "lenet5"}, X, "lenet5 takes images of 16 x 16 pixels or more"),
-        ({"model": "lenet5"}, X[:, :60], "X must be images, or rows of a square number, not of 60"),
+        ({"model": "lenet5"}, X[:, :60], "rows of a square number of features, not of 60"),
         ({}, X.reshape(-1, 1, 2, 4, 8), "X must have 2 to 4 axes, not 5"),
         ({}, X.reshape(-1, 8, 8, 1), r"their channels are last; use .*images\[..., 0\]"),
     ],

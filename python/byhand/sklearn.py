@@ -237,7 +237,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise ValueError(f"model must be softmax, mlp or lenet5, not {self.model!r}")
 
     def _hidden(self) -> tuple[int, ...]:
-        """The widths of the hidden layers. As in scikit-learn, one integer is one layer."""
+        """Return the widths of the hidden layers. As in scikit-learn, an integer is one layer."""
         sizes = self.hidden_layer_sizes
         if not isinstance(sizes, Iterable) or isinstance(sizes, str):
             sizes = (sizes,)
@@ -268,7 +268,9 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if side * side == shape[0]:
             return (1, side, side)
         if self.model == "lenet5" or self.max_shift:
-            raise ValueError(f"X must be images, or rows of a square number, not of {shape[0]}")
+            raise ValueError(
+                f"X must be images, or rows of a square number of features, not of {shape[0]}"
+            )
         return (1, 1, shape[0])
 
     def _recipe(self) -> Recipe:

@@ -128,7 +128,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
         raise CheckpointError(f"{path}: its description is not JSON: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         version = description.get("format") if isinstance(description, dict) else None
-        raise CheckpointError(f"{path} has the format {version!r}; this version reads {FORMAT}")
+        raise CheckpointError(
+            f"{path} has the format {version!r}, but this version of byhand reads format {FORMAT}"
+        )
     return tensors, description
 
 

@@ -156,7 +156,7 @@ class Model(Sequential):
             If the output of the network is not finite.
         """
         if self.classes == 1:
-            raise ValueError("a model with one output has no probabilities: outputs has its number")
+            raise ValueError("a model with one output has no probabilities: use predict or outputs")
         return kernels.softmax(self._finite_logits(images, pictures))
 
     def predict_top(

@@ -123,8 +123,8 @@ class Layer(Module, Op):
             raise RuntimeError(f"backward of {self!r} was called before forward")
         if not isinstance(grad_output, np.ndarray) or grad_output.shape != last.y.shape:
             raise ValueError(
-                f"grad_output of {self!r} must have the output's shape {last.y.shape}, "
-                f"not be {form(grad_output)}"
+                f"grad_output of {self!r} must have the shape {last.y.shape} of the output, "
+                f"but it is {form(grad_output)}"
             )
         _check_float32("grad_output", grad_output)
         if self.is_view:

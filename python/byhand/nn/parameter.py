@@ -288,7 +288,7 @@ def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: s
         If a name, a shape or a dtype differs. The message lists every difference.
     """
     if not isinstance(state, Mapping):
-        raise TypeError(f"state must be arrays by name, as of state_dict(), not {state!r}")
+        raise TypeError(f"state must be arrays by name, as from state_dict(), not {state!r}")
     arrays = {name: np.asarray(value) for name, value in state.items()}
     problems = misfits({name: target.shape for name, target in targets.items()}, arrays)
     if problems:

@@ -19,7 +19,7 @@ def check_decay(decay: float) -> float:
     Parameters
     ----------
     decay : float
-        The decay, from 0 to below 1.
+        The decay, at least 0 and less than 1.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def check_decay(decay: float) -> float:
         If it is not a number in that range. The message calls it ema, as the arguments do.
     """
     if not 0.0 <= number("ema", decay) < 1.0:
-        raise ValueError(f"ema must be from 0 up and below 1, not {decay}")
+        raise ValueError(f"ema must be at least 0 and less than 1, not {decay}")
     return float(decay)
 
 
@@ -44,7 +44,7 @@ class WeightAverage:
     parameters : iterable of Parameter
         The parameters to average.
     decay : float
-        The largest decay, from 0 to below 1.
+        The largest decay, at least 0 and less than 1.
 
     Attributes
     ----------

@@ -48,9 +48,13 @@ class Optimizer:
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
         self.parameters = tuple(parameters)
         if not all(isinstance(parameter, Parameter) for parameter in self.parameters):
-            raise TypeError("parameters must be those of a network: network.parameters()")
-        if not self.parameters or len(set(self.parameters)) < len(self.parameters):
-            raise ValueError(f"parameters must be different ones, not {list(self.parameters)}")
+            raise TypeError("parameters must be nn.Parameters, such as network.parameters()")
+        if not self.parameters:
+            raise ValueError("parameters must not be empty")
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ValueError(
+                f"parameters must not repeat: one occurs twice in {[*self.parameters]}"
+            )
         self.lr, self.weight_decay = not_negative("lr", lr), weight_decay
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
@@ -213,13 +217,13 @@ class SGD(Optimizer):
 
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
-    """Check that a value is a pair of numbers from 0 to below 1."""
+    """Check that a value is a pair of numbers, each at least 0 and less than 1."""
     pair = listed(value)
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise ValueError(f"{name} must be a pair of numbers, not {value!r}")
     for i, beta in enumerate(pair):
         if not 0 <= number(f"{name}[{i}]", beta) < 1:
-            raise ValueError(f"{name}[{i}] must be from 0 to below 1, not {beta}")
+            raise ValueError(f"{name}[{i}] must be at least 0 and less than 1, not {beta}")
     return float(pair[0]), float(pair[1])
 
 
@@ -233,7 +237,8 @@ class Adam(Optimizer):
     lr : float
         The learning rate.
     betas : (float, float)
-        The decay of the means of the gradient and of its square, from 0 to below 1.
+        The decay of the mean of the gradient and of the mean of its square. Both are at least 0
+        and less than 1.
     eps : float
         The number added to the denominator.
     weight_decay : float
@@ -303,7 +308,8 @@ class AdamW(Adam):
     lr : float
         The learning rate.
     betas : (float, float)
-        The decay of the means of the gradient and of its square, from 0 to below 1.
+        The decay of the mean of the gradient and of the mean of its square. Both are at least 0
+        and less than 1.
     eps : float
         The number added to the denominator.
     weight_decay : float
