@@ -147,10 +147,9 @@ def problems(value: Any) -> list[str]:
         if not isinstance(returned, str):
             returned = inspect.formatannotation(returned).removeprefix("collections.abc.")
         returns = "Returns" in parts or "Yields" in parts or summary.startswith("Return ")
-        nothing = returned in ("None", "NoReturn", "Iterator[None]")
-        if nothing and returns:
+        if returned in ("None", "NoReturn") and returns:
             found.append("describes what it returns, but returns nothing")
-        if not nothing and not returns:
+        if returned not in ("None", "NoReturn", "Iterator[None]") and not returns:
             found.append("needs a section Returns, or a summary that begins with Return")
     return found
 

@@ -33,7 +33,7 @@ class Sequential(Module):
 
     Examples
     --------
-    network = Sequential(Flatten(), Linear(784, 10))
+    >>> network = Sequential(Flatten(), Linear(784, 10))
     """
 
     def __init__(self, *layers: Module) -> None:

@@ -119,12 +119,12 @@ class Conv2d(_Weighted):
     kernel_size : int or (int, int)
         The height and the width of the filters.
     stride : int or (int, int)
-        The distance of neighbouring windows.
+        The distance between neighbouring windows.
     padding : int, (int, int) or ((int, int), (int, int))
         The zeros added around each plane: one number, (vertical, horizontal), or
         ((top, bottom), (left, right)).
     dilation : int or (int, int)
-        The distance of neighbouring filter taps.
+        The distance between neighbouring filter taps.
     groups : int
         The number of groups that channels are divided into. The filters of a group see only the
         input channels of that group.
@@ -238,12 +238,12 @@ class MaxPool2d(_Pool2d):
     kernel_size : int or (int, int)
         The height and the width of the windows.
     stride : int, (int, int) or None
-        The distance of neighbouring windows. None means `kernel_size`.
+        The distance between neighbouring windows. None means `kernel_size`.
     padding : int, (int, int) or ((int, int), (int, int))
         The border around each plane, which is never the maximum: one number,
         (vertical, horizontal), or ((top, bottom), (left, right)).
     dilation : int or (int, int)
-        The distance of neighbouring values of a window.
+        The distance between neighbouring values of a window.
     ceil_mode : bool
         Whether a last window may reach beyond the padded input.
     """
@@ -280,7 +280,7 @@ class AvgPool2d(_Pool2d):
     kernel_size : int or (int, int)
         The height and the width of the windows.
     stride : int, (int, int) or None
-        The distance of neighbouring windows. None means `kernel_size`.
+        The distance between neighbouring windows. None means `kernel_size`.
     padding : int, (int, int) or ((int, int), (int, int))
         The zeros added around each plane: one number, (vertical, horizontal), or
         ((top, bottom), (left, right)).
