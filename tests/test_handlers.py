@@ -350,6 +350,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[float]]]:
         pictures.append(lines_of(figure))
         return b"%d" % len(pictures)
 
+    import byhand.plots.curves  # noqa: F401  it would keep the replacement if imported later
+
     monkeypatch.setattr("byhand.plots.figure.figure_bytes", figure_bytes)
     return pictures
 

@@ -12,7 +12,7 @@ from byhand.cli.output import fail, warn
 from byhand.data import DataError, Dataset
 from byhand.models import Model
 from byhand.nn.losses import CrossEntropyLoss, Loss, MSELoss
-from byhand.training.evaluation import check_data
+from byhand.training.checked_data import check_data
 from byhand.training.run_folder import RunFolder
 
 _ALL = ("training", "test")

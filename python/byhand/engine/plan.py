@@ -124,7 +124,9 @@ class Batch:
         loss = self._loss
         if loss is None:
             raise RuntimeError("a plan without a loss cannot train")
-        value = loss.run(self.forward(), target, self._loss_saved)
+        for call in self.calls:
+            call.op.run(call)
+        value = loss.run(self.output, target, self._loss_saved)
         loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
         for call, rooms in self._steps_back:
             if call.gradients:

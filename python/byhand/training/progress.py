@@ -33,6 +33,25 @@ def in_notebook() -> bool:
     return hasattr(get_shell(), "kernel")
 
 
+def open_progress(wanted: bool | None) -> Progress | None:
+    """Return the handler that shows the progress of a training.
+
+    Parameters
+    ----------
+    wanted : bool or None
+        None asks for it only if a person reads the output now, in a terminal or a notebook.
+
+    Returns
+    -------
+    Progress or None
+        None if nothing shall be shown.
+    """
+    watched = None if wanted is False else watched_stream()
+    if watched is not None:
+        return Progress(watched)
+    return Progress(sys.stderr, moving=False) if wanted else None
+
+
 class Progress:
     """A handler of training events that writes a line per epoch, and below it a running line.
 

@@ -11,50 +11,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from byhand.checks import as_path
 from byhand.files.atomic import opened, remove_temporaries, write_atomic, write_together
-from byhand.files.tensors import CheckpointError, read_tensors
+from byhand.files.tensors import CheckpointError
 from byhand.models import Model
 from byhand.models import load as load_file
 from byhand.nn import Module
+from byhand.training.checkpoints import (
+    Checkpoint,
+    config_text,
+    history_bytes,
+    read_config,
+    read_history,
+    read_state,
+)
 from byhand.training.events import EpochEnd
-from byhand.training.run_files import config_text, history_bytes, read_config, read_history
 from byhand.training.run_settings import FREE, differences
 
 # This key is in config.json until the first epoch is complete. A folder that holds files of a run
 # but no state.safetensors may be used again only if the key is there: without it, the state of a
 # trained run has been deleted.
 _NO_EPOCH_YET = "no_epoch_yet"
-# What state.safetensors says beside its tensors.
-_STATE = {"model": dict, "optimizer": dict, "epoch": int, "step": int, "averaged": int}
 
 
 class ResumeError(ValueError):
     """A run that cannot go on as it is asked to: with other data, model or settings."""
-
-
-class Checkpoint(NamedTuple):
-    """A run after its last complete epoch: its state.safetensors, and the epochs so far."""
-
-    path: Path
-    tensors: dict[str, NDArray[Any]]
-    description: dict[str, Any]
-    history: list[EpochEnd]
-
-    def part(self, name: str) -> dict[str, NDArray[Any]]:
-        """The tensors under "name."."""
-        prefix = f"{name}."
-        return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
-
-    @contextlib.contextmanager
-    def restoring(self) -> Iterator[None]:
-        """Raise CheckpointError with the path in place of an error that the content causes."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.path} is the state of another run: {error}") from error
 
 
 class ChosenEpoch(NamedTuple):
@@ -260,9 +242,7 @@ class RunFolder:
         """None where no epoch was finished; ResumeError where there are more than `epochs`."""
         if not self.state_path.exists():
             return None
-        tensors, description = read_tensors(self.state_path)
-        if any(type(description.get(name)) is not kind for name, kind in _STATE.items()):
-            raise CheckpointError(f"{self.state_path} is not the state of a run")
+        tensors, description = read_state(self.state_path)
         epoch, history = description["epoch"], self.history()
         if len(history) < epoch:
             raise CheckpointError(f"{self.metrics_path} has not all of the run's {epoch} epochs")

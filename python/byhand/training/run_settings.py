@@ -1,10 +1,154 @@
-"""The settings of a run and of its continuation, compared in words."""
+"""The settings of a run: described as JSON, and compared with those of its continuation."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator, Mapping
+import numbers
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from byhand._core import __version__
+from byhand.files.tensors import FORMAT
+from byhand.nn.losses import Loss
+from byhand.optim import Optimizer
+from byhand.runtime import get_num_threads
+from byhand.training.checked_data import CheckedData, DatasetLike
+from byhand.training.events import TrainingStarted
+
+# --------------------------------------------------------------------------------------------------
+# Description
+
+
+def make_config(
+    started: TrainingStarted,
+    *,
+    optimizer: Optimizer,
+    schedule: Callable[[int], float] | None,
+    loss: Loss,
+    ema: float | None,
+    max_shift: int,
+    seed: int,
+    data: CheckedData,
+    validation: CheckedData | None,
+    notes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe all settings of a training as JSON values.
+
+    Parameters
+    ----------
+    started : TrainingStarted
+        The model, the number of epochs, and the sizes of the batches and of the data.
+    optimizer, schedule, loss, ema, max_shift, notes
+        Those of the `Trainer`.
+    seed, data, validation
+        Those of `Trainer.fit`.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "format": FORMAT,
+        "byhand": __version__,
+        "model": started.model.description(),
+        "optimizer": describe_optimizer(optimizer),
+        "schedule": _describe(schedule),
+        "loss": _describe(loss),
+        "ema": ema,
+        "max_shift": max_shift,
+        "epochs": started.epochs,
+        "batch_size": started.batch_size,
+        "seed": int(seed),
+        "images": started.images,
+        "validation_images": started.validation_images,
+        "crc32": {
+            "train": data.checksum(),
+            "validation": None if validation is None else validation.checksum(),
+        },
+        "threads": get_num_threads(),
+        "notes": notes,
+    }
+
+
+def check_notes(notes: Any) -> dict[str, Any]:
+    """Return notes as a dict of JSON values.
+
+    Parameters
+    ----------
+    notes : mapping
+        Values that JSON can hold.
+
+    Returns
+    -------
+    dict
+        What a reader of the file would get.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `notes` is not a mapping, or JSON cannot hold a value.
+    """
+    if not isinstance(notes, Mapping):
+        raise TypeError(f"notes must be a dict, not {notes!r}")
+    try:
+        checked: dict[str, Any] = json.loads(json.dumps(dict(notes), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"notes must be values that JSON can hold: {error}") from None
+    return checked
+
+
+def describe_source(data: DatasetLike) -> dict[str, str] | None:
+    """Describe where a data set was read from.
+
+    Parameters
+    ----------
+    data : data set or pair (images, labels)
+
+    Returns
+    -------
+    dict or None
+        Its folder, name and checksum. None if the data set does not say.
+    """
+    source = getattr(data, "source", None)
+    fields = ("folder", "name", "checksum")
+    if not all(isinstance(getattr(source, field, None), str) for field in fields):
+        return None
+    return {field: getattr(source, field) for field in fields}
+
+
+def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """Describe an optimizer by its class and its settings as they are now.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Returns
+    -------
+    dict of JSON values
+    """
+    return {"type": type(optimizer).__name__, **optimizer.settings()}
+
+
+def _describe(value: object) -> Any:
+    """Describe a schedule or a loss as JSON that compares by value and in any process.
+
+    An object is described by its class and its public settings, a function by its name.
+    """
+    settings = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    if settings and not inspect.isroutine(value):
+        return {"type": type(value).__name__, **{k: _describe(v) for k, v in settings.items()}}
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return float(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+# --------------------------------------------------------------------------------------------------
+# Comparison
 
 # Settings that may differ between the first run and its resumption, because they do not affect the
 # results.
@@ -12,9 +156,17 @@ FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return a sentence for each setting in which a run must not differ from its continuation.
+    """List the settings in which a run wrongly differs from its continuation.
 
-    old, new: what config.json holds for the run and for its continuation.
+    Parameters
+    ----------
+    old, new : dict
+        The content of config.json for the run and for its continuation.
+
+    Returns
+    -------
+    list of str
+        A sentence for each such setting.
     """
     for name in ("schedule", "loss"):  # earlier versions wrote their repr
         if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
@@ -23,18 +175,21 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in which a run and its continuation, one of them `other`, must not differ."""
+    """Return the settings in which a run and its continuation must be equal.
+
+    `config` describes one of the two and `other` the other one.
+    """
     settings = {name: value for name, value in config.items() if name not in FREE}
     schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
     if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
-        # The schedule decides: the optimizer's own rate is whatever came last.
+        # The schedule sets the rate, so the optimizer's own rate is merely the last one.
         settings["optimizer"] = {k: v for k, v in optimizer.items() if k != "lr"}
     if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
-        # A cycle over all epochs becomes a longer or a shorter one.
+        # With another number of epochs, a cycle over all of them has another length.
         settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
     model = settings.get("model")
     if isinstance(model, dict) and isinstance(model.get("preprocessing"), dict):
-        # How pictures are prepared for prediction changes nothing in training.
+        # The preparation of pictures for prediction does not affect training.
         preprocessing = {k: v for k, v in model["preprocessing"].items() if k != "pictures"}
         settings["model"] = {**model, "preprocessing": preprocessing}
     return settings
@@ -68,7 +223,7 @@ _WORDS = {
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """A sentence for each difference between two JSON values."""
+    """Yield a sentence for each difference between two JSON values."""
     lists = isinstance(old, list) and isinstance(new, list) and name not in _WORDS
     if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
         for key in [*old, *(key for key in new if key not in old)]:
@@ -86,7 +241,7 @@ def _short(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A JSON value as a person would write it: OneCycle(max_lr=0.1, total_steps=9)."""
+    """Write a JSON value as a person would: OneCycle(max_lr=0.1, total_steps=9)."""
     if value is None:
         return "none"
     if isinstance(value, list):

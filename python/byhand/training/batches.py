@@ -1,0 +1,209 @@
+"""The batches of the training set: gathered from its bytes into the arrays of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand.engine.plan import Batch, Plan
+from byhand.models import Model
+from byhand.nn.fusion import fused
+from byhand.nn.layer import must_have_gradients
+from byhand.nn.losses import Loss, planned
+from byhand.nn.module import Module
+from byhand.nn.parameter import stream
+from byhand.training.checked_data import CheckedData
+from byhand.training.evaluation import count_right_answers
+
+BatchScore = tuple[float, int, int]
+"""The mean loss of a batch, the number of images that it averages, and that of wrong answers."""
+
+
+class TrainingBatch:
+    """A batch of n images in the arrays of a plan.
+
+    Attributes
+    ----------
+    plan : engine.plan.Batch
+        The kernel calls for n images. `plan.train(target)` computes the loss and the gradients.
+    images : int
+        The number n of images.
+    answers : ndarray, shape (n,)
+        The right class of each image, or the right number if the model has one output.
+    target : ndarray, shape (n,) or (n, outputs)
+        What the loss compares the network's output with.
+    """
+
+    def __init__(self, plan: Batch, data: CheckedData, loss: Loss, ignores_labels: bool) -> None:
+        self.plan = plan
+        self.images = n = len(plan.input)
+        self.answers: NDArray[Any] = np.empty(n, data.answers.dtype)
+        self.target: NDArray[Any] = self.answers
+        if data.targets is not None:
+            self.target = np.empty_like(data.targets[:n])
+        self._loss = loss
+        self._ignores_labels = ignores_labels
+
+    def score(self, loss: np.float32) -> BatchScore:
+        """Score the batch after `plan.train` has run.
+
+        Parameters
+        ----------
+        loss : float32
+            The value that `plan.train` returned.
+
+        Returns
+        -------
+        loss : float
+            The mean loss. It is 0 if the loss ignores every label of the batch.
+        counted : int
+            The number of images that the mean is taken over.
+        wrong : int
+            The number of images for which the model's answer was wrong.
+        """
+        n = self.images
+        counted = self._loss.counted(self.target) if self._ignores_labels else n
+        wrong = n - count_right_answers(self.plan.output, self.answers)
+        return float(loss) if counted else 0.0, counted, wrong
+
+
+class TrainingBatches:
+    """The training set in batches, all of which one plan computes.
+
+    Parameters
+    ----------
+    model : Model
+        The network, and how it scales pixels.
+    loss : Loss
+        Its gradient is where the backward pass begins.
+    data : CheckedData
+        The training set.
+    batch_size : int
+        The number of images in a batch. The last batch of an epoch may be smaller.
+    max_shift : int
+        The largest random shift of an image in pixels: see `kernels.gather_images`.
+    seed : int
+        Decides the order of the images, their shifts and the draws of dropout.
+    device : str
+        Where the plan's memory lies.
+
+    Raises
+    ------
+    ValueError
+        If `max_shift` is not less than the images' size, or an epoch would have a batch that is too
+        small for a layer, as a single image is for BatchNorm1d.
+    TypeError
+        If images to be moved are not uint8, or a layer has no backward pass.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        data: CheckedData,
+        batch_size: int,
+        *,
+        max_shift: int,
+        seed: int,
+        device: str,
+    ) -> None:
+        self._model = model
+        self._loss = loss
+        self._data = data
+        self._batch_size = batch_size
+        self._max_shift, self._seed = max_shift, seed
+        images = len(data.images)
+        if (side := min(data.images.shape[2:])) <= max_shift:
+            raise ValueError(
+                f"max_shift must be less than the images' {side} pixels, not {max_shift}"
+            )
+        if max_shift > 0 and data.images.dtype != np.uint8:
+            raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
+        must_have_gradients(model)
+        smallest = images % batch_size or min(batch_size, images)
+        for layer, shape in model.layer_inputs(model.input_shape):
+            if smallest < layer.least_batch(shape):
+                raise ValueError(
+                    f"batch_size {batch_size} makes a batch of {smallest} of {images} images, "
+                    f"which is too small for {layer!r}: choose another batch size"
+                )
+        self._ignores_labels = loss.counted(data.wanted) < images
+        ops, largest = fused(model.layers()), min(batch_size, images)
+        self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
+        # Most networks draw nothing, and telling every layer takes a microsecond per step.
+        self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
+        self._batches: dict[int, TrainingBatch] = {}
+
+    def shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Divide the numbers of the images into the batches of an epoch, in a random order.
+
+        The order depends on the seed and the epoch alone. `byhand.data.batches` has the order of
+        epoch 1.
+        """
+        order = stream(self._seed, epoch).permutation(len(self._data.images))
+        size = self._batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def gather(self, index: NDArray[np.int64], step: int) -> TrainingBatch:
+        """Copy the images at `index`, as the network sees them, and their labels into the plan.
+
+        Parameters
+        ----------
+        index : ndarray, shape (n,), int64
+            The numbers of the images.
+        step : int
+            The number of this training step, counted from 0. With the seed it decides the shifts of
+            the images and the draws of dropout.
+
+        Returns
+        -------
+        TrainingBatch
+            The next batch of the same size overwrites it.
+        """
+        n = len(index)
+        batch = self._batches.get(n) or self._new_batch(n)
+        self._model.gather(
+            self._data.images,
+            index,
+            batch.plan.input,
+            max_shift=self._max_shift,
+            seed=self._seed,
+            step=step,
+        )
+        self._data.answers.take(index, out=batch.answers, mode="clip")
+        if self._data.targets is not None:
+            self._data.targets.take(index, axis=0, out=batch.target, mode="clip")
+        for module in self._drawing:
+            module.begin_step(self._seed, step)
+        return batch
+
+    def _new_batch(self, n: int) -> TrainingBatch:
+        batch = TrainingBatch(self._plan.batch(n), self._data, self._loss, self._ignores_labels)
+        self._batches[n] = batch
+        return batch
+
+
+def epoch_means(scores: Sequence[BatchScore], images: int) -> tuple[float, float]:
+    """Compute the means of an epoch.
+
+    Parameters
+    ----------
+    scores : sequence of BatchScore
+        One per batch.
+    images : int
+        The number of images in the epoch.
+
+    Returns
+    -------
+    loss, error : float
+        The mean loss, and the fraction of images for which the model's answer was wrong.
+    """
+    total, total_counted, total_wrong = 0.0, 0, 0
+    for loss, counted, wrong in scores:  # not sum(), whose bits depend on the version of Python
+        total += loss * counted
+        total_counted += counted
+        total_wrong += wrong
+    return total / total_counted, total_wrong / images

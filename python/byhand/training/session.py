@@ -1,0 +1,184 @@
+"""What happens before the first epoch: the arguments of `Trainer` and `fit` are checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from byhand.checks import as_path, flag, instance, integer, number
+from byhand.models import Model
+from byhand.models.picture_form import suitable
+from byhand.nn.losses import Loss
+from byhand.nn.parameter import stream
+from byhand.optim import Optimizer
+from byhand.optim.averages import WeightAverage, check_decay
+from byhand.training.batches import TrainingBatches
+from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
+from byhand.training.events import Event, TrainingStarted
+from byhand.training.progress import Progress
+from byhand.training.run_folder import RunFolder
+from byhand.training.run_settings import check_notes, describe_source, make_config
+
+
+@dataclasses.dataclass
+class Session:
+    """One call of `fit`: its arguments after all checks, and what was made of them."""
+
+    started: TrainingStarted
+    batches: TrainingBatches
+    validation: CheckedData | None
+    seed: int
+    pictures: str
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The content of config.json if there is a run folder."""
+
+
+class TrainerSettings:
+    """The settings of a `Trainer`, and the checks of what is to be trained with them.
+
+    `Trainer` describes the parameters.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Optimizer,
+        *,
+        loss: Loss | None = None,
+        schedule: Callable[[int], float] | None = None,
+        device: str = "cpu",
+        handlers: Iterable[Callable[[Event], object]] = (),
+        run: str | os.PathLike[str] | None = None,
+        notes: Mapping[str, Any] | None = None,
+        ema: float | None = None,
+        keep_epochs: bool = False,
+        max_shift: int = 0,
+        progress: bool | None = None,
+    ) -> None:
+        instance("model", model, Model)
+        instance("optimizer", optimizer, Optimizer)
+        _check_parameters(optimizer, model)
+        if device != "cpu":
+            raise ValueError(f"device must be 'cpu', not {device!r}")
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = check_loss(model, loss)
+        if self.loss.reduction != "mean":
+            raise ValueError(f"loss must have the reduction 'mean', not {self.loss.reduction!r}")
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"schedule must be a function of the step, not {schedule!r}")
+        self.schedule = schedule
+        self.device = device
+        if not isinstance(handlers, Iterable):
+            raise TypeError(f"handlers must be a list of functions, not {handlers!r}")
+        self.handlers = tuple(handlers)
+        if not all(map(callable, self.handlers)):
+            raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
+        self.progress = None if progress is None else flag("progress", progress)
+        self._progress: Progress | None = None
+        self.run = None if run is None else RunFolder(as_path("run", run))
+        self.keep_epochs = flag("keep_epochs", keep_epochs)
+        if keep_epochs and run is None:
+            raise ValueError("keep_epochs needs a run folder: Trainer(..., run=...)")
+        self.notes = {} if notes is None else check_notes(notes)
+        self.ema = None if ema is None else check_decay(ema)
+        self.max_shift = integer("max_shift", max_shift, 0)
+        self.step = 0
+        self.average: WeightAverage | None = None
+        self.stopping = False
+
+    def prepare(
+        self,
+        train: DatasetLike,
+        validation: DatasetLike | None,
+        epochs: int,
+        batch_size: int,
+        choose_by_validation: bool,
+        seed: int,
+        resume: bool,
+    ) -> Session:
+        """Check the arguments of `fit` and prepare everything that it needs."""
+        epochs = integer("epochs", epochs, 1)
+        batch_size = integer("batch_size", batch_size, 1)
+        choose_by_validation = flag("choose_by_validation", choose_by_validation)
+        resume = flag("resume", resume)
+        data = check_data("train", train, self.model, self.loss)
+        held_out = None
+        if validation is not None:
+            held_out = check_data("validation", validation, self.model, self.loss)
+        if resume and self.run is None:
+            raise ValueError("resume needs a run folder: Trainer(..., run=...)")
+        images = len(data.images)
+        started = TrainingStarted(
+            model=self.model,
+            epochs=epochs,
+            batches=-(-images // batch_size),
+            batch_size=batch_size,
+            images=images,
+            validation_images=0 if held_out is None else len(held_out.images),
+            run=None if self.run is None else self.run.path,
+        )
+        stream(seed, 0)  # raises an error if the seed is not one
+        self._warn_of_inference_mode()
+        batches = TrainingBatches(
+            *(self.model, self.loss, data, batch_size),
+            max_shift=self.max_shift,
+            seed=seed,
+            device=self.device,
+        )
+        _check_parameters(self.optimizer, self.model)  # a layer may have got another one since
+        self._check_schedule(0 if resume else self.step, epochs * started.batches)
+        prepared = getattr(getattr(train, "source", None), "pictures", "")
+        pictures = self.model.pictures or prepared or suitable(data.images)
+        session = Session(started, batches, held_out, seed, pictures)
+        if self.run is not None:
+            counts = "best" if held_out is not None and choose_by_validation else "last"
+            session.config = self._config(session, data, train, counts)
+        return session
+
+    def _warn_of_inference_mode(self) -> None:
+        if not self.model.training and any(
+            layer.has_modes for layer, _ in self.model.layer_inputs(self.model.input_shape)
+        ):
+            warnings.warn(
+                "the model is in inference mode, so batch normalization and dropout will not act "
+                "as in training: call model.train() before fit",
+                stacklevel=4,
+            )
+
+    def _check_schedule(self, first: int, count: int) -> None:
+        """Ask for the rate of the first and the last step: a schedule may refuse so many steps."""
+        if self.schedule is not None:
+            for step in (first, first + count - 1):
+                self._scheduled_rate(step)
+
+    def _scheduled_rate(self, step: int) -> float:
+        assert self.schedule is not None
+        return number("the learning rate of the schedule", self.schedule(step))
+
+    def _config(
+        self, session: Session, data: CheckedData, train: DatasetLike, counts: str
+    ) -> dict[str, Any]:
+        """Return the content of config.json."""
+        config = make_config(
+            session.started,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            loss=self.loss,
+            ema=self.ema,
+            max_shift=self.max_shift,
+            seed=session.seed,
+            data=data,
+            validation=session.validation,
+            notes=self.notes,
+        )
+        config["model"]["preprocessing"]["pictures"] = session.pictures
+        return {**config, "data": describe_source(train), "counts": counts}
+
+
+def _check_parameters(optimizer: Optimizer, model: Model) -> None:
+    if not set(optimizer.parameters) <= set(model.parameters()):
+        raise ValueError("optimizer has parameters that are not the model's")
