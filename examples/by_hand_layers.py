@@ -11,18 +11,10 @@ network = nn.Sequential(
     nn.Linear(128, 10, rng=1),
 )
 loss = nn.losses.CrossEntropyLoss()
-optimizer = optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+optimizer = optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
 
-
-def numbers(images):
-    """Pixels from 0 to 255 as numbers from -1 to 1, (N, 28, 28)."""
-    return images.astype(np.float32) / 127.5 - 1
-
-
-order = np.random.default_rng(0).permutation(len(train))
-for step, start in enumerate(range(0, len(order), 128)):
-    index = order[start : start + 128]
-    value = loss.forward(network.forward(numbers(train.images[index])), train.labels[index])
+for step, (images, labels) in enumerate(data.batches(train, 128)):  # pixels from 0 to 1
+    value = loss(network(images), labels)
     network.zero_grad()
     network.backward(loss.backward())  # adds to the .grad of every parameter
     optimizer.step()
@@ -30,5 +22,5 @@ for step, start in enumerate(range(0, len(order), 128)):
         print(f"step {step:3}  loss {value:.3f}")
 
 network.eval()
-answers = network.forward(numbers(test.images)).argmax(axis=1)
-print(f"test accuracy {np.mean(answers == test.labels):.2%}")
+right = [network(x).argmax(axis=1) == y for x, y in data.batches(test, 1000, shuffle=False)]
+print(f"test accuracy {np.concatenate(right).mean():.2%}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -307,6 +308,20 @@ def test_an_own_loss_trains_as_the_same_loss_of_byhand() -> None:
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
     result = byhand.evaluate(own, (IMAGES, LABELS), loss=OwnCrossEntropy())
     assert result.loss == pytest.approx(byhand.evaluate(ours, (IMAGES, LABELS)).loss, rel=1e-4)
+
+
+def test_a_run_with_an_own_loss_resumes(tmp_path: Path) -> None:
+    """What the loss keeps of its last batch is not a setting of the run."""
+    loss = OwnCrossEntropy()
+    history = fit(network(), loss=loss, run=tmp_path / "run")
+    assert isinstance(loss.p, np.ndarray)
+    model = network()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    trainer = byhand.Trainer(model, optimizer, loss=loss, run=tmp_path / "run")
+    resumed = trainer.fit((IMAGES, LABELS), epochs=3, batch_size=3, seed=4, resume=True)
+    assert resumed[:2] == history
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["loss"] == {"type": "OwnCrossEntropy", "reduction": "mean"}
 
 
 class TenTimes(losses.CrossEntropyLoss):

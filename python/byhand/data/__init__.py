@@ -4,8 +4,9 @@
     train, test = byhand.data.load_folder("fashion-mnist")
     train, test = byhand.data.load_class_folders("my-pictures")
     train, validation = train.hold_out(0.1)
+    for images, labels in byhand.data.batches(train, 64): ...
 
-Images stay uint8 until the gather that makes a batch.
+The images of a data set are uint8. They become float32 batch by batch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import warnings
 from collections.abc import Sequence
 
+from .batching import batches
 from .dataset import DataError, Dataset, DataWarning, Source, one_hot
 from .folder import (
     cache_folder,
@@ -33,6 +35,7 @@ __all__ = [
     "FetchError",
     "Progress",
     "Source",
+    "batches",
     "cache_folder",
     "fetch",
     "load_class_folders",

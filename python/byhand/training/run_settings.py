@@ -99,6 +99,22 @@ def check_notes(notes: Any) -> dict[str, Any]:
     return checked
 
 
+def _settings(value: object) -> dict[str, Any]:
+    """Return what an object was made with: the attributes that are named as its arguments.
+
+    Other attributes may belong to the last batch. If there are no arguments, or one is not stored
+    under its name, all public attributes are returned.
+    """
+    public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    try:
+        names = set(inspect.signature(type(value)).parameters)
+    except (TypeError, ValueError):  # types that are written in C have none
+        return public
+    if not names or not names <= set(public):
+        return public
+    return {k: v for k, v in public.items() if k in names}
+
+
 def describe_source(data: DatasetLike) -> dict[str, str] | None:
     """Describe where a data set was read from.
 
@@ -135,9 +151,9 @@ def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
 def _describe(value: object) -> Any:
     """Describe a schedule or a loss as JSON that compares by value and in any process.
 
-    An object is described by its class and its public settings, a function by its name.
+    An object is described by its class and its settings, a function by its name.
     """
-    settings = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    settings = _settings(value)
     if settings and not inspect.isroutine(value):
         return {"type": type(value).__name__, **{k: _describe(v) for k, v in settings.items()}}
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):

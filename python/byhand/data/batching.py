@@ -1,0 +1,116 @@
+"""Batches of a data set for a training loop by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from byhand import kernels
+from byhand.checks import channels_last, flag, integer
+from byhand.nn.parameter import stream
+
+from .dataset import Dataset
+
+
+def batches(
+    dataset: Dataset | tuple[NDArray[Any], NDArray[Any]],
+    batch_size: int,
+    *,
+    shuffle: bool = True,
+    seed: int = 0,
+) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
+    """Iterate once over the batches of a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset or pair (images, labels)
+        Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255). The labels of a
+        pair may be integers (N,), or any array with one row per image, such as probabilities.
+    batch_size : int
+        The number of images in a batch. The last batch may be smaller.
+    shuffle : bool
+        Whether the images come in a random order, or as they are in the data set.
+    seed : int
+        Decides the order, from 0 to 2**64 - 1. Give each epoch another seed, or all of them have
+        the same order. With the seed of `Trainer.fit`, the order is that of the first epoch of
+        `fit`.
+
+    Yields
+    ------
+    images : ndarray, shape (n, C, H, W), float32
+        Pixels in [0, 1], ready for `forward` of a layer or a network. The array is the caller's.
+    labels : ndarray, shape (n,) or (n, ...)
+        Integer labels are int64. Others have the dtype that they had.
+
+    Raises
+    ------
+    TypeError, ValueError
+        At the call, if an argument does not fit.
+
+    Notes
+    -----
+    `Trainer` trains the networks of `byhand.models` on pixels in [-1, 1], because a network usually
+    learns faster if the mean of its inputs is near 0. In a loop by hand, `2 * images - 1` gives
+    such pixels. `Model.predict` and `evaluate` scale pixels themselves: they take uint8, or float32
+    in [0, 1].
+
+    Examples
+    --------
+    >>> train, test = byhand.data.mnist()
+    >>> for epoch in range(10):
+    ...     for images, labels in byhand.data.batches(train, 64, seed=epoch):
+    ...         value = loss(network(images), labels)
+    """
+    images, labels = _checked(dataset)
+    batch_size = integer("batch_size", batch_size, 1)
+    generator = stream(seed, 1)  # that of epoch 1 in `fit`
+    order = np.arange(len(images))
+    if flag("shuffle", shuffle):
+        order = generator.permutation(len(images))
+    starts = range(0, len(images), batch_size)
+    return (
+        (_gather(images, index), labels.take(index, axis=0))
+        for index in (order[start : start + batch_size] for start in starts)
+    )
+
+
+def _checked(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return images (N, C, H, W) and labels after all checks."""
+    if isinstance(dataset, tuple) and len(dataset) == 2:
+        images, labels = dataset
+    elif hasattr(dataset, "images") and hasattr(dataset, "labels"):
+        images, labels = dataset.images, dataset.labels
+    else:
+        raise TypeError(
+            f"dataset must be a Dataset or a pair (images, labels), not {type(dataset).__name__}"
+        )
+    for name, array in (("images", images), ("labels", labels)):
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    if images.dtype not in (np.uint8, np.float32):
+        raise TypeError(
+            f"images must be uint8, or float32 in [0, 1] (pixel / 255), not {images.dtype}"
+        )
+    advice = channels_last(images.shape)
+    if images.ndim not in (3, 4) or advice:
+        raise ValueError(
+            f"images must have the shape (N, H, W) or (N, C, H, W), not {images.shape}"
+            + (f": {advice}" if advice else "")
+        )
+    if images.dtype == np.float32 and not ((images >= 0) & (images <= 1)).all():
+        raise ValueError("images of float32 must lie in [0, 1]: divide by 255, or give uint8")
+    if labels.ndim == 0 or len(labels) != len(images):
+        raise ValueError(f"{len(images)} images need as many labels, not the shape {labels.shape}")
+    if labels.dtype.kind in "iu":
+        labels = labels.astype(np.int64)
+    return (images[:, np.newaxis] if images.ndim == 3 else images), labels
+
+
+def _gather(images: NDArray[Any], index: NDArray[np.int64]) -> NDArray[np.float32]:
+    if images.dtype == np.uint8:
+        return kernels.gather_images(images, index, scale=1 / 255, offset=0.0)
+    taken: NDArray[np.float32] = images.take(index, axis=0)
+    return taken
