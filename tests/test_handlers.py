@@ -337,7 +337,7 @@ def fit_with(plot: LivePlot, run: Path | None = None, epochs: int = 2) -> None:
 
 
 def lines_of(figure: Figure) -> dict[str, list[float]]:
-    """The x values of the lines of the cost, by their labels."""
+    """The x values of the lines of the loss, by their labels."""
     return {str(line.get_label()): list(line.get_xdata()) for line in figure.axes[0].lines}
 
 

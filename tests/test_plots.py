@@ -83,7 +83,7 @@ def test_runs_are_told_apart() -> None:
     (legend,) = figure.legends
     lines = [text.get_text() for text in legend.get_texts()]
     assert len(lines) == len(runs) + 2
-    assert lines[3].startswith("run 3: train cost") and lines[4].startswith("run 4: held-out cost")
+    assert lines[3].startswith("run 3: train loss") and lines[4].startswith("run 4: held-out loss")
 
 
 @pytest.mark.parametrize("loss", [0.0, math.nan, 1.0])

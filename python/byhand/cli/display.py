@@ -142,7 +142,7 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def fetch_display() -> Iterator[data.Progress]:
+def fetch_display() -> Iterator[data.ProgressCallback]:
     """A callback for byhand.data that shows every file that arrives: a bar or a line on stderr."""
     progress = Progress(
         TextColumn("{task.description}", markup=False),

@@ -26,14 +26,14 @@ from .folder import (
     is_complete,
     load_folder,
 )
-from .sources import FetchError, Progress, fetch
+from .sources import FetchError, ProgressCallback, fetch
 
 __all__ = [
     "DataError",
     "DataWarning",
     "Dataset",
     "FetchError",
-    "Progress",
+    "ProgressCallback",
     "Source",
     "batches",
     "cache_folder",
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def mnist(
-    root: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
+    root: str | os.PathLike[str] | None = None, *, progress: ProgressCallback | None = None
 ) -> tuple[Dataset, Dataset]:
     """Load MNIST as (train, test): 60,000 and 10,000 images of 28 x 28.
 
@@ -147,7 +147,8 @@ def load_class_folders(
     One picture at a time is in memory beside the images. Loading 60,000 pictures of 256 x 256 takes
     less than 500 MB more than the images.
     """
-    # The data layer stands below the pictures, which need Pillow: loaded by name, on request.
+    # This folder may not import `pictures`, which is above it and needs Pillow. So the module is
+    # loaded by name, and only on request.
     folders = importlib.import_module("byhand.pictures.folders")
     train, test = folders.load_pictures(root, shape, seed, pictures, class_names)
     return train, test

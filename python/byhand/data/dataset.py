@@ -1,4 +1,4 @@
-"""Data sets: images and labels as bytes, and the error of every file that is not one."""
+"""Data sets: images and labels as bytes, and the error for every file that is not one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,23 @@ class Dataset:
         return f"Dataset({len(self):,} images of {height}x{width}{colours})"
 
     def split(self, n: int) -> tuple[Dataset, Dataset]:
-        """The first `n` images and the rest, as views: `train, validation = data.split(55_000)`."""
+        """Divide the data set: `train, validation = data.split(55_000)`.
+
+        Parameters
+        ----------
+        n : int
+            The number of images in the first part.
+
+        Returns
+        -------
+        tuple of Dataset
+            The first `n` images and the rest, as views.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than `n` images, or `n` is negative.
+        """
         if not 0 <= n <= len(self):
             raise ValueError(f"n must be from 0 to {len(self)}, not {n}")
         return self._part(slice(None, n)), self._part(slice(n, None))
@@ -138,7 +154,24 @@ class Dataset:
 
 
 def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """The mask of the labels that `Dataset.hold_out` holds out."""
+    """Choose the images that `Dataset.hold_out` holds out. Its parameters are the same.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (N,), uint8
+    fraction : float
+    seed : int
+
+    Returns
+    -------
+    ndarray, shape (N,), bool
+        True for each image that is held out.
+
+    Raises
+    ------
+    ValueError
+        If `fraction` is not between 0 and 1, or no class has two images.
+    """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
     rng = np.random.default_rng(seed)
@@ -165,10 +198,23 @@ def _check_names(names: tuple[str, ...], largest: int) -> None:
 
 
 def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:
-    """Integer labels (N,) to float32 rows (N, classes): 1 at the label, 0 elsewhere.
+    """Turn integer labels into rows that are 1 at the label and 0 elsewhere.
 
-    Raises TypeError where the labels are not integers, ValueError where they are not
-    one-dimensional or one of them is not in [0, classes).
+    Parameters
+    ----------
+    labels : array_like, shape (N,), integers
+    classes : int
+
+    Returns
+    -------
+    ndarray, shape (N, classes), float32
+
+    Raises
+    ------
+    TypeError
+        If the labels are not integers.
+    ValueError
+        If they are not one-dimensional, or one of them is not from 0 to `classes` - 1.
     """
     index = np.asarray(labels)
     if index.size == 0:

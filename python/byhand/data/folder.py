@@ -1,4 +1,4 @@
-"""A folder that holds a data set, in any of the forms that MNIST travels in."""
+"""Reads a data set from a folder, in each of the forms in which MNIST is published."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_folder(
 ) -> tuple[Dataset, Dataset]:
     """Load MNIST, or any other data set of the same form, as (train, test).
 
-    The first of these that the folder holds is read:
+    The function reads the first of these that the folder holds:
 
     - the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
       and t10k-labels-idx1-ubyte, each plain or gzipped, also written train-images.idx3-ubyte;
@@ -43,8 +43,8 @@ def load_folder(
     - mnist.json.gz: [train, validation, test], each [images, labels], images as rows of floats in
       [0, 1]. They become bytes again, and the validation images join the training set.
 
-    Images may have any size, the same in both sets. `source` of the sets says whether they are
-    MNIST. Folders of picture files are loaded by `load_class_folders`.
+    Images may have any size, the same in both sets. Folders of picture files are loaded by
+    `load_class_folders`.
 
     Parameters
     ----------
@@ -53,6 +53,11 @@ def load_folder(
     class_names : sequence of str, optional
         The names of the labels 0, 1, and so on. If they are not given, they are the lines of
         classes.txt, class_names.txt or labels.txt in the folder, or else the numbers.
+
+    Returns
+    -------
+    tuple of Dataset
+        Their `source` says whether they are MNIST.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def load_folder(
 
 
 def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...] | None:
-    """The class names in the first of CLASS_NAME_FILES, if they can be those of the labels."""
+    """Return the class names in the first of CLASS_NAME_FILES if they fit the labels."""
     path = next((folder / name for name in CLASS_NAME_FILES if (folder / name).is_file()), None)
     if path is None:
         return None
@@ -113,7 +118,17 @@ def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The lines of a text file, without blank ones. Raises DataError if it is not UTF-8 text."""
+    """Return the lines of a text file without the blank ones.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    DataError
+        If the file is not UTF-8 text.
+    """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -122,7 +137,18 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def find_files(folder: Path) -> dict[str, Path]:
-    """Standard name to path of the data files in `folder`; unpacked before .gz. May be empty."""
+    """Find the data files in a folder. An unpacked file goes before its .gz.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not exist.
+
+    Returns
+    -------
+    dict of Path
+        The files by their standard names.
+    """
     found = {}
     for name in IDX_NAMES:
         dotted = name.replace("-idx", ".idx")
@@ -136,14 +162,24 @@ def find_files(folder: Path) -> dict[str, Path]:
 
 
 def is_complete(files: dict[str, Path]) -> bool:
-    """Whether the files that `find_files` returned make a data set."""
+    """Return whether the files that `find_files` found make a data set.
+
+    Parameters
+    ----------
+    files : dict of Path
+    """
     return _IDX.issubset(files) or NPZ_NAME in files or JSON_NAME in files
 
 
 def what_is_missing(folder: Path) -> str:
-    """Why `folder` holds no data set, and what to do. It must not hold a complete one.
+    """Return a sentence on why a folder holds no data set, and on what to do.
 
-    MNIST is offered only for a folder that holds nothing else.
+    A fetch of MNIST is offered only for a folder that holds nothing else.
+
+    Parameters
+    ----------
+    folder : Path
+        It must not hold a complete data set.
     """
     command = shlex.join(["byhand", "data", "fetch", "--data", str(folder)])
     if not folder.exists():
@@ -166,13 +202,23 @@ def what_is_missing(folder: Path) -> str:
 
 
 def folder_inside(folder: Path) -> Path | None:
-    """The first folder below `folder` that holds data files, as torchvision's MNIST/raw does."""
+    """Return the first folder below that holds a data set, as torchvision's MNIST/raw, or None.
+
+    Parameters
+    ----------
+    folder : Path
+    """
     inner = (inner for path in sorted(_folders(folder)) for inner in (path, path / "raw"))
     return next((path for path in inner if is_complete(find_files(path))), None)
 
 
 def has_folders(folder: Path) -> bool:
-    """Whether the folder has folders, which may be those of classes."""
+    """Return whether a folder has folders, which may be those of classes.
+
+    Parameters
+    ----------
+    folder : Path
+    """
     return folder.is_dir() and any(_folders(folder))
 
 
@@ -182,13 +228,20 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def fetches_unasked(root: str | os.PathLike[str] | None) -> bool:
-    """Whether `mnist(root)` may fetch: into the cache, or into a $BYHAND_DATA of its own."""
+    """Return whether `mnist(root)` may fetch without being asked.
+
+    It may fetch into the cache folder, and into a $BYHAND_DATA that holds nothing else.
+
+    Parameters
+    ----------
+    root : path or None
+    """
     folder = data_folder(root)
     return root is None and (folder == cache_folder() or not _holds_other_things(folder))
 
 
 def _holds_other_things(folder: Path) -> bool:
-    """Whether the folder has visible files or folders that do not have MNIST's names."""
+    """Return whether the folder has visible files or folders that do not have MNIST's names."""
     files = set(find_files(folder).values())
     return folder.is_dir() and any(
         path not in files and not path.name.startswith(".") for path in folder.iterdir()
@@ -196,7 +249,19 @@ def _holds_other_things(folder: Path) -> bool:
 
 
 def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the data: `root`, else $BYHAND_DATA, else the cache. It need not exist."""
+    """Return the folder of the data. It need not exist.
+
+    Parameters
+    ----------
+    root : path, optional
+        The folder. If it is not given, the folder is $BYHAND_DATA or, if that is not set, the cache
+        folder.
+
+    Raises
+    ------
+    DataError
+        If the path is empty or not a folder.
+    """
     for label, path in (("root", root), ("BYHAND_DATA", os.environ.get("BYHAND_DATA") or None)):
         if path is not None:
             try:
@@ -210,9 +275,12 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """The platform's cache folder for this data, e.g. ~/.cache/byhand/mnist.
+    """Return the platform's cache folder for MNIST, for example ~/.cache/byhand/mnist.
 
-    Raises DataError if there is none because the user has no home folder.
+    Raises
+    ------
+    DataError
+        If the user has no home folder and so no cache folder.
     """
     from platformdirs import user_cache_path
 

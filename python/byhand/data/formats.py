@@ -1,7 +1,7 @@
 """MNIST in other forms: Keras's mnist.npz and the Paddle tutorial's mnist.json.gz.
 
-Both readers take the bytes of the file and return (x_train, y_train, x_test, y_test) as uint8. What
-they allocate is bounded by the size of the file.
+Both readers take the bytes of the file and return (x_train, y_train, x_test, y_test) as uint8. The
+memory that they allocate is bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -36,16 +36,32 @@ _DEEPEST = 5
 _LONGEST_LIST = 1 << 22
 
 # The errors of the standard library for malformed bytes. All bytes are in memory, so no OSError
-# comes from a disk. KeyError: no such member; RuntimeError: encrypted, or a feature that zipfile
-# lacks.
+# comes from a disk. A KeyError means that a member is missing, a RuntimeError that it is encrypted
+# or uses a feature that zipfile does not have.
 _FORMAT_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
 _MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
 
 
 def read_npz(content: Bytes, path: Path) -> Arrays:
-    """Arrays x_train, x_test of uint8 and y_train, y_test (N,) of any integer type.
+    """Read a file as Keras has it: arrays x_train, y_train, x_test and y_test.
 
-    The images are (N, H, W) or, as Keras has them, (N, H, W, 1) to (N, H, W, 4).
+    Parameters
+    ----------
+    content : ndarray, shape (bytes,), uint8
+        The bytes of the file. The images are uint8, of shape (N, H, W) or, as Keras has them, from
+        (N, H, W, 1) to (N, H, W, 4). The labels (N,) are of any integer type.
+    path : Path
+        What error messages name.
+
+    Returns
+    -------
+    tuple of ndarray, uint8
+        x_train, y_train, x_test and y_test. Channels come first.
+
+    Raises
+    ------
+    DataError
+        If the file is malformed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
@@ -66,7 +82,7 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
-    """One array, once its header, its size in the archive and the archive's size agree."""
+    """Return one array, after its header, its size in the archive and the archive's size agree."""
     info = archive.getinfo(f"{name}.npy")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     if not deflated and info.compress_type != zipfile.ZIP_STORED:
@@ -93,12 +109,29 @@ def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any
 
 
 def read_json(content: Bytes, path: Path) -> Arrays:
-    """[train, validation, test], each [images, labels]; an image is a row of floats in [0, 1].
+    """Read [train, validation, test], each [images, labels]. An image is a row of floats in [0, 1].
 
-    A row of n floats is a square image. The floats become the bytes they were made from: k / 255,
-    or k / 256 as in the pickled MNIST that this layout comes from (lisa-lab/pylearn2 issue 93).
+    A row of n floats is a square image. The floats become the bytes that they were made from: k /
+    255, or k / 256 as in the pickled MNIST that this form comes from (lisa-lab/pylearn2 issue 93).
     Training and validation images together are the training set. The JSON text of MNIST would take
-    some 2 GB as Python objects, so one row at a time is read and turned into bytes.
+    about 2 GB as Python objects, so one row at a time is read and turned into bytes.
+
+    Parameters
+    ----------
+    content : ndarray, shape (bytes,), uint8
+        The bytes of the file, plain or gzipped.
+    path : Path
+        What error messages name.
+
+    Returns
+    -------
+    tuple of ndarray, uint8
+        x_train, y_train, x_test and y_test.
+
+    Raises
+    ------
+    DataError
+        If the file is malformed.
     """
     pixels = [bytearray() for _ in range(3)]
     labels: dict[int, Bytes] = {}
@@ -133,7 +166,7 @@ def read_json(content: Bytes, path: Path) -> Arrays:
 
 
 def _number_lists(text: IO[str]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Every list of numbers in nested JSON lists, with its index at each depth, outermost first."""
+    """Yield the lists of numbers in nested JSON lists, with their index at each depth."""
     place, innermost, pending = [0], False, ""
     while chunk := text.read(_CHUNK):
         *tokens, pending = re.split(r"([\[\]])", pending + chunk)
@@ -164,7 +197,7 @@ def _unscale(values: NDArray[Any]) -> Bytes:
     if np.all((values >= 0) & (values <= 1)):
         for scale in (255, 256):
             pixels = np.rint(values * scale)
-            # float32 printed in decimal errs by 3e-8; the two scales lie 1.5e-5 apart.
+            # float32 in decimal is off by 3e-8. The two scales are 1.5e-5 apart.
             if np.all((np.abs(pixels / scale - values) <= 1e-6) & (pixels <= 255)):
                 exact: Bytes = pixels.astype(np.uint8)
                 return exact

@@ -6,8 +6,8 @@
     4 d bytes   the dimensions, unsigned 32-bit, big-endian
     the rest    the elements, the last dimension varying fastest, and nothing after them
 
-The header decides how much is read, never how much is allocated: a file that lies about its size
-costs no more memory than the file that it is.
+The header decides how much is read, but not how much is allocated: a file whose header is wrong
+takes no more memory than its own size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from .dataset import DataError
 
-# Deflate codes at most 258 bytes in two bits: 1 byte becomes at most 1032.
+# Deflate codes at most 258 bytes in two bits, so 1 byte becomes at most 1032.
 DEFLATE_LIMIT = 1032
 
 _UINT8 = 0x08
@@ -33,9 +33,27 @@ _CHUNK = 1 << 18
 
 
 def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.uint8]:
-    """The array of an IDX file's bytes: a view of `content`, of `ndim` dimensions.
+    """Parse the bytes of an IDX file.
 
-    `content` is inflated first if it is gzipped, whatever its name. Raises DataError with the path.
+    Parameters
+    ----------
+    content : ndarray, shape (bytes,), uint8
+        The bytes of the file. If they are gzipped, they are unpacked first, whatever the file's
+        name.
+    ndim : int
+        The number of dimensions that the file must have.
+    path : Path
+        What error messages name.
+
+    Returns
+    -------
+    ndarray, uint8, of `ndim` dimensions
+        A view of `content`, or of the unpacked bytes.
+
+    Raises
+    ------
+    DataError
+        If the file is malformed.
     """
     if is_gzip(content):
         content = _inflate(content, ndim, path)
@@ -49,7 +67,12 @@ def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.u
 
 
 def is_gzip(content: NDArray[np.uint8]) -> bool:
-    """Whether the bytes begin like a gzip file. No IDX or JSON file begins like that."""
+    """Return whether the bytes begin like a gzip file. No IDX or JSON file begins like that.
+
+    Parameters
+    ----------
+    content : ndarray, shape (bytes,), uint8
+    """
     return content[:2].tobytes() == b"\x1f\x8b"
 
 
@@ -89,7 +112,12 @@ def _inflate(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.ui
 
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:
-    """An array of uint8 as the bytes of an IDX file."""
+    """Return an array as the bytes of an IDX file.
+
+    Parameters
+    ----------
+    array : ndarray, uint8
+    """
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape) + (
         np.ascontiguousarray(array).tobytes()
     )
@@ -109,10 +137,23 @@ _SHOWN = 16
 
 
 def describe_idx(path: Path) -> list[tuple[str, str, str]]:
-    """(which bytes, their values in hexadecimal, what they say) of an IDX file, to its last byte.
+    """Describe an IDX file to its last byte: `byhand data idx` prints the rows.
 
-    Every type of element that the format knows, raw or gzipped, which the content tells. Raises
-    DataError with the path where the file is none, ends early or goes on after its end.
+    Every element type of the format is known. The content tells whether the file is gzipped.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    list of tuple of str
+        For each field which bytes it has, their values in hexadecimal, and what they mean.
+
+    Raises
+    ------
+    DataError
+        If the file is not an IDX file, ends early, or has bytes after its end.
     """
     with open(path, "rb") as file:
         packed = file.read(2) == b"\x1f\x8b"

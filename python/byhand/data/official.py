@@ -1,7 +1,7 @@
 """MNIST's files and arrays, to the byte.
 
-Files that are fetched are held to their SHA-256 before they are used. A data set that is read from
-a folder is named MNIST if its arrays have MNIST's checksums, in whatever form they are stored.
+A file that is fetched must have its published SHA-256 before it is used. A data set that is read
+from a folder is named MNIST if its arrays have MNIST's checksums, in whatever form they are stored.
 Any other data set has no name, even if it has MNIST's file names or shares some of its files.
 """
 
@@ -37,18 +37,38 @@ CHECKSUM = "f3639b56-ba07e8ef-e4ca5f57-ee8604d9"
 
 
 def is_official(name: str, path: Path) -> bool:
-    """Whether the file is the official one of this name, packed or not, whatever its own name."""
+    """Return whether a file is the official one, packed or not, whatever its own name.
+
+    Parameters
+    ----------
+    name : str
+        The standard name of the file.
+    path : Path
+    """
     size = path.stat().st_size
     digests = {OFFICIAL[n][1] for n in (name, f"{name}.gz") if OFFICIAL.get(n, (0,))[0] == size}
     return bool(digests) and sha256(path) in digests
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Parameters
+    ----------
+    path : Path
+    """
     return hashlib.sha256(np.fromfile(path, np.uint8).data).hexdigest()
 
 
 def source_of(folder: Path, train: Dataset, test: Dataset) -> Source:
-    """The source of a data set that was read from `folder`, named if it is MNIST."""
+    """Return the source of a data set that was read from a folder. It has a name if it is MNIST.
+
+    Parameters
+    ----------
+    folder : Path
+    train : Dataset
+    test : Dataset
+    """
     arrays = (train.images, train.labels, test.images, test.labels)
     checksum = "-".join(f"{zlib.crc32(array.data):08x}" for array in arrays)
     return Source(str(folder.resolve()), "MNIST" if checksum == CHECKSUM else "", checksum)

@@ -16,9 +16,15 @@ _CHUNK = 1 << 20
 class Part:
     """The first bytes of a file, kept as `.NAME.0.part` in the folder of the file.
 
-    The part stays if a fetch fails or is killed, and the next fetch goes on from there. The
-    process that writes a part holds a lock on it. A second process that fetches the same file
-    at the same time takes `.NAME.1.part`, and so on.
+    If a fetch fails or is killed, the part stays, and the next fetch continues from there. The
+    process that writes a part holds a lock on it. A second process that fetches the same file at
+    the same time takes `.NAME.1.part`, and so on.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        The name of the complete file.
 
     Attributes
     ----------
@@ -39,6 +45,12 @@ class Part:
             self._count(chunk)
 
     def write(self, chunk: bytes) -> None:
+        """Append bytes.
+
+        Parameters
+        ----------
+        chunk : bytes
+        """
         rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -49,10 +61,11 @@ class Part:
         self._sha256.update(chunk)
 
     def sha256(self) -> str:
+        """Return the SHA-256 of the bytes so far in hexadecimal."""
         return self._sha256.hexdigest()
 
     def clear(self) -> None:
-        """Forget all bytes."""
+        """Remove all bytes."""
         self._file.truncate(0)
         self.size, self._sha256 = 0, hashlib.sha256()
 
@@ -62,7 +75,7 @@ class Part:
         os.replace(self._path, self._target)
 
     def close(self) -> None:
-        """Release the part, so that others may go on with it. An empty part is removed."""
+        """Release the part, so that others may continue it. An empty part is removed."""
         if not self._file.closed:
             if self.size == 0:
                 self._path.unlink(missing_ok=True)
@@ -70,7 +83,14 @@ class Part:
 
 
 def remove_parts(folder: Path, names: Iterable[str]) -> None:
-    """Remove the parts of these files that no process is writing."""
+    """Remove the parts of files that no process is writing.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str
+        The names of the complete files.
+    """
     for name in names:
         for path in folder.glob(f".{name}.*.part"):
             file = _open_locked(path)
@@ -80,7 +100,7 @@ def remove_parts(folder: Path, names: Iterable[str]) -> None:
 
 
 def _open_locked(path: Path) -> FileIO | None:
-    """The file, opened to read from its start and to append; None if another process has it."""
+    """Open a file to read from its start and to append. None if another process has locked it."""
     file = FileIO(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

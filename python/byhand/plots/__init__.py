@@ -1,1 +1,1 @@
-"""Pictures by matplotlib: curves of training. They need byhand[cli]."""
+"""Curves of training, drawn by matplotlib. They need `byhand[cli]`."""

@@ -1,4 +1,4 @@
-"""Curves of training: cost and error over the epochs, drawn by matplotlib."""
+"""Curves of training: loss and error over the epochs, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from byhand.training import EpochEnd
 
-# Inches.
+# The size of the figure in inches.
 WIDTH, HEIGHT = 9.0, 4.0
 
 TRAIN, TEST = "train, while learning", "held out, after the epoch"
@@ -24,12 +24,20 @@ TRAIN, TEST = "train, while learning", "held out, after the epoch"
 # A logarithmic axis is used if the largest value is at least this many times the smallest.
 _WIDE = 5.0
 
-# Runs that are told apart by the ten colours of matplotlib; more get shades of a colour map.
+# matplotlib has ten colours. If there are more runs, they get shades of a colour map.
 _COLOURS = 10
 
 
-class Batches(NamedTuple):
-    """The cost of training: after how many epochs, and its mean since the point before."""
+class LossCurve(NamedTuple):
+    """The training loss, several points per epoch.
+
+    Attributes
+    ----------
+    epochs : sequence of float
+        The time of each point, in epochs.
+    losses : sequence of float
+        The mean loss since the point before.
+    """
 
     epochs: Sequence[float]
     losses: Sequence[float]
@@ -38,9 +46,21 @@ class Batches(NamedTuple):
 def curves_bytes(
     runs: Mapping[str, Sequence[EpochEnd]], title: str = "", suffix: str = ".png"
 ) -> bytes:
-    """Return `draw_curves` as the content of a file, in the format of its suffix.
+    """Return the picture of `draw_curves` as the content of a file.
 
-    Raises PlotError.
+    Parameters
+    ----------
+    runs : mapping of sequence of EpochEnd
+        The epochs of each run, by its name.
+    title : str
+        The title above the curves. By default it is the name of the run, if there is only one.
+    suffix : str
+        The format, one of PLOT_FORMATS.
+
+    Raises
+    ------
+    PlotError
+        If matplotlib cannot draw.
     """
     legend = len(runs) + 1 if len(runs) > 1 else 0  # lines of it below the curves
     figure = new_figure(WIDTH, HEIGHT + 0.25 * legend)
@@ -52,18 +72,27 @@ def draw_curves(
     figure: Figure,
     runs: Mapping[str, Sequence[EpochEnd]],
     title: str = "",
-    batches: Batches | None = None,
+    batches: LossCurve | None = None,
 ) -> None:
-    """Draw cost and error of each run over the epochs, in place of what the figure shows.
+    """Draw loss and error of each run over the epochs. What the figure showed before is removed.
 
-    Solid lines are the held-out images (validation or test set) after each epoch, dashed lines the
-    training images while they were trained. The legend gives the last values.
+    Solid lines are the held-out images (validation or test set) after each epoch. Dashed lines are
+    the training images, measured during training. The legend gives the last values.
 
     Parameters
     ----------
-    runs : the epochs of each run, by its name
-    title : by default the name of the run, if there is only one
-    batches : drawn instead of the dashed cost of a single run
+    figure : matplotlib.figure.Figure
+    runs : mapping of sequence of EpochEnd
+        The epochs of each run, by its name.
+    title : str
+        The title above the curves. By default it is the name of the run, if there is only one.
+    batches : LossCurve, optional
+        Drawn instead of the dashed loss of a single run.
+
+    Raises
+    ------
+    PlotError
+        If matplotlib cannot draw.
     """
     with drawing():
         figure.clear()
@@ -74,7 +103,7 @@ def draw_curves(
             _draw_run(panels, history, colour, batches, faint=not single)
             for history, colour in zip(runs.values(), _colours(len(runs)), strict=True)
         ]
-        for axes, name in zip(panels, ("cost", "error in %"), strict=True):
+        for axes, name in zip(panels, ("loss", "error in %"), strict=True):
             axes.set_xlabel("epoch")
             axes.set_ylabel(name)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -94,16 +123,16 @@ def _draw_run(
     panels: Sequence[Any],
     history: Sequence[EpochEnd],
     colour: Any,
-    batches: Batches | None,
+    batches: LossCurve | None,
     faint: bool,
 ) -> Line2D:
-    """Draw one run and return its line for the legend: the held-out cost if there is one."""
-    cost, error = panels
+    """Draw one run and return its line for the legend: the held-out loss if there is one."""
+    loss, error = panels
     epochs = [end.epoch for end in history]
     trained = {"color": colour, "ls": "--", "label": TRAIN, "alpha": 0.35 if faint else 0.8}
-    losses = Batches(epochs, [end.loss for end in history]) if batches is None else batches
+    losses = LossCurve(epochs, [end.loss for end in history]) if batches is None else batches
     marker = "." if batches is None else ""
-    line: Line2D = cost.plot(*losses, marker=marker, **trained)[0]
+    line: Line2D = loss.plot(*losses, marker=marker, **trained)[0]
     error.plot(epochs, [100 * end.error for end in history], marker=".", **trained)
     tested = [
         (end.epoch, end.validation_loss, 100 * (1 - end.validation_accuracy))
@@ -114,7 +143,7 @@ def _draw_run(
         return line
     at, test_losses, errors = zip(*tested, strict=True)
     solid = {"color": colour, "marker": "o", "markersize": 4, "label": TEST}
-    line = cost.plot(at, test_losses, **solid)[0]
+    line = loss.plot(at, test_losses, **solid)[0]
     error.plot(at, errors, **solid)
     return line
 
@@ -172,9 +201,9 @@ def _last_values(history: Sequence[EpochEnd]) -> str:
         return "no epoch"
     end = history[-1]
     if end.validation_loss is None or end.validation_accuracy is None:
-        return f"train cost {end.loss:.4f}, error {100 * end.error:.2f} %"
+        return f"train loss {end.loss:.4f}, error {100 * end.error:.2f} %"
     error = 100 * (1 - end.validation_accuracy)
-    return f"held-out cost {end.validation_loss:.4f}, error {error:.2f} %"
+    return f"held-out loss {end.validation_loss:.4f}, error {error:.2f} %"
 
 
 def _legend(owner: Any, handles: Sequence[Any], texts: Sequence[str], **options: Any) -> None:

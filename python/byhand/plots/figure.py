@@ -1,4 +1,4 @@
-"""Figures by matplotlib without a window, without the user's settings, text as plain text.
+"""Figures by matplotlib: no window is opened, and neither the user's settings nor TeX apply.
 
 matplotlib is imported here and never by the core.
 """
@@ -45,9 +45,16 @@ _DPI = 200
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Draw with matplotlib's defaults, whatever the user's settings are, and $ and _ as text.
+    """Draw with matplotlib's defaults, whatever the user's settings are, and $ and _ as plain text.
 
-    Raises PlotError in place of any exception of matplotlib.
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    PlotError
+        If matplotlib raises any exception.
     """
     try:
         with matplotlib.rc_context():
@@ -59,13 +66,32 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches."""
+    """Return an empty figure.
+
+    Parameters
+    ----------
+    width : float
+    height : float
+        Both in inches.
+    """
     with drawing():
         return Figure(figsize=(width, height), layout="constrained")
 
 
 def figure_bytes(figure: Figure, suffix: str = ".png") -> bytes:
-    """Return the figure as the content of a file whose name ends in `suffix`, of PLOT_FORMATS."""
+    """Return a figure as the content of a file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    suffix : str
+        The format, one of PLOT_FORMATS.
+
+    Raises
+    ------
+    PlotError
+        If matplotlib cannot draw.
+    """
     content = io.BytesIO()
     with drawing():
         for text in figure.findobj(Text):
@@ -85,7 +111,12 @@ def _choose_font(text: Text) -> None:
 
 
 def escaped(text: str) -> str:
-    r"""Return `text` with every letter that DEFAULT_FONT lacks as \u and its number."""
+    r"""Return a text with every letter that DEFAULT_FONT lacks as \u and its number.
+
+    Parameters
+    ----------
+    text : str
+    """
     letters = _letters(DEFAULT_FONT)
     return "".join(
         c if c.isprintable() and ord(c) in letters else c.encode("unicode_escape").decode()
@@ -94,7 +125,12 @@ def escaped(text: str) -> str:
 
 
 def font_for(text: str) -> str | None:
-    """Return the file of a font with every letter of `text`, None if no such font is installed."""
+    """Return the file of an installed font that has every letter of a text, or None.
+
+    Parameters
+    ----------
+    text : str
+    """
     if not text.isprintable():
         return None
     needed = frozenset(map(ord, text))
@@ -113,12 +149,23 @@ def _letters(font: str) -> frozenset[int]:
         face = get_font(font)
     except (OSError, RuntimeError):  # a damaged font
         return frozenset()
-    # Fonts of coloured pictures have one size only, which cannot be drawn.
+    # A font of coloured pictures has one size only and cannot be drawn.
     return frozenset(face.get_charmap()) if face.scalable else frozenset()
 
 
 def drawable_names(names: Sequence[str]) -> list[str]:
-    """Return names of classes as they can be drawn: "class 2" for a name that no font has."""
+    """Return names of classes as they can be drawn: "class 2" for a name that no font has.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names of all classes.
+
+    Warns
+    -----
+    UserWarning
+        If a name cannot be drawn.
+    """
     drawable = [
         name if font_for(" ".join(name.split())) else f"class {k}" for k, name in enumerate(names)
     ]

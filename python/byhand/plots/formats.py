@@ -1,4 +1,4 @@
-"""The formats and the error of plots, apart from matplotlib, which takes long to import."""
+"""The formats and the error of plots. They are apart from matplotlib, whose import takes long."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ PLOT_FORMATS = (".png", ".pdf", ".svg")
 
 
 class PlotError(Exception):
-    """matplotlib could not draw. Defined here, because importing matplotlib takes long."""
+    """matplotlib could not draw."""

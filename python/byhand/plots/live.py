@@ -1,4 +1,4 @@
-"""Curves that are drawn while a model trains."""
+"""Curves that are drawn during the training."""
 
 from __future__ import annotations
 
@@ -21,25 +21,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Number of points that the curve of the training cost gets per epoch.
+# The number of points that the curve of the training loss gets per epoch.
 _POINTS = 20
 
 
 class LivePlot:
-    """Draws training and validation cost and error while it trains; needs matplotlib.
+    """A handler that draws training and validation loss and error during the training.
 
-    In a notebook the picture in the cell is replaced. Elsewhere the curves appear in a window if
-    matplotlib can open one, otherwise in the file `path`. Its default is curves.png in the run
-    folder, or in the current folder if there is no run. If `path` is given, the file is always
-    written at the end. If a drawing fails, a warning says why, training continues, and nothing
-    more is drawn.
+    In a notebook, it replaces the picture in the cell. Elsewhere the curves appear in a window if
+    matplotlib can open one, otherwise in a file. If a drawing fails, a warning says why, the
+    training continues, and nothing more is drawn.
 
     Parameters
     ----------
-    path : a name that ends in .png, .pdf or .svg
-    seconds : the time from one drawing to the next. If it is None, drawing takes about a tenth of
+    path : path, optional
+        A name that ends in .png, .pdf or .svg. If it is given, the file is always written at the
+        end. If it is not, the file is curves.png in the run folder, or in the current folder
+        without a run.
+    seconds : float, optional
+        The time from one drawing to the next. If it is not given, drawing takes about a tenth of
         the training time.
-    title : the title above the curves
+    title : str
+        The title above the curves.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If matplotlib is not installed. It comes with `byhand[cli]`.
+    ValueError
+        If the name has another ending.
     """
 
     def __init__(
@@ -106,19 +116,19 @@ class LivePlot:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _point(self, epochs: float) -> None:
-        """The mean cost since the point before."""
+        """Add a point: the mean loss since the point before."""
         if self._mean.images:
             self._epochs.append(epochs)
             self._losses.append(self._mean.values()[0])
             self._mean = RunningMean()
 
     def _figure(self) -> Figure:
-        from byhand.plots.curves import HEIGHT, WIDTH, Batches, draw_curves
+        from byhand.plots.curves import HEIGHT, WIDTH, LossCurve, draw_curves
         from byhand.plots.figure import new_figure
 
         window = self._screen.figure if isinstance(self._screen, _Window) else None
         figure = window or new_figure(WIDTH, HEIGHT)
-        draw_curves(figure, {"": self._history}, self.title, Batches(self._epochs, self._losses))
+        draw_curves(figure, {"": self._history}, self.title, LossCurve(self._epochs, self._losses))
         return figure
 
     def _draw_if_due(self) -> None:
@@ -145,7 +155,7 @@ class _File:
 
 
 class _Notebook:
-    """One picture in the cell that runs."""
+    """One picture in the cell that is executed."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -159,7 +169,7 @@ class _Notebook:
 
         from byhand.plots.figure import figure_bytes
 
-        # The picture has twice the pixels of its place in the page.
+        # The picture is shown at half its size, for screens with small pixels.
         picture = Image(data=figure_bytes(figure), format="png", retina=True)
         if self._handle is None:
             self._handle = display(picture, display_id=True)
@@ -175,7 +185,7 @@ class _Window:
 
     @classmethod
     def find(cls) -> _Window | None:
-        """None where matplotlib has no toolkit, or the toolkit no screen."""
+        """Return a window, or None if matplotlib has no toolkit or the toolkit has no screen."""
         import byhand.plots.figure  # noqa: F401  it imports matplotlib with care
 
         # isort: split

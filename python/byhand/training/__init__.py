@@ -1,8 +1,9 @@
-"""Training: epochs over shuffled batches, typed events for handlers, a run folder.
+"""Training: the loop over epochs and batches, events for handlers, and run folders.
 
-Nothing is printed but the progress, in a terminal or a notebook. A step gathers a batch from the
-bytes, runs a plan, moves the weights and tells the handlers; after the first step of each batch
-size it allocates no array, except for the rounded answers of a model with one output.
+`Trainer.fit` prints nothing but its progress, and that only in a terminal or a notebook. A training
+step gathers a batch from the bytes of the images, runs the plan of the network, updates the weights
+and tells the handlers. After the first step of each batch size it allocates no array, except for
+the rounded answers of a model with one output.
 """
 
 from __future__ import annotations

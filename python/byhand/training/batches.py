@@ -25,10 +25,19 @@ BatchScore = tuple[float, int, int]
 class TrainingBatch:
     """A batch of n images in the arrays of a plan.
 
-    Attributes
+    Parameters
     ----------
     plan : engine.plan.Batch
         The kernel calls for n images. `plan.train(target)` computes the loss and the gradients.
+    data : CheckedData
+        The training set.
+    loss : Loss
+        Says how many images the mean is taken over.
+    ignores_labels : bool
+        Whether the loss ignores labels of the training set. If not, it is not asked in every step.
+
+    Attributes
+    ----------
     images : int
         The number n of images.
     answers : ndarray, shape (n,)
@@ -78,7 +87,7 @@ class TrainingBatches:
     model : Model
         The network, and how it scales pixels.
     loss : Loss
-        Its gradient is where the backward pass begins.
+        The backward pass begins with its gradient.
     data : CheckedData
         The training set.
     batch_size : int
@@ -140,8 +149,15 @@ class TrainingBatches:
     def shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
         """Divide the numbers of the images into the batches of an epoch, in a random order.
 
-        The order depends on the seed and the epoch alone. `byhand.data.batches` has the order of
-        epoch 1.
+        Parameters
+        ----------
+        epoch : int
+            The number of the epoch, counted from 1. The order depends on it and the seed alone.
+
+        Returns
+        -------
+        list of ndarray, shape (n,), int64
+            `byhand.data.batches` has the order of epoch 1.
         """
         order = stream(self._seed, epoch).permutation(len(self._data.images))
         size = self._batch_size

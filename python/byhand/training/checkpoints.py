@@ -1,7 +1,7 @@
 """What the files of a run hold: config.json, metrics.jsonl and state.safetensors.
 
 Each file is made and read here, and nowhere else. `run_folder` decides when they are written and
-where they lie. A model's own file belongs to `models.model_file`.
+in which folder. A model's own file belongs to `models.model_file`.
 """
 
 from __future__ import annotations

@@ -31,12 +31,15 @@ class Evaluation(_Scores):
     The model's answer for an image is the likeliest class. If the model has one output, the answer
     is that number, rounded.
 
-    Attributes
+    Parameters
     ----------
     loss : float
         The mean loss.
     accuracy : float
         The fraction of right answers, from 0 to 1.
+
+    Attributes
+    ----------
     confusion : ndarray, shape (classes, classes), int64, or None
         The number of images of class `row` that the model takes for class `column`. None if the
         model has one output, and in training.

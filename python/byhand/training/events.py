@@ -1,8 +1,8 @@
-"""The events that training tells its handlers, and the exception with which one ends it.
+"""The events that training tells its handlers, and the exception that ends it.
 
-Epochs and batches count from 1; errors and accuracies are fractions from 0 to 1. In each epoch come
-`BatchEnd` after every batch, `Evaluated` where there is validation, `CheckpointSaved` where there
-is a run folder, `EpochEnd`.
+Epochs and batches are counted from 1. Errors and accuracies are fractions from 0 to 1. In each
+epoch, `BatchEnd` comes after every batch, then `Evaluated` if there is validation,
+`CheckpointSaved` if there is a run folder, and `EpochEnd`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,33 @@ from byhand.models import Model
 
 
 class StopTraining(Exception):
-    """Raised by a handler, ends training as if the epochs were over: `TrainingEnded` follows.
+    """A handler raises it to end the training as if the epochs were over: `TrainingEnded` follows.
 
-    All handlers get the event first. Raised at a batch, it leaves out the rest of the epoch, which
-    then is in neither the history nor the run folder.
+    All other handlers get the event first. If it is raised at a batch, the rest of the epoch is
+    left out, and the epoch is in neither the history nor the run folder.
     """
 
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Before the first epoch. batches: in an epoch; validation_images: 0 without validation.
+    """Told before the first epoch.
 
-    history: the epochs that a resumed run has behind it.
+    Attributes
+    ----------
+    model : Model
+    epochs : int
+        The number of epochs of the whole run.
+    batches : int
+        The number of batches in an epoch.
+    batch_size : int
+    images : int
+        The number of training images.
+    validation_images : int
+        0 without validation.
+    run : Path or None
+        The run folder.
+    history : tuple of EpochEnd
+        The epochs of a resumed run that are done.
     """
 
     model: Model
@@ -40,9 +55,26 @@ class TrainingStarted:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """After the update of one batch of `images`; loss and error are those before the update.
+    """Told after the update of the weights by one batch.
 
-    counted: the number of images that the loss averages, fewer than `images` if it ignores labels.
+    Attributes
+    ----------
+    epoch : int
+    batch : int
+        The number of the batch in the epoch.
+    batches : int
+        The number of batches in an epoch.
+    images : int
+        The number of images in the batch.
+    counted : int
+        The number of images that the loss averages. It is less than `images` if the loss ignores
+        labels.
+    loss : float
+        The mean loss before the update.
+    error : float
+        The fraction of wrong answers before the update.
+    lr : float
+        The learning rate of the update.
     """
 
     epoch: int
@@ -57,7 +89,18 @@ class BatchEnd:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """After the validation that ends an epoch; seconds: of the validation alone."""
+    """Told after the validation that ends an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+    images : int
+        The number of validation images.
+    loss : float
+    accuracy : float
+    seconds : float
+        The time of the validation alone.
+    """
 
     epoch: int
     images: int
@@ -68,7 +111,16 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """After the files of an epoch lie in the folder `run`. best: best.safetensors is this epoch."""
+    """Told when the files of an epoch are in the run folder.
+
+    Attributes
+    ----------
+    epoch : int
+    run : Path
+        The run folder.
+    best : bool
+        Whether best.safetensors is this epoch.
+    """
 
     epoch: int
     run: Path
@@ -77,11 +129,27 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """After an epoch, its validation and its files.
+    """Told after an epoch, its validation and its files.
 
-    loss, error: means over the images as they were trained. validation_loss, validation_accuracy:
-    None without validation. lr: of the last step. seconds: of the training pass alone. best: the
-    lowest validation loss so far.
+    Attributes
+    ----------
+    epoch : int
+    epochs : int
+        The number of epochs of the whole run.
+    loss : float
+        The mean loss over the training images, each measured in its training step.
+    error : float
+        The fraction of wrong answers, measured in the same way.
+    validation_loss : float or None
+        None without validation.
+    validation_accuracy : float or None
+    lr : float
+        The learning rate of the last step.
+    seconds : float
+        The time of the training alone, without validation and files.
+    images_per_second : float
+    best : bool
+        Whether the validation loss is the lowest so far.
     """
 
     epoch: int
@@ -98,10 +166,16 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """After the last epoch; not where an exception ends training.
+    """Told after the last epoch, but not if an exception ends the training.
 
-    history: with the epochs of the run before it was resumed. seconds: of this call's epochs with
-    their validation. stopped: a handler raised `StopTraining`.
+    Attributes
+    ----------
+    history : tuple of EpochEnd
+        The epochs of the whole run.
+    seconds : float
+        The time of this call of `fit`, including validation.
+    stopped : bool
+        Whether a handler raised `StopTraining`.
     """
 
     history: tuple[EpochEnd, ...]

@@ -1,8 +1,9 @@
-"""Ready handlers of training events: a log, early stopping, curves that are drawn while it trains.
+"""Ready handlers of training events: a log and early stopping.
 
-    Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3), LivePlot()])
+    Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3)])
 
-A handler is any callable of one event; byhand.cli has one that shows progress on a terminal.
+A handler is any callable that takes an event. `byhand.plots.live.LivePlot` draws curves during the
+training.
 """
 
 from __future__ import annotations
@@ -105,16 +106,30 @@ class EarlyStop:
 
 
 class LogFile:
-    """A line an epoch and, with `every`, a line each `every` batches: CSV or JSON lines.
+    """Writes a line per epoch and, if asked, a line every few batches, as CSV or JSON lines.
 
-    path: a name that ends in .csv or .jsonl; what the file held is replaced. A resumed run goes on
-    in it: lines of epochs that are trained again are cut. It raises ValueError if the file is not
-    such a log.
+    Parameters
+    ----------
+    path : path
+        A name that ends in .csv or .jsonl. An existing file is replaced. If the run is resumed, the
+        log continues, without the lines of epochs that are trained again.
+    every : int, optional
+        Also write a line after this number of batches, and so on. If it is not given, only epochs
+        get a line.
 
-    Columns: event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
-    average_error, validation_loss, validation_accuracy, seconds. In a batch's line loss and error
-    are its own, average_loss and average_error the means over the epoch so far; in an epoch's line
-    both are those of the epoch. seconds: of the epoch, so far. What a line lacks is empty or null.
+    Raises
+    ------
+    ValueError
+        If the name has another ending. In training, if a resumed run finds a file that is not such
+        a log.
+
+    Notes
+    -----
+    The columns are event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
+    average_error, validation_loss, validation_accuracy and seconds. In the line of a batch, loss
+    and error are those of the batch, average_loss and average_error the means over the epoch so
+    far, and seconds the time since the epoch began. In the line of an epoch, all of them are those
+    of the epoch. A value that a line does not have is empty or null.
     """
 
     COLUMNS = (
@@ -142,14 +157,14 @@ class LogFile:
             self._mean, self._begin = RunningMean(), time.perf_counter()
 
     def _start(self, epochs: int) -> None:
-        """Keep the lines of the first epochs alone."""
+        """Begin the log. Keep the lines of the first `epochs` epochs alone."""
         kept = self._rows(epochs) if epochs and self.path.exists() else []
         header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
         write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())
         self._mean, self._begin = RunningMean(), time.perf_counter()
 
     def _rows(self, epochs: int) -> list[dict[str, Any]]:
-        """The lines of the first epochs. Raises ValueError if the file is not such a log."""
+        """Return the lines of the first epochs. Raise ValueError if the file is not such a log."""
         with open_file(self.path) as file:
             content = file.read()
         try:

@@ -1,4 +1,4 @@
-"""The history of a training, as `Trainer.fit` returns it."""
+"""The history of a training, as `Trainer.fit` returns it, and its table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ _SHOWN = 8
 
 
 class History(list[EpochEnd]):
-    """The epochs of a run, the first one first. Its repr is a table with one line per epoch."""
+    """The epochs of a run in their order. Its repr is a table with one line per epoch.
+
+    Parameters
+    ----------
+    iterable : iterable of EpochEnd
+    """
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> EpochEnd: ...
@@ -38,7 +43,13 @@ class History(list[EpochEnd]):
 
 
 def table_head(history: Sequence[EpochEnd]) -> str:
-    """The column titles of `table_row` for these epochs."""
+    """Return the column titles of `table_row`.
+
+    Parameters
+    ----------
+    history : sequence of EpochEnd
+        The epochs of the table. They decide whether there are columns for the validation.
+    """
     titles = "epoch    loss    error"
     if any(end.validation_loss is not None for end in history):
         titles += "  val loss  val accuracy"
@@ -46,7 +57,12 @@ def table_head(history: Sequence[EpochEnd]) -> str:
 
 
 def table_row(end: EpochEnd) -> str:
-    """One epoch: loss and error of the training images, loss and accuracy of the validation."""
+    """Return the line of an epoch: loss and error in training, loss and accuracy in validation.
+
+    Parameters
+    ----------
+    end : EpochEnd
+    """
     row = f"{end.epoch:>5}  {end.loss:>6.4f}  {100 * end.error:>5.2f} %"
     if end.validation_loss is not None and end.validation_accuracy is not None:
         row += f"  {end.validation_loss:>8.4f}  {100 * end.validation_accuracy:>10.2f} %"
@@ -54,18 +70,30 @@ def table_row(end: EpochEnd) -> str:
 
 
 class RunningMean:
-    """Mean loss and error over the images of the batches so far."""
+    """The mean loss and error over the images of the batches so far.
+
+    Attributes
+    ----------
+    images : int
+        The number of images.
+    """
 
     def __init__(self) -> None:
         self.images, self._counted = 0, 0
         self._loss, self._error = 0.0, 0.0
 
     def add(self, event: BatchEnd) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        event : BatchEnd
+        """
         self.images += event.images
         self._counted += event.counted
         self._loss += event.loss * event.counted
         self._error += event.error * event.images
 
     def values(self) -> tuple[float, float]:
-        """Loss and error; at least one batch must have been added."""
+        """Return the mean loss and error. At least one batch must have been added."""
         return self._loss / max(1, self._counted), self._error / self.images

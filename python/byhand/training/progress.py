@@ -1,4 +1,4 @@
-"""Progress of a training in plain text, shown by `Trainer` in terminals and notebooks."""
+"""Progress of a training in plain text, which `Trainer` shows in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, TextIO
 from byhand.training.events import BatchEnd, EpochEnd, Event, TrainingStarted
 from byhand.training.history import RunningMean, table_head, table_row
 
-# Seconds from one running line to the next.
+# Seconds from one state of the status line to the next.
 _SECONDS = 0.2
 
 
 def watched_stream() -> TextIO | None:
-    """The stream that a person reads now: a notebook's output or a terminal. None without one."""
+    """Return the stream that a person reads now, a notebook's output or a terminal, or None."""
     if in_notebook():
         return sys.stdout
     for stream in (sys.stderr, sys.stdout):
@@ -27,7 +27,7 @@ def watched_stream() -> TextIO | None:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a notebook, which has imported IPython then and started a kernel."""
+    """Return whether this process is a notebook: it has imported IPython and started a kernel."""
     ipython = sys.modules.get("IPython")
     get_shell: Any = getattr(ipython, "get_ipython", lambda: None)
     return hasattr(get_shell(), "kernel")
@@ -53,12 +53,18 @@ def open_progress(wanted: bool | None) -> Progress | None:
 
 
 class Progress:
-    """A handler of training events that writes a line per epoch, and below it a running line.
+    """A handler that writes a line per epoch and, below it, a status line.
 
-    The running line shows how far the epoch is, its mean loss and error so far, and the time that
-    it still takes. If writing fails, nothing more is written, and training goes on.
+    The status line shows the part of the epoch that is done, the mean loss and error so far, and
+    the time that the rest will take. If writing fails, nothing more is written and training
+    continues.
 
-    moving: whether to show the running line. A file would keep each of its states.
+    Parameters
+    ----------
+    stream : text stream
+    moving : bool
+        Whether to show the status line. Set it to False if the stream is a file, which would keep
+        every state of the line.
     """
 
     def __init__(self, stream: TextIO, *, moving: bool = True) -> None:
@@ -83,7 +89,7 @@ class Progress:
             self._new_epoch()
 
     def close(self) -> None:
-        """Remove the running line, so that an error message has a line of its own."""
+        """Remove the status line, so that an error message begins on a new line."""
         self._write(self._blank())
         self._width = 0
 

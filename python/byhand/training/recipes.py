@@ -42,16 +42,22 @@ class Recipe:
     ema: float | None = None
 
     def lr_for(self, batch_size: int) -> float:
-        """The learning rate for batches of another size than the recipe's.
+        """Return the learning rate for batches of another size than the recipe's.
+
+        Parameters
+        ----------
+        batch_size : int
 
         Notes
         -----
-        SGD: in proportion to the batch size for smaller batches, the same for larger ones. Adam and
-        AdamW: in proportion to the square root of the batch size.
+        For SGD, the rate is proportional to the batch size up to the recipe's own size, and the
+        same for larger batches. For Adam and AdamW, it is proportional to the square root of the
+        batch size.
 
-        Held-out accuracy in % after the epochs of the default recipe, seed 0, at the rate of this
-        rule and at the recipe's own rate (0.05; 0.05; 0.1; Adam: 0.003). At 10.6 % the network has
-        died: it answers the same for every image.
+        The table shows the accuracy in % on held-out images after the epochs of the default recipe
+        with seed 0, at the rate of this rule and, in parentheses, at the recipe's own rate (0.05;
+        0.05; 0.1; Adam: 0.003). At 10.6 % the network has died: it gives the same answer for every
+        image.
 
         ============  ===========  ===========  ===========  ===========  ===========  ===========
         batch size    16           32           64           256          512          1024
@@ -62,7 +68,8 @@ class Recipe:
         mlp, adam     98.3 (97.9)                                                      97.9 (97.2)
         ============  ===========  ===========  ===========  ===========  ===========  ===========
 
-        A rate in proportion to larger batches kills the MLP from 256, LeNet-5 from 512 images on.
+        A rate proportional to larger batches kills the MLP from 256 images on, and LeNet-5 from 512
+        on.
         """
         ratio = batch_size / self.batch_size
         return self.lr * (min(1.0, ratio) if self.method == "sgd" else math.sqrt(ratio))
@@ -84,7 +91,16 @@ class Recipe:
         return OneCycle(self.lr, self.epochs * -(-images // self.batch_size))
 
     def trainer(self, model: Model, images: int, **options: Any) -> Trainer:
-        """For `images` training images; options: further arguments of `Trainer`."""
+        """Return a Trainer with the settings of the recipe.
+
+        Parameters
+        ----------
+        model : Model
+        images : int
+            The number of training images.
+        **options
+            Further arguments of `Trainer`.
+        """
         return Trainer(
             model,
             self.optimizer(model),

@@ -1,4 +1,7 @@
-"""The files of a training run, and how a run is found again after it was interrupted."""
+"""The files of a training run: their names, when they are written, and which epoch counts.
+
+`checkpoints` makes and reads their content.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +39,18 @@ _NO_EPOCH_YET = "no_epoch_yet"
 
 
 class ResumeError(ValueError):
-    """A run that cannot go on as it is asked to: with other data, model or settings."""
+    """A run cannot continue as it was asked to, because data, model or settings differ."""
 
 
 class ChosenEpoch(NamedTuple):
     """One epoch of a run.
 
+    Attributes
+    ----------
     path : Path
         The file with its model.
     epoch : int
+        Its number.
     description : str
         Which epoch it is: "epoch 3 of 5, the one with the lowest loss on the validation images".
     """
@@ -55,7 +61,30 @@ class ChosenEpoch(NamedTuple):
 
 
 class RunFolder:
-    """The files of one training run; see `Trainer` for when they are written."""
+    """The files of one training run. `Trainer.fit` says when they are written.
+
+    Parameters
+    ----------
+    path : path
+        The folder. It need not exist.
+
+    Attributes
+    ----------
+    config_path : Path
+        config.json: the settings of the run.
+    metrics_path : Path
+        metrics.jsonl: a line per epoch.
+    model_path : Path
+        model.safetensors: the model of the last epoch.
+    best_path : Path
+        best.safetensors: the model of the epoch with the lowest validation loss.
+    state_path : Path
+        state.safetensors: everything that a resumed run needs.
+    curves_path : Path
+        curves.png: a picture of the history.
+    epochs_path : Path
+        epochs/: the models of all epochs, if they are kept.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = as_path("path", path)
@@ -68,23 +97,45 @@ class RunFolder:
         self.epochs_path = self.path / "epochs"
 
     def epoch_path(self, epoch: int) -> Path:
-        """The file with the model of an epoch, in runs that keep each."""
+        """Return the path of the model of an epoch, for runs that keep every epoch.
+
+        Parameters
+        ----------
+        epoch : int
+        """
         return self.epochs_path / f"{epoch:05}.safetensors"
 
     @contextlib.contextmanager
     def begin(
         self, config: Mapping[str, Any], *, resume: bool = False
     ) -> Iterator[Checkpoint | None]:
-        """Make the folder, write config.json, and hold the folder against other runs meanwhile.
+        """Create the folder, write config.json, and lock the folder against other runs.
 
-        config has the key "byhand", by which a run that ended before its first epoch is known:
-        its folder may be taken again. With `resume` and a run in the folder, yields its last whole
-        epoch, to which metrics.jsonl is cut; else None.
+        Parameters
+        ----------
+        config : mapping of JSON values
+            The content of config.json. It has the key "byhand", by which the folder of a run that
+            ended before its first epoch is recognized and may be used again.
+        resume : bool
+            Whether to continue a run that is in the folder.
 
-        Raises FileExistsError where the folder holds a trained run (without `resume`), files of
-        these names that no run wrote, or a run that is going on; ResumeError where a run that is to
-        go on was begun with another config, CheckpointError where its files are damaged, OSError
-        where the folder is not writable.
+        Yields
+        ------
+        Checkpoint or None
+            The last complete epoch of the run that continues, to which metrics.jsonl is cut. None
+            if a run begins.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds a trained run (without `resume`), files of these names that no run
+            wrote, or a run that is going on.
+        ResumeError
+            If a run that is to continue was begun with other settings.
+        CheckpointError
+            If its files are damaged.
+        OSError
+            If the folder is not writable.
         """
         text = config_text(config)
         if self.path.exists() and not self.path.is_dir():
@@ -117,7 +168,7 @@ class RunFolder:
             yield checkpoint
 
     def _files(self) -> list[Path]:
-        """Every file that a run may have here, the models of single epochs as far as they exist."""
+        """Return the paths of all files that a run may have here, kept epochs included."""
         return [
             *(self.config_path, self.metrics_path, self.model_path, self.best_path),
             *(self.state_path, self.curves_path, *sorted(self.epochs_path.glob("*.safetensors"))),
@@ -145,7 +196,7 @@ class RunFolder:
             )
 
     def _may_be_taken_again(self, found: list[Path]) -> bool:
-        """Whether a run was begun here and completed no epoch."""
+        """Return whether a run was begun here and completed no epoch."""
         try:
             config = self.config()
         except (OSError, CheckpointError):
@@ -156,15 +207,27 @@ class RunFolder:
     # Reading
 
     def config(self) -> dict[str, Any]:
-        """The content of config.json. OSError or CheckpointError if it is not that of a run."""
+        """Return the content of config.json.
+
+        Raises
+        ------
+        OSError, CheckpointError
+            If the file cannot be read, or is not the file of a run.
+        """
         return read_config(self._existing(self.config_path))
 
     def history(self) -> list[EpochEnd]:
-        """The epochs that metrics.jsonl lists, at least one; the errors are those of `config`."""
+        """Return the epochs that metrics.jsonl lists, at least one.
+
+        Raises
+        ------
+        OSError, CheckpointError
+            If the file cannot be read, or does not list epochs.
+        """
         return read_history(self._existing(self.metrics_path))
 
     def _existing(self, path: Path) -> Path:
-        """`path`, a file that every run with a whole epoch has, or an error that says why not."""
+        """Return `path`, which every run with an epoch has, or raise an error that says why not."""
         if os.path.lexists(path):
             return path
         found = [path.name for path in self._files() if os.path.lexists(path)]
@@ -175,20 +238,24 @@ class RunFolder:
         raise FileNotFoundError(f"{self.path} holds no {path.name}: {reason}")
 
     def choose(self, epoch: int | str | None = None) -> ChosenEpoch:
-        """Choose an epoch of the run: the rule of every command and of `byhand.load`.
+        """Choose an epoch of the run, by the rule of every command and of `byhand.load`.
 
         Parameters
         ----------
         epoch : {"best", "last"} or int, optional
             "best" has the lowest validation loss. A number, counted from 1, needs a run that kept
-            each epoch, unless it is the best or the last one. By default the best epoch counts if
-            validation chose, and the last one if there was none or it was only watched:
+            every epoch, unless it is the best or the last one. By default the best epoch counts if
+            validation chose, and the last one if there was no validation or it was only watched:
             `Trainer.fit(choose_by_validation=...)`.
+
+        Returns
+        -------
+        ChosenEpoch
 
         Raises
         ------
         ValueError
-            If `epoch` is none of these; CheckpointError, a ValueError, if the run does not keep it.
+            If `epoch` is none of these. CheckpointError, a ValueError, if the run does not keep it.
         FileNotFoundError
             If no epoch of the run was finished, or this is no run folder.
         """
@@ -224,7 +291,7 @@ class RunFolder:
         return ChosenEpoch(path, number, f"epoch {number} of {last}{reason}")
 
     def _finished(self) -> tuple[dict[str, Any], list[EpochEnd]]:
-        """Config and epochs of a run that has at least one; the errors of `choose`."""
+        """Return config and epochs of a run that has an epoch. The errors are those of `choose`."""
         if not self.metrics_path.exists():
             self._existing(self.model_path)
         history = self.history()
@@ -239,7 +306,7 @@ class RunFolder:
             )
 
     def _last_epoch(self, epochs: int) -> Checkpoint | None:
-        """None where no epoch was finished; ResumeError where there are more than `epochs`."""
+        """Return the last complete epoch, or None. Raise ResumeError if it is beyond `epochs`."""
         if not self.state_path.exists():
             return None
         tensors, description = read_state(self.state_path)
@@ -256,11 +323,20 @@ class RunFolder:
     def write_epoch(
         self, history: Sequence[EpochEnd], model: bytes, state: bytes, *, keep: bool = False
     ) -> None:
-        """The files of an epoch: none changes where one of them finds no room.
+        """Write the files of an epoch. If one of them finds no room on the disk, none changes.
 
-        history: of all epochs so far, the lines of metrics.jsonl; by the last one, the model is the
-        best or is not. keep: the model also goes to `epoch_path`. The state comes last: with it the
-        epoch is part of the run.
+        Parameters
+        ----------
+        history : sequence of EpochEnd
+            All epochs so far, the lines of metrics.jsonl. The last one says whether the model is
+            the best.
+        model : bytes
+            The content of the model's file.
+        state : bytes
+            The content of state.safetensors. It is written last: with it, the epoch is part of the
+            run.
+        keep : bool
+            Whether the model is also written to `epoch_path`.
         """
         last = history[-1]
         kept = {self.epoch_path(last.epoch): model} if keep else {}
@@ -289,10 +365,14 @@ def load(
     path : path
         A .safetensors file or a run folder.
     epoch : {"best", "last"} or int, optional
-        Which epoch of a run folder; by default the one that `RunFolder.choose` chooses: the best
-        one if a validation set chose, otherwise the last one.
-    layers : classes, optional
+        Which epoch of a run folder. By default it is the one that `RunFolder.choose` chooses: the
+        best one if a validation set chose, otherwise the last one.
+    layers : iterable of classes
         The classes of the user's own layers that the model has. Nothing is executed from a file.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------

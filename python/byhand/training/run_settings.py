@@ -40,14 +40,21 @@ def make_config(
     ----------
     started : TrainingStarted
         The model, the number of epochs, and the sizes of the batches and of the data.
-    optimizer, schedule, loss, ema, max_shift, notes
-        Those of the `Trainer`.
-    seed, data, validation
-        Those of `Trainer.fit`.
+    optimizer : Optimizer
+    schedule : callable or None
+    loss : Loss
+    ema : float or None
+    max_shift : int
+        Like the four before, an argument of `Trainer`.
+    seed : int
+    data : CheckedData
+        The training set.
+    validation : CheckedData or None
+    notes : dict of JSON values
 
     Returns
     -------
-    dict
+    dict of JSON values
     """
     return {
         "format": FORMAT,

@@ -25,7 +25,20 @@ from byhand.training.run_settings import check_notes, describe_source, make_conf
 
 @dataclasses.dataclass
 class Session:
-    """One call of `fit`: its arguments after all checks, and what was made of them."""
+    """One call of `fit`: its arguments after all checks, and what was made of them.
+
+    Attributes
+    ----------
+    started : TrainingStarted
+        The first event. It has the number of epochs and the sizes of the batches and the data.
+    batches : TrainingBatches
+    validation : CheckedData or None
+    seed : int
+    pictures : {"digits", "plain"}
+        How the model will prepare pictures for prediction.
+    config : dict of JSON values
+        The content of config.json. Empty without a run folder.
+    """
 
     started: TrainingStarted
     batches: TrainingBatches
@@ -33,13 +46,26 @@ class Session:
     seed: int
     pictures: str
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """The content of config.json if there is a run folder."""
 
 
 class TrainerSettings:
     """The settings of a `Trainer`, and the checks of what is to be trained with them.
 
-    `Trainer` describes the parameters.
+    Parameters
+    ----------
+    model : Model
+    optimizer : Optimizer
+    loss : Loss, optional
+    schedule : callable, optional
+    device : {"cpu"}
+    handlers : iterable of callables
+    run : path, optional
+    notes : mapping, optional
+    ema : float, optional
+    keep_epochs : bool
+    max_shift : int
+    progress : bool, optional
+        `Trainer` describes all of them.
     """
 
     def __init__(
@@ -100,7 +126,28 @@ class TrainerSettings:
         seed: int,
         resume: bool,
     ) -> Session:
-        """Check the arguments of `fit` and prepare everything that it needs."""
+        """Check the arguments of `fit` and prepare everything that it needs.
+
+        Parameters
+        ----------
+        train : data set or pair (images, labels)
+        validation : data set or pair (images, labels), or None
+        epochs : int
+        batch_size : int
+        choose_by_validation : bool
+        seed : int
+        resume : bool
+            `Trainer.fit` describes all of them.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit.
+        """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
         choose_by_validation = flag("choose_by_validation", choose_by_validation)
@@ -150,7 +197,7 @@ class TrainerSettings:
             )
 
     def _check_schedule(self, first: int, count: int) -> None:
-        """Ask for the rate of the first and the last step: a schedule may refuse so many steps."""
+        """Ask for the rate of the first and the last step, which a schedule may refuse."""
         if self.schedule is not None:
             for step in (first, first + count - 1):
                 self._scheduled_rate(step)

@@ -104,7 +104,7 @@ class Trainer(TrainerSettings):
 
         Parameters
         ----------
-        train, validation : data set or pair (images, labels)
+        train : data set or pair (images, labels)
             Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255), which takes
             four times the memory. Labels: integers (N,) from 0 to classes - 1; or float rows
             (N, classes), probabilities for CrossEntropyLoss and any numbers for MSELoss; or any
@@ -114,6 +114,8 @@ class Trainer(TrainerSettings):
             The number of passes over `train`, counted from the beginning of the run.
         batch_size : int
             The number of images in a batch. The last batch of an epoch may be smaller.
+        validation : data set or pair (images, labels), optional
+            Held-out data of the same form, evaluated after every epoch.
         choose_by_validation : bool
             Which epoch of the run counts for `RunFolder.choose`, `byhand.load` and the commands:
             the one with the lowest validation loss, or the last one if this is False. Give False if
@@ -149,9 +151,9 @@ class Trainer(TrainerSettings):
         -----
         After every epoch the run folder gets model.safetensors, best.safetensors if the validation
         loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other run may use
-        the folder meanwhile. When `fit` returns, the model has the weights of the last epoch. If
-        `model.pictures` was None, it is now the way in which pictures of class folders were
-        prepared, or the one that suits the training images (`picture_form.suitable`).
+        the folder at the same time. When `fit` returns, the model has the weights of the last
+        epoch. If `model.pictures` was None, it is now the way in which pictures of class folders
+        were prepared, or the one that suits the training images (`picture_form.suitable`).
 
         An error, one in a handler included, or an interrupt leaves the files of the last complete
         epoch. So does the end of the process, unless it comes between the renames of an epoch's
