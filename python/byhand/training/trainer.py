@@ -168,22 +168,24 @@ class Trainer(TrainerSettings):
             while len(history) < session.started.epochs and not self.stopping:
                 epoch, begin = len(history) + 1, time.perf_counter()
                 scores = []
-                for position, index in enumerate(batches.shuffled(epoch), 1):
+                for number, index in enumerate(batches.shuffled(epoch), 1):
                     batch = batches.gather(index, self.step)
                     value = batch.plan.train(batch.target)  # forward, loss and backward
                     loss, counted, wrong = batch.score(value)
                     if self.schedule is not None:
                         self.optimizer.lr = self._scheduled_rate(self.step)
                     if not (math.isfinite(loss) and math.isfinite(self.optimizer.lr)):
-                        raise _divergence(loss, self.optimizer.lr, position, epoch)
+                        raise _divergence(loss, self.optimizer.lr, number, epoch)
                     self.optimizer.step()
                     self.step += 1
                     if self.average is not None:
                         self.average.update()
                     scores.append((loss, counted, wrong))
                     if self.handlers or self._progress is not None:
-                        of_batch = (counted, loss, wrong / batch.images, self.optimizer.lr)
-                        self.tell(BatchEnd(epoch, position, count, batch.images, *of_batch))
+                        images, error, rate = batch.images, wrong / batch.images, self.optimizer.lr
+                        self.tell(
+                            BatchEnd(epoch, number, count, images, counted, loss, error, rate)
+                        )
                         if self.stopping:
                             break
                 if not self.stopping:  # an epoch that was stopped half-way does not count
