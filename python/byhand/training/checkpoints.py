@@ -1,7 +1,8 @@
 """What the files of a run hold: config.json, metrics.jsonl and state.safetensors.
 
-Each file is made and read here, and nowhere else. `run_folder` decides when they are written and
-in which folder. A model's own file belongs to `models.model_file`.
+The bytes of each file are made and read here, and nowhere else. `session` says which settings go
+into config.json, and `run_folder` when the files are written. A model's own file belongs to
+`models.model_file`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Recipes: how each named model is trained unless one says otherwise.
+"""Recipes: how each named model is trained by default.
 
-RECIPES take seconds, BEST a minute for the highest accuracy.
-Chosen on a split of the training set, 55,000 images to train and 5,000 to choose; the test set
-chose nothing.
+RECIPES take seconds, and BEST a minute for the highest accuracy. They were chosen on a split of the
+training set, 55,000 images to train and 5,000 to choose. The test set chose nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +74,12 @@ class Recipe:
         return self.lr * (min(1.0, ratio) if self.method == "sgd" else math.sqrt(ratio))
 
     def optimizer(self, model: Model) -> Optimizer:
+        """Return the recipe's optimizer for the parameters of a model.
+
+        Parameters
+        ----------
+        model : Model
+        """
         parameters, make = model.parameters(), OPTIMIZERS[self.method]
         if make is SGD:
             return SGD(

@@ -6,77 +6,14 @@ import inspect
 import json
 import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from byhand._core import __version__
-from byhand.files.tensors import FORMAT
-from byhand.nn.losses import Loss
 from byhand.optim import Optimizer
-from byhand.runtime import get_num_threads
-from byhand.training.checked_data import CheckedData, DatasetLike
-from byhand.training.events import TrainingStarted
+from byhand.training.checked_data import DatasetLike
 
 # --------------------------------------------------------------------------------------------------
 # Description
-
-
-def make_config(
-    started: TrainingStarted,
-    *,
-    optimizer: Optimizer,
-    schedule: Callable[[int], float] | None,
-    loss: Loss,
-    ema: float | None,
-    max_shift: int,
-    seed: int,
-    data: CheckedData,
-    validation: CheckedData | None,
-    notes: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Describe all settings of a training as JSON values.
-
-    Parameters
-    ----------
-    started : TrainingStarted
-        The model, the number of epochs, and the sizes of the batches and of the data.
-    optimizer : Optimizer
-    schedule : callable or None
-    loss : Loss
-    ema : float or None
-    max_shift : int
-        Like the four before, an argument of `Trainer`.
-    seed : int
-    data : CheckedData
-        The training set.
-    validation : CheckedData or None
-    notes : dict of JSON values
-
-    Returns
-    -------
-    dict of JSON values
-    """
-    return {
-        "format": FORMAT,
-        "byhand": __version__,
-        "model": started.model.description(),
-        "optimizer": describe_optimizer(optimizer),
-        "schedule": _describe(schedule),
-        "loss": _describe(loss),
-        "ema": ema,
-        "max_shift": max_shift,
-        "epochs": started.epochs,
-        "batch_size": started.batch_size,
-        "seed": int(seed),
-        "images": started.images,
-        "validation_images": started.validation_images,
-        "crc32": {
-            "train": data.checksum(),
-            "validation": None if validation is None else validation.checksum(),
-        },
-        "threads": get_num_threads(),
-        "notes": notes,
-    }
 
 
 def check_notes(notes: Any) -> dict[str, Any]:
@@ -104,22 +41,6 @@ def check_notes(notes: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise type(error)(f"notes must be values that JSON can hold: {error}") from None
     return checked
-
-
-def _settings(value: object) -> dict[str, Any]:
-    """Return what an object was made with: the attributes that are named as its arguments.
-
-    Other attributes may belong to the last batch. If there are no arguments, or one is not stored
-    under its name, all public attributes are returned.
-    """
-    public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
-    try:
-        names = set(inspect.signature(type(value)).parameters)
-    except (TypeError, ValueError):  # types that are written in C have none
-        return public
-    if not names or not names <= set(public):
-        return public
-    return {k: v for k, v in public.items() if k in names}
 
 
 def describe_source(data: DatasetLike) -> dict[str, str] | None:
@@ -155,19 +76,42 @@ def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
     return {"type": type(optimizer).__name__, **optimizer.settings()}
 
 
-def _describe(value: object) -> Any:
+def describe(value: object) -> Any:
     """Describe a schedule or a loss as JSON that compares by value and in any process.
 
-    An object is described by its class and its settings, a function by its name.
+    Parameters
+    ----------
+    value : schedule, loss, or one of their settings
+
+    Returns
+    -------
+    JSON value
+        The class and the settings of an object, or the name of a function.
     """
     settings = _settings(value)
     if settings and not inspect.isroutine(value):
-        return {"type": type(value).__name__, **{k: _describe(v) for k, v in settings.items()}}
+        return {"type": type(value).__name__, **{k: describe(v) for k, v in settings.items()}}
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
         return float(value)
     if value is None or isinstance(value, bool | int | str):
         return value
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _settings(value: object) -> dict[str, Any]:
+    """Return what an object was made with: the attributes that are named as its arguments.
+
+    Other attributes may belong to the last batch. If there are no arguments, or one is not stored
+    under its name, all public attributes are returned.
+    """
+    public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    try:
+        names = set(inspect.signature(type(value)).parameters)
+    except (TypeError, ValueError):  # types that are written in C have none
+        return public
+    if not names or not names <= set(public):
+        return public
+    return {k: v for k, v in public.items() if k in names}
 
 
 # --------------------------------------------------------------------------------------------------

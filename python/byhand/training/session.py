@@ -8,19 +8,27 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from byhand._core import __version__
 from byhand.checks import as_path, flag, instance, integer, number
+from byhand.files.tensors import FORMAT
 from byhand.models import Model
 from byhand.models.picture_form import suitable
 from byhand.nn.losses import Loss
 from byhand.nn.parameter import stream
 from byhand.optim import Optimizer
 from byhand.optim.averages import WeightAverage, check_decay
+from byhand.runtime import get_num_threads
 from byhand.training.batches import TrainingBatches
 from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
 from byhand.training.events import Event, TrainingStarted
 from byhand.training.progress import Progress
 from byhand.training.run_folder import RunFolder
-from byhand.training.run_settings import check_notes, describe_source, make_config
+from byhand.training.run_settings import (
+    check_notes,
+    describe,
+    describe_optimizer,
+    describe_source,
+)
 
 
 @dataclasses.dataclass
@@ -209,21 +217,33 @@ class TrainerSettings:
     def _config(
         self, session: Session, data: CheckedData, train: DatasetLike, counts: str
     ) -> dict[str, Any]:
-        """Return the content of config.json."""
-        config = make_config(
-            session.started,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            loss=self.loss,
-            ema=self.ema,
-            max_shift=self.max_shift,
-            seed=session.seed,
-            data=data,
-            validation=session.validation,
-            notes=self.notes,
-        )
-        config["model"]["preprocessing"]["pictures"] = session.pictures
-        return {**config, "data": describe_source(train), "counts": counts}
+        """Return the content of config.json: all settings as JSON values."""
+        started, validation = session.started, session.validation
+        model = self.model.description()
+        model["preprocessing"]["pictures"] = session.pictures
+        return {
+            "format": FORMAT,
+            "byhand": __version__,
+            "model": model,
+            "optimizer": describe_optimizer(self.optimizer),
+            "schedule": describe(self.schedule),
+            "loss": describe(self.loss),
+            "ema": self.ema,
+            "max_shift": self.max_shift,
+            "epochs": started.epochs,
+            "batch_size": started.batch_size,
+            "seed": int(session.seed),
+            "images": started.images,
+            "validation_images": started.validation_images,
+            "crc32": {
+                "train": data.checksum(),
+                "validation": None if validation is None else validation.checksum(),
+            },
+            "threads": get_num_threads(),
+            "notes": self.notes,
+            "data": describe_source(train),
+            "counts": counts,
+        }
 
 
 def _check_parameters(optimizer: Optimizer, model: Model) -> None:
