@@ -2,8 +2,7 @@
 
     Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3)])
 
-A handler is any callable that takes an event. `byhand.plots.live.LivePlot` draws curves during the
-training.
+A handler is any callable that takes an event. `byhand.plots.LivePlot` draws curves during the training.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from byhand.checks import as_path, flag, integer, not_negative
 from byhand.files.atomic import open_file, write_atomic
@@ -31,9 +30,6 @@ from byhand.training.events import (
 )
 from byhand.training.history import RunningMean
 from byhand.training.run_folder import RunFolder, load
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["EarlyStop", "LogFile"]
 
