@@ -411,6 +411,7 @@ def test_live_plot_in_a_notebook(
         shown.append(("display", picture))
         return Handle()
 
+    FigureCanvasAgg(Figure())  # matplotlib looks for IPython once, and must not find this one
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
     module = types.ModuleType("IPython.display")

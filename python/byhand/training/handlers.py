@@ -2,7 +2,8 @@
 
     Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3)])
 
-A handler is any callable that takes an event. `byhand.plots.LivePlot` draws curves during the training.
+A handler is any callable that takes an event. `byhand.plots.LivePlot` draws curves during the
+training.
 """
 
 from __future__ import annotations
