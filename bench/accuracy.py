@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from byhand.bench.harness import Contest, Entry, Result, Times, WorkerError
+from byhand.bench import tables
+from byhand.bench.harness import Contest, WorkerError
 from byhand.bench.options import (
     AllThreadsOption,
     DataOption,
@@ -19,14 +20,12 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import OURS, Contender
-from byhand.bench.report import digits, red_below_one
-from byhand.bench.run import Run, describe_threads
-from byhand.bench.tables import Row, aligned
+from byhand.bench.results import Entry, Result, Times
+from byhand.bench.run import Run
 from byhand.bench.tasks import Course
 from byhand.data import DataError, load_folder
 from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.runtime import config
-from rich.markup import escape
 from rich.text import Text
 
 LEGEND = (
@@ -39,16 +38,19 @@ LEGEND = (
 
 @dataclass
 class Learned(Entry):
-    """ends: seconds from the start of the process to the end of each epoch, its evaluation
-    included. accuracies: of each. epoch: the first that reached the target, None where none did;
-    `times` is its end alone."""
+    """A training to the target. `times` is the end of the epoch that reached it.
+
+    ends : seconds from the start of the process to the end of each epoch, with its evaluation.
+    accuracies : the accuracy after each epoch.
+    epoch : the first epoch that reached the target, or None.
+    """
 
     ends: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
-    epoch: int | None = None
+    epoch: float | None = None
 
 
-def accuracy(
+def command(
     target: Annotated[
         float,
         typer.Option(
@@ -69,26 +71,19 @@ def accuracy(
     counts = threads_of(threads, [config()["usable_cpus"]])
     folder = _folder(data)
     load_folder(folder)  # for what is malformed, and so that nobody waits for the disk
-    run = Run({"command": "accuracy", "target": target, "seeds": seeds}, json, memory=False)
-    summary = []
-    for count in counts:
-        run.begin(count)
-        with Contest(contenders, count) as contest:
-            able = [contender for contender in contenders if _learns(contest, contender)]
-            results = [
-                _race(contest, able, Course("lenet5", str(folder), seed), target)
-                for seed in range(seeds)
-            ]
-            run.keep(results, contest)
-        lines = [_line(contender.name, results) for contender in able]
-        summary += [{"threads": count} | line for line in lines]
-        title = f"LeNet-5 to {target:g} % of the test set, {describe_threads(count)}"
-        run.console.print(_table(title, results, lines if seeds > 1 else []))
-    run.end(LEGEND, summary)
+
+    def measure(contest: Contest, _: str) -> list[Result]:
+        able = [contender for contender in contenders if _learns(contest, contender)]
+        courses = (Course("lenet5", str(folder), seed) for seed in range(seeds))
+        return [_race(contest, able, course, target) for course in courses]
+
+    run = Run({"command": "accuracy", "target": target, "seeds": seeds}, json)
+    group = f"LeNet-5 to {target:g} % of the test set"
+    run.compete(contenders, counts, [group], measure, _table, LEGEND)
 
 
 def _folder(root: Path | None) -> Path:
-    """The folder that byhand.data.mnist reads; nothing is fetched."""
+    """Return the folder that byhand.data.mnist reads. Nothing is fetched."""
     folder = data_folder(root)
     if not is_complete(find_files(folder)):
         raise DataError(
@@ -98,7 +93,7 @@ def _folder(root: Path | None) -> Path:
 
 
 def _learns(contest: Contest, contender: Contender) -> bool:
-    """Whether it trains with a recipe. Also puts the files of its library into memory."""
+    """Whether it trains with a recipe. The question also puts its library's files into memory."""
     try:
         return bool(contest.alone(contender, {"has": "learn"})[0]["has"])
     except WorkerError:
@@ -106,7 +101,7 @@ def _learns(contest: Contest, contender: Contender) -> bool:
 
 
 def _race(contest: Contest, able: Sequence[Contender], course: Course, target: float) -> Result:
-    """All contenders on one seed, one after another, each seed in another order."""
+    """Train all contenders on one seed, one after another, each seed in another order."""
     first = course.seed % len(able)
     found = {}
     for contender in (*able[first:], *able[:first]):
@@ -117,10 +112,10 @@ def _race(contest: Contest, able: Sequence[Contender], course: Course, target: f
     for entry in found.values():
         if ours is not None and entry.times is not None:
             entry.ratio = entry.times.over(ours)
-    case = {"label": f"seed {course.seed}", "model": course.model, "seed": course.seed}
     recipe = {k: v for k, v in asdict(course.recipe).items() if k != "model"}
-    entries: list[Entry] = [found[contender.name] for contender in able]
-    return Result(case | {"target": target, "recipe": recipe}, contest.threads, 0, entries)
+    case = {"label": f"seed {course.seed}", "model": course.model, "seed": course.seed}
+    case |= {"target": target, "recipe": recipe}
+    return Result(case, contest.threads, 0, [found[contender.name] for contender in able])
 
 
 def _learn(contest: Contest, contender: Contender, course: Course, target: float) -> Learned:
@@ -138,58 +133,43 @@ def _learn(contest: Contest, contender: Contender, course: Course, target: float
     return entry
 
 
-def _line(name: str, results: Sequence[Result]) -> dict[str, Any]:
-    """A contender over all seeds: medians over those that reached the target, mean accuracies."""
+def _over_seeds(name: str, results: Sequence[Result]) -> Learned:
+    """Return a contender's medians over the seeds that reached the target, and mean accuracies."""
     runs = [e for r in results for e in r.entries if isinstance(e, Learned) and e.contender == name]
-    times = [run.times.median for run in runs if run.times]
-    ratios = [run.ratio for run in runs if run.ratio is not None]
-    epochs = [run.epoch for run in runs if run.epoch is not None]
+    reached = [run for run in runs if run.times]
+    ratios = [run.ratio for run in reached if run.ratio is not None]
+    epochs = [run.epoch for run in reached if run.epoch is not None]
     each = zip(*(run.accuracies for run in runs if run.accuracies), strict=True)
-    return {
-        "contender": name,
-        "seeds": len(runs),
-        "reached": len(times),
-        "seconds": statistics.median(times) if times else None,
-        "ratio": statistics.median(ratios) if ratios else None,
-        "epoch": statistics.median(epochs) if epochs else None,
-        "accuracies": [statistics.fmean(epoch) for epoch in each],
-    }
-
-
-def _table(title: str, results: Sequence[Result], lines: Sequence[dict[str, Any]]) -> Text:
-    """lines: those of the last section, over all seeds."""
-    rows: list[Row] = []
-    for result in results:
-        rows.append(f"[bold]{result.case['label']}[/]")
-        for entry in result.entries:
-            assert isinstance(entry, Learned)
-            time = entry.times.median if entry.times else None
-            rows.append(_cells(entry.contender, time, entry.ratio, entry.epoch, entry.accuracies))
-            if entry.problem or entry.note:
-                problem = f"[bold red]{escape(entry.problem)}[/]" if entry.problem else entry.note
-                rows.append(f"  {entry.contender}: {problem}")
-    if lines:
-        rows.append("[bold]median over the seeds; mean accuracy[/]")
-    for line in lines:
-        names = ("contender", "seconds", "ratio", "epoch", "accuracies")
-        rows.append(_cells(*(line[name] for name in names)))
-        reached = f"reached by {line['reached']} of {line['seeds']} seeds"
-        rows.append(f"  {line['contender']}: {reached}")
-    headings = ("contender", "seconds", "ratio", "epoch", "% after each epoch")
-    return aligned(title, headings, rows)
-
-
-def _cells(
-    name: str,
-    time: float | None,
-    ratio: float | None,
-    epoch: float | None,
-    accuracies: Sequence[float],
-) -> list[str]:
-    return [
+    return Learned(
         name,
-        "" if time is None else digits(time),
-        "" if name == OURS else red_below_one(ratio),
-        "" if epoch is None else f"{epoch:g}",
-        " ".join(f"{100 * accuracy:.2f}" for accuracy in accuracies),
-    ]
+        times=Times(tuple(run.times.median for run in reached if run.times)) if reached else None,
+        ratio=statistics.median(ratios) if ratios else None,
+        epoch=statistics.median(epochs) if epochs else None,
+        accuracies=[statistics.fmean(epoch) for epoch in each],
+        note=f"reached by {len(reached)} of {len(runs)} seeds",
+    )
+
+
+def _epoch_cell(_: Result, entry: Entry, __: float) -> str:
+    assert isinstance(entry, Learned)
+    return "" if entry.epoch is None else f"{entry.epoch:g}"
+
+
+def _accuracies_cell(_: Result, entry: Entry, __: float) -> str:
+    assert isinstance(entry, Learned)
+    return " ".join(f"{100 * accuracy:.2f}" for accuracy in entry.accuracies)
+
+
+def _table(title: str, results: Sequence[Result]) -> Text:
+    """Lay out a section for each seed and, if there are several, one over all seeds."""
+    columns: dict[str, tables.Cell] = {
+        "time": tables.TIMES["median"],
+        "ratio": tables.TIMES["ratio"],
+        "epoch": _epoch_cell,
+        "% after each epoch": _accuracies_cell,
+    }
+    if len(results) > 1:
+        case = {"label": "median over the seeds; mean accuracy"}
+        entries: list[Entry] = [_over_seeds(e.contender, results) for e in results[0].entries]
+        results = [*results, Result(case, results[0].threads, 0, entries)]
+    return tables.by_contender(title, results, columns)

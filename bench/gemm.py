@@ -14,14 +14,24 @@ from byhand.models import Model, lenet5, mlp
 from byhand.nn import Conv2d, Linear
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+
+LEGEND = (
+    "shape: m x n x k. NT and the like: T means that the operand is a transposed view.\n"
+    "error: the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24."
+)
 BATCHES = (1, 32, 128)
-# The first letter is A's, the second B's; T: the transpose of what lies in memory, as a view.
+# The first letter is for A, the second for B. T means that the operand is the transposed view of an
+# array.
 TRANSPOSES = ("NN", "NT", "TN", "TT")
 
 
 @dataclass(frozen=True)
 class Product:
-    """C (m, n) = A (m, k) B (k, n). of: which product of a network, at which batch size."""
+    """C (m, n) = A (m, k) B (k, n).
+
+    of : the layer and direction of a network's product, whose batch size is `batch`.
+    """
 
     m: int
     n: int
@@ -46,11 +56,11 @@ def _operand(rows: int, columns: int, transpose: str) -> Maker:
 
 
 def _network(model: Model) -> Iterator[Product]:
-    """Every product of forward and backward.
+    """Yield every product of forward and backward.
 
-    A convolution is im2col's: a row for each pixel of the output, with the window that it sees.
-    x: (rows, inputs), weight: (outputs, inputs). y = x weight', grad weight = grad y' x, and, but
-    in the first layer, grad x = grad y weight.
+    A convolution is that of im2col: it has one row for each pixel of the output, which holds the
+    window that the pixel sees. With x (rows, inputs) and weight (outputs, inputs), the products are
+    y = x weight', grad weight = grad y' x and, except in the first layer, grad x = grad y weight.
     """
     shape, first = model.input_shape, True
     for layer in model.layers():
@@ -68,16 +78,16 @@ def _network(model: Model) -> Iterator[Product]:
         first = False
 
 
-def exact(product: Product) -> list[NDArray[np.float64]]:
-    """C in float64, and what its error is measured by: |A| |B|."""
+def exact(product: Product) -> list[Array]:
+    """Return C in float64, and |A| |B|, by which its error is measured."""
     a, b = (argument.astype(np.float64) for argument in product.case.arguments(1))
     return [a @ b, np.abs(a) @ np.abs(b)]
 
 
-def error(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) -> float:
-    """The largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24.
+def error(results: Sequence[Array], reference: Sequence[Array]) -> float:
+    """Return the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24.
 
-    reference: that of `exact`. Infinite where the shape differs.
+    `reference` is the result of `exact`. The error is infinite if the shape differs.
     """
     (c, *_), (want, magnitude) = results, reference
     if c.shape != want.shape:
@@ -86,7 +96,7 @@ def error(results: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]]) ->
 
 
 def bound(product: Product) -> int:
-    """The largest `error` that byhand.kernels.gemm may have, in any order of the sum."""
+    """Return the largest `error` that byhand.kernels.gemm may have, in any order of the sum."""
     return product.k + 3
 
 
@@ -109,9 +119,9 @@ GROUPS: dict[str, tuple[Product, ...]] = {
     "lenet5": tuple(_network(lenet5())),
     "random": tuple(_random(100, 600)),
 }
-# Nothing but a call's overhead.
+# This product measures the overhead of a call.
 CALL = Product(1, 1, 1)
-# Not timed: what rounding does to them.
+# The rounding errors of these products are measured, and they are not timed.
 ERRORS = tuple(
     Product(m, n, k, transposes)
     for (k, (m, n)), transposes in zip(
@@ -120,8 +130,5 @@ ERRORS = tuple(
         strict=False,
     )
 )
-SECTIONS = (*GROUPS, "call", "error")
-CASES = {
-    product.case.name: product.case
-    for product in (*itertools.chain(*GROUPS.values()), CALL, *ERRORS)
-}
+SECTIONS = {**GROUPS, "call": (CALL,), "error": ERRORS}
+CASES = {product.case.name: product.case for products in SECTIONS.values() for product in products}

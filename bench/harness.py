@@ -12,88 +12,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from byhand.bench.peers import OURS, Contender
+from byhand.bench.results import Entry, Times
 from numpy.typing import NDArray
 
-# Seconds. Libraries' idle threads spin for up to 20 ms or so after their last call, and would take
-# the next contender's processors.
+# Seconds between two contenders. The idle threads of a library spin for up to 20 ms or so after
+# their last call, and would take the processors of the next contender.
 PAUSE = 0.05
 Arrays = Sequence[NDArray[Any]]
-# From a contender's arrays and the reference's to how far they are apart.
+# The distance between a contender's arrays and the reference's.
 Measure = Callable[[Arrays, Arrays], float]
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds over the rounds."""
-
-    rounds: tuple[float, ...]
-
-    @property
-    def min(self) -> float:
-        return min(self.rounds)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rounds)
-
-    @property
-    def max(self) -> float:
-        return max(self.rounds)
-
-    @property
-    def spread(self) -> float:
-        """(max - min) / median."""
-        return (self.max - self.min) / self.median
-
-    def over(self, other: Times) -> float:
-        """The median of the rounds' quotients: a neighbour slows a whole round, so they bear it."""
-        quotients = (a / b for a, b in zip(self.rounds, other.rounds, strict=False))
-        return statistics.median(quotients)
-
-
-@dataclass
-class Entry:
-    """The result of one contender. problem: why there are no times, None if there are."""
-
-    contender: str
-    problem: str | None = None
-    difference: float | None = None
-    times: Times | None = None
-    ratio: float | None = None
-    faults: float | None = None
-    rss: int | None = None
-    note: str = ""
-
-
-@dataclass
-class Result:
-    """One case on a number of threads. flops: of what is timed; 0 where memory bounds it.
-
-    peak: FLOP/s of multiply-adds on these threads, measured in this run.
-    """
-
-    case: dict[str, Any]
-    threads: int
-    flops: int
-    entries: list[Entry] = field(default_factory=list)
-    peak: float = 0.0
-
-    @property
-    def failed(self) -> bool:
-        return any(entry.problem is not None for entry in self.entries)
-
-
 def difference(results: Arrays, reference: Arrays) -> float:
-    """The largest |x - reference| / |reference| over the arrays, in the Euclidean norm.
+    """Return the largest |x - reference| / |reference| over the arrays, in the Euclidean norm.
 
-    Only as many arrays as the contender returns: PyTorch's cross entropy keeps its probabilities to
-    itself. Infinite where a shape differs or a value isn't finite.
+    Only the arrays that the contender returns are compared: PyTorch's cross entropy keeps its
+    probabilities to itself. The difference is infinite if a shape differs or a value is not finite.
     """
     worst = 0.0 if results else np.inf
     for got, want in zip(results, reference, strict=False):
@@ -118,12 +57,14 @@ class _Process:
             "threads": threads,
             "options": dict(contender.options),
         }
-        # Whatever the user has set there for OpenBLAS is not NumPy at its best.
+        # With these settings of a user NumPy is not at its best.
         environment = {
             name: value
             for name, value in os.environ.items()
             if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
         }
+        # The worker imports from the same folders: a contender may be a file of a tool or a test.
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         for library in ("OMP", "OPENBLAS", "MKL", "BYHAND"):
             environment[f"{library}_NUM_THREADS"] = str(threads)
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close()
@@ -167,7 +108,7 @@ class _Process:
 
 
 class Contest:
-    """Contenders on one number of threads; `run` is one case. Use as a context."""
+    """Contenders on one number of threads, each in a process of its own. Use it in `with`."""
 
     def __init__(self, contenders: Sequence[Contender], threads: int) -> None:
         self.threads = threads
@@ -180,49 +121,60 @@ class Contest:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.restart()
+        self._folder.cleanup()
+
+    def restart(self) -> None:
+        """End all processes, so that the memory of the next case is its own."""
         for process in self._processes.values():
             process.close()
-        self._folder.cleanup()
+        self._processes.clear()
 
     def run(
         self,
         prepare: dict[str, Any],
         reference: Arrays,
         *,
-        amounts: dict[str, Any],
-        scale: int,
+        amount: Callable[[Contender], Any],
         rounds: int,
         tolerance: float,
+        scale: int = 1,
         measure: Measure = difference,
         enough: float = math.inf,
     ) -> list[Entry]:
-        """Verify, then `rounds` rounds, each contender once a round, a different one first.
+        """Verify all contenders, then time them in turns.
 
-        prepare: the case as the worker knows it. amounts: by name, of each sample. scale: times are
-        those of so many calls or images. enough: seconds of turns after which a contender has no
-        more of them.
+        Each contender has one turn in a round, and each round begins with another contender.
+
+        Parameters
+        ----------
+        prepare : the case as the worker knows it
+        amount : the length of a turn of a contender, as its job's `sample` takes it
+        scale : number of calls or images that the times are of
+        enough : seconds of turns after which a contender gets no more turns
         """
-        verified = self.verify(prepare, reference, tolerance=tolerance, measure=measure)
-        entries = {entry.contender: entry for entry in verified}
+        entries = self.verify(prepare, reference, tolerance=tolerance, measure=measure)
         time.sleep(PAUSE)  # NumPy, whose reference was made in this process, has threads too
-        names = [name for name, entry in entries.items() if entry.problem is None]
-        samples: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-        spent = dict.fromkeys(names, 0.0)
+        right = [entry for entry in entries if entry.problem is None]
+        amounts = {contender.name: amount(contender) for contender in self.contenders}
+        samples: dict[str, list[dict[str, Any]]] = {entry.contender: [] for entry in right}
+        spent = dict.fromkeys(samples, 0.0)
         for i in range(rounds):
-            first = i % len(names) if names else 0
-            for name in [*names[first:], *names[:first]]:
-                if entries[name].problem is None and spent[name] < enough:
+            first = i % len(right) if right else 0
+            for entry in [*right[first:], *right[:first]]:
+                name = entry.contender
+                if entry.problem is None and spent[name] < enough:
                     start = time.perf_counter()
-                    self._sample(entries[name], amounts[name], samples[name])
+                    self._sample(entry, amounts[name], samples[name])
                     spent[name] += time.perf_counter() - start
-        for name in names:
-            if entries[name].problem is None:
-                _sum_up(entries[name], samples[name], scale)
-        ours = entries[OURS].times if OURS in entries else None
-        for entry in entries.values():
+        for entry in right:
+            if entry.problem is None:
+                _sum_up(entry, samples[entry.contender], scale)
+        ours = next((entry.times for entry in right if entry.contender == OURS), None)
+        for entry in right:
             if ours is not None and entry.times is not None:
                 entry.ratio = entry.times.over(ours)
-        return list(entries.values())
+        return entries
 
     def verify(
         self,
@@ -232,7 +184,10 @@ class Contest:
         tolerance: float,
         measure: Measure = difference,
     ) -> list[Entry]:
-        """Compare each contender's results with the reference. Nothing is timed."""
+        """Compare each contender's results with the reference. Nothing is timed.
+
+        A contender that has no such case gets no entry.
+        """
         entries = (
             self._verify(contender, prepare, reference, tolerance, measure)
             for contender in self.contenders
@@ -240,8 +195,10 @@ class Contest:
         return [entry for entry in entries if entry is not None]
 
     def alone(self, contender: Contender, request: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """The reply of a new process that answers this alone, and when it was started, on
-        CLOCK_MONOTONIC, which all processes share. Raises WorkerError."""
+        """Return the reply of a new process that answers this alone, and when it was started.
+
+        The time is of CLOCK_MONOTONIC, which all processes share. Raises WorkerError.
+        """
         start = time.clock_gettime(time.CLOCK_MONOTONIC)
         process = _Process(contender, self.threads)
         try:
@@ -258,7 +215,7 @@ class Contest:
         tolerance: float,
         measure: Measure,
     ) -> Entry | None:
-        """None where the contender has no such thing."""
+        """Return None if the contender has no such case."""
         entry = Entry(contender.name)
         path = Path(self._folder.name) / f"{contender.name}.npz"
         try:

@@ -4,36 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from byhand.bench.peers import CONTENDERS, Contender, choose
+from byhand.bench.tasks import MODELS
 from byhand.checks import not_one_of
+from byhand.nn import ACTIVATIONS
+from byhand.runtime import config
 
 MOST_THREADS = 256
 
-PeersOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME,...",
-        help=f"Contenders beside byhand: {', '.join(c.name for c in CONTENDERS[1:])}.",
-        show_default="those installed",
-    ),
+
+def _list_option(metavar: str, help: str, default: str) -> Any:
+    """Return the option of a text with commas."""
+    return typer.Option(metavar=f"{metavar},...", help=help, show_default=default)
+
+
+def peers_option(default: str) -> Any:
+    names = ", ".join(contender.name for contender in CONTENDERS[1:])
+    return _list_option("NAME", f"Contenders beside byhand: {names}.", default)
+
+
+def groups_option(known: Collection[str]) -> Any:
+    return _list_option("NAME", f"Groups of shapes: {', '.join(known)}.", "all")
+
+
+def _threads_option(default: str) -> Any:
+    return _list_option("N", "Numbers of threads; everything is measured with each.", default)
+
+
+PeersOption = Annotated[str, peers_option("those installed")]
+ThreadsOption = Annotated[str, _threads_option("1, and one per processor")]
+AllThreadsOption = Annotated[str, _threads_option("one per processor")]
+ModelsOption = Annotated[
+    str, _list_option("NAME", f"Networks to time: {', '.join(MODELS)}.", "all")
 ]
-ThreadsOption = Annotated[
+ActivationOption = Annotated[
     str,
     typer.Option(
-        metavar="N,...",
-        help="Numbers of threads; everything is measured with each.",
-        show_default="1, and one per processor",
-    ),
-]
-AllThreadsOption = Annotated[
-    str,
-    typer.Option(
-        metavar="N,...",
-        help="Numbers of threads; everything is measured with each.",
-        show_default="one per processor",
+        metavar="NAME",
+        help=f"{', '.join(ACTIVATIONS)}.",
+        show_default="relu in mlp, tanh in lenet5",
     ),
 ]
 RoundsOption = Annotated[int, typer.Option(min=1, help="Number of turns that each contender gets.")]
@@ -41,6 +53,7 @@ SecondsOption = Annotated[float, typer.Option(min=0, help="Length of one turn in
 CompileOption = Annotated[
     bool, typer.Option("--compile", help="Include compiled PyTorch, which starts slowly.")
 ]
+SyntheticOption = Annotated[bool, typer.Option(help="Use random images instead of MNIST.")]
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -62,7 +75,7 @@ def names(text: str) -> list[str]:
 
 
 def chosen(text: str, known: Collection[str], option: str) -> list[str]:
-    """Those named, or all that are known, each once."""
+    """Return the names in the text, or all known names if there are none, each once."""
     found = list(dict.fromkeys(names(text) or known))
     for name in found:
         if name not in known:
@@ -70,8 +83,15 @@ def chosen(text: str, known: Collection[str], option: str) -> list[str]:
     return found
 
 
+def networks_of(models: str, activation: str) -> dict[str, str]:
+    """Return the chosen ones of MODELS, each with its activation."""
+    if activation and activation not in ACTIVATIONS:
+        raise typer.BadParameter(not_one_of(activation, ACTIVATIONS), param_hint="--activation")
+    return {name: activation or MODELS[name] for name in chosen(models, MODELS, "--models")}
+
+
 def counts_of(text: str, default: Sequence[int], most: int, option: str) -> list[int]:
-    """Numbers from 1 to `most`, each once."""
+    """Return the numbers in the text, from 1 to `most`, each once."""
     try:
         found = [int(name) for name in names(text)] or list(default)
     except ValueError:
@@ -81,12 +101,17 @@ def counts_of(text: str, default: Sequence[int], most: int, option: str) -> list
     return list(dict.fromkeys(found))
 
 
-def threads_of(text: str, default: Sequence[int]) -> list[int]:
+def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
+    """Return numbers of threads; without a default, these are 1 and one per processor."""
+    default = [1, config()["usable_cpus"]] if default is None else default
     return counts_of(text, default, MOST_THREADS, "--threads")
 
 
-def contenders_of(text: str, also: Sequence[str] = ()) -> list[Contender]:
+def contenders_of(
+    text: str, default: Collection[str] | None = None, also: Sequence[str] = ()
+) -> list[Contender]:
+    """Return byhand and the contenders in the text, or the installed ones of `default`."""
     try:
-        return choose(names(text), also)
+        return choose(names(text), default, also)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from byhand.checks import not_one_of
@@ -13,11 +13,13 @@ OURS = "byhand"
 
 @dataclass(frozen=True)
 class Contender:
-    """`module` has a class Peer(threads, **options) with a version, kernel(...), training(...)
-    and inference(...), and learn(...) where it trains with a recipe.
+    """A library, or one way to use it.
 
-    packages: what must be installed. steps: a model's steps that are timed where an epoch would
-    take minutes. asked: measured only where it is named.
+    module : has a class Peer(threads, **options) with a version, kernel(...), training(...) and
+        inference(...), and with learn(...) if it can train with a recipe.
+    packages : what must be installed.
+    steps : the number of steps to time for a model whose epoch would take minutes.
+    asked : whether it is measured only if it is named.
     """
 
     name: str
@@ -29,7 +31,7 @@ class Contender:
 
     @property
     def missing(self) -> list[str]:
-        """Packages that are not installed."""
+        """The packages that are not installed."""
         return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
 
@@ -55,10 +57,18 @@ CONTENDERS = [
 ]
 
 
-def choose(names: Sequence[str], also: Sequence[str] = ()) -> list[Contender]:
-    """byhand and the contenders of these names; without names, those installed, and `also`.
+def choose(
+    names: Sequence[str], default: Collection[str] | None = None, also: Sequence[str] = ()
+) -> list[Contender]:
+    """Return byhand, the contenders of these names, and `also`.
 
-    Raises ValueError for a name that isn't known, or a library that isn't installed.
+    Without names, the contenders are the installed ones of `default`; without a default, they are
+    all that are installed, except those that must be asked for.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known or a library is not installed.
     """
     known = {contender.name: contender for contender in CONTENDERS}
     for name in [*names, *also]:
@@ -67,6 +77,7 @@ def choose(names: Sequence[str], also: Sequence[str] = ()) -> list[Contender]:
         if known[name].missing:
             missing = " and ".join(known[name].missing)
             raise ValueError(f"{name} needs {missing}, which is not installed")
-    if names:
-        return [c for c in CONTENDERS if c.name in (OURS, *names, *also)]
-    return [c for c in CONTENDERS if not c.missing and (not c.asked or c.name in also)]
+    if default is None:
+        default = [contender.name for contender in CONTENDERS if not contender.asked]
+    wanted = {OURS, *also, *(names or (name for name in default if not known[name].missing))}
+    return [contender for contender in CONTENDERS if contender.name in wanted]

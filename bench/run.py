@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
-from byhand.bench import machine, numpy_page, report
+from byhand.bench import machine, numpy_page, tables
 from byhand.bench.cases import Case
-from byhand.bench.goals import Line, summary_table
-from byhand.bench.harness import Arrays, Contest, Result
+from byhand.bench.harness import Arrays, Contest
 from byhand.bench.peak import fma_peak
 from byhand.bench.peers import Contender
+from byhand.bench.results import Result, summary
 from byhand.bench.sampling import KernelJob
-from byhand.plots.formats import PLOT_FORMATS
+from byhand.files.atomic import write_atomic
 from rich.console import Console
+from rich.text import Text
 
+FORMAT = 2  # of the JSON file
 # Largest relative difference of a kernel's result from that in float64, in the Euclidean norm: sums
 # of up to 73,728 products in float32.
 KERNEL_TOLERANCE = 3e-5
@@ -28,7 +31,7 @@ KERNEL_TOLERANCE = 3e-5
 class Run:
     """The parts that all commands share: threads, peaks, tables, the file."""
 
-    def __init__(self, arguments: dict[str, Any], json: Path | None, memory: bool) -> None:
+    def __init__(self, arguments: dict[str, Any], json: Path | None) -> None:
         if json is not None:
             check_folder(json)
         self.console = Console()
@@ -36,7 +39,6 @@ class Run:
             self.console.width = 200  # whole rows for files and pipes
         self._arguments = arguments
         self._json = json
-        self._memory = memory
         self._machine = machine.describe()
         load, processors = self._machine["load"][0], self._machine["usable_processors"]
         if load > processors / 2:
@@ -47,7 +49,7 @@ class Run:
         self._results: list[Result] = []
 
     def begin(self, threads: int) -> float:
-        """The peak that it measures and tells, in FLOP/s."""
+        """Measure and print the peak, in FLOP/s."""
         self._peaks[threads] = [fma_peak(threads)]
         peak = self._peaks[threads][0]
         self.console.print(
@@ -55,23 +57,14 @@ class Run:
         )
         return peak
 
-    def keep(self, results: Sequence[Result], contest: Contest, *, around: bool = False) -> None:
-        """around: the peak is measured again, and the larger of this and the last counts."""
+    def keep(self, results: Sequence[Result], contest: Contest) -> None:
+        """Add the results of a group. The peak is measured again, and the larger one counts."""
         peaks = self._peaks[contest.threads]
-        if around:
-            peaks.append(fma_peak(contest.threads))
+        peaks.append(fma_peak(contest.threads))
         for result in results:
             result.peak = max(peaks[-2:])
         self._results += results
         self._versions |= contest.versions
-
-    def show(
-        self, title: str, results: Sequence[Result], contest: Contest, *, an_image: bool = False
-    ) -> None:
-        self.keep(results, contest)
-        title = f"{title}, {describe_threads(contest.threads)}"
-        view = report.table(title, results, memory=self._memory, an_image=an_image)
-        self.console.print(view)
 
     def compete(
         self,
@@ -79,40 +72,50 @@ class Run:
         counts: Sequence[int],
         groups: Sequence[str],
         measure: Callable[[Contest, str], list[Result]],
-        summary: Callable[[list[Result], int], Iterable[Line]],
-        legend: str = report.LEGEND,
+        show: Callable[[str, Sequence[Result]], Text] = tables.by_contender,
+        legend: str = tables.LEGEND,
     ) -> None:
-        """Every group on every number of threads; then a summary of each number; then `end`.
+        """Measure and show every group on every number of threads; then show a summary and end.
 
-        measure: measures, keeps and shows a group.
+        Parameters
+        ----------
+        measure : function of the contest and the name of a group, returns the results
+        show : function of a title and the results of a group, returns a table
         """
-        lines: dict[int, list[Line]] = {}
+        lines = []
         for count in counts:
             self.begin(count)
             with Contest(contenders, count) as contest:
-                results = [result for group in groups for result in measure(contest, group)]
-            lines[count] = list(summary(results, count))
-        against = ", ".join(contender.name for contender in contenders[1:])
-        for count in counts:
-            title = f"Summary, {describe_threads(count)}, against {against}"
-            self.console.print(summary_table(title, lines[count]))
-        self.end(legend, [line.as_json(count) for count in counts for line in lines[count]])
+                results: list[Result] = []
+                for group in groups:
+                    own = measure(contest, group)
+                    for result in own:
+                        result.case["group"] = group
+                    self.keep(own, contest)
+                    self.console.print(show(f"{group}, {describe_threads(count)}", own))
+                    results += own
+            lines.append((count, summary(results)))
+        for count, own_lines in lines:
+            if own_lines:
+                title = f"byhand against the fastest contender, {describe_threads(count)}"
+                self.console.print(tables.summary_table(title, own_lines))
+        self.end(legend, [{"threads": count} | line for count, own in lines for line in own])
 
-    def end(self, legend: str = report.LEGEND, summary: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Writes the file; exits with 1 where a contender was wrong or failed."""
-        for threads, peak in self._peaks.items():
-            peak.append(fma_peak(threads))
+    def end(self, legend: str, summary: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write the file, and exit with code 1 if a contender was wrong or failed."""
         self.console.print(legend, style="dim", highlight=False)
         if self._json is not None:
-            report.write(
-                self._json,
-                self._arguments,
-                self._machine,
-                self._versions,
-                self._peaks,
-                self._results,
-                summary,
-            )
+            document = {
+                "format": FORMAT,
+                "arguments": self._arguments,
+                "machine": self._machine,
+                "versions": self._versions,
+                "fma_peak": self._peaks,  # FLOP/s by threads, in order of time
+                "results": [result.as_json() for result in self._results],
+                "summary": list(summary),
+            }
+            text = json.dumps(document, indent=1, allow_nan=False)
+            write_atomic(self._json, text.encode() + b"\n")
         problems = [(r.case["label"], e) for r in self._results for e in r.entries if e.problem]
         for label, entry in problems:
             message = f"{label}: {entry.contender}: {entry.problem}"
@@ -125,8 +128,7 @@ def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: 
     entries = contest.run(
         {"kernel": case.name, "batch": batch},
         _reference(case, batch),
-        amounts={contender.name: seconds for contender in contest.contenders},
-        scale=1,
+        amount=lambda _: seconds,
         rounds=rounds,
         tolerance=KERNEL_TOLERANCE,
     )
@@ -147,14 +149,6 @@ def check_folder(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a file for a plot that cannot be written, or whose format is unknown."""
-    if path.suffix.lower() not in PLOT_FORMATS:
-        formats = ", ".join(PLOT_FORMATS)
-        raise typer.BadParameter(f"{path} must end in {formats}.", param_hint="--plot")
-    check_folder(path)
 
 
 def describe_threads(count: int) -> str:

@@ -26,7 +26,7 @@ from rich.text import Text
 
 SIZES = (1, 1, 1, 2, 3, 8, 17, 64, 128, 200)
 CALLERS = (1, 2, 8)
-_DIFFERENT = 40  # requests; the others repeat them
+_DIFFERENT = 40  # number of different requests; the others repeat them
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -43,7 +43,7 @@ Request = tuple[Call, Images, Labels]
 
 
 def requests_of(model: Model, count: int, seed: int = 0) -> list[Request]:
-    """`count` requests of mixed sizes through predict, predict_proba, outputs and evaluate."""
+    """Return `count` requests of mixed sizes to predict, predict_proba, outputs and evaluate."""
     rng = np.random.default_rng(seed)
     kinds = []
     for number in range(_DIFFERENT):
@@ -55,7 +55,7 @@ def requests_of(model: Model, count: int, seed: int = 0) -> list[Request]:
 
 
 def answer_all(model: Model, requests: Sequence[Request], callers: int) -> list[Any]:
-    """The answers in the order of the requests; each of `callers` threads takes the next one."""
+    """Return the answers in the order of the requests; `callers` threads take them in turn."""
     answers: list[Any] = [None] * len(requests)
     following = itertools.count()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from byhand.bench.sampling import Clock, Sample
+from byhand.data import DataError, load_folder, mnist
 from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.training.recipes import RECIPES, Recipe
 from numpy.typing import DTypeLike, NDArray
@@ -16,16 +18,15 @@ from numpy.typing import DTypeLike, NDArray
 Index = NDArray[np.int64]
 
 IMAGE = (1, 28, 28)
-# Steps whose losses, and whose weights at the end, must agree with the reference.
+EPOCH = 60_000
+# Number of steps whose losses, and whose weights at the end, must agree with the reference.
 VERIFIED = 3
-
-
 # The networks, and the activation of each unless another is asked for.
 MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
 
 
 def start(model: str, activation: str, seed: int) -> Model:
-    """One of MODELS, with its first weights."""
+    """Return one of MODELS with its first weights."""
     makers: dict[str, Callable[[], Model]] = {
         "softmax": lambda: softmax_regression(seed=seed),
         "mlp": lambda: mlp(activation=activation, seed=seed),
@@ -36,7 +37,10 @@ def start(model: str, activation: str, seed: int) -> Model:
 
 @dataclass(frozen=True)
 class Task:
-    """A model, its start and its data: raw files of `count` images (uint8) and labels (int64)."""
+    """A model, its start and its data.
+
+    images, labels : paths of raw files of `count` images (uint8) and labels (int64).
+    """
 
     model: str
     activation: str
@@ -50,11 +54,11 @@ class Task:
     seed: int = 0
 
     def start(self) -> Model:
-        """The model with the weights that every contender starts from."""
+        """Return the model with the weights that every contender starts from."""
         return start(self.model, self.activation, self.seed)
 
     def flops(self) -> int:
-        """FLOPs per image and step: forward, and all gradients but that of the first input."""
+        """Return the FLOPs per image and step: forward, and all gradients but the first input's."""
         model = self.start()
         flops = (layer.flops(shape) for layer, shape in model.layer_inputs(model.input_shape))
         products = [product for product in flops if product]
@@ -67,7 +71,7 @@ class Task:
         return np.fromfile(self.images, np.uint8).reshape(-1, *IMAGE)
 
     def load_floats(self, count: int | None = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """The first images as floats in [-1, 1], without the bytes beside them in memory."""
+        """Return the first images as floats in [-1, 1]. The bytes are read in parts."""
         model = self.start()
         floats = np.empty((self.count if count is None else count, *IMAGE), dtype)
         with open(self.images, "rb") as file:
@@ -79,9 +83,34 @@ class Task:
         return floats
 
 
+def write_data(folder: Path, root: Path | None, synthetic: bool) -> tuple[str, str, int]:
+    """Write images and labels as the raw files of a `Task`, and return paths and count.
+
+    Parameters
+    ----------
+    root : folder with the images, or None for MNIST
+    synthetic : write random images instead
+    """
+    if synthetic:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (EPOCH, *IMAGE), np.uint8)
+        labels = rng.integers(0, 10, EPOCH)
+    else:
+        # A folder that is named is never passed over.
+        train, _ = mnist() if root is None else load_folder(root)
+        images, labels = train.images, train.labels.astype(np.int64)
+    task = Task("softmax", "", str(folder / "images"), str(folder / "labels"), len(labels))
+    if len(labels) < VERIFIED * task.batch or images.shape[-2:] != IMAGE[1:]:
+        needed = f"{VERIFIED * task.batch} images of 28x28 or more"
+        raise DataError(f"data must be {needed}, not of the shape {images.shape}")
+    images.tofile(task.images)
+    labels.tofile(task.labels)
+    return task.images, task.labels, task.count
+
+
 @dataclass(frozen=True)
 class Course:
-    """A model's default recipe on the data set in a folder, as `byhand train` follows it."""
+    """The default recipe of a model on the data set in a folder, as `byhand train` follows it."""
 
     model: str
     folder: str
@@ -92,23 +121,23 @@ class Course:
         return RECIPES[self.model]
 
     def start(self) -> Model:
-        """The model with the weights that every contender starts from."""
+        """Return the model with the weights that every contender starts from."""
         return self.recipe.model(seed=self.seed)
 
 
-# Told the accuracy on the test set after every epoch.
+# A function that is called with the accuracy on the test set after every epoch.
 Tell = Callable[[float], None]
 
 
 class Training(ABC):
-    """One contender's way through a task; also the `Job` of its process."""
+    """The training of one contender; it is the `Job` of its process."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self._epochs = 0
 
     def results(self) -> list[NDArray[Any]]:
-        """The losses of the first steps, and all weights after them."""
+        """Return the losses of the first steps, and all weights after them."""
         batch = self.task.batch
         losses = [self.first(np.arange(i * batch, (i + 1) * batch)) for i in range(VERIFIED)]
         return [np.array(losses), *(np.asarray(weight) for weight in self.weights())]
@@ -118,33 +147,33 @@ class Training(ABC):
         return self.epoch(self._epochs, amount)
 
     def shuffled(self, number: int) -> list[Index]:
-        """The batches of an epoch, the last one ragged."""
+        """Return the batches of an epoch; the last one may be smaller."""
         order = np.random.default_rng((self.task.seed, number)).permutation(self.task.count)
         size = self.task.batch
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     @abstractmethod
     def first(self, index: Index) -> float:
-        """Train on these images; the loss before the update."""
+        """Train on these images, and return the loss before the update."""
 
     @abstractmethod
     def weights(self) -> Sequence[Any]:
-        """All parameters in the order of the model's."""
+        """Return all parameters in the order of the model's."""
 
     @abstractmethod
     def epoch(self, number: int, steps: int | None) -> Sample:
-        """Time `steps` steps, or all, of a shuffled epoch; the first step isn't counted."""
+        """Time `steps` steps, or all, of a shuffled epoch. The first step is not counted."""
 
 
 class Stepwise(Training):
     """Training that is a Python loop over steps."""
 
     whole_batches = False
-    """Leave out the ragged end of an epoch, where another batch size is compiled anew."""
+    """Leave out the smaller batch at the end, for which a compiler would compile once more."""
 
     @abstractmethod
     def step(self, index: Index) -> Any:
-        """Gather these images and train on them; returns the loss."""
+        """Gather these images, train on them and return the loss."""
 
     def first(self, index: Index) -> float:
         return float(self.step(index))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPa
     """The contenders are byhand and `name`, whose Peer is in `source`, written to `folder`."""
     module = f"{name}_peer"
     (folder / f"{module}.py").write_text(source)
-    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(folder)
     contender = peers.Contender(name, module, ("numpy",))
     monkeypatch.setattr(peers, "CONTENDERS", [*peers.CONTENDERS[:1], contender])
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from bench_support import only_peer, random_task
 from byhand import kernels
-from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, report
+from byhand.bench import byhand_peer, cli, harness, numpy_page, numpy_peer, tables
 from byhand.bench import run as bench_run
 from byhand.bench.cases import CASES, IN_PLACE, OPS
+from byhand.bench.results import Entry, Times, summary
+from byhand.bench.results import Result as CaseResult
 from byhand.bench.tasks import Task
 from byhand.data import DataError
 from typer.testing import CliRunner, Result
@@ -120,7 +122,7 @@ def test_work_of_a_step() -> None:
 
 
 def test_times() -> None:
-    times = harness.Times((4.0, 1.0, 2.0, 9.0))
+    times = Times((4.0, 1.0, 2.0, 9.0))
     assert (times.min, times.median, times.max, times.spread) == (1.0, 3.0, 9.0, 8 / 3)
 
 
@@ -139,7 +141,40 @@ def test_difference() -> None:
     [(12.34, "12.3 s"), (1, "1.00 s"), (0.5, "500 ms"), (4.2e-5, "42.0 us"), (3e-9, "3.00 ns")],
 )
 def test_seconds(value: float, text: str) -> None:
-    assert report.seconds(value) == text
+    assert tables.seconds(value) == text
+
+
+def made_up(group: str, label: str, **ratios: float) -> CaseResult:
+    entries = [Entry(name, times=Times((r,)), ratio=r) for name, r in ratios.items()]
+    return CaseResult({"group": group, "label": label}, 1, 8, [Entry("byhand"), *entries])
+
+
+def test_the_summary_is_against_the_fastest_peer_of_each_case() -> None:
+    results = [
+        made_up("cubes", "a", numpy=4.0, torch=5.0),
+        made_up("cubes", "b", numpy=2.0, torch=1.0),
+        made_up("mlp", "c", numpy=0.25),
+        made_up("error", "d"),
+    ]
+    results[2].entries.append(Entry("torch", problem="FAILED: out of memory"))
+    assert [result.ratio for result in results] == [4, 1, 0.25, None]
+    lines = [tuple(line.values()) for line in summary(results)]
+    assert lines == [
+        ("cubes", 2, pytest.approx(2), 1.0, "b"),
+        ("mlp", 1, pytest.approx(0.25), 0.25, "c"),
+        ("all", 3, pytest.approx(1), 0.25, "c"),
+    ]
+    assert [line["group"] for line in summary(results[:2])] == ["cubes"]
+    assert summary(results[3:]) == []
+
+
+def test_the_share_of_the_peak_is_byhands() -> None:
+    result = made_up("cubes", "a", numpy=4.0)
+    assert result.of_peak is None
+    result.entries[0].times, result.peak = Times((2.0,)), 16.0
+    assert result.of_peak == 0.25 and result.rate(result.entries[1]) == 2
+    result.flops = 0
+    assert result.of_peak is None
 
 
 @pytest.mark.slow
@@ -152,14 +187,15 @@ def test_kernels_in_a_table_and_a_file(tmp_path: Path) -> None:
     document = json.loads(path.read_text())
     assert document["machine"]["byhand"]["version"] == byhand.__version__
     assert document["versions"]["numpy"] == f"NumPy {np.__version__}"
-    assert len(document["fma_peak"]["1"]) == 2
+    peaks = document["fma_peak"]["1"]
+    assert len(peaks) == 3  # at the start and after each group
     assert [r["case"]["op"] for r in document["results"]] == ["linear"] * 3 + ["relu"] * 2
     for entry in document["results"][0]["entries"]:  # MLP 784-128
         times = entry["times"]
         assert len(times["rounds"]) == 2
         assert 0 < times["min"] <= times["median"] <= times["max"]
         assert entry["flops_per_second"] == 2 * 2 * 784 * 128 / times["median"]
-        assert entry["of_peak"] == entry["flops_per_second"] / document["fma_peak"]["1"][0]
+        assert entry["of_peak"] == entry["flops_per_second"] / max(peaks[:2])
         assert entry["difference"] < bench_run.KERNEL_TOLERANCE
     ours, theirs = entries(path)["byhand"], entries(path)["numpy"]
     rounds = zip(theirs["times"]["rounds"], ours["times"]["rounds"], strict=True)

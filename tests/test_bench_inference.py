@@ -1,4 +1,4 @@
-"""`byhand bench inference`: that all compute the same, its goals, and a short run."""
+"""`byhand bench inference`: that all compute the same, and a short run."""
 
 from __future__ import annotations
 
@@ -59,33 +59,8 @@ def test_images_are_the_models() -> None:
     assert case.flops() == 3 * 2 * 1_991_680
 
 
-def made_up(model: str, batch: int, **ratios: float) -> harness.Result:
-    entries = [harness.Entry(name, ratio=ratio) for name, ratio in ratios.items()]
-    case = {"label": f"{model}, batch {batch}", "model": model, "batch": batch}
-    return harness.Result(case, 1, 1, [harness.Entry("byhand", ratio=1.0), *entries])
-
-
-def test_goals_are_lenets_on_one_thread() -> None:
-    results = [
-        made_up("lenet5", 1, torch=6.0, onnxruntime=1.9),
-        made_up("lenet5", 128, torch=3.0, onnxruntime=3.5),
-        made_up("lenet5", 32, torch=3.0, onnxruntime=2.5),
-        made_up("mlp", 128, torch=0.9),
-        made_up("mlp", 1),
-    ]
-    lines = [(line.what, line.value, line.met) for line in inference.summary(results, 1)]
-    assert lines == [
-        ("lenet5, batch 1, against onnxruntime", 1.9, False),
-        ("lenet5, batch 128, against onnxruntime", 3.5, True),
-        ("lenet5, batch 128, against the fastest, torch", 3.0, None),
-        ("lenet5, batch 32, against the fastest, onnxruntime", 2.5, None),
-        ("mlp, batch 128, against the fastest, torch", 0.9, None),
-    ]
-    assert all(line.goal is None for line in inference.summary(results, 2))
-
-
 @pytest.mark.slow
-def test_lines_goals_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contender that is wrong fails the command; one that has no such network has no line."""
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
     path = tmp_path / "run.json"
@@ -93,7 +68,7 @@ def test_lines_goals_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == 1, result.output
     for said in (
         "per image",
-        "Summary, 1 thread, against wrong",
+        "byhand against the fastest contender, 1 thread",
         "WRONG: differs from the reference",
     ):
         assert said in result.output

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from byhand.bench import accuracy, gemm_report, goals, report
-from byhand.bench.harness import Entry, Result, Times
+from byhand.bench import accuracy, tables
 from byhand.bench.peers import CONTENDERS
+from byhand.bench.results import Entry, Result, Times
 from byhand.bench.tables import aligned
 
 NAMES = [contender.name for contender in CONTENDERS]
@@ -23,9 +23,10 @@ def result(scale: float = 1e-5) -> Result:
     return Result(case, 1, flops=10**6, entries=entries, peak=9e10)
 
 
-@pytest.mark.parametrize(("memory", "an_image"), [(False, False), (True, False), (False, True)])
-def test_a_table_fits(memory: bool, an_image: bool) -> None:
-    text = report.table("conv2d, 2 threads", [result()], memory=memory, an_image=an_image).plain
+@pytest.mark.parametrize("more", [{}, tables.MEMORY, tables.PER_IMAGE])
+def test_a_table_fits(more: dict[str, tables.Cell]) -> None:
+    view = tables.by_contender("conv2d, 2 threads", [result()], tables.TIMES | more)
+    text = view.plain
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80, text
     assert lines[2] == "conv2d LeNet 20x12x12 [a], in us"
@@ -39,28 +40,39 @@ def test_a_table_fits(memory: bool, an_image: bool) -> None:
 
 @pytest.mark.parametrize(("scale", "unit"), [(1.0, "s"), (1e-3, "ms"), (1e-9, "ns")])
 def test_the_unit_follows_the_times(scale: float, unit: str) -> None:
-    assert f", in {unit}\n" in report.table("", [result(scale)], memory=False).plain
+    assert f", in {unit}\n" in tables.by_contender("", [result(scale)]).plain
 
 
 def test_no_share_is_above_the_peak() -> None:
     """An algorithm may need fewer operations than are counted, and machines are disturbed."""
-    assert report.share_of_peak(0.874, 1) == "87%"
-    assert report.share_of_peak(2.32, 1) == "> 100%"
-    assert "232" not in report.table("", [result(4e-9)], memory=False).plain
+    assert tables.percent(0.874) == "87%"
+    assert tables.percent(2.32) == "> 100%"
+    assert "232" not in tables.by_contender("", [result(4e-9)]).plain
 
 
 def test_a_table_of_products_leaves_out_what_does_not_fit() -> None:
-    view = gemm_report.products("mlp", [result()], ["byhand", "numpy", "torch"], width=80)
+    few = result()
+    few.entries = [few.entries[i] for i in (0, 1, 2, -1)]
+    view = tables.products("mlp", [few], width=80)
     assert max(map(len, view.plain.splitlines())) <= 80 and "grad weight" not in view.plain
-    wide = gemm_report.products("mlp", [result()], ["byhand", "numpy", "torch"], width=200)
+    wide = tables.products("mlp", [few], width=200)
     assert "linear 784-128 grad weight, batch 128" in wide.plain
+    *_, row = wide.plain.splitlines()
+    assert row.startswith("128x784x128 TN ") and " FAILED " in row
 
 
-def test_goals_are_not_told() -> None:
-    lines = [goals.Line("a mean", 0.5, goal=1.0), goals.Line("a share", 0.5, text="{:.0%}".format)]
-    text = goals.summary_table("Summary", lines).plain
-    assert text.splitlines() == ["Summary", "a mean   0.500 x", "a share      50%"]
-    assert lines[0].as_json(1)["met"] is False  # the file has it
+def test_errors_stand_beside_their_bound() -> None:
+    wrong = result()
+    wrong.entries = [Entry("byhand", difference=1.5), Entry("x", "WRONG: differs", 99.0)]
+    row = tables.errors("error", [wrong]).plain.splitlines()[-1]
+    assert row.split() == ["128x784x128", "TN", "1.50", "WRONG", "13"]
+
+
+def test_a_summary() -> None:
+    line = {"group": "mlp", "cases": 8, "mean": 1.5, "worst": 0.5, "worst_case": "gemm [a]"}
+    lines = tables.summary_table("Summary", [line]).plain.splitlines()
+    assert lines[1].split() == ["group", "cases", "mean", "worst", "worst", "case"]
+    assert lines[2].split() == ["mlp", "8", "1.50", "0.50", "gemm", "[a]"]
 
 
 def test_accuracies_fit() -> None:
@@ -69,11 +81,11 @@ def test_accuracies_fit() -> None:
         for name in NAMES
     ]
     entries[1].note = "not reached"
-    race = Result({"label": "seed 0"}, 2, 0, entries)
-    line = accuracy._line("byhand", [race])
-    text = accuracy._table("LeNet-5 to 99.2 %", [race], [line]).plain
+    races = [Result({"label": f"seed {seed}"}, 2, 0, entries) for seed in (0, 1)]
+    text = accuracy._table("LeNet-5 to 99.2 %", races).plain
     assert max(map(len, text.splitlines())) <= 80, text
-    assert "  numpy: not reached" in text and "reached by 1 of 1 seeds" in text
+    assert "  numpy: not reached" in text and "reached by 2 of 2 seeds" in text
+    assert "seeds" not in accuracy._table("LeNet-5 to 99.2 %", races[:1]).plain
 
 
 def test_accuracy_is_not_silent(

@@ -8,15 +8,16 @@ from typing import Any
 
 import byhand
 import numpy as np
+import pictures
 import pytest
 import typer
-from byhand.bench import pictures as bench_pictures
 from byhand.cli.job import class_names_of, job_of
 from byhand.data import DataError, load_folder
 from byhand.models import Model, load
 from byhand.training.recipes import ADAM_LR, BEST, RECIPES
 from byhand.training.run_folder import RunFolder
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.slow
 
@@ -67,15 +68,16 @@ def test_the_benchmark_of_pictures_takes_the_epoch_that_counts(
 ) -> None:
     taken = []
 
-    def measured(model: Model, *_: object) -> Iterator[tuple[str, bench_pictures.Found]]:
+    def measured(model: Model, *_: object) -> Iterator[tuple[str, pictures.Found]]:
         taken.append(model)
-        yield "plain", bench_pictures.Found(1.0, 0.0, [])
+        yield "plain", pictures.Found(1.0, 0.0, [])
 
-    monkeypatch.setattr(bench_pictures, "measured", measured)
-    run("bench", "pictures", held[0], "--data", folder)
+    monkeypatch.setattr(pictures, "measured", measured)
+    read = [str(held[0]), "--data", str(folder)]
+    assert CliRunner().invoke(pictures.app, read).exit_code == 0
     assert taken[0].trained == byhand.load(held[0]).trained != byhand.load(held[0], "last").trained
-    line = only_line(run("bench", "pictures", tmp_path, "--data", folder, code=1))
-    assert line == f"byhand: {tmp_path} holds no model.safetensors: it is not a run folder\n"
+    refused = CliRunner().invoke(pictures.app, [str(tmp_path), "--data", str(folder)])
+    assert f"{tmp_path} holds no model.safetensors" in str(refused.exception)
 
 
 def test_a_run_with_held_out_images_goes_on(held: tuple[Path, str], folder: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import paper
 import pytest
-from byhand.bench import paper
 from byhand.pictures import marks, prepare, read_picture
 from byhand.pictures.drawings import drawing_png, strength_of
 from byhand.pictures.prepare import image_of

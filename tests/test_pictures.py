@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paper
+import pictures as pictures_tool
 import pytest
-from byhand.bench import paper
-from byhand.bench.pictures import KINDS, Scene, encoded, pictures
 from byhand.data import DataError, Dataset, load_class_folders
 from byhand.data.idx import describe_idx, idx_bytes
 from byhand.models import lenet5, load, mlp, softmax_regression
@@ -23,8 +23,10 @@ from cli_support import make_sets, only_line, run, write_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pictures import KINDS, Scene, encoded, pictures
 from PIL import Image
 from test_paper import likeness
+from typer.testing import CliRunner, Result
 
 
 def a_digit() -> np.ndarray:
@@ -241,7 +243,7 @@ def test_the_model_decides_how() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Accuracy, on pictures that the benchmark draws
+# Accuracy, on pictures that tools/pictures.py draws
 
 
 @pytest.fixture(scope="module")
@@ -252,10 +254,16 @@ def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def read_pictures(*arguments: object) -> Result:
+    result = CliRunner().invoke(pictures_tool.app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    return result
+
+
 @pytest.mark.slow
 def test_1000_digits_on_other_backgrounds(trained: Path) -> None:
     kinds = [part for kind in KINDS for part in ("--kind", kind)]
-    result = run("bench", "pictures", trained, *kinds, "--json", trained / "pictures.json")
+    result = read_pictures(trained, *kinds, "--json", trained / "pictures.json")
     found = json.loads((trained / "pictures.json").read_text())
     assert found["pictures"] == 1000 and set(found["accuracy"]) == set(KINDS)
     assert found["mean"] >= 0.97, result.stdout
@@ -266,7 +274,7 @@ def test_1000_digits_on_other_backgrounds(trained: Path) -> None:
 def test_paper_with_more_on_it_than_a_digit(trained: Path, tmp_path: Path) -> None:
     kinds = [part for kind in (*paper.KINDS, paper.SEVERAL) for part in ("--kind", kind)]
     options = ["--count", 12, "--json", tmp_path / "found.json", "--wrong", tmp_path / "wrong.png"]
-    result = run("bench", "pictures", trained, *kinds, *options)
+    result = read_pictures(trained, *kinds, *options)
     found = json.loads((tmp_path / "found.json").read_text())
     several = found["several"].pop(paper.SEVERAL)
     found["accuracy"].pop(paper.SEVERAL)  # touching digits are one mark

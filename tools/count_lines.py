@@ -49,7 +49,7 @@ def python_lines(source: str) -> int:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in _NO_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
-    docstrings = set()
+    docstrings: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if (
             isinstance(node, ast.Expr)

@@ -1,42 +1,65 @@
-"""`byhand bench gemm --ladder`: what each step from three loops to `gemm` gains."""
+"""Shows what each step from three loops to `gemm` gains.
+
+    python tools/ladder.py --size 512 --threads 1,2 --plot ladder.png
+
+A square product is computed by each of the steps of csrc/cpu/gemm_ladder.cc, and by NumPy. Each of
+them is a contender of `byhand bench` in a process of its own: its result is checked, then it is
+timed in turns with the others. The last step runs on all threads, the others on one.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
+import typer
 from byhand._core import testing
-from byhand.bench import gemm
-from byhand.bench.harness import Contest, Entry, Result
+from byhand.bench import gemm, tables
+from byhand.bench.harness import Contest
+from byhand.bench.options import (
+    JsonOption,
+    RoundsOption,
+    SecondsOption,
+    ThreadsOption,
+    contenders_of,
+    peers_option,
+    threads_of,
+)
 from byhand.bench.peers import Contender
-from byhand.bench.report import rate
+from byhand.bench.results import Entry, Result
 from byhand.bench.run import Run, describe_threads
-from byhand.bench.tables import Row, aligned
+from byhand.files.atomic import write_atomic
+from plot_file import PlotOption, check_plot
 from rich.text import Text
 
 LEGEND = (
-    "A step on one thread, the last on all; others below. gain: over the step before.\n"
-    "of peak: of the multiply-adds that these threads can do, measured before and after; the "
+    "The last step runs on all threads, the others on one. gain: over the step before.\n"
+    "of peak: share of the multiply-adds that these threads can do, measured before and after; the "
     "larger counts."
 )
 # By the names of testing.gemm_ladder_steps().
 WORDS = {
-    "three loops": "each value of C by itself, B down its columns",
-    "rows of B inside": "the inner loop along rows of B and C, the compiler's vectors",
+    "three loops": "each value of C by itself; B is read down its columns",
+    "rows of B inside": "the inner loop goes along rows of B and C, in the compiler's vectors",
     "vectors in registers": "the sums of a row stay in the instruction set's vectors",
-    "register tile": "as many rows at a time as registers hold: each shares the load of B",
+    "register tile": "several rows in registers at a time share each load of B",
     "steps of the depth": "a tile's rows of A stay in L1",
-    "prefetching": "the cache fetches what the tiles after this one will read",
-    "packing": "A copied into the order of reading, where its rows evict each other",
-    "threads": "C shared out",
+    "prefetching": "the cache fetches the values that the next tiles read",
+    "packing": "A is copied into the order of reading if its rows evict each other",
+    "threads": "threads share the rows of C",
 }
-# Seconds of a step's turns after which it has no more: three loops take many seconds a product.
+# Seconds of turns after which a step gets no more turns: three loops take seconds per product.
 ENOUGH = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Rung:
-    """A step, or another library. FLOP/s; gain: of a step, over the one before it."""
+    """A step, or another library.
+
+    rate, peak : in FLOP/s.
+    gain : the rate of a step over that of the step before it.
+    """
 
     name: str
     threads: int
@@ -47,7 +70,7 @@ class Rung:
 
     @property
     def figures(self) -> tuple[str, str]:
-        """GFLOP/s and the share of the peak, or the kind of the problem."""
+        """Return GFLOP/s and the share of the peak, or the kind of the problem."""
         if self.rate is None:
             return self.problem.partition(":")[0], ""
         return f"{self.rate / 1e9:.2f}", f"{self.rate / self.peak:.1%}"
@@ -61,7 +84,7 @@ def climb(
     rounds: int,
     seconds: float,
 ) -> list[Result]:
-    """Products of `size` cubed: all steps but the last on one thread, the last one on more."""
+    """Time products of `size` cubed: the last step on several threads, the others on one."""
     product = gemm.Product(size, size, size)
     *alone, shared = testing.gemm_ladder_steps()
     results = []
@@ -73,8 +96,7 @@ def climb(
             entries = contest.run(
                 {"product": dataclasses.asdict(product)},
                 gemm.exact(product),
-                amounts={contender.name: seconds for contender in contenders},
-                scale=1,
+                amount=lambda _: seconds,
                 rounds=rounds,
                 tolerance=gemm.bound(product),
                 measure=gemm.error,
@@ -83,16 +105,16 @@ def climb(
             labels = {"label": product.case.name, "op": "gemm", "shape": product.case.shape}
             case = {**labels, "group": "ladder", **dataclasses.asdict(product)}
             results.append(Result(case, count, product.case.work(1), entries))
-            run.keep(results[-1:], contest, around=True)
+            run.keep(results[-1:], contest)
     return results
 
 
 def _contender(step: str) -> Contender:
-    return Contender(step, "byhand.bench.ladder_peer", ("byhand",), options={"step": step})
+    return Contender(step, "ladder_peer", ("byhand",), options={"step": step})
 
 
 def rungs(results: Sequence[Result]) -> list[Rung]:
-    """The steps in their order, then the others."""
+    """Return the steps in their order, then the other contenders."""
     pairs = [(result, entry) for result in results for entry in result.entries]
     steps = [_rung(r, e) for r, e in pairs if e.contender in WORDS]
     others = [_rung(r, e) for r, e in pairs if e.contender not in WORDS]
@@ -100,8 +122,8 @@ def rungs(results: Sequence[Result]) -> list[Rung]:
 
 
 def _rung(result: Result, entry: Entry) -> Rung:
-    flops = rate(result, entry)
-    return Rung(entry.contender, result.threads, flops, result.peak, problem=entry.problem or "")
+    rate = result.rate(entry)
+    return Rung(entry.contender, result.threads, rate, result.peak, problem=entry.problem or "")
 
 
 def _with_gains(steps: Sequence[Rung]) -> Iterator[Rung]:
@@ -113,7 +135,7 @@ def _with_gains(steps: Sequence[Rung]) -> Iterator[Rung]:
 
 
 def table(title: str, ladder: Sequence[Rung]) -> Text:
-    rows: list[Row] = []
+    rows: list[tables.Row] = []
     for rung in ladder:
         gain = "" if rung.gain is None else f"{rung.gain:.2f} x"
         speed, share = rung.figures
@@ -121,16 +143,12 @@ def table(title: str, ladder: Sequence[Rung]) -> Text:
         rows.append((rung.name, str(rung.threads), speed, share, gain))
         if rung.name in WORDS:
             rows.append(f"[dim]  {WORDS[rung.name]}[/]")
-    return aligned(title, ("step", "threads", "GFLOP/s", "of peak", "gain"), rows)
+    return tables.aligned(title, ("step", "threads", "GFLOP/s", "of peak", "gain"), rows)
 
 
 def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
-    """A bar for each rung, a line at the peak of each number of threads."""
-    from byhand.plots.figure import (  # no other command waits for it
-        drawing,
-        figure_bytes,
-        new_figure,
-    )
+    """Draw a bar for each rung, and a line at the peak of each number of threads."""
+    from byhand.plots.figure import drawing, figure_bytes, new_figure  # slow to import
 
     with drawing():
         figure = new_figure(9, 1 + 0.4 * len(ladder))
@@ -154,3 +172,33 @@ def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
         axes.set_xlabel("GFLOP/s, and share of the peak of the same number of threads")
         axes.set_title(title, pad=20)
     return figure_bytes(figure, suffix)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def main(
+    size: Annotated[int, typer.Option(min=1, help="Rows and columns of the matrices.")] = 512,
+    threads: ThreadsOption = "",
+    peers: Annotated[str, peers_option("numpy")] = "",
+    rounds: RoundsOption = 7,
+    seconds: SecondsOption = 0.02,
+    plot: PlotOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show what each step from three loops to `gemm` gains."""
+    _, *others = contenders_of(peers or "numpy")
+    counts = threads_of(threads)
+    check_plot(plot)
+    run = Run({"command": "ladder", "size": size, "rounds": rounds, "seconds": seconds}, json)
+    ladder = rungs(climb(run, counts, others, size, rounds, seconds))
+    title = f"From three loops to gemm, {size} x {size} x {size}"
+    run.console.print(table(title, ladder))
+    if plot is not None:
+        write_atomic(plot, chart(title, ladder, plot.suffix.lower()))
+    run.end(LEGEND)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,7 +1,7 @@
 """The least work of the kernels of a training step: their arithmetic and their bytes.
 
-For a batch of N images. FLOPs are those of matrix products and convolutions alone, a multiply-add
-two of them; all else is counted as bytes.
+FLOPs are counted for matrix products and convolutions alone, two for each multiply-add. All other
+kernels count by their bytes.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from byhand._core import testing
 
-# Winograd's algorithm: values of a patch in a row, and in a column.
+# Rows, and columns, of a patch of Winograd's algorithm.
 SIZE = 8
 
 
 class Transform(NamedTuple):
-    """P of 8 rows: additions, multiplications and multiply-adds that P x and P' y take."""
+    """A matrix P of 8 rows.
+
+    times, transposed : the number of additions, multiplications and multiply-adds in P x and P' y.
+    """
 
     columns: int
     times: int
     transposed: int
 
     def both_axes(self) -> Transform:
-        """The transform of the columns and then of the rows: P x P' and P' y P."""
+        """Return the transform of the columns and then of the rows: P x P' and P' y P."""
         count = self.columns + SIZE
         return Transform(self.columns, count * self.times, count * self.transposed)
 
 
-# By the size of the kernel where it depends on that.
+# The transforms of inputs, outputs and kernels; the last two depend on the size of the kernel.
 INPUTS = Transform(8, 26, 26)
 OUTPUTS = {3: Transform(6, 20, 20), 5: Transform(4, 14, 16)}
 KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
@@ -39,9 +42,14 @@ KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
 
 @dataclass(frozen=True)
 class Cost:
-    """flops: of the direct algorithm. needed: of the one that ran, an addition as long as a
-    multiply-add and counted like one. bytes: of every operand and result, once. far: those of them
-    that come out of `span` bytes, anywhere."""
+    """The least work of a call.
+
+    flops : of the direct algorithm.
+    needed : of the algorithm that ran. An addition counts like a multiply-add, because it takes as
+        long.
+    bytes : of every operand and result, once.
+    far : the bytes that are gathered from anywhere in `span` bytes.
+    """
 
     flops: int
     needed: int
@@ -53,7 +61,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel as it was called: what it did, and on what."""
+    """A kernel call: the shape of its operands and its cost."""
 
     kernel: str
     shape: str
@@ -61,7 +69,7 @@ class Call:
 
 
 def call(name: str, *arguments: Any, **keywords: Any) -> Call:
-    """The least work of a call of kernels.NAME."""
+    """Return the least work of a call of kernels.NAME."""
     arrays = [a for a in (*arguments, *_several(keywords.get("out"))) if isinstance(a, np.ndarray)]
     moved = sum(array.nbytes for array in arrays)
     if name == "gather_images":
@@ -95,7 +103,7 @@ def _several(value: Any) -> Sequence[Any]:
 
 
 def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
-    """Bytes of dy, y, ..., weight, activation: grad input needs the weight, an activation y."""
+    """Return the bytes of arguments that are not read: weights without grad input, unused y."""
     _, output, *_, weight, activation = arguments
     of_weight = 0 if keywords["input_gradient"] else weight.nbytes
     return of_weight + (output.nbytes if activation is None else 0)
@@ -105,8 +113,9 @@ def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
 class _Convolution:
     """A convolution from (N, inputs, H, W) to (N, outputs, height, width), and a pooling after it.
 
-    rows: of the images that an output sees. gradients: none forward; grad weight backward, and grad
-    input where it is wanted. maxima: of all images, those of the outputs that have a gradient.
+    rows : the rows of an image that any output sees.
+    gradients : 0 forward; 1 backward with grad weight alone, 2 with grad input too.
+    maxima : the number of outputs of all images that have a gradient.
     """
 
     method: str
@@ -124,7 +133,7 @@ class _Convolution:
 
     @classmethod
     def of(cls, name: str, arguments: Any, keywords: Mapping[str, Any]) -> _Convolution:
-        """The convolution in a call of conv2d_pool_act or its backward."""
+        """Return the convolution in a call of conv2d_pool_act or its backward."""
         backward = name.endswith("backward")
         x, weight = arguments[3:5] if backward else arguments[:2]
         gradients = 1 + keywords["input_gradient"] if backward else 0
@@ -177,7 +186,7 @@ class _Convolution:
         return -(-self.height // step) * -(-self.width // step)
 
     def _of_a_patch(self) -> int:
-        """Transforms of inputs and outputs, and products; grad input has its own."""
+        """Operations of the transforms of inputs and outputs and of the products, per patch."""
         inputs, outputs = INPUTS.both_axes(), OUTPUTS[self.kernel[0]].both_axes()
         products = SIZE**2 * self.inputs * self.outputs
         of_output = outputs.times if self.gradients else outputs.transposed
@@ -187,7 +196,7 @@ class _Convolution:
         return total
 
     def _of_kernels(self) -> int:
-        """Operations of the transforms of weights that are not kept, and of their gradient."""
+        """Operations of the transforms of weights that are not cached, and of their gradient."""
         matrix = KERNELS[self.kernel[0]].both_axes()
         count = matrix.transposed if self.gradients else matrix.times
         if self.gradients == 2 and not self.cached:
@@ -195,7 +204,7 @@ class _Convolution:
         return count * self.inputs * self.outputs
 
     def _tiles(self) -> int:
-        """Operations per image, forward: 8 inputs of each row that is seen, and all outputs."""
+        """Operations per image along rows, forward: of 8 inputs per row, and of all outputs."""
         outputs = OUTPUTS[self.kernel[0]]
         products = SIZE * self.kernel[0] * self.inputs
         column = self.rows * self.inputs * INPUTS.times

@@ -1,6 +1,8 @@
-"""Prints what `import byhand` costs over `import numpy`; exits 1 where that is more than --most ms.
+"""Prints the time that `import byhand` takes beyond `import numpy`.
 
-python -m byhand.bench.import_time [--most 80]
+    python tools/import_time.py --most 80
+
+The exit code is 1 if it is more than --most milliseconds.
 """
 
 import argparse

@@ -1,40 +1,64 @@
-"""`byhand bench training --profile`: where a training step's time goes, kernel call by call."""
+"""Shows where the time of a training step goes, kernel call by kernel call.
+
+    python tools/profile_training.py --models lenet5 --threads 2 --plot profile.png
+
+It is the training of `byhand bench training`, with a clock around every kernel call in every second
+step. The steps between are left alone, and the title has the median of both. Each row has the time
+of a kernel call beside the least time that its arithmetic and its bytes need (costs.py).
+"""
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import BuiltinFunctionType
-from typing import Any
+from typing import Annotated, Any
 
 import byhand
+import typer
 from byhand import kernels
 from byhand.bench import tables
-from byhand.bench.costs import Call, call
+from byhand.bench.options import (
+    ActivationOption,
+    AllThreadsOption,
+    DataOption,
+    JsonOption,
+    ModelsOption,
+    RoundsOption,
+    SyntheticOption,
+    networks_of,
+    threads_of,
+)
 from byhand.bench.peak import fma_peak, memory_rate
-from byhand.bench.report import seconds
-from byhand.bench.run import describe_threads
-from byhand.bench.tasks import Task
+from byhand.bench.run import Run, describe_threads
+from byhand.bench.tables import seconds
+from byhand.bench.tasks import Task, write_data
+from byhand.files.atomic import write_atomic
 from byhand.nn import ACTIVATIONS
 from byhand.optim import SGD
+from byhand.runtime import config
 from byhand.training import BatchEnd, Event, Trainer
+from costs import Call, call
+from plot_file import PlotOption, check_plot
 from rich.markup import escape
 from rich.text import Text
 
-# A row of a larger share and of more times its floor is worth work.
+# A row is marked if its share of the step and its time as a multiple of its floor are larger.
 SHARE, SLOW = 0.05, 2.0
 MARKED = f"red: over {SHARE:.0%} of the step and {SLOW:g} x floor"
-# A chart has no bars of a smaller share.
+# The smallest share that gets a bar in the chart.
 SEEN = 0.005
 LEGEND = (
-    "time: the median over the profiled steps, every second one. MFLOP: what the algorithm that "
-    "ran has to do, an addition in its transforms as a multiply-add.\n"
-    "floor: MFLOP at the peak of multiply-adds, or MB at the rate at which as many bytes are added "
-    "up over and over, whichever is longer.\n"
-    "direct: where that is not the direct algorithm, or does not do all of it. "
-    "rest: Python, NumPy, and what lies between two kernels.\n"
+    "time: the median over the profiled steps, every second one. MFLOP: the work of the algorithm "
+    "that ran; an addition in its transforms counts like a multiply-add.\n"
+    "floor: the longer of MFLOP at the peak of multiply-adds, and MB at the rate at which the same "
+    "number of bytes is added up over and over.\n"
+    "direct: the figures of the direct algorithm, if another one ran or does not do all of it. "
+    "rest: the step without its kernels, which is Python and NumPy.\n"
     f"slow, {MARKED}."
 )
 REST = "rest"
@@ -42,7 +66,10 @@ REST = "rest"
 
 @dataclass(frozen=True)
 class Row:
-    """A kernel call of a step, or the rest. direct: the floor of the direct algorithm."""
+    """A kernel call of a step, or the rest of the step, whose `what` is None.
+
+    direct : the floor of the direct algorithm.
+    """
 
     what: Call | None
     seconds: float
@@ -72,8 +99,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """rows: the longest first. step, plain: seconds of a step that is profiled, and of one that
-    isn't. rates: bytes a second by the bytes that are gone over."""
+    """The profile of a model's training.
+
+    step, plain : seconds of a step that is profiled, and of one that is not.
+    rates : bytes per second, by the size of the data.
+    rows : the longest first.
+    """
 
     model: str
     threads: int
@@ -124,7 +155,7 @@ def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
 
 
 def _size(moved: int) -> int:
-    """The power of two above it, from 64 KB on: below, a cache's rate is that of the loop."""
+    """Return the next power of two, at least 64 KB: with less data the loop limits the rate."""
     return int(max(1 << 16, 1 << (max(moved, 1) - 1).bit_length()))
 
 
@@ -161,9 +192,9 @@ def _train(task: Task, watch: _Watch) -> None:
 
 
 class _Watch:
-    """The handler: the second step of all is recorded, then every other one is profiled.
+    """The handler: it records the second step of all, then profiles every other one.
 
-    Whole batches count; but not the first of an epoch, before which the images are shuffled.
+    Only whole batches count, and not the first of an epoch, before which the images are shuffled.
     """
 
     def __init__(self, batch: int, steps: int) -> None:
@@ -295,12 +326,8 @@ def _summary(profile: Profile) -> str:
 
 
 def chart(profiles: Sequence[Profile], suffix: str = ".png") -> bytes:
-    """A bar for each row that can be seen, its floors as marks."""
-    from byhand.plots.figure import (  # no other command waits for it
-        drawing,
-        figure_bytes,
-        new_figure,
-    )
+    """Draw a bar for each row of a share of SEEN or more, with its floors as marks."""
+    from byhand.plots.figure import drawing, figure_bytes, new_figure  # slow to import
 
     with drawing():
         seen = [[row for row in profile.rows if row.share >= SEEN] for profile in profiles]
@@ -332,5 +359,48 @@ def _panel(axes: Any, rows: Sequence[Row]) -> None:
         axes.plot(at, places, "|", color=color, markersize=19, markeredgewidth=2.5, label=label)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.03 * max(*times, *(row.direct * 1e6 for row in rows)))
-    axes.set_xlabel("microseconds a step")
+    axes.set_xlabel("microseconds per step")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def main(
+    models: ModelsOption = "",
+    activation: ActivationOption = "",
+    threads: AllThreadsOption = "",
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps to profile per repeat.", show_default="an epoch"),
+    ] = None,
+    repeats: RoundsOption = 3,
+    data: DataOption = None,
+    synthetic: SyntheticOption = False,
+    plot: PlotOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show where the time of a training step goes, kernel call by kernel call."""
+    networks = networks_of(models, activation)
+    counts = threads_of(threads, [config()["usable_cpus"]])
+    check_plot(plot)
+    found = []
+    run = Run({"command": "profile", "steps": steps, "repeats": repeats}, json)
+    with tempfile.TemporaryDirectory(prefix="byhand-profile-") as folder:
+        files = write_data(Path(folder), data, synthetic)
+        for count in counts:
+            peak = run.begin(count)
+            for model, function in networks.items():
+                task = Task(model, function, *files)
+                # Every second step is profiled, so that an epoch's are half of its steps.
+                wanted = repeats * (steps or task.count // (2 * task.batch))
+                found.append(profile(task, count, wanted, peak))
+                run.console.print(table(found[-1]))
+    if plot is not None:
+        write_atomic(plot, chart(found, plot.suffix.lower()))
+    run.end(LEGEND, [one.as_json() for one in found])
+
+
+if __name__ == "__main__":
+    app()

@@ -1,7 +1,9 @@
-"""`byhand bench pictures`: test digits put into pictures such as people have, and read again.
+"""Draws test digits into pictures such as people have, and reads them again.
 
-Nothing is timed: the share of digits read right, by the code that `byhand predict` runs, for each
-way in which a picture differs from MNIST's, and for each kind of paper (`paper.py`).
+    python tools/pictures.py runs/NAME --count 100
+
+Nothing is timed. The result is the share of digits that the code of `byhand predict` reads right,
+for each way in which a picture differs from MNIST's, and for each kind of paper (paper.py).
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import paper
 import typer
-from byhand.bench import paper
 from byhand.bench.options import DataOption, JsonOption
 from byhand.data import Dataset, load_folder, mnist
 from byhand.files.atomic import write_atomic
@@ -34,7 +36,7 @@ Colour = tuple[int, int, int]
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
-# EXIF orientation: how the stored pixels were turned from what is seen.
+# By the EXIF orientation: how the stored pixels differ from what is seen.
 _STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,9 +53,11 @@ _ORIENTATION = 0x0112
 class Scene:
     """The place and the surroundings of a digit in its picture.
 
-    size: (height, width) of the picture. digit: side of the digit's 28x28, in pixels. place: where
-    its corner is, 0 to 1 of the room that there is. fading: how much darker the paper's darkest
-    corner is, 0 to 1, and in which direction. noise: standard deviation in grey levels.
+    size : (height, width) of the picture.
+    digit : side of the digit's 28 x 28 in the picture, in pixels.
+    place : position of the digit's corner, from 0 to 1 of the free room.
+    fading, direction : how much darker the darkest corner of the paper is, from 0 to 1, and where.
+    noise : standard deviation in grey levels.
     """
 
     size: tuple[int, int] = (112, 112)
@@ -70,7 +74,7 @@ class Scene:
 
 
 def encoded(digit: Pixels, scene: Scene, rng: np.random.Generator) -> bytes:
-    """The bytes of a picture file: `digit`, (28, 28) of light ink on 0, in `scene`."""
+    """Return a picture file of `digit`, shape (28, 28), light ink on 0, in `scene`."""
     height, width = scene.size
     strength = np.zeros((height, width), np.float32)
     side = scene.digit
@@ -114,7 +118,7 @@ def _on_paper(strength: Floats, scene: Scene, rng: np.random.Generator) -> Pixel
 
 
 # --------------------------------------------------------------------------------------------------
-# Kinds: what each picture has that MNIST's images have not
+# Kinds of pictures that differ from MNIST's images
 
 Kind = Callable[[np.random.Generator], Scene]
 
@@ -176,7 +180,7 @@ def _jpeg(rng: np.random.Generator) -> Scene:
 
 
 def _photograph(rng: np.random.Generator) -> Scene:
-    """All of it: coloured ink on tinted, unevenly lit paper, somewhere, with noise, as a JPEG."""
+    """Coloured ink on tinted paper in uneven light, off centre, with noise, as a JPEG."""
     side = int(rng.integers(60, 301))
     size = (side * rng.uniform(1.2, 3, 2)).astype(int)
     paper = rng.integers(190, 256, 3)
@@ -219,7 +223,7 @@ def _grey(rng: np.random.Generator, low: int, high: int) -> Colour:
 
 
 def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
-    """A picture file of each image (28, 28), the same ones for the same seed."""
+    """Yield a picture file of each image, shape (28, 28); the same ones for the same seed."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     for image in images:
         yield encoded(image, KINDS[kind](rng), rng)
@@ -230,8 +234,11 @@ def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Found:
-    """Results for one kind: the share read right, the share reported to hold several marks, and the
-    pictures that were read wrong, each with its truth and its answer.
+    """Results for one kind.
+
+    right : share of the pictures that were read right.
+    several : share of the pictures that were said to hold several marks.
+    wrong : pictures that were read wrong, each with its true digits and those that were read.
     """
 
     right: float
@@ -244,9 +251,8 @@ def measured(
 ) -> Iterator[tuple[str, Found]]:
     """Read `count` pictures of each kind, of digits and paper that `seed` chooses.
 
-    A file that is refused counts as read wrong. A picture of several
-    marks is read as `--split` reads it, and all its marks must be right. Kinds use different
-    digits as long as there are enough.
+    A file that is refused counts as read wrong. A picture of several marks is read as `--split`
+    reads it, and all its marks must be right. Kinds use different digits if there are enough.
     """
     order = np.random.default_rng(seed).permutation(len(test))
     for number, kind in enumerate([*KINDS, *paper.KINDS, paper.SEVERAL]):
@@ -278,7 +284,7 @@ def measured(
 
 
 def wrong_png(found: dict[str, Found]) -> bytes:
-    """The pictures that were read wrong, a row per kind, with what was read."""
+    """Draw the pictures that were read wrong, one row per kind, with the answers."""
     side, across = 150, 10
     rows = {kind: f.wrong[:across] for kind, f in found.items() if f.wrong}
     sheet = Image.new("RGB", (across * side, max(1, len(rows)) * (side + 30)), (70, 70, 70))
@@ -294,7 +300,11 @@ def wrong_png(found: dict[str, Found]) -> bytes:
     return png(sheet)
 
 
-def command(
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def main(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
     ],
@@ -338,3 +348,7 @@ def command(
             "several": {name: one.several for name, one in found.items()},
         }
         write_atomic(json, dumps(result, indent=2).encode())
+
+
+if __name__ == "__main__":
+    app()

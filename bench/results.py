@@ -1,0 +1,133 @@
+"""Measurements: the times of a contender, its entry in a case, and the result of a case."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from byhand.bench.peers import OURS
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one call, or of one epoch, in each round."""
+
+    rounds: tuple[float, ...]
+
+    @property
+    def min(self) -> float:
+        return min(self.rounds)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def max(self) -> float:
+        return max(self.rounds)
+
+    @property
+    def spread(self) -> float:
+        """(max - min) / median."""
+        return (self.max - self.min) / self.median
+
+    def over(self, other: Times) -> float:
+        """Return the median of the quotients of rounds.
+
+        Other work on the machine slows a whole round, which the quotients of rounds bear.
+        """
+        quotients = (a / b for a, b in zip(self.rounds, other.rounds, strict=False))
+        return statistics.median(quotients)
+
+
+@dataclass
+class Entry:
+    """The result of one contender.
+
+    problem : the reason why there are no times, or None.
+    difference : distance between its results and the reference.
+    ratio : its time divided by byhand's.
+    faults : minor page faults per call or training step.
+    rss : most memory that its process had, in bytes.
+    """
+
+    contender: str
+    problem: str | None = None
+    difference: float | None = None
+    times: Times | None = None
+    ratio: float | None = None
+    faults: float | None = None
+    rss: int | None = None
+    note: str = ""
+
+
+@dataclass
+class Result:
+    """One case on a number of threads.
+
+    flops : floating-point operations of what is timed; 0 if memory bounds it.
+    peak : FLOP/s of multiply-adds on these threads, measured in the same run.
+    """
+
+    case: dict[str, Any]
+    threads: int
+    flops: int
+    entries: list[Entry] = field(default_factory=list)
+    peak: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return any(entry.problem is not None for entry in self.entries)
+
+    @property
+    def ratio(self) -> float | None:
+        """The fastest peer's time divided by byhand's; None if one of them has no time."""
+        peers = [e.ratio for e in self.entries if e.contender != OURS and e.ratio is not None]
+        return min(peers, default=None)
+
+    @property
+    def of_peak(self) -> float | None:
+        """byhand's share of the peak; None if byhand failed or memory bounds the case."""
+        ours = next((entry for entry in self.entries if entry.contender == OURS), None)
+        rate = None if ours is None else self.rate(ours)
+        return None if rate is None else rate / self.peak
+
+    def rate(self, entry: Entry) -> float | None:
+        """Return the FLOP/s of an entry's median time; None if there is none."""
+        return self.flops / entry.times.median if self.flops and entry.times else None
+
+    def as_json(self) -> dict[str, Any]:
+        own = {"case": self.case, "threads": self.threads, "flops": self.flops}
+        own |= {"fma_peak": self.peak, "failed": self.failed}
+        return own | {"entries": [self._entry_as_json(entry) for entry in self.entries]}
+
+    def _entry_as_json(self, entry: Entry) -> dict[str, Any]:
+        row, rate = dataclasses.asdict(entry), self.rate(entry)
+        if entry.times is not None:
+            for name in ("min", "median", "max", "spread"):
+                row["times"][name] = getattr(entry.times, name)
+        if entry.difference is not None and not math.isfinite(entry.difference):
+            row["difference"] = None  # JSON has no infinity; `problem` tells
+        of_peak = None if rate is None else rate / self.peak
+        return row | {"flops_per_second": rate, "of_peak": of_peak}
+
+
+def summary(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Compare byhand with the fastest peer of each case: the mean and the worst of each group.
+
+    The last line is that of all groups. Cases without a peer's time are not counted.
+    """
+    known = [(ratio, r.case) for r in results if (ratio := r.ratio) is not None]
+    groups = list(dict.fromkeys(case["group"] for _, case in known))
+    lines = []
+    for group in [*groups, *(["all"] if len(groups) > 1 else [])]:
+        own = [(ratio, case["label"]) for ratio, case in known if group in ("all", case["group"])]
+        worst, label = min(own)
+        mean = statistics.geometric_mean(ratio for ratio, _ in own)
+        line = {"group": group, "cases": len(own), "mean": mean, "worst": worst}
+        lines.append(line | {"worst_case": label})
+    return lines
