@@ -11,20 +11,20 @@ from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, KernelJob, Sample
 from byhand.bench.tasks import Course, Index, Stepwise, Task, Tell
+from byhand.bench.torch_network import in_torch, with_weights_of
 from byhand.data import load_folder
 from byhand.models import Model
-from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d
 from byhand.nn.parameter import stream
 from torch import Tensor
 from torch.nn import functional
 
 aten = torch.ops.aten
-# Images of the test set at a time; with 1000 it takes a quarter longer, with 10,000 twice as long.
+# Number of test images at a time. 1000 take a quarter longer, 10,000 twice as long.
 EVALUATED = 250
 
 
 def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Memory nobody reads: these operators want a tensor where only its shape counts."""
+    """Return memory that nobody reads, for operators that use the shape of an argument alone."""
     nhwc = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     layout = torch.channels_last if nhwc else torch.contiguous_format
     return torch.empty(tuple(shape), memory_format=layout)
@@ -62,9 +62,9 @@ def _sgd_step(w: Tensor, grad: Tensor, v: Tensor, **settings: float) -> None:
     torch._fused_sgd_([w], [grad], [v], **settings, **rest)
 
 
-# The kernels under byhand's names and with its arguments; gradients are the operators that autograd
-# calls, without autograd round them. There is none for the gradient of cross entropy in
-# probabilities: PyTorch keeps logarithms.
+# The kernels under byhand's names and with its arguments. Gradients are the operators that autograd
+# calls, without autograd. PyTorch has no gradient of the cross entropy of probabilities, because it
+# keeps logarithms.
 OPS: dict[str, Callable[..., Any]] = {
     "gemm": torch.mm,
     "linear": lambda x, w, b, out=None: torch.addmm(b, x, w.t(), out=out),
@@ -108,10 +108,11 @@ class Peer:
     def __init__(self, threads: int, channels_last: bool = False, compiled: bool = False) -> None:
         torch.set_num_threads(threads)
         self._channels_last = channels_last
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._compiled = compiled
 
     def kernel(self, case: Case, batch: int) -> KernelJob | None:
-        """None where PyTorch has no such operator, or no such layout of it."""
+        """Return None if PyTorch has no such operator, or not in this layout."""
         planes = "conv2d" in case.op or "pool2d" in case.op
         if case.op not in OPS or (self._channels_last and not planes):
             return None
@@ -131,25 +132,24 @@ class Peer:
     def training(self, task: Task) -> TorchTraining | None:
         if self._channels_last and task.model != "lenet5":
             return None
-        return TorchTraining(task, self._channels_last, self._compiled)
+        return TorchTraining(task, self._layout, self._compiled)
 
     def inference(self, inference: Inference) -> TorchInference | None:
         if self._channels_last and inference.model != "lenet5":
             return None
-        layout = torch.channels_last if self._channels_last else torch.contiguous_format
-        model: Any = _translated(inference.start()).eval().to(memory_format=layout)
+        start, layout = inference.start(), self._layout
+        model: Any = with_weights_of(start, in_torch(start)).eval().to(memory_format=layout)
         if self._compiled:
             model = torch.compile(model, dynamic=False)
         images = torch.from_numpy(inference.images()).contiguous(memory_format=layout)
         return TorchInference(lambda: model(images))
 
     def learn(self, course: Course, tell: Tell) -> list[Any]:
-        """All weights at the end. Images are floats beforehand."""
+        """Train, and return all weights. The images are converted to floats first."""
         recipe, start = course.recipe, course.start()
-        layout = torch.channels_last if self._channels_last else torch.contiguous_format
         network = _Network(
             start,
-            layout,
+            self._layout,
             self._compiled,
             lr=recipe.lr,
             momentum=recipe.momentum,
@@ -183,7 +183,7 @@ class _Network:
 
     def __init__(self, model: Model, layout: Any, compiled: bool, **sgd: Any) -> None:
         self._layout = layout
-        self._module = _translated(model).to(memory_format=layout)
+        self._module = with_weights_of(model, in_torch(model)).to(memory_format=layout)
         self._parameters = list(self._module.parameters())
         self._forward = torch.compile(self._module, dynamic=False) if compiled else self._module
         self.optimizer = torch.optim.SGD(self._parameters, fused=True, **sgd)
@@ -192,7 +192,7 @@ class _Network:
         return [parameter.detach() for parameter in self._parameters]
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss before the update."""
+        """Train on a batch, and return the loss before the update."""
         x = images.contiguous(memory_format=self._layout)
         loss = functional.cross_entropy(self._forward(x), labels)
         loss.backward()
@@ -201,7 +201,7 @@ class _Network:
         return loss.detach()
 
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """The fraction of images whose likeliest class is their label."""
+        """Return the fraction of images whose most probable class is their label."""
         correct = 0
         with torch.inference_mode():
             for x, y in zip(images.split(EVALUATED), labels.split(EVALUATED), strict=True):
@@ -223,14 +223,14 @@ class TorchInference(Calls):
 
 
 class TorchTraining(Stepwise):
-    def __init__(self, task: Task, channels_last: bool, compiled: bool) -> None:
+    def __init__(self, task: Task, layout: Any, compiled: bool) -> None:
         super().__init__(task)
         self.whole_batches = compiled
         self._images = torch.from_numpy(task.load_floats())
         self._labels = torch.from_numpy(task.load_labels())
         self._network = _Network(
             task.start(),
-            torch.channels_last if channels_last else torch.contiguous_format,
+            layout,
             compiled,
             lr=task.lr,
             momentum=task.momentum,
@@ -245,22 +245,3 @@ class TorchTraining(Stepwise):
         return self._network.step(
             self._images.index_select(0, rows), self._labels.index_select(0, rows)
         )
-
-
-def _translated(model: Model) -> torch.nn.Module:
-    network = torch.nn.Sequential(*map(_translate, model.layers()))
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in model.state_dict().items()})
-    return network
-
-
-def _translate(layer: Any) -> torch.nn.Module:
-    if isinstance(layer, Conv2d):
-        return torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
-    if isinstance(layer, Linear):
-        return torch.nn.Linear(layer.in_features, layer.out_features)
-    if isinstance(layer, MaxPool2d):
-        return torch.nn.MaxPool2d(layer.kernel_size)
-    if isinstance(layer, Flatten):
-        return torch.nn.Flatten()
-    activations = {"ReLU": torch.nn.ReLU, "Tanh": torch.nn.Tanh, "Sigmoid": torch.nn.Sigmoid}
-    return activations[type(layer).__name__]()

@@ -124,29 +124,21 @@ def test_results_belong_to_the_caller(rng: np.random.Generator) -> None:
 # As in PyTorch
 
 
-def in_torch(torch: Any, network: nn.Module) -> Any:
-    class Residual(torch.nn.Sequential):  # type: ignore[name-defined,misc]
-        def forward(self, x: Any) -> Any:
-            return x + super().forward(x)
+def in_torch(network: nn.Module) -> Any:
+    from byhand.bench.torch_network import in_torch  # PyTorch may not be installed
 
-    if isinstance(network, nn.Sequential | nn.Residual):
-        container = torch.nn.Sequential if isinstance(network, nn.Sequential) else Residual
-        return container(*(in_torch(torch, child) for child in network.children))
-    if isinstance(network, nn.GlobalAvgPool2d):
-        return torch.nn.AdaptiveAvgPool2d(1)
-    assert isinstance(network, nn.Layer)
-    return getattr(torch.nn, type(network).__name__)(**network.arguments())
+    return in_torch(network)
 
 
-# In PyTorch both sides of an axis have the same padding, and dropout draws other numbers.
-PYTORCH_TOO = [name for name in LAYERS if name not in ("conv2d sides", "dropout")]
+# PyTorch's dropout draws other numbers.
+PYTORCH_TOO = [name for name in LAYERS if name != "dropout"]
 
 
 @pytest.mark.parametrize("name", PYTORCH_TOO)
 def test_weights_go_to_pytorch_and_back(name: str, torch: Any, rng: np.random.Generator) -> None:
     network, shape = copy.deepcopy(LAYERS[name])
     fill_with_integers(network, rng)
-    theirs = in_torch(torch, network)
+    theirs = in_torch(network)
     assert [n for n, _ in theirs.named_parameters()] == [n for n, _ in network.named_parameters()]
     theirs.load_state_dict({k: torch.from_numpy(v) for k, v in network.state_dict().items()})
 
@@ -182,7 +174,7 @@ def test_batch_norm_trains_and_infers_as_in_pytorch(torch: Any, rng: np.random.G
         )
 
     network = make()
-    theirs = in_torch(torch, network)
+    theirs = in_torch(network)
     theirs.load_state_dict({k: torch.from_numpy(v) for k, v in network.state_dict().items()})
     for training in (True, True, False):
         network.train(training)

@@ -23,6 +23,8 @@ import numpy as np
 import reference
 import torch
 from byhand import nn
+from byhand.bench.torch_network import PaddedConv2d, with_weights_of
+from byhand.bench.torch_network import in_torch as translated
 from calls import Array, Call
 from networks import drawn
 from tolerance import EPS, SMALLEST, accumulation, assert_within, ulp
@@ -101,39 +103,6 @@ def statistics(layer: nn.Module) -> list[Array]:
 # The same network in PyTorch
 
 
-class Residual(torch.nn.Sequential):
-    def forward(self, x: Any) -> Any:
-        return x + super().forward(x)
-
-
-class Conv2d(torch.nn.Conv2d):
-    """A convolution with a padding for each side, which PyTorch has only as a function."""
-
-    sides: tuple[tuple[int, int], tuple[int, int]]
-
-    def forward(self, x: Any) -> Any:
-        return product(self, x, self.weight, self.bias)
-
-
-class Pool2d(torch.nn.Module):
-    """Pooling of an input that was padded before, for paddings that PyTorch's own layers refuse."""
-
-    def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Any) -> Any:
-        layer, padding = self.layer, flat(self.layer.padding)
-        window = layer.kernel_size, layer.stride
-        if isinstance(layer, nn.MaxPool2d):
-            x = functional.pad(x, padding, value=-np.inf)
-            return functional.max_pool2d(x, *window, dilation=layer.dilation)
-        means = functional.avg_pool2d(functional.pad(x, padding), *window)
-        if layer.count_include_pad:
-            return means
-        return means / functional.avg_pool2d(functional.pad(torch.ones_like(x), padding), *window)
-
-
 class Dropout(torch.nn.Module):
     """Dropout of the values that byhand's layer dropped in its last pass, as the reference says."""
 
@@ -147,45 +116,19 @@ class Dropout(torch.nn.Module):
         return x * torch.from_numpy(reference.dropout(np.ones(x.shape), **drawn(self.layer)))
 
 
-def flat(sides: Any) -> tuple[int, ...]:
-    """((top, bottom), (left, right)) in the order of torch.nn.functional.pad."""
-    return (*sides[1], *sides[0])
-
-
 def product(module: Any, x: Any, weight: Any, bias: Any) -> Any:
     """The output of a Linear or Conv2d for given weights."""
     if isinstance(module, torch.nn.Linear):
         return functional.linear(x, weight, bias)
-    x = functional.pad(x, flat(module.sides))
-    geometry = module.stride, 0, module.dilation, module.groups
+    if isinstance(module, PaddedConv2d):
+        x = functional.pad(x, module.sides)
+    geometry = module.stride, module.padding, module.dilation, module.groups
     return functional.conv2d(x, weight, bias, *geometry)
 
 
-def in_torch(layer: nn.Module, shared: dict[Any, Any] | None = None) -> Any:
-    """The same network in PyTorch; layers that share a Parameter share one there too."""
-    shared = {} if shared is None else shared
-    if isinstance(layer, nn.Sequential | nn.Residual):
-        container = torch.nn.Sequential if isinstance(layer, nn.Sequential) else Residual
-        return container(*(in_torch(child, shared) for child in layer.children))
-    if isinstance(layer, nn.GlobalAvgPool2d):
-        return torch.nn.AdaptiveAvgPool2d(1)
-    if isinstance(layer, nn.Dropout):
-        return Dropout(layer)
-    arguments = layer.arguments()
-    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-        sides = zip(layer.padding, layer.kernel_size, strict=True)
-        if any(a != b or 2 * a > kernel for (a, b), kernel in sides):
-            assert not layer.ceil_mode
-            return Pool2d(layer)
-        arguments["padding"] = [before for before, _ in layer.padding]
-    if isinstance(layer, nn.Conv2d):
-        module: Any = Conv2d(**{**arguments, "padding": 0}).double()
-        module.sides = layer.padding
-    else:
-        module = getattr(torch.nn, type(layer).__name__)(**arguments).double()
-    for name, parameter in layer.named_parameters():
-        setattr(module, name, shared.setdefault(parameter, getattr(module, name)))
-    return module
+def in_torch(network: nn.Module) -> Any:
+    """The same network in PyTorch, in float64, with dropout of the same values."""
+    return translated(network, {nn.Dropout: Dropout}).double()
 
 
 # --------------------------------------------------------------------------------------------------
@@ -208,18 +151,9 @@ class Joint(torch.autograd.Function):
         return double(ours), None, None, None, None
 
 
-def load_state(module: Any, network: nn.Module) -> None:
-    """Give a PyTorch network the weights and statistics of byhand's."""
-    state = {name: double(array) for name, array in network.state_dict().items()}
-    missing, unexpected = module.load_state_dict(state, strict=False)
-    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
-
-
 def trained_in_torch(network: nn.Module) -> Any:
     """The same network in PyTorch, with the same weights and statistics."""
-    module = in_torch(network)
-    load_state(module, network)
-    return module
+    return with_weights_of(network, in_torch(network))
 
 
 class Twin:
@@ -239,7 +173,7 @@ class Twin:
 
     def load(self) -> None:
         """Take over byhand's weights and statistics, under PyTorch's names, and clear gradients."""
-        load_state(self.module, self.network)
+        with_weights_of(self.network, self.module)
         self.module.zero_grad()
         self.limits.clear()
 
@@ -325,7 +259,7 @@ def forward_limits(module: Any, log: Log, y: Array) -> tuple[Any, ...]:
         case "BatchNorm1d" | "BatchNorm2d":
             limit_y, _, _, *on_statistics = bounds.batch_norm(batch_norm_call(module, log))
             return limit_y, *on_statistics
-        case "AvgPool2d" | "AdaptiveAvgPool2d" | "Pool2d":
+        case "AvgPool2d" | "AdaptiveAvgPool2d" | "PaddedPool2d":
             size = module.forward(double(log.x).abs()).numpy()
             return (accumulation(size, window_area(module, log)),)
         case "Tanh":
