@@ -15,7 +15,7 @@ from byhand.data import load_folder
 from byhand.engine.plan import Plan
 from byhand.nn.fusion import fused
 from byhand.optim import SGD
-from byhand.training import BatchEnd, EpochEnd, Event, Trainer
+from byhand.training import BatchEnd, EpochEnd, Event, StopTraining, Trainer
 from numpy.typing import NDArray
 
 
@@ -43,7 +43,7 @@ class Peer:
         return Calls(call)
 
     def learn(self, course: Course, tell: Tell) -> list[NDArray[np.float32]]:
-        """All weights at the end."""
+        """Train, and return all weights."""
 
         def watch(event: Event) -> None:
             if isinstance(event, EpochEnd) and event.validation_accuracy is not None:
@@ -62,23 +62,14 @@ class Peer:
         return [parameter.data for parameter in model.parameters()]
 
 
-class _Enough(Exception):
-    """Ends an epoch early."""
-
-
 class ByhandTraining(Training):
-    """`Trainer.fit` itself, on the bytes, with all that it does in a step."""
+    """Training by `Trainer.fit` itself, on images as bytes."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._images, self._labels = task.load_bytes(), task.load_labels()
         self._model = task.start()
-        self._optimizer = SGD(
-            self._model.parameters(),
-            task.lr,
-            momentum=task.momentum,
-            weight_decay=task.weight_decay,
-        )
+        self._optimizer = SGD(self._model.parameters(), **task.sgd)
 
     def first(self, index: Index) -> float:
         trainer = Trainer(self._model, self._optimizer, progress=False)
@@ -103,12 +94,11 @@ class ByhandTraining(Training):
             images += event.images
             if event.batch == event.batches or event.batch - 1 == steps:
                 samples.append(clock.stop(images, event.batch - 1))
-                raise _Enough
+                raise StopTraining
 
         trainer = Trainer(self._model, self._optimizer, handlers=[watch], progress=False)
         data: Any = self._images, self._labels
-        try:
-            trainer.fit(data, epochs=1, batch_size=self.task.batch, seed=number)
-        except _Enough:
-            return samples[0]
-        raise ValueError(f"{self.task.count} images are one batch: there is no second step to time")
+        trainer.fit(data, epochs=1, batch_size=self.task.batch, seed=number)
+        if not samples:
+            raise ValueError(f"{self.task.count} images are one batch: no second step to time")
+        return samples[0]

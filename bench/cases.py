@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from byhand.bench import numpy_page
 
-# From a generator and the batch size to an argument.
+# A function that makes an argument from a generator and the batch size.
 Maker = Callable[[np.random.Generator, int], Any]
-N = -1  # the batch size, in a shape
+N = -1  # stands for the batch size in a shape
 CLASSES = 10
-# Their results are the arguments that they change.
+# The results of these kernels are the arguments that they change.
 IN_PLACE = frozenset({"sgd_step"})
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call of the kernel `op`: `makers` make its positional arguments.
+    """A call of the kernel `op`, whose positional arguments `makers` make.
 
-    flops: floating-point operations an image, of matrix products alone; 0 for kernels that memory
-    bounds. fixed: the work does not grow with the batch, and flops is that of the call.
+    flops : floating-point operations per image, of matrix products alone; 0 if memory bounds it.
+    fixed : the work does not grow with the batch, and `flops` is that of the call.
     """
 
     op: str
@@ -38,7 +38,7 @@ class Case:
         return f"{self.op} {self.shape}"
 
     def arguments(self, batch: int) -> tuple[Any, ...]:
-        """The same values in every process."""
+        """Return the arguments: the same values in every process."""
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
         return tuple(make(rng, batch) for make in self.makers)
 
@@ -47,12 +47,12 @@ class Case:
 
 
 def values(*shape: int) -> Maker:
-    """Standard normal float32."""
+    """Make standard normal float32 values."""
     return lambda rng, n: rng.standard_normal(_sized(shape, n), np.float32)
 
 
 def after(function: Callable[[Any], Any], *shape: int) -> Maker:
-    """The result of a forward pass: `function` of standard normal values."""
+    """Make the result of a forward pass: `function` of standard normal values."""
     return lambda rng, n: function(values(*shape)(rng, n))
 
 
@@ -94,7 +94,7 @@ def _convolutions() -> Iterator[Case]:
         flops = 2 * o * out * out * c * k * k
         x, w, y = values(N, c, size, size), values(o, c, k, k), values(N, o, out, out)
         yield Case("conv2d", name, (x, w, values(o)), flops=flops)
-        if c > 1:  # a first layer's input is the image: nobody asks for its gradient
+        if c > 1:  # nobody needs the gradient of images, the input of a first layer
             arguments = y, w, shape(N, c, size, size)
             yield Case("conv2d_backward_input", name, arguments, flops=flops)
         yield Case("conv2d_backward_weight", name, (y, x, shape(o, c, k, k)), flops=flops)

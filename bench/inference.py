@@ -17,7 +17,7 @@ MOST_IMAGES = 8192
 
 @dataclass(frozen=True)
 class Inference:
-    """A batch of float32 images (batch, 1, 28, 28) of a caller to logits that the caller reads."""
+    """A forward pass from a caller's images, shape (batch, 1, 28, 28), float32, to logits."""
 
     model: str
     activation: str
@@ -29,11 +29,11 @@ class Inference:
         return f"{self.model}, batch {self.batch}"
 
     def start(self) -> Model:
-        """The model, with the weights that every contender has."""
+        """Return the model with the weights that every contender has."""
         return start(self.model, self.activation, self.seed)
 
     def images(self) -> NDArray[np.float32]:
-        """Random pixels, as the network sees them."""
+        """Return random pixels, normalised as the network expects them."""
         model = self.start()
         shape = self.batch, *model.input_shape
         pixels = np.random.default_rng(self.seed).integers(0, 256, shape).astype(np.float32)

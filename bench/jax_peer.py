@@ -15,7 +15,7 @@ from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 
 
 class Peer:
-    """XLA starts a thread a processor, so the process is kept to as many processors as threads."""
+    """XLA starts a thread per processor, so the process is kept to `threads` processors."""
 
     def __init__(self, threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
@@ -27,7 +27,7 @@ class Peer:
         return None
 
     def training(self, task: Task) -> JaxTraining | None:
-        """None for LeNet-5: convolution inside a scan takes a slow path of XLA."""
+        """Return None for LeNet-5: convolution inside a scan takes a slow path of XLA."""
         return None if task.model == "lenet5" else JaxTraining(task)
 
     def inference(self, inference: Inference) -> Calls:
@@ -41,7 +41,7 @@ class Peer:
 
 
 class JaxTraining(Training):
-    """Whole batches only: a scan has one shape."""
+    """Training on whole batches alone, because a scan has one shape."""
 
     def __init__(self, task: Task) -> None:
         import jax
@@ -83,7 +83,7 @@ class JaxTraining(Training):
         return clock.stop(order.size, len(order))
 
     def _step(self, state: Any, data: Any, index: Any) -> Any:
-        """The state (weights, velocity) after these images, and their loss."""
+        """Return the state (weights, velocity) after these images, and their loss."""
         import jax
 
         (weights, velocity), task = state, self.task

@@ -1,4 +1,4 @@
-"""The machine and the versions with which the figures were made."""
+"""The machine and the versions that figures are measured with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import byhand.runtime
 
 
 def describe() -> dict[str, Any]:
-    """JSON-able; what this system does not tell is None."""
+    """Return values for JSON; None for what this system does not tell."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -43,14 +43,14 @@ def _cpu() -> str | None:
 
 
 def _caches() -> list[str]:
-    """Such as "L1 Data 32K"; of the first processor."""
+    """Return texts such as "L1 Data 32K", of the first processor."""
     folders = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
     fields = [[_read(folder / name) for name in ("level", "type", "size")] for folder in folders]
     return [f"L{level} {kind} {size}" for level, kind, size in fields]
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that tracks this file, with "-dirty" if a file has changed."""
+    """Return the commit of the checkout of this file, with "-dirty" if a file has changed."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:

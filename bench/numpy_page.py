@@ -1,8 +1,8 @@
-"""The operations in NumPy: names and arguments of byhand.kernels, for what the benchmarks need.
+"""The kernels in NumPy, with the names and arguments of byhand.kernels that the benchmarks use.
 
-As fast as NumPy makes it with care: matrix products for all that is one, windows by strides, and
-convolution in groups of images whose columns stay in the cache. Any float dtype: in float64 these
-functions are the reference that every contender is compared with.
+They are as fast as careful NumPy is: matrix products, windows by strides, and convolution in groups
+of images whose columns stay in the cache. They take any float dtype, and in float64 they are the
+reference that every contender is compared with.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Images whose columns are made at a time: 2 MB of them in LeNet's second convolution.
+# Number of images whose columns are made at a time: 2 MB in LeNet's second convolution.
 GROUP = 16
 
 
-# Itself: a function of ours round it would weigh on small products.
+# NumPy's own function, because a call of a wrapper would slow down small products.
 gemm: Callable[..., Array] = np.matmul
 
 
@@ -43,7 +43,7 @@ def linear_backward_bias(grad: Array) -> Any:
 
 
 def _columns(x: Array, kernel: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
-    """Groups of images, each with its windows as a matrix (images, C * kernel, pixels)."""
+    """Yield groups of images, each with its windows as a matrix (images, C * kernel, pixels)."""
     windows = sliding_window_view(x, kernel, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
     pixels = windows.shape[4] * windows.shape[5]
     columns = np.empty((min(GROUP, len(x)), *windows.shape[1:]), x.dtype)
@@ -121,7 +121,7 @@ def conv2d_backward_bias(grad: Array) -> Any:
 
 
 def _cells(x: Array, k: int) -> Iterator[tuple[int, int, Array]]:
-    """One cell of every k x k window at a time, the windows side by side from the first pixel."""
+    """Yield one cell of every k x k window at a time; the windows lie side by side."""
     height, width = x.shape[2] // k * k, x.shape[3] // k * k
     for i in range(k):
         for j in range(k):
@@ -143,7 +143,7 @@ def max_pool2d(x: Array, kernel_size: int) -> tuple[Array, NDArray[np.int32]]:
 
 
 def max_pool2d_values(x: Array, kernel_size: int) -> Array:
-    """`max_pool2d` where nobody wants the indices."""
+    """`max_pool2d` without the indices."""
     (_, _, first), *others = _cells(x, kernel_size)
     y: Array = first.copy()
     for _, _, cell in others:

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class Peer:
-    """The number of threads is OpenBLAS's, set by the environment; the rest of NumPy has one."""
+    """The environment sets the number of threads of OpenBLAS; the rest of NumPy has one thread."""
 
     version = f"NumPy {np.__version__}"
 
@@ -36,7 +36,7 @@ class Peer:
 
 
 class NumpyInference(Calls):
-    """dtype: what everything is computed in."""
+    """Forward passes that are computed in `dtype`."""
 
     def __init__(self, inference: Inference, dtype: DTypeLike = np.float32) -> None:
         network, images = _Network(inference.start(), dtype), inference.images().astype(dtype)
@@ -49,7 +49,7 @@ class _Network:
         self.weights = {name: array.astype(dtype) for name, array in model.state_dict().items()}
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
-        """The output, and what backward needs of each layer if there is to be one."""
+        """Return the output and, in training, the values of each layer that backward needs."""
         saved = []
         for i, layer in enumerate(self.layers):
             x, kept = self._layer(i, layer, x, training)
@@ -72,7 +72,7 @@ class _Network:
 
 
 class NumpyTraining(Stepwise):
-    """count, dtype: how many images are loaded, and what everything is computed in."""
+    """Training that is computed in `dtype`, on the first `count` images or on all."""
 
     def __init__(self, task: Task, count: int | None = None, dtype: DTypeLike = np.float32) -> None:
         super().__init__(task)
@@ -93,22 +93,14 @@ class NumpyTraining(Stepwise):
         gradients: dict[str, Array] = {}
         for i in range(len(self._layers) - 1, self._first - 1, -1):
             grad = self._backward(i, self._layers[i], grad, saved[i], gradients, i > self._first)
-        task = self.task
         for name, gradient in gradients.items():
-            page.sgd_step(
-                self._w[name],
-                gradient,
-                self._velocity[name],
-                lr=task.lr,
-                momentum=task.momentum,
-                weight_decay=task.weight_decay,
-            )
+            page.sgd_step(self._w[name], gradient, self._velocity[name], **self.task.sgd)
         return loss
 
     def _backward(
         self, i: int, layer: Any, grad: Array, kept: Any, gradients: dict[str, Array], further: bool
     ) -> Any:
-        """The gradient of the layer's input, if anything asks for it; fills in its parameters'."""
+        """Fill in the gradients of the parameters, and return that of the input if needed."""
         if isinstance(layer, Flatten):
             return grad.reshape(kept)
         if isinstance(layer, MaxPool2d):

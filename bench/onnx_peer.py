@@ -16,7 +16,7 @@ from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, Module
 from onnx import helper, numpy_helper
 
-# Old enough for any ONNX Runtime of today; new ones do not refuse them.
+# Every ONNX Runtime of today takes these versions.
 OPSET, IR_VERSION = 17, 8
 
 
@@ -38,7 +38,7 @@ class Peer:
         return None
 
     def inference(self, inference: Inference) -> Calls:
-        """Input and output are bound to memory beforehand, which saves it from making them."""
+        """Input and output are bound to memory beforehand, so that no call allocates them."""
         images = inference.images()
         model = _translate(inference.start(), len(images)).SerializeToString()
         session = onnxruntime.InferenceSession(
@@ -59,7 +59,7 @@ class Peer:
 
 
 def _translate(model: Model, batch: int) -> Any:
-    """An ONNX model of x (batch, ...) to y."""
+    """Return an ONNX model from x, shape (batch, ...), to y."""
     layers = [layer for layer, _ in model.layer_inputs(model.input_shape)]
     edges = ["x", *(f"edge {i}" for i in range(len(layers) - 1)), "y"]
     nodes = [
@@ -80,7 +80,7 @@ def _translate(model: Model, batch: int) -> Any:
 
 
 def _weights(i: int, layer: Module) -> Iterator[str]:
-    """Their names in the model's state."""
+    """Yield the names of the layer's weights in the model's state."""
     return (f"{i}.{name}" for name, _ in layer.named_parameters())
 
 

@@ -1,4 +1,4 @@
-"""The most that these cores and their memory can do, for results to stand against."""
+"""The peaks of arithmetic and of memory that results are compared with."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from byhand._core import testing
 
 
 def fma_peak(threads: int, seconds: float = 0.5) -> float:
-    """FLOP/s of `threads` threads that do nothing but multiply-adds in registers, all at once.
+    """Return the FLOP/s of `threads` threads that do nothing but multiply-adds in registers.
 
-    In byhand's instruction set of this run. Each thread counts its best millisecond or less.
+    They run at the same time, in byhand's instruction set of this run. Each counts its best
+    millisecond.
     """
     return _together(threads, lambda: testing.fma_peak(seconds))
 
 
 def memory_rate(threads: int, size: int, seconds: float = 0.05) -> float:
-    """Bytes a second, read and written, of `threads` threads that share `size` bytes.
+    """Return the bytes per second, read and written, of `threads` threads that share `size` bytes.
 
-    Each adds an array of its own to another, again and again: what the cache that holds them gives,
-    or the memory behind.
+    Each thread adds one array of its own to another, again and again. So it is the rate of the
+    cache that holds them, or of the memory if none does.
     """
     return _together(threads, lambda: testing.memory_rate(size // threads, seconds))
 

@@ -17,13 +17,17 @@ import numpy as np
 from byhand.bench.cases import IN_PLACE, Case
 from numpy.typing import NDArray
 
-# A loop of calls is at least this long, so that neither clock nor loop weighs anything. Seconds.
+# Seconds that a loop of calls takes at least, so that clock and loop do not count.
 LOOP = 1e-3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`units` calls or images took `seconds`; faults: minor page faults a call or training step."""
+    """A measurement: `units` calls or images took `seconds`.
+
+    faults : minor page faults per call or training step.
+    rss : most memory that the process had, in bytes.
+    """
 
     seconds: float
     units: int
@@ -45,7 +49,7 @@ class Clock:
 
 
 def peak_rss() -> int:
-    """In bytes. Not getrusage's where Linux has better: that one starts from the parent's peak."""
+    """Return bytes. On Linux it is not that of getrusage, which begins with the parent's peak."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
@@ -54,13 +58,13 @@ def peak_rss() -> int:
 
 
 class Job(Protocol):
-    """Something to verify, then to time."""
+    """A job of a worker: it is verified, then timed."""
 
     def results(self) -> list[NDArray[Any]]:
-        """The arrays that must agree with the reference."""
+        """Return the arrays that must agree with the reference."""
 
     def sample(self, amount: Any) -> Sample:
-        """Calls for `amount` seconds. Training: `amount` steps, None for an epoch."""
+        """Time calls for `amount` seconds, or `amount` steps of training (None: an epoch)."""
 
 
 class Calls:
@@ -73,7 +77,7 @@ class Calls:
         return [np.asarray(r) for r in _several(self._call())]
 
     def sample(self, amount: float) -> Sample:
-        """Seconds are those of the median loop of calls."""
+        """Return the time of the median loop of calls."""
         calls = self._calls_a_loop()
         loops: list[float] = []
         clock = Clock()
@@ -99,7 +103,7 @@ class Calls:
 
 
 class KernelJob(Calls):
-    """Into the same arrays where the function takes `out`."""
+    """Calls of a kernel. If it takes `out`, all calls write into the same arrays."""
 
     def __init__(
         self,
@@ -127,7 +131,7 @@ def _several(result: Any) -> tuple[Any, ...]:
 
 
 def _takes_out(function: Callable[..., Any]) -> bool:
-    """Compiled functions have no signature, and those of byhand all take `out`."""
+    """Whether a function takes `out`. Compiled ones have no signature; byhand's all take it."""
     try:
         return "out" in inspect.signature(function).parameters
     except ValueError:

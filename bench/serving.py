@@ -7,16 +7,17 @@ single thread gave. Then the same requests are timed with one thread, with two, 
 from __future__ import annotations
 
 import itertools
-import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import byhand
 import numpy as np
 import typer
 from byhand.bench.options import ThreadsOption, chosen, counts_of, threads_of
+from byhand.bench.results import Times
+from byhand.bench.run import describe_threads
 from byhand.bench.tables import aligned
 from byhand.bench.tasks import MODELS, start
 from byhand.models import Model
@@ -59,16 +60,13 @@ def answer_all(model: Model, requests: Sequence[Request], callers: int) -> list[
     answers: list[Any] = [None] * len(requests)
     following = itertools.count()
 
-    def work() -> None:
+    def work(_: int) -> None:
         while (i := next(following)) < len(requests):
             call, images, labels = requests[i]
             answers[i] = call(model, images, labels)
 
-    threads = [threading.Thread(target=work) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(callers) as pool:
+        list(pool.map(work, range(callers)))  # raises what a thread raised
     return answers
 
 
@@ -87,7 +85,6 @@ def command(
     network = start(chosen(model, MODELS, "--model")[0], "tanh", 0)
     counts = counts_of(callers, CALLERS, 64, "--callers")
     asked = requests_of(network, requests)
-    images = sum(len(request[1]) for request in asked)
     console = Console()
     for kernel_threads in threads_of(threads, [1]):
         with byhand.num_threads(kernel_threads):
@@ -97,30 +94,21 @@ def command(
             console.print(f"{requests:,} requests, {max(counts)} callers: {wrong} wrong answers")
             if wrong:
                 raise typer.Exit(1)
-            console.print(_table(network, asked, counts, rounds, images, kernel_threads))
+            console.print(_table(network, asked, counts, rounds))
 
 
-def _table(
-    network: Model,
-    asked: Sequence[Request],
-    counts: Sequence[int],
-    rounds: int,
-    images: int,
-    kernel_threads: int,
-) -> Text:
-    seconds: dict[int, list[float]] = {count: [] for count in counts}
-    for _ in range(rounds):
-        for count in counts:
-            begin = time.perf_counter()
-            answer_all(network, asked, count)
-            seconds[count].append(time.perf_counter() - begin)
-    first = seconds[counts[0]]
+def _table(network: Model, asked: Sequence[Request], counts: Sequence[int], rounds: int) -> Text:
+    def seconds(callers: int) -> float:
+        begin = time.perf_counter()
+        answer_all(network, asked, callers)
+        return time.perf_counter() - begin
+
+    turns = [[seconds(count) for count in counts] for _ in range(rounds)]
+    times = [Times(own) for own in zip(*turns, strict=True)]
+    images = sum(len(request[1]) for request in asked)
     rows = []
-    for count, times in seconds.items():
-        middle = statistics.median(times)
-        ratio = statistics.median(a / b for a, b in zip(first, times, strict=True))
-        rows.append(
-            (str(count), f"{len(asked) / middle:,.0f}", f"{images / middle:,.0f}", f"{ratio:.2f}")
-        )
-    title = f"kernels on {kernel_threads} thread{'s' * (kernel_threads > 1)}"
+    for count, own in zip(counts, times, strict=True):
+        rates = (f"{amount / own.median:,.0f}" for amount in (len(asked), images))
+        rows.append((str(count), *rates, f"{times[0].over(own):.2f}"))
+    title = f"kernels on {describe_threads(byhand.get_num_threads())}"
     return aligned(title, ("callers", "requests/s", "images/s", "times the first"), rows)

@@ -57,6 +57,11 @@ class Task:
         """Return the model with the weights that every contender starts from."""
         return start(self.model, self.activation, self.seed)
 
+    @property
+    def sgd(self) -> dict[str, Any]:
+        """The settings of the optimizer."""
+        return {"lr": self.lr, "momentum": self.momentum, "weight_decay": self.weight_decay}
+
     def flops(self) -> int:
         """Return the FLOPs per image and step: forward, and all gradients but the first input's."""
         model = self.start()

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class Residual(torch.nn.Sequential):
+class Residual(torch.nn.Sequential):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x)
         return x + y
 
 
-class PaddedConv2d(torch.nn.Conv2d):
+class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]
     """A convolution whose padding differs between the sides, which PyTorch has as a function."""
 
     def __init__(self, sides: Any, **arguments: Any) -> None:
@@ -28,7 +28,7 @@ class PaddedConv2d(torch.nn.Conv2d):
         return super().forward(functional.pad(x, self.sides))
 
 
-class PaddedPool2d(torch.nn.Module):
+class PaddedPool2d(torch.nn.Module):  # type: ignore[misc]
     """Pooling of an input that is padded before, for paddings that PyTorch's layers refuse."""
 
     def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> None:

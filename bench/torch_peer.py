@@ -232,9 +232,7 @@ class TorchTraining(Stepwise):
             task.start(),
             layout,
             compiled,
-            lr=task.lr,
-            momentum=task.momentum,
-            weight_decay=task.weight_decay,
+            **task.sgd,
         )
 
     def weights(self) -> list[Any]:

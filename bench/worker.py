@@ -1,9 +1,12 @@
 """One contender in a process of its own: python -m byhand.bench.worker CONFIG.
 
 CONFIG is JSON: the module with the `Peer`, the number of threads, options. Then each line on stdin
-is a request in JSON and each line on stdout its reply: {"prepare": ...} makes a job and saves what
-it computes, {"sample": amount} times it. {"learn": course} trains and tells accuracies, {"has":
-name} whether the peer can.
+is a request in JSON, and each line on stdout its reply:
+
+- {"prepare": case, "results": path} makes a job and saves its results
+- {"sample": amount} times the job
+- {"learn": course} trains and returns the accuracies
+- {"has": name} returns whether the peer has a method of this name
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class Worker:
             return {"has": hasattr(self.peer, request["has"])}
         if "learn" in request:
             return self._learn(Course(**request["learn"]))
-        self._job = None  # its memory first
+        self._job = None  # frees its memory
         self._job = self._prepare(request["prepare"])
         if self._job is None:
             return {"skipped": True}
@@ -45,7 +48,7 @@ class Worker:
         return {}
 
     def _learn(self, course: Course) -> dict[str, Any]:
-        """The accuracy after each epoch and its end, on the clock that all processes share."""
+        """Return the accuracy and the end of each epoch, on the clock that all processes share."""
         ends: list[float] = []
         accuracies: list[float] = []
 
@@ -57,7 +60,7 @@ class Worker:
         return {"ends": ends, "accuracies": accuracies}
 
     def _prepare(self, what: dict[str, Any]) -> Job | None:
-        # Their tables and charts are not for those whose time runs from the start of the process.
+        # Not imported for `learn`, whose time begins with the process.
         from byhand.bench import cases, conv2d, gemm
 
         job: Job | None
@@ -74,7 +77,7 @@ class Worker:
 
 
 def main() -> None:
-    # Whatever a library prints goes to stderr: stdout is for replies.
+    # The output of libraries goes to stderr, because stdout is for replies.
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     worker = Worker(json.loads(sys.argv[1]))

@@ -102,8 +102,11 @@ def test_a_ladder_with_a_wrong_contender_and_without_time(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("options", [["--size", "0"], ["--plot", "ladder.txt"]])
-def test_options_that_cannot_be(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--size", "0"], "--size"), (["--plot", "ladder.gif"], "must end in .png")],
+)
+def test_options_that_cannot_be(options: list[str], said: str) -> None:
     result = run(*options)
     assert result.exit_code == 2
-    assert options[0] in result.output
+    assert said in result.output

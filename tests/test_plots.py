@@ -254,13 +254,6 @@ def test_plot_writes_what_the_name_says(suffix: str, tmp_path: Path) -> None:
     assert "curves.gif must end in .png, .pdf, .svg." in error
 
 
-@pytest.mark.parametrize("command", [["training", "--profile"], ["gemm", "--ladder"]])
-def test_bench_refuses_other_formats(command: list[str], tmp_path: Path) -> None:
-    options = ["--threads", "1", "--plot", tmp_path / "chart.gif"]
-    options += ["--synthetic"] if "--profile" in command else []
-    assert "must end in .png" in run("bench", *command, *options, code=2).stderr
-
-
 @pytest.mark.slow
 def test_a_picture_of_many_runs_is_larger() -> None:
     import io

@@ -187,11 +187,14 @@ def test_a_table_a_chart_and_a_file(tmp_path: Path) -> None:
     assert byhand.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("options", [["--plot", "profile.txt"], ["--models", "lenet6"]])
-def test_options_that_cannot_be(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--models", "lenet6"], "'lenet6'"), (["--plot", "profile.gif"], "must end in .png")],
+)
+def test_options_that_cannot_be(options: list[str], said: str) -> None:
     result = run(*options)
     assert result.exit_code == 2
-    assert options[0] in result.output
+    assert said in result.output
 
 
 def test_memory_rate() -> None:

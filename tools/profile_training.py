@@ -41,7 +41,7 @@ from byhand.files.atomic import write_atomic
 from byhand.nn import ACTIVATIONS
 from byhand.optim import SGD
 from byhand.runtime import config
-from byhand.training import BatchEnd, Event, Trainer
+from byhand.training import BatchEnd, Event, StopTraining, Trainer
 from costs import Call, call
 from plot_file import PlotOption, check_plot
 from rich.markup import escape
@@ -172,21 +172,12 @@ def _rows(watch: _Watch, step: float, peak: float, rates: dict[int, float]) -> I
     yield Row(None, took, took / step)
 
 
-class _Enough(Exception):
-    """Ends the training."""
-
-
 def _train(task: Task, watch: _Watch) -> None:
     model = task.start()
-    optimizer = SGD(
-        model.parameters(), task.lr, momentum=task.momentum, weight_decay=task.weight_decay
-    )
-    trainer = Trainer(model, optimizer, handlers=[watch], progress=False)
+    trainer = Trainer(model, SGD(model.parameters(), **task.sgd), handlers=[watch], progress=False)
     data: Any = task.load_bytes(), task.load_labels()
     try:
         trainer.fit(data, epochs=1_000_000, batch_size=task.batch, seed=task.seed)
-    except _Enough:
-        pass
     finally:
         watch.off()
 
@@ -236,7 +227,7 @@ class _Watch:
             self.profiled.append(took)
             self.times.append(self._own)
         if min(len(self.profiled), len(self.plain)) >= self._steps:
-            raise _Enough
+            raise StopTraining
 
     def _record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*arguments: Any, **keywords: Any) -> Any:

@@ -245,7 +245,7 @@ def _peak(ink: Ink, strong: Mask) -> float:
 def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     """Pieces that are parts of one symbol, such as a broken stroke or the bar of a 5.
 
-    The limits were chosen on the pictures of `byhand bench pictures`. Digits that stand side by
+    The limits were chosen on the pictures of `tools/pictures.py`. Digits that stand side by
     side have a gap of a pen's width or more, and parts of one digit rarely do.
     """
     start = np.maximum(p.sides[:, np.newaxis, :2], p.sides[:, :2])
