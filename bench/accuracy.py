@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from byhand.bench import tables
-from byhand.bench.harness import Contest, WorkerError
+from byhand.bench.harness import Contest
 from byhand.bench.options import (
     AllThreadsOption,
     DataOption,
@@ -22,6 +22,7 @@ from byhand.bench.options import (
 from byhand.bench.peers import OURS, Contender
 from byhand.bench.results import Entry, Result, Times
 from byhand.bench.run import Run
+from byhand.bench.sampling import WorkerError
 from byhand.bench.tasks import Course
 from byhand.data import DataError, load_folder
 from byhand.data.folder import data_folder, find_files, is_complete
@@ -95,7 +96,7 @@ def _folder(root: Path | None) -> Path:
 def _learns(contest: Contest, contender: Contender) -> bool:
     """Whether it trains with a recipe. The question also puts its library's files into memory."""
     try:
-        return bool(contest.alone(contender, {"has": "learn"})[0]["has"])
+        return bool(contest.alone(contender, "has", "learn")[0])
     except WorkerError:
         return True  # and its row will tell
 
@@ -120,11 +121,11 @@ def _race(contest: Contest, able: Sequence[Contender], course: Course, target: f
 
 def _learn(contest: Contest, contender: Contender, course: Course, target: float) -> Learned:
     try:
-        reply, start = contest.alone(contender, {"learn": asdict(course)})
+        (accuracies, ends), start = contest.alone(contender, "learn", course)
     except WorkerError as error:
         return Learned(contender.name, problem=f"FAILED: {error}")
-    entry = Learned(contender.name, accuracies=reply["accuracies"])
-    entry.ends = [end - start for end in reply["ends"]]
+    entry = Learned(contender.name, accuracies=accuracies)
+    entry.ends = [end - start for end in ends]
     for epoch, (end, part) in enumerate(zip(entry.ends, entry.accuracies, strict=True), 1):
         if round(100 * part, 6) >= target:
             entry.epoch, entry.times = epoch, Times((end,))

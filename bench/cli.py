@@ -119,8 +119,7 @@ def gemm_command(
 
 def _error(contest: Contest, case: Case, bound: int, exact: Sequence[gemm.Array]) -> Result:
     """Return the largest error of an element; an error above the bound is wrong."""
-    what = {"kernel": case.name, "batch": 1}
-    entries = contest.verify(what, exact, tolerance=bound, measure=gemm.error)
+    entries = contest.verify((case.name, 1), exact, tolerance=bound, measure=gemm.error)
     labels = {"label": case.name, "op": "gemm", "shape": case.shape, "bound": bound}
     return Result(labels, contest.threads, 0, entries)
 
@@ -184,15 +183,14 @@ def inference_command(
         results = []
         for images in batches:
             case = inference.Inference(model, networks[model], images)
-            what = dataclasses.asdict(case)
             entries = contest.run(
-                {"inference": what},
+                case,
                 NumpyInference(case, np.float64).results(),
                 amount=lambda _: seconds,
                 rounds=rounds,
                 tolerance=inference.TOLERANCE,
             )
-            labels = {"label": case.name, **what}
+            labels = {"label": case.name, **dataclasses.asdict(case)}
             results.append(Result(labels, contest.threads, case.flops(), entries))
         return results
 
@@ -246,7 +244,7 @@ def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> 
         return steps or contender.steps.get(task.model)
 
     entries = contest.run(
-        {"task": dataclasses.asdict(task)},
+        task,
         reference.results(),
         amount=amount,
         rounds=repeats,

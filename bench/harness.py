@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import os
+import pickle
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from byhand.bench.peers import OURS, Contender
 from byhand.bench.results import Entry, Times
+from byhand.bench.sampling import Sample, WorkerError
 from numpy.typing import NDArray
 
 # Seconds between two contenders. The idle threads of a library spin for up to 20 ms or so after
@@ -44,19 +43,10 @@ def difference(results: Arrays, reference: Arrays) -> float:
     return worst
 
 
-class WorkerError(Exception):
-    """A contender that raised or died."""
-
-
 class _Process:
     """A contender's process, and its requests."""
 
     def __init__(self, contender: Contender, threads: int) -> None:
-        config = {
-            "module": contender.module,
-            "threads": threads,
-            "options": dict(contender.options),
-        }
         # With these settings of a user NumPy is not at its best.
         environment = {
             name: value
@@ -69,36 +59,32 @@ class _Process:
             environment[f"{library}_NUM_THREADS"] = str(threads)
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close()
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "byhand.bench.worker", json.dumps(config)],
+            [sys.executable, "-m", "byhand.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=environment,
-            text=True,
         )
         try:
-            self.version: str = self._reply()["version"]
+            self.version: str = self.ask(contender, threads)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._popen.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # _reply tells why
-            print(json.dumps(request), file=self._popen.stdin, flush=True)
-        return self._reply()
-
-    def _reply(self) -> dict[str, Any]:
-        assert self._popen.stdout is not None
-        line = self._popen.stdout.readline()
-        if not line:
+    def ask(self, *request: Any) -> Any:
+        """Return the worker's reply. Raises WorkerError."""
+        assert self._popen.stdin is not None and self._popen.stdout is not None
+        try:
+            pickle.dump(request, self._popen.stdin)
+            self._popen.stdin.flush()
+            reply = pickle.load(self._popen.stdout)
+        except (BrokenPipeError, EOFError, pickle.UnpicklingError):
             code = self._popen.wait()
             self._errors.seek(0)
             said = self._errors.read().strip().splitlines() or ["no message"]
-            raise WorkerError(f"ended with code {code}: {said[-1]}")
-        reply: dict[str, Any] = json.loads(line)
-        if "error" in reply:
-            raise WorkerError(reply["error"])
+            raise WorkerError(f"ended with code {code}: {said[-1]}") from None
+        if isinstance(reply, WorkerError):
+            raise reply
         return reply
 
     def close(self) -> None:
@@ -115,14 +101,12 @@ class Contest:
         self.versions: dict[str, str] = {}
         self.contenders = contenders
         self._processes: dict[str, _Process] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="byhand-bench-")
 
     def __enter__(self) -> Contest:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.restart()
-        self._folder.cleanup()
 
     def restart(self) -> None:
         """End all processes, so that the memory of the next case is its own."""
@@ -132,7 +116,7 @@ class Contest:
 
     def run(
         self,
-        prepare: dict[str, Any],
+        what: Any,
         reference: Arrays,
         *,
         amount: Callable[[Contender], Any],
@@ -148,16 +132,16 @@ class Contest:
 
         Parameters
         ----------
-        prepare : the case as the worker knows it
+        what : the case, as `Worker.prepare` takes it
         amount : the length of a turn of a contender, as its job's `sample` takes it
         scale : number of calls or images that the times are of
         enough : seconds of turns after which a contender gets no more turns
         """
-        entries = self.verify(prepare, reference, tolerance=tolerance, measure=measure)
+        entries = self.verify(what, reference, tolerance=tolerance, measure=measure)
         time.sleep(PAUSE)  # NumPy, whose reference was made in this process, has threads too
         right = [entry for entry in entries if entry.problem is None]
         amounts = {contender.name: amount(contender) for contender in self.contenders}
-        samples: dict[str, list[dict[str, Any]]] = {entry.contender: [] for entry in right}
+        samples: dict[str, list[Sample]] = {entry.contender: [] for entry in right}
         spent = dict.fromkeys(samples, 0.0)
         for i in range(rounds):
             first = i % len(right) if right else 0
@@ -178,7 +162,7 @@ class Contest:
 
     def verify(
         self,
-        prepare: dict[str, Any],
+        what: Any,
         reference: Arrays,
         *,
         tolerance: float,
@@ -189,12 +173,12 @@ class Contest:
         A contender that has no such case gets no entry.
         """
         entries = (
-            self._verify(contender, prepare, reference, tolerance, measure)
+            self._verify(contender, what, reference, tolerance, measure)
             for contender in self.contenders
         )
         return [entry for entry in entries if entry is not None]
 
-    def alone(self, contender: Contender, request: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    def alone(self, contender: Contender, *request: Any) -> tuple[Any, float]:
         """Return the reply of a new process that answers this alone, and when it was started.
 
         The time is of CLOCK_MONOTONIC, which all processes share. Raises WorkerError.
@@ -203,45 +187,42 @@ class Contest:
         process = _Process(contender, self.threads)
         try:
             self.versions[contender.name] = process.version
-            return process.ask(request), start
+            return process.ask(*request), start
         finally:
             process.close()
 
     def _verify(
         self,
         contender: Contender,
-        prepare: dict[str, Any],
+        what: Any,
         reference: Arrays,
         tolerance: float,
         measure: Measure,
     ) -> Entry | None:
         """Return None if the contender has no such case."""
         entry = Entry(contender.name)
-        path = Path(self._folder.name) / f"{contender.name}.npz"
         try:
             process = self._processes.get(contender.name)
             if process is None:
                 process = self._processes[contender.name] = _Process(contender, self.threads)
                 self.versions[contender.name] = process.version
-            reply = process.ask({"prepare": prepare, "results": str(path)})
-            if reply.get("skipped"):
-                return None
-            with np.load(path) as arrays:
-                entry.difference = measure(list(arrays.values()), reference)
-            path.unlink()
+            arrays = process.ask("prepare", what)
         except WorkerError as error:
             self._fail(entry, str(error))
             return entry
+        if arrays is None:
+            return None
+        entry.difference = measure(arrays, reference)
         if not entry.difference <= tolerance:  # NaN is wrong
             apart = f"{entry.difference:.1e}, more than {tolerance:.1e}"
             entry.problem = f"WRONG: differs from the reference by {apart}"
         return entry
 
-    def _sample(self, entry: Entry, amount: Any, samples: list[dict[str, Any]]) -> None:
+    def _sample(self, entry: Entry, amount: Any, samples: list[Sample]) -> None:
         if self.threads > 1:
             time.sleep(PAUSE)
         try:
-            samples.append(self._processes[entry.contender].ask({"sample": amount}))
+            samples.append(self._processes[entry.contender].ask("sample", amount))
         except WorkerError as error:
             self._fail(entry, str(error))
 
@@ -253,7 +234,7 @@ class Contest:
             process.close()
 
 
-def _sum_up(entry: Entry, samples: Sequence[dict[str, Any]], scale: int) -> None:
-    entry.times = Times(tuple(s["seconds"] / s["units"] * scale for s in samples))
-    entry.faults = statistics.median(s["faults"] for s in samples)
-    entry.rss = max(s["rss"] for s in samples)
+def _sum_up(entry: Entry, samples: Sequence[Sample], scale: int) -> None:
+    entry.times = Times(tuple(s.seconds / s.units * scale for s in samples))
+    entry.faults = statistics.median(s.faults for s in samples)
+    entry.rss = max(s.rss for s in samples)

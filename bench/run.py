@@ -126,7 +126,7 @@ class Run:
 
 def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: float) -> Result:
     entries = contest.run(
-        {"kernel": case.name, "batch": batch},
+        (case.name, batch),
         _reference(case, batch),
         amount=lambda _: seconds,
         rounds=rounds,

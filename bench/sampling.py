@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 LOOP = 1e-3
 
 
+class WorkerError(Exception):
+    """A contender raised an exception, or its process died."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """A measurement: `units` calls or images took `seconds`.

@@ -1,20 +1,15 @@
-"""One contender in a process of its own: python -m byhand.bench.worker CONFIG.
+"""One contender in a process of its own, which answers requests: python -m byhand.bench.worker.
 
-CONFIG is JSON: the module with the `Peer`, the number of threads, options. Then each line on stdin
-is a request in JSON, and each line on stdout its reply:
-
-- {"prepare": case, "results": path} makes a job and saves its results
-- {"sample": amount} times the job
-- {"learn": course} trains and returns the accuracies
-- {"has": name} returns whether the peer has a method of this name
+Requests come pickled on stdin, and each gets a pickled reply on stdout. The first one is the
+contender and the number of threads, and its reply the version. Every other one is the name of a
+method of `Worker` and its argument.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import json
 import os
+import pickle
 import sys
 import time
 import traceback
@@ -22,33 +17,33 @@ from typing import Any
 
 import numpy as np
 from byhand.bench.inference import Inference
-from byhand.bench.sampling import Job
+from byhand.bench.peers import Contender
+from byhand.bench.sampling import Job, Sample, WorkerError
 from byhand.bench.tasks import Course, Task
+from numpy.typing import NDArray
 
 
 class Worker:
-    def __init__(self, config: dict[str, Any]) -> None:
-        module = importlib.import_module(config["module"])
-        self.peer = module.Peer(config["threads"], **config["options"])
+    """A contender and its job."""
+
+    def __init__(self, contender: Contender, threads: int) -> None:
+        module = importlib.import_module(contender.module)
+        self.peer = module.Peer(threads, **contender.options)
         self._job: Job | None = None
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if "sample" in request:
-            assert self._job is not None
-            return dataclasses.asdict(self._job.sample(request["sample"]))
-        if "has" in request:
-            return {"has": hasattr(self.peer, request["has"])}
-        if "learn" in request:
-            return self._learn(Course(**request["learn"]))
+    def prepare(self, what: Any) -> list[NDArray[Any]] | None:
+        """Make a job and return its results; None if the contender has no such case."""
         self._job = None  # frees its memory
-        self._job = self._prepare(request["prepare"])
-        if self._job is None:
-            return {"skipped": True}
-        np.savez(request["results"], *self._job.results())
-        return {}
+        self._job = self._make(what)
+        return None if self._job is None else [np.asarray(array) for array in self._job.results()]
 
-    def _learn(self, course: Course) -> dict[str, Any]:
-        """Return the accuracy and the end of each epoch, on the clock that all processes share."""
+    def sample(self, amount: Any) -> Sample:
+        """Time the job."""
+        assert self._job is not None
+        return self._job.sample(amount)
+
+    def learn(self, course: Course) -> tuple[list[float], list[float]]:
+        """Return the accuracy after each epoch, and its end on the clock of all processes."""
         ends: list[float] = []
         accuracies: list[float] = []
 
@@ -57,38 +52,49 @@ class Worker:
             accuracies.append(accuracy)
 
         self.peer.learn(course, tell)
-        return {"ends": ends, "accuracies": accuracies}
+        return accuracies, ends
 
-    def _prepare(self, what: dict[str, Any]) -> Job | None:
+    def has(self, name: str) -> bool:
+        """Whether the contender has a method of this name."""
+        return hasattr(self.peer, name)
+
+    def _make(self, what: Any) -> Job | None:
         # Not imported for `learn`, whose time begins with the process.
         from byhand.bench import cases, conv2d, gemm
 
         job: Job | None
-        if "kernel" in what:
-            known = cases.CASES | gemm.CASES | conv2d.CASES
-            job = self.peer.kernel(known[what["kernel"]], what["batch"])
-        elif "product" in what:
-            job = self.peer.kernel(gemm.Product(**what["product"]).case, 1)
-        elif "inference" in what:
-            job = self.peer.inference(Inference(**what["inference"]))
-        else:
-            job = self.peer.training(Task(**what["task"]))
+        match what:
+            case Task():
+                job = self.peer.training(what)
+            case Inference():
+                job = self.peer.inference(what)
+            case gemm.Product():
+                job = self.peer.kernel(what.case, 1)
+            case _:
+                name, batch = what
+                known = cases.CASES | gemm.CASES | conv2d.CASES
+                job = self.peer.kernel(known[name], batch)
         return job
 
 
 def main() -> None:
     # The output of libraries goes to stderr, because stdout is for replies.
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    worker = Worker(json.loads(sys.argv[1]))
-    print(json.dumps({"version": worker.peer.version}), file=replies)
-    for line in sys.stdin:
+    worker = Worker(*pickle.load(requests))
+    reply = worker.peer.version
+    while True:
+        pickle.dump(reply, replies)
+        replies.flush()
         try:
-            reply = worker.answer(json.loads(line))
+            method, argument = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            reply = getattr(worker, method)(argument)
         except Exception as error:
             traceback.print_exc()
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), file=replies)
+            reply = WorkerError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

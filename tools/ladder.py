@@ -94,7 +94,7 @@ def climb(
         run.begin(count)
         with Contest(contenders, count) as contest:
             entries = contest.run(
-                {"product": dataclasses.asdict(product)},
+                product,
                 gemm.exact(product),
                 amount=lambda _: seconds,
                 rounds=rounds,
