@@ -2,7 +2,7 @@
 
     python tools/ladder.py --size 512 --threads 1,2 --plot ladder.png
 
-A square product is computed by each of the steps of csrc/cpu/gemm_ladder.cc, and by NumPy. Each of
+A square product is computed by each of the steps of csrc/cpu/gemm/ladder.cc, and by NumPy. Each of
 them is a contender of `byhand bench` in a process of its own: its result is checked, then it is
 timed in turns with the others. The last step runs on all threads, the others on one.
 """
