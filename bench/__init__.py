@@ -1,1 +1,1 @@
-"""Benchmarks against other libraries: `byhand bench --help`; how they are made is in README.md."""
+"""Benchmarks beside other libraries: the command `byhand bench`, which README.md explains."""

@@ -71,7 +71,7 @@ def command(
     contenders = contenders_of(peers)
     counts = threads_of(threads, [config()["usable_cpus"]])
     folder = _folder(data)
-    load_folder(folder)  # for what is malformed, and so that nobody waits for the disk
+    load_folder(folder)  # finds malformed files, and no contender has to wait for the disk
 
     def measure(contest: Contest, _: str) -> list[Result]:
         able = [contender for contender in contenders if _learns(contest, contender)]
@@ -94,11 +94,11 @@ def _folder(root: Path | None) -> Path:
 
 
 def _learns(contest: Contest, contender: Contender) -> bool:
-    """Whether it trains with a recipe. The question also puts its library's files into memory."""
+    """Whether it trains with a recipe. Asking also reads the files of its library into memory."""
     try:
         return bool(contest.alone(contender, "has", "learn")[0])
     except WorkerError:
-        return True  # and its row will tell
+        return True  # its row will report the problem
 
 
 def _race(contest: Contest, able: Sequence[Contender], course: Course, target: float) -> Result:
@@ -106,7 +106,7 @@ def _race(contest: Contest, able: Sequence[Contender], course: Course, target: f
     first = course.seed % len(able)
     found = {}
     for contender in (*able[first:], *able[:first]):
-        # A contender may train for minutes, in which nothing else would be seen.
+        # A contender may train for minutes, during which nothing else is printed.
         typer.echo(f"seed {course.seed}: {contender.name} trains ...", err=True)
         found[contender.name] = _learn(contest, contender, course, target)
     ours = found[OURS].times

@@ -32,7 +32,7 @@ class Peer:
         return ByhandTraining(task)
 
     def inference(self, inference: Inference) -> Calls:
-        """The plan that `Model.predict` runs. Each call copies the caller's images into it."""
+        """Return the plan that `Model.predict` runs. Each call copies the images into it."""
         images, model = inference.images(), inference.start()
         batch = Plan(fused(model.layers()), model.input_shape, len(images)).batch(len(images))
 

@@ -48,7 +48,7 @@ app = typer.Typer(
     help="Time byhand beside other libraries. Their results are checked first.",
 )
 
-# Losses, and weights after three steps: relative, in the Euclidean norm.
+# Largest relative difference of losses, and of weights after three steps, in the Euclidean norm.
 TRAINING_TOLERANCE = 1e-5
 
 
@@ -237,7 +237,7 @@ def training_command(
 
 
 def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> Result:
-    # The reference in float64 needs no more images than are verified.
+    # The reference in float64 needs only the images that are verified.
     reference = NumpyTraining(task, VERIFIED * task.batch, np.float64)
 
     def amount(contender: Contender) -> int | None:
@@ -257,7 +257,7 @@ def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> 
         if count is not None and count < task.count // task.batch:
             entry.note = f"{count} steps, scaled"
     settings = dataclasses.asdict(task)
-    del settings["images"], settings["labels"]  # paths that are gone by then
+    del settings["images"], settings["labels"]  # files that are deleted at the end
     case = {"label": task.model, **settings}
     return Result(case, contest.threads, task.flops() * EPOCH, entries)
 

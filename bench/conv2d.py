@@ -13,7 +13,7 @@ DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
 
 @dataclass(frozen=True)
 class Convolution:
-    """x (batch, channels, size, size), weight (outputs, channels, kernel, kernel); stride 1."""
+    """A convolution of x (batch, channels, size, size) with stride 1 and a square kernel."""
 
     batch: int
     channels: int

@@ -1,4 +1,4 @@
-"""Contenders in processes of their own: verified against the reference, then timed in turns."""
+"""Contenders in processes of their own, which are verified and then timed in turns."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def difference(results: Arrays, reference: Arrays) -> float:
 
 
 class _Process:
-    """A contender's process, and its requests."""
+    """The process of a contender, which answers requests."""
 
     def __init__(self, contender: Contender, threads: int) -> None:
-        # With these settings of a user NumPy is not at its best.
+        # A user may have set these for other programs, and they slow OpenBLAS down.
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -138,7 +138,9 @@ class Contest:
         enough : seconds of turns after which a contender gets no more turns
         """
         entries = self.verify(what, reference, tolerance=tolerance, measure=measure)
-        time.sleep(PAUSE)  # NumPy, whose reference was made in this process, has threads too
+        time.sleep(
+            PAUSE
+        )  # the reference was computed by NumPy in this process, and its threads spin, too
         right = [entry for entry in entries if entry.problem is None]
         amounts = {contender.name: amount(contender) for contender in self.contenders}
         samples: dict[str, list[Sample]] = {entry.contender: [] for entry in right}
@@ -199,7 +201,7 @@ class Contest:
         tolerance: float,
         measure: Measure,
     ) -> Entry | None:
-        """Return None if the contender has no such case."""
+        """Return the entry of a contender, or None if it has no such case."""
         entry = Entry(contender.name)
         try:
             process = self._processes.get(contender.name)
@@ -227,7 +229,7 @@ class Contest:
             self._fail(entry, str(error))
 
     def _fail(self, entry: Entry, message: str) -> None:
-        """The process, dead or alive, is not used again: the next case starts another."""
+        """Note a failure. The process is not used again; the next case starts another one."""
         entry.problem = f"FAILED: {message}"
         process = self._processes.pop(entry.contender, None)
         if process is not None:

@@ -1,4 +1,4 @@
-"""Options that the commands share, and what their texts mean."""
+"""Options that several commands have, and the functions that read their texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_THREADS = 256
 
 
 def _list_option(metavar: str, help: str, default: str) -> Any:
-    """Return the option of a text with commas."""
+    """Return an option that takes values with commas between them."""
     return typer.Option(metavar=f"{metavar},...", help=help, show_default=default)
 
 

@@ -36,9 +36,9 @@ class Times:
         return (self.max - self.min) / self.median
 
     def over(self, other: Times) -> float:
-        """Return the median of the quotients of rounds.
+        """Return the median of the quotients of each round.
 
-        Other work on the machine slows a whole round, which the quotients of rounds bear.
+        Other work on the machine slows all contenders of a round alike, and cancels out.
         """
         quotients = (a / b for a, b in zip(self.rounds, other.rounds, strict=False))
         return statistics.median(quotients)
@@ -111,15 +111,15 @@ class Result:
             for name in ("min", "median", "max", "spread"):
                 row["times"][name] = getattr(entry.times, name)
         if entry.difference is not None and not math.isfinite(entry.difference):
-            row["difference"] = None  # JSON has no infinity; `problem` tells
+            row["difference"] = None  # JSON has no infinity; `problem` has the reason
         of_peak = None if rate is None else rate / self.peak
         return row | {"flops_per_second": rate, "of_peak": of_peak}
 
 
 def summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Compare byhand with the fastest peer of each case: the mean and the worst of each group.
+    """Return the geometric mean and the worst of the ratios of each group, and of all groups.
 
-    The last line is that of all groups. Cases without a peer's time are not counted.
+    A ratio is that of the fastest peer of a case. Cases without a peer's time are not counted.
     """
     known = [(ratio, r.case) for r in results if (ratio := r.ratio) is not None]
     groups = list(dict.fromkeys(case["group"] for _, case in known))

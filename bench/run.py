@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.text import Text
 
 FORMAT = 2  # of the JSON file
-# Largest relative difference of a kernel's result from that in float64, in the Euclidean norm: sums
-# of up to 73,728 products in float32.
+# Largest relative difference of a kernel's result from that in float64, in the Euclidean norm. The
+# kernels add up to 73,728 products in float32.
 KERNEL_TOLERANCE = 3e-5
 
 
@@ -145,7 +145,7 @@ def _reference(case: Case, batch: int) -> Arrays:
 
 
 def check_folder(path: Path) -> None:
-    """Measuring is long: a folder that cannot be written must show first."""
+    """Raise OSError if the folder cannot be written, before anything is measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass

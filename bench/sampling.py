@@ -1,4 +1,4 @@
-"""Measurements in a contender's own process: time, page faults, memory, and single calls."""
+"""Measurements in the process of a contender: time, page faults, memory."""
 
 from __future__ import annotations
 

@@ -74,14 +74,21 @@ def command(
     model: Annotated[
         str, typer.Option(metavar="NAME", help=f"The network: {', '.join(MODELS)}.")
     ] = "lenet5",
-    requests: Annotated[int, typer.Option(min=1, help="Requests, of 1 to 200 images.")] = 10_000,
+    requests: Annotated[
+        int, typer.Option(min=1, help="Number of requests, of 1 to 200 images each.")
+    ] = 10_000,
     callers: Annotated[
-        str, typer.Option(metavar="N,...", help="Python threads that ask.", show_default="1,2,8")
+        str,
+        typer.Option(
+            metavar="N,...",
+            help="Numbers of Python threads that send requests.",
+            show_default="1,2,8",
+        ),
     ] = "",
     threads: ThreadsOption = "",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to time.")] = 3,
 ) -> None:
-    """Ask one model from several Python threads: are all answers right, and how many a second?"""
+    """Send requests to one model from several Python threads, check the answers and time them."""
     network = start(chosen(model, MODELS, "--model")[0], "tanh", 0)
     counts = counts_of(callers, CALLERS, 64, "--callers")
     asked = requests_of(network, requests)

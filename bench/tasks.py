@@ -1,4 +1,4 @@
-"""The tasks of `byhand bench training` and `accuracy`: SGD on MNIST, the same for everyone."""
+"""The tasks of `byhand bench training` and `accuracy`: SGD on MNIST, for all contenders alike."""
 
 from __future__ import annotations
 

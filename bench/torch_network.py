@@ -1,4 +1,4 @@
-"""The translation of a network to PyTorch: the one that the benchmarks and the tests use."""
+"""The translation of a network to PyTorch, which the benchmarks and the tests share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Residual(torch.nn.Sequential):  # type: ignore[misc]
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]
-    """A convolution whose padding differs between the sides, which PyTorch has as a function."""
+    """A convolution whose two sides have different paddings, which PyTorch's own layer refuses."""
 
     def __init__(self, sides: Any, **arguments: Any) -> None:
         super().__init__(**{**arguments, "padding": 0})
@@ -67,7 +67,7 @@ def in_torch(
     Parameters
     ----------
     own : functions that translate layers of a type, instead of the translation here
-    shared : the parameters that were translated before, by byhand's
+    shared : the translated parameters, by those of byhand; the function fills it
     """
     own, shared = own or {}, {} if shared is None else shared
     if isinstance(layer, nn.Sequential | nn.Residual):

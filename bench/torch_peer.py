@@ -47,7 +47,7 @@ def _avg_pool2d_backward(grad: Tensor, shape: Sequence[int], kernel_size: int) -
 
 
 def _into(operator: Any) -> Callable[..., Any]:
-    """A gradient operator of aten with its `grad_input=` as `out=`."""
+    """Return a gradient operator of aten, whose `grad_input=` is called `out=`."""
 
     def call(*arguments: Any, out: Tensor | None = None) -> Any:
         if out is None:
@@ -123,7 +123,7 @@ class Peer:
         if not isinstance(argument, np.ndarray):
             return argument
         tensor = torch.from_numpy(argument)
-        if tensor.dtype == torch.int32:  # the indices of its pooling have 64 bits
+        if tensor.dtype == torch.int32:  # PyTorch's pooling has indices of 64 bits
             tensor = tensor.long()
         if self._channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
@@ -179,7 +179,7 @@ class Peer:
 
 
 class _Network:
-    """A model in PyTorch: autograd, and the fused SGD."""
+    """A model in PyTorch that is trained with autograd and the fused SGD."""
 
     def __init__(self, model: Model, layout: Any, compiled: bool, **sgd: Any) -> None:
         self._layout = layout
@@ -211,7 +211,7 @@ class _Network:
 
 
 class TorchInference(Calls):
-    """Without autograd."""
+    """Forward passes without autograd."""
 
     def results(self) -> list[Any]:
         with torch.inference_mode():
