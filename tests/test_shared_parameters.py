@@ -78,26 +78,14 @@ def test_names_are_pytorchs() -> None:
 
 
 def test_they_train_as_in_pytorch(torch: Any, rng: np.random.Generator) -> None:
+    from byhand.bench.torch_network import in_torch, with_weights_of
+
     model = tied()
     x = rng.integers(0, 256, (40, 4, 4), np.uint8)
     labels = rng.integers(0, 3, 40)
 
-    class Branch(torch.nn.Sequential):  # type: ignore[misc]
-        def forward(self, x: Any) -> Any:
-            return x + super().forward(x)
-
-    def linear(out: int = 16) -> Any:
-        return torch.nn.Linear(16, out)
-
-    reference = torch.nn.Sequential(
-        *(torch.nn.Flatten(), linear(), torch.nn.Tanh()),
-        *(Branch(linear(), torch.nn.Tanh(), linear()), linear(), linear(3)),
-    ).double()
-    for layer in (reference[3][0], reference[3][2], reference[4]):
-        layer.weight = reference[1].weight
-    reference.load_state_dict(
-        {name: torch.tensor(value).double() for name, value in model.state_dict().items()}
-    )
+    reference = with_weights_of(model, in_torch(model).double())
+    assert reference[3][0].weight is reference[1].weight
     optimizer = torch.optim.SGD(reference.parameters(), 0.05, momentum=0.9)
     for _ in range(3):
         optimizer.zero_grad()
