@@ -41,6 +41,11 @@ def test_info_of_a_run(trained: Path) -> None:
     assert shown["images"] == "1 x 28 x 28 (channels x height x width)"
     assert shown["pictures"] == "plain: resized, nothing else"
     assert shown["trained on"] == f"200 images, {trained.parent / 'data'}"
+    assert shown["network"] == "softmax"
+    assert shown["recipe"] == (
+        "SGD, one cycle up to the learning rate 0.05, momentum 0.9 (Nesterov), weight decay 0; "
+        "3 epochs, batches of 128 images, seed 0"
+    )
     accuracy = json.loads((trained / "metrics.jsonl").read_text().splitlines()[2])
     percent = f"{100 * accuracy['validation_accuracy']:.2f} %"
     assert shown["accuracy"] == f"{percent} of 50 validation images, after epoch 3"

@@ -85,6 +85,13 @@ def test_resume(half: Path, whole: Path, folder: Path) -> None:
             ["--no-nesterov"],
             ["the use of Nesterov's momentum (nesterov) was true and is false"],
         ),
+        (
+            ["--schedule", "constant"],
+            [
+                "the schedule of the learning rate was OneCycle(max_lr=0.02, total_steps=9, "
+                "pct_start=0.3, div_factor=25.0, final_div_factor=10000.0) and is Constant(lr=0.02)"
+            ],
+        ),
         (["--label-smoothing", 0.2], ["the label smoothing was 0.1 and is 0.2"]),
         (
             ["--activation", "relu", "--seed", 6],
@@ -167,6 +174,9 @@ def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:
         ("model", "foo", "model: 'foo' is not one of softmax, mlp, lenet5."),
         ("model", None, "notes.job names no model"),
         ("method", "x", "method: 'x' is not one of sgd, adam, adamw."),
+        ("schedule_name", "x", "schedule_name: 'x' is not one of onecycle, constant."),
+        ("hidden", 20, "hidden must be a list of whole numbers, not 20"),
+        ("hidden", [20, 0], "hidden must be at least 1, not 0"),
         ("init", "x", "init: 'x' is not one of uniform"),
         ("activation", "x", "'x' is not a valid Activation"),
         ("validation", "x", "validation must be a number, not 'x'"),

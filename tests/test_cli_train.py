@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from byhand import models, optim
 from byhand.cli.app import app
-from byhand.cli.job import Init, Method, ModelName, job_of
+from byhand.cli.job import Init, Method, ModelName, Schedule, job_of
 from byhand.data import Dataset, load_folder
 from byhand.models import load
 from byhand.nn.initializers import INITIALIZERS
-from byhand.training.recipes import BEST, RECIPES
+from byhand.training.recipes import BEST, RECIPES, SCHEDULE_NAMES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
 from typer.testing import CliRunner
@@ -95,6 +95,7 @@ def test_no_name_without_a_recipe() -> None:
     assert [name.value for name in ModelName] == list(RECIPES)
     assert [name.value for name in Method] == list(optim.OPTIMIZERS)
     assert [name.value for name in Init] == list(INITIALIZERS)
+    assert [name.value for name in Schedule] == list(SCHEDULE_NAMES)
 
 
 def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
@@ -136,6 +137,35 @@ def test_optimizer_weights_and_shifts_are_options(folder: Path, tmp_path: Path) 
     )
 
 
+def test_a_constant_rate_and_other_hidden_layers(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = "--schedule constant --hidden 30,20 --activation tanh --lr 0.04 --epochs 2"
+    printed = run("train", "mlp", "--data", folder, "--out", out, *options.split()).stdout
+    assert "mlp 30-20, tanh: 24,380 parameters" in printed
+    assert "SGD, constant learning rate 0.04, momentum 0.9 (Nesterov)" in printed
+    assert {m["lr"] for m in read_metrics(out)} == {0.04}
+    config = read_config(out)
+    assert config["schedule"] == {"type": "Constant", "lr": 0.04}
+    assert config["notes"]["model"] == "mlp 30-20, tanh"
+    assert [repr(layer) for layer in load(out / "model.safetensors").children] == [
+        repr(layer) for layer in models.mlp((30, 20), "tanh").children
+    ]
+    resumed = run("train", "--resume", out, "--epochs", 3).stdout
+    assert "after epoch 2 of 2, which are now 3\n" in resumed
+    assert [m["lr"] for m in read_metrics(out)] == [0.04] * 3
+    assert "mlp 30-20, tanh" in resumed
+
+
+def test_a_run_at_a_constant_rate_is_resumed_to_the_bit(folder: Path, tmp_path: Path) -> None:
+    """Two epochs and one more are the same as three: the schedule has no length."""
+    options = ("--schedule", "constant", "--data", folder)
+    run("train", "mlp", *options, "--hidden", 20, "--epochs", 3, "--out", tmp_path / "three")
+    run("train", "mlp", *options, "--hidden", 20, "--epochs", 2, "--out", tmp_path / "two")
+    run("train", "--resume", tmp_path / "two", "--epochs", 3)
+    a, b = (tmp_path / name / "model.safetensors" for name in ("two", "three"))
+    assert np.array_equal(load(a).state_dict()["1.weight"], load(b).state_dict()["1.weight"])
+
+
 def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run("train", "lenet5", "--recipe", "best", "--epochs", 1, "--data", folder, "--out", out)
@@ -144,7 +174,7 @@ def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> No
     assert config["epochs"] == 1 and config["schedule"]["max_lr"] == best.lr
     assert job_of({**config["notes"]["job"], "epochs": best.epochs}).recipe == best
     again = run("train", "--resume", out, "--recipe", "best", "--data", folder, code=2)
-    assert "a run goes on with its own recipe" in again.stderr
+    assert "a resumed run keeps its own recipe" in again.stderr
 
 
 @pytest.mark.slow
@@ -248,12 +278,19 @@ def test_a_loss_that_is_not_finite(folder: Path, tmp_path: Path) -> None:
     [
         (["softmax", "--activation", "relu"], "--activation"),
         (["resnet"], "resnet"),
+        (["softmax", "--hidden", "20"], "softmax has no hidden layers to choose; only mlp has"),
+        (["lenet5", "--hidden", "20"], "lenet5 has no hidden layers to choose; only mlp has"),
+        *(
+            (["mlp", "--hidden", wrong], f"{wrong!r} is not a list of widths")
+            for wrong in ("", "20,", "20,x", "0", "2.5", "-3")
+        ),
+        (["mlp", "--schedule", "cosine"], "'cosine' is not one of onecycle, constant."),
         (["softmax", "--epochs", "0"], "--epochs"),
         (["softmax", "--threads", "0"], "--threads"),
     ],
 )
 def test_wrong_usage(arguments: list[str], named: str) -> None:
-    assert named in run("train", *arguments, code=2).stderr
+    assert named in " ".join(run("train", *arguments, code=2).stderr.split())
 
 
 def test_shifts_that_leave_nothing_of_an_image(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,30 @@ def test_tutorial_c_trains_on_five_sixths(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("byhand.reproduce.figures.Way.train", train)
     list(train_figures("C", SETS, seeds=2, told=str))
     assert seen == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        ({}, [20, 20, 20, 5]),
+        ({"full": True}, [100, 100, 100, 5]),
+        ({"full": True, "epochs": 30}, [30, 30, 30, 5]),
+        ({"epochs": 3}, [3, 3, 3, 3]),
+    ],
+)
+def test_tutorial_a_has_all_of_its_passes_on_demand(
+    options: dict[str, Any], passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last number is our recipe for LeNet-5, which is as long as it is."""
+    seen: list[int] = []
+
+    def train(self: object, sets: tuple[Dataset, Dataset], seed: int, epochs: int) -> object:
+        seen.append(epochs)
+        return [*HISTORY]
+
+    monkeypatch.setattr("byhand.reproduce.figures.Way.train", train)
+    list(train_figures("A", SETS, seeds=1, told=str, **options))
+    assert seen == passes
 
 
 @pytest.mark.slow

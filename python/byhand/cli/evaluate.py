@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -41,9 +41,9 @@ _WORST = 25
 
 
 def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
-    """The model in a run folder or a file, and which epoch it is, in words, if it is of a run.
+    """Load the model in a run folder or a file. Also return which epoch of a run it is, in words.
 
-    Ends the command if there is no model.
+    The command ends if there is no model.
     """
     if not path.is_dir():
         if epoch is not None:
@@ -56,15 +56,6 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--epoch") from None
     return models.load(chosen.path), chosen.description
-
-
-def notes_of(path: Path) -> dict[str, Any]:
-    """The notes of a run folder, or of the one that a file lies in; empty if there are none."""
-    try:
-        notes = RunFolder(path if path.is_dir() else path.parent).config()["notes"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
 
 
 def evaluate(

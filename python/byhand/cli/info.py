@@ -12,9 +12,12 @@ import typer
 import byhand
 from byhand.cli.data import locate
 from byhand.cli.display import percent
-from byhand.cli.evaluate import EpochOption, load_model, notes_of
+from byhand.cli.evaluate import EpochOption, load_model
+from byhand.cli.job import job_of
 from byhand.cli.output import say, say_field
-from byhand.cli.run_data import data_of
+from byhand.cli.report import optimizer_words
+from byhand.cli.run_data import config_of, data_of
+from byhand.cli.stored_job import stored_settings
 from byhand.data import DataError
 from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.models import Model
@@ -82,6 +85,7 @@ def _model(path: Path, epoch: str | None) -> None:
         "images": "{} x {} x {} (channels x height x width)".format(*model.input_shape),
         "pictures": _WAYS[model.preparation()],
         "trained on": _training(path, model),
+        **_job(path),
         "accuracy": _accuracy(model),
     }
     for name, text in rows.items():
@@ -92,10 +96,26 @@ def _model(path: Path, epoch: str | None) -> None:
 
 
 def _training(path: Path, model: Model) -> str:
-    """The number of training images and, for a run, where they came from."""
+    """Return the number of training images and, for a run, where they came from."""
     known = [] if model.trained is None else [f"{model.trained.get('images', 0):,} images"]
-    source = data_of(path) or notes_of(path).get("data")
+    notes = (config_of(path) or {}).get("notes") or {}
+    source = data_of(path) or notes.get("data")
     return ", ".join(known + [str(source)] * bool(source)) or "not recorded in the file"
+
+
+def _job(path: Path) -> dict[str, str]:
+    """Return what `byhand train` was told: nothing unless the model is of such a run."""
+    try:
+        job = job_of(stored_settings(config_of(path) or {}))
+    except (typer.BadParameter, TypeError, ValueError):
+        return {}
+    recipe = job.recipe
+    epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "1 epoch"
+    images = f"batches of {recipe.batch_size} images, seed {job.seed}"
+    return {
+        "network": job.title,
+        "recipe": f"{optimizer_words(recipe)}; {epochs}, {images}",
+    }
 
 
 def _accuracy(model: Model) -> str:

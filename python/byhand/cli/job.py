@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -57,12 +57,19 @@ class Activation(str, Enum):
     sigmoid = "sigmoid"
 
 
+class Schedule(str, Enum):
+    onecycle = "onecycle"
+    constant = "constant"
+
+
 @dataclass(frozen=True)
 class Job:
-    """All that decides a run's bits."""
+    """Everything that decides the results of a run, to the last bit."""
 
     model: ModelName
     activation: Activation | None
+    hidden: tuple[int, ...] | None
+    """The widths of the hidden layers of an MLP; None for the usual ones."""
     recipe: Recipe
     seed: int
     data: Path | None
@@ -77,13 +84,21 @@ class Job:
 
     @property
     def title(self) -> str:
-        return ", ".join(part.value for part in (self.model, self.activation) if part)
+        """The network in a few words, such as "mlp 200-200, tanh"."""
+        widths = "" if self.hidden is None else f" {'-'.join(map(str, self.hidden))}"
+        activation = "" if self.activation is None else f", {self.activation.value}"
+        return f"{self.model.value}{widths}{activation}"
 
     def new_model(self, train: Dataset) -> Model:
-        """For the images and classes of the training set; DataError where the model cannot be."""
+        """Make the model for the images and the classes of the training set.
+
+        Raises DataError if the model cannot take them.
+        """
         chosen: dict[str, Any] = {"init": self.recipe.init}
         if self.activation:
             chosen["activation"] = self.activation.value
+        if self.hidden is not None:
+            chosen["hidden"] = self.hidden
         size, names = train.images.shape[1:], train.class_names
         shape = size if len(size) == 3 else (1, *size)
         classes = max(10, int(train.labels.max(initial=0)) + 1) if names is None else len(names)
@@ -137,10 +152,11 @@ class Job:
         return f"{kept}; {self.start}" + (f", {which}" if which else "")
 
     def settings(self) -> dict[str, Any]:
-        """For a run's config.json: what `job_of` takes, JSON-able."""
+        """Return the settings for a run's config.json: what `job_of` takes, as JSON values."""
         own = {
             "model": self.model.value,
             "activation": None if self.activation is None else self.activation.value,
+            "hidden": None if self.hidden is None else list(self.hidden),
             "seed": self.seed,
             "data": None if self.data is None else str(self.data.resolve()),
             "pictures": None if self.pictures is None else self.pictures.value,
@@ -152,7 +168,10 @@ class Job:
 
 
 def job_of(settings: Mapping[str, Any]) -> Job:
-    """The job with these settings, by the names of its and its recipe's fields; None is unsaid."""
+    """Make the job with these settings, which are fields of Job and of Recipe.
+
+    A setting that is None counts as not given.
+    """
     said = {name: value for name, value in settings.items() if value is not None}
     if "model" not in said:
         raise typer.BadParameter("name one, or --resume RUN", param_hint="MODEL")
@@ -165,6 +184,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     return Job(
         model,
         _activation(model, said.get("activation")),
+        _hidden(model, said.get("hidden")),
         recipe,
         said.get("seed", 0),
         Path(said["data"]) if "data" in said else None,
@@ -178,9 +198,9 @@ def job_of(settings: Mapping[str, Any]) -> Job:
 
 
 def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
-    """The job of a run, with `settings` in place of its own where they are not None.
+    """Make the job of a run. Those of `settings` that are not None replace its own.
 
-    The trainer refuses settings that must not differ. Ends the command if the folder has no job.
+    The trainer refuses settings that must not differ. The command ends if the folder has no job.
     """
     run = RunFolder(folder)
     config = run.config()
@@ -213,6 +233,30 @@ def class_names_of(text: str) -> list[str]:
 
 def recipe_settings() -> list[str]:
     return [field.name for field in dataclasses.fields(Recipe) if field.name != "model"]
+
+
+def hidden_of(text: str) -> list[int]:
+    """Read the widths of hidden layers, whole numbers with commas between them."""
+    try:
+        widths = [int(width) for width in text.split(",")]
+    except ValueError:
+        widths = []
+    if not widths or min(widths) < 1:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of widths: write whole numbers of at least 1 with commas "
+            "between them, such as 200,200",
+            param_hint="--hidden",
+        )
+    return widths
+
+
+def _hidden(model: ModelName, wanted: Sequence[int] | None) -> tuple[int, ...] | None:
+    if wanted is not None and model is not ModelName.mlp:
+        raise typer.BadParameter(
+            f"{model.value} has no hidden layers to choose; only mlp has them",
+            param_hint="--hidden",
+        )
+    return None if wanted is None else tuple(wanted)
 
 
 def _activation(model: ModelName, wanted: str | None) -> Activation | None:

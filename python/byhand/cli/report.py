@@ -14,15 +14,19 @@ from byhand.models import load
 from byhand.optim import OPTIMIZERS
 from byhand.runtime import get_num_threads
 from byhand.training import EpochEnd, TrainingStarted, evaluate
+from byhand.training.recipes import Recipe
 from byhand.training.run_folder import RunFolder
 
 
 def say_header(
     job: Job, event: TrainingStarted, test_images: int, source: str, started: str
 ) -> None:
+    """Print what is trained, on which images and how, before the first epoch.
+
+    `source` says where the data are, `started` where the initial weights came from.
+    """
     recipe = job.recipe
     parameters = sum(parameter.size for parameter in event.model.parameters())
-    momentum = f", momentum {recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"
     validation = f", {event.validation_images:,} validation"
     held_out = "" if job.validation is None else validation
     lines = {
@@ -30,9 +34,7 @@ def say_header(
         "data": f"{event.images:,} training{held_out} and {test_images:,} test images, {source}",
         "pictures": f"{event.model.pictures}: how predict and evaluate prepare pictures",
         "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
-        "": f"{OPTIMIZERS[recipe.method].__name__}, one cycle up to the learning rate "
-        f"{recipe.lr:g}{momentum if recipe.method == 'sgd' else ''}, "
-        f"weight decay {recipe.weight_decay:g}",
+        "": optimizer_words(recipe),
         "seed": str(job.seed),
         "threads": str(get_num_threads()),
         "run": str(event.run),
@@ -56,11 +58,27 @@ def say_header(
     say()
 
 
+def optimizer_words(recipe: Recipe) -> str:
+    """Describe the optimizer of a recipe and its settings in one line."""
+    rate = f"learning rate {recipe.lr:g}"
+    if recipe.schedule_name == "onecycle":
+        rate = f"one cycle up to the {rate}"
+    else:
+        rate = f"constant {rate}"
+    momentum = ""
+    if recipe.method == "sgd":
+        momentum = f", momentum {recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"
+    name = OPTIMIZERS[recipe.method].__name__
+    return f"{name}, {rate}{momentum}, weight decay {recipe.weight_decay:g}"
+
+
 def _resumed(job: Job, event: TrainingStarted) -> str:
-    """After which epoch a run continues and, if its number of epochs changed, at which rate."""
+    """Say after which epoch a run continues and, if its epochs have changed, at which rate."""
     done, before = len(event.history), event.history[-1].epochs
     if before == event.epochs or done == event.epochs:
         return f"after epoch {done}"
+    if job.recipe.schedule_name == "constant":
+        return f"after epoch {done} of {before}, which are now {event.epochs}"
     rate = job.recipe.schedule(event.images)(done * event.batches)
     return (
         f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
@@ -71,6 +89,7 @@ def _resumed(job: Job, event: TrainingStarted) -> str:
 def say_result(
     job: Job, test: Dataset, folder: Path, history: Sequence[EpochEnd], drawn: bool
 ) -> None:
+    """Print, after training, what the run has reached and what to try next."""
     say()
     if job.validation is None:
         _say_watched(history)

@@ -28,7 +28,7 @@ def load_of_run(
     there and the default data are used. Raises DataError if `root` is not given and
     the data of the run are not found, and the errors of `load_for`.
     """
-    config = _config_of(path)
+    config = config_of(path)
     if config is None:
         sets = load_for(model, root, pictures, only_test=True)
         if root is None:
@@ -54,9 +54,25 @@ def load_of_run(
     return sets
 
 
+def config_of(path: Path) -> Mapping[str, Any] | None:
+    """Return the config.json of the run folder `path`, or of the run that the file `path` is in.
+
+    None if there is none or if it cannot be read.
+    """
+    for folder in (path, path.parent, path.parent.parent):
+        run = RunFolder(folder)
+        files = (run.path, run.model_path, run.best_path)
+        if path in files or path.parent == run.epochs_path:
+            try:
+                return run.config()
+            except (OSError, ValueError):
+                continue
+    return None
+
+
 def data_of(path: Path) -> Path | None:
     """The folder of the data of a run; None if it is unknown or no longer holds data."""
-    config = _config_of(path)
+    config = config_of(path)
     folder = None if config is None else _recorded(config)
     return folder if folder is not None and _holds_data(folder) else None
 
@@ -73,19 +89,6 @@ def data_to_resume(run: RunFolder) -> Path | None:
             "folder of the same data with --data"
         )
     return folder
-
-
-def _config_of(path: Path) -> Mapping[str, Any] | None:
-    """The config of the run folder `path`, or of the run whose model file `path` is."""
-    for folder in (path, path.parent, path.parent.parent):
-        run = RunFolder(folder)
-        files = (run.path, run.model_path, run.best_path)
-        if path in files or path.parent == run.epochs_path:
-            try:
-                return run.config()
-            except (OSError, ValueError):
-                continue
-    return None
 
 
 def _recorded(config: Mapping[str, Any]) -> Path | None:

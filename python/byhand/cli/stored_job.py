@@ -9,7 +9,7 @@ from byhand.checks import flag, integer, not_negative, not_one_of, number
 from byhand.nn.initializers import INITIALIZERS
 from byhand.optim import OPTIMIZERS
 from byhand.optim.averages import check_decay
-from byhand.training.recipes import RECIPES
+from byhand.training.recipes import RECIPES, SCHEDULE_NAMES
 
 
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +58,13 @@ def _texts(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a list of strings, not {value!r}")
 
 
+def _widths(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not value:
+        raise TypeError(f"{name} must be a list of whole numbers, not {value!r}")
+    for width in value:
+        integer(name, width, 1)
+
+
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {value!r}")
@@ -74,6 +81,8 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "nesterov": flag,
     "weight_decay": not_negative,
     "method": _one_of(OPTIMIZERS),
+    "schedule_name": _one_of(SCHEDULE_NAMES),
+    "hidden": _widths,
     "init": _one_of(INITIALIZERS),
     "label_smoothing": _share,
     "validation": _part,

@@ -13,31 +13,28 @@ from typing import Annotated, Any
 
 import typer
 
-from byhand.cli.data import check, load, locate, preparation
+from byhand.cli.data import check, load, preparation
 from byhand.cli.display import TrainingDisplay
+from byhand.cli.fitting import fit
 from byhand.cli.job import (
     Activation,
     Init,
-    Job,
     Method,
     ModelName,
     RecipeName,
+    Schedule,
     class_names_of,
+    hidden_of,
     job_of,
-    recipe_settings,
     resumed_job,
 )
 from byhand.cli.options import DataOption, Pictures, ThreadsOption, TrainingPicturesOption
 from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
-from byhand.cli.report import accuracy, say_header, say_result
+from byhand.cli.report import accuracy, say_result
 from byhand.cli.streams import exit_code
-from byhand.data import Dataset
-from byhand.files.tensors import CheckpointError
-from byhand.models import Model
-from byhand.training import Event, TrainingStarted
 from byhand.training.recipes import ADAM_LR, RECIPES
-from byhand.training.run_folder import ResumeError, RunFolder
+from byhand.training.run_folder import RunFolder
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
@@ -86,16 +83,25 @@ def train(
         float | None,
         _of_recipe(
             "lr",
-            "Peak learning rate. The rate rises to it and falls again, in one cycle. Without "
-            "--lr it follows --batch-size.",
+            "Learning rate, or its peak if the schedule is onecycle. Without --lr it follows "
+            "--batch-size.",
             min=0,
+        ),
+    ] = None,
+    schedule: Annotated[
+        Schedule | None,
+        typer.Option(
+            metavar="NAME",
+            help="onecycle: the learning rate rises to --lr and falls again to nearly 0. constant: "
+            "it stays at --lr.",
+            show_default="onecycle",
         ),
     ] = None,
     optimizer: Annotated[
         Method | None,
         typer.Option(
             metavar="NAME",
-            help=f"sgd, adam or adamw. With adam and adamw the peak learning rate is {ADAM_LR:g}.",
+            help=f"sgd, adam or adamw. With adam and adamw, --lr is {ADAM_LR:g} by default.",
             show_default="sgd",
         ),
     ] = None,
@@ -111,6 +117,15 @@ def train(
         Activation | None,
         typer.Option(
             metavar="NAME", help="relu, tanh or sigmoid. softmax has none.", show_default="relu"
+        ),
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Widths of the hidden layers of mlp, such as 200,200. The other models have none "
+            "to choose.",
+            show_default="128,64",
         ),
     ] = None,
     init: Annotated[
@@ -213,18 +228,19 @@ def train(
     from there. The result is the same, bit for bit, as without the interruption.
     """
     if resume is not None and out is not None:
-        raise typer.BadParameter("a run goes on in its own folder", param_hint="--out")
+        raise typer.BadParameter("a resumed run stays in its own folder", param_hint="--out")
     if resume is not None and recipe is not None:
-        raise typer.BadParameter("a run goes on with its own recipe", param_hint="--recipe")
+        raise typer.BadParameter("a resumed run keeps its own recipe", param_hint="--recipe")
     if resume is not None and (start, init) != (None, None):
         hint = "--init" if start is None else "--from"
-        raise typer.BadParameter("a run goes on from its own weights", param_hint=hint)
+        raise typer.BadParameter("a resumed run keeps its own weights", param_hint=hint)
     if optimizer not in (None, Method.sgd) and (momentum, nesterov) != (None, None):
         raise typer.BadParameter("only sgd has momentum", param_hint="--optimizer")
     settings = {
         "model": model,
         "recipe": None if recipe is None else recipe.value,
         "activation": activation,
+        "hidden": None if hidden is None else hidden_of(hidden),
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -232,6 +248,7 @@ def train(
         "nesterov": nesterov,
         "weight_decay": weight_decay,
         "method": None if optimizer is None else optimizer.value,
+        "schedule_name": None if schedule is None else schedule.value,
         "init": None if init is None else init.value,
         "max_shift": max_shift,
         "label_smoothing": label_smoothing,
@@ -262,7 +279,7 @@ def train(
         _saying_what_is_kept(display, folder),
         display,
     ):
-        _fit(job, network, sets, folder, display, started, **options)
+        fit(job, network, sets, folder, display, started, **options)
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
     say_result(job, sets[1], folder, display.history, drawn)
 
@@ -307,69 +324,3 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
         raise typer.Exit(exit_code(interruption)) from None
     except (OSError, FloatingPointError, MemoryError) as error:
         fail(f"{describe(error)}; {kept()}" if display.history else describe(error))
-
-
-def _fit(
-    job: Job,
-    model: Model,
-    sets: tuple[Dataset, Dataset],
-    folder: Path,
-    display: TrainingDisplay,
-    started: str,
-    *,
-    keep_epochs: bool,
-    resume: bool,
-) -> None:
-    train_set, watched = job.parts(sets)
-    recipe, source = job.recipe, str(locate(job.data))
-    held_out = f"the {len(watched):,} images held out for validation"
-
-    started_events: list[TrainingStarted] = []
-
-    def header(event: Event) -> None:
-        if isinstance(event, TrainingStarted):
-            started_events.append(event)
-            say_header(job, event, len(sets[1]), str(train_set.source or source), started)
-
-    try:
-        trainer = recipe.trainer(
-            model,
-            len(train_set),
-            handlers=[header, display],
-            run=folder,
-            notes={
-                "model": job.title,
-                "data": source,
-                "validation": "the test set" if job.validation is None else held_out,
-                "job": job.settings(),
-            },
-            keep_epochs=keep_epochs,
-            progress=False,
-        )
-    except ValueError as error:
-        raise _wrong_setting(error) from None
-    try:
-        trainer.fit(
-            train_set,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            validation=watched,
-            choose_by_validation=job.validation is not None,
-            seed=job.seed,
-            resume=resume,
-        )
-    except ResumeError as error:
-        fail(describe(error))
-    except CheckpointError:
-        raise
-    except (TypeError, ValueError) as error:
-        if started_events:
-            raise  # no option is to blame
-        raise _wrong_setting(error) from None
-
-
-def _wrong_setting(error: Exception) -> typer.BadParameter:
-    """Name the option in an error of the trainer, whose message begins with the setting's name."""
-    name = str(error).split()[0]
-    option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
-    return typer.BadParameter(str(error), param_hint=option)

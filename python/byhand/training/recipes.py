@@ -14,17 +14,40 @@ from typing import Any
 from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.nn.losses import CrossEntropyLoss
 from byhand.optim import OPTIMIZERS, SGD, Optimizer
-from byhand.optim.schedules import OneCycle
+from byhand.optim.schedules import Constant, OneCycle
 from byhand.training.trainer import Trainer
+
+SCHEDULE_NAMES = ("onecycle", "constant")
+"""What the learning rate of a recipe may do."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The default way to train a model: one cycle of the learning rate with the peak `lr`.
+    """The default way to train a model. Change a recipe with dataclasses.replace.
 
-    method: a name of optim.OPTIMIZERS; momentum and nesterov are SGD's alone. init: a name of
-    byhand.initializers. max_shift, ema: as `Trainer` takes them. Change a recipe with
-    dataclasses.replace.
+    Parameters
+    ----------
+    model : callable
+        Makes the model, such as `byhand.models.mlp`.
+    epochs, batch_size : int
+        The number of passes over the training images, and of images per step.
+    lr : float
+        The learning rate, or its peak if `schedule_name` is "onecycle".
+    momentum, nesterov : float, bool
+        Of SGD. The other optimizers ignore them.
+    weight_decay : float
+        As the optimizer takes it.
+    method : str
+        The optimizer, a name of `byhand.optim.OPTIMIZERS`.
+    schedule_name : str
+        A name of `SCHEDULE_NAMES`: "onecycle" lets the learning rate rise to `lr` and fall again,
+        "constant" keeps it at `lr`.
+    init : str
+        The initial weights, a name of `byhand.nn.initializers.INITIALIZERS`.
+    max_shift, ema : int, float or None
+        As `Trainer` takes them.
+    label_smoothing : float
+        As `CrossEntropyLoss` takes it.
     """
 
     model: Callable[..., Model]
@@ -35,6 +58,7 @@ class Recipe:
     nesterov: bool = True
     weight_decay: float = 0.0
     method: str = "sgd"
+    schedule_name: str = "onecycle"
     init: str = "uniform"
     max_shift: int = 0
     label_smoothing: float = 0.0
@@ -91,8 +115,10 @@ class Recipe:
             )
         return make(parameters, self.lr, weight_decay=self.weight_decay)
 
-    def schedule(self, images: int) -> OneCycle:
-        """One cycle over `epochs` passes of `images` images."""
+    def schedule(self, images: int) -> OneCycle | Constant:
+        """Return the learning rate as a function of the step, for `images` training images."""
+        if self.schedule_name == "constant":
+            return Constant(self.lr)
         return OneCycle(self.lr, self.epochs * -(-images // self.batch_size))
 
     def trainer(self, model: Model, images: int, **options: Any) -> Trainer:

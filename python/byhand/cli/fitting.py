@@ -1,0 +1,97 @@
+"""The training itself of `byhand train`: the trainer of a job, and the errors of its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from byhand.cli.data import locate
+from byhand.cli.display import TrainingDisplay
+from byhand.cli.job import Job, recipe_settings
+from byhand.cli.output import describe, fail
+from byhand.cli.report import say_header
+from byhand.data import Dataset
+from byhand.files.tensors import CheckpointError
+from byhand.models import Model
+from byhand.training import Event, TrainingStarted
+from byhand.training.run_folder import ResumeError
+
+
+def fit(
+    job: Job,
+    model: Model,
+    sets: tuple[Dataset, Dataset],
+    folder: Path,
+    display: TrainingDisplay,
+    started: str,
+    *,
+    keep_epochs: bool,
+    resume: bool,
+) -> None:
+    """Train `model` as the job says, and write the run into `folder`.
+
+    Parameters
+    ----------
+    sets : pair of Dataset
+        The training and the test images.
+    display : TrainingDisplay
+        Shows the events of the training.
+    started : str
+        Where the initial weights came from, in words; empty if they were drawn.
+    keep_epochs, resume : bool
+        As `Trainer` and `Trainer.fit` take them.
+    """
+    train_set, watched = job.parts(sets)
+    recipe, source = job.recipe, str(locate(job.data))
+    held_out = f"the {len(watched):,} images held out for validation"
+
+    started_events: list[TrainingStarted] = []
+
+    def header(event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            started_events.append(event)
+            say_header(job, event, len(sets[1]), str(train_set.source or source), started)
+
+    try:
+        trainer = recipe.trainer(
+            model,
+            len(train_set),
+            handlers=[header, display],
+            run=folder,
+            notes={
+                "model": job.title,
+                "data": source,
+                "validation": "the test set" if job.validation is None else held_out,
+                "job": job.settings(),
+            },
+            keep_epochs=keep_epochs,
+            progress=False,
+        )
+    except ValueError as error:
+        raise _wrong_setting(error) from None
+    try:
+        trainer.fit(
+            train_set,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation=watched,
+            choose_by_validation=job.validation is not None,
+            seed=job.seed,
+            resume=resume,
+        )
+    except ResumeError as error:
+        fail(describe(error))
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError) as error:
+        if started_events:
+            raise  # no option is to blame
+        raise _wrong_setting(error) from None
+
+
+def _wrong_setting(error: Exception) -> typer.BadParameter:
+    """Name the option in an error of the trainer, whose message begins with the setting's name."""
+    name = str(error).split()[0]
+    option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
+    return typer.BadParameter(str(error), param_hint=option)
