@@ -1,16 +1,22 @@
 """The tutorials and the page on own layers: every block of Python and of shell is run, in order.
 
-The blocks of Python of a page share their names, all blocks share a folder. Here the data are
-2,000 images that look nothing like digits, every number of epochs is 1 and logs have a line each
-5 batches: what is tested is that the steps work, not how well.
+The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
+2,000 images that look nothing like digits, every number of epochs is 1, and logs have a line every
+5 batches. So the tests show that the steps work, not how well.
 
-    BYHAND_FULL_TUTORIALS=1 pytest -s tests/test_tutorials.py
+A block `output` is compared with what the block above it prints. A block `text` is not, because it
+depends on the data.
 
-runs the pages as they are written, on MNIST, and names the folders of the files they make.
+    BYHAND_FULL_TUTORIALS=1 pytest -n 0 -s tests/test_tutorials.py
+
+runs the pages as they are written, on MNIST, prints their output, and names the folders with the
+files that they write.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -35,9 +41,9 @@ main()
 
 
 def shortened(page: str) -> str:
-    """One epoch, a log's line each 5 batches; line numbers stay."""
+    """Return the page with one epoch and a log line every 5 batches. Line numbers stay."""
     page = re.sub(r"(\bepochs=|--epochs )\d+", r"\g<1>1", page)
-    return re.sub(r"(\bevery=|\.batch % )\d+", r"\g<1>5", page)
+    return re.sub(r"(\bevery=|--log-every |\.batch % )\d+", r"\g<1>5", page)
 
 
 def run_shell(example: Example) -> None:
@@ -51,11 +57,31 @@ def run_shell(example: Example) -> None:
     assert done.returncode == 0, f"{example.path}, line {example.line}: {done.stdout}"
 
 
+def compare(example: Example) -> None:
+    """Compare a block `output` with what the block above it has printed."""
+    assert example.namespace["printed"].rstrip() == example.parsed.rstrip()
+
+
+def evaluate(example: Example) -> None:
+    """Run a block, and keep what it prints for `compare`."""
+    print(f">>> line {example.line}")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            example.evaluate()
+        finally:
+            print(printed.getvalue(), end="", file=sys.__stdout__)
+    example.namespace["printed"] = printed.getvalue()
+
+
 def blocks(page: Path, copy: Path) -> list[Example]:
-    """All of them; `copy` is where the text that is run goes, for the lines of tracebacks."""
+    """Return all blocks of the page. The text that is run is written to `copy`, for tracebacks."""
     text = page.read_text()
     copy.write_text(text if FULL else shortened(text))
-    parsers = [PythonCodeBlockParser(), CodeBlockParser("bash", run_shell)]
+    parsers = [
+        PythonCodeBlockParser(),
+        CodeBlockParser("bash", run_shell),
+        CodeBlockParser("output", compare),
+    ]
     found = list(Document.parse(str(copy), *parsers).examples())
     assert len(found) == len(re.findall(r"^ *```(?!text)\w", text, re.MULTILINE))
     return found
@@ -78,7 +104,8 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     folder.mkdir()
     monkeypatch.chdir(folder)
     for example in blocks(page, tmp_path / page.name):
-        print(f">>> line {example.line}")
-        example.evaluate()
+        evaluate(example)
+    if page.parent.name == "tutorials":  # so that no page can overwrite what another one wrote
+        assert {path.name for path in folder.iterdir()} <= {f"tutorial-{page.stem}"}
     if FULL:
         print(f"written to {folder}")

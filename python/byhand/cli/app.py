@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command line with all of its commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from byhand.cli.values import convert_plainly
 
 
 class _Group(Group):
-    """One place where errors become exit codes, whichever command raises them."""
+    """The whole command line. Here the errors of all commands become exit codes."""
 
     # --help and --version are printed while the options are read.
     def make_context(self, *arguments: Any, **options: Any) -> Any:
@@ -58,7 +58,7 @@ def _options(
     pass
 
 
-# The benchmarks are their own command line, imported when it is asked for: --help included.
+# The benchmarks have a command line of their own, with its own --help. It is imported on demand.
 @app.command(
     context_settings={
         "allow_extra_args": True,

@@ -55,7 +55,7 @@ def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
 def _square(
     table: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]
 ) -> tuple[int, list[str]]:
-    """The width and the lines of a table with a row and a column for each class."""
+    """Return the width and the lines of a table with a row and a column for each class."""
     width = max(len(str(table.max())), *map(cell_len, columns))
     first = max(len("actual"), *map(cell_len, rows))
     titles = " ".join(right_aligned(c, width) for c in columns)
@@ -67,7 +67,7 @@ def _square(
 
 
 def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str]]:
-    """A line for each class, and the commonest mistakes."""
+    """Return the lines of a list of the classes and of the commonest mistakes."""
     first = max(len("actual"), *map(cell_len, names))
     lines = [f"{'actual':>{first}}  accuracy  images"]
     for name, row, right in zip(names, table, table.diagonal(), strict=True):
@@ -83,7 +83,7 @@ def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str
 
 
 def table_name(name: str) -> str:
-    """The name of a class for a table: in one line, cut if it is long."""
+    """Return the name of a class as a table shows it: in one line, and cut if it is long."""
     name = one_line(name)
     if cell_len(name) <= _MOST_NAME:
         return name

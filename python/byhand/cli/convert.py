@@ -20,6 +20,7 @@ FolderArgument = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to `byhand data`."""
     app.command("to-png")(to_png)
     app.command("from-png")(from_png)
     app.command("describe")(describe)

@@ -1,4 +1,4 @@
-"""`byhand data`, and how every command comes by its data."""
+"""`byhand data`, and how every command loads its data."""
 
 from __future__ import annotations
 
@@ -44,13 +44,27 @@ def load(
     *,
     only_test: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """The data set in `root`, or byhand.data.mnist() if `root` is None. Shows what is fetched.
+    """Load the data set in `root`, or MNIST if `root` is None, and show what is fetched.
 
-    Class folders of pictures become images of `shape` (channels, height, width), prepared as
-    `pictures` says, or if that is None, in the way that suits them. `folder_names` are the classes
-    that their names must be among, and `class_names` the names of the labels of other data. If
-    `only_test` is true, the training set of class folders is left empty, which saves its
-    preparation. Raises the errors of `locate`.
+    Parameters
+    ----------
+    root : Path, optional
+        The folder of --data.
+    shape : sequence of int, optional
+        The shape (channels, height, width) that the pictures of class folders become.
+    class_names : sequence of str, optional
+        The names of the labels. Class folders refuse them, because they have names.
+    pictures : Pictures, optional
+        How the pictures of class folders become images. None: in the way that suits them.
+    folder_names : sequence of str, optional
+        The names that class folders may have.
+    only_test : bool
+        Leave the training set of class folders empty, which saves its preparation.
+
+    Raises
+    ------
+    DataError
+        If a folder was named and holds no data set.
     """
     folder = locate(root)
     with warnings_said():
@@ -106,7 +120,7 @@ def load_for(
 
 
 def preparation(model: Model, wanted: Pictures | None) -> Pictures:
-    """The way in which pictures become images: the model's own unless another is wanted."""
+    """Return how pictures become images: the model's own way unless another is wanted."""
     try:
         return Pictures(model.preparation(wanted and wanted.value))
     except ValueError as error:
@@ -126,7 +140,7 @@ def said_preparation(model: Model, way: Pictures) -> str:
 def check(
     model: Model, sets: tuple[Dataset, Dataset], root: Path | None, *, only_test: bool = False
 ) -> None:
-    """DataError where the model cannot take the images or the labels."""
+    """Raise DataError if the model cannot take the images or the labels."""
     for name, data in zip(("training", "test"), sets, strict=True):
         where = f"{locate(root)}, {name} set"
         try:
@@ -150,9 +164,9 @@ def check(
 
 
 def locate(root: Path | None) -> Path | None:
-    """The folder that `load` reads, or None if it would fetch MNIST.
+    """Return the folder that `load` reads, or None if `load` would fetch MNIST.
 
-    A folder that is named is never passed over: DataError if it holds no data set.
+    Raises DataError if a folder was named and holds no data set.
     """
     folder = data_folder(root)
     files = find_files(folder)

@@ -1,4 +1,4 @@
-"""Displays that move: the progress of training and of fetching."""
+"""What is shown while a command works: the progress of training and of fetching."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from byhand.cli.output import is_terminal, say, warn
 from byhand.training import BatchEnd, EpochEnd, Event, TrainingStarted
 from byhand.training.history import RunningMean
 
-# The bar is redrawn this often; between, a batch costs it two additions.
+# Seconds between two drawings of the bar. A batch in between costs it two additions.
 _SECONDS = 0.1
 
 _TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  images/s"
@@ -32,8 +32,12 @@ _TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  image
 class TrainingDisplay:
     """A handler of training events: one table row per epoch, and on a terminal a bar below it.
 
-    log_every: also print a line every N batches, in the format of the PaddlePaddle book. watched:
-    the word that the table uses for the images that measure each epoch.
+    Parameters
+    ----------
+    log_every : int, optional
+        Also print a line every N batches, with the numbers of the PaddlePaddle book's log.
+    watched : str
+        What the table calls the images that measure each epoch.
     """
 
     def __init__(self, log_every: int | None = None, watched: str = "test") -> None:
@@ -81,6 +85,7 @@ class TrainingDisplay:
 
 
 def percent(fraction: float) -> str:
+    """Format a fraction as a percentage with two decimals."""
     return f"{100 * fraction:.2f} %"
 
 
@@ -98,7 +103,7 @@ def _row(event: EpochEnd) -> tuple[str, ...]:
 
 
 class _Bar:
-    """The running epoch: how far, images/s, mean loss and error so far."""
+    """A bar for the running epoch, with its images per second, mean loss and mean error so far."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -143,7 +148,7 @@ class _Bar:
 
 @contextlib.contextmanager
 def fetch_display() -> Iterator[data.ProgressCallback]:
-    """A callback for byhand.data that shows every file that arrives: a bar or a line on stderr."""
+    """Make a callback for byhand.data.fetch: a bar on a terminal, otherwise a line per file."""
     progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

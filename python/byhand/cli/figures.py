@@ -13,7 +13,7 @@ from byhand.plots.figure import drawable_names
 
 
 def digits_png(data: Dataset, index: NDArray[np.int64]) -> bytes:
-    """The images at `index`, five in a row, each above its label and its number."""
+    """Draw the images at `index`, five in a row, each above its label and its number."""
     names = None if data.class_names is None else drawable_names(data.class_names)
     labels = [str(data.labels[i]) if names is None else names[int(data.labels[i])] for i in index]
     return tiles_png(
@@ -22,7 +22,7 @@ def digits_png(data: Dataset, index: NDArray[np.int64]) -> bytes:
 
 
 def mistakes_png(data: Dataset, index: NDArray[np.int64], texts: Sequence[Sequence[str]]) -> bytes:
-    """The images at `index`, five in a row, each above its lines of text and its number."""
+    """Draw the images at `index`, five in a row, each above its lines of text and its number."""
     return tiles_png(
         [Tile(data.images[i], (*lines, f"no. {i}")) for i, lines in zip(index, texts, strict=True)]
     )

@@ -37,10 +37,12 @@ class _PlainHelp:
 
 
 class Command(_PlainHelp, TyperCommand):
-    pass
+    """A command with a plain help page."""
 
 
 class Group(_PlainHelp, TyperGroup):
+    """A group of commands with a plain help page."""
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "COMMAND", "..."]
 

@@ -1,4 +1,4 @@
-"""The job of `byhand train`: from its options, or from the run folder that it goes on with."""
+"""The job of `byhand train`, made from its options or from the run folder that it resumes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,31 @@ from byhand.training.run_folder import RunFolder
 
 
 class ModelName(str, Enum):
+    """The networks."""
+
     softmax = "softmax"
     mlp = "mlp"
     lenet5 = "lenet5"
 
 
 class RecipeName(str, Enum):
+    """The sets of settings to start from."""
+
     default = "default"
     best = "best"
 
 
 class Method(str, Enum):
+    """The optimizers."""
+
     sgd = "sgd"
     adam = "adam"
     adamw = "adamw"
 
 
 class Init(str, Enum):
+    """The distributions of the initial weights."""
+
     uniform = "uniform"
     xavier_uniform = "xavier_uniform"
     xavier_normal = "xavier_normal"
@@ -52,12 +60,16 @@ class Init(str, Enum):
 
 
 class Activation(str, Enum):
+    """The activations."""
+
     relu = "relu"
     tanh = "tanh"
     sigmoid = "sigmoid"
 
 
 class Schedule(str, Enum):
+    """What the learning rate does."""
+
     onecycle = "onecycle"
     constant = "constant"
 
@@ -122,7 +134,7 @@ class Job:
         return model
 
     def parts(self, sets: tuple[Dataset, Dataset]) -> tuple[Dataset, Dataset]:
-        """The images to train with, and those that every epoch is measured on."""
+        """Return the images to train with, and those that measure every epoch."""
         if self.validation is None:
             return sets
         try:
@@ -131,7 +143,10 @@ class Job:
             raise typer.BadParameter(str(error), param_hint="--validation") from None
 
     def source(self) -> tuple[Model, str] | None:
-        """The model of --from and which epoch it is. Ends the command if there is none."""
+        """Load the model of --from. Also return which epoch it is, in words.
+
+        None if the option was not given. The command ends if there is no model.
+        """
         if self.start is None:
             return None
         try:
@@ -140,7 +155,10 @@ class Job:
             fail(f"--from: {describe(error)}")
 
     def start_from(self, source: Model, which: str, model: Model) -> str:
-        """Give `model` the weights of `source`; say which. Ends the command if they do not fit."""
+        """Give `model` the weights of `source`, and return in words which weights it got.
+
+        The command ends if they do not fit.
+        """
         try:
             same = not model.start_from(source)
         except ValueError as error:
@@ -219,7 +237,7 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
 
 
 def class_names_of(text: str) -> list[str]:
-    """The names in a text file, one per line, or in `text`, with commas between them."""
+    """Read class names from a text file with one per line, or from `text` with commas between."""
     try:
         is_file = Path(text).is_file()
     except OSError:  # a list of names may be too long for a path
@@ -232,6 +250,7 @@ def class_names_of(text: str) -> list[str]:
 
 
 def recipe_settings() -> list[str]:
+    """Return the names of the settings that a recipe has."""
     return [field.name for field in dataclasses.fields(Recipe) if field.name != "model"]
 
 
@@ -268,7 +287,7 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """The recipe with these fields changed, and a note if that changed its learning rate.
+    """Return the recipe with these fields changed, and a note if that changed its learning rate.
 
     Another optimizer brings its own learning rate. SGD's rate is that of the default recipe, and so
     is the weight decay in place of AdamW's, which is decoupled from the gradient.

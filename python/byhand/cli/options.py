@@ -24,6 +24,8 @@ DataOption = Annotated[
 
 
 class Pictures(str, Enum):
+    """How pictures become images."""
+
     digits = "digits"
     plain = "plain"
 
@@ -50,7 +52,7 @@ def _set_threads(count: int | None) -> None:
         set_num_threads(count)
 
 
-# Set as soon as it is read: commands need not use it.
+# The number is set when the option is read, so commands get no argument for it.
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -66,7 +68,7 @@ ThreadsOption = Annotated[
 
 
 def png(option: str, path: Path) -> Path:
-    """The path of a picture that is to be written; BadParameter where its name says otherwise."""
+    """Return the path of a PNG file to write. Raise BadParameter if its name does not end so."""
     if path.suffix.lower() != ".png":
         raise typer.BadParameter(f"{path} must end in .png", param_hint=option)
     return path

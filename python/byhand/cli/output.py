@@ -23,9 +23,9 @@ _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def one_line(text: str) -> str:
-    """Return `text` as it may stand in a line of output.
+    r"""Return `text` with its control characters escaped, such as \x1b and \n.
 
-    Control characters, which may move the cursor or change the terminal, are escaped: \\x1b, \\n.
+    They could move the cursor or change the terminal.
     """
     return "".join(
         c.encode("unicode_escape").decode()
@@ -36,7 +36,7 @@ def one_line(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    """Lines on stdout; what their encoding lacks is written as \\x... ."""
+    r"""Print lines on stdout. Characters that its encoding lacks are written as \x... ."""
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(map(one_line, text.split("\n")))
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -57,18 +57,18 @@ def say_field(name: str, text: str, width: int = 8) -> None:
 
 
 def warn(text: str) -> None:
-    """Lines on stderr, under the command's name."""
+    """Print lines on stderr, behind the name of the command."""
     print("\n".join(map(one_line, f"byhand: {text}".split("\n"))), file=sys.stderr)
 
 
 def fail(text: str) -> NoReturn:
-    """A line on stderr and exit code 1."""
+    """Print a line on stderr and end the command with exit code 1."""
     warn(text)
     raise typer.Exit(1)
 
 
 def describe(error: BaseException) -> str:
-    """The text of an exception, without its type and errno."""
+    """Return the text of an exception, without its type and its error number."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):
@@ -77,7 +77,7 @@ def describe(error: BaseException) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person may be shown something that moves: a terminal that knows control codes."""
+    """Whether the stream is a terminal that knows control codes, so that a bar can move on it."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 

@@ -37,7 +37,7 @@ def plot(
 
 
 def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) -> bool:
-    """Write the picture. If that fails, warn and return False: what was trained is worth more."""
+    """Draw the curves into a file. If that fails, only warn and return False."""
     try:
         from byhand.plots.curves import curves_bytes
 
@@ -49,7 +49,7 @@ def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) 
 
 
 def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
-    """By the shortest end of the path that no other run shares."""
+    """Read the histories. The key is the shortest end of a run's path that no other run has."""
     paths = [Path(os.path.abspath(run)) for run in runs]
     if len(set(paths)) < len(paths):
         raise typer.BadParameter("the same run is named twice", param_hint="RUN")

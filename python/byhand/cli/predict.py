@@ -101,7 +101,11 @@ _SURE = 0.8
 
 @dataclass(frozen=True)
 class _Answer:
-    """probabilities: None where the model's one output is a number, and digit the nearest to it."""
+    """The answer of a model for one image.
+
+    If the model has one output, `number` is that output, `digit` is the nearest whole number, and
+    `probabilities` is None.
+    """
 
     digit: int
     name: str
@@ -114,14 +118,14 @@ class _Answer:
         return f"{one_line(self.name)} ({percent(self.probabilities[self.digit])})"
 
     def doubt(self, names: Sequence[str]) -> str:
-        """The second best class if the model is unsure of the best one; otherwise empty."""
+        """Name the second best class if the model is unsure of the best one; otherwise empty."""
         if self.probabilities is None or self.probabilities[self.digit] >= _SURE:
             return ""
         second = int(np.argsort(self.probabilities)[-2])
         return f"unsure: perhaps {one_line(names[second])} ({percent(self.probabilities[second])})"
 
     def fields(self, model: Model) -> dict[str, Any]:
-        """As JSON: a digit and a list of probabilities, or names if the classes have names."""
+        """Return JSON fields: a digit and a list, or names if the classes have names."""
         if self.probabilities is None:
             return {"digit": self.digit, "number": self.number}
         values = self.probabilities.tolist()
@@ -182,7 +186,7 @@ def _predict_files(
     as_json: bool,
     sheet: _Sheet | None,
 ) -> bool:
-    """Say each file's answer or, where it cannot be used, the reason; whether all have answers."""
+    """Print the answer for each file, or why there is none. Return whether all have answers."""
     from byhand.pictures import PictureError, symbols_for
 
     way = preparation(model, pictures)
@@ -218,9 +222,10 @@ def _predict_files(
 def _say_one(
     model: Model, path: Path, symbols: Symbols, json_way: Pictures | None, sheet: _Sheet | None
 ) -> None:
-    """The answer for the largest symbol, and the reasons to doubt it.
+    """Print the answer for the largest symbol, and the reasons to doubt it.
 
-    json_way: how the picture was prepared, if the answer is printed as JSON; otherwise None.
+    `json_way` says how the picture was prepared if the answer is printed as JSON; otherwise it is
+    None.
     """
     image, count = symbols.images[symbols.main], len(symbols.images)
     answer = _answer(model, image)
@@ -250,7 +255,7 @@ def _say_one(
 def _say_each(
     model: Model, path: Path, symbols: Symbols, json_way: Pictures | None, sheet: _Sheet | None
 ) -> None:
-    """The answers for all symbols, in reading order. json_way: see `_say_one`."""
+    """Print the answers for all symbols, in reading order. `json_way` is as in `_say_one`."""
     answers = [_answer(model, image) for image in symbols.images]
     names = [answer.name for answer in answers]
     text = ("" if max(map(len, names)) == 1 else " ").join(names)
@@ -272,16 +277,17 @@ def _say_each(
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Why the file has no answer, without its name."""
+    """Say why the file has no answer, without its name."""
     if isinstance(error, IsADirectoryError):
         return "no pictures in this folder"
     return describe(error).removeprefix(f"{path}: ")
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    """The named files, and all files in and below the named folders, sorted, without system files.
+    """Yield the named files, and the sorted files in and below the named folders.
 
-    A folder without files is returned itself, as what cannot be read.
+    Hidden files and files of the system are left out. A folder without files is yielded itself, so
+    that it is reported.
     """
     from byhand.pictures.listing import is_hidden
 

@@ -53,7 +53,7 @@ def reproduce(
         typer.Option(
             "--full",
             help="Train tutorial A for all of its 100 passes instead of 20. Three seeds take about "
-            "12 minutes more on two cores.",
+            "10 minutes more on two cores.",
         ),
     ] = False,
     data: DataOption = None,
@@ -96,7 +96,7 @@ def reproduce(
 
 
 def _missed(rows: Iterable[Row]) -> list[str]:
-    """Figures that none of their ways reached."""
+    """Return the figures that no way of training reached."""
     reached = {row.figure for row in rows if row.reached}
     missed = dict.fromkeys(row.figure for row in rows if row.figure not in reached)
     return [f"{figure.tutorial}, {figure.network}" for figure in missed]
@@ -105,7 +105,7 @@ def _missed(rows: Iterable[Row]) -> list[str]:
 def _write(
     out: Path, rows: Sequence[Row], checks: Sequence[Check], start: float, images: int
 ) -> None:
-    """All that is known so far: it takes minutes, and nothing of it should be lost."""
+    """Write all results so far, so that an interruption loses none of them."""
     from byhand.reproduce import markdown
 
     table = markdown(rows, checks, [_header(start, images)])
@@ -130,7 +130,7 @@ def _write(
 
 
 def _header(start: float, images: int) -> str:
-    """When, where and how it was measured."""
+    """Say when, where and how the results were measured."""
     from byhand.bench import machine
 
     isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])

@@ -1,4 +1,4 @@
-"""Find the data of a run again, and compare data with those that the run was trained on."""
+"""Find the data of a run again, and compare data with those that it was trained on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,26 @@ _ALL = ("training", "test")
 def load_of_run(
     model: Model, path: Path, root: Path | None, pictures: Pictures | None = None
 ) -> tuple[Dataset, Dataset]:
-    """The data in `root` or, if it is None, those of the run that the model at `path` belongs to.
+    """Load the data in `root` or, if it is None, the data of the run that the model is from.
 
-    The training set is empty if it is one of class folders and not needed to recognise the data.
-    Warns if other data than those of the run are used, or if the run or its config.json is not
-    there and the default data are used. Raises DataError if `root` is not given and
-    the data of the run are not found, and the errors of `load_for`.
+    The training set of class folders is left empty if the data can be recognised without it. The
+    command warns if it uses other data than those of the run, or the default data because there is
+    no config.json that names any.
+
+    Parameters
+    ----------
+    path : Path
+        The model: a run folder or a file.
+    root : Path, optional
+        The folder of --data.
+    pictures : Pictures, optional
+        The option --pictures.
+
+    Raises
+    ------
+    DataError
+        If `root` is None and the data of the run are not found, or if the model cannot take the
+        data.
     """
     config = config_of(path)
     if config is None:
@@ -71,16 +85,16 @@ def config_of(path: Path) -> Mapping[str, Any] | None:
 
 
 def data_of(path: Path) -> Path | None:
-    """The folder of the data of a run; None if it is unknown or no longer holds data."""
+    """Return the folder of the data of a run. None if it is unknown or no longer holds data."""
     config = config_of(path)
     folder = None if config is None else _recorded(config)
     return folder if folder is not None and _holds_data(folder) else None
 
 
 def data_to_resume(run: RunFolder) -> Path | None:
-    """The folder of the data of a run that goes on, None if it is unknown.
+    """Return the folder of the data of a run that is resumed. None if it is unknown.
 
-    Ends the command if it no longer holds data: other data would not be those of the run.
+    The command ends if the folder no longer holds data, because a run needs its own data.
     """
     folder = _recorded(run.config())
     if folder is not None and not _holds_data(folder):
@@ -92,7 +106,7 @@ def data_to_resume(run: RunFolder) -> Path | None:
 
 
 def _recorded(config: Mapping[str, Any]) -> Path | None:
-    """The folder that the config names: by the data set itself, or by --data."""
+    """Return the folder that the config names, from the data set or from --data."""
     try:
         data = config.get("data")
         folder = data["folder"] if data else config["notes"]["job"]["data"]
@@ -111,9 +125,9 @@ def _holds_data(folder: Path) -> bool:
 def _differing(
     config: Mapping[str, Any], model: Model, sets: tuple[Dataset, Dataset]
 ) -> tuple[str, ...]:
-    """Which of the images that the run recorded are not in `sets`, by their checksums.
+    """Return which images of the run are not in `sets`: "training", "test" or both.
 
-    The checksum is that of the data set, or of the arrays if the run was trained on arrays.
+    Checksums decide: that of the data set, or those of the arrays if the run was trained on arrays.
     """
     recorded, source = config.get("data"), sets[0].source
     if isinstance(recorded, dict) and source is not None:

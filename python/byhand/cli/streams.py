@@ -1,4 +1,4 @@
-"""The standard streams and the signals of the command: what shells and terminals do to them."""
+"""The standard streams and the signals of the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: ends the command as Ctrl-C does, so that nothing is left half done."""
+    """SIGTERM or SIGHUP. It ends the command as Ctrl-C does, so that nothing is left half done."""
 
     signal: int
 
@@ -23,7 +23,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def prepare() -> None:
-    """Make the streams writable whatever they are, and let signals end the command in order."""
+    """Make the streams writable in any case, and let signals end the command in an orderly way."""
     _reopen_closed()
     # A terminal of another encoding shows letters that it lacks as \x.. .
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -64,6 +64,7 @@ _received: list[int] = []
 
 
 def exit_code(interruption: KeyboardInterrupt) -> int:
+    """Return the exit code of the signal that interrupted the command."""
     return 128 + int(getattr(interruption, "signal", signal.SIGINT))
 
 

@@ -38,7 +38,7 @@ from byhand.training.run_folder import RunFolder
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
-    """An option whose default is the recipe's; --help shows it, or what it is for each model."""
+    """Make an option whose default is the recipe's. --help shows it, for each model if need be."""
     values = {name: getattr(recipe, field) for name, recipe in RECIPES.items()}
     each = ", ".join(f"{name} {value}" for name, value in values.items())
     same = len(set(values.values())) == 1
@@ -286,7 +286,10 @@ def train(
 
 @contextlib.contextmanager
 def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
-    """`out`, or a new folder under runs/ that no other process has; none is left behind empty."""
+    """Give `out`, or a new folder under runs/ that no other process has.
+
+    A new folder is removed if it is still empty at the end.
+    """
     if out is not None:
         yield out
         return
@@ -306,7 +309,7 @@ def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[None]:
-    """If training ends early, say in the one line of the error what the run folder keeps."""
+    """If training ends early, say in the line of the error what the run folder keeps."""
 
     def kept() -> str:
         if not display.history:

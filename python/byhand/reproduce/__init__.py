@@ -1,4 +1,4 @@
-"""Five tutorials on handwritten digits, done again, and their figures beside ours."""
+"""Repeats what five tutorials on handwritten digits train, and compares the figures."""
 
 from __future__ import annotations
 

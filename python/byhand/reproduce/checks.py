@@ -1,4 +1,4 @@
-"""Steps of the tutorials that have no figure: each check does one and reports the outcome."""
+"""Steps of the tutorials that have no figure. Each check repeats one and reports the outcome."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from byhand.pictures.folders import write_pictures
 from byhand.reproduce.figures import Row, Sets
 from byhand.training.recipes import RECIPES
 
-# Images for the search, and for the way to PNG and back.
+# The number of images for the search, and for the conversion to PNG and back.
 _SEARCHED, _CONVERTED = 5000, 500
 
 
 class Check(NamedTuple):
-    """passed: None where there is nothing to pass, or it could not be done."""
+    """The outcome of a check.
+
+    Attributes
+    ----------
+    tutorial, what, result : str
+        The letter of the tutorial, what was done, and what came out.
+    passed : bool or None
+        None if there is nothing to pass, or if the check could not be done.
+    """
 
     tutorial: str
     what: str
@@ -33,7 +41,19 @@ class Check(NamedTuple):
 def run_checks(
     tutorials: Sequence[str], rows: Sequence[Row], sets: Sets, *, epochs: int | None = None
 ) -> Iterator[Check]:
-    """The checks of these tutorials; rows: what was trained before. epochs: at most so many."""
+    """Run the checks of the tutorials, and yield them one by one.
+
+    Parameters
+    ----------
+    tutorials : sequence of str
+        Names of `TUTORIALS`.
+    rows : sequence of Row
+        The rows of the figures, which C's check compares.
+    sets : pair of Dataset
+        The training and the test images of MNIST.
+    epochs : int, optional
+        Train for at most this many epochs, for a quick try.
+    """
     if "C" in tutorials:
         yield cnn_below_mlp(rows)
     if "D" in tutorials:
@@ -44,7 +64,7 @@ def run_checks(
 
 
 def cnn_below_mlp(rows: Sequence[Row]) -> Check:
-    """Tutorial C's finding, in every epoch, each network's mean over the seeds."""
+    """Check that the CNN's mean cost over the seeds is below the MLP's in every epoch."""
     mlp, cnn = (
         np.mean([[end.loss for end in history] for history in row.histories], axis=0)
         for row in rows
@@ -56,7 +76,7 @@ def cnn_below_mlp(rows: Sequence[Row]) -> Check:
 
 
 def there_and_back(test: Dataset) -> Check:
-    """Images become PNG files in folders of their labels, and images again."""
+    """Check that images become PNG files in class folders, and the same images again."""
     some = Dataset(test.images[:_CONVERTED], test.labels[:_CONVERTED])
     with tempfile.TemporaryDirectory(prefix="byhand-") as folder:
         write_pictures(Path(folder) / "png", some, some)
@@ -68,10 +88,10 @@ def there_and_back(test: Dataset) -> Check:
 
 
 def drawings_read(model: Model) -> Check:
-    """Ten drawings in ten colours and sizes, as `byhand predict` reads them."""
+    """Check that the model reads ten drawings in ten colours and sizes."""
     images = np.stack([image_for(model, drawing_png(digit))[0] for digit in range(10)])
     right = int(np.count_nonzero(model.predict(images) == np.arange(10)))
-    return Check("D", "ten drawings of one's own, read by LeNet-5", f"{right} right", right == 10)
+    return Check("D", "ten drawings, read by LeNet-5", f"{right} right", right == 10)
 
 
 def _lenet(sets: Sets, epochs: int | None) -> Model:
@@ -85,8 +105,8 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
 
 
 def search(sets: Sets, epochs: int | None) -> Check:
-    """Layers and units, activation, first weights and optimizer, each combination on 3 folds."""
-    what = "search over layers, activation, first weights, optimizer"
+    """Search over layers, activation, initial weights and optimizer, with 3 folds."""
+    what = "search over layers, activation, initial weights, optimizer"
     try:
         from sklearn.model_selection import GridSearchCV
 

@@ -2,11 +2,11 @@
 
 A  PaddlePaddle book, version 1 of its API: softmax regression, an MLP and LeNet-5. The figure is
    the accuracy after the pass with the lowest test cost.
-B  PaddlePaddle book, Fluid API: the same three networks, the last one with batch normalization,
+B  PaddlePaddle book, Fluid API: the same three networks, the last one with batch normalisation,
    trained with Adam.
 C  Paddle 2 course: an MLP and a CNN learn the digit as a number, with squared error.
 D  A private blog about TensorFlow: the IDX format, and one's own pictures. It has no figure.
-E  An article on MNIST: normalization, dropout, skip connections and a search. It has no figure.
+E  An article on MNIST: normalisation, dropout, skip connections and a search. It has no figure.
 
 Each network is trained with the settings of its tutorial first. If the result is below the figure,
 the next row trains the same network with our recipe. BEST is what byhand promises of its own
@@ -183,7 +183,7 @@ def last_cost(history: Sequence[EpochEnd]) -> float:
 
 
 def _recipe(recipe: Recipe, model: Callable[..., Model]) -> Way:
-    """Use a recipe of byhand for this network."""
+    """Train this network with a recipe of byhand."""
     decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
     shift = f", moved by up to {recipe.max_shift} px" if recipe.max_shift else ""
     settings = (
@@ -217,7 +217,7 @@ def _paddle2(model: Callable[..., Model]) -> Way:
 
 
 def _shortcuts(seed: int) -> Model:
-    """What tutorial E explains, in one network: normalization, a skip connection and dropout."""
+    """Make a network with what E explains: normalisation, a skip connection and dropout."""
     rng = generator(seed)
     inner = (Conv2d(16, 16, 3, padding=1, rng=rng), BatchNorm2d(16))
     return Model(
@@ -255,14 +255,14 @@ FIGURES = (
         last_accuracy,
     ),
     Figure(
-        *("B", "CNN with batch normalization", 99.20),
+        *("B", "CNN with batch normalisation", 99.20),
         (_fluid(batch_norm_cnn), _recipe(_NORMALISED, batch_norm_cnn)),
         last_accuracy,
     ),
     Figure("C", "MLP 10-10-1, cost", None, (_paddle2(digit_mlp),), last_cost, lower=True),
     Figure("C", "CNN 20-20-1, cost", 1.1, (_paddle2(digit_cnn),), last_cost, lower=True),
     Figure(
-        *("E", "CNN with normalization, a skip connection and dropout", None),
+        *("E", "CNN with normalisation, a skip connection and dropout", None),
         (_recipe(_NORMALISED, _shortcuts),),
         last_accuracy,
     ),

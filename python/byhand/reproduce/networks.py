@@ -1,4 +1,4 @@
-"""The networks of the tutorials."""
+"""The networks of the tutorials that `byhand.models` does not have."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from byhand.nn.parameter import generator
 
 
 def batch_norm_cnn(seed: int = 0) -> Model:
-    """Two convolutions with batch normalisation between them: 33,620 parameters.
+    """Make tutorial B's network: two convolutions with batch normalisation between them.
 
-    The network of PaddlePaddle's Fluid tutorial on digits, which has no hidden linear layer.
+    It has 33,620 parameters and no hidden linear layer.
     """
     rng = generator(seed)
     return Model(
@@ -35,11 +35,10 @@ def batch_norm_cnn(seed: int = 0) -> Model:
 
 
 def digit_mlp(seed: int = 0) -> Model:
-    """784 - 10 - 10 - 1 with sigmoids: its one output is the digit as a number.
+    """Make tutorial C's MLP: 784 - 10 - 10 - 1 with sigmoids. Its output is the digit as a number.
 
-    Trained with squared error; the network of the Paddle 2 tutorial, as is `digit_cnn`. Both see
-    pixels in [0, 1], as its file has them: from -1 to 1 two of three seeds of `digit_cnn` ended
-    above a squared error of 1.1.
+    Like `digit_cnn`, it sees pixels from 0 to 1, as the tutorial's file has them. With pixels from
+    -1 to 1, two of three seeds of `digit_cnn` ended above a squared error of 1.1.
     """
     rng = generator(seed)
     return Model(
@@ -55,7 +54,7 @@ def digit_mlp(seed: int = 0) -> Model:
 
 
 def digit_cnn(seed: int = 0) -> Model:
-    """Two convolutions of 20 filters, then the digit as a number: see `digit_mlp`."""
+    """Make tutorial C's CNN: two convolutions of 20 filters, then the digit as a number."""
     rng = generator(seed)
     return Model(
         Conv2d(1, 20, 5, padding=2, rng=rng),

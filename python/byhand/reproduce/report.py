@@ -1,4 +1,4 @@
-"""The table of a reproduction: in Markdown for a page, in plain text for a terminal."""
+"""The table of `byhand reproduce`, in Markdown for a page and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from byhand.reproduce.figures import Row
 
 
 def markdown(rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str]) -> str:
-    """header: lines above the table: when, where, with what."""
+    """Format the table in Markdown. `header` has the lines above it."""
     lines = [*header, "", *_table(rows), ""]
     lines += [
         f"- {check.tutorial}: {check.what}: {check.result}{_verdict(check.passed)}"
@@ -22,7 +22,7 @@ def markdown(rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str]
 def plain(
     rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str], columns: int = 80
 ) -> str:
-    """The same for a terminal: some lines for each row, none of more than `columns` letters."""
+    """Format the table for a terminal, with no line longer than `columns`."""
     lines = [*_wrapped(" ".join(header), "", columns)]
     for row in rows:
         _, network, settings, theirs, ours, seeds, epochs, seconds, verdict = _cells(row)
