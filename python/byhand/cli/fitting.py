@@ -92,6 +92,6 @@ def fit(
 
 def _wrong_setting(error: Exception) -> typer.BadParameter:
     """Name the option in an error of the trainer, whose message begins with the setting's name."""
-    name = str(error).split()[0]
+    name = str(error).split()[0].partition("=")[0]
     option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
     return typer.BadParameter(str(error), param_hint=option)
