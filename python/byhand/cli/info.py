@@ -54,7 +54,7 @@ def info(
         _model(model, epoch)
         return
     if epoch is not None:
-        raise typer.BadParameter("name a run folder", param_hint="MODEL")
+        raise typer.BadParameter("--epoch needs a run folder: name one", param_hint="MODEL")
     byhand.show_config()
     say(f"{'data':17} {_data()}")
     say(f"{'python':17} {platform.python_version()}, {platform.platform()}")

@@ -192,7 +192,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     """
     said = {name: value for name, value in settings.items() if value is not None}
     if "model" not in said:
-        raise typer.BadParameter("name one, or --resume RUN", param_hint="MODEL")
+        raise typer.BadParameter("name a network, or a run with --resume RUN", param_hint="MODEL")
     model = ModelName(said["model"])
     recipe, note = _recipe(
         (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],

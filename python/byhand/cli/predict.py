@@ -71,12 +71,14 @@ def predict(
     it, continues with the others and exits with code 1.
     """
     if not paths and test_image is None:
-        raise typer.BadParameter("name at least one, or --test-image N", param_hint="PATH")
+        raise typer.BadParameter(
+            "name a picture, or an image of the test set with --test-image N", param_hint="PATH"
+        )
     if show is not None and (show.suffix.lower() != ".png" or not paths):
-        reason = "needs pictures" if not paths else f"{show} must end in .png"
+        reason = "it draws pictures; name at least one" if not paths else f"{show} must end in .png"
         raise typer.BadParameter(reason, param_hint="--show")
     if split and not paths:
-        reason = "needs pictures: an image of the test set has one digit"
+        reason = "it splits pictures; name at least one (an image of the test set has one digit)"
         raise typer.BadParameter(reason, param_hint="--split")
     network, which = load_model(model, epoch)
     if which and is_terminal(sys.stderr):
