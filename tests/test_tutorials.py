@@ -1,4 +1,4 @@
-"""The tutorials and the page on own layers: every block of Python and of shell is run, in order.
+"""The README, the tutorials and the page on own layers: every block is run, in order.
 
 The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
 2,000 images that look nothing like digits, every number of epochs is 1, and logs have a line every
@@ -31,7 +31,7 @@ from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [*sorted(DOCS.glob("tutorials/?.md")), DOCS / "own_layers.md"]
+PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("tutorials/?.md")), DOCS / "own_layers.md"]
 FULL = bool(os.environ.get("BYHAND_FULL_TUTORIALS"))
 
 COMMAND = f"""#!{sys.executable}
