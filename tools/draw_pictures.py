@@ -56,6 +56,23 @@ FONT = "system-ui,'Segoe UI','Noto Sans',Helvetica,Arial,'DejaVu Sans',sans-seri
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
 
+def _theme(colour: Mapping[str, str]) -> str:
+    return (
+        f"text{{fill:{colour['text']}}}.faint{{fill:{colour['faint']}}}"
+        f".page{{fill:{colour['page']};stroke:{colour['edge']}}}.frame{{stroke:{colour['edge']}}}"
+        f".arrow{{stroke:{colour['faint']}}}#tip path{{fill:{colour['faint']}}}"
+        f".rest{{fill:{colour['edge']}}}"
+    )
+
+
+STYLE = (
+    f"text{{font:13px {FONT}}}.faint{{font-size:12px}}.mono{{font:12px {MONO}}}"
+    f".bold{{font-weight:600}}.arrow{{fill:none;stroke-width:1.5;marker-end:url(#tip)}}"
+    f".frame{{fill:none}}.best{{fill:{ACCENT}}}{_theme(LIGHT)}"
+    f"@media (prefers-color-scheme:dark){{{_theme(DARK)}}}"
+)
+
+
 class Drawing:
     """An SVG picture: shapes on a page whose colours follow the reader's theme."""
 
@@ -99,24 +116,10 @@ class Drawing:
 
     def svg(self) -> bytes:
         """The whole file. It has a page of its own, so that it can be read on any background."""
-        style = (
-            f"text{{font:13px {FONT};fill:{LIGHT['text']}}}.faint{{fill:{LIGHT['faint']};"
-            f"font-size:12px}}.mono{{font:12px {MONO}}}.bold{{font-weight:600}}"
-            f".page{{fill:{LIGHT['page']};stroke:{LIGHT['edge']}}}"
-            f".arrow{{fill:none;stroke:{LIGHT['faint']};stroke-width:1.5;marker-end:url(#tip)}}"
-            f"#tip path{{fill:{LIGHT['faint']}}}"
-            f".best{{fill:{ACCENT}}}.rest{{fill:{LIGHT['edge']}}}"
-            f".frame{{fill:none;stroke:{LIGHT['edge']}}}"
-            "@media (prefers-color-scheme:dark){"
-            f"text{{fill:{DARK['text']}}}.faint{{fill:{DARK['faint']}}}"
-            f".page{{fill:{DARK['page']};stroke:{DARK['edge']}}}"
-            f".arrow{{stroke:{DARK['faint']}}}#tip path{{fill:{DARK['faint']}}}"
-            f".rest{{fill:{DARK['edge']}}}.frame{{stroke:{DARK['edge']}}}}}"
-        )
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img">\n'
-            f"<title>{escape(self.title)}</title>\n<style>{style}</style>\n"
+            f"<title>{escape(self.title)}</title>\n<style>{STYLE}</style>\n"
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" '
             'markerHeight="6" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>\n'
             f'<rect x=".5" y=".5" width="{self.width - 1}" height="{self.height - 1}" rx="6" '
