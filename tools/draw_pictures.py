@@ -24,7 +24,7 @@ import numpy as np
 from byhand.data import Dataset
 from byhand.files.atomic import write_atomic
 from byhand.models import Model
-from byhand.nn import Linear
+from byhand.nn import Conv2d, Linear
 from byhand.pictures import encode, prepare
 from byhand.pictures.drawings import drawing
 from byhand.pictures.sheet import Card, Tile, sheet_png, thumbnail, tiles_png
@@ -148,13 +148,13 @@ def _levels(values: NDArray[np.generic], top: float, count: int) -> NDArray[np.i
 
 def _signed_levels(values: NDArray[np.generic]) -> NDArray[np.intp]:
     """Values round 0 as levels of SIGNED, whose middle is 0."""
-    top = float(np.percentile(np.abs(values), 99.5))
+    top = float(np.percentile(np.abs(np.asarray(values, np.float64)), 99.5))
     return _levels(np.asarray(values, np.float64) + top, 2 * top, len(SIGNED))
 
 
 def _bright_levels(values: NDArray[np.generic]) -> NDArray[np.intp]:
     """Values from 0 as levels of HEAT. The largest hundredth of them share the last level."""
-    return _levels(values, float(np.percentile(values, 99)), len(HEAT))
+    return _levels(values, float(np.percentile(np.asarray(values, np.float64), 99)), len(HEAT))
 
 
 def _activations(model: Model, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -282,10 +282,9 @@ def draw_softmax(model: Model, image: NDArray[np.uint8]) -> bytes:
 
 def draw_filters(model: Model, image: NDArray[np.uint8]) -> bytes:
     """The 20 filters of LeNet-5's first convolution, each beside what it makes of a test image."""
-    filters, maps = (
-        model.children[0].weight.data[:, 0],
-        np.maximum(_activations(model, image)[1], 0),
-    )
+    layer = model.children[0]
+    assert isinstance(layer, Conv2d)
+    filters, maps = layer.weight.data[:, 0], np.maximum(_activations(model, image)[1], 0)
     signed, bright = [_signed_levels(weights) for weights in filters], _bright_levels(maps)
     d = Drawing(800, 452, "The 20 filters of LeNet-5's first convolution and their feature maps")
     for i, (weights, plane) in enumerate(zip(signed, bright, strict=True)):
