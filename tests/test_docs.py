@@ -1,0 +1,139 @@
+"""The pages: the Python of the lessons runs, and every file and function that a page names exists.
+
+The tutorials and the page on own layers take longer; tests/test_tutorials.py runs them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sybil.document import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+ROOT = Path(__file__).parents[1]
+LESSONS = ("gemm", "convolution")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+
+FOLDERS = "bench|csrc|docs|examples|python|tests|tools"
+A_PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w.*/?-]*[\w*/]")
+# Paths that stand for any name, and what a command writes.
+PLACEHOLDER = re.compile(r"NAME|OBJECT|results/")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_python_of_a_lesson(name: str) -> None:
+    page = ROOT / "docs" / f"{name}.md"
+    blocks = list(Document.parse(str(page), PythonCodeBlockParser()).examples())
+    assert len(blocks) == page.read_text().count("```python") > 5
+    for block in blocks:
+        block.evaluate()
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of the page may be called, as GitHub makes it of the heading."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    broken = []
+    for target in re.findall(r"\]\(([^()\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    return broken
+
+
+def missing_paths(page: Path) -> list[str]:
+    """Paths from the root of the repository, wherever they stand in the page."""
+    named = {p for p in A_PATH.findall(page.read_text()) if not PLACEHOLDER.search(p)}
+    return sorted(p for p in named if not any(ROOT.glob(p.rstrip("/"))))
+
+
+def missing_functions(page: Path) -> list[str]:
+    """Functions that stand in a row of a table beside links to the files that should have them."""
+    missing = []
+    for row in re.findall(r"^\|.*\|$", page.read_text(), re.MULTILINE):
+        files = [page.parent / f for f in re.findall(r"\]\(([^()\s#]+\.(?:cc|h|py))\)", row)]
+        if not files or not all(f.exists() for f in files):
+            continue  # broken_links has those
+        code = "\n".join(f.read_text() for f in files)
+        names = re.findall(r"`(\w+)`", row.rsplit("](", 1)[1])
+        missing += [f"{name}: {row}" for name in names if not re.search(rf"\b{name}\b", code)]
+    return missing
+
+
+def unknown_names(page: Path) -> list[str]:
+    """Names in backticks, of two words or more, that no source file has."""
+    named = re.findall(r"`(\w+_\w+)`", page.read_text())
+    return [name for name in dict.fromkeys(named) if not re.search(rf"\b{name}\b", sources())]
+
+
+@functools.cache
+def sources() -> str:
+    files = (p for folder in ("csrc", "python", "bench") for p in (ROOT / folder).rglob("*"))
+    return "\n".join(p.read_text() for p in files if p.suffix in {".cc", ".h", ".py"})
+
+
+@every_page
+def test_links(page: Path) -> None:
+    assert not broken_links(page)
+
+
+@every_page
+def test_paths(page: Path) -> None:
+    assert not missing_paths(page)
+
+
+@every_page
+def test_functions_beside_files(page: Path) -> None:
+    assert not missing_functions(page)
+
+
+@pytest.mark.parametrize("name", [*LESSONS, "measurements"])
+def test_names(name: str) -> None:
+    assert not unknown_names(ROOT / "docs" / f"{name}.md")
+
+
+def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    (tmp_path / "code.cc").write_text("void is_there() {}")
+    page.write_text(
+        "# One heading, `code`\n[fine](#one-heading-code) [gone](gone.md) [bad](#two)\n"
+        "`csrc/cpu/no_such_file.cc`, csrc/cpu/, `csrc/ops/NAME.h`, csrc/ops/*.h\n"
+        "| tiles | [code](code.cc) | `is_there`, `no_such`, `best_cut`, `no_such_cut` |\n"
+    )
+    assert broken_links(page) == ["gone.md", "#two"]
+    assert missing_paths(page) == ["csrc/cpu/no_such_file.cc"]
+    missing = [m.partition(":")[0] for m in missing_functions(page)]
+    assert missing == ["no_such", "best_cut", "no_such_cut"]
+    assert unknown_names(page) == ["is_there", "no_such", "no_such_cut"]
+
+
+@pytest.mark.slow
+def test_the_script_of_the_table_of_methods() -> None:
+    """tools/conv2d_methods.py, which docs/convolution.md names, with errors inside the bound."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/conv2d_methods.py"), "--batch", "2", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["conv1"] * 3 + ["conv2"] * 3
+    assert all(0 < float(error) < 2e-5 for row in rows for error in row[-2:])
