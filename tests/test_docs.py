@@ -1,4 +1,4 @@
-"""The pages: the Python of the lessons runs, and every file and function that a page names exists.
+"""The pages: the Python of the lessons runs; files, functions and commands in all pages exist.
 
 The tutorials and the page on own layers take longer; tests/test_tutorials.py runs them.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from byhand.cli.app import app
 from sybil.document import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 LESSONS = ("gemm", "convolution")
@@ -83,6 +86,20 @@ def unknown_names(page: Path) -> list[str]:
     return [name for name in dict.fromkeys(named) if not re.search(rf"\b{name}\b", sources())]
 
 
+def refused_commands(page: Path) -> list[str]:
+    """Commands that the command line does not know, or with options that it does not have."""
+    refused = []
+    for line in re.findall(
+        r"(?:`|^ *)(?:python -m )?byhand ([a-z][^`\n]*)", page.read_text(), re.MULTILINE
+    ):
+        words = shlex.split(line, comments=True)
+        result = CliRunner().invoke(app, [*words, "--help"])
+        # An option may stand without its value in a sentence; it then takes --help for the value.
+        if result.exit_code and "'--help'" not in result.output:
+            refused.append(line)
+    return refused
+
+
 @functools.cache
 def sources() -> str:
     files = (p for folder in ("csrc", "python", "bench") for p in (ROOT / folder).rglob("*"))
@@ -104,6 +121,11 @@ def test_functions_beside_files(page: Path) -> None:
     assert not missing_functions(page)
 
 
+@every_page
+def test_commands(page: Path) -> None:
+    assert not refused_commands(page)
+
+
 @pytest.mark.parametrize("name", [*LESSONS, "measurements"])
 def test_names(name: str) -> None:
     assert not unknown_names(ROOT / "docs" / f"{name}.md")
@@ -115,9 +137,12 @@ def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
     page.write_text(
         "# One heading, `code`\n[fine](#one-heading-code) [gone](gone.md) [bad](#two)\n"
         "`csrc/cpu/no_such_file.cc`, csrc/cpu/, `csrc/ops/NAME.h`, csrc/ops/*.h\n"
+        "`byhand train mlp --epochs 3`, `byhand train --epochs`\n    byhand trian mlp\n"
+        "`python -m byhand bench gemm --no-such-option`\n"
         "| tiles | [code](code.cc) | `is_there`, `no_such`, `best_cut`, `no_such_cut` |\n"
     )
     assert broken_links(page) == ["gone.md", "#two"]
+    assert refused_commands(page) == ["trian mlp", "bench gemm --no-such-option"]
     assert missing_paths(page) == ["csrc/cpu/no_such_file.cc"]
     missing = [m.partition(":")[0] for m in missing_functions(page)]
     assert missing == ["no_such", "best_cut", "no_such_cut"]
