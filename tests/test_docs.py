@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[1]
 LESSONS = ("gemm", "convolution")
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(p for folder in ("bench", "docs", "tools") for p in (ROOT / folder).rglob("*.md")),
 ]
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 
@@ -86,13 +86,20 @@ def unknown_names(page: Path) -> list[str]:
     return [name for name in dict.fromkeys(named) if not re.search(rf"\b{name}\b", sources())]
 
 
+def commands(text: str) -> list[str]:
+    """Calls of `byhand` in backticks and in blocks of code, without the name."""
+    text = re.sub(r"\\\n *", "", text)  # a command in several lines
+    inline = re.findall(r"`(?:python -m )?byhand ([a-z][^`\n]*)`", text)
+    blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join([*blocks, *re.findall(r"^ {4}.*$", text, re.MULTILINE)])
+    return inline + re.findall(r"^ *(?:python -m )?byhand ([a-z].*)$", lines, re.MULTILINE)
+
+
 def refused_commands(page: Path) -> list[str]:
     """Commands that the command line does not know, or with options that it does not have."""
     refused = []
-    for line in re.findall(
-        r"(?:`|^ *)(?:python -m )?byhand ([a-z][^`\n]*)", page.read_text(), re.MULTILINE
-    ):
-        words = shlex.split(line, comments=True)
+    for line in commands(page.read_text()):
+        words = shlex.split(re.split(r" (?:\||&&|[12]?>)", line)[0], comments=True)
         result = CliRunner().invoke(app, [*words, "--help"])
         # An option may stand without its value in a sentence; it then takes --help for the value.
         if result.exit_code and "'--help'" not in result.output:
@@ -137,12 +144,12 @@ def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
     page.write_text(
         "# One heading, `code`\n[fine](#one-heading-code) [gone](gone.md) [bad](#two)\n"
         "`csrc/cpu/no_such_file.cc`, csrc/cpu/, `csrc/ops/NAME.h`, csrc/ops/*.h\n"
-        "`byhand train mlp --epochs 3`, `byhand train --epochs`\n    byhand trian mlp\n"
-        "`python -m byhand bench gemm --no-such-option`\n"
+        "`byhand train mlp --epochs 3`, `byhand train --epochs`\nbyhand is here\n"
+        "```bash\nbyhand train mlp \\\n  --no-such-option\n```\n    byhand trian mlp | head\n"
         "| tiles | [code](code.cc) | `is_there`, `no_such`, `best_cut`, `no_such_cut` |\n"
     )
     assert broken_links(page) == ["gone.md", "#two"]
-    assert refused_commands(page) == ["trian mlp", "bench gemm --no-such-option"]
+    assert refused_commands(page) == ["train mlp --no-such-option", "trian mlp | head"]
     assert missing_paths(page) == ["csrc/cpu/no_such_file.cc"]
     missing = [m.partition(":")[0] for m in missing_functions(page)]
     assert missing == ["no_such", "best_cut", "no_such_cut"]
