@@ -23,13 +23,16 @@ PACKAGE = Path(__file__).parents[1] / "python" / "byhand"
 CHECKED = [
     "__init__.py",
     "checks.py",
+    "data",
     "engine",
     "files",
     "models",
     "nn",
     "optim",
+    "plots",
     "runtime.py",
     "sklearn.py",
+    "training",
 ]
 
 # In this order, as numpydoc has it.
