@@ -29,10 +29,12 @@ class Recipe:
     ----------
     model : callable
         Makes the model, such as `byhand.models.mlp`.
-    epochs, batch_size : int
-        The number of passes over the training images, and of images per step.
+    epochs : int
+        The number of passes over the training images.
     lr : float
         The learning rate, or its peak if `schedule_name` is "onecycle".
+    batch_size : int
+        The number of images per step.
     momentum, nesterov : float, bool
         Of SGD. The other optimizers ignore them.
     weight_decay : float
@@ -44,10 +46,12 @@ class Recipe:
         "constant" keeps it at `lr`.
     init : str
         The initial weights, a name of `byhand.nn.initializers.INITIALIZERS`.
-    max_shift, ema : int, float or None
-        As `Trainer` takes them.
+    max_shift : int
+        As `Trainer` takes it.
     label_smoothing : float
         As `CrossEntropyLoss` takes it.
+    ema : float, optional
+        As `Trainer` takes it.
     """
 
     model: Callable[..., Model]
@@ -116,7 +120,13 @@ class Recipe:
         return make(parameters, self.lr, weight_decay=self.weight_decay)
 
     def schedule(self, images: int) -> OneCycle | Constant:
-        """Return the learning rate as a function of the step, for `images` training images."""
+        """Return the learning rate as a function of the step.
+
+        Parameters
+        ----------
+        images : int
+            The number of training images.
+        """
         if self.schedule_name == "constant":
             return Constant(self.lr)
         return OneCycle(self.lr, self.epochs * -(-images // self.batch_size))
