@@ -34,9 +34,9 @@ CPP = r"""
 const char* s = "// counts"; /* not
     this */
 const char c = '"'; int y = 1'000'000; // counts
-const char* r = R"x(/* counts
-)" counts
-)x";
+define(R"x(A docstring
+)" that does not count
+// )x");
 """
 
 
@@ -46,7 +46,7 @@ def test_python() -> None:
 
 
 def test_cpp() -> None:
-    assert cpp_lines(CPP) == 7
+    assert cpp_lines(CPP) == 6
     assert cpp_lines('// \'\n/* " */ int x; // "') == 1
 
 

@@ -29,11 +29,11 @@ _NO_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING),
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
-# Comments, and literals in which the beginning of a comment is text. An apostrophe between two
-# digits separates them.
+# Comments, docstrings of bindings, which are raw strings, and literals in which the beginning of a
+# comment is text. An apostrophe between two digits separates them.
 _CPP_TOKEN = re.compile(
-    r"""(?P<comment>//(?:\\\n|[^\n])*|/\*.*?\*/)
-    | R"(?P<mark>[^()\\\s]*)\(.*?\)(?P=mark)"
+    r"""(?P<prose>//(?:\\\n|[^\n])*|/\*.*?\*/
+      | R"(?P<mark>[^()\\\s]*)\(.*?\)(?P=mark)")
     | "(?:\\.|[^"\\\n])*"
     | (?<![0-9A-Fa-f])'(?:\\.|[^'\\\n])+'""",
     re.DOTALL | re.VERBOSE,
@@ -61,13 +61,13 @@ def python_lines(source: str) -> int:
 
 
 def cpp_lines(source: str) -> int:
-    """Number of lines of code in a C++ or CUDA source."""
+    """Number of lines of code in a C++ or CUDA source. Raw strings count as docstrings."""
 
-    def without_comment(match: re.Match[str]) -> str:
+    def without_prose(match: re.Match[str]) -> str:
         text = match.group()
-        return "\n" * text.count("\n") if match["comment"] else text
+        return "\n" * text.count("\n") if match["prose"] else text
 
-    code = _CPP_TOKEN.sub(without_comment, source)
+    code = _CPP_TOKEN.sub(without_prose, source)
     return sum(bool(line.strip()) for line in code.splitlines())
 
 
