@@ -1,4 +1,4 @@
-"""The tutorials and the page on own layers: every block of Python and of shell is run, in order.
+"""README, tutorials and the page on own layers: every block of Python and shell is run, in order.
 
 The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
 2,000 images that look nothing like digits, every number of epochs is 1, and logs have a line every
