@@ -35,8 +35,10 @@ class Recipe:
         The learning rate, or its peak if `schedule_name` is "onecycle".
     batch_size : int
         The number of images per step.
-    momentum, nesterov : float, bool
-        Of SGD. The other optimizers ignore them.
+    momentum : float
+        Momentum of SGD. The other optimizers ignore it.
+    nesterov : bool
+        Whether SGD uses Nesterov's momentum.
     weight_decay : float
         As the optimizer takes it.
     method : str
