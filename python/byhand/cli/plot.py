@@ -25,7 +25,7 @@ def plot(
         ),
     ] = Path("byhand-curves.png"),
 ) -> None:
-    """Draw the cost and error curves of runs into one picture."""
+    """Draw the loss and error curves of runs into one picture."""
     if out.suffix.lower() not in PLOT_FORMATS:
         formats = ", ".join(PLOT_FORMATS)
         raise typer.BadParameter(f"{out} must end in {formats}.", param_hint="--out")
