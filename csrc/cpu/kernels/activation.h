@@ -1,4 +1,5 @@
-// The contract of the activation kernels. Formulas: ops/activation.h. An output may be an input.
+// The contract of the activation kernels. ops/activation.h has the formulas. The output array may be one of
+// the input arrays.
 #pragma once
 
 #include <stdint.h>

@@ -1,11 +1,12 @@
-"""Fails where a register tile of the matrix product does not stay in registers.
+"""Check that the register tiles of the matrix product stay in registers.
 
     python audit_spills.py [--objdump OBJDUMP] [--verbose] OBJECT...
 
-Disassembles the objects of gemm.cc with GNU objdump, whose output it reads. Each tile<...> and
-dot<...> must have a loop of as many multiply-adds as its size says that touches no stack, and no
-vector may be stored to the stack or loaded from it anywhere in the function. To see it fail, make
-a 5 in dot_columns() an 8.
+The script disassembles the objects of gemm.cc with GNU objdump. Each function tile<...> and
+dot<...> must have an inner loop with one multiply-add per accumulator, and this loop must not
+access the stack. Nowhere in the function may a vector be stored to the stack or loaded from it. If
+a check fails, the script prints what it found and exits with code 1. To see it fail, change the 5
+in dot_columns() to 8.
 """
 
 from __future__ import annotations
@@ -35,43 +36,48 @@ class Instruction:
 
 
 class Function:
-    """A function's code, and which instructions come before which: a graph of its indices."""
+    """The instructions of a function and its control flow graph, by indices into `code`."""
 
     def __init__(self, name: str, code: list[Instruction]) -> None:
         self.name = name
         self.code = code
         at = {instruction.address: i for i, instruction in enumerate(code)}
-        self.before: list[list[int]] = [[] for _ in code]
-        self.jumps_back: list[tuple[int, int]] = []  # from, to
+        self.predecessors: list[list[int]] = [[] for _ in code]
+        self.jumps_back: list[tuple[int, int]] = []  # (from, to)
         for i, instruction in enumerate(code):
             jump = JUMP.match(instruction.text)
             if jump and (to := at.get(int(jump[1], 16))) is not None:
-                self.before[to].append(i)
+                self.predecessors[to].append(i)
                 if to <= i:
                     self.jumps_back.append((i, to))
             if i + 1 < len(code) and not NO_FALL_THROUGH.match(instruction.text):
-                self.before[i + 1].append(i)
+                self.predecessors[i + 1].append(i)
         framed = any(re.match(r"mov +%rsp,%rbp", instruction.text) for instruction in code)
         self.stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
 
     def innermost_loops(self) -> list[frozenset[int]]:
-        """For each innermost loop, the instructions that lead from its head back to its head."""
+        """Return the instructions of each innermost loop."""
         loops = [loop for tail, head in self.jumps_back if (loop := self._loop(tail, head))]
         return [loop for loop in loops if not any(other < loop for other in loops)]
 
     def _loop(self, tail: int, head: int) -> frozenset[int]:
-        """Empty where the tail is reached past the head: code that was only laid out later."""
+        """Return all instructions on paths from `head` to the jump `tail`, which goes back to it.
+
+        The result is empty if a path reaches the tail without passing the head. Such a jump back
+        is no loop: the compiler only placed a piece of code behind the code that follows it.
+        """
         found, to_visit = {head, tail}, {tail} - {head}
         while to_visit:
-            new = set(self.before[to_visit.pop()]) - found
+            new = set(self.predecessors[to_visit.pop()]) - found
             found |= new
             to_visit |= new
         return frozenset(found) if head == 0 or 0 not in found else frozenset()
 
-    def multiply_adds(self, loop: frozenset[int]) -> int:
+    def count_multiply_adds(self, loop: frozenset[int]) -> int:
         return sum(FMA.match(self.code[i].text) is not None for i in loop)
 
-    def on_stack(self) -> set[int]:
+    def stack_accesses(self) -> set[int]:
+        """Return the instructions that read or write the stack through the frame registers."""
         return {
             i
             for i, instruction in enumerate(self.code)
@@ -80,6 +86,7 @@ class Function:
 
 
 def functions(objdump: str, path: Path) -> Iterator[Function]:
+    """Yield the functions of an object file."""
     command = [objdump, "-d", "-C", "--no-show-raw-insn", str(path)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     name, code = "", list[Instruction]()
@@ -93,17 +100,20 @@ def functions(objdump: str, path: Path) -> Iterator[Function]:
 
 
 def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[str]:
-    """The faults of a function, as lines of text."""
+    """Yield one line of text for each fault of a function."""
     size = int(tile["rows"]) * int(tile["columns"])
-    loops = [loop for loop in function.innermost_loops() if function.multiply_adds(loop)]
-    stack = function.on_stack()
+    loops = [loop for loop in function.innermost_loops() if function.count_multiply_adds(loop)]
+    stack = function.stack_accesses()
     in_loops = sorted(i for i in stack if any(i in loop for loop in loops))
     vectors = sorted(i for i in stack if VECTOR.search(function.code[i].text))
     if verbose:
-        counts = [f"{len(loop):4} {function.multiply_adds(loop):4}" for loop in loops]
+        counts = [f"{len(loop):4} {function.count_multiply_adds(loop):4}" for loop in loops]
         print(f"{tile[0]:24} {', '.join(counts):>17} {len(in_loops):7} {len(vectors):9}")
-    if not loops or any(function.multiply_adds(loop) % size for loop in loops):
-        yield f"{tile[0]} has no loop of {size} multiply-adds, or another beside it"
+    if not loops or any(function.count_multiply_adds(loop) % size for loop in loops):
+        yield (
+            f"{tile[0]} has no loop of {size} multiply-adds, or another loop in which their number "
+            f"is not a multiple of {size}"
+        )
     for what, found in (("in its loop", in_loops), ("for vectors", vectors)):
         if found:
             example = function.code[found[0]].text
@@ -128,7 +138,8 @@ def main() -> int:
                 kinds.add(tile["kind"])
                 problems += [f"{path}: {line}" for line in audit(function, tile, arguments.verbose)]
         if kinds != {"tile", "dot"}:
-            problems.append(f"{path}: of tile<...> and dot<...> there is only {sorted(kinds)}")
+            found = sorted(kinds)
+            problems.append(f"{path}: expected tile<...> and dot<...>, but there is only {found}")
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return bool(problems)
 

@@ -1,5 +1,7 @@
-# Fails the build when an object of an instruction set defines a symbol that another object could be linked
-# to: a shared inline function compiled with -mavx2 would then run on a CPU without AVX2. Weak symbols count.
+# Fails the build if a kernel object exports a symbol outside the namespace of its instruction set. The linker
+# keeps only one copy of an inline function that several objects export. If it kept the copy that was compiled
+# with -mavx2, code for all CPUs would call it and crash on a CPU without AVX2. Weak symbols are therefore
+# refused as well.
 #   cmake -DNM=nm -DISA=avx2 -DOBJECTS="a.o;b.o" -P audit_symbols.cmake
 foreach(object IN LISTS OBJECTS)
   execute_process(COMMAND ${NM} --defined-only --extern-only --demangle ${object}

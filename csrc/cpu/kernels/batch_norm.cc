@@ -1,24 +1,27 @@
-// Batch normalisation: moments of channels, and what is linear in x and dy.
+// Batch normalization: the statistics of each channel, and the formulas that use them.
 #include "cpu/kernels/batch_norm.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// plane(c) for each channel where its values in a row lie side by side, columns(c, n) for vectors of channels
-// where they don't.
+// Visits all channels. If a channel has several neighbouring values in each row, calls plane(c) for each
+// channel c, and vectors run along these values. If it has one value per row, calls columns(c, n) for each
+// vector of n neighbouring channels from c on.
 template <class Plane, class Columns>
 inline void for_channels(const ChannelBlock& b, Plane plane, Columns columns) {
   if (b.length == 1) return for_vectors(b.channels, columns);
   for (int64_t c = 0; c < b.channels; ++c) plane(c);
 }
 
-// f(i) for the offsets of rows.
+// Calls f(offset) for each row, where `offset` is the position of value `first` of the row.
 template <class F>
 inline void for_rows(const ChannelBlock& b, int64_t first, F f) {
   for (int64_t r = 0; r < b.rows; ++r) f(first + r * b.row_stride);
 }
 
+// Two passes. The first finds the mean, which is rounded to float32. The second takes the sums about this
+// rounded mean. The driver needs `sum`, which is not quite zero, to correct for the rounding.
 void moments(const float* x, const ChannelBlock& b, float* center, double* sum, double* squares) {
   const double count = static_cast<double>(b.rows * b.length);
   for_channels(

@@ -1,5 +1,5 @@
-// Direct convolution without an im2col matrix: the staged image already holds, for every tap, the inputs of
-// neighbouring outputs side by side, so a vector of outputs needs one plain load a tap.
+// Direct convolution without an im2col matrix. In the staged image, the inputs that neighbouring outputs see
+// through one tap are adjacent. A vector of outputs therefore needs one plain load per tap.
 #include "cpu/kernels/conv2d_correlate.h"
 
 #include BYHAND_VEC_HEADER
@@ -8,8 +8,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// kRows output channels x kPositions vectors of outputs stay in registers over all taps and channels: the
-// tile of the matrix product, with rows of B found through `offset`.
+// Computes kRows output channels x kPositions vectors of outputs, whose sums stay in registers over all input
+// channels and taps. This is the tile of the matrix product, except that `offset` says where each row of B
+// begins.
 template <int kRows, int kPositions>
 void tile(const ConvTile& t) {
   Vec sum[kRows][kPositions];
@@ -36,8 +37,9 @@ void tile(const ConvTile& t) {
   for (int v = 0; v < kPositions; ++v) sum[r][v].store(t.y[v] + r * t.y_stride, t.count[v]);
 }
 
-// Accumulators, inputs and a weight in the registers.
-constexpr int positions_of(int rows) {
+// The largest number of positions of a tile with `rows` rows. Its accumulators, one input vector per position
+// and one weight must fit into the registers, and one register stays free.
+constexpr int widest_tile(int rows) {
   const int fitting = (kRegisters - 2) / (rows + 1);
   return fitting < kMaxConvPositions ? fitting : kMaxConvPositions;
 }
@@ -54,11 +56,11 @@ void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
 void fill_conv2d_correlate(CorrelateKernels& k) {
   k.tiles.lanes = Vec::kLanes;
   for_constants<kConvRows>([&](auto rows) {
-    k.tiles.positions[rows - 1] = positions_of(rows);
-    for_constants<positions_of(rows)>(
+    k.tiles.positions[rows - 1] = widest_tile(rows);
+    for_constants<widest_tile(rows)>(
         [&](auto positions) { k.tiles.tile[rows - 1][positions - 1] = tile<rows, positions>; });
   });
-  k.wide = k.tiles;
+  k.wide = k.tiles;  // for AVX-512, cpu/runtime/registry.cc replaces k.tiles with those of AVX2
   k.copy_strided = copy_strided;
 }
 

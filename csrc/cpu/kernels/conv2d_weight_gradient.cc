@@ -1,5 +1,6 @@
-// Grad weight by the direct algorithm, in vectors of 8 lanes where there are 16: the planes of small networks
-// are 24 and 8 wide, and units of 256 bits do two multiply-adds of 8 lanes in the time of one of 16.
+// The gradient with respect to the weights, by the direct algorithm. If vectors have 16 lanes, only 8 are
+// used. The planes of small networks are 24 and 8 wide, so vectors of 16 lanes would have idle lanes, and
+// CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one of 16.
 #include "cpu/kernels/conv2d_weight_gradient.h"
 
 #include BYHAND_VEC_HEADER
@@ -10,17 +11,19 @@ namespace {
 
 constexpr int kLanes = HalfVec::kLanes;
 
-// Accumulators, kColumns inputs and a gradient stay in registers.
+// The size of the largest tile. Its kRows * kColumns accumulators, kColumns inputs and one gradient must fit
+// into the registers.
 constexpr int kRows = kRegisters >= 32 ? 5 : 4, kColumns = kRegisters >= 32 ? 5 : 3;
 
 inline HalfVec load(const float* p, const Constant<kLanes>&) { return HalfVec::load(p); }
 inline HalfVec load(const float* p, int n) { return HalfVec::load(p, n); }
 
-// Vector times vector over positions, one sum across lanes at the end. The kC inputs stay in registers and
-// the rows of dy stream past: the other way round GCC 12 runs out of registers.
+// total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. The inputs of all columns
+// stay in registers while the rows of dy are loaded one by one. In the opposite order, GCC 12 runs out of
+// registers.
 template <int kR, int kC, class Lanes>
-inline void multiply(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
-                     Lanes lanes, HalfVec (&total)[kR][kC]) {
+inline void add_products(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
+                         Lanes lanes, HalfVec (&total)[kR][kC]) {
   HalfVec xv[kC];
   BYHAND_UNROLL
   for (int c = 0; c < kC; ++c) xv[c] = load(x[c] + at.x, lanes);
@@ -32,6 +35,7 @@ inline void multiply(const float* const (&x)[kC], const float* dy, int64_t row, 
   }
 }
 
+// The lanes of each accumulator are added up once, at the end.
 template <int kR, int kC>
 void dot(const ConvDot& d) {
   HalfVec total[kR][kC];
@@ -45,9 +49,9 @@ void dot(const ConvDot& d) {
     BYHAND_UNROLL
     for (int c = 0; c < kC; ++c) x[c] = d.x + n * d.x_image_stride + d.offset[c];
     for (int64_t i = 0; i < d.whole; ++i)
-      multiply(x, dy, d.dy_row_stride, d.whole_positions[i], Constant<kLanes>{}, total);
+      add_products(x, dy, d.dy_row_stride, d.whole_positions[i], Constant<kLanes>{}, total);
     for (int64_t i = 0; i < d.cut; ++i)
-      multiply(x, dy, d.dy_row_stride, d.cut_positions[i], d.cut_positions[i].count, total);
+      add_products(x, dy, d.dy_row_stride, d.cut_positions[i], d.cut_positions[i].count, total);
   }
 
   BYHAND_UNROLL
@@ -55,7 +59,8 @@ void dot(const ConvDot& d) {
   for (int c = 0; c < kC; ++c) d.dw[r * d.dw_stride + c] += sum(total[r][c]);
 }
 
-// One row of taps is one vector, or two of four lanes; rows of dW at the same time hide the latency.
+// A row of taps is one vector, or two if vectors have 4 lanes. Several rows of dW are computed together,
+// because their independent accumulators hide the latency of the multiply-adds.
 template <int kR, int kTapRows>
 void pooled_dot(const ConvPooledDot& d) {
   constexpr int kParts = kLanes < kPooledSlot ? kPooledSlot / kLanes : 1;

@@ -1,16 +1,15 @@
-// The contract of direct convolution's kernels for the gradient with respect to the weights.
+// The contract of the kernels of direct convolution that compute the gradient with respect to the weights.
 #pragma once
 
 #include <stdint.h>
 
 namespace byhand::cpu {
 
-// One vector of neighbouring outputs: where it begins in a plane of dy and in the staged input, its row of
-// outputs, and its number of lanes.
+// One vector of neighbouring outputs.
 struct ConvPosition {
-  int64_t y, x;
-  int64_t row;
-  int count;
+  int64_t y, x;  // where it begins in a plane of dy, and in the staged input
+  int64_t row;   // its row of outputs
+  int count;     // its number of lanes
 };
 
 // dW[r * dw_stride + c] += sum over images, positions and lanes of dy * x. A row of dW is an output channel,
@@ -21,9 +20,9 @@ struct ConvDot {
   int64_t dy_row_stride;
   const float* x;
   const int64_t* offset;                // where each column begins in x
-  const ConvPosition* whole_positions;  // of all lanes
+  const ConvPosition* whole_positions;  // `whole` positions that use all lanes
   int64_t whole;
-  const ConvPosition* cut_positions;  // of fewer lanes
+  const ConvPosition* cut_positions;  // `cut` positions that use fewer lanes
   int64_t cut;
   float* dw;
   int64_t dw_stride;
@@ -38,11 +37,12 @@ struct ConvPooledDot {
   int64_t count;
   const float* dz;
   const int32_t* place;  // laid out as dz, `count` per row
-  int32_t last;  // 2^n - 1; x has last + 1 slots. Kernels mask each place with it, because another thread may
-                 // change a place after it was checked.
+  // x has last + 1 slots, and last + 1 is a power of 2. Kernels compute place & last, because another thread
+  // may change a place after it was checked.
+  int32_t last;
   const float* x;
   int64_t x_row;
-  int columns;  // of taps, at most kPooledSlot
+  int columns;  // the number of taps in a row, at most kPooledSlot
   float* dw;    // (rows, tap rows, columns)
   int64_t dw_row;
 };
@@ -53,7 +53,7 @@ inline constexpr int kMaxDotRows = 5, kMaxDotColumns = 5, kPooledRows = 2;
 
 struct WeightGradientKernels {
   int lanes;
-  int rows, columns;                               // of the largest tile
+  int rows, columns;                               // the size of the largest tile
   ConvDotKernel dot[kMaxDotRows][kMaxDotColumns];  // [rows - 1][columns - 1]
   // to[i * kPooledSlot + j] = x[i + j] for i < count and j < kPooledSlot.
   void (*fill_slots)(const float* x, int64_t count, float* to);

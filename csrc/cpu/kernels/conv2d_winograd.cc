@@ -1,4 +1,5 @@
-// Winograd's convolution: the transforms between images and patches, and the products of patches.
+// Winograd's convolution in both axes: the transforms between images and patches, and the products of
+// patches. The vectors of a patch run along its rows.
 #include "cpu/kernels/conv2d_winograd.h"
 #include "cpu/kernels/conv2d_winograd_sums.h"
 #include "cpu/kernels/window_maximum.h"
@@ -8,82 +9,88 @@ namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
 constexpr int kLanes = Vec::kLanes;
-constexpr int kParts = kLanes < kSize ? kSize / kLanes : 1;  // vectors that a row of 8 values takes
-constexpr int kPart = kSize / kParts;                        // values in each
+
+// A row of 8 values is held in kParts vectors, with kPartSize values in each.
+constexpr int kParts = kLanes < kSize ? kSize / kLanes : 1;
+constexpr int kPartSize = kSize / kParts;
 
 using Patch = Vec[kParts][kSize];  // [part][row]
 
-// Rows become columns.
+// Exchanges the rows and columns of a patch.
 inline void transpose(Patch& p) {
   Vec block[kParts][kParts][kLanes];
   BYHAND_UNROLL
   for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
   for (int j = 0; j < kParts; ++j) {
     BYHAND_UNROLL
-    for (int r = 0; r < kLanes; ++r) block[i][j][r] = r < kPart ? p[j][i * kPart + r] : Vec::zero();
+    for (int r = 0; r < kLanes; ++r) block[i][j][r] = r < kPartSize ? p[j][i * kPartSize + r] : Vec::zero();
     transpose(block[i][j]);
   }
   BYHAND_UNROLL
   for (int i = 0; i < kParts; ++i) BYHAND_UNROLL
   for (int j = 0; j < kParts; ++j) BYHAND_UNROLL
-  for (int r = 0; r < kPart; ++r) p[i][j * kPart + r] = block[i][j][r];
+  for (int r = 0; r < kPartSize; ++r) p[i][j * kPartSize + r] = block[i][j][r];
 }
 
 inline Vec load_part(const float* p) {
-  if constexpr (kPart == kLanes)
+  if constexpr (kPartSize == kLanes)
     return Vec::load(p);
   else
-    return Vec::load(p, kPart);
+    return Vec::load(p, kPartSize);
 }
 inline void store_part(Vec v, float* p) {
-  if constexpr (kPart == kLanes)
+  if constexpr (kPartSize == kLanes)
     v.store(p);
   else
-    v.store(p, kPart);
+    v.store(p, kPartSize);
 }
-inline int clamp_part(int n) { return n < 0 ? 0 : n > kPart ? kPart : n; }
+inline int clamp_part(int n) { return n < 0 ? 0 : n > kPartSize ? kPartSize : n; }
 
-// The places of the rows of a patch: two in a vector of 16 lanes, one in 8, half of one in 4.
-struct Place {
+// A transformed patch in memory. `lanes` is the vector width of the product kernels, which may be larger than
+// that of the transforms. A vector holds two rows of the patch if it has 16 lanes, one row if it has 8, and
+// half of a row if it has 4.
+struct TransformedPatch {
   float* data;
   int64_t plane;
   int lanes;
+  // The address of one part of a row.
   float* at(int row, int part) const {
-    if (lanes == 16) return data + row / 2 * plane + row % 2 * kSize + part * kPart;
-    return data + (row * (kSize / lanes) + part * kPart / lanes) * plane + part * kPart % lanes;
+    if (lanes == 16) return data + row / 2 * plane + row % 2 * kSize + part * kPartSize;
+    return data + (row * (kSize / lanes) + part * kPartSize / lanes) * plane + part * kPartSize % lanes;
   }
 };
 
-// The first n values of part `part` of a row that has `columns`.
+// Loads part `part` of a row that has `columns` values. Lanes beyond the row are 0.
 inline Vec load_columns(const float* row, int part, int columns) {
-  const int n = clamp_part(columns - part * kPart);
-  return n == kLanes ? Vec::load(row + part * kPart) : Vec::load(row + part * kPart, n);
+  const int n = clamp_part(columns - part * kPartSize);
+  return n == kLanes ? Vec::load(row + part * kPartSize) : Vec::load(row + part * kPartSize, n);
 }
 
-// Channels whose columns share the rows of a patch: two where they have four columns each, [part][row] then
-// begins with the first channel's.
+// The number of channels that share a Patch: two if each has four columns, one otherwise. Each row of a
+// shared Patch holds the four values of the first channel and then the four of the second.
 template <class P>
-constexpr int kTogether = 2 * P::kColumns == kSize ? 2 : 1;
+constexpr int kSharing = 2 * P::kColumns == kSize ? 2 : 1;
 
-// Rows of kTogether channels, `channel` values apart; 0 where there is one, which then stands for the other.
+// Loads rows of kSharing channels, which are `channel` values apart in memory. If there is only one channel
+// left for a shared Patch, pass channel = 0: it is loaded twice, and the copy is never stored.
 template <class P>
 inline void load_rows(const float* values, int64_t channel, int64_t stride, Patch& x) {
   BYHAND_UNROLL
   for (int i = 0; i < P::kColumns; ++i) {
     const float* const row = values + i * stride;
-    if constexpr (kTogether<P> == 2 && kParts == 1) {
+    if constexpr (kSharing<P> == 2 && kParts == 1) {
       x[0][i] = load_fours(row, row + channel);
     } else {
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part)
         x[part][i] =
-            kTogether<P> == 2 ? Vec::load(row + part * channel) : load_columns(row, part, P::kColumns);
+            kSharing<P> == 2 ? Vec::load(row + part * channel) : load_columns(row, part, P::kColumns);
     }
   }
 }
 
-// Transforms rows x, as load_rows has them, into patches of channel c, or of kTogether channels from c on, of
-// which the first `channels` are used.
+// Transforms x, as load_rows returns it, and stores the patches of `channels` channels from c on. `channels`
+// is at most kSharing.
 template <class P>
 inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
@@ -96,9 +103,9 @@ inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& 
   }
   transpose(x);
   BYHAND_UNROLL
-  for (int h = 0; h < kTogether<P>; ++h) {
+  for (int h = 0; h < kSharing<P>; ++h) {
     if (h >= channels) continue;
-    const Place place{to.data + (c + h) * lanes, to.plane, lanes};
+    const TransformedPatch patch{to.data + (c + h) * lanes, to.plane, lanes};
     BYHAND_UNROLL
     for (int part = 0; part < kParts; ++part) {
       Vec input[kColumns], output[kSize];
@@ -106,7 +113,7 @@ inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& 
       for (int i = 0; i < kColumns; ++i) input[i] = x[part][h * kColumns + i];
       expand<P>(input, output);
       BYHAND_UNROLL
-      for (int i = 0; i < kSize; ++i) store_part(output[i], place.at(i, part));
+      for (int i = 0; i < kSize; ++i) store_part(output[i], patch.at(i, part));
     }
   }
 }
@@ -116,11 +123,11 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
   const bool inside = from.row_begin == 0 && from.row_end == kColumns && from.column_begin == 0 &&
                       from.column_end == kColumns;
-  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
-    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
+  for (int64_t c = 0; c < from.count; c += kSharing<P>) {
+    const int channels = c + kSharing<P> <= from.count ? kSharing<P> : 1;
     const float* values = from.values + c * from.channel;
     int64_t stride = from.row, channel = channels > 1 ? from.channel : 0;
-    float copy[kTogether<P>][kColumns * kSize];
+    float copy[kSharing<P>][kColumns * kSize];
     if (!inside) {
       __builtin_memset(copy, 0, sizeof copy);
       for (int h = 0; h < channels; ++h)
@@ -135,25 +142,26 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   }
 }
 
-// The adjoint of `forward`, handed to store(channel, channels, rows): rows[i][part] of one channel, or of
-// kTogether, of which the first is `channel` and those beyond `channels` are of no use.
+// Computes the adjoint of `forward` and calls store(c, channels, rows) with the results of `channels`
+// channels from c on. rows[i][part] is one part of row i, which channels share as in a Patch. If `channels`
+// is less than kSharing, the values of the second channel are meaningless.
 template <class P, class Store>
 inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const Store& store) {
   constexpr int kColumns = P::kColumns;
-  for (int64_t c = 0; c < count; c += kTogether<P>) {
-    const int channels = c + kTogether<P> <= count ? kTogether<P> : 1;
+  for (int64_t c = 0; c < count; c += kSharing<P>) {
+    const int channels = c + kSharing<P> <= count ? kSharing<P> : 1;
     Patch x;
     BYHAND_UNROLL
-    for (int h = 0; h < kTogether<P>; ++h) {
-      const Place place{from.data + (c + (h < channels ? h : 0)) * lanes, from.plane, lanes};
+    for (int h = 0; h < kSharing<P>; ++h) {
+      const TransformedPatch patch{from.data + (c + (h < channels ? h : 0)) * lanes, from.plane, lanes};
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) {
         Vec input[kSize], output[kColumns];
         BYHAND_UNROLL
-        for (int i = 0; i < kSize; ++i) input[i] = load_part(place.at(i, part));
+        for (int i = 0; i < kSize; ++i) input[i] = load_part(patch.at(i, part));
         contract<P>(input, output);
         BYHAND_UNROLL
-        for (int i = 0; i < kSize / kTogether<P>; ++i)
+        for (int i = 0; i < kSize / kSharing<P>; ++i)
           x[part][h * kColumns + i] = i < kColumns ? output[i] : Vec::zero();
       }
     }
@@ -170,16 +178,18 @@ inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const
   }
 }
 
-// Adds a value for each channel.
+// Adds the bias to one part of all rows: bias[0] for the first channel, and bias[1] for the second if there
+// is one.
 template <class P>
 inline void add_bias(const float* bias, int channels, int part, Vec (&rows)[P::kColumns][kParts]) {
   const Vec first = Vec::set(bias[0]), last = Vec::set(bias[channels - 1]);
   const Vec both = kParts == 2 ? (part == 0 ? first : last) : select(first_mask(kSize / 2), first, last);
   BYHAND_UNROLL
-  for (int i = 0; i < P::kColumns; ++i) rows[i][part] = rows[i][part] + (kTogether<P> == 1 ? first : both);
+  for (int i = 0; i < P::kColumns; ++i) rows[i][part] = rows[i][part] + (kSharing<P> == 1 ? first : both);
 }
 
-// body(channel, row, values) for each row of each channel, its values in memory.
+// Calls body(channel, row, values) for each row of each channel. `values` points to a copy of the row in
+// memory.
 template <class P, class Body>
 inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const Body& body) {
   float value[kParts * kLanes];
@@ -189,7 +199,8 @@ inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const
   }
 }
 
-// For patches that begin inside the plane, which those of outputs and weights do.
+// Stores the adjoint. The patches must begin inside the plane, as those of outputs and weights do, but they
+// may end outside.
 template <class P>
 void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
   constexpr int kColumns = P::kColumns;
@@ -200,13 +211,14 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) add_bias<P>(bias + c, channels, part, rows);
     }
-    if constexpr (kTogether<P> == 1) {
+    if constexpr (kSharing<P> == 1) {
       BYHAND_UNROLL
       for (int i = 0; i < kColumns; ++i) {
         if (i == to.row_end) break;
         BYHAND_UNROLL
         for (int part = 0; part < kParts; ++part)
-          rows[i][part].store(values + i * to.row + part * kPart, clamp_part(to.column_end - part * kPart));
+          rows[i][part].store(values + i * to.row + part * kPartSize,
+                              clamp_part(to.column_end - part * kPartSize));
       }
     } else if (kParts == 1 && whole && channels == 2) {
       BYHAND_UNROLL
@@ -221,9 +233,11 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
   });
 }
 
-// Patches of 4 x 4 outputs: of every four lanes, tap after tap has the four windows of a channel. The places
-// of the first taps.
-inline IVec first_taps(const WinogradMaxima& w) {
+// Max pooling works on patches of 4 x 4 outputs, which have four windows of 2 x 2. Each group of four lanes
+// holds the four windows of one channel, and the four outputs of a window, its taps, come in four vectors.
+//
+// Returns the position of each window's first tap in the plane of outputs.
+inline IVec first_tap_positions(const WinogradMaxima& w) {
   float corner[kLanes];
   for (int i = 0; i < kLanes; ++i) {
     const int32_t place = w.place + i % 2 * 2 + i / 2 % 2 * 2 * w.plane_row;
@@ -231,14 +245,15 @@ inline IVec first_taps(const WinogradMaxima& w) {
   }
   return bits(Vec::load(corner));
 }
-inline IVec tap(IVec first, int i, const WinogradMaxima& w) {
+// Returns the positions of tap i, given those of the first tap.
+inline IVec tap_positions(IVec first, int i, const WinogradMaxima& w) {
   return first + IVec::set(i / 2 * w.plane_row + i % 2);
 }
 
 void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias) {
   using P = WinogradOutput5;
   constexpr int kLength = kParts * kLanes;
-  const IVec first = first_taps(to);
+  const IVec first = first_tap_positions(to);
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[4][kParts]) {
     float value[kLength];
     int32_t place[kLength];
@@ -250,7 +265,7 @@ void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, co
           even_of_fours(rows[1][part], rows[3][part]), odd_of_fours(rows[1][part], rows[3][part])};
       WindowMaximum best{taps[0], first};
       BYHAND_UNROLL
-      for (int i = 1; i < 4; ++i) best.visit(taps[i], tap(first, i, to));
+      for (int i = 1; i < 4; ++i) best.visit(taps[i], tap_positions(first, i, to));
       best.value.store(value + part * kLanes);
       best.place.store(place + part * kLanes);
     }
@@ -271,7 +286,8 @@ void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, co
   });
 }
 
-// The windows of one channel, or of two, in every four lanes; 0 for those that are not there.
+// Loads one value per window: the first group of four lanes from `first`, the second from `second` if vectors
+// have more than four lanes. Windows outside the plane get 0.
 template <class T>
 inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w) {
   const auto floats = [](const T* p) { return reinterpret_cast<const float*>(p); };
@@ -287,9 +303,9 @@ inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w
 
 void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
   using P = WinogradOutput5;
-  const IVec first = first_taps(from);
-  for (int64_t c = 0; c < from.count; c += kTogether<P>) {
-    const int channels = c + kTogether<P> <= from.count ? kTogether<P> : 1;
+  const IVec first = first_tap_positions(from);
+  for (int64_t c = 0; c < from.count; c += kSharing<P>) {
+    const int channels = c + kSharing<P> <= from.count ? kSharing<P> : 1;
     Patch x;
     BYHAND_UNROLL
     for (int part = 0; part < kParts; ++part) {
@@ -299,7 +315,8 @@ void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lane
       const IVec where = bits(load_windows(from.index + one, from.index + other, from));
       Vec taps[4];
       BYHAND_UNROLL
-      for (int i = 0; i < 4; ++i) taps[i] = select(where == tap(first, i, from), value, Vec::zero());
+      for (int i = 0; i < 4; ++i)
+        taps[i] = select(where == tap_positions(first, i, from), value, Vec::zero());
       x[part][0] = low_of_fours(taps[0], taps[1]), x[part][1] = low_of_fours(taps[2], taps[3]);
       x[part][2] = high_of_fours(taps[0], taps[1]), x[part][3] = high_of_fours(taps[2], taps[3]);
     }
@@ -307,7 +324,7 @@ void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lane
   }
 }
 
-// For patches of inputs, which may begin outside the plane.
+// Adds the adjoint to the image. Patches of inputs may begin outside the plane, because of the padding.
 void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
   using P = WinogradInput;
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int, const Vec(&rows)[kSize][kParts]) {
@@ -316,9 +333,9 @@ void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& t
       if (i < to.row_begin || i >= to.row_end) continue;
       BYHAND_UNROLL
       for (int part = 0; part < kParts; ++part) {
-        float* const at = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPart;
-        const int begin = clamp_part(to.column_begin - part * kPart);
-        const int end = clamp_part(to.column_end - part * kPart);
+        float* const at = const_cast<float*>(to.values) + c * to.channel + i * to.row + part * kPartSize;
+        const int begin = clamp_part(to.column_begin - part * kPartSize);
+        const int end = clamp_part(to.column_end - part * kPartSize);
         if (begin > 0) {
           float value[kLanes];
           rows[i][part].store(value);
@@ -334,11 +351,12 @@ void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& t
 }
 
 template <class P>
-WinogradTransform both_ways() {
+WinogradTransform forward_and_adjoint() {
   return {forward<P>, adjoint_store<P>};
 }
 
-// The values of a row of `a` stay in registers while one of `b` streams by.
+// The size of the largest tile. Its accumulators, one vector per row of `a` and one vector of `b` must fit
+// into the registers.
 constexpr int kRows = kRegisters >= 32 ? 5 : 3, kColumns = kRegisters >= 32 ? 5 : 4;
 static_assert(kRows * kColumns + kRows + 1 <= kRegisters);
 
@@ -380,10 +398,10 @@ void add_tiles(WinogradProductKernels& k) {
 void fill_conv2d_winograd_transforms(WinogradTransformKernels& k) {
   k.input = forward<WinogradInput>;
   k.input_adjoint_add = adjoint_add;
-  k.weight[0] = both_ways<WinogradWeight3>();
-  k.weight[1] = both_ways<WinogradWeight5>();
-  k.output[0] = both_ways<WinogradOutput3>();
-  k.output[1] = both_ways<WinogradOutput5>();
+  k.weight[0] = forward_and_adjoint<WinogradWeight3>();
+  k.weight[1] = forward_and_adjoint<WinogradWeight5>();
+  k.output[0] = forward_and_adjoint<WinogradOutput3>();
+  k.output[1] = forward_and_adjoint<WinogradOutput5>();
   k.maxima = maxima;
   k.from_maxima = from_maxima;
 }

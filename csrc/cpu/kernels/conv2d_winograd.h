@@ -1,8 +1,9 @@
-// The contract of Winograd's convolution in both axes: transforms between images and patches, and products of
-// patches. B, G and A are the matrices of conv2d_winograd_matrices.py.
+// The contract of the kernels of Winograd's convolution in both axes: transforms between images and patches,
+// and products of patches. conv2d_winograd_matrices.py explains the matrices B, G and A.
 //
-// A patch is 8 x 8 inputs, for kernels of 3 x 3 and 5 x 5 weights. Once transformed, a patch of inputs, a
-// kernel and a patch of outputs have 64 values each, and convolution multiplies them value by value.
+// A patch of inputs has 8 x 8 values. It serves convolutions with 3 x 3 weights, which give a patch of 6 x 6
+// outputs, and with 5 x 5 weights, which give 4 x 4. Each of the three is transformed into 64 values. The
+// transformed outputs are the transformed inputs times the transformed weights, value by value.
 #pragma once
 
 #include <stdint.h>
@@ -11,16 +12,16 @@ namespace byhand::cpu {
 
 inline constexpr int kWinogradSize = 8, kWinogradValues = kWinogradSize * kWinogradSize;
 
-// Transformed patches: value q of patch i is at data[q / lanes * plane + i * lanes + q % lanes], with the
-// lanes of WinogradProductKernels, so that one vector holds neighbouring values of one patch.
+// Transformed patches. Value q of patch i is at data[q / lanes * plane + i * lanes + q % lanes], where
+// `lanes` is that of WinogradProductKernels. One vector therefore holds neighbouring values of one patch.
 struct WinogradPatches {
   float* data;
   int64_t plane;
 };
 
-// `count` patches of images, one per channel. Values in rows and columns [begin, end) of a patch lie in the
-// image; the others lie outside and read as zero. `values` points to the first row of the patch, even if that
-// row lies outside.
+// `count` patches of an image, one per channel. Values in rows and columns [begin, end) of a patch lie in the
+// image. The others lie outside and count as zero. `values` points to the first row of the patch, even if
+// that row lies outside.
 struct WinogradImages {
   int64_t count;
   const float* values;
@@ -32,7 +33,7 @@ struct WinogradImages {
 struct WinogradTile {
   int64_t depth;
   const float* a;
-  int64_t a_row, a_depth;  // strides, as below
+  int64_t a_row, a_depth;  // strides, as are b_row, b_depth, out_row and out_column
   const float* b;
   int64_t b_row, b_depth;
   float* out;
@@ -45,7 +46,7 @@ inline constexpr int kMaxWinogradRows = 5, kMaxWinogradColumns = 5;
 
 struct WinogradProductKernels {
   int lanes;
-  int rows, columns;                                               // of the largest tile
+  int rows, columns;                                               // the size of the largest tile
   WinogradTileKernel tile[kMaxWinogradRows][kMaxWinogradColumns];  // [rows - 1][columns - 1]
 };
 
@@ -68,16 +69,18 @@ struct WinogradTransform {
   void (*adjoint)(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias);
 };
 
-// Arrays of two are for kernels of 3 x 3 at [0] and 5 x 5 at [1].
+// In arrays of two, [0] is for 3 x 3 weights and [1] for 5 x 5.
 struct WinogradTransformKernels {
   WinogradForward input;  // B
   // Adds the adjoint of `input` to `to`.
   void (*input_adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
   WinogradTransform weight[2];  // G
   WinogradTransform output[2];  // A
-  // The adjoint of output[1], plus `bias` unless it is null, pooled. Writes both arrays of `to`.
+  // Computes the adjoint of output[1], adds `bias` unless it is null, and pools the result. Writes both
+  // arrays of `to`.
   void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
-  // output[1] of patches that are zero except for one value per window, at its position.
+  // Transforms patches as output[1] does. The patches are zero, except that each window has the value `y` at
+  // the position `index`.
   void (*from_maxima)(const WinogradMaxima& from, const WinogradPatches& to, int lanes);
 };
 

@@ -1,4 +1,4 @@
-// Made by conv2d_winograd_matrices.py, which has the formulas.
+// Written by conv2d_winograd_matrices.py, which explains the formulas.
 #pragma once
 
 // clang-format off

@@ -2,32 +2,37 @@
 
     python conv2d_winograd_matrices.py > conv2d_winograd_matrices.h
 
-A correlation of n = m + r - 1 inputs with r weights has m outputs. Read backwards, it is the
-product of a polynomial of m coefficients and one of r: evaluate both at n points, multiply,
-interpolate (Toom and Cook; Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray,
-arXiv 1509.09308). With points p_0 ... p_6 and infinity,
+A correlation of n = m + r - 1 inputs with r weights has m outputs. Its transpose is the product of
+a polynomial with m coefficients and a polynomial with r. This product can be computed in three
+steps: evaluate both polynomials at n points, multiply the values, interpolate (Toom and Cook;
+Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, arXiv 1509.09308). Our points
+are p_0 to p_6 and infinity, so n = 8. The matrices are
 
     A[i][j] = p_i^j                                               m columns
     G[i][j] = p_i^j / prod over k != i (p_i - p_k)                r columns
     B[i][j] = coefficient of x^j in prod over k != i (x - p_k)    n columns
 
-and for infinity the last column of A and G is 1, and B has prod (x - p_k) over all k. Then
+for the rows i = 0 to 6. The last row belongs to infinity: in A and G it is 0 except for a 1 in the
+last column, and in B it holds the coefficients of prod (x - p_k) over all k. The outputs y of
+inputs x and weights w are
 
-    y = A' ((G w) * (B x))    with * value by value.
+    y = A' ((G w) * (B x))
 
-B depends on the points alone, so one transform of the input serves every r with m = 9 - r.
+where A' is the transpose of A, and * multiplies value by value. B depends only on the points, so
+the same transform of the input serves every r, with m = 9 - r.
 """
 
 from fractions import Fraction
 
 SIZE = 8
-# Plus and minus side by side: rows of the same values, those of odd columns with other signs.
+# A point and its negative are neighbours. Their rows are equal in even columns and differ in sign
+# in odd columns, so the kernels compute them together (conv2d_winograd_sums.h).
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
 KERNELS = (3, 5)
 
 
 def product(roots: list[Fraction]) -> list[Fraction]:
-    """Coefficients of prod (x - root), lowest power first."""
+    """Return the coefficients of prod (x - root), lowest power first."""
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]
@@ -37,27 +42,27 @@ def product(roots: list[Fraction]) -> list[Fraction]:
 
 
 def powers(columns: int) -> list[list[Fraction]]:
-    """A: a row a point, infinity last."""
+    """Return the matrix A, which has one row per point and infinity last."""
     at_infinity = [Fraction(int(j == columns - 1)) for j in range(columns)]
     return [[p**j for j in range(columns)] for p in POINTS] + [at_infinity]
 
 
-def others(i: int) -> list[Fraction]:
+def points_except(i: int) -> list[Fraction]:
     return POINTS[:i] + POINTS[i + 1 :]
 
 
 def weights(columns: int) -> list[list[Fraction]]:
-    """G."""
+    """Return the matrix G."""
     rows = powers(columns)
     for i, p in enumerate(POINTS):
-        (f,) = [sum(c * p**j for j, c in enumerate(product(others(i))))]
+        (f,) = [sum(c * p**j for j, c in enumerate(product(points_except(i))))]
         rows[i] = [value / f for value in rows[i]]
     return rows
 
 
 def inputs() -> list[list[Fraction]]:
-    """B."""
-    finite = [[*product(others(i)), Fraction(0)] for i in range(len(POINTS))]
+    """Return the matrix B."""
+    finite = [[*product(points_except(i)), Fraction(0)] for i in range(len(POINTS))]
     return [*finite, product(POINTS)]
 
 
@@ -84,7 +89,7 @@ def header() -> str:
         parts.append(declaration(f"WinogradWeight{r}", weights(r), f"G of {r} weights"))
         parts.append(declaration(f"WinogradOutput{r}", powers(m), f"A of {m} outputs"))
     return (
-        "// Made by conv2d_winograd_matrices.py, which has the formulas.\n#pragma once\n\n"
+        "// Written by conv2d_winograd_matrices.py, which explains the formulas.\n#pragma once\n\n"
         "// clang-format off\nnamespace byhand::cpu::BYHAND_ISA {\nnamespace {\n\n"
         + "\n".join(parts)
         + "\n}  // namespace\n}  // namespace byhand::cpu::BYHAND_ISA\n"

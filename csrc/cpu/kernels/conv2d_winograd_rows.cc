@@ -1,5 +1,5 @@
-// Winograd's convolution along rows. A lane is one image, or some rows of one, so vectors are transposed only
-// when images are read and written.
+// Winograd's convolution along rows. Each lane works on an image, or on some rows of an image. Vectors are
+// therefore transposed only when images are read and written.
 #include "cpu/kernels/conv2d_winograd_rows.h"
 
 #include "cpu/kernels/conv2d_winograd_sums.h"
@@ -70,11 +70,13 @@ void inputs(const float* x, int64_t tiles, float* v) {
   }
 }
 
-// Outputs of tile `tile` in both rows: y[row][column].
+// Computes the outputs y[row][column] of tile `tile` in both rows of the pair.
 template <class P>
 inline void outputs(const WinogradRowPair& w, int64_t tile, Vec (&y)[2][P::kColumns]) {
   constexpr int kTaps = kSize + 1 - P::kColumns;
-  constexpr int kPoints = kRegisters >= 32 ? kSize : kSize / 2;  // at a time: accumulators of two rows
+  // The number of transformed values that are computed at a time, so that the accumulators of both rows fit
+  // into the registers.
+  constexpr int kPoints = kRegisters >= 32 ? kSize : kSize / 2;
   Vec product[2][kSize];
   BYHAND_UNROLL
   for (int first = 0; first < kSize; first += kPoints) {

@@ -1,5 +1,6 @@
-// Products of vectors with Winograd's matrices, in as few operations as their zeros, ones and signs allow:
-// each lane of x has a vector of its own.
+// Products of Winograd's matrices with vectors of 8 or fewer elements. Every element is a Vec, so each lane
+// computes a product of its own. The matrices are known to the compiler: elements that are 0, 1 or -1 need no
+// multiplication, and pairs of rows that differ only in signs share their sums.
 #pragma once
 
 #include "cpu/kernels/conv2d_winograd.h"
@@ -12,8 +13,8 @@ namespace {
 
 constexpr int kSize = kWinogradSize;
 
-// sum + P[i][j] x; `kFirst`: just the product. Templates, because a loop over i and j is not always unrolled
-// before the compiler looks for zeros and ones.
+// Returns sum + P[i][j] * x, or only the product if kFirst. The functions of this file are templates instead
+// of loops over i and j, because compilers do not always unroll a loop before they look for zeros and ones.
 template <class P, int i, int j, bool kFirst>
 inline Vec add_product(Vec x, Vec sum) {
   constexpr float kFactor = P::kValue[i][j];
@@ -27,7 +28,7 @@ inline Vec add_product(Vec x, Vec sum) {
     return fma(Vec::set(kFactor), x, sum);
 }
 
-// The sum of P[i][j] x[j] over every second column from j on.
+// Returns the sum of P[i][k] * x[k] over k = j, j + 2, j + 4, ...
 template <class P, int i, int j, bool kFirst = true>
 inline Vec row_sum(const Vec (&x)[P::kColumns], Vec sum = Vec::zero()) {
   if constexpr (j >= P::kColumns)
@@ -38,8 +39,9 @@ inline Vec row_sum(const Vec (&x)[P::kColumns], Vec sum = Vec::zero()) {
     return row_sum<P, i, j + 2, false>(x, add_product<P, i, j, kFirst>(x[j], sum));
 }
 
-// y = P x for the matrices of conv2d_winograd_matrices.py. Rows 1 and 2, 3 and 4, 5 and 6 of P are those of a
-// point and of its negative: equal in even columns, opposite in odd ones.
+// y = P x for a matrix P of conv2d_winograd_matrices.h. Rows 1 and 2 of P belong to a point and its negative,
+// and so do rows 3 and 4, and rows 5 and 6. The two rows of such a pair are equal in even columns and differ
+// in sign in odd columns.
 template <class P, int i = 0>
 inline void expand(const Vec (&x)[P::kColumns], Vec (&y)[kSize]) {
   const Vec even = row_sum<P, i, 0>(x), odd = row_sum<P, i, 1>(x);
@@ -49,7 +51,9 @@ inline void expand(const Vec (&x)[P::kColumns], Vec (&y)[kSize]) {
   if constexpr (kNext < kSize) expand<P, kNext>(x, y);
 }
 
-// The sum of P[i][j] y[i] over i, for one j; of each pair of rows, their sum or difference comes in.
+// Returns the sum of P[i][j] * y[i] over i, for one j. For the rows i and i + 1 of a pair, P[i][j] is
+// multiplied by sum[i / 2] = y[i] + y[i + 1] if j is even, and by difference[i / 2] = y[i] - y[i + 1] if j is
+// odd.
 template <class P, int j, int i = 0, bool kFirst = true>
 inline Vec column_sum(const Vec (&y)[kSize], const Vec (&sum)[3], const Vec (&difference)[3],
                       Vec total = Vec::zero()) {
@@ -73,7 +77,7 @@ inline void column_sums(const Vec (&y)[kSize], const Vec (&sum)[3], const Vec (&
   if constexpr (j + 1 < P::kColumns) column_sums<P, j + 1>(y, sum, difference, x);
 }
 
-// x = P' y.
+// x = P' y, where P' is the transpose of P.
 template <class P>
 inline void contract(const Vec (&y)[kSize], Vec (&x)[P::kColumns]) {
   const Vec sum[3] = {y[1] + y[2], y[3] + y[4], y[5] + y[6]};

@@ -1,12 +1,12 @@
-// The number of rows that have their largest score at their label.
+// Counts the rows whose largest score is at their label.
 #include "cpu/kernels/count_correct.h"
 #include "cpu/vec/loop.h"
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// True where every score before the label's is smaller, none after it is larger, and none is NaN. Before the
-// label NaN is not smaller; from the label on `is_nan` finds it, the label's own too.
+// Returns true if every score before the label's is smaller, no score after it is larger, and no score is
+// NaN. Before the label, a NaN counts as not smaller. From the label on, `is_nan` finds it.
 bool is_correct(const float* scores, int64_t label, int64_t classes) {
   const Vec own = Vec::set(scores[label]), one = Vec::set(1);
   Vec better = Vec::zero();

@@ -1,4 +1,4 @@
-// The contract of the kernel that counts right answers.
+// The contract of the kernel that counts correct predictions.
 #pragma once
 
 #include <stdint.h>
@@ -6,7 +6,8 @@
 namespace byhand::cpu {
 
 struct CountCorrectKernels {
-  // The number of rows whose first largest score is at their label. Labels are from 0 to classes - 1.
+  // Returns the number of rows that have their largest score at their label. If several scores are the
+  // largest, the first counts. A row with a NaN is not correct. Labels are from 0 to classes - 1.
   int64_t (*count)(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
 };
 

@@ -1,4 +1,4 @@
-// Dropout by Philox4x32-7: as many blocks at a time as there are lanes.
+// Dropout by the random number generator Philox4x32-7. Each lane computes a block of its own.
 #include "cpu/kernels/dropout.h"
 #include "cpu/vec/loop.h"
 
@@ -7,34 +7,35 @@ namespace {
 
 constexpr int kRounds = 7, kWords = 4, kBlocks = kDropoutGroup / kWords;
 
-inline IVec spread(uint64_t word) { return IVec::set(static_cast<int32_t>(static_cast<uint32_t>(word))); }
+inline IVec broadcast(uint64_t word) { return IVec::set(static_cast<int32_t>(static_cast<uint32_t>(word))); }
 
-// The words of the blocks whose counters `word` has at first, those of a block in one lane.
+// Replaces the counters in `word` by random words. Lane i of word[0] to word[3] holds the four words of one
+// block's counter, and afterwards the block's four random words.
 inline void philox(uint64_t seed, IVec (&word)[kWords]) {
-  const IVec multiplier[2] = {spread(0xD2511F53), spread(0xCD9E8D57)};
+  const IVec multiplier[2] = {broadcast(0xD2511F53), broadcast(0xCD9E8D57)};
   uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
   for (int round = 0; round < kRounds; ++round) {
     const WideProduct a = multiply_wide(word[0], multiplier[0]), b = multiply_wide(word[2], multiplier[1]);
-    word[0] = b.high ^ word[1] ^ spread(key[0]);
+    word[0] = b.high ^ word[1] ^ broadcast(key[0]);
     word[1] = b.low;
-    word[2] = a.high ^ word[3] ^ spread(key[1]);
+    word[2] = a.high ^ word[3] ^ broadcast(key[1]);
     word[3] = a.low;
     key[0] += 0x9E3779B9, key[1] += 0xBB67AE85;
   }
 }
 
-// 1 + u of a word: its upper 23 bits as a mantissa.
+// Returns 1 + u, a number from 1 to below 2: the upper 23 bits of the word become its mantissa.
 inline Vec one_to_two(IVec word) {
   return from_bits((shift_right<9>(word) & IVec::set(0x007FFFFF)) | IVec::set(0x3F800000));
 }
 
-// The words of block i of a group and of the kLanes - 1 blocks behind it.
+// Writes the random words of block i of a group, and of the kLanes - 1 blocks behind it.
 inline void draw(const DropoutCounter& at, int64_t group, int i, IVec (&word)[kWords]) {
   const uint64_t block = static_cast<uint64_t>(group) * kBlocks + static_cast<uint64_t>(i);
-  word[0] = spread(block) + IVec::iota(1);  // no carry: a group's blocks begin at a multiple of 16
-  word[1] = spread(block >> 32);
-  word[2] = spread(at.step);
-  word[3] = spread(at.stream);
+  word[0] = broadcast(block) + IVec::iota(1);  // cannot overflow: groups begin at multiples of 16
+  word[1] = broadcast(block >> 32);
+  word[2] = broadcast(at.step);
+  word[3] = broadcast(at.stream);
   philox(at.seed, word);
 }
 

@@ -1,4 +1,4 @@
-// Bytes to floats.
+// Converts bytes to floats.
 #include "cpu/kernels/gather.h"
 #include "cpu/vec/loop.h"
 

@@ -1,4 +1,4 @@
-// The contract of the kernel that turns pixels into floats.
+// The contract of the kernel that converts pixels to floats.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-// The register tiles of the matrix product, and the copies that bring operands into their order.
+// The kernels of the matrix product: register tiles, dot products, and the copies that pack operands.
 #include "cpu/kernels/gemm.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/unroll.h"
@@ -6,37 +6,44 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// A tile of r rows and v vectors of columns needs registers for r * v sums, v vectors of B and one value of
-// A. A cut edge takes one more for its mask where masks are vectors.
+// A tile of r rows and v vectors of columns needs r * v registers for sums, v for vectors of B and one for a
+// value of A. Instruction sets with 16 registers have no mask registers, so the mask of a cut edge needs one
+// more.
 constexpr int kTileRegisters = kRegisters - (kRegisters < 32);
+// Returns the width in vectors of the widest tile with `rows` rows.
 constexpr int widest_tile(int rows) {
   const int vectors = (kTileRegisters - 1) / (rows + 1);
   return vectors < kMaxGemmVectors ? vectors : kMaxGemmVectors;
 }
-// The highest tile that is two vectors wide: one vector would need a load of A for every multiply-add.
+// The number of rows of the highest tile that is two vectors wide. A tile of one vector would be higher, but
+// it would need one load of A for each multiply-add.
 constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
 static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 
-// Rows of A are addressed in groups of four, the most that one pointer and one stride reach without an
-// addition: base, base + stride, base + 2 * stride, base + stride3.
+// Rows of A are addressed in groups of four, from one pointer per group. With 3 * stride in a register, an
+// x86 load reaches all four without an addition: base, base + stride, base + 2 * stride, base + stride3.
 constexpr int kGroup = 4;
 
-// Tiles of fewer rows need all loads that a cycle can do.
-constexpr int kRowsWorthPrefetching = 4;
+// Tiles with fewer rows do not prefetch, because they need all the loads that the core can do in a cycle.
+constexpr int kMinRowsToPrefetch = 4;
+// The number of vectors per cache line of 64 bytes.
 constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
 
+// Returns a as a T, which is Vec itself or HalfVec.
 template <class T>
-T low(Vec a) {
+T narrow(Vec a) {
   if constexpr (__is_same(T, Vec))
     return a;
   else
     return low_half(a);
 }
 
-// kRows x kVectors sums stay in registers over the whole depth: per p, kVectors loads of B and one broadcast
-// of A for each row feed kRows * kVectors multiply-adds, enough independent chains to hide their latency (4
-// cycles on 2 units need 8). `Last` is the type of the last vector of a row, and the only one that can be
-// cut.
+// The kRows x kVectors sums stay in registers over the whole depth. For each p, the kernel loads kVectors
+// vectors of B, broadcasts one value of A per row, and does kRows * kVectors multiply-adds. These belong to
+// independent sums, which hides their latency: a latency of 4 cycles on 2 units needs 8 independent sums.
+//
+// `Last` is the type of the last vector of each row. If kCut is true, that vector has fewer columns than
+// lanes.
 template <int kRows, int kVectors, class Last, bool kCut>
 void tile(const GemmTile& t) {
   constexpr int kWhole = kVectors - 1, kLanes = Vec::kLanes, kGroups = (kRows + kGroup - 1) / kGroup;
@@ -70,7 +77,7 @@ void tile(const GemmTile& t) {
     BYHAND_UNROLL
     for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
     const Last b_last = load_last(b + kWhole * kLanes);
-    if constexpr (kRows >= kRowsWorthPrefetching) {
+    if constexpr (kRows >= kMinRowsToPrefetch) {
       BYHAND_UNROLL
       for (int v = 0; v < kVectors; v += kVectorsPerLine) __builtin_prefetch(b_ahead + v * kLanes, 0, 2);
       b_ahead += b_row;
@@ -82,7 +89,7 @@ void tile(const GemmTile& t) {
       const Vec av = Vec::set(*value);
       BYHAND_UNROLL
       for (int v = 0; v < kWhole; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
-      const Last a_last = kWhole > 0 ? low<Last>(av) : Last::set(*value);
+      const Last a_last = kWhole > 0 ? narrow<Last>(av) : Last::set(*value);
       last_sum[r] = fma(a_last, b_last, last_sum[r]);
     }
     BYHAND_UNROLL
@@ -92,20 +99,22 @@ void tile(const GemmTile& t) {
     }
   }
 
-  BYHAND_KEEP(cut);  // a mask made anew is cheaper than one kept over the loop
+  // Computes the mask of a cut edge again, which is cheaper than keeping it from before the loop.
+  BYHAND_KEEP(cut);
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const float* const c = t.c + r * t.c_row_stride;
     float* const out = t.out + r * t.out_row_stride;
-    const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);  // anew for each row: registers are full
+    // Broadcast alpha and beta again for each row, because the sums occupy the registers.
+    const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);
     BYHAND_UNROLL
     for (int v = 0; v < kWhole; ++v) {
       Vec value = alpha * sum[r][v];
       if (t.beta != 0) value = fma(beta, Vec::load(c + v * kLanes), value);
       value.store(out + v * kLanes);
     }
-    Last value = low<Last>(alpha) * last_sum[r];
-    if (t.beta != 0) value = fma(low<Last>(beta), load_last(c + kWhole * kLanes), value);
+    Last value = narrow<Last>(alpha) * last_sum[r];
+    if (t.beta != 0) value = fma(narrow<Last>(beta), load_last(c + kWhole * kLanes), value);
     if constexpr (kCut)
       value.store(out + kWhole * kLanes, cut);
     else
@@ -113,13 +122,15 @@ void tile(const GemmTile& t) {
   }
 }
 
-// kDotTileRows x 5 sums keep the multiply-adds busy with few loads; a single row needs more columns for that.
+// The largest dot tile has kDotTileRows x 5 sums, enough to keep the units for multiply-adds busy with few
+// loads per multiply-add. A single row needs more columns for that.
 constexpr int kDotTileRows = kRegisters >= 32 ? 4 : 2;
 constexpr int dot_columns(int rows) {
   if (rows > 1) return 5;
   return kRegisters >= 32 ? kMaxGemmDotColumns : 7;
 }
 
+// Vectors run along p. The lanes of each sum are added up at the end.
 template <int kRows, int kColumns>
 void dot(const GemmDot& t) {
   Vec total[kRows][kColumns];
@@ -141,7 +152,9 @@ void dot(const GemmDot& t) {
   for_vectors(t.depth, step);
   BYHAND_UNROLL
   for (int i = 0; i < kRows; ++i) {
-    float value[kColumns];  // in a loop of its own: Clang unrolls a larger one too late for registers
+    // This loop is separate from the next one, because Clang would unroll a common loop too late to keep the
+    // sums in registers.
+    float value[kColumns];
     BYHAND_UNROLL
     for (int j = 0; j < kColumns; ++j) value[j] = sum(total[i][j]);
     BYHAND_UNROLL
@@ -153,8 +166,8 @@ void dot(const GemmDot& t) {
   }
 }
 
-// A panel narrower than a vector is written in whole vectors all the same: what one puts beyond its row of
-// the panel, the next row overwrites.
+// Transposes blocks of kLanes rows of the matrix. If the panel is narrower than a vector, whole vectors are
+// stored nevertheless: the next row of the panel overwrites the excess values.
 void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {

@@ -1,16 +1,20 @@
-// The contract of the optimizers' kernels. Formulas: ops/optimizer.h.
+// The contract of the optimizers' kernels. ops/optimizer.h has the formulas.
 #pragma once
 
 #include <stdint.h>
 
 namespace byhand::cpu {
 
-// The factors of a step of Adam, which are the same for all parameters.
+// The factors of one step of Adam, which are the same for all parameters p:
+//   g = gradient + decay * p
+//   first = keep_first * first + take_first * g,  second = keep_second * second + take_second * g^2
+//   p = shrink * p - rate * first / (root * sqrt(second) + eps)
+// `rate` and `root` contain the bias correction of the two moments.
 struct AdamFactors {
   float keep_first, take_first;    // beta1 and 1 - beta1
   float keep_second, take_second;  // beta2 and 1 - beta2
-  float rate, root, eps;           // rate * first / (root * sqrt(second) + eps), corrected for the bias
-  float decay, shrink;             // decay is added to the gradient; shrink multiplies the parameter
+  float rate, root, eps;
+  float decay, shrink;
 };
 
 struct OptimizerKernels {

@@ -1,4 +1,4 @@
-// The most multiply-adds that a core can do, for benchmarks to stand against.
+// Measures the peak of multiply-adds of one core, which benchmarks compare their results with.
 #include "cpu/kernels/peak.h"
 
 #include BYHAND_VEC_HEADER
@@ -7,10 +7,11 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+// Each chain is a sequence of multiply-adds that depend on each other. Two units with a latency of 4 cycles,
+// or of 5 on older CPUs, need 8 or 10 independent chains to be always busy. The 12 chains, the factor and the
+// term fit into 16 registers.
 constexpr int kChains = 12;
 
-// Independent chains in registers: 2 units with a latency of 4, or of 5 on older CPUs, need 8 or 10 to be
-// busy, and 12 with the factor and the term fit into 16 registers.
 float fma_chains(int64_t steps) {
   Vec chain[kChains];
   BYHAND_UNROLL

@@ -1,4 +1,4 @@
-// The contract of the kernel that measures the peak of multiply-adds.
+// The contract of the kernel that runs at the peak of multiply-adds.
 #pragma once
 
 #include <stdint.h>
@@ -6,8 +6,8 @@
 namespace byhand::cpu {
 
 struct PeakKernels {
-  // Does `steps` times flops_per_step floating-point operations in registers. The result only keeps the
-  // compiler from removing them.
+  // Does steps * flops_per_step floating-point operations in registers. The result has no meaning, but it
+  // keeps the compiler from removing the operations.
   float (*fma_chains)(int64_t steps);
   int flops_per_step;
 };

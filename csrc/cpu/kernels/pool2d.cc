@@ -1,4 +1,5 @@
-// Pooling of neighbouring windows, one to a lane. Taps are visited row by row.
+// Pooling. Each lane computes one of several neighbouring windows, and the taps of a window are visited row
+// by row.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"
@@ -15,7 +16,7 @@ Vec load_strided(const float* p, int64_t stride, int n) { return Vec::load_strid
 int lanes(WholeVector) { return Vec::kLanes; }
 int lanes(int n) { return n; }
 
-// body(stride), which the compiler knows where it is 1 or 2.
+// Calls body(stride). If the stride is 1 or 2, it is a constant for the compiler.
 template <class Body>
 void with_stride(int64_t stride, Body body) {
   if (stride == 1)
@@ -26,7 +27,7 @@ void with_stride(int64_t stride, Body body) {
     body(stride);
 }
 
-// tap(offset) for every tap but the first, whose offset is 0.
+// Calls tap(offset) for each tap except the first, whose offset is 0.
 template <class Tap>
 inline void for_other_taps(const PoolWindows& w, Tap tap) {
   for (int64_t u = 0; u < w.tap_rows; ++u)
@@ -51,8 +52,9 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index)
   });
 }
 
-// A sum of more taps is taken in double: in float32 the mean of 224 x 224 equal values is off by up to 1e-3.
-constexpr int64_t kFewTaps = 16;
+// Windows with more taps are summed in double. In float32, the mean of 224 x 224 equal values has an error of
+// up to 1e-3.
+constexpr int64_t kMaxFloatTaps = 16;
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y) {
   for (int64_t i = 0; i < w.rows; ++i)
@@ -66,7 +68,7 @@ void average_large_windows(const PoolWindows& w, const float* x, float* y) {
 }
 
 void average_windows(const PoolWindows& w, const float* x, float* y) {
-  if (w.tap_rows * w.tap_columns > kFewTaps) return average_large_windows(w, x, y);
+  if (w.tap_rows * w.tap_columns > kMaxFloatTaps) return average_large_windows(w, x, y);
   with_stride(w.x_column, [&](auto stride) {
     for (int64_t i = 0; i < w.rows; ++i)
       for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
@@ -78,8 +80,9 @@ void average_windows(const PoolWindows& w, const float* x, float* y) {
   });
 }
 
-// Windows may overlap in dx, and what one adds the next must see: so a tap at a time, and with a stride
-// beyond 1, which makes it a scatter, a lane at a time.
+// Windows may overlap in dx, so each addition must see the previous ones. Taps are therefore visited one by
+// one. If the stride is 1, the lanes of one tap are adjacent in dx and are added as a vector. Otherwise they
+// are added one by one.
 void average_backward(const PoolWindows& w, const float* dy, float* dx) {
   with_stride(w.x_column, [&](auto stride) {
     for (int64_t i = 0; i < w.rows; ++i)
@@ -100,6 +103,7 @@ void average_backward(const PoolWindows& w, const float* dy, float* dx) {
   });
 }
 
+// Returns true if any bit of any lane is set.
 bool any_bit(IVec v) {
   int32_t lane[Vec::kLanes], some = 0;
   v.store(lane);
@@ -107,6 +111,8 @@ bool any_bit(IVec v) {
   return some != 0;
 }
 
+// The sign bit of p | (last - (p & INT32_MAX)) is set if p is negative or larger than `last`, and only then.
+// The subtraction cannot overflow, because p & INT32_MAX is not negative.
 bool inside(const int32_t* place, int64_t count, int32_t last) {
   IVec signs = IVec::set(0);
   for_vectors(count, [=, &signs](int64_t i, auto n) {
@@ -116,6 +122,8 @@ bool inside(const int32_t* place, int64_t count, int32_t last) {
   return !any_bit(signs & IVec::set(INT32_MIN));
 }
 
+// A position is in its window if its offset from the corner is 0, 1, row or row + 1. Either the offset or the
+// offset minus `row` is then 0 if its lowest bit is ignored.
 bool in_windows(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows, int32_t row) {
   const IVec zero = IVec::set(0), even = IVec::set(~1);
   IVec outside = zero;

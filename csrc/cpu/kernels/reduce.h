@@ -1,4 +1,4 @@
-// The contract of the kernels that add up values and arrays.
+// The contract of the kernels that add up values, rows and arrays.
 #pragma once
 
 #include <stdint.h>
@@ -6,7 +6,7 @@
 namespace byhand::cpu {
 
 struct ReduceKernels {
-  // The sum of x, taken in double.
+  // Returns the sum of x, taken in double.
   double (*sum)(const float* x, int64_t count);
   // to[j] += sum over rows i of x[i * stride + j], taken in double and rounded once.
   void (*add_rows)(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to);

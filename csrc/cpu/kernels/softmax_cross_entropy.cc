@@ -1,4 +1,4 @@
-// Softmax of a row, cross entropy of a few.
+// Softmax and log softmax of one row, and the cross entropy of a few rows together.
 #include "cpu/kernels/softmax_cross_entropy.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/math.h"
@@ -8,25 +8,26 @@ namespace {
 
 constexpr float kInfinity = __builtin_inff();
 
-// The largest value, NaN left out; -inf of none.
+// Returns the largest value that is not NaN, or -inf if there is none.
 float row_max(const float* x, int64_t classes) {
   const Vec lowest = Vec::set(-kInfinity);
   Vec best = lowest;
   for_vectors(classes, [=, &best](int64_t i, auto n) {
-    best = max(fill_rest(load(x + i, n), n, lowest), best);  // in this order NaN in x leaves `best`
+    best = max(fill_rest(load(x + i, n), n, lowest), best);  // max returns `best` if x is NaN
   });
   return max_lane(best);
 }
 
-// exp(x - top), and 0 in the lanes that n leaves out. They compute exp(0) before: a result below the normal
-// numbers would take a CPU many times as long.
+// Returns exp(x - top), and 0 in the lanes beyond n. These lanes compute exp(0) before they are cleared,
+// because a subnormal result would make the instruction many times slower on some CPUs.
 template <class N>
-Vec exp_below(const float* x, N n, Vec top) {
+Vec exp_minus_top(const float* x, N n, Vec top) {
   return fill_rest(exp_nonpositive(fill_rest(load(x, n), n, top) - top), n, Vec::zero());
 }
 
-// The sum of term(i, n) over the vectors of a row: in float32 within chunks, in double over the chunks. The
-// error of one float32 sum grows with the row and reaches 10^-3 for a million equal terms.
+// Returns the sum of term(i, n) over the vectors of a row. Chunks of 256 terms are summed in float32, and the
+// sums of the chunks in double. A single float32 sum would have an error that grows with the length of the
+// row: 10^-3 for a million equal terms.
 template <class Term>
 float sum_of_row(int64_t classes, Term term) {
   constexpr int64_t kChunk = 256;
@@ -40,22 +41,22 @@ float sum_of_row(int64_t classes, Term term) {
   return static_cast<float>(all);
 }
 
-// exp(x - top) into y where y is given, and their sum. A NaN in the row, and top - top = NaN for an infinite
-// top, reach every later result through the sum.
+// Returns the sum of exp(x - top), and writes exp(x - top) to y unless y is null. If the row contains a NaN,
+// or if top is infinite (top - top is NaN), the sum is NaN. Dividing by the sum then makes every result NaN.
 float exp_row(const float* x, int64_t classes, Vec top, float* y) {
   return sum_of_row(classes, [=](int64_t i, auto n) {
-    const Vec e = exp_below(x + i, n, top);
+    const Vec e = exp_minus_top(x + i, n, top);
     if (y) store(e, y + i, n);
     return e;
   });
 }
 
-// exp(x - top) / sum into y; returns the sum. What fits a vector stays in it: a load waits long for the
-// masked store that it follows.
+// Writes softmax(x) = exp(x - top) / sum to y and returns the sum. A row that fits into one vector stays in a
+// register, because a load of values that a masked store has just written is slow.
 float softmax_row(const float* x, int64_t classes, float top, float* y) {
   if (classes <= Vec::kLanes) {
     const int n = static_cast<int>(classes);
-    const Vec e = exp_below(x, n, Vec::set(top));
+    const Vec e = exp_minus_top(x, n, Vec::set(top));
     const float total = sum(e);
     store(e / Vec::set(total), y, n);
     return total;
@@ -74,7 +75,7 @@ void log_softmax(const float* x, int64_t classes, float* y) {
   for_vectors(classes, [=](int64_t i, auto n) { store(load(x + i, n) - top - log_sum, y + i, n); });
 }
 
-// With d = x - top: -sum_j t_j log p_j = sum_j t_j (log_sum - d_j).
+// Returns -sum_j t_j log p_j = sum_j t_j (log_sum - d_j), where t is the target and d = x - top.
 float integer_loss(const float* x, int64_t classes, const RowTarget& target, float top, float log_sum) {
   const float keep = 1 - target.smoothing;
   float loss = 0;
@@ -86,7 +87,7 @@ float integer_loss(const float* x, int64_t classes, const RowTarget& target, flo
   return loss + target.smoothing * (log_sum - d / static_cast<float>(classes));
 }
 
-// The targets of a row from its label probabilities; 0 in the lanes that n leaves out.
+// Computes the targets of a row from its label probabilities. Lanes beyond n are 0.
 struct SoftTargets {
   Vec keep, share;
 
@@ -103,12 +104,13 @@ float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec to
   const SoftTargets targets(target, classes);
   return sum_of_row(classes, [=](int64_t i, auto n) {
     const Vec t = targets.load_row(target.probabilities + i, n), zero = Vec::zero();
-    // If t is 0, the term is 0 and not 0 * inf. It is still NaN if log_sum is.
+    // If t is 0, the term must be 0, even if x is -inf: t * log_sum does that, and is NaN if log_sum is NaN.
     return t * select((t < zero) | (t > zero), log_sum - (load(x + i, n) - top), log_sum);
   });
 }
 
-// The logarithms of all rows at a time: of each by itself they took longer than the softmax.
+// The logarithms of all rows are computed together, in vectors. One by one, they took longer than the
+// softmax.
 void cross_entropies(const float* x, int rows, int64_t classes, const RowTarget* targets, float* losses,
                      float* probabilities) {
   float top[kLossRows], log_sum[kLossRows];

@@ -1,4 +1,4 @@
-// Squared differences, their sum and their gradient.
+// The squared error of each value, the sum of these errors and the gradient.
 #include "cpu/kernels/squared_error.h"
 #include "cpu/vec/loop.h"
 
@@ -21,11 +21,11 @@ double sum_of_squares(const float* prediction, const float* target, int64_t coun
   return sum.total();
 }
 
-void backward(const float* prediction, const float* target, const float* each_gradient, float factor,
+void backward(const float* prediction, const float* target, const float* grad_each, float factor,
               int64_t count, float* grad) {
   for_vectors(count, [=](int64_t i, auto n) {
     Vec scale = Vec::set(factor);
-    if (each_gradient) scale = scale * load(each_gradient + i, n);
+    if (grad_each) scale = scale * load(grad_each + i, n);
     store(scale * (load(prediction + i, n) - load(target + i, n)), grad + i, n);
   });
 }

@@ -6,10 +6,12 @@
 namespace byhand::cpu {
 
 struct SquaredErrorKernels {
+  // error = (prediction - target)^2
   void (*each)(const float* prediction, const float* target, int64_t count, float* error);
+  // Returns the sum of (prediction - target)^2. The squares are float32 and are added in double.
   double (*sum)(const float* prediction, const float* target, int64_t count);
-  // grad = factor * each[i] * (prediction - target); without the factor each[i] if `each` is null.
-  void (*backward)(const float* prediction, const float* target, const float* each, float factor,
+  // grad = factor * grad_each * (prediction - target). If `grad_each` is null, its values count as 1.
+  void (*backward)(const float* prediction, const float* target, const float* grad_each, float factor,
                    int64_t count, float* grad);
 };
 

@@ -1,5 +1,5 @@
-// Fills the table of this instruction set. Each file of this folder defines one or two of these functions;
-// they are the only symbols by which the files know each other.
+// Fills the kernel table of this instruction set. Each file of this folder defines one or two of the
+// functions below. The object files export nothing else.
 #include "cpu/kernel_table.h"
 
 namespace byhand::cpu::BYHAND_ISA {

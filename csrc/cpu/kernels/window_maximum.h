@@ -6,7 +6,7 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// The largest value that was visited and its position. A NaN wins over any number, and the first of equal
+// The largest of the visited values and its position. A NaN wins over any number, and the first of equal
 // values wins.
 struct WindowMaximum {
   Vec value;

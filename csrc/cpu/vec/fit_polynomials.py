@@ -1,12 +1,13 @@
-"""Fits the polynomials of math.h: prints their coefficients and the errors that they reach.
+"""Fit the polynomials of math.h, and print their coefficients and largest errors.
 
     python csrc/cpu/vec/fit_polynomials.py
 
-Each is a minimax fit of the relative error, by Lawson's algorithm: least squares whose weights move
-to where the error is largest (Lawson, "Contributions to the theory of linear least maximum
-approximation", 1961). Coefficients are rounded to float32 one by one, lowest first, and the rest is
-fitted anew, so that later ones make up for the rounding of earlier ones. Errors are those of the
-rounded coefficients in exact arithmetic.
+Each polynomial minimizes the largest relative error, by Lawson's algorithm: it repeats a weighted
+least-squares fit, and after each fit increases the weights of the points with large errors (Lawson,
+"Contributions to the theory of linear least maximum approximation", 1961). The coefficients are
+rounded to float32 one by one, lowest power first. After each rounding the remaining coefficients
+are fitted again, so that they compensate for it. The printed errors are those of the rounded
+coefficients in exact arithmetic.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ ROUNDS = 300
 
 
 def chebyshev(low: float, high: float) -> Float64:
+    """Return Chebyshev points of the interval [low, high], which are denser at its ends."""
     angles = (np.arange(POINTS) + 0.5) * np.pi / POINTS
     return (low + high) / 2 + (high - low) / 2 * np.cos(angles)
 
 
 def lawson(basis: Float64, target: Float64, scale: Float64) -> Float64:
-    """The coefficients c that make max |basis @ c - target| * scale least."""
+    """Return the coefficients c that minimize max |basis @ c - target| * scale."""
     best, least = np.zeros(basis.shape[1]), np.inf
     weights = np.ones(len(target))
     for _ in range(ROUNDS):
@@ -41,7 +43,7 @@ def lawson(basis: Float64, target: Float64, scale: Float64) -> Float64:
 
 
 def fit(x: Float64, target: Float64, scale: Float64, degree: int) -> tuple[list[float], float]:
-    """Coefficients that float32 holds, lowest first, and the error."""
+    """Return the coefficients, rounded to float32, lowest power first, and the largest error."""
     powers = x[:, None] ** np.arange(degree + 1)
     rounded: list[float] = []
     for i in range(degree + 1):
@@ -52,12 +54,13 @@ def fit(x: Float64, target: Float64, scale: Float64, degree: int) -> tuple[list[
 
 def show(name: str, formula: str, coefficients: list[float], error: float) -> None:
     print(f"{name}: {formula}, relative error 2^{np.log2(error):.1f}")
-    # float32 needs six of the thirteen digits.
+    # hex() prints 13 digits of the mantissa, and float32 has only 6.
     print("   ", ", ".join(f"{c.hex().replace('0000000p', 'p')}f" for c in coefficients))
 
 
 def main() -> None:
-    # exp(x) = 2^n exp(r) with |r| <= ln(2) / 2, and a little more where n is rounded the other way.
+    # exp(x) = 2^n exp(r). If n were the integer nearest to x / ln(2), |r| would be at most
+    # ln(2) / 2 = 0.3466. The quotient is rounded, so |r| may be a little larger.
     r = chebyshev(-0.3475, 0.3475)
     expm1 = np.expm1(r)
     coefficients, error = fit(r, (expm1 - r) / r**2, r**2 / np.abs(expm1), 4)

@@ -1,4 +1,5 @@
-// Shared by AVX2 and AVX-512: the last steps of a sum or a maximum over lanes, and loads of four values.
+// Functions that AVX2 and AVX-512 share: the last steps of a sum or a maximum over lanes, and a load of two
+// pairs of values.
 #pragma once
 
 #include <immintrin.h>
@@ -13,7 +14,7 @@ inline float sum_of_8(__m256 a) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-inline float max_of_8(__m256 a) {  // none may be NaN
+inline float max_of_8(__m256 a) {  // no lane may be NaN
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
@@ -24,7 +25,7 @@ inline double sum_of_4(__m256d a) {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-// p[0], p[1], p[step], p[step + 1].
+// Loads p[0], p[1], p[step] and p[step + 1].
 inline __m128 load_twos(const float* p, int64_t step) {
   const __m128 low = _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(p + step));

@@ -1,5 +1,5 @@
-// Loops over arrays in vectors. One body serves whole vectors and the cut one at the end, so that both treat
-// every value alike and nothing is touched beyond the array.
+// Loops over arrays in vectors. The same body computes the whole vectors and the shorter one at the end of
+// the array. Every value is therefore treated alike, and no memory beyond the array is accessed.
 #pragma once
 
 #include <stdint.h>
@@ -9,7 +9,8 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// The number of lanes that a body works on: a WholeVector, or an int from 1 to kLanes.
+// A body gets the number of lanes that it must compute as `n`: either a WholeVector, which means kLanes and
+// lets the compiler use plain loads and stores, or an int from 1 to kLanes.
 struct WholeVector {};
 
 inline Vec load(const float* p, WholeVector) { return Vec::load(p); }
@@ -28,11 +29,11 @@ inline void store(const DoubleSum& sum, double* p, int n) {
   sum.store(lane);
   for (int i = 0; i < n; ++i) p[i] = lane[i];
 }
-// v, with `rest` in the lanes that the body does not work on.
+// Returns v, with `rest` in the lanes beyond n.
 inline Vec fill_rest(Vec v, WholeVector, Vec) { return v; }
 inline Vec fill_rest(Vec v, int n, Vec rest) { return select(first_mask(n), v, rest); }
 
-// body(i, n) for i = 0, kLanes, 2 * kLanes, ... below count.
+// Calls body(i, n) for i = 0, kLanes, 2 * kLanes, ... below count.
 template <class Body>
 inline void for_vectors(int64_t count, Body body) {
   int64_t i = 0;
@@ -40,8 +41,8 @@ inline void for_vectors(int64_t count, Body body) {
   if (i < count) body(i, static_cast<int>(count - i));
 }
 
-// The same, but with whole vectors alone where there is one: the last ends at `count` and may repeat a part
-// of the one before, so `body` must not read what it writes.
+// The same, but if count >= kLanes, all vectors are whole. The last one then ends at `count` and may overlap
+// the one before it. Some values are computed twice, so `body` must not read what it writes.
 template <class Body>
 inline void for_overlapping_vectors(int64_t count, Body body) {
   constexpr int64_t kLanes = Vec::kLanes;

@@ -1,6 +1,7 @@
-// BYHAND_UNROLL before a loop of constant length makes the compiler unroll it at once. Arrays of Vec become
-// registers only if nothing indexes them by a variable when the compiler looks; GCC 12 otherwise keeps a tile
-// of accumulators in memory before and after the loop that uses it, which costs a short convolution a third.
+// BYHAND_UNROLL before a loop of constant length makes the compiler unroll the loop early. An array of Vec is
+// kept in registers only if it is indexed by constants when the compiler assigns arrays to registers.
+// Otherwise GCC 12 keeps a tile of accumulators in memory before and after the loop that uses it, which makes
+// a short convolution a third slower.
 #pragma once
 
 #if defined(__clang__)
@@ -9,9 +10,10 @@
 #define BYHAND_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// Keeps an integer or a pointer as it is here: what follows from it cannot be computed before, nor kept from
-// before. Compilers otherwise address all rows from one pointer and a table of offsets, which is more than
-// the integer registers hold, and hold an edge's mask where vectors are short.
+// Hides the value of an integer or a pointer from the compiler, as if it changed here. The compiler then
+// cannot move computations with the value to before this point, or reuse their results from before. Without
+// it, compilers compute the addresses of all rows from one pointer and a table of offsets, which does not fit
+// into the integer registers. They also keep the mask of a cut edge in registers that the sums need.
 #define BYHAND_KEEP(value) asm("" : "+r"(value))
 
 namespace byhand::cpu::BYHAND_ISA {
@@ -22,7 +24,7 @@ struct Constant {
   constexpr operator int() const { return kValue; }
 };
 
-// f(1), f(2), ... f(kCount), of constants that can be template arguments.
+// Calls f(1), f(2), ... f(kCount) with constants, which `f` can use as template arguments.
 template <int kCount, class F>
 constexpr void for_constants(F f) {
   if constexpr (kCount > 0) {

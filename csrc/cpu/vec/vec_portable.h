@@ -1,8 +1,9 @@
-// Vec over the compiler's own vectors: SSE2 on x86-64, NEON on AArch64, whatever else elsewhere. There is no
-// fused multiply-add to rely on, so fma(a, b, c) rounds twice.
+// Vec in plain code, with the vector extensions of GCC and Clang. The compiler translates it to SSE2 on
+// x86-64, to NEON on AArch64, and to what there is on other CPUs. Not every CPU has a fused multiply-add, so
+// fma(a, b, c) rounds twice.
 //
-// With BYHAND_LANES=16 it has the lanes and registers of AVX-512, so that kernels of that geometry can be
-// tested on any CPU: slow, since a vector then takes several registers.
+// With BYHAND_LANES=16, Vec has as many lanes, and kernels assume as many registers, as on AVX-512. The code
+// paths for that size can then be tested on any CPU. It is slow, because each vector takes several registers.
 #pragma once
 
 #include <stdint.h>
@@ -28,7 +29,7 @@ struct Vec {
     __builtin_memcpy(&r.v, p, sizeof r.v);
     return r;
   }
-  // The first n of 0 to kLanes values; the other lanes are 0 and their memory is not touched.
+  // Loads the first n values, 0 <= n <= kLanes. The other lanes are 0, and their memory is not accessed.
   static Vec load(const float* p, int n) {
     Vec r = zero();
     for (int i = 0; i < kLanes; ++i)
@@ -40,7 +41,7 @@ struct Vec {
     for (int i = 0; i < kLanes; ++i)
       if (i < n) p[i] = v[i];
   }
-  // p[0], p[stride], p[2 * stride], ... n of them; the other lanes are 0.
+  // Loads n values p[0], p[stride], p[2 * stride], ... The other lanes are 0.
   static Vec load_strided(const float* p, int64_t stride, int n) {
     Vec r = zero();
     for (int i = 0; i < kLanes; ++i)
@@ -88,7 +89,7 @@ struct IVec {
 };
 
 struct Mask {
-  IVec::Ints v;  // all bits of a lane, or none
+  IVec::Ints v;  // all bits of a lane are 1, or all are 0
 };
 
 inline Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
@@ -100,7 +101,7 @@ inline Vec sqrt(Vec a) {
   return a;
 }
 inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
-inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b where either is NaN
+inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b if either is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
 inline Mask operator>(Vec a, Vec b) { return {a.v > b.v}; }
@@ -124,7 +125,7 @@ template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {a.v >> kBits};
 }
-// The 64-bit products of unsigned lanes.
+// The upper and lower 32 bits of the 64-bit products of unsigned lanes.
 struct WideProduct {
   IVec high, low;
 };
@@ -139,7 +140,9 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
 inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }
 
-inline float sum(Vec a) {  // pairs in the order of a tree: the same in every instruction set of this width
+// Adds pairs of lanes, then pairs of these sums, and so on. Every instruction set with this number of lanes
+// adds in the same order.
+inline float sum(Vec a) {
   float lane[Vec::kLanes];
   a.store(lane);
   for (int half = Vec::kLanes / 2; half > 0; half /= 2)
@@ -152,7 +155,7 @@ inline float max_lane(Vec a) {  // no lane may be NaN
   return best;
 }
 
-// Sums of lanes in double.
+// A sum of vectors, lane by lane, in double.
 struct DoubleSum {
   typedef double Doubles __attribute__((vector_size(Vec::kLanes * sizeof(double))));
   Doubles lane{};
@@ -163,7 +166,9 @@ struct DoubleSum {
   }
   // Writes the sum of each lane.
   void store(double* p) const { __builtin_memcpy(p, &lane, sizeof lane); }
+  // Returns the sum of each lane divided by `divisor`, rounded to float32.
   Vec over(double divisor) const { return {__builtin_convertvector(lane / divisor, Vec::Floats)}; }
+  // Returns the sum over all lanes.
   double total() const {
     double result = 0;
     for (int i = 0; i < Vec::kLanes; ++i) result += lane[i];
@@ -172,7 +177,8 @@ struct DoubleSum {
 };
 
 #if BYHAND_LANES == 16
-struct HalfVec {  // as AVX-512 has it; here the upper half of a Vec is idle
+// A vector of 8 lanes, as on AVX-512. Here it is a Vec whose upper half is not used.
+struct HalfVec {
   static constexpr int kLanes = 8;
   Vec whole;
 
@@ -193,7 +199,7 @@ using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }
 #endif
 
-// p[0] to p[3], then q[0] to q[3] and zeros where there are lanes.
+// Loads p[0] to p[3]. Further lanes, if there are any, get q[0] to q[3] and then zeros.
 inline Vec load_fours(const float* p, const float* q) {
   Vec r = Vec::zero();
   for (int i = 0; i < 4; ++i) {
@@ -208,7 +214,8 @@ inline void store_fours(Vec a, float* p, float* q) {
     if (Vec::kLanes > 4) q[i] = a.v[(4 + i) % Vec::kLanes];
   }
 }
-// In every group of four lanes: the even ones of a, then those of b; the odd ones.
+// Each group of four lanes gets the two even lanes of that group of a, then those of b. odd_of_fours takes
+// the odd lanes.
 inline Vec even_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
@@ -220,7 +227,8 @@ inline Vec odd_of_fours(Vec a, Vec b) {
   return r;
 }
 
-// In every group of four lanes: the first two of a and b in turn; the last two.
+// Each group of four lanes gets lane 0 of that group of a, lane 0 of b, lane 1 of a and lane 1 of b.
+// high_of_fours takes lanes 2 and 3.
 inline Vec low_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + i % 4 / 2];
@@ -231,7 +239,8 @@ inline Vec high_of_fours(Vec a, Vec b) {
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + 2 + i % 4 / 2];
   return r;
 }
-// Two values from each of p and p + step, of q and q + step, then zeros where there are lanes.
+// Loads two values from p and two from p + step. Further lanes, if there are any, get two values from q, two
+// from q + step, and then zeros.
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
   const float* const twos[4] = {p, p + step, q, q + step};
   float lane[Vec::kLanes] = {};
@@ -240,7 +249,7 @@ inline Vec load_twos(const float* p, const float* q, int64_t step) {
   return Vec::load(lane);
 }
 
-// Rows become columns: lane j of row i goes to lane i of row j.
+// Transposes a square of values: lane j of row i and lane i of row j are exchanged.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   for (int i = 0; i < Vec::kLanes; ++i)
     for (int j = 0; j < i; ++j) {
