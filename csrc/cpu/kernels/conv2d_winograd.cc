@@ -118,6 +118,8 @@ inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& 
   }
 }
 
+// Transforms one patch of each channel. A patch that lies partly outside the image is first copied into an
+// array of zeros.
 template <class P>
 void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;

@@ -70,7 +70,8 @@ void inputs(const float* x, int64_t tiles, float* v) {
   }
 }
 
-// Computes the outputs y[row][column] of tile `tile` in both rows of the pair.
+// Computes the outputs y[row][column] of tile `tile` in both rows of the pair. Both need most of the same
+// rows of inputs, which are loaded only once if they are computed together.
 template <class P>
 inline void outputs(const WinogradRowPair& w, int64_t tile, Vec (&y)[2][P::kColumns]) {
   constexpr int kTaps = kSize + 1 - P::kColumns;

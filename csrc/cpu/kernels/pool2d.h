@@ -14,7 +14,7 @@ struct PoolWindows {
   int64_t y_row;
   int64_t tap_rows, tap_columns, tap_row, tap_column;
   int32_t first;  // the position of x[0] in its plane
-  float divisor;  // the average is the sum of the taps over this number
+  float divisor;  // the average is the sum of the taps divided by this number
 };
 
 struct Pool2dKernels {
