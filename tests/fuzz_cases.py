@@ -299,7 +299,7 @@ def draw_schedule(draw: Draw, lr: float, steps: int) -> Any:
     return draw.one(
         None,
         schedules.Constant(lr),
-        schedules.Step(lr, draw.count(1, steps), 0.3),
+        schedules.StepDecay(lr, draw.count(1, steps), 0.3),
         schedules.Cosine(lr, steps, lr / 7, draw.count(0, steps - 1)),
         schedules.OneCycle(lr, steps, draw.one(0.3, 0.5)),
     )

@@ -119,7 +119,7 @@ def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_p
     monkeypatch.chdir(tmp_path)
     seen: list[Any] = []
     monkeypatch.setattr(
-        "byhand.cli.figures.mistakes_png", lambda *arguments: seen.extend(arguments) or b""
+        "byhand.cli.sheets.mistakes_png", lambda *arguments: seen.extend(arguments) or b""
     )
     model = softmax_regression()
     model.save(tmp_path / "model.safetensors")

@@ -58,7 +58,7 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ).forward(LOGITS, LABELS),
     "schedules": lambda i, f, b: [
         schedules.Constant(f(0.5))(i(0)),
-        schedules.Step(f(0.5), i(3), f(0.5))(i(3)),
+        schedules.StepDecay(f(0.5), i(3), f(0.5))(i(3)),
         schedules.Cosine(f(0.5), i(10), f(0), i(2))(i(3)),
         schedules.OneCycle(f(0.5), i(10), f(0.25), f(25), f(100))(i(3)),
     ],
@@ -126,7 +126,7 @@ def test_arrays_stand_where_lists_may() -> None:
     "schedule",
     [
         None,
-        schedules.Step(np.float32(0.5), np.int32(3), np.float32(0.5)),
+        schedules.StepDecay(np.float32(0.5), np.int32(3), np.float32(0.5)),
         schedules.OneCycle(np.float32(0.5), np.int64(8), np.float32(0.25)),
         schedules.Cosine(np.float32(0.5), np.int64(8), np.float32(0.25), np.int8(2)),
     ],

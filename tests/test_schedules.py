@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from byhand.optim.schedules import Constant, Cosine, OneCycle, Step
+from byhand.optim.schedules import Constant, Cosine, OneCycle, StepDecay
 
 # torch.optim.lr_scheduler.OneCycleLR, PyTorch 2.13: max_lr 0.1, cycle_momentum off.
 PYTORCH = {
@@ -62,9 +62,9 @@ def test_short_cycles() -> None:
 
 
 def test_step_by_step() -> None:
-    schedule = Step(0.5, 3, gamma=0.25)
+    schedule = StepDecay(0.5, 3, gamma=0.25)
     assert [schedule(step) for step in range(7)] == [0.5] * 3 + [0.125] * 3 + [0.03125]
-    assert Step(0.5, 1)(10**9) == 0.0
+    assert StepDecay(0.5, 1)(10**9) == 0.0
 
 
 def test_cosine() -> None:
@@ -87,7 +87,7 @@ def test_schedules_are_pytorchs(name: str, torch: Any) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.4)
     of = torch.optim.lr_scheduler
     if name == "step":
-        ours, theirs = Step(0.4, 5, 0.3), of.StepLR(optimizer, 5, 0.3)
+        ours, theirs = StepDecay(0.4, 5, 0.3), of.StepLR(optimizer, 5, 0.3)
     elif name == "cosine":
         ours, theirs = Cosine(0.4, 23, 0.01), of.CosineAnnealingLR(optimizer, 23, 0.01)
     else:
@@ -117,7 +117,7 @@ def test_constant() -> None:
     ("make", "message"),
     [
         (lambda: Constant("a"), "lr must be a number, not 'a'"),
-        (lambda: Step(0.1, 2.5), "step_size must be an integer, not 2.5"),
+        (lambda: StepDecay(0.1, 2.5), "step_size must be an integer, not 2.5"),
         (lambda: Cosine(0.1, 5, warmup_steps=True), "warmup_steps must be an integer, not True"),
         (lambda: OneCycle("a", 5), "max_lr must be a number, not 'a'"),
         (lambda: OneCycle(0.1, 2.5), "total_steps must be an integer, not 2.5"),
@@ -134,8 +134,8 @@ def test_settings_are_numbers(make: Any, message: str) -> None:
     ("make", "message"),
     [
         (lambda: Constant(-1.0), "lr must be finite and not negative"),
-        (lambda: Step(0.1, 0), "step_size must be at least 1, not 0"),
-        (lambda: Step(0.1, 1, -0.5), "gamma must be finite and not negative"),
+        (lambda: StepDecay(0.1, 0), "step_size must be at least 1, not 0"),
+        (lambda: StepDecay(0.1, 1, -0.5), "gamma must be finite and not negative"),
         (lambda: Cosine(0.1, 5, min_lr=0.2), "min_lr must be at most lr=0.1, not 0.2"),
         (lambda: Cosine(0.1, 5, warmup_steps=5), "warmup_steps must be less than total_steps=5"),
         (lambda: OneCycle(float("nan"), 3), "max_lr must be finite"),

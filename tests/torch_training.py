@@ -114,7 +114,7 @@ def check_schedule(schedule: Any, steps: int) -> None:
     scheduled = torch.optim.lr_scheduler
     settings = {**vars(schedule)}
     peer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], next(iter(settings.values())), 0.5)
-    if isinstance(schedule, schedules.Step):
+    if isinstance(schedule, schedules.StepDecay):
         theirs: Any = scheduled.StepLR(peer, schedule.step_size, schedule.gamma)
     elif isinstance(schedule, schedules.Cosine):
         warmup = schedule.warmup_steps

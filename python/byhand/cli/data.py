@@ -205,7 +205,7 @@ def show(
     pictures: FolderPicturesOption = None,
 ) -> None:
     """Draw 10 random training images with their labels."""
-    from byhand.cli.figures import digits_png
+    from byhand.cli.sheets import digits_png
 
     png("--out", out)
     train, _ = load(data, pictures=pictures or Pictures.plain)

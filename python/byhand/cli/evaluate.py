@@ -98,7 +98,7 @@ def evaluate(
 
 
 def _draw_worst(path: Path, model: Model, test: Dataset, predicted: NDArray[np.int64]) -> None:
-    from byhand.cli.figures import mistakes_png
+    from byhand.cli.sheets import mistakes_png
     from byhand.plots.figure import drawable_names
 
     wrong = np.flatnonzero(predicted != test.labels)

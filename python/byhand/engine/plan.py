@@ -16,7 +16,7 @@ from byhand.engine.op import Call, Op, Saved, bind_all, bind_all_backward
 _MOST_BATCHES = 16
 
 
-class Loss(Protocol):
+class PlannedLoss(Protocol):
     """What a plan needs of a loss, with which a training plan ends."""
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
@@ -72,11 +72,13 @@ class Batch:
         The shape of one image.
     memory : Memory
         Where to take the arrays from. It knows the number of images.
-    loss : Loss or None
+    loss : PlannedLoss or None
         The loss of a training plan. None makes an inference plan.
     """
 
-    def __init__(self, ops: Sequence[Op], shape: Shape, memory: Memory, loss: Loss | None) -> None:
+    def __init__(
+        self, ops: Sequence[Op], shape: Shape, memory: Memory, loss: PlannedLoss | None
+    ) -> None:
         self.input = memory.take(Buffer(shape))
         self.calls, self.output = bind_all(ops, self.input, memory, inference=loss is None)
         self.backward: list[Call] = []
@@ -183,7 +185,7 @@ class Plan:
         The shape of one image.
     batch_size : int
         The number of images in the largest batch, at least 1.
-    loss : Loss, optional
+    loss : PlannedLoss, optional
         The loss of a training plan.
     device : str
         The device to allocate on, as in `kernels.empty`.
@@ -200,7 +202,7 @@ class Plan:
         input_shape: Shape,
         batch_size: int,
         *,
-        loss: Loss | None = None,
+        loss: PlannedLoss | None = None,
         device: str = "cpu",
     ) -> None:
         if batch_size < 1:

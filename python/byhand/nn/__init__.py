@@ -28,6 +28,7 @@ from byhand.nn.layers import (
     Sigmoid,
     Tanh,
 )
+from byhand.nn.losses import CrossEntropyLoss, MSELoss
 from byhand.nn.module import Module
 from byhand.nn.normalization import BatchNorm1d, BatchNorm2d
 from byhand.nn.parameter import Parameter
@@ -38,11 +39,13 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
     "Layer",
     "Linear",
+    "MSELoss",
     "MaxPool2d",
     "Module",
     "Parameter",

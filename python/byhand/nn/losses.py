@@ -19,7 +19,7 @@ from byhand import kernels
 from byhand.checks import form, integer, number
 from byhand.engine.memory import Array, Buffer, Shape
 from byhand.engine.op import Saved
-from byhand.engine.plan import Loss as PlannedLoss
+from byhand.engine.plan import PlannedLoss
 from byhand.nn.layer import overrides
 
 

@@ -31,7 +31,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepDecay:
     """A rate that is multiplied by a factor again and again: lr * gamma ** (step // step_size).
 
     As torch.optim.lr_scheduler.StepLR, but always in steps of the optimizer. An epoch has
