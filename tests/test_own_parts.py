@@ -199,20 +199,6 @@ def test_an_own_layer_from_many_threads() -> None:
         assert all(pool.map(use, range(4)))
 
 
-def test_a_prediction_changes_nothing_of_an_own_layer() -> None:
-    """It may stand between a forward and a backward pass, and `output_shape` runs forward too."""
-    x = np.random.default_rng(1).standard_normal((8, 1, 4, 4), np.float32)
-    models = [network(Scale(16)) for _ in range(2)]
-    for disturbed, model in enumerate(models):
-        y = model.forward(x)
-        if disturbed:
-            repr(model)
-            model.predict(IMAGES)
-        model.backward(y)
-    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
-        assert np.array_equal(one.grad, other.grad)
-
-
 class Parallel(nn.Module):
     """Two layers side by side: what reaches the second is not what the first returns."""
 
@@ -225,6 +211,21 @@ class Parallel(nn.Module):
     def backward(self, grad_output: Array) -> Array:
         parts = [np.ascontiguousarray(part) for part in np.split(grad_output, 2, axis=1)]
         return sum(c.backward(g) for c, g in zip(self.children, parts, strict=True))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("make", [lambda: (Scale(16),), lambda: (Parallel(),)])
+def test_a_prediction_changes_nothing_of_an_own_layer(make: Callable[[], Any]) -> None:
+    """It may stand between a forward and a backward pass, and `output_shape` runs forward too."""
+    x = np.random.default_rng(1).standard_normal((8, 1, 4, 4), np.float32)
+    models = [network(*make()) for _ in range(2)]
+    for disturbed, model in enumerate(models):
+        y = model.forward(x)
+        if disturbed:
+            repr(model)
+            model.predict(IMAGES)
+        model.backward(y)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert np.array_equal(one.grad, other.grad)
 
 
 def test_modules_inside_an_own_layer_may_stand_in_any_order() -> None:

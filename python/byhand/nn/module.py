@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import os
 import threading
@@ -90,8 +89,8 @@ class Module:
         """
         known: dict[Shape, Shape] = vars(self).setdefault("_shapes", {})
         if shape not in known:
-            with _lock, _in_inference(self) as twin:
-                y = twin.forward(np.zeros((1, *shape), np.float32))
+            with _lock, _in_inference(self):
+                y = self.forward(np.zeros((1, *shape), np.float32))
             if not isinstance(y, np.ndarray) or len(y) != 1:
                 raise ValueError(
                     f"forward of {type(self).__name__} must return an array with the batch axis "
@@ -360,8 +359,8 @@ class ByHand(Op):
         if not b.inference:
             self._copy(self.module.forward, b.x, b.y)
             return
-        with _lock, _in_inference(self.module) as twin:
-            self._copy(twin.forward, b.x, b.y)
+        with _lock, _in_inference(self.module):
+            self._copy(self.module.forward, b.x, b.y)
 
     def run_backward(self, b: Call) -> None:
         # `backward` adds to the gradients of the parameters, but an op must not change them: a plan
@@ -390,16 +389,22 @@ class ByHand(Op):
 
 
 @contextmanager
-def _in_inference(module: Module) -> Iterator[Module]:
-    """Yield a copy in inference mode, so that what it keeps for `backward` is not kept here."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
+def _in_inference(module: Module) -> Iterator[None]:
+    """Put a module and its children into inference mode, then give back all their attributes.
+
+    So `backward` finds what the last `forward` in training kept for it.
+    """
+    parts = tuple(module.modules())
+    before = [dict(vars(part)) for part in parts]
+    for part in parts:
         part.training = False
     try:
-        yield copy.copy(module)
+        yield
     finally:
-        for part in training:
-            part.training = True
+        for part, attributes in zip(parts, before, strict=True):
+            vars(part).update(attributes)
+            for name in vars(part).keys() - attributes.keys():
+                del vars(part)[name]
 
 
 def undefined(module: Module, method: str) -> NotImplementedError:
