@@ -187,6 +187,18 @@ def test_what_no_file_can_hold(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class Forgetful(Double):
+    def __init__(self, size: int) -> None:
+        pass
+
+
+def test_an_own_layer_is_shown_with_its_settings() -> None:
+    assert repr(Scale(16, factor=0.5)) == "Scale(16, factor=0.5)"
+    assert repr(Scale(16)) == "Scale(16)"
+    assert repr(Forgetful(3)) == "Forgetful(...)"
+    assert "Scale(16, factor=2)" in repr(network(Scale(16, factor=2)))
+
+
 def test_an_own_layer_from_many_threads() -> None:
     """It keeps its input in itself, and its mode is set for each prediction."""
     model = network(Scale(16), Noisy())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -137,17 +136,6 @@ class Layer(Module, Op):
         for target, gradient in zip(targets, last.gradients, strict=True):
             kernels.accumulate(target, gradient)
         return grad_x
-
-    def __repr__(self) -> str:
-        signature = inspect.signature(type(self)).parameters
-        shown = []
-        for name, value in self.arguments().items():
-            default = signature[name].default
-            if default is inspect.Parameter.empty:
-                shown.append(str(value))
-            elif value != default:
-                shown.append(f"{name}={value}")
-        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def is_by_hand(module: Module) -> bool:

@@ -296,6 +296,22 @@ class Module:
             found[name] = _shortest(getattr(self, name))
         return found
 
+    def __repr__(self) -> str:
+        try:
+            arguments = self.arguments()
+        except TypeError:
+            return f"{type(self).__name__}(...)"
+        signature = inspect.signature(type(self)).parameters
+        shown = []
+        for name, value in arguments.items():
+            default = signature[name].default
+            text = form(value) if isinstance(value, np.ndarray) else str(value)
+            if default is inspect.Parameter.empty:
+                shown.append(text)
+            elif isinstance(value, np.ndarray) or value != default:
+                shown.append(f"{name}={text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
             array = isinstance(value, np.ndarray)
