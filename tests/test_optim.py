@@ -286,6 +286,7 @@ def test_zero_grad(rng: np.random.Generator) -> None:
         ({"lr": float("nan")}, "lr must be finite"),
         ({"lr": 0.1, "momentum": -0.5}, "momentum must be finite and not negative"),
         ({"lr": 0.1, "weight_decay": float("inf")}, "weight_decay must be finite"),
+        ({"lr": 0.1, "dampening": float("nan")}, "dampening must be finite"),
         ({"lr": 0.1, "nesterov": True}, "nesterov needs a momentum above 0"),
         (
             {"lr": 0.1, "momentum": 0.5, "dampening": 0.25, "nesterov": True},

@@ -15,7 +15,7 @@ import byhand
 import numpy as np
 import pytest
 from byhand import models, nn, optim
-from byhand.files.tensors import CheckpointError
+from byhand.files.tensors import CheckpointError, read_tensors, tensors_file
 from byhand.nn import losses
 from byhand.optim.schedules import OneCycle
 from byhand.training import (
@@ -196,9 +196,10 @@ class Halving:
 
     def __init__(self, first: float, every: int) -> None:
         self.first, self.every = first, every
+        self.base = 2.0
 
     def __call__(self, step: int) -> float:
-        return float(self.first) / 2 ** (step // self.every)
+        return float(self.first) / self.base ** (step // self.every)
 
 
 def test_schedules_compare_by_value(tmp_path: Path) -> None:
@@ -208,6 +209,10 @@ def test_schedules_compare_by_value(tmp_path: Path) -> None:
     fit(new(tmp_path / "b", schedule=Halving(0.05, 4)), resume=True)
     with pytest.raises(ResumeError, match=r"schedule\.every was 4 and is 5"):
         fit(new(tmp_path / "b", schedule=Halving(0.05, 5)), resume=True)
+    other = Halving(0.05, 4)
+    other.base = 3.0  # no argument of the class, but a setting
+    with pytest.raises(ResumeError, match=r"schedule\.base was 2\.0 and is 3\.0"):
+        fit(new(tmp_path / "b", schedule=other), resume=True)
 
 
 def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
@@ -225,6 +230,24 @@ def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
         fit(new(tmp_path, schedule=schedule, loss=smoothed), resume=True)
     assert len(fit(new(tmp_path, schedule=schedule), resume=True)) == 4
     assert RunFolder(tmp_path).config()["schedule"]["type"] == "OneCycle"
+
+
+def test_a_run_whose_sgd_counted_no_steps(tmp_path: Path) -> None:
+    """Earlier versions of SGD had no dampening, and their state no number of steps."""
+    fit(new(tmp_path / "whole"))
+    run = RunFolder(tmp_path / "old")
+    with pytest.raises(KeyboardInterrupt):
+        fit(new(run.path, interrupt(3, 2)))
+    config = run.config()
+    del config["optimizer"]["dampening"]
+    run.config_path.write_text(json.dumps(config))
+    tensors, description = read_tensors(run.path / "state.safetensors")
+    del tensors["optimizer.steps"], description["optimizer"]["dampening"]
+    (run.path / "state.safetensors").write_bytes(tensors_file(tensors, description))
+    fit(new(run.path), resume=True)
+    resumed, whole = files(run.path), files(tmp_path / "whole")
+    del resumed["config.json"], whole["config.json"]
+    assert resumed == whole
 
 
 def test_a_run_that_is_finished(tmp_path: Path) -> None:

@@ -242,6 +242,34 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
+def finite(name: str, value: Any) -> float:
+    """Check that a value is a finite number.
+
+    Parameters
+    ----------
+    name : str
+        The name of the argument.
+    value : float
+        Its value.
+
+    Returns
+    -------
+    float
+        `value`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a real number.
+    ValueError
+        If `value` is infinite or NaN.
+    """
+    checked = number(name, value)
+    if not math.isfinite(checked):
+        raise ValueError(f"{name} must be finite, not {value}")
+    return checked
+
+
 def not_negative(name: str, value: Any) -> float:
     """Check that a value is a finite number of at least 0.
 

@@ -105,7 +105,10 @@ def _checked(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     if labels.ndim == 0 or len(labels) != len(images):
         raise ValueError(f"{len(images)} images need as many labels, not the shape {labels.shape}")
     if labels.dtype.kind in "iu":
+        if labels.size and labels.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"labels must be less than 2**63, not {labels.max()}")
         labels = labels.astype(np.int64)
+    images = np.ascontiguousarray(images)  # the kernel would copy all of them for each batch
     return (images[:, np.newaxis] if images.ndim == 3 else images), labels
 
 

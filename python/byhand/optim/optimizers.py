@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from byhand import kernels
-from byhand.checks import flag, listed, not_negative, number
+from byhand.checks import finite, flag, listed, not_negative, number
 from byhand.engine.memory import Array, aligned_offsets
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, clear_gradients, flat_pieces, load_arrays
@@ -173,7 +173,8 @@ class SGD(Optimizer):
         v = momentum * v + (1 - dampening) * g
         p = p - lr * (g + momentum * v if nesterov else v)
 
-    The first step does not dampen the gradient. Without momentum, v = g.
+    The first step does not dampen the gradient. Without momentum, v = g. If momentum is switched on
+    during the training, v continues from the last gradient; in PyTorch it begins with 0.
 
     References
     ----------
@@ -184,7 +185,7 @@ class SGD(Optimizer):
     _settings: ClassVar[Settings] = {
         "lr": number,
         "momentum": not_negative,
-        "dampening": number,
+        "dampening": finite,
         "weight_decay": not_negative,
         "nesterov": flag,
     }

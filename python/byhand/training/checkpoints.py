@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+import numpy as np
 from numpy.typing import NDArray
 
 from byhand.engine.memory import Array
@@ -234,7 +235,10 @@ class Checkpoint(NamedTuple):
             If the state does not fit the model or the optimizer.
         """
         with self._errors_name_the_file():
-            optimizer.load_state_dict(self.part("optimizer"))
+            state = self.part("optimizer")
+            # The SGD of earlier versions did not count its steps.
+            state.setdefault("steps", np.float32([self.description["step"]]))
+            optimizer.load_state_dict(state)
             if average is not None:
                 average.load_state_dict(self.part("ema"), self.description["averaged"])
             for name, value in self.description["optimizer"].items():

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from byhand.optim import Optimizer
 from byhand.training.checked_data import DatasetLike
 
@@ -99,19 +101,13 @@ def describe(value: object) -> Any:
 
 
 def _settings(value: object) -> dict[str, Any]:
-    """Return what an object was made with: the attributes that are named as its arguments.
-
-    Other attributes may belong to the last batch. If there are no arguments, or one is not stored
-    under its name, all public attributes are returned.
-    """
-    public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
-    try:
-        names = set(inspect.signature(type(value)).parameters)
-    except (TypeError, ValueError):  # types that are written in C have none
-        return public
-    if not names or not names <= set(public):
-        return public
-    return {k: v for k, v in public.items() if k in names}
+    """Return the public attributes. Arrays are left out, because they may belong to a batch."""
+    attributes = getattr(value, "__dict__", {})
+    return {
+        name: v
+        for name, v in attributes.items()
+        if not name.startswith("_") and not isinstance(v, np.ndarray)
+    }
 
 
 # --------------------------------------------------------------------------------------------------
@@ -150,7 +146,9 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
     if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
         # The schedule sets the rate, so the optimizer's own rate is merely the last one.
-        settings["optimizer"] = {k: v for k, v in optimizer.items() if k != "lr"}
+        settings["optimizer"] = optimizer = {k: v for k, v in optimizer.items() if k != "lr"}
+    if isinstance(optimizer, dict) and optimizer.get("type") == "SGD":
+        settings["optimizer"] = {"dampening": 0.0, **optimizer}  # earlier versions had none
     if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
         # With another number of epochs, a cycle over all of them has another length.
         settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
