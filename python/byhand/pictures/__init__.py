@@ -1,4 +1,4 @@
-"""Pictures of any kind as the images that a model takes. It needs byhand[pictures]."""
+"""Convert picture files to the images that a model takes. This needs `byhand[pictures]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture files as the images that a model takes."""
+"""Convert picture files to the images that a model takes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,33 @@ from .read import Picture, PictureError, PictureWarning, read_picture
 def image_for(
     model: Model, source: Picture, pictures: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(image, pixels): what the model takes, uint8 (H, W) or (C, H, W), and the picture itself.
+    """Read a picture and convert it to the image that a model takes.
 
-    source: a path, the bytes of a file, or a PIL image. pictures: "digits" (`prepare`) or "plain"
-    (`plain`) instead of the model's own way. Errors of `read_picture` and `prepare`; ValueError if
-    the model cannot take pictures that way.
+    Parameters
+    ----------
+    model : Model
+        The model that will get the image.
+    source : path, bytes or PIL.Image.Image
+        A file, the content of a file, or an image.
+    pictures : {"digits", "plain"}, optional
+        How to prepare the picture: with `prepare` or with `plain`. By default it is prepared as
+        the model's training images were.
+
+    Returns
+    -------
+    image : ndarray, shape (H, W) or (C, H, W), uint8
+        The image in the size of the model's input. It has two dimensions if it is grey.
+    pixels : ndarray, shape (height, width, 1 or 3), uint8
+        The picture, as `read_picture` returns it.
+
+    Raises
+    ------
+    PictureError
+        If the picture cannot be read. It is a BlankError if the picture has no ink.
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the model cannot take pictures that are prepared in this way.
     """
     way = model.preparation(pictures)
     pixels = read_picture(source)
@@ -34,11 +56,21 @@ def image_for(
 
 @dataclass(frozen=True)
 class Symbols:
-    """The symbols of a picture, in reading order, as the images that a model takes.
+    """The symbols of a picture, in reading order.
 
-    images: one per symbol. boxes: where each is, (top, left, bottom, right) in parts of the
-    picture. main: the number of the largest. strokes: whether that one is drawn with strokes; if
-    not, it is a blob, such as a hole or a stain. pixels: the picture.
+    Parameters
+    ----------
+    images : list of ndarray, shape (H, W) or (C, H, W), uint8
+        The image of each symbol in the size of the model's input.
+    boxes : list of (top, left, bottom, right)
+        The position of each symbol, as fractions of the picture's height and width.
+    main : int
+        The index of the largest symbol.
+    strokes : bool
+        Whether the largest symbol is drawn with strokes. If it is not, it is a blob, such as a hole
+        in the paper or a stain.
+    pixels : ndarray, shape (height, width, 1 or 3), uint8
+        The picture.
     """
 
     images: list[NDArray[np.uint8]]
@@ -49,9 +81,31 @@ class Symbols:
 
 
 def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> Symbols:
-    """All symbols of a picture; the arguments and the errors are those of `image_for`.
+    """Find all symbols of a picture and convert each to the image that a model takes.
 
-    A picture that is only resized ("plain") counts as one symbol.
+    Parameters
+    ----------
+    model : Model
+        The model that will get the images.
+    source : path, bytes or PIL.Image.Image
+        A file, the content of a file, or an image.
+    pictures : {"digits", "plain"}, optional
+        How to prepare the picture, as in `image_for`. With "plain", the whole picture counts as one
+        symbol.
+
+    Returns
+    -------
+    Symbols
+        The images and positions of the symbols.
+
+    Raises
+    ------
+    PictureError
+        If the picture cannot be read. It is a BlankError if the picture has no ink.
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the model cannot take pictures that are prepared in this way.
     """
     way = model.preparation(pictures)
     pixels = read_picture(source)
@@ -67,14 +121,58 @@ def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> S
 
 
 def as_image(pixels: NDArray[np.uint8], shape: Sequence[int], pictures: str) -> NDArray[np.uint8]:
-    """Pixels (H, W, 1 or 3), prepared as "digits" or "plain" for images of `shape` (C, H, W)."""
+    """Prepare the pixels of a picture for a model.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 1 or 3), uint8
+        The picture.
+    shape : (channels, height, width)
+        The shape of the model's input.
+    pictures : {"digits", "plain"}
+        How to prepare the picture: with `prepare` or with `plain`.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (C, H, W), uint8
+        The image. It has two dimensions if it is grey.
+
+    Raises
+    ------
+    PictureError
+        If the model takes neither 1 nor 3 channels. With "digits", it is a BlankError if the
+        picture has no ink.
+    """
     return image_and_marks(pixels, shape, pictures)[0]
 
 
 def image_and_marks(
     pixels: NDArray[np.uint8], shape: Sequence[int], pictures: str
 ) -> tuple[NDArray[np.uint8], int]:
-    """`as_image` and the number of marks of the picture, of which it shows the largest."""
+    """Prepare the pixels of a picture for a model, and count the marks of the picture.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, 1 or 3), uint8
+        The picture.
+    shape : (channels, height, width)
+        The shape of the model's input.
+    pictures : {"digits", "plain"}
+        How to prepare the picture: with `prepare` or with `plain`.
+
+    Returns
+    -------
+    image : ndarray, shape (H, W) or (C, H, W), uint8
+        The image of the largest mark with "digits", and of the whole picture with "plain".
+    count : int
+        The number of marks. It is 1 with "plain".
+
+    Raises
+    ------
+    PictureError
+        If the model takes neither 1 nor 3 channels. With "digits", it is a BlankError if the
+        picture has no ink.
+    """
     channels, height, width = shape
     if pictures != "digits":
         return plain(pixels, channels, height, width), 1
@@ -87,9 +185,36 @@ def image_and_marks(
 def images_for(
     model: Model, sources: Sequence[Picture], pictures: str | None = None
 ) -> NDArray[np.uint8]:
-    """`image_for` of each, (N, C, H, W); an error of a picture says which one it is.
+    """Read several pictures and convert each to the image that a model takes.
 
-    A PictureWarning tells of pictures with several marks, of which only the largest is used.
+    Parameters
+    ----------
+    model : Model
+        The model that will get the images.
+    sources : sequence of path, bytes or PIL.Image.Image
+        Files, contents of files, or images.
+    pictures : {"digits", "plain"}, optional
+        How to prepare the pictures, as in `image_for`.
+
+    Returns
+    -------
+    ndarray, shape (N, C, H, W), uint8
+        One image per picture.
+
+    Raises
+    ------
+    PictureError
+        If a picture cannot be read. It is a BlankError if a picture has no ink. The message names
+        the picture.
+    OSError
+        If a file cannot be opened.
+    ValueError
+        If the model cannot take pictures that are prepared in this way.
+
+    Warns
+    -----
+    PictureWarning
+        If a picture has several marks. Its image shows only the largest mark.
     """
     way = model.preparation(pictures)
     images = np.empty((len(sources), *model.input_shape), np.uint8)
@@ -114,7 +239,7 @@ def images_for(
 
 
 def _callers_level() -> int:
-    """The level of the stack, as `warnings.warn` counts it, at which byhand was called."""
+    """Return the `stacklevel` for `warnings.warn` that names the line that called byhand."""
     level, frame = 0, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] == "byhand":
         level, frame = level + 1, frame.f_back

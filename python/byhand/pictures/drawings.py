@@ -1,4 +1,7 @@
-"""Ten drawings as a child or a mouse makes them, stroke by stroke, for `byhand predict`."""
+"""Draw the ten digits stroke by stroke, as a child or a mouse does.
+
+The drawings are examples for `byhand predict`, and one of the checks of `byhand reproduce`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from .encode import png
 
 Points = tuple[tuple[float, float], ...]
 
-# For each digit its strokes: points (x, y) in a box of 100 x 140 that a smooth line joins, or a
-# broken one where the stroke is marked as straight.
+# The strokes of each digit. A stroke is a list of points (x, y) in a box of 100 x 140. A smooth
+# curve joins the points if the stroke is curved. Straight lines join them if it is straight.
 # fmt: off
 _CURVED, _STRAIGHT = True, False
 _STROKES: dict[int, tuple[tuple[bool, Points], ...]] = {
@@ -35,7 +38,9 @@ _STROKES: dict[int, tuple[tuple[bool, Points], ...]] = {
 }
 # fmt: on
 
-# Ink, paper, width of the pen and of the picture: crayon, felt pen, chalk, a mouse of one pixel.
+# For each digit: the colours of the ink and of the paper, the width of the pen and the side of the
+# picture in pixels. They look like a crayon, a felt pen, chalk, a mouse with a pen of one pixel,
+# and so on.
 _LOOKS = (
     ((20, 20, 20), (255, 255, 255), 9, 200),
     ((30, 60, 200), (250, 246, 230), 14, 320),
@@ -50,12 +55,25 @@ _LOOKS = (
 )
 
 
-# Drawn four times as large, for smooth edges.
+# The drawing is made larger by this factor and then averaged down, which makes its edges smooth.
 _FINE = 4
 
 
 def drawing(digit: int, seed: int = 0) -> Image.Image:
-    """A drawing of `digit`, 0 to 9, by an unsteady hand that `seed` guides."""
+    """Draw a digit with an unsteady hand.
+
+    Parameters
+    ----------
+    digit : int
+        The digit, 0 to 9. It also chooses the colours, the pen and the size of the picture.
+    seed : int
+        The seed of the random shape, size and position.
+
+    Returns
+    -------
+    PIL.Image.Image
+        A square picture in the mode RGB.
+    """
     ink, paper, pen, side = _LOOKS[digit]
     rng = np.random.default_rng([seed, digit])
     image = Image.new("RGB", (side * _FINE, side * _FINE), paper)
@@ -66,9 +84,21 @@ def drawing(digit: int, seed: int = 0) -> Image.Image:
 
 
 def strength_of(digit: int, rng: np.random.Generator, pen: float) -> NDArray[np.float32]:
-    """(160, 160): how much ink a drawing of `digit` has at each place, 0 to 1.
+    """Draw a digit and return how much ink it has at each pixel.
 
-    pen: width of the pen for a digit 140 pixels tall.
+    Parameters
+    ----------
+    digit : int
+        The digit, 0 to 9.
+    rng : numpy.random.Generator
+        Makes the hand unsteady.
+    pen : float
+        The width of the pen in pixels. The digit is about 130 pixels tall.
+
+    Returns
+    -------
+    ndarray, shape (160, 160), float32
+        The amount of ink, from 0 (none) to 1 (full).
     """
     side = 160
     image = Image.new("L", (side * _FINE, side * _FINE))
@@ -87,7 +117,7 @@ def _draw(
     width: int,
     ink: tuple[int, int, int] | int,
 ) -> None:
-    """Draw the digit's strokes with round ends, tilted and shaken by `rng`."""
+    """Draw the digit's strokes with round ends. `rng` tilts and shakes them."""
     draw = ImageDraw.Draw(image)
     tilt = rng.uniform(-0.12, 0.12)
     for curved, points in _STROKES[digit]:
@@ -101,12 +131,25 @@ def _draw(
 
 
 def drawing_png(digit: int, seed: int = 0) -> bytes:
-    """`drawing` as the bytes of a PNG file."""
+    """Draw a digit as a PNG file.
+
+    Parameters
+    ----------
+    digit : int
+        The digit, 0 to 9.
+    seed : int
+        The seed of the random shape, size and position.
+
+    Returns
+    -------
+    bytes
+        The content of the file that holds `drawing(digit, seed)`.
+    """
     return png(drawing(digit, seed))
 
 
 def _curve(points: NDArray[np.float64], steps: int = 16) -> NDArray[np.float64]:
-    """Catmull and Rom's spline through the points."""
+    """Return points on the Catmull-Rom spline through `points`, `steps` per given point."""
     p = np.concatenate((points[:1], points, points[-1:]))
     t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]
     parts = [

@@ -1,4 +1,4 @@
-"""A picture as the bytes of a file."""
+"""Encode a picture as a PNG file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from PIL import Image
 
 
 def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
+    """Encode an image as PNG.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        The image.
+
+    Returns
+    -------
+    bytes
+        The content of the file.
+    """
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A folder of class folders as a data set, and a data set as such a folder."""
+"""Load a data set from a folder of class folders, and write a data set as such a folder."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from .read import PictureError, read_picture
 
 Shape = tuple[int, int, int]
 
-# Pictures of one size up to this stay as they are; others become 28x28, or 32x32 in colour.
+# If all pictures have the same size and no side is longer than `_LARGEST` pixels, they keep their
+# size. Other pictures become 28 x 28, or 32 x 32 if one of them has colour.
 _LARGEST = 64
 _GREY_SIDE, _COLOUR_SIDE = 28, 32
 
-# The number of pictures that decide how all are prepared, if the caller does not say it.
+# If the caller does not say how to prepare the pictures, about this many of them decide it.
 _SAMPLE = 200
 
+# The share of each class that becomes the test set, if the folder has no test set.
 _HELD_OUT = 1 / 6
 _PARTS = ("train", "test")
 _MOST_CLASSES = 256  # labels are bytes
@@ -48,9 +50,40 @@ def load_pictures(
     *,
     only_test: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """Do the work of `byhand.data.load_class_folders`, which describes the arguments.
+    """Load a folder of class folders. `byhand.data.load_class_folders` calls this function.
 
-    only_test: leave the training set empty. Its files are read for the checksum, not decoded.
+    Parameters
+    ----------
+    root : path
+        The folder.
+    shape : (channels, height, width) or None
+        The shape of the images. None if the pictures decide it.
+    seed : int
+        Chooses the test set if the folder has none.
+    pictures : {"plain", "digits"} or None
+        How to prepare the pictures. None if the pictures decide it.
+    class_names : sequence of str or None
+        The classes in the order of their labels. None if the names of the folders decide it.
+    only_test : bool
+        Leave the training set empty. Its files are read for the checksum, but not decoded.
+
+    Returns
+    -------
+    tuple of Dataset
+        The training set and the test set.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, if it has no pictures, if there are more than 256 classes, or
+        if a class is not in `class_names`.
+    ValueError
+        If `shape` or `pictures` is none of the values above.
+
+    Warns
+    -----
+    DataWarning
+        If files were left out, or if the folder may be read otherwise than the user meant it.
     """
     if shape is not None:
         shape = image_shape(shape, "shape")
@@ -102,10 +135,24 @@ def load_pictures(
 
 
 def write_pictures(root: Path, train: Dataset, test: Dataset) -> None:
-    """Each image as root/train/CLASS/00017.png or root/test/...; its number is its name.
+    """Write each image as a PNG file: root/train/CLASS/00017.png or root/test/CLASS/00017.png.
 
-    Raises DataError where `root` is there already and not empty, OSError where it cannot be
-    written.
+    The name of a file is the index of the image in its set.
+
+    Parameters
+    ----------
+    root : Path
+        The folder to create.
+    train, test : Dataset
+        The two sets.
+
+    Raises
+    ------
+    DataError
+        If `root` exists and is not an empty folder, or if a class name cannot be the name of a
+        folder.
+    OSError
+        If a file cannot be written.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} is there already and not empty")
@@ -131,9 +178,21 @@ def _as_picture(image: NDArray[np.uint8]) -> Image.Image:
 
 
 def write_idx(root: Path, train: Dataset, test: Dataset) -> None:
-    """Write the four files of MNIST's form, and classes.txt if the classes are not numbers.
+    """Write the four IDX files of MNIST, and a file of class names if they are not the labels.
 
-    Raises DataError if the images are not grey, or `root` holds a data set already.
+    Parameters
+    ----------
+    root : Path
+        The folder. It is created if it does not exist.
+    train, test : Dataset
+        The two sets of grey images.
+
+    Raises
+    ------
+    DataError
+        If the images are not grey, or if `root` holds a data set already.
+    OSError
+        If a file cannot be written.
     """
     from byhand.data.folder import IDX_NAMES
     from byhand.data.idx import idx_bytes
@@ -157,7 +216,7 @@ def write_idx(root: Path, train: Dataset, test: Dataset) -> None:
 def _class_names(
     root: Path, files: Sequence[File], wanted: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """The names of the classes in the order of their labels."""
+    """Return the names of the classes in the order of their labels."""
     found = {file.name for file in files}
     if wanted is not None:
         if unknown := sorted(found - {normalize("NFC", name) for name in wanted}):
@@ -174,13 +233,17 @@ def _class_names(
         )
     values = {int(name): name for name in names} if numbers else {}
     if len(values) == len(names) and max(values) < _MOST_CLASSES:
-        # Digits keep their value if some have no pictures.
+        # The label of a digit is its value, even if other digits have no pictures.
         return tuple(values.get(value, str(value)) for value in range(max(values) + 1))
     return tuple(names)
 
 
 def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], list[File]]:
-    """A part of each class, at least one of two or more, becomes the test set."""
+    """Split the files into a training set and a test set.
+
+    A sixth of each class becomes the test set. If a class has two or more pictures, it has at least
+    one of them there.
+    """
     labels = np.unique([file.name for file in files], return_inverse=True)[1].astype(np.uint8)
     try:
         held = held_out(labels, _HELD_OUT, seed)
@@ -191,7 +254,7 @@ def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], li
 
 
 def _shape(files: Sequence[File]) -> Shape:
-    """The size of the pictures if all have the same small one, otherwise the default size."""
+    """Return the pictures' shape if all have the same small size, otherwise the default shape."""
     channels = 3 if any(_has_colour(file) for file in files) else 1
     sizes = {(file.height, file.width) for file in files}
     height, width = next(iter(sizes))
@@ -202,7 +265,10 @@ def _shape(files: Sequence[File]) -> Shape:
 
 
 def _has_colour(file: File) -> bool:
-    """Whether any pixel has a colour. The format of a file does not always tell."""
+    """Return true if any pixel has a colour.
+
+    A file that can store colour may still be grey, so its pixels decide.
+    """
     try:
         return not file.grey and read_picture(file.path).shape[2] == 3
     except (PictureError, OSError):
@@ -210,7 +276,10 @@ def _has_colour(file: File) -> bool:
 
 
 def _suitable(root: Path, files: Sequence[File], names: Sequence[str], shape: Sequence[int]) -> str:
-    """The way that suits evenly spread pictures of the training set, resized to grey images."""
+    """Return how to prepare the pictures, decided by a sample of the training set.
+
+    The sample is spread evenly over the files. Its pictures are resized to grey images.
+    """
     sample = files[:: -(-len(files) // _SAMPLE)]
     images, _, _ = _load(sample, names, shape, "plain", Report(root))
     return suitable(images[:, np.newaxis])
@@ -223,10 +292,11 @@ def _load(
     pictures: str | None,
     report: Report,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """Images, labels, and the checksum of the files. Holds one file's pixels at a time.
+    """Return the images, their labels and the checksum of the files.
 
-    The checksum is that of all files, also of those that are skipped, because these depend on how
-    pictures are prepared. pictures: if it is None, there are no images.
+    Only one picture at a time is in memory beside the images. The checksum includes files that are
+    skipped, because it must not depend on how the pictures are prepared. If `pictures` is None, the
+    files are only read for the checksum and there are no images.
     """
     labels = {normalize("NFC", name): label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)

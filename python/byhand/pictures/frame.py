@@ -1,4 +1,4 @@
-"""Frames round a picture: a window's border, a printed box, the page round a figure.
+"""Remove frames around a picture: a window's border, a printed box, the page around a figure.
 
 A frame has one colour, lies along all four sides of the picture and ends at straight edges.
 """
@@ -9,30 +9,42 @@ import numpy as np
 
 from .ink import Mask, Pixels, rim_of, scaled_down
 
-# Longest side of the copy in which frames are looked for.
+# Frames are searched for in a copy of the picture. This is the longest side of the copy, in pixels.
 _SIDE = 1024
-# Frames inside one another that are looked for, such as the page round a figure and its border.
+# The largest number of nested frames, such as the page around a figure and the figure's border.
 _MOST = 4
-# Differences from the frame's colour, in grey levels, that are tried as the least one inside. Noise
-# in the frame is below one of them.
+# A pixel belongs to the inside if its difference from the frame's colour is larger than a
+# threshold. These thresholds, in grey levels, are tried in turn. The noise of a frame is below one
+# of them.
 _LEVELS = (16, 32, 64, 128)
-# The largest share of a row or column of the frame that has another colour.
+# The largest share of a row or column of the frame that may have another colour than the frame.
 _STRAY = 0.02
-# The least share of each side of the inside that has another colour than the frame: first for the
-# outermost frame, then for frames inside it. Writing that touches the frame takes the rest. Boxes
-# in a row have less than the first, because of the gaps between them. An 8 made of straight bars
-# has more than the second. Its middle bar is then refused as writing, because it touches the sides.
+# The smallest share of each side of the inside that must have another colour than the frame.
+# `_FULL` is for the outermost frame, `_FULL_INSIDE` for the frames inside it. Writing that touches
+# the frame may take the rest of a side. Boxes in a row have less than `_FULL`, because of the gaps
+# between them. An 8 made of straight bars has more than `_FULL_INSIDE` and is taken for a frame.
+# `marks` then refuses its middle bar as writing, because the bar touches the sides.
 _FULL, _FULL_INSIDE = 0.9, 0.8
-# A rim of this share of the picture's shorter side is left out: the frame's edge is blurred.
+# The edge of a frame is blurred. A rim of this share of the picture's shorter side is cut off.
 _EDGE = 0.01
-# The inside has at least this many pixels a side.
+# The smallest side of the inside, in pixels.
 _LEAST = 12
 
 
 def inside_frames(pixels: Pixels) -> tuple[Pixels, tuple[int, int]]:
-    """The part of a picture inside all its frames, and the row and column where that part begins.
+    """Cut out the part of a picture that is inside all its frames.
 
-    The picture itself if it has no frame.
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C), uint8
+        The picture.
+
+    Returns
+    -------
+    inside : ndarray, shape (height, width, C), uint8
+        The part inside the frames. It is `pixels` itself if the picture has no frame.
+    corner : (row, column)
+        The position of the part's first pixel in the picture.
     """
     top = left = 0
     for number in range(_MOST):
@@ -45,7 +57,7 @@ def inside_frames(pixels: Pixels) -> tuple[Pixels, tuple[int, int]]:
 
 
 def _inside(pixels: Pixels, full: float) -> tuple[slice, slice] | None:
-    """The part inside the outermost frame, or None if there is no frame."""
+    """Return the rows and columns inside the outermost frame, or None if there is no frame."""
     small = scaled_down(pixels, _SIDE)
     off = np.abs(small - np.median(rim_of(small), axis=0)).max(axis=-1)
     for level in _LEVELS:
@@ -58,10 +70,10 @@ def _inside(pixels: Pixels, full: float) -> tuple[slice, slice] | None:
 
 
 def _sides(other: Mask, full: float) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom and right of the inside without its edge, or None if there is no frame.
+    """Return top, left, bottom and right of the inside without its blurred edge.
 
-    other: which pixels have another colour than the frame. full: the least share of them on each
-    side of the inside.
+    `other` marks the pixels that have another colour than the frame. Each side of the inside must
+    have at least the share `full` of them. The result is None if there is no frame.
     """
     height, width = other.shape
     rows, columns = (np.flatnonzero(other.mean(axis) > _STRAY) for axis in (1, 0))

@@ -1,8 +1,10 @@
-"""The ink of a picture: how far each pixel stands off the paper round it.
+"""Find the ink of a picture: how much each pixel differs from the paper around it.
 
-Paper is what remains of a picture if everything thinner than a large square is taken away (a
-morphological opening). The square fits into a shaded half of the sheet and into the table beside
-it, so these count as ground and their sharp edges leave nothing; it fits into no stroke.
+The ground (the paper, and a table that it lies on) is what remains of the picture if everything
+narrower than a large square is removed. This operation is a morphological opening. No stroke is so
+wide that the square fits into it, so strokes are removed. The square fits into a shaded half of the
+sheet and into a table beside the sheet. Both therefore belong to the ground, and their sharp edges
+are not taken for ink.
 """
 
 from __future__ import annotations
@@ -18,41 +20,57 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# Longest side of the copy in which ink is looked for: a digit of 7 mm on A4 has 24 pixels there.
+# Ink is searched for in a copy of the picture. This is the longest side of the copy, in pixels. A
+# digit 7 mm tall on a sheet of A4 has 24 pixels there.
 _WORK = 1024
-# Longest side of the copy in which the ground is found, which is smooth but for sharp shadows.
+# The ground is computed in a smaller copy, because it is smooth apart from the edges of shadows.
+# This is the longest side of that copy, in pixels.
 _COARSE = 256
-# Side of the square that strokes do not hold, as a share of the picture's shorter side, or of the
-# longer side if the picture is cut tightly, because the paper goes on beyond it.
+# The side of the square of the opening, as a share of the picture's shorter side. If the picture is
+# cut tightly around the writing, it is a share of the longer side, because the paper goes on beyond
+# the picture.
 _SQUARE = 0.4
-# A picture is cut tightly if what is written has at least this share of its height or its width.
+# A picture is cut tightly if the writing takes at least this share of its height or its width.
 _TIGHT = 0.85
-# Differences from the paper, as a share of the largest: writing has more than the first, paper at
-# most the second. At most the given share of the frame lies between them, at strokes' edges.
+# Differences from the paper, as shares of the largest difference. Writing has more than `_WRITTEN`,
+# and paper has at most `_EVEN`. Pixels between the two are edges of strokes. If more than the share
+# `_UNEVEN` of the picture's outermost pixels lies between the two, something else is there.
 _WRITTEN, _EVEN, _UNEVEN = 0.6, 0.15, 0.1
-# Writing that the frame cuts covers less of it in one place than this share of the shorter side.
+# If strokes are cut off at the picture's edge, each of them covers less of the edge than this share
+# of the shorter side.
 _CROSSING = 0.45
-# Copies this large are averaged over 3 x 3 pixels before anything is told from noise.
+# Pictures with at least this many pixels per side are averaged over 3 x 3 pixels against noise.
 _SMOOTH = 64
-# Ink in a shadow is brightened up to this much, as its paper is.
+# Paper in a shadow is darker, and so is the difference of its ink. The difference is multiplied by
+# at most this factor to make up for the shadow.
 _MOST_GAIN = 2.5
 
-# Ink differs from the ground by at least this many grey levels, and by at least this many standard
-# deviations of the noise.
+# Ink differs from the ground by at least `_LEAST_CONTRAST` grey levels, and by at least
+# `_LEAST_SIGNAL` standard deviations of the noise.
 _LEAST_CONTRAST = 12.0
 _LEAST_SIGNAL = 6.0
-# The same for pixels that are connected with such ones.
+# Pixels that are connected with such ink are ink themselves if they reach this share of its level.
 _WEAK = 0.5
 
 
 @dataclass(frozen=True)
 class Ink:
-    """How far each pixel differs from the paper, in grey levels, and how much may be noise.
+    """How much each pixel of a picture differs from the paper, and how much of it may be noise.
 
-    level: (height, width), 0 on paper, as sharp as the picture. smooth: the same without single
-    pixels' noise. strong, weak: the least level of a stroke and of its edge.
-    light: how light the ground is, 1 where it is lightest: paper is lighter than tables. darker:
-    whether the ink is darker than the paper.
+    Parameters
+    ----------
+    level : ndarray, shape (H, W), float32
+        The difference from the paper in grey levels. It is 0 on paper, and as sharp as the picture.
+    smooth : ndarray, shape (H, W), float32
+        `level` without the noise of single pixels.
+    strong : ndarray, shape (H, W), float32
+        The smallest level of a stroke.
+    weak : ndarray, shape (H, W), float32
+        The smallest level of a stroke's edge.
+    light : ndarray, shape (H, W), float32
+        The brightness of the ground, about 1 for its lightest part. Paper is lighter than a table.
+    darker : bool
+        Whether the ink is darker than the paper.
     """
 
     level: Floats
@@ -64,9 +82,20 @@ class Ink:
 
 
 def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
-    """The ink of a picture, (H, W, channels), in a copy of at most 1,024 pixels a side.
+    """Find the ink of a picture.
 
-    likely: whether ink is darker or lighter as seems likely, or the other way round.
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, C), uint8
+        The picture.
+    likely : bool
+        Ink is either darker or lighter than the paper. The function takes the more likely choice,
+        or the other one if `likely` is false.
+
+    Returns
+    -------
+    Ink
+        The ink in a copy of the picture with at most 1,024 pixels per side.
     """
     work = scaled_down(pixels, _WORK)
     coarse = smoothed(scaled_down(work, _COARSE))
@@ -78,15 +107,17 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     ground = _resized(ground, *work.shape[:2])
     sharp = work @ direction - ground
     smooth = smoothed(sharp)
-    # The opening follows the lightest of the noise; paper itself lies in its middle. Ink is left
-    # out, which covers half of a tightly cut picture.
+    # The opening follows the extreme values of the noise, but the paper is in the middle of the
+    # noise. The median finds that middle. It leaves out ink, because ink may cover half of a
+    # tightly cut picture.
     paper_alone = smooth[smooth <= max(float(smooth.max()) / 2, float(smooth.min()))]
     middle = float(np.median(paper_alone))
     noise = 1.4826 * float(np.median(np.abs(paper_alone - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
     half = (float(smooth.max()) - middle) / 2
     if strong > half > 0 and _has_full_ink((smooth - middle) / (2 * half)):
-        # Stripes of shadow are no noise, although they are spread as wide as strong noise.
+        # The variation comes from stripes of shadow. It is as large as strong noise, but it is no
+        # noise.
         strong = max(_LEAST_CONTRAST, half)
     light = gain = np.ones_like(ground)
     if darker:
@@ -97,18 +128,19 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
 
 
 def _has_full_ink(level: Floats) -> bool:
-    """Whether most of what has about half of the largest level or more has nearly all of it.
+    """Return true if most of the pixels above 0.4 times the largest level are also above 0.6.
 
-    Ink has it, apart from its blurred edges. Of noise and of the paper's texture, most has not.
+    This is so for ink, except for its blurred edges. It is not so for noise and for the texture of
+    paper.
     """
     return bool((level > 0.6).sum() > 2 * ((level > 0.4) & (level <= 0.6)).sum())
 
 
 def _paper_at_frame(coarse: Floats) -> Floats | None:
-    """The colour of the paper all along the frame of a tightly cut picture, or None.
+    """Return the colour of the paper along the edge of a tightly cut picture, or None.
 
-    None if the frame is not close to the writing, or if anything else lies along it, such as a
-    table, a shadow or a printed line.
+    The result is None if the edge of the picture is not close to the writing, or if anything other
+    than paper lies along it, such as a table, a shadow or a printed line.
     """
     paper = np.median(rim_of(coarse), axis=0)
     off = np.abs(coarse - paper).max(axis=-1)
@@ -120,7 +152,7 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
     extent = max((np.ptp(rows) + 1) / len(off), (np.ptp(columns) + 1) / off.shape[1])
     rim = rim_of(off)
     uneven = (rim > _EVEN) & (rim <= _WRITTEN)
-    # Twice round, so that a run across the first pixel is whole.
+    # The outermost pixels are repeated once, so that a run across the first pixel is whole.
     crossing = np.tile(rim > _WRITTEN, 2)
     bounds = np.flatnonzero(np.diff(crossing, prepend=False, append=False))
     longest = (bounds[1::2] - bounds[::2]).max(initial=0)
@@ -130,17 +162,29 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
 
 
 def rim_of(values: Floats) -> Floats:
-    """The pixels of the frame, clockwise from the first corner."""
+    """Return the outermost pixels of an array, clockwise from the top left corner.
+
+    Parameters
+    ----------
+    values : ndarray, shape (H, W) or (H, W, C)
+        The array. H and W are at least 2.
+
+    Returns
+    -------
+    ndarray, shape (2 * (H + W) - 4,) or (2 * (H + W) - 4, C)
+        The pixels.
+    """
     return np.concatenate((values[0], values[1:, -1], values[-1, -2::-1], values[-2:0:-1, 0]))
 
 
 def _direction(
     coarse: Floats, size: int, likely: bool, paper: Floats | None
 ) -> tuple[Floats, bool]:
-    """The colour of the ink as it differs from the paper's, of length 1; whether it is darker.
+    """Return the direction from the paper's colour to the ink's, and whether the ink is darker.
 
-    In each channel ink is darker or lighter, whichever leaves the evener ground if it is taken
-    away. The direction is the principal axis of the differences, the strong ones counting most.
+    The direction has length 1. In each channel, the ink is darker or lighter than the paper: the
+    choice is the one whose removal leaves the more even ground. The direction is the principal axis
+    of the differences of all pixels, in which large differences have more weight.
     """
     off = np.empty_like(coarse)
     for c in range(coarse.shape[-1]):
@@ -148,7 +192,7 @@ def _direction(
         grounds = [_ground(values, sign, size, around) for sign in (1, -1)]
         evener = int(np.argmin([_variation(ground) for ground in grounds]))
         chosen = evener if likely else 1 - evener
-        if around is None:  # what lies along the frame is ground, such as a table
+        if around is None:  # anything along the edge of the picture is ground, such as a table
             sign = (1, -1)[chosen]
             grounds[chosen] = _ground(values, sign, size, sign * np.inf)
         off[..., c] = values - grounds[chosen]
@@ -160,17 +204,17 @@ def _direction(
 
 
 def _ground(values: Floats, sign: int, size: int, around: float | None) -> Floats:
-    """Remove ink that is lighter than the paper (sign 1) or darker (-1).
+    """Remove ink that is lighter than the paper (`sign` 1) or darker (`sign` -1).
 
-    around: the value all around the picture; None if the picture goes on as at its frame.
+    `around` is the value outside the picture. If it is None, the values at the edge are repeated.
     """
     return sign * _opened(sign * values, size, None if around is None else sign * around)
 
 
 def _opened(values: Floats, size: int, frame: float | None) -> Floats:
-    """Remove what is lighter than its surroundings and too narrow for a square of `size`.
+    """Remove parts that are lighter than their surroundings and narrower than `size`.
 
-    frame: the value all around the picture; None if the picture goes on as at its frame.
+    `frame` is the value outside the picture. If it is None, the values at the edge are repeated.
     """
     if frame is None:
         return np.asarray(ndimage.grey_opening(values, (size, size), mode="nearest"))
@@ -185,14 +229,38 @@ def _variation(values: Floats) -> float:
 
 
 def smoothed(values: Floats) -> Floats:
-    """Average over 3 x 3 pixels if the picture is large enough."""
+    """Average over 3 x 3 pixels if no side is shorter than 64 pixels.
+
+    Parameters
+    ----------
+    values : ndarray, shape (H, W) or (H, W, C), float32
+        The picture.
+
+    Returns
+    -------
+    ndarray, same shape as `values`, float32
+        The averages, or `values` itself if it is smaller.
+    """
     if min(values.shape[:2]) < _SMOOTH:
         return values
     return np.asarray(ndimage.uniform_filter(values, (3, 3, 1)[: values.ndim], mode="nearest"))
 
 
 def scaled_down(pixels: NDArray[np.generic], side: int) -> Floats:
-    """(H, W, channels) averaged down until neither side is longer."""
+    """Average a picture down so that its longer side has at most `side` pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width, C)
+        The picture.
+    side : int
+        The largest number of pixels per side.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), float32
+        The smaller picture. It has the size of `pixels` if that is small enough.
+    """
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,7 +1,8 @@
-"""Printed lines that are no ink: the sides of boxes, answer lines, grids, rules of tables.
+"""Remove printed lines: the sides of boxes, answer lines, grids and the rules of tables.
 
-A line is thin, straight, within a few degrees of level or upright, and longer than what is written.
-Where a stroke crosses it, the stroke is joined again.
+A printed line is thin, straight, at most a few degrees off the horizontal or the vertical, and
+longer than the writing. If a stroke crosses the line, the gap in the stroke is filled.
+In this module, `upright` means vertical or nearly vertical.
 """
 
 from __future__ import annotations
@@ -15,37 +16,42 @@ from scipy import ndimage
 
 from .ink import Floats, Ink, Mask, smoothed
 
-# Longest side of the copy in which lines are looked for.
+# Lines are searched for in a copy of the picture. This is the longest side of the copy, in pixels.
 _LOOK = 512
-# Smaller pictures than this show a digit and nothing else: the stem of a 9 would be a line there.
+# A picture with fewer pixels per side shows one digit and nothing else. It is left as it is,
+# because the stem of a 9 would be taken for a line.
 _SMALLEST = 48
-# The length of a piece of a line: at most this many pixels of that copy, and at most this share of
-# its longest side.
+# A line is found by runs of ink. A run has at most `_RUN` pixels of the copy, and at most the share
+# `_RUN_SHARE` of its longest side.
 _RUN, _RUN_SHARE = 48, 0.14
-# Part of a run that must be ink: printers and cameras leave gaps.
+# The share of a run that must be ink. It is less than 1 because printers and cameras leave gaps.
 _FILLED = 0.9
-# Slopes that are tried; a run of 48 pixels on a line between two of them strays by one pixel.
+# The slopes that are tried. A run of 48 pixels on a line whose slope is between two of these is off
+# by at most about one pixel.
 _SLOPES = (-0.1, -0.05, 0.0, 0.05, 0.1)
-# A line is at most this wide, as a share of its length; blur makes short ones 4 pixels wide.
+# The width of a line is at most the share `_WIDEST` of its length, or `_WIDE` pixels for short
+# lines, because blur makes them that wide.
 _WIDEST, _WIDE = 0.09, 4
-# It is longer than the writing by this factor.
+# A line is longer than the writing by this factor.
 _LONGER = 1.15
-# Lines are taken together if the next shorter one has this share of the length.
+# Sorted by length, a line is treated together with the next longer one if it has more than this
+# share of that one's length.
 _SHORTER = 0.85
-# A line fainter than this share of the ink's level no longer hides the ink that crosses it.
+# If a line is fainter than this share of the ink's level, ink that crosses it can be seen in it.
 _FAINT = 0.75
 
 
-# Top, left, bottom and right of what is written, in pixels of the small copy.
+# Top, left, bottom and right of the writing, in pixels of the small copy.
 _Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """A candidate in the small copy, as a narrow band round a nearly straight curve.
+    """A piece of ink in the small copy that may be a line: a narrow band around a curve.
 
-    first, end: its pixels in its own direction. middle: its place in the other one at each of
-    them. width: in pixels.
+    The line covers the pixels from `first` to `end` (exclusive) along its own direction. At each of
+    these pixels, `middle` is the position of its centre across that direction. `width` is in
+    pixels.
     """
 
     upright: bool
@@ -60,7 +66,18 @@ class _Line:
 
 
 def without_lines(ink: Ink) -> Ink:
-    """The ink without printed lines; strokes across them are kept."""
+    """Remove the printed lines from ink. Strokes that cross a line are kept.
+
+    Parameters
+    ----------
+    ink : Ink
+        The ink of a picture.
+
+    Returns
+    -------
+    Ink
+        The ink without lines. It is `ink` itself if no line was found.
+    """
     if max(ink.smooth.shape) < _SMALLEST:
         return ink
     factor = -(-max(ink.smooth.shape) // _LOOK)
@@ -70,7 +87,7 @@ def without_lines(ink: Ink) -> Ink:
         return ink
     peak = float(np.percentile(small[strong], 80))
     mask = (_pooled(ink.smooth - ink.weak, factor) > 0) & (small > 0.12 * peak)
-    lines = _furniture(mask, [*_candidates(mask, False), *_candidates(mask.T, True)])
+    lines = _printed_lines(mask, [*_candidates(mask, False), *_candidates(mask.T, True)])
     if not lines:
         return ink
     height, width = ink.smooth.shape
@@ -89,7 +106,7 @@ def without_lines(ink: Ink) -> Ink:
 
 
 def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
-    """The level without the lines in the band, all of them upright or none."""
+    """Return the level without the lines in the band, which all have the same direction."""
     line, ink = np.percentile(level[band], 85), np.percentile(level[written], 90)
     over = (line + ink) / 2 if line < _FAINT * ink else np.inf
     if upright:
@@ -98,7 +115,7 @@ def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
 
 
 def _pooled(values: Floats, factor: int) -> Floats:
-    """The maximum of each square of `factor` x `factor` pixels."""
+    """Return the maximum of each square of `factor` x `factor` pixels."""
     if factor == 1:
         return values
     height, width = values.shape
@@ -108,7 +125,7 @@ def _pooled(values: Floats, factor: int) -> Floats:
 
 
 def _straight(mask: Mask) -> NDArray[np.int32]:
-    """Labels of the mask's pixels that lie on level runs, or nearly level ones."""
+    """Label the connected pixels of the mask that lie on horizontal or nearly horizontal runs."""
     height, width = mask.shape
     run = _run_of(mask)
     on = np.zeros(mask.shape, bool)
@@ -130,7 +147,10 @@ def _run_of(mask: Mask) -> int:
 
 
 def _candidates(mask: Mask, upright: bool) -> list[_Line]:
-    """The thin pieces of nearly level runs; of nearly upright ones if the mask is turned."""
+    """Return the thin pieces of nearly horizontal runs as lines.
+
+    To find vertical lines, pass the transposed mask and `upright=True`.
+    """
     labels = _straight(mask)
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
@@ -139,7 +159,7 @@ def _candidates(mask: Mask, upright: bool) -> list[_Line]:
         piece = labels[rows, columns] == number
         widths = piece.sum(0)
         length, width = len(widths), float(np.median(widths))
-        # Strokes that leave the line make it wider in places.
+        # The line is wider where a stroke crosses it. These places say nothing about its centre.
         own = (widths > 0) & (widths <= 1.3 * width)
         if width > max(_WIDE, _WIDEST * length) or own.sum() < 0.25 * length:
             continue
@@ -152,7 +172,7 @@ def _candidates(mask: Mask, upright: bool) -> list[_Line]:
 
 
 def _drawn(lines: list[_Line], shape: tuple[int, ...]) -> Mask:
-    """The lines with the blur at their edges, as a mask."""
+    """Return a mask of the lines that includes the blur at their edges."""
     out = np.zeros(shape, bool)
     for line in lines:
         canvas = out.T if line.upright else out
@@ -164,9 +184,11 @@ def _drawn(lines: list[_Line], shape: tuple[int, ...]) -> Mask:
     return out
 
 
-def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
-    """The largest set of lines that are all longer than what remains without them, or else the
-    sides of a box round it.
+def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
+    """Return the printed lines among the candidates.
+
+    They are the largest set of lines that are all longer than the writing that remains without
+    them. If there is no such set, they are the sides of a box around the writing, if there is one.
     """
     if not found:
         return []
@@ -174,7 +196,7 @@ def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
     longest = max(line.length for line in found)
     lengths = sorted({line.length for line in found}, reverse=True)
     for i, length in enumerate(lengths):
-        # All lines of about this length at once.
+        # Lines of about the same length are removed together.
         if i + 1 < len(lengths) and lengths[i + 1] > _SHORTER * length:
             continue
         lines = [line for line in found if line.length >= length]
@@ -185,14 +207,17 @@ def _furniture(mask: Mask, found: list[_Line]) -> list[_Line]:
             break
     if best:
         return best
-    # A box that is hardly larger than the writing in it.
+    # The box is hardly larger than the writing in it, so its sides are not much longer.
     sides = [line for line in found if _ends_on(line, found, mask.shape)]
     box = _main(mask & ~_drawn(sides, mask.shape))
     return sides if box is not None and all(_passes(line, box) for line in sides) else []
 
 
 def _main(rest: Mask) -> _Box | None:
-    """Top, left, bottom and right of the largest thing that remains, cut where lines were."""
+    """Return top, left, bottom and right of the largest piece of ink, or None if it is tiny.
+
+    Pieces that are at most 4 pixels apart count as one, because the removed lines have cut them.
+    """
     labels, count = ndimage.label(ndimage.binary_dilation(rest, np.ones((5, 5))), np.ones((3, 3)))
     if not count:
         return None
@@ -207,10 +232,12 @@ def _main(rest: Mask) -> _Box | None:
 def _plausible(
     found: list[_Line], lines: list[_Line], box: _Box, shape: tuple[int, ...]
 ) -> list[_Line]:
-    """Leave out strokes of the writing: the stem of a 4 or a 1 is long and straight, too.
+    """Return the lines that are no strokes: the stem of a 4 or a 1 is long and straight, too.
 
-    Level lines pass what is written at both ends; upright ones come in pairs. A line that ends at
-    the frame may be alone. Lines between two others, the short sides of a box, come with them.
+    A line that ends at the edge of the picture is a printed line. A horizontal line is one if it
+    extends beyond the writing at both ends. A vertical line must do the same, and there must be
+    another one on the other side of the writing. Shorter lines that join two printed lines, such as
+    the short sides of a box, are added.
     """
     middle = (box[1] + box[3]) / 2
     near = _near(shape)
@@ -231,13 +258,13 @@ def _plausible(
 
 
 def _passes(line: _Line, box: _Box) -> bool:
-    """Whether a line begins before what is written in `box` and ends after it."""
+    """Return true if a line begins before the writing in `box` and ends after it."""
     first, end = (box[0], box[2]) if line.upright else (box[1], box[3])
     return line.first < first and line.end > end
 
 
 def _ends_on(line: _Line, others: list[_Line], shape: tuple[int, ...]) -> bool:
-    """Whether both ends of a line lie on lines of the other direction."""
+    """Return true if both ends of a line lie on lines of the other direction."""
     near = _near(shape)
     return all(
         any(
@@ -251,14 +278,15 @@ def _ends_on(line: _Line, others: list[_Line], shape: tuple[int, ...]) -> bool:
 
 
 def _near(shape: tuple[int, ...]) -> float:
-    """The distance at which two lines meet, or a line meets the frame."""
+    """Return the largest distance at which two lines, or a line and the picture's edge, meet."""
     return 0.02 * max(shape) + 2
 
 
 def _bridged(level: Floats, band: Mask, over: float) -> Floats:
-    """The level with the band filled in from what is above and below it, also slantwise.
+    """Fill the band with the ink that continues above and below it, also at a slant.
 
-    over: what is darker than this in the band is ink that crosses the line.
+    Pixels of the band whose level is greater than `over` are ink that crosses the line. They keep
+    their level.
     """
     height, width = level.shape
     rows = np.arange(height)[:, np.newaxis]

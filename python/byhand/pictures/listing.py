@@ -1,12 +1,12 @@
-"""Which files of a folder are pictures of which class, as torchvision and Keras would have it.
+"""Find the pictures of each class in a folder, in the layout of torchvision and Keras.
 
-    ROOT/CLASS/...                       each folder is a class, with all that lies below it
-    ROOT/train/CLASS/..., ROOT/test/...  also training, testing, val, valid, validation,
-                                         and the same with more words, as in seg_train, seg_test
+    ROOT/CLASS/...                       Each folder is a class, with all pictures below it.
+    ROOT/train/CLASS/..., ROOT/test/...  The parts may also be called training, testing, val, valid
+                                         or validation, with more words, as in seg_train, seg_test.
 
-If ROOT holds nothing but one folder of folders, that folder is taken as ROOT, and so is a folder
-beside others that alone holds a train folder. Hidden files and those that operating systems leave
-behind are left out. Everything else that is left out is listed in a `Report` for the user.
+If ROOT holds only one folder, which holds folders, that folder is taken as ROOT. A folder is also
+taken as ROOT if it is the only one of several folders that holds a train folder. Hidden files and
+files that operating systems create are left out. A `Report` tells the user what was left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from byhand.files.atomic import open_file
 
 from .read import FORMATS, PictureError, read_picture
 
-# Names that Windows, macOS and network storage leave in folders. A dot in front hides a name, too.
+# Files and folders that Windows, macOS and network storage create. Names that begin with a dot are
+# hidden, too.
 _SYSTEM = {
     "thumbs.db",
     "ehthumbs.db",
@@ -41,7 +42,8 @@ _SYSTEM = {
     "@eadir",
     "lost+found",
 }
-# A part of the data: seg_train, test_images, x-valid. What stands around it names the data set.
+# The name of a part of the data, such as seg_train, test_images or x-valid. The words before and
+# after the part are the name of the data set.
 _PART = re.compile(
     r"(?P<before>.*?[ ._-])?"
     r"(?:(?P<train>train)(?:ing)?|(?P<test>test)(?:ing)?|(?P<val>val)(?:id|idation)?)"
@@ -50,14 +52,24 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 
-# The number of names that a report shows.
+# The largest number of names in one line of a report.
 _SHOWN = 5
 
 
 class File(NamedTuple):
-    """A picture: its path, the name of its class, its size, and whether its form is grey.
+    """A picture file.
 
-    The name is in Unicode's form NFC: "é" may be one or two characters of a folder's name.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        The name of its class in Unicode's normal form NFC. Without it, a folder's name with an "é"
+        could have two forms, because "é" may be one or two characters.
+    height, width : int
+        The size in pixels.
+    grey : bool
+        Whether the file stores no colour.
     """
 
     path: Path
@@ -69,31 +81,70 @@ class File(NamedTuple):
 
 @dataclass
 class Report:
-    """The files that were left out of a data set, and what else its user should know of it."""
+    """The files that were left out of a data set, and notes for its user.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of the data set. All names are relative to it.
+    skipped : list of str
+        Files that cannot be used, with the reason.
+    hidden : list of str
+        Hidden files, and files that operating systems create.
+    crowded : list of str
+        Pictures with several marks. Their images show only the largest mark.
+    notes : list of str
+        Other facts that the user should know.
+    empty : list of Path
+        Class folders without pictures.
+    """
 
     root: Path
     skipped: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     crowded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    empty: list[Path] = field(default_factory=list)  # class folders without pictures
+    empty: list[Path] = field(default_factory=list)
 
     def skip(self, path: Path, reason: object) -> None:
+        """Add a file that cannot be used.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        reason : object
+            The reason, as text or as an exception. The report has its first part, up to ``;`` or
+            ``:``.
+        """
         short = re.split(r"[;:]", str(reason))[0]
         self.skipped.append(f"{self._name(path)} ({short})")
 
     def hide(self, path: Path) -> None:
+        """Add a hidden file, or a file that an operating system has created.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        """
         self.hidden.append(self._name(path))
 
     def crowd(self, path: Path) -> None:
-        """Say that the picture has several marks."""
+        """Add a picture with several marks.
+
+        Parameters
+        ----------
+        path : Path
+            The picture.
+        """
         self.crowded.append(self._name(path))
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path != self.root else str(path)
 
     def text(self) -> str:
-        """One line, or nothing if all files are in the data set."""
+        """Return the report as one line. It is empty if there is nothing to report."""
         lines = [*self.notes]
         for what, names in (
             ("skipped", self.skipped),
@@ -106,9 +157,25 @@ class Report:
 
 
 def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
-    """The pictures of the training and of the test set; None if the folder has no test set.
+    """Find the pictures of the training set and of the test set.
 
-    Raises DataError if there are no class folders or no pictures in them.
+    Parameters
+    ----------
+    report : Report
+        Its `root` is the folder. The function adds the files that it leaves out.
+
+    Returns
+    -------
+    train : list of File
+        The pictures of the training set, in the order of their file names. The list is empty if
+        there are none.
+    test : list of File or None
+        The pictures of the test set, in the same order. None if the folder has no test set.
+
+    Raises
+    ------
+    DataError
+        If the folder has a test set or a validation set of pictures, but no training set.
     """
     root = _unwrapped(report.root)
     parts = _parts(root)
@@ -139,15 +206,15 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
 
 
 def _parts(root: Path) -> dict[str, list[Path]]:
-    """The folders in `root` of the training, the test and the validation set.
+    """Return the folders in `root` of the training, the test and the validation set.
 
-    They are called train, test and so on, or all have the same words before and after that. There
-    may be none.
+    The folders are called train, test and so on, or all of them have the same words before and
+    after that. Each of the three lists may be empty.
     """
     sets: dict[str, dict[str, list[Path]]] = {}
     for folder in _folders(root):
         match = _PART.fullmatch(folder.name)
-        # A class of toys may be called train, but it has no class folders.
+        # A class of pictures may also be called train, but it has no folders in it.
         if match is None or (match["train"] and not any(_folders(folder))):
             continue
         around = re.sub("[ .-]", "_", f"{match['before'] or ''}{match['after'] or ''}".lower())
@@ -163,7 +230,7 @@ def _is_split(parts: dict[str, list[Path]]) -> bool:
 
 
 def _classes_of(root: Path, report: Report) -> list[File]:
-    """The pictures of a folder that holds classes. Notes by which decisions it was found."""
+    """Return the pictures of a folder of classes. If it is not the given one, add a note."""
     match = _PART.fullmatch(root.name)
     if root != report.root and not (match and match["train"]):
         name = root.relative_to(report.root)
@@ -172,7 +239,10 @@ def _classes_of(root: Path, report: Report) -> list[File]:
 
 
 def _note_shared_folders(classes: list[Path], report: Report) -> None:
-    """Note that several classes hold folders of the same names, which may be the classes."""
+    """Add a note if several class folders hold folders of the same names.
+
+    The user may have meant these inner folders as the classes.
+    """
     below = {path.name: [folder.name for folder in _folders(path)] for path in classes}
     wrappers = [path.name for path in classes if below[path.name] and not _has_pictures(path)]
     counts = Counter(name for wrapper in wrappers for name in below[wrapper])
@@ -187,13 +257,24 @@ def _note_shared_folders(classes: list[Path], report: Report) -> None:
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
+    """Join the first five names, and add the number of the others.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names.
+
+    Returns
+    -------
+    str
+        For example "a, b, c, d, e and 7 more".
+    """
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _unwrapped(root: Path) -> Path:
-    """The folder that is not just a wrapper around a single folder of folders."""
+    """Descend while a folder holds only one folder of folders, and return the last one."""
     while (inner := _only_folder(root)) is not None and any(_folders(inner)):
         root = inner
     return root
@@ -209,7 +290,7 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def _labelled(roots: list[Path], report: Report) -> list[File]:
-    """The pictures in the class folders of `roots`, in the order of their file names."""
+    """Return the pictures in the class folders of `roots`, in the order of their file names."""
     files, classes = [], []
     for root in roots:
         inner = _only_folder(root)  # some archives hold train/train/CLASS
@@ -246,7 +327,10 @@ def _file(path: Path, name: str, report: Report) -> File | None:
 
 
 def _head(path: Path) -> tuple[int, int, bool] | None:
-    """Height, width and whether the form is grey, without a pixel; None if it is no picture."""
+    """Return height, width and whether the file stores no colour; None if it is no picture.
+
+    The pixels are not decoded.
+    """
     try:
         with open_file(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -256,7 +340,7 @@ def _head(path: Path) -> tuple[int, int, bool] | None:
     except OSError as error:
         if error.errno is not None:
             raise
-    except Exception:  # decoders raise anything on damaged bytes
+    except Exception:  # a decoder may raise any exception if the file is damaged
         pass
     return None
 
@@ -266,7 +350,7 @@ def _head(path: Path) -> tuple[int, int, bool] | None:
 
 
 def _walk(root: Path, report: Report) -> Iterator[Path]:
-    """All visible files below `root`, links followed, no folder twice."""
+    """Yield all visible files below `root`. Links are followed, but no folder is visited twice."""
     seen = set()
 
     def failed(error: OSError) -> None:
@@ -295,7 +379,7 @@ def _visible(folder: Path, report: Report | None = None) -> Iterator[Path]:
 
 def _folders(folder: Path) -> Iterator[Path]:
     try:
-        with os.scandir(folder) as entries:  # tells files from folders without a look at each
+        with os.scandir(folder) as entries:  # faster than asking the system about each entry
             names = [entry.name for entry in entries if entry.is_dir()]
     except PermissionError:
         names = []
@@ -303,4 +387,16 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def is_hidden(name: str) -> bool:
+    """Return true if a file or folder is hidden, or if an operating system has created it.
+
+    Parameters
+    ----------
+    name : str
+        The name without the folders above it.
+
+    Returns
+    -------
+    bool
+        Whether the file or folder is left out of a data set.
+    """
     return name.startswith(".") or name.lower() in _SYSTEM

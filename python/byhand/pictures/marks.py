@@ -1,4 +1,8 @@
-"""The separate marks of a picture, in reading order: its ink without specks, holes and lines."""
+"""Find the separate marks of a picture, such as digits, in reading order.
+
+A mark is made of one or more connected pieces of ink. Printed lines, specks and holes in the paper
+are no marks.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +21,24 @@ from .paper import sheet_corners, sheet_in
 
 # The level of a stroke's edge, as a share of the ink's level.
 _EDGE = 0.2
-# A piece is mostly shadow if less than the second share of it has more than the first share of the
-# ink's level. Of strokes at least 0.63 has, in spite of their blurred edges.
+# A pixel has full ink if its level is more than the share `_FULL` of the ink's level. A piece is
+# mostly shadow if less than the share `_SHADOW` of its pixels has full ink. In strokes at least
+# 0.63 of the pixels have it, in spite of the blurred edges.
 _FULL, _SHADOW = 0.5, 0.5
 # A piece with less than this share of the heaviest piece's ink is a speck.
 _SPECK = 0.04
-# Pieces at the frame are left out if a piece inside the picture has at least this share.
+# Pieces that touch the picture's edge are left out if a piece inside the picture has at least this
+# share of the heaviest piece's ink.
 _INSIDE = 0.25
-# The least length of a piece in pixels. One black pixel, smoothed, has 3.
+# The smallest length of a piece in pixels. A single black pixel has 3 after smoothing.
 _SMALLEST = 5
-# The least ink of a separate mark, as a share of the heaviest mark's ink.
+# The smallest amount of ink of a mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
-# A piece is an outline round the ink in it if that ink has at least this share of its extent.
-# Specks in the loop of a 0 have less.
+# A piece is an outline around the ink inside it, such as a circle around a digit, if that ink has
+# at least this share of the piece's extent. Specks in the loop of a 0 have less.
 _ROUND = 0.35
 # A piece thicker than this share of its extent is a blob, such as a hole in the paper or the tip of
-# a shadow. A disc has 1, a triangle 0.5, a stroke less than a third.
+# a shadow. The share is 1 for a disc, 0.5 for a triangle and less than a third for a stroke.
 _BLOB = 0.45
 # Blobs are left out if a stroke has at least this share of the heaviest piece's ink.
 _HOLES = 0.06
@@ -40,12 +46,12 @@ _HOLES = 0.06
 # The largest thickness of a pen's stroke, as a share of its symbol's extent.
 _STROKE = 0.35
 
-# Paper that is taken for light ink has more than this level. Grain stays above it.
+# If paper is taken for light ink, all of it is above this level, in spite of the paper's grain.
 _SHEET = 0.25
 
-# Two digits in a column are together at least this many times as tall as wide.
+# Two digits, one above the other, are together at least this many times as tall as they are wide.
 _TALLEST = 1.6
-# The lighter of two digits has at least this share of the other one's ink.
+# Of two digits, the one with less ink has at least this share of the other one's ink.
 _EQUAL = 0.3
 
 # The level at the outer edge of a stroke's blur. Full ink has the level 1.
@@ -56,9 +62,16 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Mark:
-    """One symbol. box: (top, left, bottom, right) in parts of the picture, 0 to 1; level: its ink
-    in that box, 1 where it is full and 0 on paper; thickness: of its strokes, as a share
-    of its extent.
+    """A symbol of a picture, such as a digit.
+
+    Parameters
+    ----------
+    box : (top, left, bottom, right)
+        The position of the mark, as fractions of the picture's height and width, 0 to 1.
+    level : ndarray, shape (H, W), float32
+        The ink in the box: about 1 for full ink and 0 for paper.
+    thickness : float
+        The largest thickness of its strokes, as a share of the longer side of the box.
     """
 
     box: Box
@@ -67,19 +80,24 @@ class Mark:
 
     @property
     def is_stroke(self) -> bool:
-        """Whether it is drawn with a pen's strokes; if not, it is a blob."""
+        """Whether the mark is drawn with strokes. If it is not, it is a blob."""
         return self.thickness <= _BLOB
 
     @property
     def ink(self) -> float:
-        """The share of the picture that its ink covers."""
+        """The share of the picture that the ink covers."""
         top, left, bottom, right = self.box
         return float(self.level.clip(0, 1).mean()) * (bottom - top) * (right - left)
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Connected pieces of ink. sides: top, left, bottom and right of each."""
+    """The connected pieces of ink of a picture.
+
+    A pixel of `labels` is 0 outside the pieces and k + 1 in piece k. For each piece, `sides` has
+    top, left, bottom and right, `mass` the amount of ink and `thick` the largest thickness in
+    pixels.
+    """
 
     ink: Ink
     labels: NDArray[np.int32]
@@ -89,7 +107,7 @@ class _Pieces:
 
     @property
     def size(self) -> NDArray[np.int64]:
-        """Height and width of each."""
+        """The height and width of each piece."""
         return self.sides[:, 2:] - self.sides[:, :2]
 
     @property
@@ -98,9 +116,20 @@ class _Pieces:
 
 
 def marks(pixels: Pixels) -> list[Mark]:
-    """The marks of a picture, (H, W, channels): lines from the top, each from the left.
+    """Find the marks of a picture in reading order.
 
-    A mark is a symbol such as a digit, whose parts may be apart. Empty if nothing is drawn.
+    A mark is a symbol such as a digit. Its strokes need not touch each other.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C), uint8
+        The picture.
+
+    Returns
+    -------
+    list of Mark
+        The marks, line by line from the top, and from left to right in each line. The list is
+        empty if the picture has no ink.
     """
     part, corner = inside_frames(pixels)
     found = _marks_of_part(part)
@@ -110,7 +139,7 @@ def marks(pixels: Pixels) -> list[Mark]:
 
 
 def _marks_of_part(pixels: Pixels) -> list[Mark]:
-    """The marks of a picture without a frame, or on a sheet in it."""
+    """Find the marks of a picture that has no frame, or of a sheet of paper in it."""
     sheet = sheet_in(pixels)
     if sheet is not None:
         part, corner = sheet
@@ -127,24 +156,35 @@ def _marks_of_part(pixels: Pixels) -> list[Mark]:
 
 
 def largest(found: list[Mark]) -> Mark:
-    """The mark with most ink."""
+    """Return the mark that has the most ink.
+
+    Parameters
+    ----------
+    found : list of Mark
+        At least one mark.
+
+    Returns
+    -------
+    Mark
+        The largest mark.
+    """
     return max(found, key=lambda mark: mark.ink)
 
 
 def _is_writing(mark: Mark, sides: int) -> bool:
-    """Whether the largest mark on a supposed sheet, or in a supposed frame, is a stroke and touches
-    at most this number of the sides.
+    """Return true if the largest mark is a stroke and touches at most `sides` sides of its part.
 
-    Otherwise the supposed sheet is a bold light digit: the mark is the shading along its edge,
-    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit of
-    straight bars: the mark is the middle bar of an 8, or the rough edge of a 1.
+    The part is the inside of a supposed frame, or a supposed sheet of paper. If the result is
+    false, the supposed sheet is a bold light digit: its mark is the shading along the digit's edge,
+    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit
+    made of straight bars: its mark is the middle bar of an 8, or the rough edge of a 1.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched <= sides
 
 
 def _is_paper(mark: Mark) -> bool:
-    """Whether light ink has the shape of paper beside its writing: a part of a cut sheet."""
+    """Return true if light ink has the shape of a sheet of paper that the picture's edge cuts."""
     piece = ndimage.binary_fill_holes(mark.level > _SHEET)
     return mark.thickness > _STROKE and sheet_corners(piece) is not None
 
@@ -152,7 +192,11 @@ def _is_paper(mark: Mark) -> bool:
 def _moved(
     mark: Mark, corner: tuple[int, int], part: tuple[int, ...], whole: tuple[int, ...]
 ) -> Mark:
-    """A mark of the part of a picture that begins at `corner` as a mark of the whole picture."""
+    """Convert a mark of a part of a picture to a mark of the whole picture.
+
+    The part has the shape `part` and begins at `corner` of the picture, which has the shape
+    `whole`.
+    """
     start, size = np.tile(corner, 2), np.tile(part[:2], 2)
     top, left, bottom, right = ((start + mark.box * size) / np.tile(whole[:2], 2)).tolist()
     return replace(mark, box=(top, left, bottom, right))
@@ -166,7 +210,11 @@ def _marks(ink: Ink) -> list[Mark]:
 
 
 def _pieces(ink: Ink) -> _Pieces:
-    """Pieces of ink: no specks, no holes in the paper, nothing that reaches in from outside."""
+    """Return the pieces of ink that may belong to a mark.
+
+    Specks, outlines around other pieces, blobs such as holes in the paper, and pieces that reach in
+    from outside the picture are left out.
+    """
     strong = ink.smooth > ink.strong
     peak = _peak(ink, strong)
     mask = _without_shadows(ink.smooth > np.maximum(ink.weak, _EDGE * peak), ink, peak)
@@ -195,7 +243,7 @@ def _pieces(ink: Ink) -> _Pieces:
 
 
 def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted: Mask) -> Mask:
-    """Which pieces are drawn round other wanted ones, such as a circle round a digit."""
+    """Return which wanted pieces surround other wanted ones, such as a circle around a digit."""
     out = np.zeros_like(wanted)
     ink = np.concatenate(([False], wanted))
     for k in np.flatnonzero(wanted):
@@ -208,9 +256,10 @@ def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted:
 
 
 def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
-    """The mask without pieces that are mostly shadow; of these, only the full ink is kept.
+    """Return the mask without shadows. If a piece is mostly shadow, only its full ink is kept.
 
-    A bar of shadow is too narrow for the ground, and is connected with the digit that it crosses.
+    A narrow bar of shadow is not part of the ground. It is connected with the digit that it
+    crosses.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     most = ndimage.maximum(ink.smooth, labels, np.arange(count + 1))
@@ -223,7 +272,7 @@ def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
 def _thickness(
     labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted: Mask
 ) -> NDArray[np.float64]:
-    """The width in pixels of each wanted piece where it is thickest; 0 for the other pieces."""
+    """Return the largest thickness of each wanted piece in pixels, and 0 for the other pieces."""
     thick = np.zeros(len(boxes))
     for k in np.flatnonzero(wanted):
         piece = np.pad(labels[boxes[k]] == k + 1, 1)
@@ -232,7 +281,7 @@ def _thickness(
 
 
 def _peak(ink: Ink, strong: Mask) -> float:
-    """The level of full ink: of the piece that has most of it."""
+    """Return the level of full ink, measured in the piece that has the most ink."""
     labels, count = ndimage.label(strong, np.ones((3, 3)))
     if not count:
         return 0.0
@@ -243,10 +292,10 @@ def _peak(ink: Ink, strong: Mask) -> float:
 
 
 def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
-    """Pieces that are parts of one symbol, such as a broken stroke or the bar of a 5.
+    """Group the pieces that are parts of one symbol, such as a broken stroke or the bar of a 5.
 
-    The limits were chosen on the pictures of `tools/pictures.py`. Digits that stand side by
-    side have a gap of a pen's width or more, and parts of one digit rarely do.
+    The limits were chosen on the pictures of `tools/pictures.py`. The gap between two digits side
+    by side is at least the width of the pen. The gap between parts of one digit is usually smaller.
     """
     start = np.maximum(p.sides[:, np.newaxis, :2], p.sides[:, :2])
     end = np.minimum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
@@ -257,9 +306,10 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     mass = np.minimum(p.mass[:, None], p.mass) / np.maximum(p.mass[:, None], p.mass)
     size = p.extent.max()
     small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
-    # One stands above the other, as the bar of a 5 above its bow. They share half of a width, and
-    # the gap, if there is one, is at most a pen's width or an eighth of the height. Two heavy
-    # pieces that are together taller than a digit are a broken stroke or two digits in a column.
+    # One piece is above the other, like the bar of a 5 above its bow. They overlap in at least half
+    # of the narrower one's width, and the gap is at most the pen's width or an eighth of the taller
+    # one's height. Two heavy pieces that are together taller than a digit may be two digits in a
+    # column, so only the gap of a broken stroke is allowed between them.
     height, width = np.moveaxis(
         np.maximum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
         - np.minimum(p.sides[:, np.newaxis, :2], p.sides[:, :2]),
@@ -269,9 +319,10 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     column = (height > _TALLEST * width) & (mass > _EQUAL)
     gap = np.where(column, 0.4 * pen, np.maximum(pen, 0.12 * taller))
     above = (-gap_x >= 0.5 * narrower) & (gap_y <= gap)
-    # A stroke is broken: the gap is less than half a pen's width.
+    # A stroke is broken if the gap is less than half the pen's width.
     broken = (gap_x <= 0.4 * pen) & (gap_y <= 0.4 * pen)
-    # A short, light piece lies beside a digit, as what is left of a stroke on a ruled line.
+    # A short piece with little ink belongs to the digit beside it. It may be the rest of a stroke
+    # that lies on a ruled line.
     near = small & (mass < 0.3) & (gap_x <= 0.15 * size) & (gap_y <= 0.15 * size)
     joined = above | broken | near
     number = connected_components(csr_array(joined), directed=False)[1]
@@ -290,7 +341,7 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
     level = ink.level[part] * ndimage.binary_dilation(own, np.ones((3, 3)))
     level = np.maximum(level / level[level > level.max() / 2].mean(), 0)
     thickness = float(p.thick[group].max() / max(bottom - top, right - left))
-    # The box that the ink fills, to the outer edge of its blur.
+    # The box of the mark ends at the outer edge of the ink's blur.
     rows, columns = (np.flatnonzero((level > _BLUR).any(axis)) for axis in (1, 0))
     level = level[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     top, left = part[0].start + rows[0], part[1].start + columns[0]
@@ -300,7 +351,10 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
 
 
 def _ordered(found: list[Mark]) -> list[Mark]:
-    """Lines from the top, each from the left: a line is what overlaps a mark in height."""
+    """Sort marks by lines from the top, and from left to right in each line.
+
+    A line consists of its topmost mark and of all marks whose middle is above that mark's bottom.
+    """
     ordered: list[Mark] = []
     left = sorted(found, key=lambda mark: mark.box[0])
     while left:

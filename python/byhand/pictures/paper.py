@@ -10,40 +10,53 @@ from scipy.spatial import ConvexHull, QhullError
 
 from .ink import Floats, Mask, Pixels, rim_of, scaled_down
 
-# Longest side of the copy in which the sheet is looked for.
+# The sheet is searched for in a copy of the picture. This is the longest side of the copy, in
+# pixels.
 _SIDE = 128
-# Number of grey levels that are tried as the one between the sheet and the table.
+# The number of grey levels that are tried as the threshold between the sheet and the table.
 _LEVELS = 12
-# The least share of the picture that a sheet covers.
+# The smallest share of the picture that a sheet covers.
 _LEAST = 0.04
-# Other places as light as the sheet have together less than this share of its area. Paper around a
-# printed box has more, so the inside of the box is not taken for a sheet.
+# All other places as light as the sheet have together at most this share of the sheet's area. The
+# paper around a printed box has more, so the inside of the box is not taken for a sheet.
 _BESIDE = 0.1
-# A table beside a sheet has less than this share of the sheet's light. Shadows are lighter. Both
-# are measured within this many pixels of the sheet's edge. At most this share of the edge may lie
-# between a lighter and a darker part of the table, or be written on.
+# A table has less than the share `_DIM` of the brightness of the sheet on it. A shadow is brighter.
+# Both are measured within `_BAND` pixels of the sheet's edge. The table is compared with the
+# quantile `_OTHER_EDGE` of the sheet's brightness there. Darker pixels may be written on, or belong
+# to a light part of the table that was taken for the sheet.
 _DIM, _BAND, _OTHER_EDGE = 0.38, 4, 0.25
-# The largest share of a sheet's outline that lies on the picture's frame, unless the table is dim.
-# A shadow across a sheet that fills the picture leaves more.
+# The largest share of a sheet's outline that lies on the picture's edge, unless the table is dim.
+# If a shadow falls across a sheet that fills the picture, more of the lit part's outline lies
+# there.
 _ON_FRAME = 0.15
-# The least share of its convex hull that a sheet fills. Writing that reaches its edge takes the
-# rest.
+# The smallest share of its convex hull that a sheet fills. Writing that reaches the sheet's edge
+# may take the rest.
 _CONVEX = 0.9
-# Light parts of the table, if they are taken for the sheet, make its outline uneven. The best
-# sheet has the largest area times this power of the share of its hull that it fills.
+# If light parts of the table are taken for the sheet, they make its outline uneven. The best sheet
+# is therefore the one with the largest area times the share of its hull that it fills, raised to
+# this power.
 _EVENNESS = 8
-# The least share of the smallest rectangle around it that a sheet fills. Perspective leaves 0.9,
-# an ellipse has 0.79.
+# The smallest share of the smallest rectangle around it that a sheet fills. A sheet in perspective
+# fills 0.9, an ellipse 0.79.
 _RECTANGLE = 0.86
-# A rim of this share of the sheet's size, the root of its area, is left out: its edge is blurred.
+# The edge of the sheet is blurred. A rim of this share of the square root of its area is cut off.
 _EDGE = 0.025
 
 
 def sheet_in(pixels: Pixels) -> tuple[Pixels, tuple[int, int]] | None:
     """Cut out the sheet of paper that lies on a table.
 
-    Returns the part of the picture that holds the sheet, in which all that is not the sheet has the
-    colour of paper, and the row and column where that part begins. None if there is no such sheet.
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C), uint8
+        The picture.
+
+    Returns
+    -------
+    (part, (row, column)) or None
+        The part of the picture that holds the sheet, and the position of its first pixel in the
+        picture. Pixels of the part beside the sheet get the colour of the paper. The result is None
+        if no sheet was found.
     """
     small = _sheet(scaled_down(pixels, _SIDE).min(axis=-1))
     if small is None:
@@ -58,7 +71,10 @@ def sheet_in(pixels: Pixels) -> tuple[Pixels, tuple[int, int]] | None:
 
 
 def _sheet(light: Floats) -> Mask | None:
-    """The sheet of paper without its edge, at the level that shows most of it and least else."""
+    """Return a mask of the sheet of paper without its edge, or None if there is no sheet.
+
+    A sheet is searched for at each of several thresholds of brightness, and the best one is taken.
+    """
     sheets: list[tuple[float, list[list[float]]]] = []
     dark, bright = np.percentile(light, (2, 98))
     for level in np.linspace(dark, bright, _LEVELS + 2)[1:-1]:
@@ -85,7 +101,7 @@ def _sheet(light: Floats) -> Mask | None:
 
 
 def _beside_dim(light: Floats, piece: Mask) -> bool:
-    """Whether what lies beside a piece is as dark, compared with the piece, as a table is."""
+    """Return true if the surroundings of a piece are as dark as a table under a sheet would be."""
     beside = ndimage.binary_dilation(piece, iterations=_BAND) & ~ndimage.binary_dilation(piece)
     edge = piece & ~ndimage.binary_erosion(piece, iterations=_BAND, border_value=1)
     if not beside.any() or not edge.any():
@@ -94,29 +110,39 @@ def _beside_dim(light: Floats, piece: Mask) -> bool:
 
 
 def _on_frame(piece: Mask) -> float:
-    """The share of the outline that lies on the picture's frame."""
+    """Return the share of a piece's outline that lies on the picture's edge."""
     outline = piece & ~ndimage.binary_erosion(piece)
     return float(rim_of(outline).sum() / max(outline.sum(), 1))
 
 
 def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
-    """The corners (x, y) of a piece's convex hull, and the share of the hull that it fills.
+    """Return the corners of a piece's convex hull, if the piece has a sheet's straight sides.
 
-    None if the piece has not a sheet's straight sides.
+    Parameters
+    ----------
+    piece : ndarray, shape (H, W), bool
+        The pixels of the piece.
+
+    Returns
+    -------
+    (corners, share) or None
+        The corners (x, y), an array of shape (n, 2), and the share of the hull that the piece
+        fills. The result is None if the piece does not have the shape of a sheet.
     """
     points = np.argwhere(piece & ~ndimage.binary_erosion(piece))[:, ::-1]
     if not len(points):
         return None
     try:
         hull = ConvexHull(points)
-    except QhullError:  # all on one line
+    except QhullError:  # all points lie on one line
         return None
     corners = points[hull.vertices].astype(np.float64)
     edges = np.diff(corners, axis=0, append=corners[:1])
     along = edges / np.hypot(*edges.T)[:, np.newaxis]
     across = along[:, ::-1] * (-1, 1)
     room = (np.ptp(corners @ along.T, axis=0) + 1) * (np.ptp(corners @ across.T, axis=0) + 1)
-    # Pixels are squares round the points: the hull of their middles is smaller by half a rim.
+    # `points` are the centres of pixels. The hull of the whole pixels is larger by half a pixel on
+    # each side.
     full = hull.volume + hull.area / 2 + 1
     share = float(piece.sum() / full)
     return (corners, share) if share >= _CONVEX and full >= _RECTANGLE * room.min() else None

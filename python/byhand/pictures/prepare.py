@@ -1,5 +1,7 @@
-"""A picture of a digit as MNIST's images were made: ink 255 on 0, fitted into 20x20, its centre of
-mass in the middle of 28x28.
+"""Turn a picture of a digit into an image like MNIST's.
+
+MNIST's images have the value 255 for full ink and 0 for paper. The digit fits into 20 x 20 pixels,
+and its centre of mass is in the middle of 28 x 28 pixels.
 """
 
 from __future__ import annotations
@@ -13,46 +15,50 @@ from .ink import Floats, Pixels
 from .marks import Mark, largest, marks
 from .read import PictureError
 
-# MNIST's 20x20 of ink in 28x28, for any size.
+# The side of the box that the ink fits into, as a share of the image's side.
 _BOX = 20 / 28
 
-# The width of a stroke is measured at this share of the ink's level.
+# The width of a stroke is measured where the ink has this share of its full level.
 _CORE = 0.5
 
-# Widths of strokes, for a box of 20: MNIST's lie between 1.3 and 3.1 (5 % and 95 %).
+# Widths of strokes in pixels, for a box of 20 x 20. Strokes thinner than `_THIN` are thickened to
+# `_NORMAL`. 90 % of MNIST's images have strokes from 1.3 to 3.1 pixels wide.
 _THIN = 1.3
 _NORMAL = 2.0
-# Pixels a side, at most, of the copy in which strokes are measured.
+# Strokes are measured in a copy of the picture. This is the longest side of the copy, in pixels.
 _MEASURED = 64
-# The box in which strokes are thickened, as a multiple of the last one.
+# Strokes are thickened in a picture that is larger than the final image by this factor.
 _FINE = 6
 
 
 class BlankError(PictureError):
-    """A picture on which nothing is drawn."""
+    """The picture has no ink."""
 
 
 def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
     """Turn a picture of one digit into an image like MNIST's.
 
-    The paper's own shades, print and specks are taken away; ink is what stands off the paper,
-    whichever is darker and whatever its colour. An image that is like MNIST's already stays as it
-    is. If there are several marks, the largest is taken; `marks` finds them all.
+    Ink is everything that differs clearly from the paper around it. It may have any colour and may
+    be darker or lighter than the paper. Shadows, printed lines and specks are removed. If there are
+    several marks, the largest is taken. The function `marks` finds all of them. An image that is
+    like MNIST's already is returned as it is.
 
     Parameters
     ----------
     pixels : ndarray, shape (H, W, 1 or 3), uint8
+        The picture.
     height, width : int
-        Size of the image.
+        The size of the image.
 
     Returns
     -------
     ndarray, shape (height, width), uint8
+        The image, with 255 for full ink and 0 for paper.
 
     Raises
     ------
     BlankError
-        If there is no ink.
+        If the picture has no ink.
     """
     if is_prepared(pixels, height, width):
         return pixels[..., 0]
@@ -60,19 +66,61 @@ def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
 
 
 def main_mark(found: list[Mark]) -> Mark:
-    """The largest mark. Raises BlankError if there is none."""
+    """Return the mark that has the most ink.
+
+    Parameters
+    ----------
+    found : list of Mark
+        The marks of a picture.
+
+    Returns
+    -------
+    Mark
+        The largest mark.
+
+    Raises
+    ------
+    BlankError
+        If the list is empty.
+    """
     if not found:
         raise BlankError("blank: nothing stands off the paper")
     return largest(found)
 
 
 def image_of(mark: Mark, height: int = 28, width: int = 28) -> Pixels:
-    """A mark as an image like MNIST's, (height, width)."""
+    """Turn a mark into an image like MNIST's.
+
+    Parameters
+    ----------
+    mark : Mark
+        The mark.
+    height, width : int
+        The size of the image.
+
+    Returns
+    -------
+    ndarray, shape (height, width), uint8
+        The image, with 255 for full ink and 0 for paper.
+    """
     return _centred(_fitted(mark.level, *_box(height, width)), height, width)
 
 
 def is_prepared(pixels: Pixels, height: int, width: int) -> bool:
-    """Whether a picture is an image like MNIST's already, of the size that is asked for."""
+    """Return true if a picture is an image like MNIST's already.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, C), uint8
+        The picture.
+    height, width : int
+        The size that the image must have.
+
+    Returns
+    -------
+    bool
+        Whether the picture is grey, has this size and needs no preparation.
+    """
     return pixels.shape == (height, width, 1) and is_in_form(pixels[..., 0], _box(height, width))
 
 
@@ -81,8 +129,28 @@ def _box(height: int, width: int) -> tuple[int, int]:
 
 
 def plain(pixels: Pixels, channels: int, height: int, width: int) -> Pixels:
-    """(H, W, 1 or 3) resized to (height, width), or (channels, height, width) where channels > 1:
-    nothing else is done. Colour becomes grey by luma where one channel is wanted."""
+    """Resize a picture, and change nothing else.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, 1 or 3), uint8
+        The picture.
+    channels : {1, 3}
+        The number of channels of the image. If it is 1, colour becomes grey: the weighted mean of
+        red, green and blue that approximates their brightness (luma).
+    height, width : int
+        The size of the image.
+
+    Returns
+    -------
+    ndarray, shape (height, width) or (3, height, width), uint8
+        The image.
+
+    Raises
+    ------
+    PictureError
+        If `channels` is neither 1 nor 3.
+    """
     if channels not in (1, 3):
         raise PictureError(f"the model takes {channels} channels, pictures have 1 or 3")
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -92,11 +160,14 @@ def plain(pixels: Pixels, channels: int, height: int, width: int) -> Pixels:
 
 
 # --------------------------------------------------------------------------------------------------
-# Fit
+# Fit the ink into the image
 
 
 def _fitted(level: Floats, height: int, width: int) -> Floats:
-    """The ink in a box of at most (height, width), its aspect ratio kept, from 0 to 255."""
+    """Fit the ink into a box of at most (height, width). Its values become 0 to 255.
+
+    The aspect ratio stays the same. Thin strokes are thickened.
+    """
     scale = min(height / level.shape[0], width / level.shape[1])
     stroke = _stroke_width(level) * scale * 20 / max(height, width)
     if stroke < _THIN:
@@ -109,9 +180,10 @@ def _fitted(level: Floats, height: int, width: int) -> Floats:
 
 
 def _stroke_width(level: Floats) -> float:
-    """Twice the area over the perimeter, in pixels: the width of a long stroke.
+    """Return the width of the strokes in pixels: 2 * area / perimeter, as for a long rectangle.
 
-    Measured in a smaller copy: the dots of a dithered or noisy picture have edges of their own.
+    It is measured in a smaller copy, because the single dots of a dithered or noisy picture would
+    add their own edges to the perimeter.
     """
     shrunk = max(1.0, float(max(level.shape)) / _MEASURED)
     rows, columns = (max(1, round(size / shrunk)) for size in level.shape)
@@ -122,7 +194,11 @@ def _stroke_width(level: Floats) -> float:
 
 
 def _thickened(level: Floats, scale: float, by: float) -> Floats:
-    """Strokes made wider by `by` pixels of the last box, with room for them."""
+    """Return the ink with strokes that are wider by `by` pixels of the final image.
+
+    The result has a margin for the wider strokes. `scale` is the size of the final image divided by
+    the size of `level`.
+    """
     fine = max(scale * _FINE, 1e-3)
     rows, columns = (max(1, round(size * fine)) for size in level.shape)
     pad = max(1, round(by * _FINE / 2))
@@ -133,7 +209,10 @@ def _thickened(level: Floats, scale: float, by: float) -> Floats:
 
 
 def _centred(drawn: Floats, height: int, width: int) -> Pixels:
-    """On (height, width), the centre of mass in its middle as far as nothing is cut off."""
+    """Place the ink in an image so that its centre of mass is in the middle.
+
+    If ink would be cut off there, it is moved as far as necessary.
+    """
     out = np.zeros((height, width), np.uint8)
     total = float(drawn.sum())
     place = []

@@ -1,4 +1,7 @@
-"""Picture files as pixels: any format that pillow knows by its content, any mode, as it is seen."""
+"""Read the pixels of picture files as a viewer would show them.
+
+The format is recognized by the content of the file, not by its name.
+"""
 
 from __future__ import annotations
 
@@ -16,32 +19,38 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, features
 from byhand.checks import as_path
 from byhand.files.atomic import open_file
 
-# By content, not by name. No format that hands over to another program or to a renderer.
+# The formats that are tried. Formats that Pillow hands over to another program or to a renderer are
+# not among them.
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 if "avif" in features.modules and features.check("avif"):  # pillow 11.3 and newer
     FORMATS = (*FORMATS, "AVIF")
 
-# Brands of files in which telephones keep photographs.
+# The brands (the names in the header of a file) of the formats in which telephones store
+# photographs.
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
-# A telephone's 50 megapixels fit. What is larger is refused before a pixel is decoded.
+# A picture with more pixels is refused before it is decoded. Photographs of 50 megapixels from a
+# telephone are accepted.
 MAX_PIXELS = 64_000_000
 
-# More pixels a side than anybody needs to read a digit; larger pictures are made smaller at once.
+# Larger pictures are reduced to this many pixels on their longer side, which is more than enough to
+# recognize a digit.
 MAX_SIDE = 2048
 
-# Transparency: pixels this opaque are ink or paper. They are a picture, with paper and ink, if they
-# fill this share of the rectangle round them, which strokes do not, and if their grey levels are
-# spread as wide as this, not counting a rim of so many pixels.
+# Pictures with transparent pixels. Pixels with an alpha of at least `_OPAQUE` are opaque. The
+# opaque pixels hold both paper and ink if they fill more than the share `_FULL` of the rectangle
+# around them, which strokes alone do not, and if their grey levels differ by more than `_SPREAD`. A
+# rim of `_RIM` pixels does not count for this difference.
 _OPAQUE = 128
 _FULL = 0.6
 _SPREAD = 64
 _RIM = 2
 
-# Pillow keeps the high byte of each channel when it decodes colours of 16 bits. Their raw modes
-# name the order of the two bytes: big-endian, little-endian or native. With the other order it
-# keeps the low bytes, here with the channels of red, green and blue. Grey with opacity has no other
-# order, but its four bytes per pixel can be read as RGBA.
+# If colours have 16 bits, Pillow keeps only the high byte of each channel. The raw mode of the
+# image names the order of the two bytes: big-endian, little-endian or native. If the image is
+# decoded with the opposite order, Pillow keeps the low bytes. This table has, for each raw mode,
+# the mode with the opposite order and the indices of the channels red, green and blue. There is no
+# opposite order for grey with alpha, but its four bytes per pixel can be read as RGBA.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOW_BYTES = {
     **{
@@ -56,21 +65,36 @@ Picture = str | os.PathLike[str] | bytes | Image.Image
 
 
 class PictureError(ValueError):
-    """A file that is no picture, or one that cannot be used."""
+    """The file is not a picture, or it is a picture that cannot be used."""
 
 
 class PictureWarning(UserWarning):
-    """A picture that may be another one than its user believes, such as one of several digits."""
+    """The image may show something else than the user expects, such as one digit of several."""
 
 
 def read_picture(source: Picture) -> NDArray[np.uint8]:
-    """The pixels of a picture file, (H, W, 1) where it is grey and (H, W, 3) where it has colour.
+    """Read the pixels of a picture.
 
-    source: a path, the bytes of a file, or a PIL image at its present frame.
-    The picture is turned as its EXIF data says; what is transparent becomes a ground that sets off
-    the rest; sides are at most MAX_SIDE, larger pictures are averaged down. Raises PictureError
-    if the file is not a picture, is damaged or animated, or has more than MAX_PIXELS pixels;
-    OSError if it cannot be read.
+    The picture is rotated as its EXIF data says. Transparent pixels get a colour on which the other
+    pixels are visible. If a side is longer than `MAX_SIDE`, the picture is averaged down.
+
+    Parameters
+    ----------
+    source : path, bytes or PIL.Image.Image
+        A file, the content of a file, or an image. If an image has several frames, its current
+        frame is read.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 1) or (H, W, 3), uint8
+        The pixels. There is one channel if red, green and blue are equal in every pixel.
+
+    Raises
+    ------
+    PictureError
+        If the file is not a picture, is damaged or animated, or has more than `MAX_PIXELS` pixels.
+    OSError
+        If the file cannot be opened.
     """
     with _opened(source) as file:
         try:
@@ -84,12 +108,15 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
             raise PictureError(_unknown(file)) from None
         except Image.DecompressionBombError:
             raise PictureError(f"more than {MAX_PIXELS:,} pixels") from None
-        except Exception as error:  # decoders raise anything on damaged bytes
+        except Exception as error:  # a decoder may raise any exception on damaged bytes
             raise PictureError(f"damaged picture: {error or type(error).__name__}") from error
 
 
 def _unknown(file: BinaryIO | Image.Image) -> str:
-    """Why a file is not read, and what to do. HEIF files begin with their length and `ftyp`."""
+    """Return why a file cannot be read, and what the user can do.
+
+    A HEIF file begins with the length of its header and the letters `ftyp`.
+    """
     head = b""
     if not isinstance(file, Image.Image):
         file.seek(0)
@@ -106,7 +133,7 @@ def _unknown(file: BinaryIO | Image.Image) -> str:
 
 def _opened(source: Picture) -> contextlib.AbstractContextManager[BinaryIO | Image.Image]:
     if isinstance(source, Image.Image):
-        return contextlib.nullcontext(source.copy())  # the caller's own stays as it is
+        return contextlib.nullcontext(source.copy())  # do not change the caller's image
     if isinstance(source, bytes):
         return io.BytesIO(source)
     return open_file(as_path("source", source))
@@ -116,11 +143,11 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
     image = file if isinstance(file, Image.Image) else Image.open(file, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{image.width}x{image.height}: more than {MAX_PIXELS:,} pixels")
-    # MPO is the JPEG of many telephones: the photograph, and a small copy or a depth map after it.
+    # Many telephones write MPO files: a JPEG photograph, followed by a small copy or a depth map.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise PictureError(f"animated or of several pages: {frames} pictures in one file")
-    image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # JPEG alone: decoded at a fraction of its size
+    image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # decodes a large JPEG at a fraction of its size
     _brighten_deep_colour(image, file)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -132,11 +159,12 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
 
 
 def _brighten_deep_colour(image: Image.Image, file: BinaryIO | Image.Image) -> None:
-    """Use the low bytes of colours with 16 bits if the high ones are small.
+    """Use the low bytes of colours with 16 bits if the high bytes are small.
 
-    Files of 16 bits often hold only the 8 to 14 bits of a scanner, which are nearly black in their
-    high bytes. As in deep grey, white is therefore the largest number of as many bits as the
-    lightest channel needs. Opacity stays as it is. A PIL image has lost its low bytes already.
+    Files with 16 bits per channel often hold only the 8 to 14 bits of a scanner. Their high bytes
+    are nearly black. If the largest value needs b bits, white is therefore 2**b - 1, as in
+    `_eight_bits`. Alpha stays as it is. A PIL image has already lost its low bytes, so it is not
+    changed.
     """
     tiles: list[Any] = getattr(image, "tile", [])
     modes = {_raw_mode(tile) for tile in tiles}
@@ -156,7 +184,7 @@ def _brighten_deep_colour(image: Image.Image, file: BinaryIO | Image.Image) -> N
 
 
 def _raw_mode(tile: Any) -> str:
-    """The raw mode in an entry of an image's `tile`: codec, box, offset, arguments of the codec."""
+    """Return the raw mode of a tile, which is (codec, box, offset, arguments of the codec)."""
     arguments = tile[3]
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
@@ -170,9 +198,9 @@ def _with_raw_mode(tile: Any, mode: str) -> Any:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Convert deep grey to 8 bits.
 
-    Files of 16 bits often hold only the 8 to 14 bits of a scanner. White is therefore the largest
-    number of as many bits as the lightest pixel needs. In other depths the darkest pixel becomes 0
-    and the lightest one 255.
+    Files with 16 bits per pixel often hold only the 8 to 14 bits of a scanner. If the lightest
+    pixel needs b bits, white is therefore 2**b - 1. In images of other depths, the darkest pixel
+    becomes 0 and the lightest one 255.
     """
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
@@ -196,11 +224,11 @@ def _without_equal_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _on_ground(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a picture (H, W, 3) on one colour that keeps its content visible.
+    """Lay a picture (H, W, 3) on one colour on which its content is visible.
 
-    If the opaque pixels hold paper and ink, the ground has the paper's colour. Otherwise the shape
-    of the opaque pixels is the content, whatever the colour of its rim: the ground is white if it
-    is dark and black if it is light. This also shows ink that was cut out of its paper.
+    If the opaque pixels hold paper and ink, the ground gets the paper's colour. Otherwise the
+    content is the shape of the opaque pixels, for example ink that was cut out of its paper. The
+    ground is then white if the opaque pixels are dark, and black if they are light.
     """
     opaque = alpha >= _OPAQUE
     if not opaque.any():

@@ -1,4 +1,7 @@
-"""Sheets of pictures: what `byhand predict --show`, `evaluate --worst` and `data show` draw."""
+"""Draw the sheets of `byhand predict --show`, `byhand evaluate --worst` and `byhand data show`.
+
+A sheet is one picture that shows many images, with the answers of a model or other text.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from byhand.plots.figure import DEFAULT_FONT, escaped, font_for
 
 from .encode import png
 
-# A sheet with more cards would be a picture that few programs open.
+# The largest number of cards of a sheet. Few programs open larger pictures.
 MOST_CARDS = 400
 
-_SIDE = 168  # six times MNIST's
+# All sizes are in pixels.
+_SIDE = 168  # the longer side of each image: 6 times the 28 pixels of MNIST
 _GAP = 14
-_SMALL, _NORMAL, _LARGE = 14, 18, 30  # sizes of type
+_SMALL, _NORMAL, _LARGE = 14, 18, 30  # font sizes
 _BAR_LINE = 16
 _BAR = 120
 _MOST_BARS = 10
-# Widest name of a class beside a bar, widest text below a picture. Longer ones are cut.
+# The largest width of a class name beside a bar, and of a text below a picture. Longer texts are
+# cut.
 _MOST_NAME = 200
 _MOST_WIDTH = 340
 
@@ -42,10 +47,22 @@ _PAPER, _FRAME, _TEXT, _FAINT, _BAR_COLOUR, _BEST, _ERROR = (
 
 @dataclass(frozen=True)
 class Card:
-    """One file of the sheet of `byhand predict --show`.
+    """A file of the sheet of `byhand predict --show`.
 
-    picture, image: what was read and what the model took, None if the file has an error.
-    probabilities: (classes,), None if the model's answer is a number, which is then `answer`.
+    Parameters
+    ----------
+    title : str
+        The text above the pictures, such as the file name.
+    picture : PIL.Image.Image, optional
+        The picture, as `thumbnail` returns it. It is not given if the file has an error.
+    image : ndarray, shape (H, W) or (C, H, W), uint8, optional
+        The image that the model got. It is not given if the file has an error.
+    probabilities : ndarray, shape (classes,), float32, optional
+        The probability of each class. It is not given if the model's answer is a number.
+    answer : str
+        The answer, if there are no probabilities.
+    error : str
+        The error, if there is no picture.
     """
 
     title: str
@@ -58,20 +75,52 @@ class Card:
 
 @dataclass(frozen=True)
 class Tile:
-    """A model's image and the lines of text below it, the first of them in larger type."""
+    """An image of a model with lines of text below it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (H, W) or (C, H, W), uint8
+        The image.
+    lines : sequence of str
+        The lines of text. The first has a larger font size.
+    """
 
     image: NDArray[np.uint8]
     lines: Sequence[str]
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
-    """(H, W, 1 or 3) small enough to be kept until the sheet is drawn."""
+    """Make the small picture of a card. It takes little memory until the sheet is drawn.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W, 1 or 3), uint8
+        The picture.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture in the mode RGB, with 168 pixels on its longer side.
+    """
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
     return _resized(image, Image.Resampling.BICUBIC)
 
 
 def tiles_png(tiles: Sequence[Tile], across: int = 5) -> bytes:
-    """Draw tiles in rows, as the bytes of a PNG file. Columns are as wide as their texts."""
+    """Draw tiles in rows. All columns are as wide as the widest text, up to a limit.
+
+    Parameters
+    ----------
+    tiles : sequence of Tile
+        The tiles, row by row.
+    across : int
+        The number of tiles per row.
+
+    Returns
+    -------
+    bytes
+        The content of a PNG file.
+    """
     widest = max((_width(line, size) for tile in tiles for line, size in _sized(tile)), default=0)
     width = max(_SIDE, min(widest, _MOST_WIDTH)) + 2 * _GAP
     text = max((sum(_height(size) for _, size in _sized(tile)) for tile in tiles), default=0)
@@ -99,7 +148,20 @@ def _sized(tile: Tile) -> list[tuple[str, int]]:
 
 
 def sheet_png(cards: Sequence[Card], names: Sequence[str]) -> bytes:
-    """Draw cards in rows, as the bytes of a PNG file. names: of the classes."""
+    """Draw cards in rows.
+
+    Parameters
+    ----------
+    cards : sequence of Card
+        At least one card.
+    names : sequence of str
+        The name of each class.
+
+    Returns
+    -------
+    bytes
+        The content of a PNG file.
+    """
     names = [_drawable(name) for name in names]
     name_width = min(_MOST_NAME, max((_width(name, _SMALL) for name in names), default=0))
     panel = name_width + _BAR + 70
@@ -148,7 +210,7 @@ def _draw_bars(
     x: int,
     y: int,
 ) -> None:
-    """The likeliest ten classes, in their own order."""
+    """Draw a bar for each of the ten most probable classes, in the order of the classes."""
     best = int(probabilities.argmax())
     bars = x + name_width + 8
     for k in np.sort(np.argsort(-probabilities, kind="stable")[:_MOST_BARS]):
@@ -170,7 +232,7 @@ def _paste(
 
 
 def _enlarged(image: NDArray[np.uint8]) -> Image.Image:
-    """An image of a model, (H, W) or (C, H, W), with its pixels as squares."""
+    """Enlarge an image of a model, (H, W) or (C, H, W), so that each pixel becomes a square."""
     if image.ndim == 3:
         image = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
     return _resized(Image.fromarray(image).convert("RGB"), Image.Resampling.NEAREST)
@@ -183,7 +245,7 @@ def _resized(image: Image.Image, method: Image.Resampling) -> Image.Image:
 
 
 def _cut(text: str, size: int, width: int, *, keep_end: bool = False) -> str:
-    """`text` if it fits, else with ... in place of its end, or of its start."""
+    """Return `text` if it fits into `width`, otherwise with ... instead of its end or its start."""
     if _width(text, size) <= width:
         return text
     kept = text
@@ -193,7 +255,7 @@ def _cut(text: str, size: int, width: int, *, keep_end: bool = False) -> str:
 
 
 def _drawable(text: str) -> str:
-    """One line, in which letters that no installed font has are escaped."""
+    """Return the text as one line. If no installed font has its letters, they are escaped."""
     text = " ".join(text.split())
     return text if font_for(text) is not None else escaped(text)
 

@@ -1,4 +1,4 @@
-"""Repeats what five tutorials on handwritten digits train, and compares the figures."""
+"""Train the networks of five tutorials on handwritten digits, and compare the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of the tutorials that have no figure. Each check repeats one and reports the outcome."""
+"""Check the steps of the tutorials that have no figure. Each check repeats one step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from byhand.pictures.folders import write_pictures
 from byhand.reproduce.figures import Row, Sets
 from byhand.training.recipes import RECIPES
 
-# The number of images for the search, and for the conversion to PNG and back.
+# The number of images for the search, and for the conversion to PNG files and back.
 _SEARCHED, _CONVERTED = 5000, 500
 
 
@@ -26,10 +26,14 @@ class Check(NamedTuple):
 
     Attributes
     ----------
-    tutorial, what, result : str
-        The letter of the tutorial, what was done, and what came out.
+    tutorial : str
+        The letter of the tutorial.
+    what : str
+        What the check does, in words.
+    result : str
+        The result, in words.
     passed : bool or None
-        None if there is nothing to pass, or if the check could not be done.
+        Whether the check has passed. None if it has no criterion, or if it could not be done.
     """
 
     tutorial: str
@@ -41,18 +45,23 @@ class Check(NamedTuple):
 def run_checks(
     tutorials: Sequence[str], rows: Sequence[Row], sets: Sets, *, epochs: int | None = None
 ) -> Iterator[Check]:
-    """Run the checks of the tutorials, and yield them one by one.
+    """Run the checks of the tutorials.
 
     Parameters
     ----------
     tutorials : sequence of str
         Names of `TUTORIALS`.
     rows : sequence of Row
-        The rows of the figures, which C's check compares.
+        The rows of the table of figures. The check of tutorial C compares two of them.
     sets : pair of Dataset
         The training and the test images of MNIST.
     epochs : int, optional
         Train for at most this many epochs, for a quick try.
+
+    Yields
+    ------
+    Check
+        The outcome of each check.
     """
     if "C" in tutorials:
         yield cnn_below_mlp(rows)
@@ -64,7 +73,18 @@ def run_checks(
 
 
 def cnn_below_mlp(rows: Sequence[Row]) -> Check:
-    """Check that the CNN's mean cost over the seeds is below the MLP's in every epoch."""
+    """Check that the CNN's mean cost over the seeds is below the MLP's in every epoch.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The rows of the table. Two of them belong to tutorial C: first the MLP, then the CNN.
+
+    Returns
+    -------
+    Check
+        The outcome.
+    """
     mlp, cnn = (
         np.mean([[end.loss for end in history] for history in row.histories], axis=0)
         for row in rows
@@ -76,7 +96,18 @@ def cnn_below_mlp(rows: Sequence[Row]) -> Check:
 
 
 def there_and_back(test: Dataset) -> Check:
-    """Check that images become PNG files in class folders, and the same images again."""
+    """Check that images written as PNG files in class folders are read back unchanged.
+
+    Parameters
+    ----------
+    test : Dataset
+        The test images of MNIST. At most 500 of them are used.
+
+    Returns
+    -------
+    Check
+        The outcome.
+    """
     some = Dataset(test.images[:_CONVERTED], test.labels[:_CONVERTED])
     with tempfile.TemporaryDirectory(prefix="byhand-") as folder:
         write_pictures(Path(folder) / "png", some, some)
@@ -88,7 +119,18 @@ def there_and_back(test: Dataset) -> Check:
 
 
 def drawings_read(model: Model) -> Check:
-    """Check that the model reads ten drawings in ten colours and sizes."""
+    """Check that the model recognizes ten drawings in different colours and sizes.
+
+    Parameters
+    ----------
+    model : Model
+        A trained model.
+
+    Returns
+    -------
+    Check
+        The outcome.
+    """
     images = np.stack([image_for(model, drawing_png(digit))[0] for digit in range(10)])
     right = int(np.count_nonzero(model.predict(images) == np.arange(10)))
     return Check("D", "ten drawings, read by LeNet-5", f"{right} right", right == 10)
@@ -105,7 +147,20 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
 
 
 def search(sets: Sets, epochs: int | None) -> Check:
-    """Search over layers, activation, initial weights and optimizer, with 3 folds."""
+    """Search over layers, activation, initial weights and optimizer, with 3 folds.
+
+    Parameters
+    ----------
+    sets : pair of Dataset
+        The training and the test images of MNIST.
+    epochs : int or None
+        Train for at most this many epochs. By default, each network is trained for 5 epochs.
+
+    Returns
+    -------
+    Check
+        The best settings and their accuracy. The check has no criterion.
+    """
     what = "search over layers, activation, initial weights, optimizer"
     try:
         from sklearn.model_selection import GridSearchCV

@@ -1,4 +1,4 @@
-"""The networks of the tutorials that `byhand.models` does not have."""
+"""Networks of the tutorials that `byhand.models` does not have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from byhand.nn.parameter import generator
 def batch_norm_cnn(seed: int = 0) -> Model:
     """Make tutorial B's network: two convolutions with batch normalisation between them.
 
-    It has 33,620 parameters and no hidden linear layer.
+    The network has 33,620 trainable parameters and no hidden linear layer.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the initial weights.
+
+    Returns
+    -------
+    Model
+        A model for images of shape (1, 28, 28) with 10 classes.
     """
     rng = generator(seed)
     return Model(
@@ -37,8 +47,21 @@ def batch_norm_cnn(seed: int = 0) -> Model:
 def digit_mlp(seed: int = 0) -> Model:
     """Make tutorial C's MLP: 784 - 10 - 10 - 1 with sigmoids. Its output is the digit as a number.
 
-    Like `digit_cnn`, it sees pixels from 0 to 1, as the tutorial's file has them. With pixels from
-    -1 to 1, two of three seeds of `digit_cnn` ended above a squared error of 1.1.
+    Parameters
+    ----------
+    seed : int
+        The seed of the initial weights.
+
+    Returns
+    -------
+    Model
+        A model for images of shape (1, 28, 28) with one output.
+
+    Notes
+    -----
+    The input of this network and of `digit_cnn` has pixels from 0 to 1, as in the tutorial's file.
+    With pixels from -1 to 1, two of three trainings of `digit_cnn` ended with a squared error above
+    1.1.
     """
     rng = generator(seed)
     return Model(
@@ -54,7 +77,18 @@ def digit_mlp(seed: int = 0) -> Model:
 
 
 def digit_cnn(seed: int = 0) -> Model:
-    """Make tutorial C's CNN: two convolutions of 20 filters, then the digit as a number."""
+    """Make tutorial C's CNN: two convolutions of 20 filters, then the digit as a number.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the initial weights.
+
+    Returns
+    -------
+    Model
+        A model for images of shape (1, 28, 28) with one output.
+    """
     rng = generator(seed)
     return Model(
         Conv2d(1, 20, 5, padding=2, rng=rng),

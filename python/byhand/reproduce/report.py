@@ -1,4 +1,4 @@
-"""The table of `byhand reproduce`, in Markdown for a page and as text for a terminal."""
+"""Format the table of `byhand reproduce`, in Markdown or as text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,22 @@ from byhand.reproduce.figures import Row
 
 
 def markdown(rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str]) -> str:
-    """Format the table in Markdown. `header` has the lines above it."""
+    """Format the table in Markdown.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The rows of the figures.
+    checks : sequence of Check
+        The outcomes of the checks, which follow the rows.
+    header : sequence of str
+        The lines above the table.
+
+    Returns
+    -------
+    str
+        The text, which ends with a newline.
+    """
     lines = [*header, "", *_table(rows), ""]
     lines += [
         f"- {check.tutorial}: {check.what}: {check.result}{_verdict(check.passed)}"
@@ -22,7 +37,24 @@ def markdown(rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str]
 def plain(
     rows: Sequence[Row], checks: Sequence[Check], header: Sequence[str], columns: int = 80
 ) -> str:
-    """Format the table for a terminal, with no line longer than `columns`."""
+    """Format the table for a terminal.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The rows of the figures.
+    checks : sequence of Check
+        The outcomes of the checks, which follow the rows.
+    header : sequence of str
+        The lines above the table.
+    columns : int
+        The largest number of characters per line. Values below 40 count as 40.
+
+    Returns
+    -------
+    str
+        The text, which ends with a newline.
+    """
     lines = [*_wrapped(" ".join(header), "", columns)]
     for row in rows:
         _, network, settings, theirs, ours, seeds, epochs, seconds, verdict = _cells(row)
