@@ -7,6 +7,7 @@ numpydoc's own validation would do the same, but it needs the whole of Sphinx.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import importlib
 import inspect
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from byhand.cli.app import app
+from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = Path(__file__).parents[1] / "python" / "byhand"
 
@@ -23,6 +27,7 @@ PACKAGE = Path(__file__).parents[1] / "python" / "byhand"
 CHECKED = [
     "__init__.py",
     "checks.py",
+    "cli",
     "data",
     "engine",
     "files",
@@ -90,7 +95,15 @@ def public_names() -> dict[str, Any]:
     return found
 
 
+def commands(group: typer.Typer) -> list[Any]:
+    """The functions of all commands of a command line."""
+    below = [info.typer_instance for info in group.registered_groups]
+    own = [info.callback for info in group.registered_commands]
+    return own + [command for part in below if part is not None for command in commands(part)]
+
+
 NAMES = public_names()
+COMMANDS = commands(app)
 
 
 def sections(doc: str) -> dict[str, list[str]]:
@@ -139,9 +152,12 @@ def problems(value: Any) -> list[str]:
     if inspect.ismodule(value) or isinstance(value, property | functools.cached_property):
         return found
     if inspect.isclass(value) and (
-        issubclass(value, BaseException) or getattr(value, "_is_protocol", False)
+        issubclass(value, BaseException | enum.Enum | TyperCommand | TyperGroup)
+        or getattr(value, "_is_protocol", False)
     ):
-        return found  # nobody calls a protocol, and an exception is made with a message
+        return found  # nobody calls a protocol, and the others have the parameters of their base
+    if value in COMMANDS:
+        return found  # the docstring is the text of --help, which describes each option by itself
     names = documented(parts.get("Parameters", []))
     if not names and (dataclasses.is_dataclass(value) or hasattr(value, "_fields")):
         names = documented(parts.get("Attributes", []))

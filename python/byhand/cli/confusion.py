@@ -1,4 +1,4 @@
-"""The table of `byhand evaluate`: which classes a model confuses."""
+"""Print which classes a model confuses, for `byhand evaluate`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,27 @@ from rich.cells import cell_len, set_cell_size
 from byhand.cli.display import percent
 from byhand.cli.output import one_line, say
 
-# A model with one output may answer any number. If the answers span more numbers than this, there
-# is no table.
+# A model with one output may answer any number. If the answers span more numbers than this, no
+# table is printed.
 _MOST_NUMBERS = 100
 
+# The largest number of mistakes in the list of the most common ones.
 _MOST_MISTAKES = 10
 
-# The number of columns that the name of a class has at most in a table.
+# The largest width of a class name in a table, in columns of the terminal.
 _MOST_NAME = 30
 
 
 def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
-    """Print which numbers a model with one output takes for which, if they are not too many."""
+    """Print the table of confusion of a model with one output, if it is not too large.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (N,), integer
+        The labels.
+    predicted : ndarray, shape (N,), int64
+        The nearest whole number of each output.
+    """
     low = int(min(labels.min(), predicted.min()))
     high = int(max(labels.max(), predicted.max()))
     if high - low >= _MOST_NUMBERS:
@@ -36,7 +45,16 @@ def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
 
 
 def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
-    """Print a table of confusion (`Evaluation.confusion`) in the width of the terminal."""
+    """Print a table of confusion, or a list of the most common mistakes if the table is too wide.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The name of each class.
+    table : ndarray, shape (classes, classes), int64
+        The number of images of each actual class (row) that the model takes for each class
+        (column), as in `Evaluation.confusion`.
+    """
     names = [table_name(name) for name in names]
     size = len(names)
     columns = shutil.get_terminal_size().columns
@@ -67,7 +85,10 @@ def _square(
 
 
 def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str]]:
-    """Return the lines of a list of the classes and of the commonest mistakes."""
+    """Return the lines of a list of the classes and of the most common mistakes.
+
+    The first value is a width of 0, because the list is printed at any width.
+    """
     first = max(len("actual"), *map(cell_len, names))
     lines = [f"{'actual':>{first}}  accuracy  images"]
     for name, row, right in zip(names, table, table.diagonal(), strict=True):
@@ -83,7 +104,13 @@ def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str
 
 
 def table_name(name: str) -> str:
-    """Return the name of a class as a table shows it: in one line, and cut if it is long."""
+    """Return the name of a class as a table shows it: in one line, and cut if it is long.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    """
     name = one_line(name)
     if cell_len(name) <= _MOST_NAME:
         return name
@@ -91,7 +118,17 @@ def table_name(name: str) -> str:
 
 
 def right_aligned(text: str, width: int) -> str:
-    """Pad a text. Chinese and Japanese letters are as wide as two others."""
+    """Return the text with spaces before it, so that it has a given width.
+
+    Chinese and Japanese characters are as wide as two other characters.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    width : int
+        The width in columns of the terminal.
+    """
     return " " * (width - cell_len(text)) + text
 
 

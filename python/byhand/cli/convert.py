@@ -1,4 +1,4 @@
-"""`byhand data to-png|from-png|describe|draw-examples`."""
+"""The commands `byhand data to-png`, `from-png`, `describe` and `draw-examples`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ FolderArgument = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands of this module to `byhand data`."""
+    """Add the commands of this module to `byhand data`.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The group of commands.
+    """
     app.command("to-png")(to_png)
     app.command("from-png")(from_png)
     app.command("describe")(describe)

@@ -1,4 +1,4 @@
-"""`byhand data`, and how every command loads its data."""
+"""The commands `byhand data fetch` and `show`, and the functions that load a command's data."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from byhand.models import Model
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, look at it, and convert it.")
 
+# The number of images that `byhand data show` draws.
 _SHOWN = 10
-# It may take seconds until the first byte arrives.
+# This is printed first, because it may take seconds until the first byte arrives.
 _ASKING = "MNIST is not here yet: asking for it on the web"
 
 
@@ -55,16 +56,23 @@ def load(
     class_names : sequence of str, optional
         The names of the labels. Class folders refuse them, because they have names.
     pictures : Pictures, optional
-        How the pictures of class folders become images. None: in the way that suits them.
+        How the pictures of class folders are prepared. None if the pictures decide it.
     folder_names : sequence of str, optional
         The names that class folders may have.
     only_test : bool
         Leave the training set of class folders empty, which saves its preparation.
 
+    Returns
+    -------
+    tuple of Dataset
+        The training set and the test set.
+
     Raises
     ------
     DataError
         If a folder was named and holds no data set.
+    typer.BadParameter
+        If `class_names` are given for class folders.
     """
     folder = locate(root)
     with warnings_said():
@@ -108,9 +116,26 @@ def warnings_said() -> Iterator[None]:
 def load_for(
     model: Model, root: Path | None, pictures: Pictures | None = None, *, only_test: bool = False
 ) -> tuple[Dataset, Dataset]:
-    """Return `load(...)`. Raise DataError if the model cannot take the images or the labels.
+    """Return the training set and the test set for a model.
 
     Pictures of class folders are prepared as `predict` prepares pictures for this model.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    root : Path or None
+        The folder of --data.
+    pictures : Pictures, optional
+        The option --pictures.
+    only_test : bool
+        Leave the training set of class folders empty, which saves its preparation.
+
+    Raises
+    ------
+    DataError
+        If a folder was named and holds no data set, or if the model cannot take the images or the
+        labels.
     """
     way = preparation(model, pictures)
     shape, names = model.input_shape, model.class_names
@@ -120,7 +145,21 @@ def load_for(
 
 
 def preparation(model: Model, wanted: Pictures | None) -> Pictures:
-    """Return how pictures become images: the model's own way unless another is wanted."""
+    """Return how pictures are prepared for a model.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    wanted : Pictures or None
+        The option --pictures. If it is None, pictures are prepared as the model's training images
+        were.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the model cannot take pictures that are prepared in the wanted way.
+    """
     try:
         return Pictures(model.preparation(wanted and wanted.value))
     except ValueError as error:
@@ -128,7 +167,15 @@ def preparation(model: Model, wanted: Pictures | None) -> Pictures:
 
 
 def said_preparation(model: Model, way: Pictures) -> str:
-    """Say how pictures were prepared and, if there is another way, how to choose it."""
+    """Return in words how pictures were prepared and, if there is another way, how to choose it.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    way : Pictures
+        How the pictures were prepared.
+    """
     if way is Pictures.digits:
         return "pictures prepared as digits; --pictures plain takes them as they are, resized"
     other = (
@@ -140,7 +187,24 @@ def said_preparation(model: Model, way: Pictures) -> str:
 def check(
     model: Model, sets: tuple[Dataset, Dataset], root: Path | None, *, only_test: bool = False
 ) -> None:
-    """Raise DataError if the model cannot take the images or the labels."""
+    """Check that a model can take the images and the labels of a data set.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    sets : pair of Dataset
+        The training set and the test set.
+    root : Path or None
+        The folder of --data, for the message.
+    only_test : bool
+        Whether the training set may be empty.
+
+    Raises
+    ------
+    DataError
+        If the model cannot take the images or the labels.
+    """
     for name, data in zip(("training", "test"), sets, strict=True):
         where = f"{locate(root)}, {name} set"
         try:
@@ -166,7 +230,15 @@ def check(
 def locate(root: Path | None) -> Path | None:
     """Return the folder that `load` reads, or None if `load` would fetch MNIST.
 
-    Raises DataError if a folder was named and holds no data set.
+    Parameters
+    ----------
+    root : Path or None
+        The folder of --data.
+
+    Raises
+    ------
+    DataError
+        If a folder was named and holds no data set.
     """
     folder = data_folder(root)
     files = find_files(folder)
@@ -178,7 +250,13 @@ def locate(root: Path | None) -> Path | None:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether a folder that `locate` found is one of class folders."""
+    """Return true if the data set in a folder consists of class folders.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that holds a data set.
+    """
     return not is_complete(find_files(folder))
 
 

@@ -1,4 +1,4 @@
-"""What is shown while a command works: the progress of training and of fetching."""
+"""Show the progress of training and of downloads while a command works."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from byhand.cli.output import is_terminal, say, warn
 from byhand.training import BatchEnd, EpochEnd, Event, TrainingStarted
 from byhand.training.history import RunningMean
 
-# Seconds between two drawings of the bar. A batch in between costs it two additions.
+# The bar is drawn again after this number of seconds. A batch in between costs only two additions.
 _SECONDS = 0.1
 
 _TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  images/s"
@@ -85,7 +85,13 @@ class TrainingDisplay:
 
 
 def percent(fraction: float) -> str:
-    """Format a fraction as a percentage with two decimals."""
+    """Return a fraction as a percentage with two decimals.
+
+    Parameters
+    ----------
+    fraction : float
+        The fraction, such as 0.9876 for "98.76 %".
+    """
     return f"{100 * fraction:.2f} %"
 
 
@@ -148,7 +154,13 @@ class _Bar:
 
 @contextlib.contextmanager
 def fetch_display() -> Iterator[data.ProgressCallback]:
-    """Make a callback for byhand.data.fetch: a bar on a terminal, otherwise a line per file."""
+    """Show the progress of `byhand.data.fetch`: a bar on a terminal, otherwise a line per file.
+
+    Yields
+    ------
+    callable
+        The argument `progress` of `byhand.data.fetch`.
+    """
     progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

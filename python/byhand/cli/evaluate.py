@@ -1,4 +1,4 @@
-"""`byhand evaluate`, and how a command finds a model."""
+"""The command `byhand evaluate`, and the function that loads a command's model."""
 
 from __future__ import annotations
 
@@ -41,9 +41,28 @@ _WORST = 25
 
 
 def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
-    """Load the model in a run folder or a file. Also return which epoch of a run it is, in words.
+    """Load the model in a run folder or a file.
 
-    The command ends if there is no model.
+    Parameters
+    ----------
+    path : Path
+        A run folder or a .safetensors file.
+    epoch : str or None
+        The option --epoch, for a run folder.
+
+    Returns
+    -------
+    model : Model
+        The model.
+    which : str
+        Which epoch of the run it is, in words. It is empty for a file.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the run has no such epoch, or if `path` is no run folder.
+    CheckpointError
+        If the file is no model.
     """
     if not path.is_dir():
         if epoch is not None:

@@ -1,4 +1,4 @@
-"""The training itself of `byhand train`: the trainer of a job, and the errors of its settings."""
+"""Train the model of a job, and turn errors of the trainer into errors of an option."""
 
 from __future__ import annotations
 
@@ -29,18 +29,33 @@ def fit(
     keep_epochs: bool,
     resume: bool,
 ) -> None:
-    """Train `model` as the job says, and write the run into `folder`.
+    """Train a model as a job says.
 
     Parameters
     ----------
+    job : Job
+        The settings.
+    model : Model
+        The model to train.
     sets : pair of Dataset
         The training and the test images.
+    folder : Path
+        The run folder to write.
     display : TrainingDisplay
         Shows the events of the training.
     started : str
-        Where the initial weights came from, in words; empty if they were drawn.
-    keep_epochs, resume : bool
-        As `Trainer` and `Trainer.fit` take them.
+        Where the initial weights came from, in words. It is empty if they are random.
+    keep_epochs : bool
+        Keep a model file of every epoch, as in `Trainer`.
+    resume : bool
+        Continue the run in `folder`, as in `Trainer.fit`.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the trainer refuses a setting. The error names the option.
+    typer.Exit
+        If the run cannot be resumed.
     """
     train_set, watched = job.parts(sets)
     recipe, source = job.recipe, str(locate(job.data))
@@ -86,7 +101,7 @@ def fit(
         raise
     except (TypeError, ValueError) as error:
         if started_events:
-            raise  # no option is to blame
+            raise  # the training has begun, so no option is wrong
         raise _wrong_setting(error) from None
 
 

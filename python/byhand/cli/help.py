@@ -1,4 +1,4 @@
-"""The pages of --help: plain text that reads well at 80 columns, whatever typer's version is."""
+"""The pages of --help: plain text for 80 columns that is the same with every version of typer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class _PlainHelp:
-    """Replaces the parts of typer's pages that show types, brackets and cut-off sentences."""
+    """Replace the parts of typer's help pages that show types, brackets and cut-off sentences."""
 
     params: list[Any]
     help: str | None
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the name of the command.
+
+        Parameters
+        ----------
+        ctx : typer.Context
+            The context of the command.
+        """
         pieces = ["[OPTIONS]"]
         for param in self.params:
             if param.param_type_name == "argument":
@@ -24,10 +31,25 @@ class _PlainHelp:
         return pieces
 
     def get_short_help_str(self, limit: int = 0) -> str:
-        """Return the first paragraph, whole."""
+        """Return the whole first paragraph of the help text.
+
+        Parameters
+        ----------
+        limit : int
+            Typer's largest number of characters. It is ignored.
+        """
         return " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the tables of arguments and options.
+
+        Parameters
+        ----------
+        ctx : typer.Context
+            The context of the command.
+        formatter : click.HelpFormatter
+            Collects the text.
+        """
         params = [p for p in self.get_params(ctx) if not p.hidden]  # type: ignore[attr-defined]
         for kind in ("argument", "option"):
             rows = [(_name(p), _text(p)) for p in params if p.param_type_name == kind]
@@ -52,7 +74,7 @@ class Group(_PlainHelp, TyperGroup):
 
 
 def _name(param: Any) -> str:
-    """MODEL, --epochs N, --nesterov / --no-nesterov."""
+    """Return the name in the table, such as MODEL, --epochs N or --nesterov / --no-nesterov."""
     if param.param_type_name == "argument":
         return str(param.metavar or param.name.upper())
     names = " / ".join([*param.opts, *param.secondary_opts])
@@ -60,7 +82,7 @@ def _name(param: Any) -> str:
 
 
 def _table(rows: list[tuple[str, str]], width: int) -> str:
-    """Lay out names and texts in two columns. Names of files are never cut at a hyphen."""
+    """Lay out names and texts in two columns. Texts are never broken at a hyphen of a file name."""
     indent = 4 + max(len(name) for name, _ in rows)
     lines = []
     for name, text in rows:

@@ -1,4 +1,4 @@
-"""`byhand info`: what a model is, or what runs here, for bug reports."""
+"""The command `byhand info`. It describes a model or, for bug reports, this installation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def info(
 
 
 def _data() -> str:
-    """Which data set is read without --data, and from where."""
+    """Return which data set is read without --data, and from which folder."""
     try:
         folder = locate(None)
         if folder is None:
@@ -71,7 +71,7 @@ def _data() -> str:
         if not is_complete(find_files(folder)):
             return f"{folder}, a folder for each class"
         return str(byhand.data.load_folder(folder)[0].source)
-    except (DataError, OSError) as error:  # which must not keep the rest from a bug report
+    except (DataError, OSError) as error:  # the rest of the bug report is still useful
         return str(error)
 
 
@@ -104,7 +104,7 @@ def _training(path: Path, model: Model) -> str:
 
 
 def _job(path: Path) -> dict[str, str]:
-    """Return what `byhand train` was told: nothing unless the model is of such a run."""
+    """Return the settings of the `byhand train` that made the model, or nothing if none did."""
     try:
         job = job_of(stored_settings(config_of(path) or {}))
     except (typer.BadParameter, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The job of `byhand train`, made from its options or from the run folder that it resumes."""
+"""The job of `byhand train`: its settings, from the options or from a run that it resumes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Activation(str, Enum):
 
 
 class Schedule(str, Enum):
-    """What the learning rate does."""
+    """The schedules of the learning rate."""
 
     onecycle = "onecycle"
     constant = "constant"
@@ -76,12 +76,40 @@ class Schedule(str, Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides the results of a run, to the last bit."""
+    """All settings that decide the results of a run, to the last bit.
+
+    Parameters
+    ----------
+    model : ModelName
+        The network.
+    activation : Activation or None
+        The activation of the hidden layers. None if the network has none.
+    hidden : tuple of int or None
+        The widths of the hidden layers of an MLP. None for the default widths.
+    recipe : Recipe
+        How the network is trained.
+    seed : int
+        The seed of the initial weights and of the order of the images.
+    data : Path or None
+        The folder of --data.
+    pictures : Pictures or None
+        How the pictures of class folders are prepared. None if the pictures decide it.
+    validation : float or None
+        The share of the training images that is held out to measure every epoch. If it is None,
+        the test images measure every epoch.
+    class_names : tuple of str or None
+        The names of the labels. None if the data set decides them.
+    start : Path or None
+        The model of --from, whose weights the training starts with.
+    shape : tuple of int or None
+        The shape of the images that class folders become, if another model or the run decides it.
+    note : str
+        A note for the user about settings that byhand has chosen.
+    """
 
     model: ModelName
     activation: Activation | None
     hidden: tuple[int, ...] | None
-    """The widths of the hidden layers of an MLP; None for the usual ones."""
     recipe: Recipe
     seed: int
     data: Path | None
@@ -90,9 +118,7 @@ class Job:
     class_names: tuple[str, ...] | None = None
     start: Path | None = None
     shape: tuple[int, ...] | None = None
-    """The shape of the images that class folders become, if another model or the run decides it."""
     note: str = ""
-    """A note for the user about settings that byhand chose."""
 
     @property
     def title(self) -> str:
@@ -104,7 +130,22 @@ class Job:
     def new_model(self, train: Dataset) -> Model:
         """Make the model for the images and the classes of the training set.
 
-        Raises DataError if the model cannot take them.
+        Parameters
+        ----------
+        train : Dataset
+            The training set.
+
+        Returns
+        -------
+        Model
+            The model with initial weights.
+
+        Raises
+        ------
+        DataError
+            If there is only one class, or if the network cannot take the images.
+        typer.BadParameter
+            If the images cannot be prepared as --pictures says.
         """
         chosen: dict[str, Any] = {"init": self.recipe.init}
         if self.activation:
@@ -134,7 +175,18 @@ class Job:
         return model
 
     def parts(self, sets: tuple[Dataset, Dataset]) -> tuple[Dataset, Dataset]:
-        """Return the images to train with, and those that measure every epoch."""
+        """Return the images to train with, and the images that measure every epoch.
+
+        Parameters
+        ----------
+        sets : pair of Dataset
+            The training set and the test set.
+
+        Raises
+        ------
+        typer.BadParameter
+            If --validation holds out too many or too few images.
+        """
         if self.validation is None:
             return sets
         try:
@@ -143,9 +195,17 @@ class Job:
             raise typer.BadParameter(str(error), param_hint="--validation") from None
 
     def source(self) -> tuple[Model, str] | None:
-        """Load the model of --from. Also return which epoch it is, in words.
+        """Load the model of --from.
 
-        None if the option was not given. The command ends if there is no model.
+        Returns
+        -------
+        (model, which) or None
+            The model, and which epoch of a run it is, in words. None if the option was not given.
+
+        Raises
+        ------
+        typer.Exit
+            If there is no model.
         """
         if self.start is None:
             return None
@@ -155,9 +215,26 @@ class Job:
             fail(f"--from: {describe(error)}")
 
     def start_from(self, source: Model, which: str, model: Model) -> str:
-        """Give `model` the weights of `source`, and return in words which weights it got.
+        """Copy the weights of the model of --from into a new model.
 
-        The command ends if they do not fit.
+        Parameters
+        ----------
+        source : Model
+            The model of --from.
+        which : str
+            Which epoch of a run `source` is, in words.
+        model : Model
+            The model to change.
+
+        Returns
+        -------
+        str
+            Which weights were copied, and from where, in words.
+
+        Raises
+        ------
+        typer.Exit
+            If the weights do not fit.
         """
         try:
             same = not model.start_from(source)
@@ -170,7 +247,7 @@ class Job:
         return f"{kept}; {self.start}" + (f", {which}" if which else "")
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings for a run's config.json: what `job_of` takes, as JSON values."""
+        """Return the settings for a run's config.json, as JSON values that `job_of` takes."""
         own = {
             "model": self.model.value,
             "activation": None if self.activation is None else self.activation.value,
@@ -186,9 +263,22 @@ class Job:
 
 
 def job_of(settings: Mapping[str, Any]) -> Job:
-    """Make the job with these settings, which are fields of Job and of Recipe.
+    """Make a job.
 
-    A setting that is None counts as not given.
+    Parameters
+    ----------
+    settings : mapping
+        Fields of Job and of Recipe, by name. A setting that is None counts as not given.
+
+    Returns
+    -------
+    Job
+        The job. Settings that are not given come from the network's recipe.
+
+    Raises
+    ------
+    typer.BadParameter
+        If no network is named, or if the network does not have one of the settings.
     """
     said = {name: value for name, value in settings.items() if value is not None}
     if "model" not in said:
@@ -216,9 +306,26 @@ def job_of(settings: Mapping[str, Any]) -> Job:
 
 
 def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
-    """Make the job of a run. Those of `settings` that are not None replace its own.
+    """Make the job that resumes a run.
 
-    The trainer refuses settings that must not differ. The command ends if the folder has no job.
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    settings : mapping
+        Settings that replace those of the run, by name. A setting that is None counts as not given.
+        The trainer later refuses settings that must not differ.
+
+    Returns
+    -------
+    Job
+        The job.
+
+    Raises
+    ------
+    typer.Exit
+        If the folder does not have the settings of a `byhand train`, or if another network is
+        named.
     """
     run = RunFolder(folder)
     config = run.config()
@@ -237,7 +344,23 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
 
 
 def class_names_of(text: str) -> list[str]:
-    """Read class names from a text file with one per line, or from `text` with commas between."""
+    """Read the names of classes.
+
+    Parameters
+    ----------
+    text : str
+        The path of a text file with one name per line, or the names with commas between them.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are no names.
+    """
     try:
         is_file = Path(text).is_file()
     except OSError:  # a list of names may be too long for a path
@@ -255,7 +378,23 @@ def recipe_settings() -> list[str]:
 
 
 def hidden_of(text: str) -> list[int]:
-    """Read the widths of hidden layers, whole numbers with commas between them."""
+    """Read the widths of hidden layers.
+
+    Parameters
+    ----------
+    text : str
+        Whole numbers with commas between them, such as "200,200".
+
+    Returns
+    -------
+    list of int
+        The widths.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text is not such a list.
+    """
     try:
         widths = [int(width) for width in text.split(",")]
     except ValueError:
@@ -289,8 +428,9 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
     """Return the recipe with these fields changed, and a note if that changed its learning rate.
 
-    Another optimizer brings its own learning rate. SGD's rate is that of the default recipe, and so
-    is the weight decay in place of AdamW's, which is decoupled from the gradient.
+    Another optimizer has another default learning rate. For SGD, it is the rate of the default
+    recipe. If the recipe is for AdamW, whose weight decay is decoupled from the gradient, the other
+    optimizer gets the weight decay of the default recipe.
     """
     changes = dict(changes)
     if changes.get("momentum") == 0:

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DataOption = Annotated[
 
 
 class Pictures(str, Enum):
-    """How pictures become images."""
+    """The ways to prepare pictures."""
 
     digits = "digits"
     plain = "plain"
@@ -52,7 +52,7 @@ def _set_threads(count: int | None) -> None:
         set_num_threads(count)
 
 
-# The number is set when the option is read, so commands get no argument for it.
+# The number of threads is set when the option is read, so commands do not get it as an argument.
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -68,7 +68,20 @@ ThreadsOption = Annotated[
 
 
 def png(option: str, path: Path) -> Path:
-    """Return the path of a PNG file to write. Raise BadParameter if its name does not end so."""
+    """Return the path of a PNG file to write, after a check of its name.
+
+    Parameters
+    ----------
+    option : str
+        The name of the option, for the message.
+    path : Path
+        The path.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the name does not end in .png.
+    """
     if path.suffix.lower() != ".png":
         raise typer.BadParameter(f"{path} must end in .png", param_hint=option)
     return path

@@ -1,4 +1,4 @@
-"""The output of a command: results on stdout, all else on stderr, an error as one line."""
+"""Print the output of a command: results on stdout, messages on stderr, an error as one line."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from byhand.data import DataError
 from byhand.files.tensors import CheckpointError
 from byhand.plots.formats import PlotError
 
-# Characters that make a terminal write from right to left whatever follows them.
+# Characters that change the direction of the text that follows them on a terminal.
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def one_line(text: str) -> str:
     r"""Return `text` with its control characters escaped, such as \x1b and \n.
 
-    They could move the cursor or change the terminal.
+    Such characters could move the cursor or change the state of the terminal.
+
+    Parameters
+    ----------
+    text : str
+        The text.
     """
     return "".join(
         c.encode("unicode_escape").decode()
@@ -36,14 +41,30 @@ def one_line(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    r"""Print lines on stdout. Characters that its encoding lacks are written as \x... ."""
+    r"""Print lines on stdout. Characters that its encoding lacks are escaped, such as \xe9.
+
+    Parameters
+    ----------
+    text : str
+        The lines.
+    """
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(map(one_line, text.split("\n")))
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def say_field(name: str, text: str, width: int = 8) -> None:
-    """Print a name, padded to `width`, and a text. On a terminal, wrap and indent a long text."""
+    """Print a name and a text. On a terminal, wrap and indent a long text.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    text : str
+        The text.
+    width : int
+        The width of the column of names.
+    """
     columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else sys.maxsize
     for line in textwrap.wrap(
         text,
@@ -57,18 +78,41 @@ def say_field(name: str, text: str, width: int = 8) -> None:
 
 
 def warn(text: str) -> None:
-    """Print lines on stderr, behind the name of the command."""
+    """Print lines on stderr, after the name of the command.
+
+    Parameters
+    ----------
+    text : str
+        The lines.
+    """
     print("\n".join(map(one_line, f"byhand: {text}".split("\n"))), file=sys.stderr)
 
 
 def fail(text: str) -> NoReturn:
-    """Print a line on stderr and end the command with exit code 1."""
+    """Print a line on stderr and end the command with exit code 1.
+
+    Parameters
+    ----------
+    text : str
+        The line.
+
+    Raises
+    ------
+    typer.Exit
+        Always.
+    """
     warn(text)
     raise typer.Exit(1)
 
 
 def describe(error: BaseException) -> str:
-    """Return the text of an exception, without its type and its error number."""
+    """Return the text of an exception, without its type and its error number.
+
+    Parameters
+    ----------
+    error : BaseException
+        The exception.
+    """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):
@@ -77,20 +121,27 @@ def describe(error: BaseException) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether the stream is a terminal that knows control codes, so that a bar can move on it."""
+    """Return true if a stream is a terminal that can show a moving bar.
+
+    Parameters
+    ----------
+    stream : file
+        The stream.
+    """
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextlib.contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """Report errors that users can correct in one line: exit code 1, or 128 + N after signal N.
+    """Report an error that the user can correct as one line, and end the command.
 
-    Other exceptions are faults of byhand: they keep their traceback.
+    The exit code is 1, or 128 + N after signal N. Other exceptions are faults of byhand and keep
+    their traceback.
     """
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader of the pipe has closed it: typer ends quietly
+        raise  # the reader of the pipe has closed it, and typer ends without a message
     except KeyboardInterrupt as interruption:
         warn("interrupted")
         raise typer.Exit(exit_code(interruption)) from None

@@ -1,4 +1,4 @@
-"""`byhand plot`."""
+"""The command `byhand plot`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,22 @@ def plot(
 
 
 def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) -> bool:
-    """Draw the curves into a file. If that fails, only warn and return False."""
+    """Draw the curves of runs into a file. If that fails, only print a warning.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG file to write.
+    runs : mapping of sequence of EpochEnd
+        The epochs of each run, by its name.
+    title : str
+        The title above the curves.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+    """
     try:
         from byhand.plots.curves import curves_bytes
 

@@ -1,4 +1,4 @@
-"""`byhand predict`."""
+"""The command `byhand predict`."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class _Answer:
 
 
 def _has_names(model: Model) -> bool:
-    """Whether the classes have names other than 0, 1, 2 and so on."""
+    """Return true if the classes have names other than 0, 1, 2 and so on."""
     return model.classes > 1 and model.class_names != tuple(map(str, range(model.classes)))
 
 
@@ -152,7 +152,7 @@ def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
 
 
 class _Sheet:
-    """Collects the cards of `--show`."""
+    """The sheet of `--show`. It collects the cards until they are drawn."""
 
     def __init__(self, path: Path, model: Model) -> None:
         from byhand.pictures.sheet import MOST_CARDS, Card
@@ -279,7 +279,7 @@ def _say_each(
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Say why the file has no answer, without its name."""
+    """Return why a file has no answer, without its name."""
     if isinstance(error, IsADirectoryError):
         return "no pictures in this folder"
     return describe(error).removeprefix(f"{path}: ")

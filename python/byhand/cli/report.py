@@ -1,4 +1,4 @@
-"""The output of `byhand train` before and after training."""
+"""Print the lines of `byhand train` before and after training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,20 @@ from byhand.training.run_folder import RunFolder
 def say_header(
     job: Job, event: TrainingStarted, test_images: int, source: str, started: str
 ) -> None:
-    """Print what is trained, on which images and how, before the first epoch.
+    """Print the network, the images and the settings of a training, before the first epoch.
 
-    `source` says where the data are, `started` where the initial weights came from.
+    Parameters
+    ----------
+    job : Job
+        The settings.
+    event : TrainingStarted
+        The first event of the training.
+    test_images : int
+        The number of test images.
+    source : str
+        Where the data is, in words.
+    started : str
+        Where the initial weights came from, in words. It is empty if they are random.
     """
     recipe = job.recipe
     parameters = sum(parameter.size for parameter in event.model.parameters())
@@ -59,7 +70,13 @@ def say_header(
 
 
 def optimizer_words(recipe: Recipe) -> str:
-    """Describe the optimizer of a recipe and its settings in one line."""
+    """Return the optimizer of a recipe and its settings as one line.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe.
+    """
     rate = f"learning rate {recipe.lr:g}"
     if recipe.schedule_name == "onecycle":
         rate = f"one cycle up to the {rate}"
@@ -73,7 +90,7 @@ def optimizer_words(recipe: Recipe) -> str:
 
 
 def _resumed(job: Job, event: TrainingStarted) -> str:
-    """Say after which epoch a run continues and, if its epochs have changed, at which rate."""
+    """Return after which epoch a run continues and, if its length has changed, at which rate."""
     done, before = len(event.history), event.history[-1].epochs
     if before == event.epochs or done == event.epochs:
         return f"after epoch {done}"
@@ -89,7 +106,21 @@ def _resumed(job: Job, event: TrainingStarted) -> str:
 def say_result(
     job: Job, test: Dataset, folder: Path, history: Sequence[EpochEnd], drawn: bool
 ) -> None:
-    """Print, after training, what the run has reached and what to try next."""
+    """Print the result of a run and a command to try next.
+
+    Parameters
+    ----------
+    job : Job
+        The settings.
+    test : Dataset
+        The test images.
+    folder : Path
+        The run folder.
+    history : sequence of EpochEnd
+        The epochs of the run.
+    drawn : bool
+        Whether the curves were drawn.
+    """
     say()
     if job.validation is None:
         _say_watched(history)
@@ -106,7 +137,7 @@ def say_result(
 
 
 def _say_watched(history: Sequence[EpochEnd]) -> None:
-    """Say the test accuracy of a run that measured every epoch on the test set."""
+    """Print the test accuracy of a run that measured every epoch on the test set."""
     last = history[-1]
     best = next((end for end in reversed(history) if end.best), last)
     say(
@@ -121,4 +152,11 @@ def _say_watched(history: Sequence[EpochEnd]) -> None:
 
 
 def accuracy(event: EpochEnd) -> str:
+    """Return the accuracy of an epoch on the images that measured it, as a percentage.
+
+    Parameters
+    ----------
+    event : EpochEnd
+        The epoch.
+    """
     return "unknown" if event.validation_accuracy is None else percent(event.validation_accuracy)

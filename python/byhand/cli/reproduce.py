@@ -1,4 +1,4 @@
-"""`byhand reproduce`."""
+"""The command `byhand reproduce`."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _write(
 
 
 def _header(start: float, images: int) -> str:
-    """Say when, where and how the results were measured."""
+    """Return when, on which machine and how the results were measured."""
     from byhand.bench import machine
 
     isa = next(isa["name"] for isa in config()["instruction_sets"] if isa["active"])

@@ -1,4 +1,4 @@
-"""Find the data of a run again, and compare data with those that it was trained on."""
+"""Find the data of a run again, and compare other data with it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,29 @@ def load_of_run(
     """Load the data in `root` or, if it is None, the data of the run that the model is from.
 
     The training set of class folders is left empty if the data can be recognised without it. The
-    command warns if it uses other data than those of the run, or the default data because there is
-    no config.json that names any.
+    function prints a warning if the data differs from that of the run. It also prints one if it
+    uses the default data because no config.json names any other.
 
     Parameters
     ----------
+    model : Model
+        The model.
     path : Path
-        The model: a run folder or a file.
-    root : Path, optional
+        Where the model was loaded from: a run folder or a file.
+    root : Path or None
         The folder of --data.
     pictures : Pictures, optional
         The option --pictures.
 
+    Returns
+    -------
+    tuple of Dataset
+        The training set and the test set.
+
     Raises
     ------
     DataError
-        If `root` is None and the data of the run are not found, or if the model cannot take the
+        If `root` is None and the data of the run is not found, or if the model cannot take the
         data.
     """
     config = config_of(path)
@@ -52,7 +59,7 @@ def load_of_run(
     folder = root or recorded
     if root is None and recorded is not None and not _holds_data(recorded):
         folder = None  # the data may have been moved to the default folder
-    known = isinstance(config.get("data"), dict)  # by the checksum of the data set
+    known = isinstance(config.get("data"), dict)  # the data set is recognised by its checksum
     sets = load_for(model, folder, pictures, only_test=known)
     differing = _differing(config, model, sets)
     here = sets[0].source
@@ -69,9 +76,14 @@ def load_of_run(
 
 
 def config_of(path: Path) -> Mapping[str, Any] | None:
-    """Return the config.json of the run folder `path`, or of the run that the file `path` is in.
+    """Return the config.json of the run that a model belongs to.
 
-    None if there is none or if it cannot be read.
+    The result is None if there is no such file, or if it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+        A run folder, or a model file in one.
     """
     for folder in (path, path.parent, path.parent.parent):
         run = RunFolder(folder)
@@ -85,7 +97,13 @@ def config_of(path: Path) -> Mapping[str, Any] | None:
 
 
 def data_of(path: Path) -> Path | None:
-    """Return the folder of the data of a run. None if it is unknown or no longer holds data."""
+    """Return the folder of the data of a run. None if it is unknown or no longer holds data.
+
+    Parameters
+    ----------
+    path : Path
+        A run folder, or a model file in one.
+    """
     config = config_of(path)
     folder = None if config is None else _recorded(config)
     return folder if folder is not None and _holds_data(folder) else None
@@ -94,7 +112,15 @@ def data_of(path: Path) -> Path | None:
 def data_to_resume(run: RunFolder) -> Path | None:
     """Return the folder of the data of a run that is resumed. None if it is unknown.
 
-    The command ends if the folder no longer holds data, because a run needs its own data.
+    Parameters
+    ----------
+    run : RunFolder
+        The run.
+
+    Raises
+    ------
+    typer.Exit
+        If the folder no longer holds data. A resumed run needs its own data.
     """
     folder = _recorded(run.config())
     if folder is not None and not _holds_data(folder):
@@ -127,7 +153,7 @@ def _differing(
 ) -> tuple[str, ...]:
     """Return which images of the run are not in `sets`: "training", "test" or both.
 
-    Checksums decide: that of the data set, or those of the arrays if the run was trained on arrays.
+    The checksum of the data set decides. If the run was trained on arrays, their checksums decide.
     """
     recorded, source = config.get("data"), sets[0].source
     if isinstance(recorded, dict) and source is not None:

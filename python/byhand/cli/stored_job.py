@@ -1,4 +1,4 @@
-"""The settings of `byhand train` that a run folder keeps, checked as the options are."""
+"""Read the settings of `byhand train` from a run folder, and check them as options are checked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from byhand.training.recipes import RECIPES, SCHEDULE_NAMES
 
 
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a run's config.json, as `Job.settings` made them.
+    """Return the settings in a run's config.json, as `Job.settings` has made them.
 
-    Raises TypeError or ValueError if there are none, if one cannot be, or if one differs from what
-    the trainer wrote into the same file.
+    Parameters
+    ----------
+    config : mapping
+        The content of config.json.
+
+    Raises
+    ------
+    TypeError or ValueError
+        If there are no settings, if one has an impossible value, or if one differs from the value
+        that the trainer wrote into the same file.
     """
     job = (config.get("notes") or {}).get("job")
     if not isinstance(job, dict):
@@ -70,6 +78,7 @@ def _text(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a string, not {value!r}")
 
 
+# The check of each setting. It takes the name and the value, and raises TypeError or ValueError.
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "model": _one_of(RECIPES),
     "epochs": _whole(1),
@@ -90,4 +99,5 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "class_names": _texts,
     "start": _text,
 }
+# Settings that the trainer also writes into config.json.
 _WRITTEN_TWICE = ("epochs", "batch_size", "seed", "max_shift", "ema")

@@ -1,4 +1,4 @@
-"""The standard streams and the signals of the command."""
+"""Set up the standard streams and the signals of the command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP. It ends the command as Ctrl-C does, so that nothing is left half done."""
+    """SIGTERM or SIGHUP has come. It ends the command in good order, as Ctrl-C does."""
 
     signal: int
 
@@ -23,9 +23,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def prepare() -> None:
-    """Make the streams writable in any case, and let signals end the command in an orderly way."""
+    """Make sure that the streams can be written, and that signals end the command in good order."""
     _reopen_closed()
-    # A terminal of another encoding shows letters that it lacks as \x.. .
+    # Characters that the encoding of the terminal lacks are shown escaped, such as \xe9.
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_StandardOutput(1, "w", closefd=False)),
@@ -34,16 +34,17 @@ def prepare() -> None:
         line_buffering=sys.stdout.isatty(),
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup and the like ignore SIGHUP
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup makes it ignore SIGHUP
             signal.signal(number, _terminate)
     warnings.showwarning = _show_warning
 
 
 class _StandardOutput(io.FileIO):
-    """The raw stream. Its first error names it, because the system names no file then.
+    """The raw stream of standard output.
 
-    What is written after an error is lost. So Python does not report the same error again when it
-    flushes its buffer at exit.
+    Its first error gets the name "standard output", because the system gives no file name. Bytes
+    that are written after an error are dropped. Otherwise Python would report the same error again
+    when it flushes its buffer at exit.
     """
 
     _has_failed = False
@@ -59,24 +60,37 @@ class _StandardOutput(io.FileIO):
             raise
 
 
-# The signals that have come so far: typer forgets which one it was.
+# The signals that have come so far. They are stored because typer does not keep the number.
 _received: list[int] = []
 
 
 def exit_code(interruption: KeyboardInterrupt) -> int:
-    """Return the exit code of the signal that interrupted the command."""
+    """Return the exit code of the signal that interrupted the command.
+
+    Parameters
+    ----------
+    interruption : KeyboardInterrupt
+        The exception that the signal raised.
+    """
     return 128 + int(getattr(interruption, "signal", signal.SIGINT))
 
 
 def corrected(code: str | int | None) -> str | int | None:
-    """Return the exit code of the signal that came, if typer ended with that of Ctrl-C."""
+    """Return the exit code of the signal that came, if typer ended with the exit code of Ctrl-C.
+
+    Parameters
+    ----------
+    code : str, int or None
+        The exit code of typer. It is returned if no signal came.
+    """
     return 128 + _received[-1] if code == 128 + signal.SIGINT and _received else code
 
 
 def _reopen_closed() -> None:
-    """Open the streams that a shell closed, as `2>&-` does: messages go to stdout instead.
+    """Open the standard streams that a shell has closed, for example with `2>&-`.
 
-    Without this, the number of a closed stream would go to the next file that is opened.
+    Otherwise the next file that is opened would get the number of the closed stream. If stderr is
+    closed, messages go to stdout.
     """
     if _is_closed(0, sys.stdin):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -96,7 +110,7 @@ def _is_closed(number: int, stream: TextIO | None) -> bool:
         mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError:
         return True
-    # A shell script that was started with a closed stream is itself open under that number.
+    # If a shell script was started with a closed stream, the script's own file may have its number.
     return stream is None or (number > 0 and mode == os.O_RDONLY)
 
 

@@ -1,7 +1,8 @@
-"""Converters from the text of an option to its value, and the errors if there is none.
+"""Convert the text of an option to its value, with plain messages if that is not possible.
 
-typer converts values too, but its messages and its help speak of types ("Input should be a valid
-integer", "<int range>") and change with its version. So every option gets a converter from here.
+Typer also converts values, but its messages and its help name types ("Input should be a valid
+integer", "<int range>") and change from version to version. Every option therefore gets a converter
+of this module.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ from byhand.checks import not_one_of
 
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
-# The number of letters of a wrong number that a message shows.
+# The largest number of characters of a wrong number that a message shows.
 _SHOWN = 40
 
 
 def convert_plainly(app: typer.Typer) -> None:
-    """Give every option and argument of the app's commands a converter of this module."""
+    """Give every option and argument of an app's commands a converter of this module.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The app. Its groups are not converted.
+    """
     for command in app.registered_commands:
         if command.callback is None:
             continue
-        # Resolved once: otherwise typer resolves them again, to objects of its own.
+        # Typer would resolve the annotations again, to other objects. So they are replaced.
         hints = get_type_hints(command.callback, include_extras=True)
         for name, hint in hints.items():
             for info in getattr(hint, "__metadata__", ()):
@@ -43,14 +50,14 @@ def convert_plainly(app: typer.Typer) -> None:
 
 
 def _single_type(hint: Any) -> Any:
-    """Return X for X, X | None, list[X] and list[X] | None."""
+    """Return the type X of the annotations X, X | None, list[X] and list[X] | None."""
     while get_origin(hint) is not None:
         hint = next(part for part in get_args(hint) if part is not type(None))
     return hint
 
 
 def _prepare(info: ParameterInfo, kind: Any) -> None:
-    """Do nothing to an option that another command shares and that is prepared already."""
+    """Give an option its converter, unless it has one because another command shares it."""
     if kind is bool or info.parser is not None:
         return
     if info.metavar is None and isinstance(info, OptionInfo):
@@ -103,7 +110,7 @@ def _path_parser(file_okay: bool, dir_okay: bool) -> Callable[[Any], Path]:
         if not os.fspath(text):
             raise typer.BadParameter("the path is empty.")
         try:
-            path = Path(text).expanduser()  # a shell leaves the ~ of --out=~/x to us
+            path = Path(text).expanduser()  # the shell does not expand the ~ in --out=~/x
         except RuntimeError:
             raise typer.BadParameter(f"{str(text)!r}: this user has no home folder.") from None
         if not file_okay and os.path.exists(path) and not os.path.isdir(path):

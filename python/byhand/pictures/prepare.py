@@ -84,7 +84,7 @@ def main_mark(found: list[Mark]) -> Mark:
         If the list is empty.
     """
     if not found:
-        raise BlankError("blank: nothing stands off the paper")
+        raise BlankError("blank: the picture has no ink")
     return largest(found)
 
 
