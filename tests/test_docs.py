@@ -107,9 +107,24 @@ def refused_commands(page: Path) -> list[str]:
     return refused
 
 
+def unknown_tool_options(text: str) -> list[str]:
+    """Options of scripts in tools/ and tests/ that neither argparse nor typer is told of."""
+    found = []
+    for name, rest in re.findall(r"python ((?:tools|tests)/[a-z_]+\.py)([^`\n#]*)", text):
+        code = sources() + (ROOT / name).read_text()
+        for option in re.findall(r"--[a-z-]+", rest):
+            parameter = option[2:].replace("-", "_")
+            if f'"{option}' not in code and not re.search(
+                rf"\b{parameter}: (?:Annotated|\w+Option\b)", code
+            ):
+                found.append(f"{name} {option}")
+    return found
+
+
 @functools.cache
 def sources() -> str:
-    files = (p for folder in ("csrc", "python", "bench") for p in (ROOT / folder).rglob("*"))
+    folders = ("csrc", "python", "bench", "tools")
+    files = (p for folder in folders for p in (ROOT / folder).rglob("*"))
     return "\n".join(p.read_text() for p in files if p.suffix in {".cc", ".h", ".py"})
 
 
@@ -131,6 +146,7 @@ def test_functions_beside_files(page: Path) -> None:
 @every_page
 def test_commands(page: Path) -> None:
     assert not refused_commands(page)
+    assert not unknown_tool_options(page.read_text())
 
 
 @pytest.mark.parametrize("name", [*LESSONS, "measurements"])
@@ -150,6 +166,8 @@ def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
     )
     assert broken_links(page) == ["gone.md", "#two"]
     assert refused_commands(page) == ["train mlp --no-such-option", "trian mlp | head"]
+    text = "`python tools/kill_runs.py --kills 3 --no-such-option`"
+    assert unknown_tool_options(text) == ["tools/kill_runs.py --no-such-option"]
     assert missing_paths(page) == ["csrc/cpu/no_such_file.cc"]
     missing = [m.partition(":")[0] for m in missing_functions(page)]
     assert missing == ["no_such", "best_cut", "no_such_cut"]

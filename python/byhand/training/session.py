@@ -124,7 +124,7 @@ class TrainerSettings:
         self.average: WeightAverage | None = None
         self.stopping = False
 
-    def prepare(
+    def _prepare(
         self,
         train: DatasetLike,
         validation: DatasetLike | None,

@@ -160,7 +160,7 @@ class Trainer(TrainerSettings):
         files. Then some files are of the next epoch, each of them whole, and resuming replaces
         them.
         """
-        session = self.prepare(
+        session = self._prepare(
             train, validation, epochs, batch_size, choose_by_validation, seed, resume
         )
         batches, count = session.batches, session.started.batches
