@@ -8,7 +8,7 @@ train, test = data.mnist()
 
 
 def draw(*shape):
-    """Weights as PyTorch draws them: uniform in +-1 / sqrt(inputs of an output)."""
+    """Weights as PyTorch draws them: uniform in +-1 / sqrt(inputs per output)."""
     bound = 1 / np.sqrt(np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -33,7 +33,7 @@ def forward(x):
 
 
 def backward(g4, saved):
-    """The gradients of all weights and biases, from that of the logits: the chain rule."""
+    """The gradients of all weights and biases, from the logits' gradient by the chain rule."""
     x, i1, a1, i2, a2, a3 = saved
     g3 = kernels.relu_backward(kernels.linear_backward_input(g4, w4), a3)
     g2 = kernels.relu_backward(kernels.linear_backward_input(g3, w3), a2)

@@ -9,7 +9,7 @@ class PReLU(nn.Module):
     """y = x where x > 0, otherwise slope * x (He et al., arXiv 1502.01852)."""
 
     def __init__(self, features, start=0.25):
-        self.features, self.start = features, start  # under these names, for model files
+        self.features, self.start = features, start  # a model file stores these
         self.slope = nn.Parameter(np.full(features, start, np.float32))
 
     def forward(self, x):

@@ -4,7 +4,8 @@ import byhand
 import numpy as np
 from byhand import data, models, optim
 
-# Any array of uint8 (N, height, width) or (N, channels, height, width) will do. These are bars.
+# Any array of uint8 (N, height, width) or (N, channels, height, width) will do. Each image of this
+# one shows a bright bar, level or upright.
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 2, 2000, dtype=np.uint8)
 images = rng.integers(0, 60, (2000, 16, 16), dtype=np.uint8)

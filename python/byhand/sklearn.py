@@ -48,7 +48,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The optimizer. "sgd" has Nesterov's momentum of 0.9.
     learning_rate : float, optional
         The largest rate of one cycle (`schedules.OneCycle`). By default it is 0.05 for "sgd" and
-        0.003 for the others with batches of 32, and it follows the batch size (`Recipe.lr_for`).
+        0.003 for the others with batches of 32, and adapted to other batch sizes (`Recipe.lr_for`).
     weight_decay : float
         The factor of the L2 regularisation, or of the decoupled weight decay of "adamw".
     epochs : int
@@ -58,8 +58,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_shift : int
         The largest number of pixels by which images of uint8 are shifted at random in each step.
     random_state : int, numpy.random.RandomState or None
-        What decides the initial weights, the order of the images and their shifts. None means
-        something else in each `fit`.
+        The source of the initial weights, the order of the images and their shifts. None means
+        that each `fit` draws a new seed.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     -----
     Images have the shape (n, features), (n, height, width) or (n, channels, height, width). They
     are numbers of any range, or uint8. The network sees them standardised: the mean of all values
-    is subtracted, and the difference is divided by their standard deviation. If there is a square
-    number of features, each row is taken for a square image.
+    is subtracted, and the difference is divided by their standard deviation. If the number
+    of features is a square number, each row is used as a square image.
     """
 
     def __init__(

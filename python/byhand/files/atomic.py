@@ -18,9 +18,9 @@ _NO_FILE = "it is a device, a pipe or a socket, not a file"
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading, but no pipe, device or socket.
+    """Open a regular file for reading. Refuse pipes, devices and sockets.
 
-    The content of a pipe or a device may never come, or never end.
+    A read from a pipe or a device might wait forever or never end.
 
     Parameters
     ----------

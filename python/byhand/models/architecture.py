@@ -74,7 +74,7 @@ def describe(module: Module) -> dict[str, Any]:
 
 
 def shared_names(model: Module) -> dict[str, str]:
-    """Return the names of shared parameters: each further name of one, with its first name.
+    """Return each further name of a shared parameter, with the first name of that parameter.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:
     Raises
     ------
     ValueError
-        If it has not.
+        If the value is not an object, or has other keys.
     """
     if not isinstance(value, dict) or set(value) != set(keys):
         found = list(value) if isinstance(value, dict) else type(value).__name__

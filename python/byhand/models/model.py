@@ -29,8 +29,8 @@ from byhand.nn import (
 )
 from byhand.nn.fusion import fused
 
-# A dtype, because it is compared in every step. A comparison with the type numpy.uint8 would make
-# one each time.
+# A dtype, because it is compared in every step. A comparison with the type numpy.uint8 would create
+# a dtype each time.
 _BYTES = np.dtype(np.uint8)
 
 
@@ -250,7 +250,7 @@ class Model(Sequential):
     def _read(self, images: Any, pictures: str | None) -> Any:
         """Turn pictures into images. Return anything else unchanged."""
         if pictures is None and isinstance(images, np.ndarray):
-            return images  # the fast path: the rest would take a tenth of the time of the MLP
+            return images  # the code below would take a tenth of the time of the MLP
         sources = list(images) if isinstance(images, list | tuple) else [images]
         if all(map(is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)
@@ -374,7 +374,7 @@ class Model(Sequential):
         Raises
         ------
         TypeError, ValueError
-            If `source` is not a Model, or the models differ in more than that. Then nothing has
+            If `source` is not a Model, or the models differ in anything else. Then nothing has
             changed.
         """
         weights, own = instance("source", source, Model).state_dict(), self.state_dict()

@@ -60,9 +60,9 @@ def _model(
     check_keys("the description", description, keys)
     preprocessing = description["preprocessing"]
     if isinstance(preprocessing, dict):
-        preprocessing = {"pictures": "mnist", **preprocessing}  # files before it was there
+        preprocessing = {"pictures": "mnist", **preprocessing}  # older files
     check_keys("preprocessing", preprocessing, ("scale", "offset", "pictures"))
-    older = preprocessing["pictures"] == "mnist"  # was "digits" unless images have colour
+    older = preprocessing["pictures"] == "mnist"  # now "digits", or "plain" in colour
     if older:
         preprocessing = {**preprocessing, "pictures": None}
     layers = build_all(description["layers"], own)

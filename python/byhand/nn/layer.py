@@ -18,9 +18,10 @@ from byhand.nn.module import ByHand, Module, undefined
 class Layer(Module, Op):
     """The base class of the layers of byhand.nn.
 
-    A layer computes in `run` and `run_backward`, on arrays that it is given: `forward` and
-    `backward` by hand make fresh ones, and a plan takes them from its arena. Every array has the
-    batch axis in front, and no shape has it. A layer stores its arguments under their names.
+    A layer computes in `run` and `run_backward`, on arrays that it is given. `forward` and
+    `backward`, which a user calls by hand, allocate new arrays for them. Training and prediction
+    pass arrays that were allocated once. Every array has the batch axis in front, and no shape has
+    it. A layer stores its arguments under their names.
     """
 
     _last: Call | None = None

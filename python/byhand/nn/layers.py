@@ -41,7 +41,7 @@ class _Weighted(Layer):
         return None if self.bias is None else self.bias.data
 
     def gradients(self) -> tuple[Array, ...]:
-        # Ten times as fast as looking for the parameters, and called in every step.
+        # Training calls this in every step. It is ten times as fast as the inherited search.
         return (self.weight.grad,) if self.bias is None else (self.weight.grad, self.bias.grad)
 
     def arguments(self) -> dict[str, Any]:
@@ -59,7 +59,8 @@ class Linear(_Weighted):
     bias : bool
         Whether to add a bias.
     rng : numpy.random.Generator, int or None
-        What draws the initial weights: a generator, a seed, or None for a seed from the system.
+        The source of the initial weights: a generator, a seed, or None for a seed from the
+        system.
 
     Attributes
     ----------
@@ -131,7 +132,8 @@ class Conv2d(_Weighted):
     bias : bool
         Whether to add a bias to each channel.
     rng : numpy.random.Generator, int or None
-        What draws the initial weights: a generator, a seed, or None for a seed from the system.
+        The source of the initial weights: a generator, a seed, or None for a seed from the
+        system.
 
     Attributes
     ----------
@@ -231,7 +233,8 @@ class _Pool2d(Layer):
 class MaxPool2d(_Pool2d):
     """The maximum of each window. Its gradient goes to the position of the maximum alone.
 
-    A window that has a NaN gives NaN. Of several equal maxima, the first one gets the gradient.
+    A window that has a NaN gives NaN. If several values equal the maximum, the first one gets the
+    gradient.
 
     Parameters
     ----------

@@ -4,8 +4,8 @@
     value = loss(logits, labels)  # the mean loss of the batch
     grad = loss.backward()  # its gradient with respect to the logits
 
-Like a layer, a loss computes on arrays that it is given: calls by hand make fresh ones, and a plan
-takes them from its arena.
+`forward` and `backward`, which a training loop by hand calls, allocate new arrays. `Trainer` calls
+`run` and `run_backward` instead, which compute on arrays that it allocates once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Loss(PlannedLoss):
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        What becomes of the losses of a batch.
+        Whether the losses of a batch become their mean or their sum.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class CrossEntropyLoss(Loss):
     label_smoothing : float
         The part of the probability, from 0 to 1, that is spread evenly over all classes.
     reduction : {"mean", "sum"}
-        What becomes of the losses of the rows that count.
+        Whether the loss is the mean or the sum over the rows that count.
 
     Raises
     ------
@@ -204,7 +204,7 @@ class MSELoss(Loss):
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        What becomes of the squared errors of all elements.
+        Whether the loss is the mean or the sum of the squared errors of all elements.
     """
 
     one_hot = True
@@ -219,7 +219,7 @@ class MSELoss(Loss):
 
 
 class LossByHand(PlannedLoss):
-    """The end of a plan that calls the `forward` and `backward` of a user's own loss.
+    """A user's own loss as a plan needs it: `run` calls `forward`, `run_backward` calls `backward`.
 
     Parameters
     ----------

@@ -124,7 +124,7 @@ class Parameter:
         storage : Storage
             The buffers. They get the present values and gradient, if there are any.
         offset : int
-            Where the parameter begins in them, in floats.
+            The offset of the parameter in these buffers, in floats.
         """
         old = self._data, self._grad
         part = slice(offset, offset + self.size)
@@ -193,21 +193,22 @@ def share_storage(parameters: Sequence[Parameter]) -> None:
 def flat_pieces(
     parameters: Sequence[Parameter], offsets: Sequence[int]
 ) -> list[tuple[Storage, slice, slice]]:
-    """Find the longest pieces of memory in which parameters lie as they do in a flat array.
+    """Group parameters into pieces that are contiguous in their storage and in a flat array.
 
-    All parameters of a network, in their order, are one piece.
+    All parameters of a network, in their order, are one piece. The flat array belongs to the
+    caller, such as the velocities of an optimizer.
 
     Parameters
     ----------
     parameters : sequence of Parameter
         The parameters.
     offsets : sequence of int
-        Where each parameter begins in a flat array of the caller, in floats.
+        The offset of each parameter in the caller's flat array, in floats.
 
     Returns
     -------
     list of (Storage, slice, slice)
-        For each piece its storage, its part of the storage, and its part of the caller's array.
+        For each piece: its storage, the part of the storage, and the part of the caller's array.
     """
     pieces = []
     begin = 0
@@ -347,8 +348,8 @@ def generator(rng: Rng) -> np.random.Generator:
     Parameters
     ----------
     rng : numpy.random.Generator, int or None
-        A generator, which is returned itself and so advances for every user; a seed, of which
-        stream 0 is returned; or None, for a seed from the system.
+        A generator is returned as it is, so all of its users advance the same generator. For a
+        seed, stream 0 of the seed is returned (see `stream`). None means a seed from the system.
     """
     if isinstance(rng, np.random.Generator):
         return rng
@@ -356,7 +357,7 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 def stream(seed: Any, number: int) -> np.random.Generator:
-    """Return one of many independent generators that belong to a seed.
+    """Return one of the many independent generators of a seed.
 
     Stream 0 draws the weights, and stream e shuffles the images in epoch e.
 

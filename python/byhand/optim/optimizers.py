@@ -59,8 +59,8 @@ class Optimizer:
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._moving}
-        # A float32 array, so that it is saved like all other state. It counts up to 2^24, when no
-        # step depends on its number any more.
+        # A float32 array, so that it is saved like all other state. It counts only up to 2^24. By
+        # then, the bias correction of Adam is 1 for all usual betas, so the number has no effect.
         self._steps = kernels.empty((1,))
         for values in (self._steps, *self._values.values()):
             values.fill(0.0)
@@ -119,7 +119,7 @@ class Optimizer:
         return {**vars(self), "_storages": [], "_runs": []}
 
     def _move(self, *arrays: Array) -> None:
-        """Call the kernel for a flat piece of the weights, the gradients and each buffer."""
+        """Call the kernel for one piece: its weights, its gradients and its part of each buffer."""
         raise NotImplementedError
 
     def _named_values(self) -> dict[str, Array]:
@@ -131,7 +131,7 @@ class Optimizer:
         return {"steps": self._steps, **named}
 
     def _find_runs(self) -> None:
-        """Find the flat pieces for `_move`. Repeated if layers moved into another network."""
+        """Find the pieces for `_move`. `step` repeats this if layers moved into another network."""
         self._storages = [parameter.storage for parameter in self.parameters]
         self._runs = [
             (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))

@@ -32,17 +32,17 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """A rate that is multiplied by a factor again and again: lr * gamma ** (step // step_size).
+    """A rate that falls by a factor at regular intervals: lr * gamma ** (step // step_size).
 
-    As torch.optim.lr_scheduler.StepLR, but always in steps of the optimizer. An epoch has
-    ceil(images / batch_size) of them.
+    It is torch.optim.lr_scheduler.StepLR, called after each step of the optimizer. An epoch has
+    ceil(images / batch_size) steps.
 
     Parameters
     ----------
     lr : float
         The first learning rate.
     step_size : int
-        The number of steps after which the rate is multiplied.
+        The number of steps between two multiplications.
     gamma : float
         The factor.
     """
@@ -62,7 +62,7 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A rate that rises along a line and then falls along half a cosine.
+    """A rate that rises linearly and then falls along half a cosine.
 
     Without warm-up, it is torch.optim.lr_scheduler.CosineAnnealingLR.
 

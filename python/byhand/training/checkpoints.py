@@ -1,8 +1,8 @@
-"""What the files of a run hold: config.json, metrics.jsonl and state.safetensors.
+"""The content of the files of a run: config.json, metrics.jsonl and state.safetensors.
 
-The bytes of each file are made and read here, and nowhere else. `session` says which settings go
-into config.json, and `run_folder` when the files are written. A model's own file belongs to
-`models.model_file`.
+Only this module makes and reads the bytes of these files. `session` says which settings go
+into config.json, and `run_folder` when the files are written. `models.model_file` reads the
+file of a model.
 """
 
 from __future__ import annotations
@@ -208,15 +208,15 @@ class Checkpoint(NamedTuple):
         Returns
         -------
         dict of ndarray
-            Under their names without the beginning.
+            The tensors, under their names without this prefix.
         """
         prefix = f"{name}."
         return {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
 
     def restore(self, model: Model, optimizer: Optimizer, average: WeightAverage | None) -> int:
-        """Give a training the weights, moments and averages of the checkpoint.
+        """Copy the state of the checkpoint into a model, its optimizer and its weight average.
 
-        The model comes last. It stays as it was if the optimizer's state does not fit.
+        The model is changed last, so it stays as it was if the optimizer's state does not fit.
 
         Parameters
         ----------
@@ -280,7 +280,7 @@ def state_bytes(
     epoch, step : int
         The numbers of epochs and training steps that are done.
     seed, batch_size : int
-        Those of `Trainer.fit`.
+        The arguments of `Trainer.fit`.
 
     Returns
     -------

@@ -114,22 +114,22 @@ class RunFolder:
         Parameters
         ----------
         config : mapping of JSON values
-            The content of config.json. It has the key "byhand", by which the folder of a run that
-            ended before its first epoch is recognized and may be used again.
+            The content of config.json. It must have the key "byhand". By this key, the folder of a
+            run that ended before its first epoch is recognized, and may be used again.
         resume : bool
             Whether to continue a run that is in the folder.
 
         Yields
         ------
         Checkpoint or None
-            The last complete epoch of the run that continues, to which metrics.jsonl is cut. None
-            if a run begins.
+            The last complete epoch of the run that continues. Later lines of metrics.jsonl are
+            removed. None if a new run begins.
 
         Raises
         ------
         FileExistsError
             If the folder holds a trained run (without `resume`), files of these names that no run
-            wrote, or a run that is going on.
+            wrote, or a run that another process is training.
         ResumeError
             If a run that is to continue was begun with other settings.
         CheckpointError
@@ -244,9 +244,9 @@ class RunFolder:
         ----------
         epoch : {"best", "last"} or int, optional
             "best" has the lowest validation loss. A number, counted from 1, needs a run that kept
-            every epoch, unless it is the best or the last one. By default the best epoch counts if
-            validation chose, and the last one if there was no validation or it was only watched:
-            `Trainer.fit(choose_by_validation=...)`.
+            every epoch, unless it is the best or the last one. By default it is the best epoch if
+            the run chose by validation (`Trainer.fit(choose_by_validation=True)`), and otherwise
+            the last one.
 
         Returns
         -------
@@ -323,7 +323,7 @@ class RunFolder:
     def write_epoch(
         self, history: Sequence[EpochEnd], model: bytes, state: bytes, *, keep: bool = False
     ) -> None:
-        """Write the files of an epoch. If one of them finds no room on the disk, none changes.
+        """Write the files of an epoch. If the disk has no room for one of them, none changes.
 
         Parameters
         ----------

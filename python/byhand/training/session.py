@@ -1,4 +1,4 @@
-"""What happens before the first epoch: the arguments of `Trainer` and `fit` are checked."""
+"""The checks of the arguments of `Trainer` and `fit`, before the first epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from byhand.training.run_settings import (
 
 @dataclasses.dataclass
 class Session:
-    """One call of `fit`: its arguments after all checks, and what was made of them.
+    """One call of `fit`: its arguments after all checks, and the objects made from them.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class TrainerSettings:
             validation_images=0 if held_out is None else len(held_out.images),
             run=None if self.run is None else self.run.path,
         )
-        stream(seed, 0)  # raises an error if the seed is not one
+        stream(seed, 0)  # raises an error if the seed is not valid
         self._warn_of_inference_mode()
         batches = TrainingBatches(
             *(self.model, self.loss, data, batch_size),
@@ -184,7 +184,7 @@ class TrainerSettings:
             seed=seed,
             device=self.device,
         )
-        _check_parameters(self.optimizer, self.model)  # a layer may have got another one since
+        _check_parameters(self.optimizer, self.model)  # a user may have replaced some
         self._check_schedule(0 if resume else self.step, epochs * started.batches)
         prepared = getattr(getattr(train, "source", None), "pictures", "")
         pictures = self.model.pictures or prepared or suitable(data.images)
