@@ -8,7 +8,7 @@
 
 namespace byhand {
 
-// Throws a message made of all the parts.
+// Throws std::invalid_argument. Its message is all parts, one after the other.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   std::ostringstream message;
@@ -16,7 +16,7 @@ template <class... Parts>
   throw std::invalid_argument(message.str());
 }
 
-// The same, unless the condition holds.
+// Calls fail(parts...) if the condition is false.
 template <class... Parts>
 void require(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]

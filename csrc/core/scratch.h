@@ -1,5 +1,5 @@
-// Temporary memory of a driver: a stack of blocks that are aligned to 64 bytes. Each thread has its own
-// stack.
+// Temporary memory for drivers, the code that splits an operator into calls of kernels. It is a stack of
+// blocks that are aligned to 64 bytes. Each thread has its own stack.
 //
 //   ScratchFrame frame;
 //   float* panel = frame.allocate<float>(count);   // not initialised; valid until `frame` goes out of scope

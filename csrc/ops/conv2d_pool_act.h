@@ -12,8 +12,8 @@
 
 namespace byhand::ops {
 
-// A weight cache keeps the weights that Winograd's algorithm has transformed from call to call. They are
-// transformed again only if the weights have changed. A cache has conv2d_weight_cache_size floats and must be
+// A weight cache keeps the transformed weights of Winograd's algorithm for later calls. The weights are
+// transformed again only if they have changed. A cache has conv2d_weight_cache_size floats and must be
 // cleared before its first use. A null pointer in place of a cache means that there is none. Threads that
 // call these functions at the same time must not share a cache.
 int64_t conv2d_weight_cache_size(const int64_t (&weight)[4]);

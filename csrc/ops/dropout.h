@@ -4,8 +4,8 @@
 //
 // The random numbers have no state: u_i depends only on the seed, step, stream and i. The generator is
 // Philox4x32-7 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011). With the key `seed` and
-// the counter (b mod 2^32, b / 2^32, step, stream), it gives the four words of block b. Each 64 values use 16
-// blocks: value e of the 64 takes word e / 16 of block e % 16, and u_i is the upper 23 bits of that word.
+// the counter (b mod 2^32, b / 2^32, step, stream), it gives the four words of block b. Every 64 values use
+// 16 blocks: value e of the 64 takes word e / 16 of block e % 16, and u_i is the upper 23 bits of that word.
 #pragma once
 
 #include <stdint.h>

@@ -7,7 +7,7 @@ namespace byhand::ops {
 
 struct Sgd {
   float lr, momentum;
-  double dampening;  // double, because 1 - dampening of a float may keep few digits
+  double dampening;  // double, because 1 - dampening loses digits in float32 if dampening is near 1
   float weight_decay;
   bool nesterov;
 };

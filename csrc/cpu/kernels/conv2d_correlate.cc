@@ -1,5 +1,6 @@
-// Direct convolution without an im2col matrix. In the staged image, the inputs that neighbouring outputs see
-// through one tap are adjacent. A vector of outputs therefore needs one plain load per tap.
+// Direct convolution without an im2col matrix. The driver stages the image: if necessary, it copies it
+// into a layout in which the inputs that neighbouring outputs see through one tap are adjacent. A vector of
+// outputs therefore needs one plain load per tap.
 #include "cpu/kernels/conv2d_correlate.h"
 
 #include BYHAND_VEC_HEADER

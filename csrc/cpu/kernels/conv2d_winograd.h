@@ -58,7 +58,7 @@ struct WinogradMaxima {
   const int32_t* index;
   int64_t channel, row;  // strides of both
   int rows, columns;
-  int32_t place, plane_row;  // position of the patch's first output, and the width of the plane
+  int32_t place, plane_row;  // the position of the patch's first output; the width of the plane
 };
 
 using WinogradForward = void (*)(const WinogradImages& from, const WinogradPatches& to, int lanes);

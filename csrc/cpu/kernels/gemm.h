@@ -8,8 +8,8 @@ namespace byhand::cpu {
 inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;  // the largest tiles of any instruction set
 inline constexpr int kMaxGemmDotColumns = 8;
 
-// How many columns the last vector of a tile has: as many as it has lanes, fewer, or at most half of them.
-// The last case pays on CPUs with 256-bit units, which compute half of a 512-bit vector in half of the time.
+// The number of columns in the last vector of a row of a tile: all of its lanes, fewer, or at most half of
+// them. CPUs with 256-bit units compute half of a 512-bit vector in half of the time.
 enum GemmEdge { kWholeEdge, kCutEdge, kHalfEdge, kGemmEdges };
 
 // out[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile. Columns of B, C and

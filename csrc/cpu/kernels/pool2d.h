@@ -5,9 +5,9 @@
 
 namespace byhand::cpu {
 
-// A block of pooling windows of one plane that all see the same taps, at least one. Output (i, j) of the
-// block sees x[i * x_row + j * x_column + u * tap_row + v * tap_column] for u < tap_rows and v < tap_columns,
-// and is y[i * y_row + j].
+// A block of pooling windows of one plane. All of them have the same taps inside the image, at least one.
+// Output (i, j) of the block sees x[i * x_row + j * x_column + u * tap_row + v * tap_column] for
+// u < tap_rows and v < tap_columns, and is y[i * y_row + j].
 struct PoolWindows {
   int64_t rows, columns;
   int64_t x_row, x_column;  // x_column is 1 if there is only one column
