@@ -1,7 +1,7 @@
 """Fixtures: the instruction set, the number of threads, reproducible randomness, MNIST.
 
-And the two tiers of tests: `pytest` runs everything, `pytest -m quick` what a contributor runs
-between edits.
+There are two tiers of tests. `pytest` runs all tests. `pytest -m quick` runs those that a
+contributor needs between edits.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-# Before NumPy is imported: the reference multiplies small matrices, for which a second thread of
-# OpenBLAS costs more than it does.
+# This must be set before NumPy is imported. The reference multiplies small matrices, which a second
+# thread of OpenBLAS makes slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import byhand
@@ -20,17 +20,18 @@ import numpy as np
 import pytest
 from byhand._core import testing
 
-# Three threads are three threads on a machine with two processors, too.
+# byhand runs at most one thread per processor. A higher limit lets the tests with three threads use
+# three on a machine with two processors, too.
 testing.set_thread_limit(256)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `quick` what is not slow, on the instruction set in use and on 3 threads alone.
+    """Mark tests as `quick` that are not slow. They run on one instruction set and on 3 threads.
 
     A new test is quick unless it is marked `slow`, which a test should be if it takes more than
-    half a second. A test that needs MNIST itself or PyTorch is slow in any case: the first one
-    downloads or imports it, which takes seconds.
+    half a second. A test that needs MNIST or PyTorch is slow in any case, because the
+    first such test downloads MNIST or imports PyTorch, which takes seconds.
     """
     in_use = {"isa": testing.isa(), "threads": 3}
     for item in items:
@@ -44,8 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say so if the quick tests have outgrown their minute on two processors."""
-    seconds = sum(os.times()[:4])  # of the processor, that of finished subprocesses included
+    """Warn if the quick tests take more than a minute on two processors."""
+    seconds = sum(os.times()[:4])  # of processor time, finished subprocesses included
     if config.option.markexpr == "quick" and seconds > 120:
         terminalreporter.write_line(
             f"The quick tests took {seconds:.0f} s of processor time, and should take at most 120. "
@@ -56,7 +57,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(params=testing.isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set that is built and that this machine runs; the one before comes back."""
+    """Run a test once per instruction set of this build and machine. Then restore the old one."""
     before = testing.isa()
     testing.set_isa(request.param)
     yield request.param
@@ -71,7 +72,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Seeded by the test's name and parameters: failures come back, no two tests share data."""
+    """A generator seeded by the test's name and parameters, so that failures are reproducible."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
@@ -82,7 +83,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def mnist() -> Any:
-    """(train, test) by the product's own fetch; skips, with the reason, where it fails."""
+    """(train, test), fetched by byhand itself. If that fails, skip the test with the reason."""
     try:
         return byhand.data.mnist()
     except OSError as error:

@@ -1,5 +1,7 @@
-"""Random networks, each with data and a way to train it, drawn from one seed: the cases of
-fuzz_networks.py."""
+"""The cases of fuzz_networks.py: random networks, each with data and settings for its training.
+
+One seed determines a case.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ Shape = tuple[int, ...]
 class Draw:
     """Random choices, all of them from one seed.
 
-    refused: the layers that byhand did not take, each with the shape of the image.
+    refused: the layers that byhand did not accept, each with the shape of its image.
     """
 
     rng: np.random.Generator
@@ -37,7 +39,7 @@ class Draw:
         return int(self.rng.integers(least, most + 1))
 
     def pair(self, least: int, most: int) -> Any:
-        """A number for both axes, or one for each."""
+        """Draw one number for both axes, or a pair with one for each axis."""
         if self.chance(0.5):
             return self.count(least, most)
         return self.count(least, most), self.count(least, most)
@@ -99,7 +101,7 @@ def global_average(draw: Draw, shape: Shape) -> nn.Layer:
 
 
 def residual(draw: Draw, shape: Shape) -> nn.Layer:
-    """Random layers; then, if need be, one that returns to the shape they took."""
+    """Draw random layers and, if they change the shape, a layer that restores it."""
     layers, after = chain(draw, shape, draw.count(1, 3))
     if after != shape and len(shape) == 1:
         layers.append(nn.Linear(after[0], shape[0]))
@@ -129,7 +131,7 @@ ON_ROWS: list[Make] = [*ANYWHERE, linear, linear]
 
 
 def chain(draw: Draw, shape: Shape, length: int) -> tuple[list[nn.Module], Shape]:
-    """Random layers that take images of this shape, and the shape of their output."""
+    """Draw layers for images of this shape. Return them and the shape of their output."""
     layers: list[nn.Module] = []
     while len(layers) < length:
         layer = draw.one(*(ON_IMAGES if shape[1:] else ON_ROWS))(draw, shape)
@@ -146,7 +148,7 @@ def chain(draw: Draw, shape: Shape, length: int) -> tuple[list[nn.Module], Shape
 
 
 def sees_input(layer: nn.MaxPool2d, shape: Shape) -> bool:
-    """Tell whether each window has a value. The maximum of none is -infinity."""
+    """Return whether each window has a value. The maximum of an empty window is -infinity."""
     return bool(np.isfinite(layer.forward(np.zeros((1, *shape), np.float32))).all())
 
 
@@ -190,7 +192,7 @@ def share(draw: Draw, network: nn.Module) -> None:
 
 
 def fill(draw: Draw, name: str, parameter: nn.Parameter) -> None:
-    """Draw values with which signals neither vanish nor explode."""
+    """Draw values with which activations and gradients neither vanish nor explode."""
     values = draw.floats(*parameter.shape)
     if name == "running_var":
         values = 0.5 + values**2
@@ -241,7 +243,7 @@ def draw_case(seed: int) -> Case:
     loss = draw_loss(draw, model.classes)
     images, batch_size = draw.count(2, 24), draw.count(2, 12)
     batches = EPOCHS * -(-images // batch_size)
-    # Large gradients: at a usual rate, training would diverge within the few steps.
+    # These cases have large gradients: at a usual learning rate, training would diverge.
     gentle = isinstance(loss, losses.MSELoss) or any(
         w.weight.data[0].size > 256 for w in leaves(model)
     )

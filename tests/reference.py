@@ -2,8 +2,8 @@
 
 Loops run over the taps of a window and nothing else, so that a definition can be read against its
 formula. Inputs of any dtype are taken as float64; results are float64 (indices int64), a tuple
-where the kernel returns several. test_reference.py checks this file by finite differences, by known
-examples and, where it is installed, against PyTorch.
+if the kernel returns several. test_reference.py checks this file by finite differences, by known
+examples and, if it is installed, against PyTorch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def gemm(
     trans_a: bool = False,
     trans_b: bool = False,
 ) -> Float64:
-    """alpha * op(a) @ op(b) + beta * c; a factor of 0 means that its matrices are not read."""
+    """alpha * op(a) @ op(b) + beta * c. If a factor is 0, its matrices are not read."""
     a, b = f64(a.T if trans_a else a), f64(b.T if trans_b else b)
     product = alpha * (a @ b) if alpha != 0 else np.zeros((a.shape[0], b.shape[1]))
     return product if c is None or beta == 0 else product + beta * f64(c)
@@ -102,7 +102,7 @@ def pair(value: Pair) -> tuple[int, int]:
 
 
 def sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right)) of an int, a pair (h, w), or the four numbers themselves."""
+    """Return ((top, bottom), (left, right)) for an int, a pair (h, w), or the four numbers."""
     h, w = padding if isinstance(padding, Sequence) else (padding, padding)
     return pair(h), pair(w)
 
@@ -121,7 +121,8 @@ class Axis:
 
     @property
     def out(self) -> int:
-        """PyTorch's: ceil_mode rounds up, but drops a last window that starts after the input."""
+        """The number of outputs. With ceil_mode it is rounded up, but as in PyTorch, a last window
+        that starts after the input is dropped."""
         span = self.size + self.before + self.after - self.dilation * (self.kernel - 1) - 1
         count = (span + (self.stride - 1 if self.ceil_mode else 0)) // self.stride + 1
         if self.ceil_mode and (count - 1) * self.stride >= self.size + self.before:
@@ -129,7 +130,7 @@ class Axis:
         return count
 
     def tap(self, tap: int) -> tuple[slice, slice]:
-        """Outputs that see an input at this tap, and the inputs that they see."""
+        """Return which outputs see an input through this tap, and which inputs they see."""
         step, at = self.stride, tap * self.dilation - self.before  # output 0 sees input `at`
         begin = max(-(at // step), 0)
         end = max(min((self.size - 1 - at) // step + 1, self.out), begin)
@@ -146,7 +147,7 @@ class Window:
         return self.rows.out, self.columns.out
 
     def taps(self) -> Iterator[tuple[int, int, Any, Any]]:
-        """(u, v, outputs, inputs), row-major; outputs and inputs index the last two axes."""
+        """Yield (u, v, outputs, inputs) row by row. outputs and inputs index the last two axes."""
         for u in range(self.rows.kernel):
             out_rows, in_rows = self.rows.tap(u)
             for v in range(self.columns.kernel):
@@ -168,8 +169,8 @@ def window(
 
 
 # --------------------------------------------------------------------------------------------------
-# Convolution: cross-correlation of NCHW images with OIHW filters. `geometry` is what conv_geometry
-# takes beyond the two shapes.
+# Convolution: cross-correlation of NCHW images with OIHW filters. `geometry` stands for the
+# arguments of conv_geometry after the two shapes.
 
 
 def conv_geometry(
@@ -185,7 +186,7 @@ def conv_geometry(
 
 
 def _split(x: Array, axis: int, groups: int) -> Float64:
-    """The channel axis as (groups, channels of a group)."""
+    """Split the channel axis into (groups, channels per group)."""
     return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
 
 
@@ -242,8 +243,8 @@ def max_pool2d(
 ) -> tuple[Float64, Float64]:
     """Maximum of each window and its index in the input plane.
 
-    The first maximum wins a tie; any NaN wins, and the last one's index is kept. A window that sees
-    no input gives -inf and index -1.
+    The first of equal maxima wins. A NaN wins over numbers, and the last NaN over earlier ones. A
+    window that sees no input gives -inf and index -1.
     """
     x = f64(x)
     stride = kernel_size if stride is None else stride
@@ -308,7 +309,8 @@ def _averages(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> tuple[Window, Array]:
-    """The window and what each divides by: its cells inside the input (or input plus padding)."""
+    """Return the window and the divisors: the cells of each window inside the input, or inside
+    the input and the padding."""
     stride = kernel_size if stride is None else stride
     win = window(size, kernel_size, stride, padding, 1, ceil_mode)
 
@@ -351,7 +353,7 @@ def relu(x: Array) -> Float64:
 
 
 def relu_backward(grad_output: Array, output: Array) -> Float64:
-    """The gradient passes unless output <= 0, so it passes where output is NaN."""
+    """The gradient passes unless output <= 0. If the output is NaN, it passes, too."""
     return np.where(f64(output) <= 0, 0.0, f64(grad_output))
 
 
@@ -377,7 +379,7 @@ def sigmoid_backward(grad_output: Array, output: Array) -> Float64:
 
 
 def _channels(x: Array) -> tuple[Float64, Callable[[Array], Float64]]:
-    """x as (channels, values), and values a channel as an array that goes with x."""
+    """Return x as (channels, values), and a function that shapes (channels,) for use with x."""
     rows = np.moveaxis(f64(x), 1, 0).reshape(x.shape[1], -1)
     return rows, lambda v: f64(v).reshape(-1, *[1] * (x.ndim - 2))
 
@@ -394,7 +396,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> tuple[Float64, Float64, Float64, Float64, Float64]:
     """gamma * (x - mean) / sqrt(variance + eps) + beta, the mean, 1 / sqrt(...), and the
-    running statistics: in training they get a share of x's mean and of its unbiased variance."""
+    running statistics. Training moves these towards the mean and the unbiased variance of x."""
     rows, spread = _channels(x)
     mean, variance, count = f64(running_mean), f64(running_var), rows.shape[1]
     new = mean, variance
@@ -432,7 +434,7 @@ def batch_norm_backward(
 
 
 def philox(counter: Array, key: tuple[int, int], rounds: int = 7) -> Array:
-    """Philox4x32: four words of 32 bits for each counter (4, blocks) of four; both in uint64."""
+    """Philox4x32: four words of 32 bits for each column of `counter` (4, blocks), all as uint64."""
     low = np.uint64(0xFFFFFFFF)
     a, b, c, d = counter.astype(np.uint64)
     for i in range(rounds):
@@ -457,7 +459,7 @@ def uniform(count: int, seed: int, step: int, stream: int) -> Float64:
 
 
 def dropout(x: Array, rate: float, *, seed: int, step: int, stream: int = 0) -> Float64:
-    """x / (1 - rate), with 0 in place of some values, each of them with the probability rate."""
+    """x / (1 - rate), but each value is set to 0 with the probability `rate`."""
     kept = uniform(x.size, seed, step, stream).reshape(x.shape) >= np.round(rate * 2**23) / 2**23
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(kept, f64(x) / np.float64(1 - rate), 0.0)
@@ -474,7 +476,7 @@ def dropout_backward(
 
 
 def log_softmax(x: Array) -> Float64:
-    """x - max - log(sum(exp(x - max))) of a row; a row with NaN, +inf or only -inf is NaN."""
+    """x - max - log(sum(exp(x - max))) per row. A row with NaN, +inf or only -inf gives NaN."""
     x = f64(x)
     with np.errstate(invalid="ignore", divide="ignore"):
         shifted = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
@@ -522,8 +524,8 @@ def softmax_cross_entropy(
 ) -> tuple[Float64, Float64]:
     """-sum(target * log_softmax(logits)) of each row, and softmax(logits).
 
-    A target of 0 costs 0 though its logit be -inf. An ignored row costs 0 and does not count in
-    the mean; a mean over no row is NaN.
+    A target of 0 adds no loss, even if its logit is -inf. The loss of an ignored row is 0, and the
+    row does not count in the mean. The mean over no row is NaN.
     """
     target, kept = targets(labels, logits.shape[1], ignore_index, label_smoothing)
     log_p = log_softmax(logits)
@@ -550,7 +552,10 @@ def softmax_cross_entropy_backward(
 
 
 def count_correct(scores: Array, labels: Array) -> Array:
-    """Rows whose largest score, the first of equal ones, is the label's; none that holds a NaN."""
+    """The number of rows in which the label has the largest score, the first of equal ones.
+
+    A row with NaN does not count.
+    """
     correct = ~np.isnan(scores).any(axis=1) & (scores.argmax(axis=1) == labels)
     return np.asarray(np.count_nonzero(correct))
 
@@ -573,7 +578,7 @@ def squared_error_backward(
 
 
 # --------------------------------------------------------------------------------------------------
-# Batches and parameters. What a kernel does in place is returned here.
+# Batches and parameters. If a kernel changes arrays in place, the function here returns new ones.
 
 
 def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, ...]:
@@ -584,7 +589,7 @@ def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, ..
 
 
 def moved(image: Array, dy: int, dx: int) -> Array:
-    """The image's last two axes moved down and to the right; zeros where nothing comes from."""
+    """Move the last two axes of an image down and to the right. Fill free places with zeros."""
     height, width = image.shape[-2:]
     to = np.zeros_like(image)
     rows, columns = slice(max(dy, 0), height + dy), slice(max(dx, 0), width + dx)
@@ -625,7 +630,7 @@ def sgd_step(
     """g += weight_decay * p; v = momentum * v + (1 - dampening) * g, or g if momentum is 0;
     p -= lr * (nesterov ? g + momentum * v : v).
 
-    If weight_decay or momentum is 0, what it multiplies is not read.
+    If weight_decay or momentum is 0, the array that it multiplies is not read.
     """
     gradient = f64(gradients)
     if weight_decay != 0:
@@ -649,7 +654,7 @@ def adam_step(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> tuple[Float64, Float64, Float64]:
-    """Kingma and Ba's algorithm 1; weight_decay in the gradient, or decoupled as in AdamW."""
+    """Kingma and Ba's algorithm 1, with weight decay in the gradient or decoupled, as in AdamW."""
     p, gradient = f64(parameters), f64(gradients)
     if weight_decay != 0 and not decoupled:
         gradient = gradient + weight_decay * p

@@ -1,14 +1,15 @@
-"""A PyTorch network in float64 that holds a byhand network to its word, layer by layer.
+"""A PyTorch network in float64 that checks a byhand network layer by layer.
 
 The usual way to compare two networks is to compare their outputs with a tolerance. That is a weak
-test: rounding errors grow from layer to layer, a ReLU that one side has at +1e-8 and the other at
--1e-8 changes gradients by as much as they are large, and a tolerance that forgives both forgives
-real faults as well. The twin avoids this. While data pass through it, a *joint* before and after
-each of its layers compares PyTorch's value with the one that byhand had at the same place, and
-passes byhand's value on. On the way back the joints do the same with gradients. So each layer of
-PyTorch sees exactly the numbers that byhand's layer saw, both decide alike at every kink, and the
-difference is the rounding error of one layer, for which bounds.py has a derived bound. Between
-layers there is no tolerance at all: what one layer returns is, bit by bit, what the next one gets.
+test. Rounding errors grow from layer to layer. An input of a ReLU may be +1e-8 on one side and
+-1e-8 on the other, which changes a gradient by its whole size. A tolerance that allows for both
+would hide real faults as well. The twin avoids this. While data pass through it, a *joint* before
+and after each of its layers compares PyTorch's value with the one that byhand had at the same
+place, and passes byhand's value on. On the way back the joints do the same with gradients. So each
+layer of PyTorch sees exactly the numbers that byhand's layer saw, and both take the same branch at
+every kink. The difference is the rounding error of one layer, for which bounds.py has a derived
+bound. Between layers there is no tolerance at all: the next layer must get the same bits that the
+layer before it has returned.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from tolerance import EPS, SMALLEST, accumulation, assert_within, ulp
 from torch.nn import functional
 
 # The bound of Winograd's error in docs/convolution.md: the Euclidean norm of the error over that of
-# the same convolution of absolute values. It holds for every patch of a plane by itself, so a value
-# may be off where its own terms are 0, if its neighbours have some.
+# the same convolution of absolute values. It holds for each patch of a plane, not for each value:
+# the terms of one value may all be 0, and those of its neighbours still give it an error.
 WINOGRAD = 2e-5
 
 STATISTICS = "running_mean", "running_var"
@@ -49,7 +50,7 @@ def agree(ours: Array, theirs: torch.Tensor, limit: Any, what: str) -> None:
     expected, limit = theirs.detach().numpy(), np.asarray(limit)
     limit = limit + 1024 * SMALLEST * (limit > 0)
     fine = ours.dtype == np.float32 and ours.shape == expected.shape
-    if not (fine and np.all(np.abs(ours - expected) <= limit)):  # the usual case without delay
+    if not (fine and np.all(np.abs(ours - expected) <= limit)):  # the fast path for the usual case
         assert_within(ours, expected, limit, what)
 
 
@@ -72,7 +73,7 @@ class Log:
 
 
 def record(network: nn.Module) -> dict[nn.Module, Log]:
-    """Let each layer of the network keep a log, inside containers too."""
+    """Make each layer of the network keep a log. Layers inside containers do so, too."""
     logs = {m: Log() for m in network.modules() if isinstance(m, nn.Layer) and not m.is_view}
     for layer, log in logs.items():
         _record(layer, log)
@@ -104,7 +105,7 @@ def statistics(layer: nn.Module) -> list[Array]:
 
 
 class Dropout(torch.nn.Module):
-    """Dropout of the values that byhand's layer dropped in its last pass, as the reference says."""
+    """Drop the values that byhand's layer dropped in its last pass, according to the reference."""
 
     def __init__(self, layer: nn.Dropout) -> None:
         super().__init__()
@@ -172,13 +173,13 @@ class Twin:
                 self._join(layer, module, self.logs[layer], name)
 
     def load(self) -> None:
-        """Take over byhand's weights and statistics, under PyTorch's names, and clear gradients."""
+        """Copy byhand's weights and statistics into the PyTorch network, and clear gradients."""
         with_weights_of(self.network, self.module)
         self.module.zero_grad()
         self.limits.clear()
 
     def check(self, x: Array, y: Array, grad_y: Array, grad_x: Array) -> None:
-        """Hold a forward and a backward pass of the network to PyTorch's.
+        """Compare a forward and a backward pass of the network with PyTorch's.
 
         `grad` of parameters may be the sum over several passes since the last `load`.
         """
@@ -192,7 +193,7 @@ class Twin:
             agree(ours.grad, theirs.grad, limit, f"gradient of {ours}")
 
     def infer(self, x: Array, y: Array) -> None:
-        """Hold a forward pass to PyTorch's."""
+        """Compare a forward pass with PyTorch's."""
         agree(y, self.module(double(x)), 0, "output of the network")
 
     def _join(self, layer: nn.Module, module: Any, log: Log, name: str) -> None:
@@ -226,7 +227,7 @@ class Twin:
 
 
 def parameters(network: nn.Module) -> list[Any]:
-    """Each Parameter once, as torch.nn.Module.parameters has them."""
+    """List each Parameter once, as torch.nn.Module.parameters does."""
     return list(dict.fromkeys(network.parameters()))
 
 
@@ -239,7 +240,7 @@ def weighted(module: Any) -> bool:
 
 
 def winograd(module: Any, size: Array) -> Any:
-    """The error that Winograd's convolution may add. "auto" takes it for these kernels only."""
+    """The error that Winograd's algorithm may add. "auto" uses it for these shapes only."""
     square = isinstance(module, torch.nn.Conv2d) and module.kernel_size in ((3, 3), (5, 5))
     if not square or (*module.stride, *module.dilation, module.groups) != (1, 1, 1, 1, 1):
         return 0.0
@@ -312,7 +313,7 @@ def pulled_back(function: Callable[..., Any], places: list[Any], grad: Any) -> l
 
 
 def window_area(module: Any, log: Log) -> int:
-    """The number of values that a pooled value adds up, at most."""
+    """The largest number of values that are added up for one pooled value."""
     if type(module).__name__ == "AdaptiveAvgPool2d":
         return prod(log.x.shape[2:])
     owner = getattr(module, "layer", module)
@@ -326,7 +327,7 @@ def batch_norm_call(module: Any, log: Log) -> Call:
 
 
 def batch_norm_backward(module: Any, log: Log) -> tuple[Any, ...]:
-    """The kernel's bound for given statistics, and what errors of the statistics add to it."""
+    """The kernel's bound for given statistics, plus the effect of errors of the statistics."""
     x, dy = log.x.astype(np.float64), np.abs(log.grad_y.astype(np.float64))
     forward = batch_norm_call(module, log)
     _, mean, inv_std, *_ = forward.expected()
