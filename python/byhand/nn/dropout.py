@@ -25,14 +25,15 @@ class Dropout(Layer):
     p : float
         The probability, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        What draws the seed: a generator, a seed, or None for a seed from the system.
+        The source of the seed: a generator, a seed, or None for one from the system.
 
     Attributes
     ----------
     seed, step, stream : int
-        What decides which values are set to zero. `stream` is the number of the layer among the
-        dropout layers of its network. Each pass in training increases `step` by 1. A `Trainer` sets
-        `seed` and `step`, so that a resumed training draws what it would have drawn.
+        The numbers that decide which values are set to zero. `stream` is the number of the layer
+        among the dropout layers of its network. Each pass in training increases `step` by 1. A
+        `Trainer` sets `seed` and `step`, so that a resumed run draws the same numbers as an
+        uninterrupted one.
 
     References
     ----------

@@ -72,8 +72,8 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
     name : str
         How to draw: a key of INITIALIZERS. The notes list them.
     rng : numpy.random.Generator, int or None
-        What draws: a generator, a seed, or None for a seed from the system. "uniform" with a seed
-        draws the same weights as a model that is made with this seed.
+        The source of the weights: a generator, a seed, or None for a seed from the system.
+        "uniform" with a seed draws the same weights as a model that is made with this seed.
 
     Returns
     -------
