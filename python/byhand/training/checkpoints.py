@@ -237,7 +237,7 @@ class Checkpoint(NamedTuple):
         with self._errors_name_the_file():
             state = self.part("optimizer")
             # The SGD of earlier versions did not count its steps.
-            state.setdefault("steps", np.float32([self.description["step"]]))
+            state.setdefault("steps", np.array([self.description["step"]], np.float32))
             optimizer.load_state_dict(state)
             if average is not None:
                 average.load_state_dict(self.part("ema"), self.description["averaged"])
