@@ -122,10 +122,11 @@ The output, with C = in_channels / groups and g the group of output channel o::
 The zeros left and right of an image take part in the arithmetic, so an infinite weight that
 is multiplied by one gives NaN.
 
-The error of "winograd" is at most 2e-5 of conv2d(abs(x), abs(weight)), in the Euclidean norm
-over the array. On random data it is 2e-7 to 8e-6 of the result, and that of "direct" about
-1e-7. With "winograd", a NaN, an infinity or a value beyond 1e36 in x may make the whole 8 x 8
-patches that contain it NaN.
+The error of "winograd" satisfies norm(error) <= 2e-5 * norm(conv2d(abs(x), abs(weight))), with
+the Euclidean norm over the array. On random data it is up to 8.3e-6 of the norm of the result,
+and that of "direct" up to 5.1e-7. With "winograd", a NaN, an infinity or a value beyond 1e36 in
+x may spoil all outputs of an 8 x 8 patch of x that contains it. These are 6 x 6 outputs for a
+3 x 3 filter and 4 x 4 for 5 x 5, and more if the value lies in several patches.
 
 References
 ----------
@@ -166,9 +167,10 @@ ValueError
 
 Notes
 -----
-Where a filter reaches beyond grad_output on the left or the right, it is multiplied by zeros,
-so an infinite weight gives NaN there. The error of "winograd" is at most 2e-5 of the same
-gradient of abs(grad_output) and abs(weight), in the Euclidean norm over the array.)");
+If a filter reaches beyond grad_output on the left or the right, its weights there are
+multiplied by zeros, so an infinite weight gives NaN. The error of "winograd" satisfies
+norm(error) <= 2e-5 * norm(the same gradient of abs(grad_output) and abs(weight)), with the
+Euclidean norm over the array.)");
   define<conv2d_backward_weight>(
       m,
       "conv2d_backward_weight(grad_output, x, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, "
@@ -203,8 +205,8 @@ ValueError
 
 Notes
 -----
-The error of "winograd" is at most 2e-5 of the same gradient of abs(grad_output) and abs(x), in
-the Euclidean norm over the array.)");
+The error of "winograd" satisfies norm(error) <= 2e-5 * norm(the same gradient of
+abs(grad_output) and abs(x)), with the Euclidean norm over the array.)");
   define<conv2d_backward_bias>(m, "conv2d_backward_bias(grad_output, *, out=None)",
                                R"(Compute the gradient of conv2d with respect to the bias.
 

@@ -1,5 +1,6 @@
-// Convolution, 2 x 2 or other max pooling and an activation in one pass: a task does everything for some
-// images, so that their planes stay in the cache.
+// Convolution, max pooling and an activation in one pass. Pooling with windows of 2 x 2 has a fast path. Each
+// task computes all three for a few images, so that their planes stay in the cache. With Winograd's algorithm
+// along rows, a task may take only a part of their rows and channels.
 #include "ops/conv2d_pool_act.h"
 
 #include <algorithm>
@@ -34,7 +35,7 @@ Conv2dShape with_batch(Conv2dShape s, int64_t images) {
   return s;
 }
 
-// The number of images whose convolution stays in L2.
+// The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit L2.
 int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
@@ -77,8 +78,9 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Convolves some images on the calling thread, by the method that was chosen for the whole batch. The bits
-// are those of conv2d.
+// Convolves some images by the method that was chosen for the whole batch. The calling thread works alone if
+// it runs one of several tasks. If there is only one task, conv2d may share its work with other threads. The
+// bits are those of conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
@@ -134,9 +136,11 @@ void conv2d_clear_weight_cache(float* cache) { Winograd::clear_cache(cache); }
 
 namespace {
 
-// The backward pass. Its tasks take some images each, and go through these stages for a few images at a time:
-// the gradient before the activation; a check of the indices; the bias's sum; then the weight gradient, and
-// the input gradient if it is wanted, by one of three ways.
+// The backward pass. Each task takes some images. It computes four stages for a few images at a time:
+//   1. the gradient dz with respect to the activation's input,
+//   2. a check of the indices,
+//   3. the sum of the bias gradient,
+//   4. the weight gradient, and the input gradient if it is wanted, in one of three ways (Way).
 class PoolActBackward {
  public:
   PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f, const ConvPoolGradients& g,
@@ -149,11 +153,11 @@ class PoolActBackward {
 
  private:
   enum class Way {
-    kWinograd,  // of dy as planes, or of the windows' gradients if each lies in its own window
-    kMaxima,    // the direct algorithm, of the pooled gradients alone, for the weights alone
-    kPlanes     // the direct algorithm, of dy as planes
+    kWinograd,  // on whole planes of gradients, or on one gradient per window if each lies in its own window
+    kMaxima,    // the direct algorithm, which visits only the maxima; computes only the weight gradient
+    kPlanes     // the direct algorithm on whole planes of gradients
   };
-  struct Images {  // with their gradients before the activation
+  struct Images {  // some images, and their dz
     int64_t first, count;
     const float* dz;
     const int32_t* index;
@@ -175,9 +179,12 @@ class PoolActBackward {
   const Winograd winograd_;
   const PooledDots maxima_;
   std::optional<WeightDots> dots_;
-  const int32_t* corners_ = nullptr;  // of the pooling windows; null: some gradients may share a window
-  int64_t at_a_time_, size_, tasks_;  // images; floats of a task's sum
-  float *sums_, *bias_sums_;          // of each task
+  const int32_t* corners_ = nullptr;  // of the 2 x 2 windows; null if not every gradient has its own window
+  int64_t at_a_time_;                 // the number of images that a task takes through the stages together
+  int64_t size_;                      // the number of floats of one partial sum of the weight gradient
+  int64_t tasks_;
+  float* sums_;       // (tasks, size), partial sums of the weight gradient
+  float* bias_sums_;  // (tasks, output channels), partial sums of the bias gradient
 };
 
 PoolActBackward::Way PoolActBackward::way_of(const Conv2dShape& s, ConvAlgorithm algorithm,
@@ -200,7 +207,7 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   // The number of images whose weight gradients one task adds into the same partial sum.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
-  // There is one gradient per 2 x 2 window, so every gradient can be placed without a collision.
+  // If there is one gradient per 2 x 2 window, every gradient can be placed without a collision.
   if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);
@@ -240,8 +247,9 @@ void PoolActBackward::run(int64_t task) const {
         static_cast<float>(kernels<ReduceKernels>().sum(total + o * g_.outputs, g_.outputs));
 }
 
-// Another thread may write to the caller's indices between the check and the use. So the check reads a copy.
-// If `copy` is null, the kernels check each index again as they read it.
+// Another thread may write to the caller's indices between the check and the use. So the check and the use
+// both read a copy. If `copy` is null, the kernel reads the caller's indices again. It masks each one
+// (ConvPooledDot::last), so it never reads outside its array.
 const int32_t* PoolActBackward::checked(const int32_t* index, int64_t images, int32_t* copy) const {
   if (copy) std::copy_n(index, images * pooled(), copy);
   const int32_t* const used = copy ? copy : index;

@@ -4,13 +4,15 @@
 //   for a step of the depth          short enough that a tile's rows of A stay in L1
 //     for a block of columns         narrow enough that its part of B stays in L2 and L3
 //       for a tile of rows
-//         for a tile of columns      A comes from L1, B is prefetched and read once, C is written row by row
+//         for a tile of columns      A comes from L1, B is prefetched and read once per tile of rows
 //
-// B is packed into panels only if its columns are not adjacent in memory, A only if its rows would evict each
-// other.
+// A panel is a packed copy of the columns of B, or of the rows of A, that one tile reads. The values for one
+// p, an index of the depth, lie side by side, directly behind those for p - 1. B is packed only if its rows
+// are not contiguous in memory (its column stride is not 1), and A only if its rows would evict each other
+// from L1.
 //
-// A thread does this for its part of C. The depth alone decides where steps begin, so the bits depend neither
-// on the blocks nor on the parts.
+// Each thread runs these loops on its own part of C. The depth alone decides where steps begin, so the bits
+// depend neither on the blocks nor on the parts.
 #include <algorithm>
 
 #include "core/scratch.h"
@@ -24,12 +26,13 @@ using ops::Matrix;
 
 namespace {
 
-// B is prefetched this number of tiles ahead if it is not packed. One tile ahead would be too late for rows
-// that are not aligned: their last cache line also belongs to the tile after the next.
+// B is prefetched this number of tiles ahead if it is not packed. For each row, a tile prefetches as many
+// cache lines as a row of a tile fills if it is aligned. An unaligned row lies in one line more, which is
+// prefetched only with the following tile. One tile ahead, this line would come too late.
 constexpr int64_t kTilesAhead = 2;
 
-// The number of values that are prefetched of each of the next rows of A. After these few lines the hardware
-// recognises the stream.
+// The number of values that are prefetched from each row of the next tile's A. After these few lines the
+// hardware recognises the stream.
 constexpr int64_t kValuesAhead = 64;
 void prefetch_rows(const Matrix& a) {
   for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kCacheLineFloats)
@@ -67,7 +70,7 @@ struct Block {
   float* a_panel;   // room for a tile's rows of A; null: A is not packed
   float* b_panels;  // null: B is not packed
   bool prefetch;
-  const Product* finished;  // the product, if its rows are complete after this step; else null
+  const Product* finished;  // null except in the last step, after which the rows of the product are complete
 
   float* b_panel(int64_t j) const {
     return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth;
@@ -133,9 +136,9 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Cache lines at distances of a multiple of 2 KB share so few sets of L1 that they evict each other. So A is
-// packed if its rows or columns have such a distance and enough tiles use the copy. Otherwise packing gains
-// nothing.
+// A is packed if its rows or columns lie a multiple of 2 KB apart and enough tiles use the copy. Such rows
+// evict each other, because L1 keeps only a few cache lines at such distances (section 7 of docs/gemm.md).
+// Otherwise packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
   constexpr int64_t kAliased = 512, kUses = 8;
   return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);

@@ -23,25 +23,35 @@
 namespace byhand::cpu {
 namespace {
 
+// Terms:
+//   participant  the calling thread, or a worker that takes tasks of its call;
+//   line         a cache line, here always the one that holds the pool's state;
+//   far, near    two cores are far from each other if a line that one has written takes kFarNs or longer, on
+//                average, to reach the other; otherwise they are near.
+// The duration of a call is an estimate for one thread. Estimates by fma_ns are longer than the true times,
+// because it assumes half of the slowest peak that we know.
+
 // Waking a sleeping worker takes 5 to 50 us. Handing work to a worker that is spinning takes less than 1 us.
-// One thread finishes shorter work sooner.
+// If a call's estimate is lower than these values, one thread is faster: the first value if workers sleep,
+// the second if they spin.
 constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
-// A cache line that another core has written arrives after 20 to 60 ns, or after 100 to 180 ns if the two
-// cores share no cache, as happens in virtual machines. Such far cores lose more than they gain by sharing
-// short calls: a step of softmax regression, whose calls count 16 to 50 us here, takes 60 us on two near
-// threads, 143 us on two far ones and 73 us on one. So two far threads share short calls only shortly after a
-// long call. They also share kProbes of every kProbeCycle short calls, which measures the distance again.
+// A line arrives from a near core after 20 to 60 ns. It takes 100 to 180 ns if the two cores share no cache,
+// as happens in virtual machines. Far cores lose more than they gain by sharing short calls, which are those
+// that are estimated at less than kWorthSharingFarNs; the others are long. For example, the calls of a step
+// of softmax regression are estimated at 16 to 50 us. The step takes 60 us on two near threads, 143 us on two
+// far ones and 73 us on one. So two far threads share a short call only within kBetweenLongCallsNs after a
+// long call. Besides, kProbes of every kProbeCycle short calls are shared, to measure the distance again.
 // More than two threads have not been measured.
 constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
-// The number of turns that a worker spins before it sleeps: about 50 us on Zen, the gap between two kernels
-// of a training step, and more on CPUs with a longer pause. Spinning longer would take the core from other
-// programs.
+// The number of turns that a worker spins before it sleeps. 4000 turns take about 50 us on Zen, as long as
+// the gap between two kernels of a training step. They take longer on CPUs whose `pause` instruction is
+// slower. More turns would take the core from other programs.
 constexpr int kSpins = 4000;
-constexpr int64_t kAwakeNs = 30'000;  // with a margin
+constexpr int64_t kAwakeNs = 30'000;  // a worker that was woken within this time surely still spins
 
 void spin_pause() {
 #if defined(__x86_64__)
@@ -77,18 +87,18 @@ int64_t now_ns() {
 
 thread_local bool inside_task = false;
 
-// The number of tasks of a range that are taken; alone on its cache line.
+// The number of tasks of a range that have been started. It is alone on its cache line.
 struct alignas(kCacheLineBytes) Taken {
   std::atomic<int64_t> count{0};
 };
 
-// The caller and each of its helpers have a range of the tasks. The same count of tasks gives the same
-// ranges, so what a thread wrote in one call is in its cache when the next call gives it the same rows. A
+// Each participant has a range of the tasks. Two calls with equally many tasks give each thread the same
+// range. So what a thread wrote in one call is in its cache when the next call gives it the same rows. A
 // thread that has finished its range takes tasks of the others.
 struct Job {
   TaskRef task;
   int64_t count;
-  int participants;  // the caller, and workers 0 ... participants - 2
+  int participants;  // their number: the caller, and the workers 0 ... participants - 2
   FloatMode mode;
   Taken* taken;  // of each range
   std::mutex error_mutex{};
@@ -119,16 +129,16 @@ struct Job {
   }
 };
 
-// One job at a time. `state_` holds the job's number, whether it is open, and how many workers are in it. A
-// worker joins only an open job and the caller closes it before it waits, so a worker that wakes up late
-// delays nobody.
+// One job at a time. The job's number, whether it is open, and the number of workers in it are packed into
+// one 32-bit number, `state_`. A worker joins only an open job, and the caller closes the job before it
+// waits. So a worker that wakes up late delays nobody.
 class Pool {
  public:
   // Returns true if this number of workers is spinning or working.
   bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
 
-  // Returns true if short calls arrive so quickly that a worker woken now is still spinning when the next one
-  // comes.
+  // Returns true if calls that are too short to wake a worker arrive so quickly that one woken now is still
+  // spinning when the next one comes.
   bool worth_waking() const { return now_ns() - last_short_call_.load(std::memory_order_relaxed) < kAwakeNs; }
 
   // Returns true if two cores are too far apart to share work of `ns`.
@@ -169,7 +179,7 @@ class Pool {
  private:
   bool far() const { return line_ns_.load(std::memory_order_relaxed) >= kFarNs * kMeanOf; }
 
-  static constexpr int64_t kMeanOf = 8;         // calls
+  static constexpr int64_t kMeanOf = 8;         // the weight of a new time in the mean is 1 / kMeanOf
   static constexpr uint32_t kWorkers = 0xffff;  // count of workers inside
   static constexpr uint32_t kOpen = 0x10000;
   static constexpr uint32_t kOneJob = 0x20000;
@@ -208,8 +218,8 @@ class Pool {
     }
   }
 
-  // If `times_line`, the worker has written the state last. Then the time until its cache line arrives is
-  // noted, less the time that reading the clock takes.
+  // If `times_line`, the other core wrote `state_` last, so fetching it shows how long its line takes. That
+  // time, less the time for reading the clock, enters the mean.
   void close_and_wait(bool times_line) {
     const int64_t first = now_ns(), before = now_ns();
     uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
@@ -261,11 +271,11 @@ class Pool {
   std::mutex run_mutex_;
   int workers_ = 0;  // started; they live as long as the process
   pthread_t handles_[kMaxThreads];
-  static constexpr int kNowhere = -2;  // not kept off any; current_cpu() is at least -1
-  int kept_off_[kMaxThreads];          // the processor of the last call's caller
+  static constexpr int kNowhere = -2;  // cannot be a processor: the worker has been kept off none yet
+  int kept_off_[kMaxThreads];          // per worker: the processor that it is kept off
   std::atomic<int> awake_{0};          // workers that do not sleep
   std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
-  std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean
+  std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean time of a line
   std::atomic<uint32_t> short_calls_{0};
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
@@ -323,7 +333,7 @@ void set_num_threads(int count) {
 
 namespace {
 
-// Returns false for work that no number of threads would share.
+// Returns false for work that the present number of threads never shares.
 bool could_be_shared(double ns) { return ns >= kWorthSharingNs && !inside_task && num_threads() > 1; }
 
 }  // namespace

@@ -11,25 +11,25 @@
 namespace byhand::cpu {
 namespace {
 
-// The maximum number of taps times channels of one register tile. Its weights (6 x 512 values, 12 KB) stay in
-// L1 while the outputs of the staged block pass.
+// A block takes as many input channels as give one register tile at most this depth, the number of channels
+// times taps. It takes at least one channel, so a filter with more taps exceeds the number. The weights of a
+// tile (6 x 512 values, 12 KB) stay in L1 while it runs over all outputs of the staged block.
 constexpr int64_t kDepth = 512;
 
-// The number of values that a task stages at a time. They stay in L2 while the tiles of all output channels
-// pass.
+// The number of values that a task stages at a time. They stay in L2 while all output channels use them.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
 // A correlation cut into blocks of channels and bands of output rows, and the tables that its tasks share.
-// The depth of a tile runs over (tap row, channel of the block, tap column). So the tap rows that an output
-// row reads inside the image are one range of the depth, and the tap rows in the padding are skipped.
+// The depth of a tile runs over (tap row, channel of the block, tap column). In this order, the tap rows that
+// an output row reads inside the image are one contiguous range, and the tap rows in the padding are skipped.
 struct Plan {
   const Correlation& c;
   const ConvTileKernels& kernels;
   int64_t block_channels, blocks;
-  int64_t band, bands;  // rows of outputs of a task
+  int64_t band, bands;  // the number of output rows of a task, and the number of bands per image
   Staging staging;
   float* weights;      // (group, output, channel block, tap row, channel, tap column)
-  int64_t* offset[2];  // of each step of the depth, for a whole block and for the last block
+  int64_t* offset[2];  // where each depth index lies in the staged block: [0] full, [1] the last block
   ConvPosition* position;
   int64_t row_positions;
   Range* tap_rows;  // that each output row reads inside the image
@@ -41,7 +41,7 @@ struct Plan {
   }
 };
 
-// Returns the tiles with wide vectors if they take no more time for a row of outputs.
+// Returns the tiles with wide vectors, unless they waste more lanes in a row of outputs.
 const ConvTileKernels& kernels_for(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
   const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
@@ -153,7 +153,8 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
 }
 
 // Computes the outputs of one band of one image and group from one staged block of channels. Later blocks
-// continue the sums in y, so the order of a sum does not depend on where the blocks end.
+// continue the sums in y. The shape alone decides the blocks, so the bits do not depend on the number of
+// threads.
 void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t block, const float* staged) {
   const ConvTileKernels& k = p.kernels;
   const Correlation& c = p.c;
@@ -175,8 +176,9 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
     for (int64_t first = 0; first < positions;) {
       const Range taps = p.tap_rows[first_row + p.position[first].row];
       int vectors = 0;
-      // A tile ends if the next output row reads other tap rows. Otherwise the result would depend on where
-      // the band begins, and that depends on the number of threads.
+      // A tile ends if the next output row reads other tap rows. Otherwise some rows of the tile would add
+      // products with padding zeros, which are NaN if a weight is infinite. Which rows do so would depend on
+      // where the band begins, and thus on the number of threads.
       for (; vectors < most && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
@@ -206,7 +208,8 @@ void correlate(const Correlation& c) {
       c.batch * c.groups * p.bands, fma_ns(outputs * static_cast<double>(p.depth())), [&](int64_t task) {
         const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
         ScratchFrame task_frame;
-        // The last vector of a row reads beyond the row. These lanes are never stored.
+        // The last vector of a row reads beyond the row, and at the end beyond the staged values. Hence the
+        // zeros behind them. These lanes are never stored.
         const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
         float* const staged = task_frame.allocate<float>(staged_size + lanes);
         std::fill_n(staged + staged_size, lanes, 0.0f);

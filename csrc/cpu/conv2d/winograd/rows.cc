@@ -1,3 +1,8 @@
+// Terms:
+//   lane   one place of a vector, which works on rows of its own;
+//   band   the output rows of one lane: all rows of an image, or a part of them if there are few images;
+//   group  as many bands as a vector has lanes, which one task computes together;
+//   tile   8 neighbouring inputs of a row, which give 6 outputs for 3 x 3 weights and 4 for 5 x 5.
 #include "cpu/conv2d/winograd/rows.h"
 
 #include <algorithm>
@@ -10,25 +15,25 @@
 namespace byhand::cpu {
 namespace {
 
-// The number of output rows that are computed together in each channel, so that longer pieces of a plane are
-// written at a time. The input rows that they need still fit L1.
-constexpr int64_t kStep = 4;
+// The number of output rows that are computed together in each channel. More rows give longer writes to the
+// plane. With 4 rows, the input rows that they need still fit L1.
+constexpr int64_t kRowsTogether = 4;
 
 struct Tiling {
   explicit Tiling(const Conv2dShape& s)
       : lanes(kernels<WinogradRowKernels>().lanes),
         taps(s.kernel.h),
-        step(kWinogradSize + 1 - taps),
-        tiles(ceil_div(s.out_w, step)),
+        tile_outputs(kWinogradSize + 1 - taps),
+        tiles(ceil_div(s.out_w, tile_outputs)),
         channel(tiles * kWinogradSize * lanes),
         row(s.in_channels * channel) {}
   const int lanes;
-  const int64_t taps, step, tiles;
-  const int64_t channel, row;  // floats of a transformed row, in a channel and in all
+  const int64_t taps, tile_outputs, tiles;  // taps and tiles per row, outputs per tile
+  const int64_t channel, row;               // floats of a transformed row, in one channel and in all channels
 };
 
-// The image and the first row of outputs of each lane. A lane beyond the last image begins below the plane,
-// so it reads zeros and writes nothing.
+// Which image each lane works on, and the first output row of its band. A lane beyond the last image begins
+// below the plane, so it reads zeros and writes nothing.
 struct Lanes {
   Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes)
       : count(lanes), alike(bands.bands == 1) {
@@ -43,27 +48,27 @@ struct Lanes {
   int64_t image[kMaxRowLanes], first[kMaxRowLanes];
 };
 
-// Transformed rows of inputs. A row is transformed when the first step needs it, and kept until the last one
-// has used it.
+// Transformed rows of inputs. A row is transformed when it is first needed. It is kept in a ring until no
+// later output needs it.
 class Rows {
  public:
   Rows(const Conv2dShape& s, const Tiling& t, const Lanes& lanes, const float* x, ScratchFrame& frame)
       : s_(s), t_(t), lanes_(lanes), x_(x) {
-    const int64_t size = (t.tiles * t.step + t.taps - 1) * t.lanes;
+    const int64_t size = (t.tiles * t.tile_outputs + t.taps - 1) * t.lanes;
     padded_ = frame.allocate<float>(size);
     std::fill_n(padded_, size, 0.0f);
     ring_ = frame.allocate<float>(slots() * t.row);
   }
 
-  // Returns row y of every lane. Row 0 is the first that the lane's outputs read. Callers ask for rows in
-  // order.
+  // Returns row y of every lane. Row 0 is the first row that the lane's outputs read, which may lie in the
+  // padding. Callers ask for rows in order.
   const float* operator[](int64_t y) {
     for (; next_ <= y; ++next_) transform(next_);
     return slot(y);
   }
 
  private:
-  int64_t slots() const { return kStep + t_.taps - 1; }
+  int64_t slots() const { return kRowsTogether + t_.taps - 1; }
   float* slot(int64_t y) const { return ring_ + y % slots() * t_.row; }
 
   void transform(int64_t y) {
@@ -95,9 +100,8 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor rows of the band are one row
-  // of the plane: 2 if windows were pooled. Lanes that are not alike may have fewer rows left, so they write
-  // row by row.
+  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor is 2 after pooling, else 1.
+  // If lanes have different numbers of rows, each row is written alone.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;
@@ -117,17 +121,17 @@ struct Planes {
 
 }  // namespace
 
-// A tile of 8 inputs of a row gives `step` outputs.
+// Estimates the multiply-adds per image.
 double winograd_rows_cost(const Conv2dShape& s) {
   constexpr double kInput = 40, kOutput = 8;  // transforms of a tile and of an output, in one channel
   const RowBands bands(s);
-  const int64_t step = kWinogradSize + 1 - s.kernel.w;
+  const int64_t tile_outputs = kWinogradSize + 1 - s.kernel.w;
   const double tiles = static_cast<double>(bands.groups * kernels<WinogradRowKernels>().lanes) *
-                       static_cast<double>(bands.rows) * static_cast<double>(ceil_div(s.out_w, step)) /
-                       static_cast<double>(s.batch);
+                       static_cast<double>(bands.rows) *
+                       static_cast<double>(ceil_div(s.out_w, tile_outputs)) / static_cast<double>(s.batch);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
-  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(step));
+  return tiles * (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
 }
 
 // Chooses the smallest number of bands among those with the least work.
@@ -141,7 +145,7 @@ RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
 
 WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
     : shape_(s), bands_(s) {
-  // Every part transforms the inputs again.
+  // The output channels are cut into few parts, because every part transforms the inputs again.
   constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
   const auto worth =
       static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
@@ -158,10 +162,10 @@ double WinogradRows::ns() const {
                 static_cast<double>(tasks()));
 }
 
-// Calls step(pairs, rows, lanes, o, y) for `rows` rows from row y of a band on, kStep at most, and for every
-// output channel o of the task.
-template <class Step>
-void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Step& step) const {
+// Calls compute(pairs, rows, lanes, o, y) for up to kRowsTogether rows at a time, from row y of a band on,
+// and for each output channel o of the task.
+template <class Compute>
+void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Compute& compute) const {
   const Conv2dShape& s = shape_;
   const Tiling t(s);
   const Range outputs = split(s.out_channels, parts_, task % parts_);
@@ -169,9 +173,9 @@ void WinogradRows::visit(int64_t task, const float* x, const float* bias, const 
   ScratchFrame frame;
   Rows inputs(s, t, lanes, x, frame);
   const int64_t height = std::min(bands_.rows, s.out_h);
-  for (int64_t y = 0; y < height; y += kStep) {
-    const int64_t rows = std::min(kStep, height - y);
-    WinogradRowPair pairs[kStep / 2];
+  for (int64_t y = 0; y < height; y += kRowsTogether) {
+    const int64_t rows = std::min(kRowsTogether, height - y);
+    WinogradRowPair pairs[kRowsTogether / 2];
     for (int64_t i = 0; i < rows; i += 2) {
       WinogradRowPair& w = pairs[i / 2];
       for (int64_t j = 0; j <= t.taps; ++j) w.v[j] = inputs[y + i + j];
@@ -183,7 +187,7 @@ void WinogradRows::visit(int64_t task, const float* x, const float* bias, const 
         pairs[i / 2].u = weights_ + o * s.in_channels * t.taps * kWinogradSize;
         pairs[i / 2].bias = bias ? bias[o] : 0.0f;
       }
-      step(pairs, rows, lanes, o, y);
+      compute(pairs, rows, lanes, o, y);
     }
   }
 }
@@ -193,7 +197,7 @@ void WinogradRows::forward(int64_t task, const float* x, const float* bias, floa
   const int64_t row = shape_.out_w * k.lanes;
   const Planes<float> planes{y, shape_.out_channels, shape_.out_h, shape_.out_w};
   ScratchFrame frame;
-  float* const values = frame.allocate<float>(kStep * row);
+  float* const values = frame.allocate<float>(kRowsTogether * row);
   visit(task, x, bias,
         [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int64_t i = 0; i < rows; i += 2)
@@ -209,15 +213,15 @@ void WinogradRows::forward_pooled(int64_t task, ops::Activation f, const float* 
   const Planes<float> planes{y, shape_.out_channels, height, width};
   const Planes<int32_t> places_planes{index, shape_.out_channels, height, width};
   ScratchFrame frame;
-  float* const values = frame.allocate<float>(kStep / 2 * row);
-  int32_t* const places = frame.allocate<int32_t>(kStep / 2 * row);
+  float* const values = frame.allocate<float>(kRowsTogether / 2 * row);
+  int32_t* const places = frame.allocate<int32_t>(kRowsTogether / 2 * row);
   int32_t* const first_place = frame.allocate<int32_t>(k.lanes);
   const auto activate = forward_kernel(f);
   visit(task, x, bias,
         [&](const WinogradRowPair* pairs, int64_t rows, const Lanes& lanes, int64_t o, int64_t first) {
           for (int n = 0; n < k.lanes; ++n)
             first_place[n] = static_cast<int32_t>((lanes.first[n] + first) * shape_.out_w);
-          // The last row of an odd number is in no window.
+          // If the number of rows is odd, the last row is in no window.
           for (int64_t i = 0; i < rows / 2; ++i)
             k.size[shape_.kernel.h == 5].maxima(pairs[i], first_place,
                                                 static_cast<int32_t>(2 * i * shape_.out_w), values + i * row,

@@ -45,8 +45,8 @@ class WinogradRows {
                       int32_t* index) const;
 
  private:
-  template <class Step>
-  void visit(int64_t task, const float* x, const float* bias, const Step& step) const;
+  template <class Compute>
+  void visit(int64_t task, const float* x, const float* bias, const Compute& compute) const;
 
   Conv2dShape shape_;
   RowBands bands_;
