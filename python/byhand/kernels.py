@@ -16,8 +16,9 @@ its arguments and its formula. All functions keep these rules:
   C-contiguous, and overlaps no input. It is also what the function returns.
 - Backward functions have the keyword arguments and the default values of the forward function.
 - The results have the same bits for any number of threads, on the same instruction set.
-- Several Python threads may call kernels at the same time, because the GIL is released. An array
-  that one call changes must not be used by another meanwhile.
+- Several Python threads may call kernels at the same time, because the GIL is released. Only matrix
+  products with fewer than 10,000 multiply-adds keep it. An array that one call changes must not be
+  used by another meanwhile.
 """
 
 from byhand._core import (

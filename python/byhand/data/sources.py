@@ -1,10 +1,13 @@
 """Fetches MNIST: an ordered list of sources, each of which can deliver the files.
 
-The sources are asked one after the other until one has delivered all of its files. A source is left
-at its first failure. Silence is a failure and slowness is not: a source may take any time as long
-as bytes arrive. The bytes that have arrived are kept in parts (`part.py`), and the next source or
-the next fetch continues from there. A source runs in a thread of its own, because nothing else
-bounds the time of name resolution, of a connection to each of a host's addresses, or of a header
+The sources are asked one after the other until one has delivered all of its files. A source is
+given up at its first failure. It is a failure if no bytes arrive for some seconds. It is no failure
+if the source is slow. A part is the first bytes of a file that is not complete yet (`part.py`). The
+parts are kept, and the next source or the next fetch continues from there.
+
+A source runs in a thread of its own. If it is silent for too long, it is abandoned: nobody waits
+for its thread, which may no longer write. The reason for threads is that urllib has no limit for
+the time of name resolution, of the attempts to connect to all addresses of a host, or of a header
 that arrives one byte per second.
 """
 
@@ -29,13 +32,13 @@ from .part import Part, remove_parts
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
 ProgressCallback = Callable[[str, int, int], None]
 
-# Called with the number of bytes that are here. Returns the position of its first byte, which is
-# that number or 0, and its bytes in chunks.
+# Called with the number of bytes that are here. Returns the position of the answer's first byte in
+# the file, which is that number or 0, and the answer's bytes in chunks.
 Request = Callable[[int], tuple[int, Iterable[bytes]]]
 
-CONNECT_SECONDS = 5.0  # for a server to answer a request
-SILENCE_SECONDS = 10.0  # between two pieces of an answer
-NPM_SECONDS = 3600.0  # for npm, which does not tell what arrives
+CONNECT_SECONDS = 5.0  # the longest wait for an answer to a request
+SILENCE_SECONDS = 10.0  # the longest wait between two pieces of an answer
+NPM_SECONDS = 3600.0  # the longest time for npm, which does not tell what arrives
 
 _CHUNK = 1 << 16
 
@@ -56,9 +59,9 @@ class Attempt:
     Attributes
     ----------
     silence : str
-        What to call the failure if the source is silent for too long.
+        The error message if the source is silent for too long.
     end_of_silence : float
-        The time, on the monotonic clock, at which that is so.
+        The time, on the monotonic clock, after which the source counts as silent for too long.
     """
 
     def __init__(self, folder: Path, progress: ProgressCallback | None) -> None:
@@ -75,14 +78,14 @@ class Attempt:
         Parameters
         ----------
         otherwise : str
-            What to call a longer silence, such as "no answer".
+            The beginning of the error message after a longer silence, such as "no answer".
         seconds : float
         """
         self.silence = f"{otherwise} for {seconds:g} s"
         self.end_of_silence = time.monotonic() + seconds
 
     def abandon(self) -> None:
-        """Keep the thread from writing from now on. Others may continue its part."""
+        """Forbid the thread to write from now on. Another source may continue its file."""
         with self._lock:
             self._abandoned = True
             if self._part is not None:
@@ -96,8 +99,9 @@ class Attempt:
         name : str
             The name of the file.
         request : callable
-            Called with the number of bytes that are there already. Returns the position of its
-            first byte, which is that number or 0, and its bytes in chunks.
+            Called with the number of bytes that are there already. Returns the position of the
+            answer's first byte in the file, which is that number or 0, and the answer's bytes in
+            chunks.
 
         Raises
         ------
@@ -127,7 +131,7 @@ class Attempt:
                 part.finish()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._clear(part)  # a full disk stays no fuller than it was
+                self._clear(part)  # so that the disk is not left full
             raise
         finally:
             with self._lock:
@@ -159,12 +163,12 @@ class Attempt:
 
     def _go_on(self) -> None:
         if self._abandoned:
-            raise TimeoutError("the source was left")
+            raise TimeoutError("the source was abandoned")
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A web folder with the four files, gzipped. Proxies are used as urllib finds them.
+    """A web folder with the four files, gzipped. The proxy settings are those that urllib finds.
 
     Parameters
     ----------
@@ -175,7 +179,7 @@ class Mirror:
     """
 
     name: str
-    archive: str | None = None  # the one file that it holds instead of the four
+    archive: str | None = None
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
         """Store the missing files, or the archive instead. Any exception is a failure.

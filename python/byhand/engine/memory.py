@@ -1,4 +1,8 @@
-"""Memory for the arrays of a batch: fresh arrays for a call by hand, one arena for a plan."""
+"""Memory for the arrays of a batch.
+
+A plan has one block of memory for all its arrays, the arena. If a layer is called by itself, as in
+`layer.forward(x)`, it gets fresh arrays.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ ALIGNMENT = 16
 
 
 class Buffer(NamedTuple):
-    """The part of a buffer that belongs to one image.
+    """The shape and the dtype of an array for one image. It holds no memory.
 
     Both dtypes are four bytes wide, so that all buffers fit into one arena.
 
@@ -53,7 +57,7 @@ class Memory:
         self.n = n
 
     def take(self, buffer: Buffer) -> NDArray[Any]:
-        """Return an array that nothing else uses until it is released.
+        """Return an array. Its memory goes to no other buffer until `release`.
 
         Parameters
         ----------
@@ -82,8 +86,8 @@ class Arena(Memory):
 
     The buffers are taken once for a batch of no images. This dry run finds out which buffers may
     share a block of memory, and how large each block must be. Then `allocate` makes the memory.
-    Every later batch takes the same buffers in the same order, and gets views of the beginnings of
-    the same blocks.
+    Every later batch takes the same buffers in the same order, and gets views of the same blocks.
+    Smaller batches use only the beginning of each block.
     """
 
     def __init__(self) -> None:
@@ -92,7 +96,7 @@ class Arena(Memory):
         self._blocks: list[Array] = []
         self._order: list[int] = []  # the block of each buffer, in the order of `take`
         self._free: list[int] = []
-        self._next: int | None = None  # the number of the next buffer; None before `allocate`
+        self._next: int | None = None  # the number of the next buffer; None before `begin`
 
     def allocate(self, most: int, device: str) -> None:
         """Make the memory, after the dry run.
@@ -134,7 +138,10 @@ class Arena(Memory):
             self._free += [places.index(array.ctypes.data) for array in arrays]
 
     def _find_block(self, size: int) -> int:
-        """Choose the free block that must grow least, the smallest of several, or a new block."""
+        """Choose the free block that must grow least. Make a new block if none is free.
+
+        If several blocks must grow equally, the smallest of them is chosen.
+        """
         if not self._free:
             self._sizes.append(size)
             self._blocks.append(kernels.empty((1,)))

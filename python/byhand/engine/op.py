@@ -2,7 +2,7 @@
 
 An op is a layer, several layers that one kernel computes together, or a branch that consists of
 ops. Binding an op to a batch makes a `Call`: the op with its arrays. A plan takes the arrays from
-its arena, and a call of a layer by hand takes fresh ones.
+its arena. If a layer is called by itself, as in `layer.forward(x)`, it takes fresh arrays.
 """
 
 from __future__ import annotations

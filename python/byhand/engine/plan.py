@@ -1,4 +1,8 @@
-"""Plans: a network and a batch size become a list of kernel calls over one arena."""
+"""Plans: the kernel calls for a network and a batch size, with all their arrays.
+
+A plan is a list of calls. Each call is an op, one step of the network, with its arrays. All arrays
+of a plan lie in one block of memory, the arena.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,12 @@ from byhand import kernels
 from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape
 from byhand.engine.op import Call, Op, Saved, bind_all, bind_all_backward
 
-# The number of batch sizes below the largest for which a plan keeps views of its arena.
+# A plan keeps views of its arena for its largest batch size and up to this number of smaller sizes.
 _MOST_BATCHES = 16
 
 
 class PlannedLoss(Protocol):
-    """What a plan needs of a loss, with which a training plan ends."""
+    """The methods that a training plan calls on its loss."""
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
         """Return the buffers that `run` fills for `run_backward`.
@@ -132,7 +136,8 @@ class Batch:
         loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
         for call, rooms in self._steps_back:
             if call.gradients:
-                call.gradients = call.op.gradients()  # they move when a layer joins a network
+                # They get other memory when the layer becomes part of another network.
+                call.gradients = call.op.gradients()
             if rooms:
                 _add_gradients(call, rooms)
             else:
@@ -141,7 +146,7 @@ class Batch:
 
 
 def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
-    """Run an op backward, and add those of its gradients that have a number in `rooms`."""
+    """Run an op backward. Gradients whose index is in `rooms` are computed there, then added."""
     targets = call.gradients
     call.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
     call.op.run_backward(call)
@@ -150,10 +155,10 @@ def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
 
 
 def _rooms_for_shared_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
-    """Return, for each call, memory for the gradients that it must not overwrite, by their number.
+    """Return, for each call, {index: extra array} for gradients that an earlier call has written.
 
     Layers may share a parameter. The first op that runs backward overwrites the gradient of the
-    parameter. Each later op computes its part in memory of its own, which is then added.
+    parameter. Each later op computes its part in an extra array, its room, which is then added.
     """
     written: set[int] = set()
     rooms = []
@@ -173,7 +178,7 @@ class Plan:
     With a loss it is a training plan. Each layer runs in its own mode (`train`, `eval`), every
     activation is kept, and there are buffers for the gradients. The gradient with respect to the
     images is never computed. Without a loss it is an inference plan. Each layer runs as in
-    inference, and memory is used again as soon as nothing reads it any more.
+    inference, and memory is reused as soon as nothing reads it any more.
 
     Running a batch allocates nothing, unless a user's own layer does.
 
@@ -218,7 +223,7 @@ class Plan:
     def batch(self, n: int) -> Batch:
         """Return the plan for an exact number of images.
 
-        It is kept for the next batch of that size, unless batches of very many sizes are asked for.
+        It is kept for the next batch of that size, unless batches of very many sizes are requested.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ class _LinearActivation(Op):
 
 
 class _ConvPoolActivation(Op):
-    """Conv2d, MaxPool2d and an activation, with the same bits of the output as the three layers."""
+    """Conv2d, MaxPool2d and an activation. The output is bit for bit that of the three layers."""
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv
@@ -99,8 +99,9 @@ def _conv_pool_activation(
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
 
-# The first rule that fits is used. ReLU and the maximum may be exchanged. The values are the same.
-# The gradients are the same too: where ReLU makes another position the maximum, they are 0.
+# The first rule that fits is used. The order of ReLU and the maximum does not matter: the
+# values are equal. In some windows the order changes the position of the maximum. In these windows
+# ReLU gives 0, so the gradient is 0 too.
 RULES: list[Rule] = [
     *(((Linear, activation), _LinearActivation) for activation in NAMES),
     *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
@@ -109,7 +110,7 @@ RULES: list[Rule] = [
 
 
 def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
-    """Return the ops of a plan, with one op for layers that follow each other as a rule says.
+    """Return the ops of a plan. Neighbouring layers that match a rule become one op.
 
     Without training, dropout is the identity, so it is left out. Instances of subclasses are never
     fused, because a subclass may override what the layer computes.

@@ -74,8 +74,8 @@ class Module:
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of one image's output, without the batch axis.
 
-        A user's own module need not define it: `forward` is tried on an image of zeros, once for
-        each shape, in inference mode.
+        A user's own module need not define it: this method calls `forward` on an image of zeros,
+        once per shape, in inference mode.
 
         Parameters
         ----------
@@ -117,9 +117,9 @@ class Module:
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
-        """Return each layer with the shape of its input, layers inside of layers included.
+        """Return each layer, including inner layers, with the shape of its input.
 
-        The layers inside a user's own module are left out, because it is unknown what reaches them.
+        The layers inside a user's own module are left out, because their input shapes are unknown.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Module:
         clear_gradients(self.parameters())
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Set training mode, in which every module begins, or inference mode.
+        """Set training mode or inference mode. A new module is in training mode.
 
         The modes differ in Dropout and batch normalisation.
 
@@ -331,7 +331,8 @@ class Module:
         super().__delattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Plans and activations are left out, because copies of views would not share one arena.
+        # Plans and activations are left out. Their arrays are views of one arena, but the copied
+        # arrays would be separate.
         return {
             name: v for name, v in vars(self).items() if name not in ("_last", "_plans", "_shapes")
         }
@@ -340,8 +341,9 @@ class Module:
 # --------------------------------------------------------------------------------------------------
 # A user's own layer
 
-# A thread holds this lock while a user's layer computes in inference, because the mode of the layer
-# changes for that time. A forked process begins with a new lock, which nobody holds.
+# A thread holds this lock while a user's layer computes in inference. `training` of the layer is
+# False for that time, and no other thread may set it back meanwhile. A forked process begins with a
+# new lock, which nobody holds.
 _lock = threading.RLock()
 
 
@@ -379,8 +381,9 @@ class ByHand(Op):
             self._copy(self.module.forward, b.x, b.y)
 
     def run_backward(self, b: Call) -> None:
-        # `backward` adds to the gradients of the parameters, but an op must not change them: a plan
-        # gives it other arrays to overwrite.
+        # `backward` of the module adds to `.grad` of its parameters, but an op must overwrite
+        # `b.gradients`. These are usually the same arrays. If layers share a parameter, a plan
+        # gives other arrays, and `.grad` must stay as it was.
         parameters = self.module.parameters()
         before = [parameter.grad.copy() for parameter in parameters]
         self.module.zero_grad()

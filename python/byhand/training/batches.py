@@ -19,7 +19,7 @@ from byhand.training.checked_data import CheckedData
 from byhand.training.evaluation import count_right_answers
 
 BatchScore = tuple[float, int, int]
-"""The mean loss of a batch, the number of images that it averages, and that of wrong answers."""
+"""The mean loss of a batch, the number of images in the mean, and the number of wrong answers."""
 
 
 class TrainingBatch:
@@ -32,9 +32,10 @@ class TrainingBatch:
     data : CheckedData
         The training set.
     loss : Loss
-        Says how many images the mean is taken over.
+        `Loss.counted` says how many images the mean is computed over.
     ignores_labels : bool
-        Whether the loss ignores labels of the training set. If not, it is not asked in every step.
+        Whether the loss ignores labels of the training set. If not, `Loss.counted` is not called in
+        each step.
 
     Attributes
     ----------
@@ -142,7 +143,8 @@ class TrainingBatches:
         self._ignores_labels = loss.counted(data.wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)
         self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
-        # Most networks draw nothing, and telling every layer takes a microsecond per step.
+        # Only layers that draw random numbers are told the step. Telling every layer would take a
+        # microsecond per step.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
         self._batches: dict[int, TrainingBatch] = {}
 

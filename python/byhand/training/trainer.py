@@ -34,8 +34,9 @@ class Trainer(TrainerSettings):
     Parameters
     ----------
     model : Model
-        Each layer trains in its own mode: a batch normalization or dropout on which `eval` was
-        called keeps computing as in inference. `fit` warns if that is so for the whole model.
+        If `eval` was called on a batch normalization or dropout layer, it keeps computing as in
+        inference, because each layer trains in its own mode. `fit` warns if the whole model is in
+        inference mode.
     optimizer : Optimizer
         It has parameters of the model, all of them or some.
     loss : Loss, optional
@@ -48,27 +49,27 @@ class Trainer(TrainerSettings):
         Where the model computes.
     handlers : iterable of callables
         Each is called with every event, such as `BatchEnd`. An exception that one raises ends the
-        training. `StopTraining` ends it as if the epochs were over. Changes that handlers make to
-        the optimizer up to and including the event `Evaluated` are part of that epoch's files, so
-        a resumed run has them.
+        training. `StopTraining` ends it as if the epochs were over. If a handler changes the
+        optimizer no later than at the event `Evaluated`, the change is saved with that epoch, so a
+        resumed run has it.
     run : path, optional
         The run folder: see `RunFolder` for its files. If it is not given, nothing is written.
     notes : mapping, optional
         JSON values that are kept in the run's config.json.
     ema : float, optional
         The decay of an exponential moving average of the weights, from 0 up and below 1: see
-        `averages.WeightAverage`. The average is what is validated and saved. The model has it as
-        its weights from the last batch of an epoch to the first of the next one, and when `fit` has
-        returned. Training continues with the model's own weights. Each call of `fit` begins a new
-        average.
+        `averages.WeightAverage`. The average is validated and saved. Between epochs and after
+        `fit`, the weights of the model are the average. Training continues with the model's own
+        weights. Each call of `fit` begins a new average.
     keep_epochs : bool
         Whether the run folder keeps the model of every epoch: epochs/00001.safetensors and so on.
     max_shift : int
         In every step, each image is moved at random by up to this number of pixels in each
         direction: see `kernels.gather_images`.
     progress : bool, optional
-        Whether `fit` shows a line per epoch, and a running line below. If it is not given, it does
-        so only in a terminal or a notebook. If it is True, it writes to stderr otherwise.
+        Whether `fit` shows a line per epoch, and below them a line about the current epoch. True:
+        always; if there is no terminal or notebook, the lines per epoch go to stderr. False: never.
+        If it is not given, only in a terminal or a notebook.
 
     Attributes
     ----------
@@ -117,9 +118,9 @@ class Trainer(TrainerSettings):
         validation : data set or pair (images, labels), optional
             Held-out data of the same form, evaluated after every epoch.
         choose_by_validation : bool
-            Which epoch of the run counts for `RunFolder.choose`, `byhand.load` and the commands:
-            the one with the lowest validation loss, or the last one if this is False. Give False if
-            `validation` is the test set, so that it is watched but chooses nothing.
+            Which epoch `RunFolder.choose`, `byhand.load` and the commands use as the result of the
+            run: the one with the lowest validation loss, or the last one if this is False. Give
+            False if `validation` is the test set, so that it is watched but chooses nothing.
         seed : int
             Decides the order of the images, which differs from epoch to epoch, their shifts and the
             draws of dropout. The order of an epoch depends on the seed and its number alone.
@@ -128,8 +129,8 @@ class Trainer(TrainerSettings):
             is none. The model gets that epoch's weights, and every later bit is the same as without
             the interruption, on the same instruction set. All settings must be what they were,
             except that `epochs` may be another number. A schedule over a number of steps
-            (`total_steps`) may then have another number too: the rate continues where the new
-            schedule is after the steps that are done.
+            (`total_steps`) may then have another number too: the rate continues with the new
+            schedule at the step number that was reached.
 
         Returns
         -------
@@ -155,10 +156,10 @@ class Trainer(TrainerSettings):
         epoch. If `model.pictures` was None, it is now the way in which pictures of class folders
         were prepared, or the one that suits the training images (`picture_form.suitable`).
 
-        An error, one in a handler included, or an interrupt leaves the files of the last complete
-        epoch. So does the end of the process, unless it comes between the renames of an epoch's
-        files. Then some files are of the next epoch, each of them whole, and resuming replaces
-        them.
+        After an error, also one in a handler, or an interrupt, the run folder has the files of the
+        last complete epoch. The same holds if the process is killed, except while an epoch's files
+        are being renamed. Then some files are of the next epoch, each of them whole, and resuming
+        replaces them.
         """
         session = self._prepare(
             train, validation, epochs, batch_size, choose_by_validation, seed, resume
@@ -188,12 +189,14 @@ class Trainer(TrainerSettings):
                         )
                         if self.stopping:
                             break
-                if not self.stopping:  # an epoch that was stopped half-way does not count
+                # An epoch does not count if a handler stopped the training after one of its
+                # batches, even the last one.
+                if not self.stopping:
                     self._end_epoch(session, history, scores, time.perf_counter() - begin)
         return history
 
     def tell(self, event: Event) -> None:
-        """Call every handler with an event, even if one of them stops the training.
+        """Send an event to every handler, even if one of them stops the training.
 
         Parameters
         ----------
@@ -211,7 +214,7 @@ class Trainer(TrainerSettings):
 
     @contextlib.contextmanager
     def _begin(self, session: Session, resume: bool) -> Iterator[History]:
-        """Hold the run folder, restore its last epoch, and tell the start and the end.
+        """Lock the run folder, restore its last epoch, and send the first and the last event.
 
         Yields the epochs that are done, to which `_end_epoch` appends.
         """
@@ -248,10 +251,10 @@ class Trainer(TrainerSettings):
     def _end_epoch(
         self, session: Session, history: History, scores: Sequence[BatchScore], seconds: float
     ) -> None:
-        """Validate, write the files and tell the events of an epoch.
+        """Validate, write the files and send the events of an epoch.
 
-        The epoch joins the history when its files are there. `scores` has an entry per batch, and
-        `seconds` is the time that training took.
+        The epoch is appended to the history after its files are written. `scores` has an entry per
+        batch, and `seconds` is the time that training took.
         """
         started, epoch = session.started, len(history) + 1
         loss, error = epoch_means(scores, started.images)
@@ -289,7 +292,7 @@ class Trainer(TrainerSettings):
             self.tell(end)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Let the model have the average as its weights for a time, if there is one."""
+        """Use the average, if there is one, as the model's weights until the context ends."""
         if self.average is None:
             return contextlib.nullcontext()
         return self.average.in_place_of_weights()
