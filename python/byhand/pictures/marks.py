@@ -1,7 +1,14 @@
 """Find the separate marks of a picture, such as digits, in reading order.
 
 A mark is made of one or more connected pieces of ink. Printed lines, specks and holes in the paper
-are no marks.
+are no marks. These terms describe ink:
+
+- The ground is the paper and all else that is not drawn (`ink.py`).
+- The level of a pixel is its difference from the ground. The ink's level is that of full ink.
+- The mass of a piece is its amount of ink: the sum of its levels, weighted by the ground's light.
+- The extent of a piece or of a mark is the longer one of its height and its width.
+- The thickness of a piece is its width where it is thickest. In a mark it is a share of the extent.
+- A frame is a border of one colour along all four sides of the picture (`frame.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ _SPECK = 0.04
 # Pieces that touch the picture's edge are left out if a piece inside the picture has at least this
 # share of the heaviest piece's ink.
 _INSIDE = 0.25
-# The smallest length of a piece in pixels. A single black pixel has 3 after smoothing.
+# Pieces with a smaller extent in pixels are specks. A single black pixel has 3 after smoothing.
 _SMALLEST = 5
 # The smallest amount of ink of a mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
@@ -38,7 +45,7 @@ _MARK = 0.15
 # at least this share of the piece's extent. Specks in the loop of a 0 have less.
 _ROUND = 0.35
 # A piece thicker than this share of its extent is a blob, such as a hole in the paper or the tip of
-# a shadow. The share is 1 for a disc, 0.5 for a triangle and less than a third for a stroke.
+# a shadow. The share is 1 for a disc, 0.5 for a triangle and at most `_STROKE` for a pen's stroke.
 _BLOB = 0.45
 # Blobs are left out if a stroke has at least this share of the heaviest piece's ink.
 _HOLES = 0.06
@@ -46,7 +53,8 @@ _HOLES = 0.06
 # The largest thickness of a pen's stroke, as a share of its symbol's extent.
 _STROKE = 0.35
 
-# If paper is taken for light ink, all of it is above this level, in spite of the paper's grain.
+# If paper is mistaken for light ink, its level is above this value everywhere, in spite of the
+# paper's grain.
 _SHEET = 0.25
 
 # Two digits, one above the other, are together at least this many times as tall as they are wide.
@@ -71,7 +79,7 @@ class Mark:
     level : ndarray, shape (H, W), float32
         The ink in the box: about 1 for full ink and 0 for paper.
     thickness : float
-        The largest thickness of its strokes, as a share of the longer side of the box.
+        The largest thickness of its pieces, as a share of their common extent.
     """
 
     box: Box
@@ -174,17 +182,18 @@ def largest(found: list[Mark]) -> Mark:
 def _is_writing(mark: Mark, sides: int) -> bool:
     """Return true if the largest mark is a stroke and touches at most `sides` sides of its part.
 
-    The part is the inside of a supposed frame, or a supposed sheet of paper. If the result is
-    false, the supposed sheet is a bold light digit: its mark is the shading along the digit's edge,
-    which touches two sides, or the hole of an 8, which is a blob. The supposed frame is a digit
-    made of straight bars: its mark is the middle bar of an 8, or the rough edge of a 1.
+    The part is the inside of a supposed frame, or a supposed sheet of paper. The check catches two
+    mistakes. First, the sheet may in fact be a bold light digit. Then the mark is the shading along
+    the digit's edge, which touches two sides, or the hole of an 8, which is a blob. Second, the
+    frame may in fact be a digit made of straight bars. Then the mark is the middle bar of an 8,
+    which touches the sides, or the rough edge of a 1.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched <= sides
 
 
 def _is_paper(mark: Mark) -> bool:
-    """Return true if light ink has the shape of a sheet of paper that the picture's edge cuts."""
+    """Return true if a mark of light ink is in fact a piece of a sheet that the picture cuts."""
     piece = ndimage.binary_fill_holes(mark.level > _SHEET)
     return mark.thickness > _STROKE and sheet_corners(piece) is not None
 
@@ -212,8 +221,8 @@ def _marks(ink: Ink) -> list[Mark]:
 def _pieces(ink: Ink) -> _Pieces:
     """Return the pieces of ink that may belong to a mark.
 
-    Specks, outlines around other pieces, blobs such as holes in the paper, and pieces that reach in
-    from outside the picture are left out.
+    Specks and outlines around other pieces are left out. Blobs, such as holes in the paper, and
+    pieces that touch the picture's edge are left out if the other pieces have enough ink.
     """
     strong = ink.smooth > ink.strong
     peak = _peak(ink, strong)
@@ -353,7 +362,8 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
 def _ordered(found: list[Mark]) -> list[Mark]:
     """Sort marks by lines from the top, and from left to right in each line.
 
-    A line consists of its topmost mark and of all marks whose middle is above that mark's bottom.
+    A line consists of its topmost mark and of all marks whose vertical middle is above the bottom
+    of that mark.
     """
     ordered: list[Mark] = []
     left = sorted(found, key=lambda mark: mark.box[0])
