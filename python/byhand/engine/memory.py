@@ -1,7 +1,7 @@
 """Memory for the arrays of a batch.
 
-A plan has one block of memory for all its arrays, the arena. If a layer is called by itself, as in
-`layer.forward(x)`, it gets fresh arrays.
+A plan has one block of memory for the arrays of its calls, the arena. If a layer is called by
+itself, as in `layer.forward(x)`, it gets fresh arrays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Plans: the kernel calls for a network and a batch size, with all their arrays.
 
-A plan is a list of calls. Each call is an op, one step of the network, with its arrays. All arrays
-of a plan lie in one block of memory, the arena.
+A plan is a list of calls. Each call is an op, one step of the network, with its arrays. The
+activations of all calls, and the gradients with respect to them, lie in one block of memory, the
+arena.
 """
 
 from __future__ import annotations
