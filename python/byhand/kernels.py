@@ -13,8 +13,10 @@ its arguments and its formula. All functions keep these rules:
   input that is not C-contiguous.
 - Functions that compute arrays take `out=`, an array for the result, or a tuple of arrays if they
   return several. Such an array has the dtype and the shape of the result, is writable and
-  C-contiguous, and overlaps no input. It is also what the function returns.
-- Backward functions have the keyword arguments and the default values of the forward function.
+  C-contiguous, and overlaps no input; only `gemm` takes its `c`. It is also what the function
+  returns.
+- A backward function has those keyword arguments of the forward function that change its result,
+  with the same default values.
 - The results have the same bits for any number of threads, on the same instruction set.
 - Several Python threads may call kernels at the same time, because the GIL is released. Only matrix
   products with fewer than 10,000 multiply-adds keep it. An array that one call changes must not be
