@@ -36,5 +36,5 @@ for name, parameter in network.named_parameters():
         weights[i] = before
         estimate[i] = (above - below) / (2 * h)
     apart = np.linalg.norm(estimate - gradient) / np.linalg.norm(gradient)
-    print(f"{name:9} {parameter.shape!s:13} apart by {apart:.2e} of the gradient")
+    print(f"{name:9} {parameter.shape!s:13} relative difference {apart:.2e}")
     assert apart < 0.02, name

@@ -126,7 +126,9 @@ def test_a_wrapper_beside_other_folders_is_opened(tmp_path: Path) -> None:
 def test_classes_with_folders_of_the_same_names_are_said(tmp_path: Path) -> None:
     names = [f"{who}/{digit}/{i}.png" for who in ("ann", "bob") for digit in "01" for i in "ab"]
     tree(tmp_path, *names)
-    train, _ = load(tmp_path, "ann, bob are taken for classes", "of the same names, 0, 1: expected")
+    train, _ = load(
+        tmp_path, "ann, bob are taken for classes", "of the same names, 0, 1. The layout should be"
+    )
     assert train.class_names == ("ann", "bob")
     tree(tmp_path, "ann/own.png", "carl/1.png", "carl/2.png")
     load(tmp_path)

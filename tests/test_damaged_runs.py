@@ -43,7 +43,7 @@ DAMAGES = {
     "config.json": [
         (filled(b"\xff\xfe\n"), "is not JSON: "),
         (filled(b"[" * 100_000), "is not JSON: "),
-        (filled(b"[]"), "is not that of a run"),
+        (filled(b"[]"), "does not describe a run"),
         (edited("counts", "foo"), "is damaged: 'counts' is \"foo\""),
         (edited("counts", [1]), r"is damaged: 'counts' is \[1\]"),
         (edited("notes", [1]), r"is damaged: 'notes' is \[1\]"),

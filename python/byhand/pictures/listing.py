@@ -248,9 +248,9 @@ def _note_shared_folders(classes: list[Path], report: Report) -> None:
     counts = Counter(name for wrapper in wrappers for name in below[wrapper])
     shared = sorted(name for name, count in counts.items() if count > 1)
     note = (
-        f"{shown(wrappers)} are taken for classes, each with all that lies below it, but hold "
-        f"folders of the same names, {shown(shared)}: expected is ROOT/CLASS/..., or "
-        "ROOT/train/CLASS/... and ROOT/test/CLASS/..."
+        f"{shown(wrappers)} are taken for classes, but they hold folders of the same names, "
+        f"{shown(shared)}. The layout should be ROOT/CLASS/..., or ROOT/train/CLASS/... and "
+        "ROOT/test/CLASS/..."
     )
     if len(shared) > 1 and note not in report.notes:
         report.notes.append(note)

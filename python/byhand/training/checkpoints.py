@@ -69,7 +69,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict) or "byhand" not in config:
-        raise CheckpointError(f"{path} is not that of a run")
+        raise CheckpointError(f'{path} does not describe a run: it has no entry "byhand"')
     checks = {
         "counts": config.get("counts", "last") in ("best", "last"),
         "data": _has_texts(config.get("data"), ("folder", "checksum")),
