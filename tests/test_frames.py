@@ -18,7 +18,7 @@ PACKAGE = str(Path(byhand.__file__).parent)
 MOST_FRAMES = 4
 
 # What happens around the batches: the checks before, and validation and files after an epoch.
-OUTSIDE = {"prepare", "_begin", "_end_epoch"}
+OUTSIDE = {"_prepare", "_begin", "_end_epoch"}
 
 
 class Negative(nn.Module):
