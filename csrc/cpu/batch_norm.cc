@@ -15,8 +15,9 @@ using namespace cpu;
 
 namespace {
 
-// The number of values of a block, which are still in L1 when they are read again. A channel has at least
-// about kShare of them, so that adding up the blocks' sums takes little time beside computing them.
+// A block has about kBlockFloats values. They fit L1, so the second pass over a block reads them from there.
+// A block has at least about kShare values of each of its channels. So computing the sums of a block takes
+// much longer than adding them to those of the other blocks.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
 // The array, cut into blocks of neighbouring channels and rows. The blocks do not depend on the number of
@@ -31,7 +32,8 @@ class Blocks {
 
   int64_t down() const { return ceil_div(shape_.batch, rows_); }  // blocks per channel
 
-  // Calls body(block, offset of its first value, its first channel, index of the block in its channels).
+  // Calls body(block, first, channel, i) for each block. `first` is the offset of the block's first value,
+  // `channel` its first channel. i, from 0 to down() - 1, counts the blocks with the same channels.
   template <class Body>
   void for_each(double bytes_per_value, const Body& body) const {
     const double ns = memory_ns(bytes_per_value * static_cast<double>(channels_ * rows_ * shape_.plane));
@@ -44,9 +46,8 @@ class Blocks {
     });
   }
 
-  int64_t values(int64_t i) const {  // of a channel in its block i
-    return std::min(rows_, shape_.batch - i * rows_) * shape_.plane;
-  }
+  // The number of values that a channel has in its block i.
+  int64_t values(int64_t i) const { return std::min(rows_, shape_.batch - i * rows_) * shape_.plane; }
 
  private:
   BatchNormShape shape_;
@@ -68,8 +69,10 @@ struct Moments {
   double mean, squares;  // squares: sum (x - mean)^2
 };
 
-// Computes the moments of all channels. Each block takes its deviations from its own mean. Each channel then
-// adds up its blocks in double, as deviations from the mean of its first block, so no large squares cancel.
+// Computes the moments of all channels in two steps. First, each block computes the sums of the deviations
+// from its own mean and of their squares. Then, for each channel, the sums of all blocks are added in double.
+// Before that, they are converted to deviations from one value, the mean of the channel's first block.
+// Deviations are small even if the mean is large, so no two large squares are subtracted.
 void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float* x, Moments* moments) {
   const int64_t down = blocks.down();
   ScratchFrame frame;
@@ -142,7 +145,8 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
     mean[c] = f.center[c] = static_cast<float>(m);
     inv_std[c] = static_cast<float>(inverse);
     f.scale[c] = static_cast<float>(gamma[c] * inverse);
-    // If the mean is far from zero, the error of rounding it to float32 is many times eps.
+    // The kernel subtracts the mean rounded to float32. The shift corrects this rounding, whose error is
+    // visible in y if the mean is many standard deviations from zero.
     f.shift[c] = static_cast<float>(beta[c] + (f.center[c] - m) * gamma[c] * inverse);
     running_mean[c] = mix(momentum, running_mean[c], m);
     running_var[c] = mix(momentum, running_var[c], squares / (count - 1));
@@ -167,8 +171,10 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
 
 namespace {
 
-// Returns the error that batch_norm_training made when it rounded the mean of x to `saved`, given the mean of
-// x - saved. Returns 0 if `saved` is not the rounded mean, because then `saved` itself is meant.
+// `saved` is the mean that batch_norm_training returned, rounded to float32, and `mean_deviation` is the mean
+// of x - saved. Returns the rounding error, which is this mean deviation. If the deviation is too large to be
+// a rounding error, the caller has passed another value than the mean of x. Then that value is used as it is,
+// and the result is 0.
 double lost_in_rounding(float saved, double mean_deviation) {
   constexpr double kHalfUlp = 0x1.00001p-24;  // relative, with a little margin
   return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;
@@ -204,7 +210,8 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
       product += products[i * s.channels + c];
       deviation += deviations[i * s.channels + c];
     }
-    // Rounding a mean of 10^4 standard deviations is off by 10^-3 of one, and so would be dgamma and dx.
+    // If the mean is 10^4 standard deviations from zero, its rounding error is up to 10^-3 of a standard
+    // deviation. Without this correction, dgamma and dx would have errors of the same relative size.
     const double lost = g.training ? lost_in_rounding(g.mean[c], deviation / count) : 0;
     const double dgamma = (product - lost * dbeta) * g.inv_std[c];
     const double of_x = -g.inv_std[c] * dgamma / count;

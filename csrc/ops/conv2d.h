@@ -9,9 +9,11 @@
 // (out_channels), y and dy (N, out_channels, OH, OW). All arrays are contiguous, and no result overlaps an
 // input. bias may be null. If N is 0, y and dx are empty, and dweight and db are zeros.
 //
-// Filter rows that fall into the padding above or below the image are skipped. The zeros left and right of
-// the image take part in the arithmetic, so an infinite weight that is multiplied by one gives NaN. For dx,
-// the same holds for the rows above and below dy and for the zeros left and right of dy.
+// The direct algorithm skips filter rows that fall into the padding above or below the image. But it
+// multiplies weights by the zeros of the padding left and right of the image, so an infinite weight gives NaN
+// there. dx is computed from dy in the same way: rows above and below dy are skipped, and zeros left and
+// right of dy are multiplied. With Winograd's algorithm, an infinity or a NaN may spoil every result of an 8
+// x 8 patch.
 #pragma once
 
 #include "core/shapes.h"

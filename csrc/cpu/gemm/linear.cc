@@ -51,9 +51,9 @@ Matrix block_of_dz(ActivationKernels::Backward f, const LinearGradients& g, cons
   return {dz, dy.rows, dy.columns, dy.columns, 1};
 }
 
-// Parts of both products side by side. Each part computes the dz that it needs, although another part may
-// have computed the same: a value of dz takes as long as a few multiply-adds, waiting for another thread as
-// long as thousands.
+// The threads share the parts of both products. Each part computes the values of dz that it needs, although
+// another part may compute the same values. A value of dz takes as long as a few multiply-adds, but waiting
+// for another thread takes as long as thousands of them.
 void backward_in_parts(ActivationKernels::Backward f, const LinearGradients& g, const Product& dw,
                        const Product& dx) {
   const Parts dw_parts(dw, num_threads()), dx_parts(dx, num_threads());

@@ -11,19 +11,22 @@
 namespace byhand::cpu {
 namespace {
 
-// In multiply-adds: bringing a value from a cache farther out, and transposing it.
+// The costs of one value of A or B, in multiply-adds: reading it from an outer cache, and transposing it.
 constexpr double kReadCost = 3, kTransposeCost = 8;
 
-// If two cores write into one row of C, the prefetcher of one fetches lines that the other is about to write.
-// This takes about 70 ns per row, as long as this number of multiply-adds.
+// If two cores write into one row of C, the prefetcher of one core fetches cache lines that the other core is
+// about to write. This delays the other core by about 70 ns per row, the time of this number of
+// multiply-adds.
 constexpr double kSharedRowCost = 4000;
 
-// Weights are written after every step of training. A cache line that other cores have read must be taken
-// back from them first, which takes 9 ns: per value as long as this number of multiply-adds.
+// The optimizer writes the weights after every training step. Before a core can write a cache line that other
+// cores have read, it must take the line back from them. This takes 9 ns per line. Divided among the values
+// of a line, it is the time of this number of multiply-adds.
 constexpr double kTakenBackCost = 30;
 
-// Returns the cut whose parts have the lowest cost per step of the depth. Each thread reads for itself what
-// it needs of A and B.
+// Returns the cut whose largest part is the cheapest. The cost of a part is counted in multiply-adds per
+// index p of the depth. It includes reading the part's rows of A and columns of B, because every part reads
+// its own.
 Parts::Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels<GemmKernels>().lanes, vectors = ceil_div(g.columns(), lanes);
   const double own = (g.b.column_stride == 1 ? 0 : kTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
@@ -65,7 +68,7 @@ void multiply_in_chunks(const Product& g) {
 // thread, the others take over its remaining blocks.
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
   constexpr double kPartNs = 3'000'000;
-  constexpr int64_t kTiles = 4;  // of rows, at least, in a part
+  constexpr int64_t kTiles = 4;  // the minimum number of tiles of rows in a part
   if (g.b.column_stride != 1) return cut.rows;
   const double parts = static_cast<double>(cut.rows * cut.columns);
   const int64_t finer = std::min(static_cast<int64_t>(g.ns() / parts / kPartNs),

@@ -20,8 +20,9 @@ constexpr int widest_tile(int rows) {
 constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
 static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 
-// Rows of A are addressed in groups of four, from one pointer per group. With 3 * stride in a register, an
-// x86 load reaches all four without an addition: base, base + stride, base + 2 * stride, base + stride3.
+// Rows of A are addressed in groups of four, from one pointer per group. An x86 load can add a register, or
+// twice a register, to a pointer. So two registers, with stride and 3 * stride, are enough to reach all four
+// rows without a separate addition.
 constexpr int kGroup = 4;
 
 // Tiles with fewer rows do not prefetch, because they need all the loads that the core can do in a cycle.
@@ -42,8 +43,8 @@ T narrow(Vec a) {
 // vectors of B, broadcasts one value of A per row, and does kRows * kVectors multiply-adds. These belong to
 // independent sums, which hides their latency: a latency of 4 cycles on 2 units needs 8 independent sums.
 //
-// `Last` is the type of the last vector of each row. If kCut is true, that vector has fewer columns than
-// lanes.
+// `Last` is the type of the last vector of each row, Vec or HalfVec. If kCut is true, that vector may have
+// fewer columns than lanes, so it is loaded and stored with a mask.
 template <int kRows, int kVectors, class Last, bool kCut>
 void tile(const GemmTile& t) {
   constexpr int kWhole = kVectors - 1, kLanes = Vec::kLanes, kGroups = (kRows + kGroup - 1) / kGroup;
@@ -99,7 +100,8 @@ void tile(const GemmTile& t) {
     }
   }
 
-  // Computes the mask of a cut edge again, which is cheaper than keeping it from before the loop.
+  // Makes the compiler compute the mask of a cut edge a second time. This is cheaper than a register that
+  // holds the mask during the loop.
   BYHAND_KEEP(cut);
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {
@@ -166,8 +168,9 @@ void dot(const GemmDot& t) {
   }
 }
 
-// Transposes blocks of kLanes rows of the matrix. If the panel is narrower than a vector, whole vectors are
-// stored nevertheless: the next row of the panel overwrites the excess values.
+// Transposes blocks of kLanes rows of the matrix. If the panel is narrower than a vector, each store writes
+// some values too many. The store of the next row of the panel overwrites them. Behind the last row there
+// must be room for them (see gemm.h).
 void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {

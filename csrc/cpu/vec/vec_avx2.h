@@ -23,7 +23,8 @@ struct Vec {
   static Vec zero() { return {_mm256_setzero_ps()}; }
   static Vec set(float x) { return {_mm256_set1_ps(x)}; }
   static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  // Loads the first n values, 0 <= n <= kLanes. The other lanes are 0, and their memory is not accessed.
+  // Loads the first n values: none if n < 0, and kLanes if n > kLanes. The other lanes are 0, and their
+  // memory is not accessed.
   static Vec load(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   // Stores the first n lanes in pieces, because a masked store takes five times as long on Zen 3 (4.5 instead
@@ -47,7 +48,8 @@ struct Vec {
   static Vec load_strided(const float* p, int64_t stride, int n) {
     if (stride == 1) return load(p, n);
     if (stride == 2) {
-      // Loads p[0] to p[7] and p[7] to p[14], and so no value beyond the last one that is needed.
+      // The last value that is needed is p[14]. So the second load begins at p[7]: from p[8] on, it would
+      // read p[15] too.
       const bool whole = n == kLanes;
       const __m256 low = (whole ? load(p) : load(p, 2 * n - 1)).v;
       const __m256 high = (whole ? load(p + 7) : load(p + 7, 2 * n - 8)).v;
@@ -165,12 +167,11 @@ struct DoubleSum {
 // Loads p[0] to p[3], then q[0] to q[3].
 inline Vec load_fours(const float* p, const float* q) { return {_mm256_loadu2_m128(q, p)}; }
 inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, a.v); }
-// Each group of four lanes gets the two even lanes of that group of a, then those of b. odd_of_fours takes
-// the odd lanes.
+// Both work on each group of four lanes alone. From a group a0 a1 a2 a3 of a and the same group b0 b1 b2 b3
+// of b, even_of_fours makes a0 a2 b0 b2, and odd_of_fours makes a1 a3 b1 b3.
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
-// Each group of four lanes gets lane 0 of that group of a, lane 0 of b, lane 1 of a and lane 1 of b.
-// high_of_fours takes lanes 2 and 3.
+// In the same way, low_of_fours makes a0 b0 a1 b1, and high_of_fours makes a2 b2 a3 b3.
 inline Vec low_of_fours(Vec a, Vec b) { return {_mm256_unpacklo_ps(a.v, b.v)}; }
 inline Vec high_of_fours(Vec a, Vec b) { return {_mm256_unpackhi_ps(a.v, b.v)}; }
 // Loads two values from each of p, p + step, q and q + step.

@@ -120,14 +120,19 @@ class _Answer:
         return f"{one_line(self.name)} ({percent(self.probabilities[self.digit])})"
 
     def doubt(self, names: Sequence[str]) -> str:
-        """Name the second best class if the model is unsure of the best one; otherwise empty."""
+        """Return a note with the second best class, or "" if the model is sure of the best one."""
         if self.probabilities is None or self.probabilities[self.digit] >= _SURE:
             return ""
         second = int(np.argsort(self.probabilities)[-2])
         return f"unsure: perhaps {one_line(names[second])} ({percent(self.probabilities[second])})"
 
     def fields(self, model: Model) -> dict[str, Any]:
-        """Return JSON fields: a digit and a list, or names if the classes have names."""
+        """Return the answer as JSON fields.
+
+        If the classes have names, the fields are the name of the class and the probabilities by
+        name. If not, they are the digit and a list of probabilities. For a model with one output,
+        they are the digit and that output.
+        """
         if self.probabilities is None:
             return {"digit": self.digit, "number": self.number}
         values = self.probabilities.tolist()
@@ -188,7 +193,7 @@ def _predict_files(
     as_json: bool,
     sheet: _Sheet | None,
 ) -> bool:
-    """Print the answer for each file, or why there is none. Return whether all have answers."""
+    """Print the answer or the error for each file. Return true if every file has an answer."""
     from byhand.pictures import PictureError, symbols_for
 
     way = preparation(model, pictures)
@@ -279,7 +284,7 @@ def _say_each(
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Return why a file has no answer, without its name."""
+    """Return the reason of an error, without the name of the file."""
     if isinstance(error, IsADirectoryError):
         return "no pictures in this folder"
     return describe(error).removeprefix(f"{path}: ")

@@ -49,8 +49,9 @@ class Model(Sequential):
     class_names : sequence of str, optional
         The names of the classes. By default they are "0", "1" and so on.
     pictures : {"digits", "plain"}, optional
-        How pictures of any size become images: like the images of MNIST, or just resized. If it is
-        None, the first training set decides.
+        How pictures of any size become images of the model. "digits" finds the ink and makes an
+        image like those of MNIST, and "plain" only resizes the picture. If it is None, the first
+        training set decides.
 
     Attributes
     ----------
@@ -108,8 +109,8 @@ class Model(Sequential):
         Returns
         -------
         {"digits", "plain"}
-            `wanted` if it is given, otherwise the model's own way. If nothing has decided that yet,
-            it is "digits" for images of one channel.
+            `wanted` if it is given, otherwise the attribute `pictures` of the model. If that is
+            None, the result is "digits" for images of one channel and "plain" for others.
 
         Raises
         ------
@@ -138,7 +139,7 @@ class Model(Sequential):
             byhand[pictures]. If a picture has several marks, the largest one is used, with a
             PictureWarning.
         pictures : {"digits", "plain"}, optional
-            How pictures become images, if it is not the model's own way.
+            How pictures become images. By default, the model's method `preparation` decides.
 
         Returns
         -------
@@ -210,7 +211,7 @@ class Model(Sequential):
         Raises
         ------
         TypeError, ValueError, OSError, FloatingPointError
-            As in `predict_proba`, but a model may have one output.
+            As in `predict_proba`, except that a model with one output is permitted.
         """
         logits = self._finite_logits(images, pictures)
         if self.classes == 1:
@@ -235,7 +236,7 @@ class Model(Sequential):
         Raises
         ------
         TypeError, ValueError, OSError, FloatingPointError
-            As in `predict_proba`, but a model may have one output.
+            As in `predict_proba`, except that a model with one output is permitted.
         """
         return self._finite_logits(images, pictures)
 
@@ -250,7 +251,7 @@ class Model(Sequential):
     def _read(self, images: Any, pictures: str | None) -> Any:
         """Turn pictures into images. Return anything else unchanged."""
         if pictures is None and isinstance(images, np.ndarray):
-            return images  # the code below would take a tenth of the time of the MLP
+            return images  # a shortcut: the code below takes a tenth of the time of the MLP
         sources = list(images) if isinstance(images, list | tuple) else [images]
         if all(map(is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)
@@ -477,7 +478,7 @@ def _table_rows(
 
 
 # The function that reads pictures for a model. byhand/__init__.py sets it to a call of
-# `byhand.pictures.images_for`, because the core does not know pillow.
+# `byhand.pictures.images_for`, because this module must not import pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
 
 

@@ -41,7 +41,7 @@ class Loss(PlannedLoss):
     """
 
     one_hot: ClassVar[bool] = False
-    """Whether a label is given to the loss as a row of zeros with a 1 at the label's place."""
+    """Whether integer labels become one-hot rows: zeros, and a 1 in the column of the label."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum"):
@@ -244,9 +244,10 @@ class LossByHand(PlannedLoss):
 
 
 def planned(loss: Loss) -> Loss | LossByHand:
-    """Return the form of a loss for a plan, which calls `run` and `run_backward`.
+    """Return an object for a plan, which calls its methods `run` and `run_backward`.
 
-    A subclass that overrides `forward` or `backward` is called through those methods.
+    A loss of byhand is returned as it is. A user's own loss, which overrides `forward` or
+    `backward`, is wrapped in an object whose `run` and `run_backward` call these two methods.
 
     Parameters
     ----------

@@ -18,14 +18,14 @@ from .read import PictureError
 # The side of the box that the ink fits into, as a share of the image's side.
 _BOX = 20 / 28
 
-# The width of a stroke is measured where the ink has this share of its full level.
+# A pixel belongs to a stroke if its ink has more than this share of the full level.
 _CORE = 0.5
 
 # Widths of strokes in pixels, for a box of 20 x 20. Strokes thinner than `_THIN` are thickened to
 # `_NORMAL`. 90 % of MNIST's images have strokes from 1.3 to 3.1 pixels wide.
 _THIN = 1.3
 _NORMAL = 2.0
-# Strokes are measured in a copy of the picture. This is the longest side of the copy, in pixels.
+# Strokes are measured in a copy of the picture. Its longer side has at most this number of pixels.
 _MEASURED = 64
 # Strokes are thickened in a picture that is larger than the final image by this factor.
 _FINE = 6
@@ -164,9 +164,10 @@ def plain(pixels: Pixels, channels: int, height: int, width: int) -> Pixels:
 
 
 def _fitted(level: Floats, height: int, width: int) -> Floats:
-    """Fit the ink into a box of at most (height, width). Its values become 0 to 255.
+    """Resize the ink to the largest size that fits into a box of (height, width).
 
-    The aspect ratio stays the same. Thin strokes are thickened.
+    The values of the result are from 0 to 255. The aspect ratio stays the same. Thin strokes are
+    thickened.
     """
     scale = min(height / level.shape[0], width / level.shape[1])
     stroke = _stroke_width(level) * scale * 20 / max(height, width)
@@ -196,8 +197,8 @@ def _stroke_width(level: Floats) -> float:
 def _thickened(level: Floats, scale: float, by: float) -> Floats:
     """Return the ink with strokes that are wider by `by` pixels of the final image.
 
-    The result has a margin for the wider strokes. `scale` is the size of the final image divided by
-    the size of `level`.
+    The result has a margin for the wider strokes. `scale` is the size of the ink in the final image
+    divided by the size of `level`.
     """
     fine = max(scale * _FINE, 1e-3)
     rows, columns = (max(1, round(size * fine)) for size in level.shape)
@@ -211,7 +212,7 @@ def _thickened(level: Floats, scale: float, by: float) -> Floats:
 def _centred(drawn: Floats, height: int, width: int) -> Pixels:
     """Place the ink in an image so that its centre of mass is in the middle.
 
-    If ink would be cut off there, it is moved as far as necessary.
+    If the ink would then reach beyond the edge of the image, it is moved back inside.
     """
     out = np.zeros((height, width), np.uint8)
     total = float(drawn.sum())

@@ -1,8 +1,8 @@
 """The content of the files of a run: config.json, metrics.jsonl and state.safetensors.
 
-Only this module makes and reads the bytes of these files. `session` says which settings go
-into config.json, and `run_folder` when the files are written. `models.model_file` reads the
-file of a model.
+Only this module makes and reads the bytes of these files. The module `session` decides which
+settings go into config.json. The module `run_folder` decides when the files are written.
+`models.model_file` reads the file of a model.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def read_config(path: Path) -> dict[str, Any]:
     OSError
         If the file cannot be read.
     CheckpointError
-        If it is not the file of a run, or if its entry about the data, the epoch that counts or the
-        notes has a wrong type.
+        If it is not the file of a run, or if one of the entries "counts", "data", "crc32" and
+        "notes" has a wrong type or value.
     """
     try:
         config = json.loads(_content(path))

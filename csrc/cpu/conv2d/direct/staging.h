@@ -1,7 +1,8 @@
-// Staging: a copy of an image in which neighbouring outputs read neighbouring values, for every tap of a
-// convolution. So a vector of outputs needs one plain load per tap. Padding becomes stored zeros. A stride s
-// splits the image into s x s phases, each a plane of every s-th row and column. For stride 1 the copy has
-// about one value per pixel, and never more than one per pair (tap, output), the size of an im2col matrix.
+// Staging makes a copy of an image in which neighbouring outputs read neighbouring values, for every tap of a
+// convolution. So a vector of outputs needs one plain load per tap. The copy holds zeros for the padding.
+// With a stride of s, the copy consists of up to s x s planes. Each plane, called a phase, takes every s-th
+// row and every s-th column of the image. With stride 1, the copy has about one value per pixel. It never has
+// more values than an im2col matrix, which has one for each pair of a tap and an output.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct TapAxis {
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);
 TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
 
-// The staging of one axis: planes of `extent` values. Output i finds tap t at index shift[t] + i of plane[t].
+// The staging of one axis. The values are copied into `planes` planes of `extent` values each. For tap t,
+// output i reads the value at index shift[t] + i of the plane with the number plane[t].
 struct StagedAxis {
   int64_t planes, extent;
   int64_t* origin;  // source index of each plane's first value
@@ -32,10 +34,11 @@ struct StagedAxis {
 
 class Staging {
  public:
-  // Stages the input of `out` outputs. The tables are in memory of `frame`.
+  // Prepares the staging of images of the size `source` for outputs of the size `out`. The tables lie in
+  // memory of `frame`.
   Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
 
-  // Output (oy, ox) finds tap (ty, tx) of a channel at
+  // For tap (ty, tx) of a channel, output (oy, ox) reads the staged value at
   // channel * channel_size() + tap_offset(ty, tx) + oy * row_stride() + ox.
   int64_t channel_size() const { return rows_.planes * columns_.planes * rows_.extent * columns_.extent; }
   int64_t row_stride() const { return columns_.extent; }

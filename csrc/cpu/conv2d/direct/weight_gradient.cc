@@ -8,13 +8,16 @@
 namespace byhand::cpu {
 namespace {
 
-// The rows of dy of a tile stay in L1 while the taps of all channels pass.
+// The maximum number of values of dy that a tile reads. They stay in L1 while the kernel multiplies them by
+// the inputs of every channel and tap, one tile of columns after the other.
 constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
 
-// The number of values that are staged at a time. They stay in L2 while the tiles of all outputs pass.
+// The number of input values that are staged at a time. They stay in L2 while the tiles of all output
+// channels read them.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
-// The maximum number of images whose sums stay in registers before they are added to the total.
+// The maximum number of images that one call of the kernel sums up in registers before it adds the sums to
+// dw.
 constexpr int64_t kMaxImages = 16;
 
 int64_t band_of(const Conv2dShape& s) {
@@ -30,17 +33,17 @@ int64_t images_of(const Conv2dShape& s) {
 
 }  // namespace
 
-// Some images in some rows of outputs.
+// The work of one pass over the units: some rows of outputs in some images.
 struct WeightDots::Band {
   ConvDot dots;
   int64_t first_image, first_row;
   int64_t length;     // values of dy in a channel of an image
   const float* next;  // dy of the next band; null: none
-  float* staged;
+  float* staged;      // room for the staged inputs; null if nothing is staged
 };
 
-// Fetches rows of dy to L2: those of the next tile, or at the end of a band the first ones of the next band.
-// The rows are too short for the prefetchers of a CPU.
+// Prefetches rows of dy into L2. `dy` is the first row of the next tile, or of the next band if this tile is
+// the band's last one. The rows are too short to be recognised by the hardware prefetchers.
 void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const float* const row = dy + i % band.dots.images * band.dots.dy_image_stride +

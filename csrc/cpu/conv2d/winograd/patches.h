@@ -23,7 +23,8 @@ inline const WinogradTransform& output_transform(const Conv2dShape& s) {
   return transforms().output[s.kernel.h == 5];
 }
 
-// Rows of `columns` transformed patches each.
+// A matrix of transformed patches, for example (output channels, input channels) for the weights. The values
+// of a patch are spread over several planes: plane q holds vector q of every patch (WinogradPatches).
 class Patches {
  public:
   Patches(int64_t rows, int64_t columns, float* data)
@@ -37,7 +38,7 @@ class Patches {
     return kWinogradValues / kernels<WinogradProductKernels>().lanes * plane_of(rows, columns);
   }
 
-  // The number of floats that suffices for this number of patches with any number of lanes.
+  // An upper bound of size() for this number of patches, which holds for every number of lanes.
   static int64_t most(int64_t patches) {
     return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats;
   }
@@ -48,8 +49,8 @@ class Patches {
   float* data() const { return data_; }
 
  private:
-  // Planes are an odd number of cache lines apart, so that the values of a patch spread over the sets of a
-  // cache.
+  // The size of a plane is an odd number of cache lines. So the vectors of a patch, one from each plane, fall
+  // into different sets of a cache and do not evict each other.
   static int64_t plane_of(int64_t rows, int64_t columns) {
     return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) *
            kCacheLineFloats;
@@ -60,12 +61,13 @@ class Patches {
   float* data_;
 };
 
-// An operand of a product of patches, with the strides of its index and of the depth.
+// An operand a or b of `multiply`, which reads a[i, p]. `row` is the stride of i, `depth` that of p.
 struct Operand {
   const float* data;
   int64_t plane, row, depth;
 };
-// The index is the row, or the column; the depth is the other one, from `first` on.
+// by_rows: i counts the rows of the matrix, and p its columns from `first` on. by_columns reads the
+// transposed matrix: i counts the columns from `first` on, and p the rows.
 inline Operand by_rows(const Patches& p, int64_t first = 0) {
   return {p.data() + first * lanes(), p.plane(), p.row_stride(), lanes()};
 }
@@ -86,7 +88,7 @@ struct Tiling {
         columns(ceil_div(s.out_w, step)),
         per_image(rows * columns) {}
 
-  // Patch t of the channels of x, and of those of y.
+  // Patch t of x, and patch t of y, in all of their channels. t counts the patches of all images.
   WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
     return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
   }
@@ -94,7 +96,7 @@ struct Tiling {
     return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
   }
 
-  // The 2 x 2 windows of patch t, whose first output begins a window.
+  // The 2 x 2 pooling windows in patch t of y. `step` must be even, so that no window lies in two patches.
   WinogradMaxima windows(int64_t t, const float* y, const int32_t* index) const {
     const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
     const int64_t top = t % per_image / columns * side, left = t % columns * side;

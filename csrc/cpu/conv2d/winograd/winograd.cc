@@ -16,7 +16,8 @@ namespace byhand::cpu {
 
 namespace {
 
-// The length of a step of the depth. A tile's rows of both operands stay in L1.
+// `multiply` sums over the depth in steps of this length. The part of both operands that one tile reads in a
+// step stays in L1.
 constexpr int64_t kDepth = 64;
 
 }  // namespace
@@ -46,8 +47,9 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
 
 namespace {
 
-// The number of patches per block. The transformed patches of all channels stay in L2. If the weights are
-// larger than L2, a block is as large as they are, because the weights are read again for every block.
+// The number of patches per block. It is chosen so that the transformed patches of a block, in all channels,
+// stay in L2. If the transformed weights are larger than L2, a block has as many values as the weights have,
+// because the weights are read again for every block.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);
@@ -62,8 +64,8 @@ Winograd::Winograd(const Conv2dShape& s) : shape_(s) {}
 
 namespace {
 
-// A cache holds the address of the kernels that made it, the weights, and the transformed weights. Each
-// begins on a cache line.
+// A weight cache has three parts: the address of the kernel table that filled it, a copy of the weights, and
+// the transformed weights. Each part begins on a cache line.
 
 int64_t lines(int64_t floats) { return ceil_div(floats, kCacheLineFloats) * kCacheLineFloats; }
 
@@ -94,8 +96,9 @@ Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& fram
   const auto bytes = [](int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); };
   if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
     return;
-  // Another thread may write to the weights meanwhile. The weights are read once, into the copy, and the copy
-  // is transformed. If the copy held newer weights than the transformed ones, the cache would stay wrong.
+  // Another thread may write to the weights at the same time. So each weight is read only once, into the
+  // copy, and the transform reads the copy. Otherwise the copy and the transformed weights could come from
+  // different weights, and later calls would use the wrong transform, because they compare the copy only.
   if (cache) clear_cache(cache);
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));

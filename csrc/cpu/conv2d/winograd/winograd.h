@@ -27,27 +27,32 @@ namespace byhand::cpu {
 // The transform of one patch of one channel takes about as long as this number of multiply-adds.
 inline constexpr double kWinogradTransform = 600;
 
-// A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group, whose weights are
-// transformed. x, y and their gradients belong to a batch, or to some images of it; no operand is empty. A
-// method runs on the calling thread unless it says otherwise, and several threads may call methods at the
-// same time.
+// A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
+// shape and, if the second constructor made it, the transformed weights. The arrays x, y, dy and dx may hold
+// the whole batch or only some images of it: a method counts patches from the beginning of the arrays that it
+// gets. No operand is empty. A method runs on the calling thread unless its comment says otherwise, and
+// several threads may call methods at the same time.
 class Winograd {
  public:
   explicit Winograd(const Conv2dShape& s);
-  // All threads transform the weights into `frame`, or into `cache` unless that holds them already. Forward
-  // and the input gradient need them.
+  // Also transforms the weights, on all threads. They are stored in `cache` if it is given, otherwise in
+  // `frame`. If the cache holds the transform of these weights already, nothing is computed. `forward`,
+  // `forward_pooled` and the input gradient of `backward` need the transformed weights.
   Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& frame, float* cache = nullptr);
   static int64_t cache_size(const int64_t (&weight)[4]);
   static void clear_cache(float* cache);
 
-  int64_t patches() const;  // of an image
-  int64_t block() const;    // the number of patches that fit the cache together: the least for one call
+  int64_t patches() const;  // per image
+  // The number of patches that are transformed and multiplied together. They stay in L2, unless the weights
+  // are so large that more patches at a time are faster.
+  int64_t block() const;
   // The approximate duration of this number of patches in one direction, on one thread.
   double ns(int64_t patches) const;
 
-  // y of these patches.
+  // Computes the outputs of these patches.
   void forward(Range patches, const float* x, const float* bias, float* y) const;
-  // The maxima of 2 x 2 windows and their positions in the planes, for kernels of 5 x 5.
+  // Computes the maxima of the 2 x 2 windows of these patches (y) and their positions in the planes (index).
+  // Only kernels of 5 x 5 can do this.
   bool pools() const { return shape_.kernel.h == 5; }
   void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
@@ -59,23 +64,25 @@ class Winograd {
     const int32_t* index;
     // The input gradient is added to what `dx` has, because patches overlap. Null: not wanted.
     float* dx;
-    // The transformed weight gradient of these output channels, which must be all channels if there is a dx.
-    // Null: not wanted.
+    // Receives the transformed weight gradient of the output channels in `outputs`. Null: not wanted. If dx
+    // is wanted, `outputs` must cover all channels.
     float* sums;
     Range outputs;
-    bool add;        // to the sums, which are overwritten otherwise
-    const float* x;  // for the sums
+    bool add;        // if true, the gradient is added to `sums`; otherwise it overwrites them
+    const float* x;  // the inputs, which only the weight gradient needs
   };
   void backward(Range patches, const Gradients& g) const;
 
-  // The same for all patches, on all threads and without transformed weights: see by_channels.cc. The weight
-  // gradient takes at most block() patches; the input gradient is added to dx.
+  // The same operations for all patches, on all threads. These methods transform the weights themselves, some
+  // channels at a time, so that large weights stay in the cache: see by_channels.cc. The weight gradient
+  // requires that there are at most block() patches. The input gradient is added to dx.
   void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
   void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
   void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
 
   int64_t size_of_sums() const;
-  // Computes dw from `count` sums that lie one behind the other, on all threads. Overwrites the sums.
+  // Computes dw from `count` arrays of sums, which are contiguous in memory, on all threads. Overwrites the
+  // sums.
   void finish(float* sums, int64_t count, float* dw) const;
 
  private:
