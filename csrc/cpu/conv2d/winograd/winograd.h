@@ -73,9 +73,9 @@ class Winograd {
   };
   void backward(Range patches, const Gradients& g) const;
 
-  // The same operations for all patches, on all threads. These methods transform the weights themselves, some
-  // channels at a time, so that large weights stay in the cache: see by_channels.cc. The weight gradient
-  // requires that there are at most block() patches. The input gradient is added to dx.
+  // The same operations for all patches, on all threads. These methods transform the weights, or the sums of
+  // the weight gradient, for some channels at a time, so that they stay in the cache: see by_channels.cc. The
+  // weight gradient requires that there are at most block() patches. The input gradient is added to dx.
   void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
   void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
   void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
