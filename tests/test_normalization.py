@@ -123,7 +123,7 @@ def test_files_open_in_pytorch(torch: Any, trained: Model, tmp_path: Path) -> No
     from safetensors.torch import load_file
 
     trained.save(tmp_path / "model.safetensors")
-    theirs = in_torch(torch, nn.Sequential(*trained.children))
+    theirs = in_torch(nn.Sequential(*trained.children))
     theirs.load_state_dict(load_file(tmp_path / "model.safetensors"))
     theirs.eval()
     x = (IMAGES * np.float32(1 / 127.5) - np.float32(1)).reshape(-1, 1, 28, 28)

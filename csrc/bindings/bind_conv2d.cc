@@ -120,7 +120,7 @@ The output, with C = in_channels / groups and g the group of output channel o::
         * x[n, g * C + c, i * stride + k * dilation - top, j * stride + l * dilation - left]
 
 The zeros left and right of an image take part in the arithmetic, so an infinite weight that
-is multiplied by one gives NaN.
+is multiplied by such a zero gives NaN.
 
 The error of "winograd" satisfies norm(error) <= 2e-5 * norm(conv2d(abs(x), abs(weight))), with
 the Euclidean norm over the array. On random data it is up to 8.3e-6 of the norm of the result,
