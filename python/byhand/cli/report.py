@@ -141,13 +141,13 @@ def _say_watched(history: Sequence[EpochEnd]) -> None:
     last = history[-1]
     best = next((end for end in reversed(history) if end.best), last)
     say(
-        f"Test accuracy after epoch {last.epoch}: {accuracy(last)}. The last epoch counts; the "
-        "test set chose nothing."
+        f"Test accuracy after epoch {last.epoch}: {accuracy(last)}. The last epoch counts, so the "
+        "test set did not choose it."
     )
     if best is not last:
         say(
             f"Epoch {best.epoch} had the lowest test loss, accuracy {accuracy(best)}. --epoch "
-            "best takes it, but then the test set has chosen."
+            "best takes it, but then the test set chooses the epoch."
         )
 
 
