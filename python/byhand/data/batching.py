@@ -105,8 +105,9 @@ def _checked(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     if labels.ndim == 0 or len(labels) != len(images):
         raise ValueError(f"{len(images)} images need as many labels, not the shape {labels.shape}")
     if labels.dtype.kind in "iu":
-        if labels.size and labels.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"labels must be less than 2**63, not {labels.max()}")
+        largest = int(labels.max(initial=0))  # NumPy 1 would compare a uint64 as float64
+        if largest >= 2**63:
+            raise ValueError(f"labels must be less than 2**63, not {largest}")
         labels = labels.astype(np.int64)
     images = np.ascontiguousarray(images)  # the kernel would copy all of them for each batch
     return (images[:, np.newaxis] if images.ndim == 3 else images), labels
