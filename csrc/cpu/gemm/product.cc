@@ -14,8 +14,8 @@ namespace {
 
 // The costs below count multiply-adds, and whatever takes as long as a number of them.
 
-// Transposing a value for tiles and for dots, as measured.
-constexpr double kTileTransposeCost = 8, kDotTransposeCost = 24;
+// Transposing a value for dots, as measured.
+constexpr double kDotTransposeCost = 24;
 
 // A load of dots, as measured. Rows are seldom aligned to more than 4 values, so longer vectors cross cache
 // lines.

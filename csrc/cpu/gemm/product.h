@@ -37,6 +37,9 @@ struct Blocking {
 };
 Blocking blocking_for(const GemmKernels&);
 
+// Transposing a value of B for the tiles takes as long as this number of multiply-adds, as measured.
+inline constexpr double kTileTransposeCost = 8;
+
 // Vectors along the columns of C, for any shape and any strides. Without packing, columns of B are adjacent.
 void multiply_by_tiles(const Product&, const Blocking&);
 // Vectors along the depth: each value of C is the dot product of a row of A and a column of B.

@@ -11,8 +11,8 @@
 namespace byhand::cpu {
 namespace {
 
-// The costs of one value of A or B, in multiply-adds: reading it from an outer cache, and transposing it.
-constexpr double kReadCost = 3, kTransposeCost = 8;
+// Reading a value of A or B from an outer cache takes as long as this number of multiply-adds.
+constexpr double kReadCost = 3;
 
 // If two cores write into one row of C, the prefetcher of one core fetches cache lines that the other core is
 // about to write. This delays the other core by about 70 ns per row, the time of this number of
@@ -29,7 +29,8 @@ constexpr double kTakenBackCost = 30;
 // its own.
 Parts::Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels<GemmKernels>().lanes, vectors = ceil_div(g.columns(), lanes);
-  const double own = (g.b.column_stride == 1 ? 0 : kTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
+  const double own =
+      (g.b.column_stride == 1 ? 0 : kTileTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
   Parts::Cut best{1, 1};
   double least = INFINITY;
   for (int64_t row_parts = 1; row_parts <= std::min(parts, g.rows()); ++row_parts) {
