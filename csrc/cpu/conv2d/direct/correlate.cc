@@ -19,21 +19,22 @@ constexpr int64_t kDepth = 512;
 // The number of values that a task stages at a time. They stay in L2 while all output channels use them.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
-// A correlation cut into blocks of channels and bands of output rows, and the tables that its tasks share.
-// The depth of a tile runs over (tap row, channel of the block, tap column). In this order, the tap rows that
-// an output row reads inside the image are one contiguous range, and the tap rows in the padding are skipped.
+// A correlation that is cut into blocks of input channels and bands of output rows, with the tables that its
+// tasks share. The depth of a tile runs over (tap row, channel of the block, tap column). In this order, the
+// tap rows that an output row reads inside the image are one contiguous range, and the tap rows in the
+// padding are skipped.
 struct Plan {
   const Correlation& c;
   const ConvTileKernels& kernels;
   int64_t block_channels, blocks;
-  int64_t band, bands;  // the number of output rows of a task, and the number of bands per image
   Staging staging;
-  float* weights;      // (group, output, channel block, tap row, channel, tap column)
-  int64_t* offset[2];  // where each depth index lies in the staged block: [0] full, [1] the last block
-  ConvPosition* position;
-  int64_t row_positions;
-  Range* tap_rows;  // that each output row reads inside the image
-  const float* bias;
+  int64_t band, bands;       // the number of output rows per band, and the number of bands per image
+  int64_t row_positions;     // the number of vectors per output row
+  const Range* tap_rows;     // for each output row, the tap rows that it reads inside the image
+  const float* bias;         // zeros if the correlation has none
+  float* weights = nullptr;  // (group, output, channel block, tap row, channel, tap column)
+  int64_t* offset[2] = {};   // the offset of each depth index in a staged block: [0] full, [1] the last block
+  ConvPosition* position = nullptr;  // the vectors of a band
 
   int64_t depth() const { return c.channels * c.rows.count * c.columns.count; }  // of all blocks
   int64_t channels_of(int64_t block) const {
@@ -52,18 +53,13 @@ int64_t block_channels_of(const Correlation& c) {
   return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
 }
 
-// The number of output rows per band. The staged values of a band stay in L2, and every thread gets a task.
-int64_t band_of(const Correlation& c, int64_t block_channels) {
-  const auto fits = [&](int64_t rows) {
-    ScratchFrame frame;
-    return block_channels * Staging(c.source, {rows, c.out.w}, c.rows, c.columns, frame).channel_size() <=
-           kStagedFloats;
-  };
-  int64_t rows = c.out.h;
-  while (rows > 1 && !fits(rows)) rows = ceil_div(rows, 2);
-  const int64_t images = c.batch * c.groups, threads = num_threads();
-  if (images * ceil_div(c.out.h, rows) < threads) rows = ceil_div(c.out.h, ceil_div(threads, images));
-  return rows;
+// Cuts the output rows into bands, so that every thread gets a task and the staged values of a band stay in
+// L2.
+Staging stage_bands(const Correlation& c, int64_t block_channels, ScratchFrame& frame) {
+  const int64_t most_rows = ceil_div(c.out.h, ceil_div(num_threads(), c.batch * c.groups));
+  Staging staging(c.source, {most_rows, c.out.w}, c.rows, c.columns, frame);
+  staging.fit(block_channels, kStagedFloats);
+  return staging;
 }
 
 float* pack_weights(const Plan& p, ScratchFrame& frame) {
@@ -130,21 +126,19 @@ const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
 }
 
 Plan make_plan(const Correlation& c, ScratchFrame& frame) {
-  const int64_t block_channels = block_channels_of(c), band = band_of(c, block_channels);
+  const int64_t block_channels = block_channels_of(c);
+  const Staging staging = stage_bands(c, block_channels, frame);
   const ConvTileKernels& kernels = kernels_for(c.out.w);
-  Plan p{c,
-         kernels,
-         block_channels,
-         std::max<int64_t>(1, ceil_div(c.channels, block_channels)),
-         band,
-         ceil_div(c.out.h, band),
-         Staging(c.source, {band, c.out.w}, c.rows, c.columns, frame),
-         nullptr,
-         {},
-         nullptr,
-         ceil_div(c.out.w, kernels.lanes),
-         inside_tap_rows(c, frame),
-         bias_or_zeros(c, frame)};
+  Plan p{.c = c,
+         .kernels = kernels,
+         .block_channels = block_channels,
+         .blocks = std::max<int64_t>(1, ceil_div(c.channels, block_channels)),
+         .staging = staging,
+         .band = staging.band_rows(),
+         .bands = ceil_div(c.out.h, staging.band_rows()),
+         .row_positions = ceil_div(c.out.w, kernels.lanes),
+         .tap_rows = inside_tap_rows(c, frame),
+         .bias = bias_or_zeros(c, frame)};
   p.weights = pack_weights(p, frame);
   p.offset[0] = depth_offsets(p, std::min(block_channels, c.channels), frame);
   p.offset[1] = depth_offsets(p, p.channels_of(p.blocks - 1), frame);

@@ -7,14 +7,15 @@
 
 namespace byhand::cpu {
 
-// y[n, g O + o, oy, ox] = bias[g O + o] + sum over c, ty, tx of
-//     weight(g, o, c, ty, tx) * x[n, g C + c, oy rows.stride + rows.tap[ty], ox columns.stride +
-//     columns.tap[tx]]
-// with weight(g, o, c, ty, tx) = weight[g weight_group + o weight_output + c weight_channel +
-//                                       row_offset[ty] + column_offset[tx]].
-// rows.tap is monotonic. bias may be null. y is contiguous.
+// y[n, g * outputs + o, oy, ox] = bias[g * outputs + o] + sum over c, ty, tx of
+//     w(g, o, c, ty, tx) * x[n, g * channels + c, in_y, in_x]
+// where  in_y = oy * rows.stride + rows.tap[ty],  in_x = ox * columns.stride + columns.tap[tx],
+// and    w(g, o, c, ty, tx) = weight[g * weight_group + o * weight_output + c * weight_channel +
+//                                    row_offset[ty] + column_offset[tx]].
+// A value of x outside the image counts as 0. rows.tap rises or falls throughout. bias may be null. x and y
+// are contiguous.
 struct Correlation {
-  int64_t batch, groups, channels, outputs;  // channels C and outputs O of one group
+  int64_t batch, groups, channels, outputs;  // `channels` input and `outputs` output channels per group
   Pair source, out;
   TapAxis rows, columns;
   const float* x;

@@ -18,15 +18,18 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
   return table;
 }
 
-// The gradient with respect to the inputs phase + stride * j along one axis. Output o reads input
-// o * stride + k * dilation - padding. So input j of the phase gets tap k of output
-// j + (phase + padding - k * dilation) / stride, if that is a whole number.
+// Along one axis, the inputs phase, phase + stride, phase + 2 stride, ... get their gradients through the
+// same taps. They are called a phase, and input j of the phase is phase + j * stride. In the forward pass,
+// output o reads input o * stride + k * dilation - padding through tap k. So input j of the phase gets its
+// gradient through tap k from output j + (phase + padding - k * dilation) / stride, if that is a whole
+// number. With a kernel of 3, stride 2 and no padding, phase 0 has taps 0 and 2, and phase 1 has tap 1.
 struct PhaseAxis {
-  TapAxis taps;
-  int64_t* offset;  // of each tap's weight, in steps of `step`
-  int64_t size;     // inputs of the phase
+  TapAxis taps;     // the taps that reach this phase
+  int64_t* offset;  // of the weight of each of these taps, in the filter
+  int64_t size;     // the number of inputs in the phase
 };
 
+// `step` is the distance of two neighbouring taps in the filter.
 PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
                      int64_t padding, int64_t step, ScratchFrame& frame) {
   int64_t* const tap = frame.allocate<int64_t>(kernel);
@@ -41,14 +44,14 @@ PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, 
   return {{count, tap, 1}, offset, ceil_div(in - phase, stride)};
 }
 
-// The inputs of one phase in both axes: a correlation of dy with the taps that reach this phase.
+// Computes dx at the inputs of one phase per axis: a correlation of dy with the taps that reach them.
 void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
   const PhaseAxis rows =
       phase_axis(phase.h, s.in_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.kernel.w, frame);
   const PhaseAxis columns =
       phase_axis(phase.w, s.in_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, 1, frame);
-  if (rows.taps.count == 0 || columns.taps.count == 0) return;  // no output reads these: dx is zero there
+  if (rows.taps.count == 0 || columns.taps.count == 0) return;  // no output reads these inputs: dx stays zero
 
   const bool dense = s.stride.h == 1 && s.stride.w == 1;
   const int64_t planes = s.batch * s.in_channels, plane = rows.size * columns.size;

@@ -1,6 +1,7 @@
-// The weight gradient of a pooled convolution. Each pooling window passes its gradient to one output, so most
-// of the gradients of the convolution are zero. This reads only the others. It is used if nobody wants the
-// input gradient, for which the direct algorithm needs whole planes of gradients.
+// The weight gradient of a convolution that is followed by max pooling. Each pooling window passes its
+// gradient to one output of the convolution, so most of the gradients dy are zero. This algorithm reads only
+// those that are not. It is used if the caller does not want the input gradient. The direct algorithm for the
+// input gradient needs whole planes of dy.
 #pragma once
 
 #include "core/shapes.h"
@@ -13,8 +14,8 @@ class PooledDots {
 
   static bool takes(const Conv2dShape& s);
 
-  // Adds the sums over one image x to dw. Each output channel has `count` gradients: dz, at the positions
-  // `index` of its plane.
+  // Adds the weight gradient of one image x to dw. Each output channel has `count` gradients dz, which lie at
+  // the positions `index` of its plane.
   void add(const float* dz, const int32_t* index, int64_t count, const float* x, float* dw) const;
 
  private:

@@ -15,35 +15,6 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
   return {kernel, tap, stride};
 }
 
-StagedAxis stage_axis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame) {
-  StagedAxis axis{0, 0, frame.allocate<int64_t>(taps.count), frame.allocate<int64_t>(taps.count),
-                  frame.allocate<int64_t>(taps.count)};
-  // Taps that differ by a multiple of the stride share a plane, which begins at the smallest of them.
-  for (int64_t t = 0; t < taps.count; ++t) {
-    int64_t p = 0;
-    while (p < axis.planes && (axis.origin[p] - taps.tap[t]) % taps.stride != 0) ++p;
-    if (p == axis.planes) axis.origin[axis.planes++] = taps.tap[t];
-    axis.origin[p] = std::min(axis.origin[p], taps.tap[t]);
-    axis.plane[t] = p;
-  }
-  int64_t reach = 0;
-  for (int64_t t = 0; t < taps.count; ++t) {
-    axis.shift[t] = (taps.tap[t] - axis.origin[axis.plane[t]]) / taps.stride;
-    reach = std::max(reach, axis.shift[t]);
-  }
-  axis.extent = outputs + reach;
-  // Taps that are far apart, because of a dilation, would need planes with many unused values. Then each tap
-  // gets a plane of its own.
-  if (static_cast<double>(axis.planes) * static_cast<double>(axis.extent) >
-      static_cast<double>(taps.count) * static_cast<double>(outputs)) {
-    axis.planes = taps.count;
-    axis.extent = outputs;
-    for (int64_t t = 0; t < taps.count; ++t)
-      axis.origin[t] = taps.tap[t], axis.plane[t] = t, axis.shift[t] = 0;
-  }
-  return axis;
-}
-
 // The range of i in [0, count) for which begin + i * stride lies in [0, size).
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
   const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
@@ -61,25 +32,55 @@ TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame) {
   return forward_axis(s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, frame);
 }
 
-Staging::Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame)
-    : source_(source),
-      stride_{rows.stride, columns.stride},
-      rows_(stage_axis(rows, out.h, frame)),
-      columns_(stage_axis(columns, out.w, frame)) {}
+StagedAxis::StagedAxis(const TapAxis& t, int64_t n, ScratchFrame& frame)
+    : taps(t),
+      origin(frame.allocate<int64_t>(t.count)),
+      plane(frame.allocate<int64_t>(t.count)),
+      shift(frame.allocate<int64_t>(t.count)) {
+  set_outputs(n);
+}
 
-bool Staging::is_source() const {
-  return stride_.h == 1 && stride_.w == 1 && rows_.planes == 1 && columns_.planes == 1 &&
-         rows_.origin[0] == 0 && columns_.origin[0] == 0 && rows_.extent == source_.h &&
-         columns_.extent == source_.w;
+void StagedAxis::set_outputs(int64_t n) {
+  outputs = n;
+  // Taps that differ by a multiple of the stride share a plane, which begins at the smallest of them.
+  planes = 0;
+  for (int64_t t = 0; t < taps.count; ++t) {
+    int64_t p = 0;
+    while (p < planes && (origin[p] - taps.tap[t]) % taps.stride != 0) ++p;
+    if (p == planes) origin[planes++] = taps.tap[t];
+    origin[p] = std::min(origin[p], taps.tap[t]);
+    plane[t] = p;
+  }
+  int64_t reach = 0;
+  for (int64_t t = 0; t < taps.count; ++t) {
+    shift[t] = (taps.tap[t] - origin[plane[t]]) / taps.stride;
+    reach = std::max(reach, shift[t]);
+  }
+  extent = n + reach;
+  // Taps that are far apart, because of a dilation, would need planes with many unused values. Then each tap
+  // gets a plane of its own.
+  if (static_cast<double>(planes) * static_cast<double>(extent) >
+      static_cast<double>(taps.count) * static_cast<double>(n)) {
+    planes = taps.count;
+    extent = n;
+    for (int64_t t = 0; t < taps.count; ++t) origin[t] = taps.tap[t], plane[t] = t, shift[t] = 0;
+  }
+}
+
+Staging::Staging(Pair source, Pair band, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame)
+    : source_(source), rows_(rows, band.h, frame), columns_(columns, band.w, frame) {}
+
+void Staging::fit(int64_t channels, int64_t floats) {
+  while (band_rows() > 1 && channels * channel_size() > floats) rows_.set_outputs(ceil_div(band_rows(), 2));
 }
 
 void Staging::stage_plane(const float* source, int64_t y, int64_t x, float* to) const {
-  const int64_t columns = columns_.extent;
-  const Range rows = inside(y, stride_.h, source_.h, rows_.extent),
-              row = inside(x, stride_.w, source_.w, columns);
+  const int64_t columns = columns_.extent, y_stride = rows_.taps.stride, x_stride = columns_.taps.stride;
+  const Range rows = inside(y, y_stride, source_.h, rows_.extent),
+              row = inside(x, x_stride, source_.w, columns);
   std::fill(to, to + rows.begin * columns, 0.0f);
   std::fill(to + rows.end * columns, to + rows_.extent * columns, 0.0f);
-  if (stride_.h == 1 && stride_.w == 1 && row.begin == 0 && row.end == columns && columns == source_.w) {
+  if (y_stride == 1 && x_stride == 1 && row.begin == 0 && row.end == columns && columns == source_.w) {
     std::copy_n(source + (y + rows.begin) * columns, (rows.end - rows.begin) * columns,
                 to + rows.begin * columns);
     return;
@@ -88,11 +89,11 @@ void Staging::stage_plane(const float* source, int64_t y, int64_t x, float* to) 
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     float* const line = to + r * columns;
     std::fill(line, line + row.begin, 0.0f);
-    const float* const from = source + (y + r * stride_.h) * source_.w + x + row.begin * stride_.w;
-    if (stride_.w == 1)
+    const float* const from = source + (y + r * y_stride) * source_.w + x + row.begin * x_stride;
+    if (x_stride == 1)
       std::copy_n(from, row.end - row.begin, line + row.begin);
     else
-      copy_strided(from, stride_.w, row.end - row.begin, line + row.begin);
+      copy_strided(from, x_stride, row.end - row.begin, line + row.begin);
     std::fill(line + row.end, line + columns, 0.0f);
   }
 }
@@ -101,7 +102,7 @@ void Staging::stage(const float* source, int64_t channels, int64_t first_row, fl
   for (int64_t c = 0; c < channels; ++c, source += source_.h * source_.w)
     for (int64_t py = 0; py < rows_.planes; ++py)
       for (int64_t px = 0; px < columns_.planes; ++px, to += rows_.extent * columns_.extent)
-        stage_plane(source, rows_.origin[py] + first_row * stride_.h, columns_.origin[px], to);
+        stage_plane(source, rows_.origin[py] + first_row * rows_.taps.stride, columns_.origin[px], to);
 }
 
 }  // namespace byhand::cpu

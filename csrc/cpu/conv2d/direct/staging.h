@@ -26,6 +26,11 @@ TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
 // The staging of one axis. The values are copied into `planes` planes of `extent` values each. For tap t,
 // output i reads the value at index shift[t] + i of the plane with the number plane[t].
 struct StagedAxis {
+  StagedAxis(const TapAxis& taps, int64_t outputs, ScratchFrame& frame);
+  void set_outputs(int64_t outputs);
+
+  TapAxis taps;
+  int64_t outputs;
   int64_t planes, extent;
   int64_t* origin;  // source index of each plane's first value
   int64_t* plane;
@@ -34,9 +39,14 @@ struct StagedAxis {
 
 class Staging {
  public:
-  // Prepares the staging of images of the size `source` for outputs of the size `out`. The tables lie in
-  // memory of `frame`.
-  Staging(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
+  // Prepares the staging of images of the size `source` for bands of `band.h` rows of outputs, each of
+  // `band.w` columns. The tables lie in memory of `frame`.
+  Staging(Pair source, Pair band, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame);
+
+  // Halves the number of rows per band until the staged values of `channels` channels fit into `floats`
+  // values, or until a band has one row.
+  void fit(int64_t channels, int64_t floats);
+  int64_t band_rows() const { return rows_.outputs; }
 
   // For tap (ty, tx) of a channel, output (oy, ox) reads the staged value at
   // channel * channel_size() + tap_offset(ty, tx) + oy * row_stride() + ox.
@@ -46,17 +56,15 @@ class Staging {
     const int64_t plane = rows_.plane[ty] * columns_.planes + columns_.plane[tx];
     return (plane * rows_.extent + rows_.shift[ty]) * columns_.extent + columns_.shift[tx];
   }
-  // Returns true if the staged image equals the source, so that no copy is needed.
-  bool is_source() const;
 
-  // Stages `channels` planes of the source for outputs from row `first_row` on. `to` holds
+  // Stages `channels` planes of the source for the band of outputs that begins at `first_row`. `to` holds
   // channels * channel_size() values.
   void stage(const float* source, int64_t channels, int64_t first_row, float* to) const;
 
  private:
   void stage_plane(const float* source, int64_t y, int64_t x, float* to) const;
 
-  Pair source_, stride_;
+  Pair source_;
   StagedAxis rows_, columns_;
 };
 

@@ -26,6 +26,12 @@ int64_t band_of(const Conv2dShape& s) {
   return ceil_div(s.out_h, ceil_div(s.out_h, fitting));
 }
 
+// With stride 1 and without padding, neighbouring outputs read neighbouring values of x itself.
+bool needs_staging(const Conv2dShape& s) {
+  return s.stride.h != 1 || s.stride.w != 1 || s.padding.top != 0 || s.padding.bottom != 0 ||
+         s.padding.left != 0 || s.padding.right != 0;
+}
+
 int64_t images_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
                              kMaxImages);
@@ -33,11 +39,11 @@ int64_t images_of(const Conv2dShape& s) {
 
 }  // namespace
 
-// The work of one pass over the units: some rows of outputs in some images.
+// A band is some output rows of some images. `add` takes one band after the other through all of its units.
 struct WeightDots::Band {
   ConvDot dots;
   int64_t first_image, first_row;
-  int64_t length;     // values of dy in a channel of an image
+  int64_t length;     // the number of values of dy in one channel of one image of the band
   const float* next;  // dy of the next band; null: none
   float* staged;      // room for the staged inputs; null if nothing is staged
 };
@@ -58,11 +64,11 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
       band_(band_of(s)),
       rows_(forward_rows(s, frame)),
       columns_(forward_columns(s, frame)),
-      whole_({s.in_h, s.in_w}, {s.out_h, s.out_w}, rows_, columns_, frame),
-      stages_(!whole_.is_source()),
-      staging_(stages_ ? Staging({s.in_h, s.in_w}, {band_, s.out_w}, rows_, columns_, frame) : whole_),
-      block_channels_(
-          std::clamp<int64_t>(kStagedFloats / (images_ * staging_.channel_size()), 1, s.group_in())),
+      staging_({s.in_h, s.in_w}, {band_, s.out_w}, rows_, columns_, frame),
+      stages_(needs_staging(s)),
+      channel_size_(stages_ ? staging_.channel_size() : s.in_h * s.in_w),
+      row_stride_(stages_ ? staging_.row_stride() : s.in_w),
+      block_channels_(std::clamp<int64_t>(kStagedFloats / (images_ * channel_size_), 1, s.group_in())),
       blocks_(ceil_div(s.group_in(), block_channels_)),
       row_tiles_(ceil_div(s.group_out(), kernels<WeightGradientKernels>().rows)) {
   block_channels_ = ceil_div(s.group_in(), blocks_);
@@ -71,14 +77,15 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
   for (int64_t c = 0; c < block_channels_; ++c)
     for (int64_t ty = 0; ty < s.kernel.h; ++ty)
       for (int64_t tx = 0; tx < s.kernel.w; ++tx)
-        *to++ = c * staging_.channel_size() + staging_.tap_offset(ty, tx);
+        *to++ = c * channel_size_ +
+                (stages_ ? staging_.tap_offset(ty, tx) : ty * s.dilation.h * s.in_w + tx * s.dilation.w);
   const int lanes = kernels<WeightGradientKernels>().lanes;
   const int64_t whole = s.out_w / lanes;  // vectors per row
   whole_positions_ = frame.allocate<ConvPosition>(band_ * (whole + 1));
   cut_positions_ = whole_positions_ + band_ * whole;
   for (int64_t y = 0; y < band_; ++y) {
     const auto at = [&](int64_t x, int count) {
-      return ConvPosition{y * s.out_w + x, y * staging_.row_stride() + x, y, count};
+      return ConvPosition{y * s.out_w + x, y * row_stride_ + x, y, count};
     };
     for (int64_t i = 0; i < whole; ++i) whole_positions_[y * whole + i] = at(i * lanes, lanes);
     cut_positions_[y] = at(whole * lanes, static_cast<int>(s.out_w % lanes));
@@ -88,7 +95,7 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
 void WeightDots::add(Range images, Range units, const float* dy, const float* x, float* dw) const {
   const int64_t whole = s_.out_w / kernels<WeightGradientKernels>().lanes,
                 image = s_.in_channels * s_.in_h * s_.in_w;
-  const int64_t staged_image = block_channels_ * staging_.channel_size();
+  const int64_t staged_image = block_channels_ * channel_size_;
   ScratchFrame frame;
   Band band{};
   ConvDot& d = band.dots;
@@ -127,7 +134,7 @@ void WeightDots::add_tiles(const Band& band, int64_t block, Range row_tiles, con
   const float* const source =
       x + band.first_image * image + (group * in + channels.begin) * s_.in_h * s_.in_w;
   ConvDot d = band.dots;
-  d.x = stages_ ? band.staged : source + band.first_row * staging_.row_stride();
+  d.x = stages_ ? band.staged : source + band.first_row * row_stride_;
   for (int64_t n = 0; stages_ && n < d.images; ++n)
     staging_.stage(source + n * image, channels.end - channels.begin, band.first_row,
                    band.staged + n * d.x_image_stride);

@@ -10,18 +10,19 @@
 
 namespace byhand::cpu {
 
-// dw[o, c, ty, tx] += sum over n, oy, ox of dy[n, o, oy, ox] *
-//     x[n, group of o, c, oy stride.h + ty dilation.h - padding.top, ox stride.w + tx dilation.w -
-//     padding.left]
-// No operand is empty. A method runs on the calling thread, and several threads may call it at the same time.
+// dw[o, c, ty, tx] += sum over n, oy, ox of dy[n, o, oy, ox] * x[n, c of the group of o, in_y, in_x]
+// where  in_y = oy * stride.h + ty * dilation.h - padding.top,
+//        in_x = ox * stride.w + tx * dilation.w - padding.left.
+// No operand is empty. `add` runs on the calling thread, and several threads may call it at the same time.
 class WeightDots {
  public:
   WeightDots(const Conv2dShape& s, ScratchFrame& frame);
 
-  // The number of units that the weights are cut into: some outputs and some channels of a group each.
+  // The number of units that the weights are cut into. A unit holds the weights between one tile of output
+  // channels and one block of input channels of a group.
   int64_t units() const { return s_.groups * blocks_ * row_tiles_; }
-  // Adds the sums over these images to the weights of these units. The order of a sum depends only on the
-  // images.
+  // Adds the sums over these images to the weights of these units. The order in which a sum is added depends
+  // only on the images.
   void add(Range images, Range units, const float* dy, const float* x, float* dw) const;
 
  private:
@@ -30,15 +31,16 @@ class WeightDots {
   void add_tiles(const Band& band, int64_t block, Range row_tiles, const float* x, float* dw) const;
 
   const Conv2dShape& s_;
-  int64_t images_, band_;  // images, and rows of outputs, at a time
+  int64_t images_, band_;  // the number of images, and of output rows, per band
   TapAxis rows_, columns_;
-  Staging whole_;
-  bool stages_;
-  Staging staging_;  // of a band, or of the source itself if nothing is staged
-  int64_t block_channels_, blocks_;
-  int64_t row_tiles_;
-  int64_t* offset_;  // of a block's channels and taps
-  // The vectors of outputs of a band: whole ones, and shorter ones at the ends of rows.
+  Staging staging_;                    // of a band
+  bool stages_;                        // if false, the kernels read x itself
+  int64_t channel_size_, row_stride_;  // of a staged band, or of x if nothing is staged
+  int64_t block_channels_, blocks_;    // channels per block, and blocks per group
+  int64_t row_tiles_;                  // tiles of output channels per group
+  int64_t* offset_;                    // where the kernels find each channel and tap of a block
+  // The vectors of outputs of a band. `whole` ones fill all lanes. A row whose length is no multiple of the
+  // lanes ends with a `cut` one.
   ConvPosition *whole_positions_, *cut_positions_;
 };
 
