@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import instance, integer, listed, with_batch
-from byhand.engine.memory import Array, Shape
+from byhand.engine.memory import Array
 from byhand.engine.plan import Plan
 from byhand.engine.pool import CHUNK, InferencePlans
 from byhand.files.atomic import write_atomic
 from byhand.files.tensors import FORMAT, tensors_file
 from byhand.models.architecture import describe, shared_names
 from byhand.models.images import check_images, image_shape, is_picture
+from byhand.models.layer_table import layer_table
 from byhand.models.picture_form import check_pictures
-from byhand.nn import (
-    Dropout,
-    Module,
-    Residual,
-    Sequential,
-)
+from byhand.models.transfer import copy_weights
+from byhand.nn import Module, Sequential
 from byhand.nn.fusion import fused
 
 # A dtype, because it is compared in every step. A comparison with the type numpy.uint8 would create
@@ -378,21 +375,15 @@ class Model(Sequential):
             If `source` is not a Model, or the models differ in anything else. Then nothing has
             changed.
         """
-        weights, own = instance("source", source, Model).state_dict(), self.state_dict()
-        shapes, wanted = ({n: a.shape for n, a in s.items()} for s in (weights, own))
-        wrong = [name for name in {**own, **weights} if shapes.get(name) != wanted.get(name)]
-        place = int(list(own)[-1].split(".")[0]) if own else len(self.children)
-        last = {name for name in own if name.split(".")[0] == str(place)}
-        more = [] if set(wrong) <= last else wrong
-        if source.input_shape != self.input_shape:
-            more = [f"images {source.input_shape} and {self.input_shape}"]
-        more = more or _other_layers(source.children, self.children, place)
-        if more:
-            raise ValueError(f"the models differ in more than the last layer: {', '.join(more)}")
-        same = source.class_names == self.class_names and not wrong
-        self.load_state_dict(weights if same else {**weights, **{n: own[n] for n in last}})
+        if instance("source", source, Model).input_shape != self.input_shape:
+            raise ValueError(
+                "the models differ in more than the last layer: "
+                f"images {source.input_shape} and {self.input_shape}"
+            )
+        same_classes = source.class_names == self.class_names
+        kept = copy_weights(source, self, last_too=same_classes)
         self.scale, self.offset = source.scale, source.offset
-        return [] if same else sorted(last)
+        return kept
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a safetensors file, whole or not at all. `byhand.load` reads it.
@@ -438,47 +429,12 @@ class Model(Sequential):
         }
 
     def __repr__(self) -> str:
-        rows = [("", "layer", "output", "parameters", "FLOPs")]
-        rows += _table_rows(self.children, self.input_shape)
-        weights = sum(parameter.size for parameter in self.parameters())
-        rows.append(("", "total", "", f"{weights:,}", f"{self.flops(self.input_shape):,}"))
-        width = [max(len(row[column]) for row in rows) for column in range(5)]
-        lines = [f"{type(self).__name__}: images {self.input_shape}, FLOPs of one forward pass"]
-        for number, layer, output, *sizes in rows:
-            left = f"{number:<{width[0]}}  {layer:<{width[1]}}  {output:<{width[2]}}"
-            lines.append(f"{left}  {sizes[0]:>{width[3]}}  {sizes[1]:>{width[4]}}")
-        return "\n".join(lines)
-
-
-def _other_layers(source: Sequence[Module], children: Sequence[Module], but: int) -> list[str]:
-    """List the pairs of layers that differ, except the pair with the number `but`."""
-    if len(source) != len(children):
-        return [f"{len(source)} and {len(children)} layers"]
-    pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != but]
-    return [
-        f"{old!r} and {new!r}"
-        for old, new in pairs
-        if repr(old) != repr(new) and not (type(old) is Dropout and type(new) is Dropout)
-    ]
-
-
-def _table_rows(
-    layers: Sequence[Module], shape: Shape, prefix: str = ""
-) -> Iterator[tuple[str, str, str, str, str]]:
-    """Return a row per layer. The layers inside of a Residual or a Sequential are indented."""
-    for i, layer in enumerate(layers):
-        number, output = f"{prefix}{i}", layer.output_shape(shape)
-        inner = layer.children if isinstance(layer, Sequential | Residual) else ()
-        name = f"{type(layer).__name__} of" if inner else repr(layer)
-        weights = sum(parameter.size for parameter in layer.parameters())
-        indented = "  " * prefix.count(".") + name
-        yield number, indented, str(output), f"{weights:,}", f"{layer.flops(shape):,}"
-        yield from _table_rows(inner, shape, f"{number}.")
-        shape = output
+        title = f"{type(self).__name__}: images {self.input_shape}, FLOPs of one forward pass"
+        return "\n".join([title, *layer_table(self, self.input_shape)])
 
 
 # The function that reads pictures for a model. byhand/__init__.py sets it to a call of
-# `byhand.pictures.images_for`, because this module must not import pillow.
+# `byhand.pictures.images_for`. This module does not import it, because it needs pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
 
 
