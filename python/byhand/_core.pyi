@@ -15,6 +15,8 @@ _Indices: TypeAlias = NDArray[np.int32]
 _Integers: TypeAlias = NDArray[np.integer[Any]]
 _Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 _Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+_Activation: TypeAlias = Literal["relu", "tanh", "sigmoid"]
+_Algorithm: TypeAlias = Literal["auto", "direct", "winograd"]
 _Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
 
 __version__: str
@@ -48,7 +50,7 @@ def linear_act(
     x: _Array,
     weight: _Array,
     bias: _Array | None = None,
-    activation: Literal["relu", "tanh", "sigmoid"] | None = "relu",
+    activation: _Activation | None = "relu",
     *,
     out: _Array | None = None,
 ) -> _Array: ...
@@ -57,7 +59,7 @@ def linear_act_backward(
     output: _Array | None,
     x: _Array,
     weight: _Array,
-    activation: Literal["relu", "tanh", "sigmoid"] | None = "relu",
+    activation: _Activation | None = "relu",
     *,
     input_gradient: bool = True,
     bias_gradient: bool = True,
@@ -79,7 +81,7 @@ def conv2d(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
-    algorithm: str = "auto",
+    algorithm: _Algorithm = "auto",
     out: _Array | None = None,
 ) -> _Array: ...
 def conv2d_backward_input(
@@ -91,7 +93,7 @@ def conv2d_backward_input(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
-    algorithm: str = "auto",
+    algorithm: _Algorithm = "auto",
     out: _Array | None = None,
 ) -> _Array: ...
 def conv2d_backward_weight(
@@ -103,7 +105,7 @@ def conv2d_backward_weight(
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
-    algorithm: str = "auto",
+    algorithm: _Algorithm = "auto",
     out: _Array | None = None,
 ) -> _Array: ...
 def conv2d_backward_bias(grad_output: _Array, *, out: _Array | None = None) -> _Array: ...
@@ -111,14 +113,14 @@ def conv2d_pool_act(
     x: _Array,
     weight: _Array,
     bias: _Array | None = None,
-    activation: str | None = "relu",
+    activation: _Activation | None = "relu",
     pool_size: _Pair = 2,
     *,
     stride: _Pair = 1,
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
-    algorithm: str = "auto",
+    algorithm: _Algorithm = "auto",
     weight_cache: _Array | None = None,
     out: tuple[_Array | None, _Indices | None] | None = None,
 ) -> tuple[_Array, _Indices]: ...
@@ -129,13 +131,13 @@ def conv2d_pool_act_backward(
     indices: _Indices,
     x: _Array,
     weight: _Array,
-    activation: str | None = "relu",
+    activation: _Activation | None = "relu",
     *,
     stride: _Pair = 1,
     padding: _Padding = 0,
     dilation: _Pair = 1,
     groups: SupportsIndex = 1,
-    algorithm: str = "auto",
+    algorithm: _Algorithm = "auto",
     input_gradient: bool = True,
     bias_gradient: bool = True,
     weight_cache: _Array | None = None,
