@@ -2,12 +2,13 @@
 
     python csrc/cpu/vec/fit_polynomials.py
 
-Each polynomial minimizes the largest relative error, by Lawson's algorithm: it repeats a weighted
-least-squares fit, and after each fit increases the weights of the points with large errors (Lawson,
-"Contributions to the theory of linear least maximum approximation", 1961). The coefficients are
-rounded to float32 one by one, lowest power first. After each rounding the remaining coefficients
-are fitted again, so that they compensate for it. The printed errors are those of the rounded
-coefficients in exact arithmetic.
+Each polynomial minimizes the largest relative error. Lawson's algorithm finds its coefficients: it
+repeats a weighted least-squares fit, and after each fit increases the weights of the points with
+large errors (Lawson, "Contributions to the theory of linear least maximum approximation", 1961).
+
+The coefficients are rounded to float32 one by one, lowest power first. After each rounding, the
+remaining coefficients are fitted again, so that they compensate for the rounding error. The printed
+error of a polynomial is the one that it has with the rounded coefficients in exact arithmetic.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ ROUNDS = 300
 
 
 def chebyshev(low: float, high: float) -> Float64:
-    """Return Chebyshev points of the interval [low, high], which are denser at its ends."""
+    """Return the Chebyshev points of the interval [low, high], which are denser near its ends."""
     angles = (np.arange(POINTS) + 0.5) * np.pi / POINTS
     return (low + high) / 2 + (high - low) / 2 * np.cos(angles)
 
 
 def lawson(basis: Float64, target: Float64, scale: Float64) -> Float64:
-    """Return the coefficients c that minimize max |basis @ c - target| * scale."""
+    """Return the coefficients c that minimize the maximum of |basis @ c - target| * scale."""
     best, least = np.zeros(basis.shape[1]), np.inf
     weights = np.ones(len(target))
     for _ in range(ROUNDS):
@@ -43,7 +44,11 @@ def lawson(basis: Float64, target: Float64, scale: Float64) -> Float64:
 
 
 def fit(x: Float64, target: Float64, scale: Float64, degree: int) -> tuple[list[float], float]:
-    """Return the coefficients, rounded to float32, lowest power first, and the largest error."""
+    """Fit a polynomial of this degree to `target` at the points `x`.
+
+    `scale` converts an error of the polynomial to a relative error of the whole function. Returns
+    the coefficients, rounded to float32, lowest power first, and the largest relative error.
+    """
     powers = x[:, None] ** np.arange(degree + 1)
     rounded: list[float] = []
     for i in range(degree + 1):
@@ -54,7 +59,7 @@ def fit(x: Float64, target: Float64, scale: Float64, degree: int) -> tuple[list[
 
 def show(name: str, formula: str, coefficients: list[float], error: float) -> None:
     print(f"{name}: {formula}, relative error 2^{np.log2(error):.1f}")
-    # hex() prints 13 digits of the mantissa, and float32 has only 6.
+    # hex() prints 13 digits of the mantissa. The last 7 are zero, because float32 has only 6.
     print("   ", ", ".join(f"{c.hex().replace('0000000p', 'p')}f" for c in coefficients))
 
 

@@ -1,5 +1,5 @@
-// Functions that AVX2 and AVX-512 share: the last steps of a sum or a maximum over lanes, and a load of two
-// pairs of values.
+// Functions that vec_avx2.h and vec_avx512.h share: the last steps of a sum or a maximum over all lanes,
+// which add or compare the two halves of a vector, and a load of two pairs of values.
 #pragma once
 
 #include <immintrin.h>
@@ -14,7 +14,8 @@ inline float sum_of_8(__m256 a) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-inline float max_of_8(__m256 a) {  // no lane may be NaN
+// No lane may be NaN.
+inline float max_of_8(__m256 a) {
   __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));

@@ -1,5 +1,6 @@
-// Loops over arrays in vectors. The same body computes the whole vectors and the shorter one at the end of
-// the array. Every value is therefore treated alike, and no memory beyond the array is accessed.
+// Loops over arrays, one vector at a time. If the length is not a multiple of the vector width, the last
+// vector uses only some of its lanes. One loop body serves whole vectors and this last one, so every value
+// is computed in the same way. No memory beyond the array is accessed.
 #pragma once
 
 #include <stdint.h>
@@ -9,8 +10,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// A body gets the number of lanes that it must compute as `n`: either a WholeVector, which means kLanes and
-// lets the compiler use plain loads and stores, or an int from 1 to kLanes.
+// The parameter `n` of a loop body and of the functions below is the number of lanes to compute. It has one
+// of two types. A WholeVector stands for all kLanes lanes, and lets the compiler use plain loads and stores.
+// An int is a number from 1 to kLanes.
 struct WholeVector {};
 
 inline Vec load(const float* p, WholeVector) { return Vec::load(p); }
@@ -29,11 +31,12 @@ inline void store(const DoubleSum& sum, double* p, int n) {
   sum.store(lane);
   for (int i = 0; i < n; ++i) p[i] = lane[i];
 }
-// Returns v, with `rest` in the lanes beyond n.
+// Returns v with the lanes from n on replaced by those of `rest`.
 inline Vec fill_rest(Vec v, WholeVector, Vec) { return v; }
 inline Vec fill_rest(Vec v, int n, Vec rest) { return select(first_mask(n), v, rest); }
 
-// Calls body(i, n) for i = 0, kLanes, 2 * kLanes, ... below count.
+// Calls body(i, n) for i = 0, kLanes, 2 * kLanes, ... below count. The body computes n values from index i
+// on.
 template <class Body>
 inline void for_vectors(int64_t count, Body body) {
   int64_t i = 0;
@@ -41,8 +44,9 @@ inline void for_vectors(int64_t count, Body body) {
   if (i < count) body(i, static_cast<int>(count - i));
 }
 
-// The same, but if count >= kLanes, all vectors are whole. The last one then ends at `count` and may overlap
-// the one before it. Some values are computed twice, so `body` must not read what it writes.
+// Like for_vectors, but uses only whole vectors if count >= kLanes. The last vector then ends at `count` and
+// may overlap the previous one: with 8 lanes and count = 13, the vectors begin at 0 and 5. Because some
+// values are computed twice, `body` must not read what it writes.
 template <class Body>
 inline void for_overlapping_vectors(int64_t count, Body body) {
   constexpr int64_t kLanes = Vec::kLanes;

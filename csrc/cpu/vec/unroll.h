@@ -1,7 +1,8 @@
-// BYHAND_UNROLL before a loop of constant length makes the compiler unroll the loop early. An array of Vec is
-// kept in registers only if it is indexed by constants when the compiler assigns arrays to registers.
-// Otherwise GCC 12 keeps a tile of accumulators in memory before and after the loop that uses it, which makes
-// a short convolution a third slower.
+// BYHAND_UNROLL stands before a loop of constant length and makes the compiler unroll the loop early. An
+// array of Vec can stay in registers only if all its indices are constants, and they must be constants
+// already when the compiler decides which arrays go into registers. Without this macro, GCC 12 copies a tile
+// of accumulators through memory before and after its main loop, which makes a short convolution a third
+// slower.
 #pragma once
 
 #if defined(__clang__)
@@ -10,21 +11,24 @@
 #define BYHAND_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// Hides the value of an integer or a pointer from the compiler, as if it changed here. The compiler then
-// cannot move computations with the value to before this point, or reuse their results from before. Without
-// it, compilers compute the addresses of all rows from one pointer and a table of offsets, which does not fit
-// into the integer registers. They also keep the mask of a cut edge in registers that the sums need.
+// Makes the compiler assume that an integer or a pointer changes here. Before this point, the compiler then
+// computes nothing from the value that the variable has afterwards. After it, the compiler reuses nothing
+// that it computed before. This solves two problems. Compilers otherwise compute the addresses of all rows
+// from one pointer and a table of offsets, which does not fit into the integer registers. They also keep the
+// mask of a partly used vector in a register that the sums need.
 #define BYHAND_KEEP(value) asm("" : "+r"(value))
 
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+// An integer whose type holds its value. A function that gets it as an argument of type `auto` can use it as
+// a constant.
 template <int kValue>
 struct Constant {
   constexpr operator int() const { return kValue; }
 };
 
-// Calls f(1), f(2), ... f(kCount) with constants, which `f` can use as template arguments.
+// Calls f(1), f(2), ..., f(kCount). The arguments are Constants, so `f` can use them as template arguments.
 template <int kCount, class F>
 constexpr void for_constants(F f) {
   if constexpr (kCount > 0) {

@@ -1,4 +1,5 @@
-// Vec for AVX2 and FMA: 8 lanes, 16 registers. vec_portable.h defines the same functions in plain code.
+// Vectors for AVX2 and FMA: 8 lanes, 16 registers. vec_portable.h has the same types and functions in plain
+// code, with comments.
 #pragma once
 
 #include <immintrin.h>
@@ -11,7 +12,7 @@ namespace {
 
 inline constexpr int kRegisters = 16;
 
-// Returns a mask with all bits of the first n lanes set.
+// Returns a mask whose first n lanes have all bits set, and whose other lanes have none.
 inline __m256i first_lanes(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -23,12 +24,12 @@ struct Vec {
   static Vec zero() { return {_mm256_setzero_ps()}; }
   static Vec set(float x) { return {_mm256_set1_ps(x)}; }
   static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  // Loads the first n values: none if n < 0, and kLanes if n > kLanes. The other lanes are 0, and their
-  // memory is not accessed.
+  // Loads the first n values. The other lanes are 0, and their memory is not accessed. load_strided also
+  // passes n < 0, which loads nothing, and n > kLanes, which loads kLanes values.
   static Vec load(const float* p, int n) { return {_mm256_maskload_ps(p, first_lanes(n))}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
-  // Stores the first n lanes in pieces, because a masked store takes five times as long on Zen 3 (4.5 instead
-  // of 0.9 ns, measured).
+  // Stores the first n lanes in pieces of 4, 2 and 1 lanes. On Zen 3, a masked store takes five times as
+  // long (4.5 instead of 0.9 ns, measured).
   void store(float* p, int n) const {
     __m128 part = _mm256_castps256_ps128(v);
     if (n >= 8) return store(p);
@@ -48,12 +49,13 @@ struct Vec {
   static Vec load_strided(const float* p, int64_t stride, int n) {
     if (stride == 1) return load(p, n);
     if (stride == 2) {
-      // The last value that is needed is p[14]. So the second load begins at p[7]: from p[8] on, it would
-      // read p[15] too.
+      // The last value that is needed is p[14]. Therefore `high` begins at p[7]. If it began at p[8], it
+      // would also read p[15], which may lie outside the array.
       const bool whole = n == kLanes;
       const __m256 low = (whole ? load(p) : load(p, 2 * n - 1)).v;
       const __m256 high = (whole ? load(p + 7) : load(p + 7, 2 * n - 8)).v;
-      const __m256 even = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 2, 0));  // 0 2 | 8 10, 4 6 | 12 14
+      // The lanes of `even` are the values of p at 0 2 8 10 4 6 12 14. The permutation below sorts them.
+      const __m256 even = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 2, 0));
       return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), _MM_SHUFFLE(3, 1, 2, 0)))};
     }
     float lane[kLanes] = {};
@@ -94,7 +96,7 @@ inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }  // b if either is NaN
+inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }  // b if a or b is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 inline Mask operator>(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
@@ -120,7 +122,7 @@ template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {_mm256_srai_epi32(a.v, kBits)};
 }
-// The upper and lower 32 bits of the 64-bit products of unsigned lanes.
+// The 64-bit products of the lanes of two vectors, read as unsigned numbers: the upper and the lower 32 bits.
 struct WideProduct {
   IVec high, low;
 };
@@ -136,7 +138,7 @@ inline Vec from_bits(IVec a) { return {_mm256_castsi256_ps(a.v)}; }
 inline float sum(Vec a) { return sum_of_8(a.v); }
 inline float max_lane(Vec a) { return max_of_8(a.v); }  // no lane may be NaN
 
-// A sum of vectors, lane by lane, in double.
+// Adds up vectors lane by lane, in double precision.
 struct DoubleSum {
   __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
 
@@ -152,7 +154,7 @@ struct DoubleSum {
   }
   // Returns the sum over all lanes.
   double total() const { return sum_of_4(_mm256_add_pd(low, high)); }
-  // Writes the sum of each lane.
+  // Writes the sum of each lane: kLanes values.
   void store(double* p) const {
     _mm256_storeu_pd(p, low);
     _mm256_storeu_pd(p + 4, high);
@@ -164,14 +166,15 @@ struct DoubleSum {
   }
 };
 
-// Loads p[0] to p[3], then q[0] to q[3].
+// Loads p[0] to p[3] into the lower four lanes and q[0] to q[3] into the upper four.
 inline Vec load_fours(const float* p, const float* q) { return {_mm256_loadu2_m128(q, p)}; }
 inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, a.v); }
-// Both work on each group of four lanes alone. From a group a0 a1 a2 a3 of a and the same group b0 b1 b2 b3
-// of b, even_of_fours makes a0 a2 b0 b2, and odd_of_fours makes a1 a3 b1 b3.
+// The four functions below work on each group of four lanes separately. If the lanes of a group are a0 a1 a2
+// a3 in a and b0 b1 b2 b3 in b, the lanes of the result are:
+//   even_of_fours  a0 a2 b0 b2      low_of_fours   a0 b0 a1 b1
+//   odd_of_fours   a1 a3 b1 b3      high_of_fours  a2 b2 a3 b3
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
-// In the same way, low_of_fours makes a0 b0 a1 b1, and high_of_fours makes a2 b2 a3 b3.
 inline Vec low_of_fours(Vec a, Vec b) { return {_mm256_unpacklo_ps(a.v, b.v)}; }
 inline Vec high_of_fours(Vec a, Vec b) { return {_mm256_unpackhi_ps(a.v, b.v)}; }
 // Loads two values from each of p, p + step, q and q + step.
@@ -179,7 +182,7 @@ inline Vec load_twos(const float* p, const float* q, int64_t step) {
   return {_mm256_set_m128(load_twos(q, step), load_twos(p, step))};
 }
 
-// Transposes a square of values: lane j of row i and lane i of row j are exchanged.
+// Transposes a square of kLanes x kLanes values: exchanges lane j of row i and lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   __m256 pair[8], quad[8];
   for (int i = 0; i < 8; i += 2) {
@@ -197,7 +200,7 @@ inline void transpose(Vec (&row)[Vec::kLanes]) {
   }
 }
 
-// There is no shorter vector, because operations on 128 bits would take as long as those on 256 bits.
+// HalfVec is the whole Vec, because operations on 128 bits would take as long as those on 256 bits.
 using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }
 

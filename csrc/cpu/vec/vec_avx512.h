@@ -1,5 +1,5 @@
-// Vec for AVX-512 (F, BW, DQ, VL): 16 lanes and 32 registers. Every load and store can have a mask.
-// vec_portable.h defines the same functions in plain code.
+// Vectors for AVX-512 (F, BW, DQ, VL): 16 lanes, 32 registers, and a mask for every load and store.
+// vec_portable.h has the same types and functions in plain code, with comments.
 #pragma once
 
 #if defined(__clang__)
@@ -38,15 +38,16 @@ struct Vec {
   static Vec load_strided(const float* p, int64_t stride, int n) {
     if (stride == 1) return load(p, n);
     if (stride == 2) {
-      // Loads p[0] to p[15] and p[15] to p[30]. For n values, only the first 2 n - 1 of them are needed.
+      // Load p[0] to p[15] into `low`, and p[15] to p[30] into `high`. For n values, only p[0] to p[2 n - 2]
+      // are needed: bit i of `wanted` is set if p[i] is needed.
       const uint64_t wanted = ((uint64_t{1} << (2 * n)) - 1) >> 1;
       const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(wanted), p);
       const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(wanted >> 15), p + 15);
       const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
       return {_mm512_permutex2var_ps(low, even, high)};
     }
-    // On Zen 4, a gather instruction takes 6.0 ns for any n. This loop takes 2.2 ns for all lanes and 7 to 8
-    // ns for fewer (measured).
+    // Measured on Zen 4: this loop takes 2.2 ns if n is kLanes, and 7 to 8 ns for a smaller n. A gather
+    // instruction takes 6.0 ns for any n.
     float lane[kLanes] = {};
     for (int i = 0; i < n; ++i) lane[i] = p[i * stride];
     return load(lane);
@@ -80,7 +81,7 @@ inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }  // b if either is NaN
+inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }  // b if a or b is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 inline Mask operator>(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
@@ -104,7 +105,7 @@ template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {_mm512_srai_epi32(a.v, kBits)};
 }
-// The upper and lower 32 bits of the 64-bit products of unsigned lanes.
+// The 64-bit products of the lanes of two vectors, read as unsigned numbers: the upper and the lower 32 bits.
 struct WideProduct {
   IVec high, low;
 };
@@ -117,7 +118,8 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 inline IVec bits(Vec a) { return {_mm512_castps_si512(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm512_castsi512_ps(a.v)}; }
 
-// A vector of 8 lanes. A CPU with 256-bit units computes it in half of the time of a Vec.
+// A vector of 8 lanes. On a CPU with 256-bit units, an operation on it takes half of the time of one on a
+// Vec.
 struct HalfVec {
   static constexpr int kLanes = 8;
   __m256 v;
@@ -136,18 +138,18 @@ inline HalfVec operator*(HalfVec a, HalfVec b) { return {_mm256_mul_ps(a.v, b.v)
 inline HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 
 inline HalfVec low_half(Vec a) {
-  asm("" : "+v"(a.v));  // otherwise Clang broadcasts a value a second time for its half
+  // Without this line, Clang broadcasts the same value twice: into a Vec and into a HalfVec.
+  asm("" : "+v"(a.v));
   return {_mm512_castps512_ps256(a.v)};
 }
 inline __m256 high_half(Vec a) { return _mm512_extractf32x8_ps(a.v, 1); }
 
 inline float sum(HalfVec a) { return sum_of_8(a.v); }
 inline float sum(Vec a) { return sum_of_8(_mm256_add_ps(low_half(a).v, high_half(a))); }
-inline float max_lane(Vec a) {  // no lane may be NaN
-  return max_of_8(_mm256_max_ps(low_half(a).v, high_half(a)));
-}
+// No lane may be NaN.
+inline float max_lane(Vec a) { return max_of_8(_mm256_max_ps(low_half(a).v, high_half(a))); }
 
-// A sum of vectors, lane by lane, in double.
+// Adds up vectors lane by lane, in double precision.
 struct DoubleSum {
   __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
 
@@ -159,7 +161,7 @@ struct DoubleSum {
     low = _mm512_fmadd_pd(_mm512_cvtps_pd(low_half(a).v), _mm512_cvtps_pd(low_half(b).v), low);
     high = _mm512_fmadd_pd(_mm512_cvtps_pd(high_half(a)), _mm512_cvtps_pd(high_half(b)), high);
   }
-  // Writes the sum of each lane.
+  // Writes the sum of each lane: kLanes values.
   void store(double* p) const {
     _mm512_storeu_pd(p, low);
     _mm512_storeu_pd(p + 8, high);
@@ -177,28 +179,28 @@ struct DoubleSum {
   }
 };
 
-// Loads p[0] to p[3], then q[0] to q[3], then zeros.
+// Loads p[0] to p[3] into the first four lanes and q[0] to q[3] into the next four. The other lanes are 0.
 inline Vec load_fours(const float* p, const float* q) {
   return {_mm512_zextps256_ps512(_mm256_loadu2_m128(q, p))};
 }
 inline void store_fours(Vec a, float* p, float* q) { _mm256_storeu2_m128(q, p, low_half(a).v); }
-// Each group of four lanes gets the two even lanes of that group of a, then those of b. odd_of_fours takes
-// the odd lanes.
+// The four functions below work on each group of four lanes separately. If the lanes of a group are a0 a1 a2
+// a3 in a and b0 b1 b2 b3 in b, the lanes of the result are:
+//   even_of_fours  a0 a2 b0 b2      low_of_fours   a0 b0 a1 b1
+//   odd_of_fours   a1 a3 b1 b3      high_of_fours  a2 b2 a3 b3
 inline Vec even_of_fours(Vec a, Vec b) { return {_mm512_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))}; }
 inline Vec odd_of_fours(Vec a, Vec b) { return {_mm512_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))}; }
-// Each group of four lanes gets lane 0 of that group of a, lane 0 of b, lane 1 of a and lane 1 of b.
-// high_of_fours takes lanes 2 and 3.
 inline Vec low_of_fours(Vec a, Vec b) { return {_mm512_unpacklo_ps(a.v, b.v)}; }
 inline Vec high_of_fours(Vec a, Vec b) { return {_mm512_unpackhi_ps(a.v, b.v)}; }
-// Loads two values from each of p, p + step, q and q + step, then zeros.
+// Loads two values from each of p, p + step, q and q + step, in this order. The other lanes are 0.
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
   return {_mm512_zextps256_ps512(_mm256_set_m128(load_twos(q, step), load_twos(p, step)))};
 }
 
-// Transposes a square of values: lane j of row i and lane i of row j are exchanged.
+// Transposes a square of kLanes x kLanes values: exchanges lane j of row i and lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
-  // First transpose each of the 16 blocks of 4 x 4 values. quad[4 * i + j] then holds column j of each of the
-  // four blocks in rows 4 * i to 4 * i + 3.
+  // First transpose each of the 16 blocks of 4 x 4 values. quad[4 * i + j] then holds column j of each of
+  // the four blocks that lie side by side in the rows 4 * i to 4 * i + 3.
   __m512 pair[16], quad[16];
   for (int i = 0; i < 16; i += 2) {
     pair[i] = _mm512_unpacklo_ps(row[i].v, row[i + 1].v);
@@ -209,8 +211,9 @@ inline void transpose(Vec (&row)[Vec::kLanes]) {
       quad[i + 2 * j] = _mm512_shuffle_ps(pair[i + j], pair[i + j + 2], _MM_SHUFFLE(1, 0, 1, 0));
       quad[i + 2 * j + 1] = _mm512_shuffle_ps(pair[i + j], pair[i + j + 2], _MM_SHUFFLE(3, 2, 3, 2));
     }
-  // Then exchange the blocks. even_low and even_high hold columns j and j + 8, odd_low and odd_high hold
-  // columns j + 4 and j + 12.
+  // Then transpose the square of blocks. even_low and even_high hold the columns j and j + 8 of the original
+  // square, odd_low and odd_high the columns j + 4 and j + 12. The names with `low` hold rows 0 to 7, those
+  // with `high` rows 8 to 15.
   for (int j = 0; j < 4; ++j) {
     const __m512 even_low = _mm512_shuffle_f32x4(quad[j], quad[j + 4], _MM_SHUFFLE(2, 0, 2, 0));
     const __m512 even_high = _mm512_shuffle_f32x4(quad[j + 8], quad[j + 12], _MM_SHUFFLE(2, 0, 2, 0));

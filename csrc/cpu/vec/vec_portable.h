@@ -1,9 +1,12 @@
-// Vec in plain code, with the vector extensions of GCC and Clang. The compiler translates it to SSE2 on
-// x86-64, to NEON on AArch64, and to what there is on other CPUs. Not every CPU has a fused multiply-add, so
-// fma(a, b, c) rounds twice.
+// Vectors in plain code, with the vector extensions of GCC and Clang. The other files vec_*.h define the
+// same types and functions for one instruction set each, and follow the comments of this file. A kernel
+// source includes one of these files as BYHAND_VEC_HEADER.
 //
-// With BYHAND_LANES=16, Vec has as many lanes, and kernels assume as many registers, as on AVX-512. The code
-// paths for that size can then be tested on any CPU. It is slow, because each vector takes several registers.
+// Compilers translate this file to SSE2 on x86-64, to NEON on AArch64, and to the vector instructions of
+// other CPUs. Not every CPU has a fused multiply-add, so fma(a, b, c) rounds the product and then the sum.
+//
+// With BYHAND_LANES=16, Vec has 16 lanes, and kernels assume 32 registers, as with AVX-512. The code for
+// this vector size can then be tested on any CPU. It is slow, because each vector takes several registers.
 #pragma once
 
 #include <stdint.h>
@@ -15,8 +18,10 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+// The number of vector registers that a kernel may use.
 inline constexpr int kRegisters = BYHAND_LANES == 16 ? 32 : 16;
 
+// A vector of kLanes float32 values. Pointers need not be aligned.
 struct Vec {
   static constexpr int kLanes = BYHAND_LANES;
   typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
@@ -37,6 +42,7 @@ struct Vec {
     return r;
   }
   void store(float* p) const { __builtin_memcpy(p, &v, sizeof v); }
+  // Stores the first n lanes, 0 <= n <= kLanes. No memory beyond them is accessed.
   void store(float* p, int n) const {
     for (int i = 0; i < kLanes; ++i)
       if (i < n) p[i] = v[i];
@@ -48,6 +54,7 @@ struct Vec {
       if (i < n) r.v[i] = p[i * stride];
     return r;
   }
+  // Loads n bytes and converts them to float32. The other lanes are 0.
   static Vec load_bytes(const uint8_t* p, int n) {
     typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
     Bytes byte{};
@@ -59,6 +66,7 @@ struct Vec {
   }
 };
 
+// A vector of int32 values, with as many lanes as Vec.
 struct IVec {
   typedef int32_t Ints __attribute__((vector_size(Vec::kLanes * sizeof(int32_t))));
   Ints v;
@@ -88,6 +96,7 @@ struct IVec {
   }
 };
 
+// One truth value per lane.
 struct Mask {
   IVec::Ints v;  // all bits of a lane are 1, or all are 0
 };
@@ -101,13 +110,14 @@ inline Vec sqrt(Vec a) {
   return a;
 }
 inline Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
-inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b if either is NaN
+inline Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }  // b if a or b is NaN
 
 inline Mask operator<(Vec a, Vec b) { return {a.v < b.v}; }
 inline Mask operator>(Vec a, Vec b) { return {a.v > b.v}; }
 inline Mask first_mask(int n) { return {IVec::iota(1).v < n}; }  // the first n lanes
 inline Mask is_nan(Vec a) { return {a.v != a.v}; }
 inline Mask operator|(Mask a, Mask b) { return {a.v | b.v}; }
+// Takes each lane from a if it is set in m, otherwise from b.
 inline Vec select(Mask m, Vec a, Vec b) { return {m.v ? a.v : b.v}; }
 inline IVec select(Mask m, IVec a, IVec b) { return {m.v ? a.v : b.v}; }
 
@@ -125,7 +135,7 @@ template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {a.v >> kBits};
 }
-// The upper and lower 32 bits of the 64-bit products of unsigned lanes.
+// The 64-bit products of the lanes of two vectors, read as unsigned numbers: the upper and the lower 32 bits.
 struct WideProduct {
   IVec high, low;
 };
@@ -137,11 +147,12 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
   return {{(IVec::Ints) __builtin_convertvector(product >> 32, Unsigned)},
           {(IVec::Ints) __builtin_convertvector(product, Unsigned)}};
 }
+// Reinterpret the bits of each lane, without a conversion.
 inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
 inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }
 
-// Adds pairs of lanes, then pairs of these sums, and so on. Every instruction set with this number of lanes
-// adds in the same order.
+// Adds the upper half of the lanes to the lower half, halves the rest in the same way, and so on until one
+// lane is left. Every instruction set with this number of lanes adds in the same order.
 inline float sum(Vec a) {
   float lane[Vec::kLanes];
   a.store(lane);
@@ -149,13 +160,14 @@ inline float sum(Vec a) {
     for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
   return lane[0];
 }
-inline float max_lane(Vec a) {  // no lane may be NaN
+// No lane may be NaN.
+inline float max_lane(Vec a) {
   float best = a.v[0];
   for (int i = 1; i < Vec::kLanes; ++i) best = a.v[i] > best ? a.v[i] : best;
   return best;
 }
 
-// A sum of vectors, lane by lane, in double.
+// Adds up vectors lane by lane, in double precision.
 struct DoubleSum {
   typedef double Doubles __attribute__((vector_size(Vec::kLanes * sizeof(double))));
   Doubles lane{};
@@ -164,7 +176,7 @@ struct DoubleSum {
   void add_product(Vec a, Vec b) {  // the product is exact in double
     lane += __builtin_convertvector(a.v, Doubles) * __builtin_convertvector(b.v, Doubles);
   }
-  // Writes the sum of each lane.
+  // Writes the sum of each lane: kLanes values.
   void store(double* p) const { __builtin_memcpy(p, &lane, sizeof lane); }
   // Returns the sum of each lane divided by `divisor`, rounded to float32.
   Vec over(double divisor) const { return {__builtin_convertvector(lane / divisor, Vec::Floats)}; }
@@ -177,7 +189,7 @@ struct DoubleSum {
 };
 
 #if BYHAND_LANES == 16
-// A vector of 8 lanes, as on AVX-512. Here it is a Vec whose upper half is not used.
+// A vector of 8 lanes, as with AVX-512. This imitation is a Vec whose upper half is not used.
 struct HalfVec {
   static constexpr int kLanes = 8;
   Vec whole;
@@ -193,13 +205,15 @@ inline HalfVec operator+(HalfVec a, HalfVec b) { return {a.whole + b.whole}; }
 inline HalfVec operator*(HalfVec a, HalfVec b) { return {a.whole * b.whole}; }
 inline HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return {fma(a.whole, b.whole, c.whole)}; }
 inline HalfVec low_half(Vec a) { return {a}; }
-inline float sum(HalfVec a) { return sum(a.whole); }  // the idle half holds zeros
+inline float sum(HalfVec a) { return sum(a.whole); }  // the upper half of loaded values is zero
 #else
+// With 4 lanes there is no shorter vector.
 using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }
 #endif
 
-// Loads p[0] to p[3]. Further lanes, if there are any, get q[0] to q[3] and then zeros.
+// Loads p[0] to p[3] into the first four lanes. If Vec has more lanes, the next four get q[0] to q[3], and
+// all others 0. store_fours is the reverse.
 inline Vec load_fours(const float* p, const float* q) {
   Vec r = Vec::zero();
   for (int i = 0; i < 4; ++i) {
@@ -214,8 +228,10 @@ inline void store_fours(Vec a, float* p, float* q) {
     if (Vec::kLanes > 4) q[i] = a.v[(4 + i) % Vec::kLanes];
   }
 }
-// Each group of four lanes gets the two even lanes of that group of a, then those of b. odd_of_fours takes
-// the odd lanes.
+// The four functions below work on each group of four lanes separately. If the lanes of a group are a0 a1 a2
+// a3 in a and b0 b1 b2 b3 in b, the lanes of the result are:
+//   even_of_fours  a0 a2 b0 b2      low_of_fours   a0 b0 a1 b1
+//   odd_of_fours   a1 a3 b1 b3      high_of_fours  a2 b2 a3 b3
 inline Vec even_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2];
@@ -226,9 +242,6 @@ inline Vec odd_of_fours(Vec a, Vec b) {
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 4 < 2 ? a : b).v[i / 4 * 4 + i % 2 * 2 + 1];
   return r;
 }
-
-// Each group of four lanes gets lane 0 of that group of a, lane 0 of b, lane 1 of a and lane 1 of b.
-// high_of_fours takes lanes 2 and 3.
 inline Vec low_of_fours(Vec a, Vec b) {
   Vec r;
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + i % 4 / 2];
@@ -239,8 +252,8 @@ inline Vec high_of_fours(Vec a, Vec b) {
   for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = (i % 2 == 0 ? a : b).v[i / 4 * 4 + 2 + i % 4 / 2];
   return r;
 }
-// Loads two values from p and two from p + step. Further lanes, if there are any, get two values from q, two
-// from q + step, and then zeros.
+// Loads two values from p and two from p + step into the first four lanes. If Vec has more lanes, the next
+// four get two values from q and two from q + step, and all others 0.
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
   const float* const twos[4] = {p, p + step, q, q + step};
   float lane[Vec::kLanes] = {};
@@ -249,7 +262,7 @@ inline Vec load_twos(const float* p, const float* q, int64_t step) {
   return Vec::load(lane);
 }
 
-// Transposes a square of values: lane j of row i and lane i of row j are exchanged.
+// Transposes a square of kLanes x kLanes values: exchanges lane j of row i and lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {
   for (int i = 0; i < Vec::kLanes; ++i)
     for (int j = 0; j < i; ++j) {
