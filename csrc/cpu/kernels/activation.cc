@@ -6,19 +6,20 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// y[i] = f(x[i]), and below y[i] = f(a[i], b[i]). `f` takes and returns vectors.
+// y[i] = f(x[i]). `f` takes and returns a Vec.
 template <class F>
 void map(const float* x, int64_t count, float* y, F f) {
   for_vectors(count, [=](int64_t i, auto n) { store(f(load(x + i, n)), y + i, n); });
 }
 
+// y[i] = f(a[i], b[i])
 template <class F>
 void map(const float* a, const float* b, int64_t count, float* y, F f) {
   for_vectors(count, [=](int64_t i, auto n) { store(f(load(a + i, n), load(b + i, n)), y + i, n); });
 }
 
 void relu(const float* x, int64_t count, float* y) {
-  map(x, count, y, [](Vec v) { return max(Vec::zero(), v); });  // max returns v if v is NaN
+  map(x, count, y, [](Vec v) { return max(Vec::zero(), v); });  // NaN if v is NaN
 }
 
 void relu_backward(const float* dy, const float* y, int64_t count, float* dx) {
@@ -29,8 +30,8 @@ void tanh_all(const float* x, int64_t count, float* y) {
   map(x, count, y, [](Vec v) { return tanh(v); });
 }
 
-// (1 - y) * (1 + y) is more accurate than 1 - y * y: for y near 1, the difference 1 - y is exact, but y * y
-// is rounded.
+// (1 - y) * (1 + y) is more accurate than 1 - y * y. If y is near 1, the difference 1 - y is exact, but y *
+// y is rounded.
 void tanh_backward(const float* dy, const float* y, int64_t count, float* dx) {
   map(dy, y, count, dx, [](Vec g, Vec v) { return g * ((Vec::set(1) - v) * (Vec::set(1) + v)); });
 }

@@ -1,5 +1,5 @@
-// The contract of the activation kernels. ops/activation.h has the formulas. The output array may be one of
-// the input arrays.
+// The contract of the activation kernels. ops/activation.h has the formulas. The output array may be the
+// same array as an input. Every array has `count` values.
 #pragma once
 
 #include <stdint.h>

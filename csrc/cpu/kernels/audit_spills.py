@@ -2,11 +2,16 @@
 
     python audit_spills.py [--objdump OBJDUMP] [--verbose] OBJECT...
 
-The script disassembles the objects of gemm.cc with GNU objdump. Each function tile<...> and
-dot<...> must have an inner loop with one multiply-add per accumulator, and this loop must not
-access the stack. Nowhere in the function may a vector be stored to the stack or loaded from it. If
-a check fails, the script prints what it found and exits with code 1. To see it fail, change the 5
-in dot_columns() to 8.
+The script disassembles the objects of gemm.cc with GNU objdump and checks each function tile<...>
+and dot<...>:
+
+- It has an innermost loop with multiply-adds. In each such loop, their number is a multiple of the
+  number of accumulators. (It is a larger multiple than 1 if the compiler unrolled the loop.)
+- These loops do not access the stack.
+- The whole function does not store a vector to the stack or load one from it.
+
+If a check fails, the script prints what it found and exits with code 1. To see a check fail, change
+the 5 in dot_columns() of gemm.cc to 8.
 """
 
 from __future__ import annotations
@@ -36,7 +41,10 @@ class Instruction:
 
 
 class Function:
-    """The instructions of a function and its control flow graph, by indices into `code`."""
+    """The instructions of a function and its control flow graph.
+
+    All numbers of instructions are indices into `code`.
+    """
 
     def __init__(self, name: str, code: list[Instruction]) -> None:
         self.name = name
@@ -52,19 +60,22 @@ class Function:
                     self.jumps_back.append((i, to))
             if i + 1 < len(code) and not NO_FALL_THROUGH.match(instruction.text):
                 self.predecessors[i + 1].append(i)
+        # %rbp points into the stack only if the function sets it from %rsp. Otherwise it is a
+        # register like any other.
         framed = any(re.match(r"mov +%rsp,%rbp", instruction.text) for instruction in code)
         self.stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
 
     def innermost_loops(self) -> list[frozenset[int]]:
-        """Return the instructions of each innermost loop."""
+        """Return the numbers of the instructions of each innermost loop."""
         loops = [loop for tail, head in self.jumps_back if (loop := self._loop(tail, head))]
         return [loop for loop in loops if not any(other < loop for other in loops)]
 
     def _loop(self, tail: int, head: int) -> frozenset[int]:
-        """Return all instructions on paths from `head` to the jump `tail`, which goes back to it.
+        """Return all instructions on paths from `head` to `tail`, a jump back to `head`.
 
-        The result is empty if a path reaches the tail without passing the head. Such a jump back
-        is no loop: the compiler only placed a piece of code behind the code that follows it.
+        The result is empty if the tail can be reached without passing the head, because then the
+        two do not form a loop. Compilers often move rarely executed code to the end of a function.
+        Such code ends with a jump back to the place at which the execution continues.
         """
         found, to_visit = {head, tail}, {tail} - {head}
         while to_visit:
@@ -77,7 +88,7 @@ class Function:
         return sum(FMA.match(self.code[i].text) is not None for i in loop)
 
     def stack_accesses(self) -> set[int]:
-        """Return the instructions that read or write the stack through the frame registers."""
+        """Return the numbers of the instructions that read or write the stack."""
         return {
             i
             for i, instruction in enumerate(self.code)
@@ -100,7 +111,7 @@ def functions(objdump: str, path: Path) -> Iterator[Function]:
 
 
 def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[str]:
-    """Yield one line of text for each fault of a function."""
+    """Yield one line of text for each check that the function fails."""
     size = int(tile["rows"]) * int(tile["columns"])
     loops = [loop for loop in function.innermost_loops() if function.count_multiply_adds(loop)]
     stack = function.stack_accesses()
@@ -111,8 +122,8 @@ def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[st
         print(f"{tile[0]:24} {', '.join(counts):>17} {len(in_loops):7} {len(vectors):9}")
     if not loops or any(function.count_multiply_adds(loop) % size for loop in loops):
         yield (
-            f"{tile[0]} has no loop of {size} multiply-adds, or another loop in which their number "
-            f"is not a multiple of {size}"
+            f"{tile[0]} has no loop of {size} multiply-adds, or it has a loop with a number of "
+            f"multiply-adds that is not a multiple of {size}"
         )
     for what, found in (("in its loop", in_loops), ("for vectors", vectors)):
         if found:
@@ -124,9 +135,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--objdump", default="objdump")
+    parser.add_argument("--objdump", default="objdump", help="the GNU objdump to run")
     parser.add_argument("--verbose", action="store_true", help="print a line for each function")
-    parser.add_argument("objects", nargs="+", type=Path)
+    parser.add_argument(
+        "objects", nargs="+", type=Path, help="object files; only those of gemm.cc are read"
+    )
     arguments = parser.parse_args()
     problems = []
     for path in (path for path in arguments.objects if path.name.startswith("gemm.")):

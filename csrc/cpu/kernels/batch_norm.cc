@@ -5,23 +5,25 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Visits all channels. If a channel has several neighbouring values in each row, calls plane(c) for each
-// channel c, and vectors run along these values. If it has one value per row, calls columns(c, n) for each
-// vector of n neighbouring channels from c on.
+// Visits all channels in one of two ways, so that vectors have work in all lanes. If each channel has
+// several values per row, calls plane(c) for each channel c, and vectors hold neighbouring values of this
+// channel. If each channel has one value per row, calls columns(c, n) for the n channels from c on, and each
+// lane of a vector is a channel.
 template <class Plane, class Columns>
 inline void for_channels(const ChannelBlock& b, Plane plane, Columns columns) {
   if (b.length == 1) return for_vectors(b.channels, columns);
   for (int64_t c = 0; c < b.channels; ++c) plane(c);
 }
 
-// Calls f(offset) for each row, where `offset` is the position of value `first` of the row.
+// Calls f(offset) for each row. `offset` is the position in the block of the row's value number `first`.
 template <class F>
 inline void for_rows(const ChannelBlock& b, int64_t first, F f) {
   for (int64_t r = 0; r < b.rows; ++r) f(first + r * b.row_stride);
 }
 
-// Two passes. The first finds the mean, which is rounded to float32. The second takes the sums about this
-// rounded mean. The driver needs `sum`, which is not quite zero, to correct for the rounding.
+// Makes two passes over each channel. The first computes the mean and rounds it to float32. The second adds
+// up the deviations from this rounded mean and their squares. The sum of the deviations would be zero
+// without the rounding. The driver uses it to correct the rounding error.
 void moments(const float* x, const ChannelBlock& b, float* center, double* sum, double* squares) {
   const double count = static_cast<double>(b.rows * b.length);
   for_channels(

@@ -1,6 +1,6 @@
-// Direct convolution without an im2col matrix. The driver stages the image: if necessary, it copies it
-// into a layout in which the inputs that neighbouring outputs see through one tap are adjacent. A vector of
-// outputs therefore needs one plain load per tap.
+// Direct convolution without an im2col matrix. The driver first stages the image: it copies the image into a
+// layout in which neighbouring outputs read adjacent values, for every tap. A vector of outputs therefore
+// needs one plain load per input channel and tap.
 #include "cpu/kernels/conv2d_correlate.h"
 
 #include BYHAND_VEC_HEADER
@@ -9,9 +9,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Computes kRows output channels x kPositions vectors of outputs, whose sums stay in registers over all input
-// channels and taps. This is the tile of the matrix product, except that `offset` says where each row of B
-// begins.
+// Computes kPositions vectors of outputs in each of kRows output channels. Their sums stay in registers over
+// all input channels and taps. The computation is that of a tile of the matrix product (gemm.cc) with the
+// weights as A and the inputs as B, except that a table, `offset`, says where each row of B begins.
 template <int kRows, int kPositions>
 void tile(const ConvTile& t) {
   Vec sum[kRows][kPositions];
@@ -38,8 +38,8 @@ void tile(const ConvTile& t) {
   for (int v = 0; v < kPositions; ++v) sum[r][v].store(t.y[v] + r * t.y_stride, t.count[v]);
 }
 
-// The largest number of positions of a tile with `rows` rows. Its accumulators, one input vector per position
-// and one weight must fit into the registers, and one register stays free.
+// Returns the largest number of positions of a tile with `rows` rows. The accumulators, one input vector per
+// position and one weight must fit into the registers, and one register stays free.
 constexpr int widest_tile(int rows) {
   const int fitting = (kRegisters - 2) / (rows + 1);
   return fitting < kMaxConvPositions ? fitting : kMaxConvPositions;
@@ -61,7 +61,7 @@ void fill_conv2d_correlate(CorrelateKernels& k) {
     for_constants<widest_tile(rows)>(
         [&](auto positions) { k.tiles.tile[rows - 1][positions - 1] = tile<rows, positions>; });
   });
-  k.wide = k.tiles;  // for AVX-512, cpu/runtime/registry.cc replaces k.tiles with those of AVX2
+  k.wide = k.tiles;  // with AVX-512, cpu/runtime/registry.cc then replaces k.tiles by the tiles of AVX2
   k.copy_strided = copy_strided;
 }
 

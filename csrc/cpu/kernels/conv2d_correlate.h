@@ -1,19 +1,22 @@
-// The contract of the kernels of direct convolution that compute the output and the gradient with respect to
-// the input.
+// The contract of the kernels of direct convolution that compute the output or the gradient with respect to
+// the input. Both are correlations (cpu/conv2d/direct/correlate.h), so "output" and "input" stand for dx and
+// dy in the second case.
 #pragma once
 
 #include <stdint.h>
 
 namespace byhand::cpu {
 
-// The register tile has rows x positions accumulators. A row is an output channel; a position is one vector
-// of neighbouring outputs in a row of the image. Tiles with few rows leave registers for more positions.
+// A register tile has rows x positions accumulators. Each row of the tile is an output channel. Each
+// position is a vector of neighbouring outputs in one row of an image. Tiles with few rows leave registers
+// for more positions.
 inline constexpr int kConvRows = 6, kMaxConvPositions = 8;
 
 // y[v][r * y_stride + lane] = start + sum over p of w[r * w_stride + p] * x[v][offset[p] + lane] for each
-// position v, row r and lane. `start` is bias[r], or the previous value of y if `bias` is null.
+// position v, row r and lane. `start` is bias[r], or the previous value of y if `bias` is null. The kernel
+// reads x in all lanes, but reads and writes y only in the first count[v] lanes.
 struct ConvTile {
-  int64_t depth;  // p < depth runs over input channels and taps
+  int64_t depth;  // the number of pairs p of an input channel and a tap
   const float* w;
   int64_t w_stride;
   const int64_t* offset;
@@ -27,14 +30,14 @@ using ConvTileKernel = void (*)(const ConvTile&);
 
 struct ConvTileKernels {
   int lanes;
-  int positions[kConvRows];                           // [r - 1]: the number in the widest tile of r rows
+  int positions[kConvRows];                           // [r - 1]: their largest number in a tile with r rows
   ConvTileKernel tile[kConvRows][kMaxConvPositions];  // [rows - 1][positions - 1]
 };
 
 struct CorrelateKernels {
   ConvTileKernels tiles;
-  // Tiles with wider vectors, for rows of outputs that fill their lanes. Identical to `tiles` if this CPU has
-  // no wider vectors.
+  // Tiles with wider vectors, for images whose rows of outputs are long enough to fill their lanes.
+  // Identical to `tiles` if the instruction set has no wider vectors.
   ConvTileKernels wide;
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);

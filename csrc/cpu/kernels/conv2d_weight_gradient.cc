@@ -1,6 +1,7 @@
-// The gradient with respect to the weights, by the direct algorithm. If vectors have 16 lanes, only 8 are
-// used. The planes of small networks are 24 and 8 wide, so vectors of 16 lanes would have idle lanes, and
-// CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one of 16.
+// The gradient with respect to the weights, by the direct algorithm. These kernels use 8 lanes even if the
+// instruction set has 16. LeNet-5 has planes that are 24 and 8 outputs wide, which would leave some of 16
+// lanes idle. And CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one of 16
+// lanes.
 #include "cpu/kernels/conv2d_weight_gradient.h"
 
 #include BYHAND_VEC_HEADER
@@ -18,9 +19,9 @@ constexpr int kRows = kRegisters >= 32 ? 5 : 4, kColumns = kRegisters >= 32 ? 5 
 inline HalfVec load(const float* p, const Constant<kLanes>&) { return HalfVec::load(p); }
 inline HalfVec load(const float* p, int n) { return HalfVec::load(p, n); }
 
-// total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. The inputs of all columns
-// stay in registers while the rows of dy are loaded one by one. In the opposite order, GCC 12 runs out of
-// registers.
+// total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. `row` is the stride of the
+// rows of dy. The inputs of all columns stay in registers while the rows of dy are loaded one by one. With
+// the rows of dy in registers instead, GCC 12 would need more registers than there are.
 template <int kR, int kC, class Lanes>
 inline void add_products(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
                          Lanes lanes, HalfVec (&total)[kR][kC]) {
@@ -35,7 +36,8 @@ inline void add_products(const float* const (&x)[kC], const float* dy, int64_t r
   }
 }
 
-// The lanes of each accumulator are added up once, at the end.
+// Computes a tile of kR x kC weight gradients. Each has one accumulator, whose lanes are added up once, at
+// the end.
 template <int kR, int kC>
 void dot(const ConvDot& d) {
   HalfVec total[kR][kC];
@@ -59,8 +61,9 @@ void dot(const ConvDot& d) {
   for (int c = 0; c < kC; ++c) d.dw[r * d.dw_stride + c] += sum(total[r][c]);
 }
 
-// A row of taps is one vector, or two if vectors have 4 lanes. Several rows of dW are computed together,
-// because their independent accumulators hide the latency of the multiply-adds.
+// Each row of taps has one accumulator of 8 lanes, or two of 4 lanes. Lane tx holds the gradient of tap tx.
+// kR output channels are computed together, because their independent accumulators hide the latency of the
+// multiply-adds.
 template <int kR, int kTapRows>
 void pooled_dot(const ConvPooledDot& d) {
   constexpr int kParts = kLanes < kPooledSlot ? kPooledSlot / kLanes : 1;

@@ -5,46 +5,52 @@
 
 namespace byhand::cpu {
 
-// One vector of neighbouring outputs.
+// A vector of neighbouring outputs in one row of outputs. cpu/conv2d/direct/correlate.cc uses this type,
+// too.
 struct ConvPosition {
-  int64_t y, x;  // where it begins in a plane of dy, and in the staged input
-  int64_t row;   // its row of outputs
-  int count;     // its number of lanes
+  int64_t y;    // the offset of the first output, or of its gradient, in the plane of outputs
+  int64_t x;    // the offset of the input that the first output reads through a tap whose own offset is 0
+  int64_t row;  // the number of the row of outputs
+  int count;    // the number of outputs, at most the number of lanes
 };
 
-// dW[r * dw_stride + c] += sum over images, positions and lanes of dy * x. A row of dW is an output channel,
-// a column is a pair (input channel, tap).
+// dW[r * dw_stride + c] += the sum over all images n, positions `at` and lanes i of
+//     dy[n * dy_image_stride + r * dy_row_stride + at.y + i] * x[n * x_image_stride + offset[c] + at.x + i]
+// A row r of dW is an output channel. A column c is a pair of an input channel and a tap.
 struct ConvDot {
   int64_t images, dy_image_stride, x_image_stride;
   const float* dy;
   int64_t dy_row_stride;
   const float* x;
-  const int64_t* offset;                // where each column begins in x
-  const ConvPosition* whole_positions;  // `whole` positions that use all lanes
-  int64_t whole;
-  const ConvPosition* cut_positions;  // `cut` positions that use fewer lanes
-  int64_t cut;
+  const int64_t* offset;
+  const ConvPosition* whole_positions;  // the positions that use all lanes
+  int64_t whole;                        // their number
+  const ConvPosition* cut_positions;    // the positions that use fewer lanes
+  int64_t cut;                          // their number
   float* dw;
   int64_t dw_stride;
 };
 using ConvDotKernel = void (*)(const ConvDot&);
 
-// dW[r, ty, tx] += sum over i of dz[r, i] * x[place[r, i], ty, tx]. Row r is an output channel, and its plane
-// of dy is zero except for the `count` values dz at the positions `place`. x holds one slot of kPooledSlot
-// floats per output: the values that this output sees through its first row of taps. The slot for tap row ty
-// lies ty * x_row floats later.
+// The weight gradient of one input channel after max pooling, if dy is zero except for `count` values per
+// output channel. Row r of dz, place and dw is an output channel. dz[r, i] is a value of dy, and place[r, i]
+// is its position in the plane of outputs.
+//     dW[r, ty, tx] += sum over i of dz[r, i] * x[place[r, i] * kPooledSlot + ty * x_row + tx]
+// x consists of slots of kPooledSlot floats. The slot at p * kPooledSlot + ty * x_row holds the inputs that
+// the output at position p reads through row ty of the taps.
 struct ConvPooledDot {
   int64_t count;
   const float* dz;
-  const int32_t* place;  // laid out as dz, `count` per row
-  // x has last + 1 slots, and last + 1 is a power of 2. Kernels compute place & last, because another thread
-  // may change a place after it was checked.
+  const int32_t* place;  // (rows, count), as dz
+  // x has slots for the positions 0 to `last`, and last + 1 is a power of 2. Another thread may change a
+  // place after it was checked. Kernels therefore read the slot of position place & last, which is always
+  // inside x.
   int32_t last;
   const float* x;
   int64_t x_row;
-  int columns;  // the number of taps in a row, at most kPooledSlot
-  float* dw;    // (rows, tap rows, columns)
-  int64_t dw_row;
+  int columns;     // the number of taps in a row, at most kPooledSlot
+  float* dw;       // (rows, tap rows, columns)
+  int64_t dw_row;  // the stride of the rows of dw
 };
 inline constexpr int kPooledSlot = 8, kMaxPooledTapRows = 7;
 using ConvPooledDotKernel = void (*)(const ConvPooledDot&);

@@ -1,5 +1,8 @@
 // Winograd's convolution in both axes: the transforms between images and patches, and the products of
-// patches. The vectors of a patch run along its rows.
+// transformed patches. A vector holds neighbouring values of one row of a patch.
+//
+// The template argument P is one of the matrices of conv2d_winograd_matrices.h. The patch that it transforms
+// has P::kColumns rows and columns.
 #include "cpu/kernels/conv2d_winograd.h"
 #include "cpu/kernels/conv2d_winograd_sums.h"
 #include "cpu/kernels/window_maximum.h"
@@ -10,7 +13,8 @@ namespace {
 
 constexpr int kLanes = Vec::kLanes;
 
-// A row of 8 values is held in kParts vectors, with kPartSize values in each.
+// A row of 8 values is held in kParts vectors with kPartSize values each: 2 parts of 4 values if vectors
+// have 4 lanes, otherwise 1 part of 8 values. With 16 lanes, half of the vector is not used.
 constexpr int kParts = kLanes < kSize ? kSize / kLanes : 1;
 constexpr int kPartSize = kSize / kParts;
 
@@ -46,33 +50,35 @@ inline void store_part(Vec v, float* p) {
 }
 inline int clamp_part(int n) { return n < 0 ? 0 : n > kPartSize ? kPartSize : n; }
 
-// A transformed patch in memory. `lanes` is the vector width of the product kernels, which may be larger than
-// that of the transforms. A vector holds two rows of the patch if it has 16 lanes, one row if it has 8, and
-// half of a row if it has 4.
+// A transformed patch in memory (WinogradPatches). Its 64 values are stored as 8 rows. `lanes` is the vector
+// width of the product kernels, which may be larger than the width kLanes of the transforms. A vector of the
+// product kernels holds two rows if it has 16 lanes, one row if it has 8, and half of a row if it has 4.
 struct TransformedPatch {
   float* data;
   int64_t plane;
   int lanes;
-  // The address of one part of a row.
+  // Returns the address of one part of a row.
   float* at(int row, int part) const {
     if (lanes == 16) return data + row / 2 * plane + row % 2 * kSize + part * kPartSize;
     return data + (row * (kSize / lanes) + part * kPartSize / lanes) * plane + part * kPartSize % lanes;
   }
 };
 
-// Loads part `part` of a row that has `columns` values. Lanes beyond the row are 0.
+// Loads part number `part` of a row that has `columns` values. Lanes beyond the end of the row are 0.
 inline Vec load_columns(const float* row, int part, int columns) {
   const int n = clamp_part(columns - part * kPartSize);
   return n == kLanes ? Vec::load(row + part * kPartSize) : Vec::load(row + part * kPartSize, n);
 }
 
-// The number of channels that share a Patch: two if each has four columns, one otherwise. Each row of a
-// shared Patch holds the four values of the first channel and then the four of the second.
+// The number of channels that share a Patch: two if their patches have four columns, one otherwise. Each row
+// of a shared Patch holds the four values of the first channel, and then the four values of the second
+// channel.
 template <class P>
 constexpr int kSharing = 2 * P::kColumns == kSize ? 2 : 1;
 
-// Loads rows of kSharing channels, which are `channel` values apart in memory. If there is only one channel
-// left for a shared Patch, pass channel = 0: it is loaded twice, and the copy is never stored.
+// Loads the patches of kSharing channels into x. `channel` is the distance of the channels in memory, and
+// `stride` the distance of the rows. If only one channel is left for a shared Patch, pass channel = 0. This
+// channel is then loaded twice, and the results of the copy are never stored.
 template <class P>
 inline void load_rows(const float* values, int64_t channel, int64_t stride, Patch& x) {
   BYHAND_UNROLL
@@ -89,8 +95,13 @@ inline void load_rows(const float* values, int64_t channel, int64_t stride, Patc
   }
 }
 
-// Transforms x, as load_rows returns it, and stores the patches of `channels` channels from c on. `channels`
-// is at most kSharing.
+// Transforms the patches in x, which load_rows has loaded, and stores the results. `channels` is the number
+// of channels to store, at most kSharing, and c is the first of them.
+//
+// `expand` multiplies each column by P. Between its two calls, x is transposed, so that the second call
+// multiplies each row of the patch. The result is not transposed back, so transformed patches are stored
+// column by column. This saves one transposition. Products of patches do not depend on the order of the
+// values, and `adjoint` expects this order.
 template <class P>
 inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
@@ -144,9 +155,10 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   }
 }
 
-// Computes the adjoint of `forward` and calls store(c, channels, rows) with the results of `channels`
-// channels from c on. rows[i][part] is one part of row i, which channels share as in a Patch. If `channels`
-// is less than kSharing, the values of the second channel are meaningless.
+// Computes the adjoint of `forward`. Calls store(c, channels, rows) for one channel or two channels at a
+// time: `channels` is their number, and c is the first of them. rows[i][part] is one part of row i of the
+// result, which two channels share as in a Patch. If `channels` is less than kSharing, the values of the
+// second channel are meaningless.
 template <class P, class Store>
 inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const Store& store) {
   constexpr int kColumns = P::kColumns;
@@ -180,8 +192,8 @@ inline void adjoint(const WinogradPatches& from, int lanes, int64_t count, const
   }
 }
 
-// Adds the bias to one part of all rows: bias[0] for the first channel, and bias[1] for the second if there
-// is one.
+// Adds the bias to one part of all rows: bias[0] to the values of the first channel, and bias[1] to those of
+// the second channel if `channels` is 2.
 template <class P>
 inline void add_bias(const float* bias, int channels, int part, Vec (&rows)[P::kColumns][kParts]) {
   const Vec first = Vec::set(bias[0]), last = Vec::set(bias[channels - 1]);
@@ -190,8 +202,8 @@ inline void add_bias(const float* bias, int channels, int part, Vec (&rows)[P::k
   for (int i = 0; i < P::kColumns; ++i) rows[i][part] = rows[i][part] + (kSharing<P> == 1 ? first : both);
 }
 
-// Calls body(channel, row, values) for each row of each channel. `values` points to a copy of the row in
-// memory.
+// Calls body(channel, row, values) for each row of each channel. Copies the row from its vectors to memory
+// first; `values` points to this copy.
 template <class P, class Body>
 inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const Body& body) {
   float value[kParts * kLanes];
@@ -201,8 +213,8 @@ inline void for_rows(int channels, const Vec (&rows)[P::kColumns][kParts], const
   }
 }
 
-// Stores the adjoint. The patches must begin inside the plane, as those of outputs and weights do, but they
-// may end outside.
+// Computes the adjoint, adds the bias and stores the values that lie inside the plane. The first row and
+// column of the patches must lie inside, as they do for outputs and weights.
 template <class P>
 void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias) {
   constexpr int kColumns = P::kColumns;
@@ -235,10 +247,16 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
   });
 }
 
-// Max pooling works on patches of 4 x 4 outputs, which have four windows of 2 x 2. Each group of four lanes
-// holds the four windows of one channel, and the four outputs of a window, its taps, come in four vectors.
+// Max pooling works on patches of 4 x 4 outputs, which have four windows of 2 x 2. The four outputs of a
+// window are its taps. Both are numbered row by row:
+//   windows  0 0 1 1    taps  0 1 0 1
+//            0 0 1 1          2 3 2 3
+//            2 2 3 3          0 1 0 1
+//            2 2 3 3          2 3 2 3
+// There is one vector per tap. In each group of four lanes, which belongs to one channel, lane w holds this
+// tap of window w.
 //
-// Returns the position of each window's first tap in the plane of outputs.
+// Returns the positions of the first tap of each window in the plane of outputs.
 inline IVec first_tap_positions(const WinogradMaxima& w) {
   float corner[kLanes];
   for (int i = 0; i < kLanes; ++i) {
@@ -288,8 +306,8 @@ void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, co
   });
 }
 
-// Loads one value per window: the first group of four lanes from `first`, the second from `second` if vectors
-// have more than four lanes. Windows outside the plane get 0.
+// Loads one value per window. The first group of four lanes comes from `first`. If vectors have more than
+// four lanes, the second group comes from `second`. Windows outside the plane get 0.
 template <class T>
 inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w) {
   const auto floats = [](const T* p) { return reinterpret_cast<const float*>(p); };
@@ -311,10 +329,10 @@ void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lane
     Patch x;
     BYHAND_UNROLL
     for (int part = 0; part < kParts; ++part) {
-      const int64_t one = (c + (part < channels ? part : 0)) * from.channel;
-      const int64_t other = kParts == 1 && channels == 2 ? one + from.channel : one;
-      const Vec value = load_windows(from.y + one, from.y + other, from);
-      const IVec where = bits(load_windows(from.index + one, from.index + other, from));
+      const int64_t offset = (c + (part < channels ? part : 0)) * from.channel;
+      const int64_t next_offset = kParts == 1 && channels == 2 ? offset + from.channel : offset;
+      const Vec value = load_windows(from.y + offset, from.y + next_offset, from);
+      const IVec where = bits(load_windows(from.index + offset, from.index + next_offset, from));
       Vec taps[4];
       BYHAND_UNROLL
       for (int i = 0; i < 4; ++i)
@@ -326,7 +344,8 @@ void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lane
   }
 }
 
-// Adds the adjoint to the image. Patches of inputs may begin outside the plane, because of the padding.
+// Computes the adjoint and adds the values that lie inside the plane to `to`. Patches of inputs may begin
+// outside the plane, because of the padding.
 void adjoint_add(const WinogradPatches& from, int lanes, const WinogradImages& to) {
   using P = WinogradInput;
   adjoint<P>(from, lanes, to.count, [&](int64_t c, int, const Vec(&rows)[kSize][kParts]) {
@@ -357,8 +376,8 @@ WinogradTransform forward_and_adjoint() {
   return {forward<P>, adjoint_store<P>};
 }
 
-// The size of the largest tile. Its accumulators, one vector per row of `a` and one vector of `b` must fit
-// into the registers.
+// The size of the largest tile of products. Its accumulators, one vector for each row of `a` and one vector
+// of `b` must fit into the registers.
 constexpr int kRows = kRegisters >= 32 ? 5 : 3, kColumns = kRegisters >= 32 ? 5 : 4;
 static_assert(kRows * kColumns + kRows + 1 <= kRegisters);
 

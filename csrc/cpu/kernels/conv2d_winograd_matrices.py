@@ -1,38 +1,40 @@
-"""Writes conv2d_winograd_matrices.h: the matrices of Winograd's convolution, from exact fractions.
+"""Write conv2d_winograd_matrices.h: the matrices of Winograd's convolution, from exact fractions.
 
     python conv2d_winograd_matrices.py > conv2d_winograd_matrices.h
 
-A correlation of n = m + r - 1 inputs with r weights has m outputs. Its transpose is the product of
-a polynomial with m coefficients and a polynomial with r. This product can be computed in three
-steps: evaluate both polynomials at n points, multiply the values, interpolate (Toom and Cook;
-Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, arXiv 1509.09308). Our points
-are p_0 to p_6 and infinity, so n = 8. The matrices are
+A correlation of n = m + r - 1 inputs with r weights has m outputs. For fixed weights, it is a
+linear map from n values to m values. The transpose of this map is the product of a polynomial with
+m coefficients and the polynomial whose coefficients are the r weights. This product can be computed
+in three steps: evaluate both polynomials at n points, multiply the values, interpolate (Toom and
+Cook; Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, arXiv 1509.09308).
+
+Our points are p_0 to p_6 and infinity, so n = 8. The value of a polynomial at infinity is its
+highest coefficient. For the rows i = 0 to 6, the matrices are
 
     A[i][j] = p_i^j                                               m columns
     G[i][j] = p_i^j / prod over k != i (p_i - p_k)                r columns
-    B[i][j] = coefficient of x^j in prod over k != i (x - p_k)    n columns
+    B[i][j] = coefficient of t^j in prod over k != i (t - p_k)    n columns
 
-for the rows i = 0 to 6. The last row belongs to infinity: in A and G it is 0 except for a 1 in the
-last column, and in B it holds the coefficients of prod (x - p_k) over all k. The outputs y of
-inputs x and weights w are
+The last row belongs to infinity. In A and G it is 0 except for a 1 in the last column. In B it
+holds the coefficients of prod (t - p_k) over all k. The outputs y of inputs x and weights w are
 
     y = A' ((G w) * (B x))
 
-where A' is the transpose of A, and * multiplies value by value. B depends only on the points, so
-the same transform of the input serves every r, with m = 9 - r.
+where A' is the transpose of A, and * multiplies value by value. B depends only on the points.
+Therefore the same transform of the inputs serves every r, with m = 9 - r outputs.
 """
 
 from fractions import Fraction
 
 SIZE = 8
-# A point and its negative are neighbours. Their rows are equal in even columns and differ in sign
-# in odd columns, so the kernels compute them together (conv2d_winograd_sums.h).
+# A point and its negative are neighbours. Their two rows of a matrix are equal in even columns and
+# differ in sign in odd columns, so the kernels multiply by both together (conv2d_winograd_sums.h).
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
 KERNELS = (3, 5)
 
 
 def product(roots: list[Fraction]) -> list[Fraction]:
-    """Return the coefficients of prod (x - root), lowest power first."""
+    """Return the coefficients of the product of all (t - root), lowest power first."""
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]
@@ -42,7 +44,7 @@ def product(roots: list[Fraction]) -> list[Fraction]:
 
 
 def powers(columns: int) -> list[list[Fraction]]:
-    """Return the matrix A, which has one row per point and infinity last."""
+    """Return the matrix A with this number of columns. Its last row belongs to infinity."""
     at_infinity = [Fraction(int(j == columns - 1)) for j in range(columns)]
     return [[p**j for j in range(columns)] for p in POINTS] + [at_infinity]
 
@@ -52,7 +54,7 @@ def points_except(i: int) -> list[Fraction]:
 
 
 def weights(columns: int) -> list[list[Fraction]]:
-    """Return the matrix G."""
+    """Return the matrix G with this number of columns."""
     rows = powers(columns)
     for i, p in enumerate(POINTS):
         (f,) = [sum(c * p**j for j, c in enumerate(product(points_except(i))))]

@@ -1,5 +1,5 @@
-// Winograd's convolution along rows. Each lane works on an image, or on some rows of an image. Vectors are
-// therefore transposed only when images are read and written.
+// Winograd's convolution along rows. Each lane works on an image, or on some rows of an image. Blocks of
+// values are therefore transposed only when images are read and when results are written.
 #include "cpu/kernels/conv2d_winograd_rows.h"
 
 #include "cpu/kernels/conv2d_winograd_sums.h"
@@ -58,6 +58,7 @@ void weights(const float* w, int64_t rows, float* u) {
     }
 }
 
+// kStep is the number of outputs per tile, which is also the distance of neighbouring tiles in x.
 template <int kStep>
 void inputs(const float* x, int64_t tiles, float* v) {
   for (int64_t t = 0; t < tiles; ++t, x += kStep * kLanes, v += kSize * kLanes) {
@@ -70,13 +71,13 @@ void inputs(const float* x, int64_t tiles, float* v) {
   }
 }
 
-// Computes the outputs y[row][column] of tile `tile` in both rows of the pair. Both need most of the same
-// rows of inputs, which are loaded only once if they are computed together.
+// Computes the outputs y[row][column] of tile number `tile` in both rows of the pair. Two neighbouring rows
+// of outputs need nearly the same rows of inputs. Computing both rows together loads these inputs only once.
 template <class P>
 inline void outputs(const WinogradRowPair& w, int64_t tile, Vec (&y)[2][P::kColumns]) {
   constexpr int kTaps = kSize + 1 - P::kColumns;
-  // The number of transformed values that are computed at a time, so that the accumulators of both rows fit
-  // into the registers.
+  // The number of products per row of outputs that are summed at a time. It is chosen so that the
+  // accumulators of both rows fit into the registers.
   constexpr int kPoints = kRegisters >= 32 ? kSize : kSize / 2;
   Vec product[2][kSize];
   BYHAND_UNROLL
@@ -136,7 +137,7 @@ void maxima(const WinogradRowPair& w, const int32_t* place, int32_t offset, floa
     BYHAND_UNROLL
     for (int j = 0; j < kStep; j += 2) {
       if (first + j + 1 >= columns) break;
-      const int32_t here = offset + first + j;
+      const int32_t here = offset + first + j;  // the position of the window, without place[n]
       WindowMaximum best{y[0][j], IVec::set(here)};
       BYHAND_UNROLL
       for (int i = 1; i < 4; ++i) best.visit(y[i / 2][j + i % 2], IVec::set(here + i / 2 * columns + i % 2));

@@ -1,6 +1,6 @@
-// Products of Winograd's matrices with vectors of 8 or fewer elements. Every element is a Vec, so each lane
-// computes a product of its own. The matrices are known to the compiler: elements that are 0, 1 or -1 need no
-// multiplication, and pairs of rows that differ only in signs share their sums.
+// Products of Winograd's matrices with vectors x of at most 8 elements. Every element is a Vec, so each lane
+// computes a product of its own. Because the compiler knows the matrices, most elements that are 0, 1 or -1
+// need no multiplication. Two rows of a matrix that differ only in signs share their sums.
 #pragma once
 
 #include "cpu/kernels/conv2d_winograd.h"
@@ -13,8 +13,9 @@ namespace {
 
 constexpr int kSize = kWinogradSize;
 
-// Returns sum + P[i][j] * x, or only the product if kFirst. The functions of this file are templates instead
-// of loops over i and j, because compilers do not always unroll a loop before they look for zeros and ones.
+// Returns sum + P[i][j] * x, or only the product if kFirst. The functions of this file are recursive
+// templates instead of loops over i and j, because compilers do not always unroll a loop before they look for
+// factors that are 0 or 1.
 template <class P, int i, int j, bool kFirst>
 inline Vec add_product(Vec x, Vec sum) {
   constexpr float kFactor = P::kValue[i][j];
@@ -39,9 +40,9 @@ inline Vec row_sum(const Vec (&x)[P::kColumns], Vec sum = Vec::zero()) {
     return row_sum<P, i, j + 2, false>(x, add_product<P, i, j, kFirst>(x[j], sum));
 }
 
-// y = P x for a matrix P of conv2d_winograd_matrices.h. Rows 1 and 2 of P belong to a point and its negative,
-// and so do rows 3 and 4, and rows 5 and 6. The two rows of such a pair are equal in even columns and differ
-// in sign in odd columns.
+// y = P x for a matrix P of conv2d_winograd_matrices.h. Rows 1 and 2 of P are a pair: they belong to a point
+// and its negative. So do rows 3 and 4, and rows 5 and 6. The two rows of a pair are equal in even columns
+// and differ in sign in odd columns.
 template <class P, int i = 0>
 inline void expand(const Vec (&x)[P::kColumns], Vec (&y)[kSize]) {
   const Vec even = row_sum<P, i, 0>(x), odd = row_sum<P, i, 1>(x);
@@ -51,9 +52,10 @@ inline void expand(const Vec (&x)[P::kColumns], Vec (&y)[kSize]) {
   if constexpr (kNext < kSize) expand<P, kNext>(x, y);
 }
 
-// Returns the sum of P[i][j] * y[i] over i, for one j. For the rows i and i + 1 of a pair, P[i][j] is
-// multiplied by sum[i / 2] = y[i] + y[i + 1] if j is even, and by difference[i / 2] = y[i] - y[i + 1] if j is
-// odd.
+// Returns the sum of P[i][j] * y[i] over all rows i, for one column j. The two rows i and i + 1 of a pair
+// contribute
+//   P[i][j] * sum[i / 2]         with sum[i / 2] = y[i] + y[i + 1]         if j is even,
+//   P[i][j] * difference[i / 2]  with difference[i / 2] = y[i] - y[i + 1]  if j is odd.
 template <class P, int j, int i = 0, bool kFirst = true>
 inline Vec column_sum(const Vec (&y)[kSize], const Vec (&sum)[3], const Vec (&difference)[3],
                       Vec total = Vec::zero()) {

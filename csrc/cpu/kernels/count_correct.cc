@@ -5,8 +5,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Returns true if every score before the label's is smaller, no score after it is larger, and no score is
-// NaN. Before the label, a NaN counts as not smaller. From the label on, `is_nan` finds it.
+// Returns true if every score before that of the label is smaller, no score after it is larger, and no score
+// is NaN. Before the label, the comparison x < own is false if x is NaN. From the label on, is_nan(x) finds a
+// NaN.
 bool is_correct(const float* scores, int64_t label, int64_t classes) {
   const Vec own = Vec::set(scores[label]), one = Vec::set(1);
   Vec better = Vec::zero();

@@ -6,8 +6,9 @@
 namespace byhand::cpu {
 
 struct CountCorrectKernels {
-  // Returns the number of rows that have their largest score at their label. If several scores are the
-  // largest, the first counts. A row with a NaN is not correct. Labels are from 0 to classes - 1.
+  // Returns the number of correct rows of `scores` (rows, classes). A row is correct if its largest score is
+  // that of its label. If several scores are equal and largest, the first of them counts as the largest. A
+  // row with a NaN is not correct. Labels must be from 0 to classes - 1.
   int64_t (*count)(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
 };
 

@@ -1,4 +1,4 @@
-// Dropout by the random number generator Philox4x32-7. Each lane computes a block of its own.
+// Dropout with the random number generator Philox4x32-7. Each lane computes a block of four random words.
 #include "cpu/kernels/dropout.h"
 #include "cpu/vec/loop.h"
 
@@ -9,8 +9,8 @@ constexpr int kRounds = 7, kWords = 4, kBlocks = kDropoutGroup / kWords;
 
 inline IVec broadcast(uint64_t word) { return IVec::set(static_cast<int32_t>(static_cast<uint32_t>(word))); }
 
-// Replaces the counters in `word` by random words. Lane i of word[0] to word[3] holds the four words of one
-// block's counter, and afterwards the block's four random words.
+// Replaces counters by random words. On entry, lane i of word[0] to word[3] holds the four words of the
+// counter of one block. On return, it holds the four random words of this block.
 inline void philox(uint64_t seed, IVec (&word)[kWords]) {
   const IVec multiplier[2] = {broadcast(0xD2511F53), broadcast(0xCD9E8D57)};
   uint32_t key[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
@@ -24,15 +24,18 @@ inline void philox(uint64_t seed, IVec (&word)[kWords]) {
   }
 }
 
-// Returns 1 + u, a number from 1 to below 2: the upper 23 bits of the word become its mantissa.
+// Returns 1 + u, a number from 1 to below 2. The upper 23 bits of the word become the mantissa of this
+// number.
 inline Vec one_to_two(IVec word) {
   return from_bits((shift_right<9>(word) & IVec::set(0x007FFFFF)) | IVec::set(0x3F800000));
 }
 
-// Writes the random words of block i of a group, and of the kLanes - 1 blocks behind it.
+// Writes the random words of kLanes consecutive blocks of a group, from block i on, to `word`.
 inline void draw(const DropoutCounter& at, int64_t group, int i, IVec (&word)[kWords]) {
   const uint64_t block = static_cast<uint64_t>(group) * kBlocks + static_cast<uint64_t>(i);
-  word[0] = broadcast(block) + IVec::iota(1);  // cannot overflow: groups begin at multiples of 16
+  // This sum cannot overflow 32 bits, because group * kBlocks is a multiple of 16, and i plus the lane is
+  // below 16.
+  word[0] = broadcast(block) + IVec::iota(1);
   word[1] = broadcast(block >> 32);
   word[2] = broadcast(at.step);
   word[3] = broadcast(at.stream);

@@ -5,16 +5,17 @@
 
 namespace byhand::cpu {
 
-// Each group of kDropoutGroup values takes its random words from 16 neighbouring blocks of counters.
+// The random number generator gives blocks of four words. Each group of kDropoutGroup values takes its random
+// words from 16 consecutive blocks.
 inline constexpr int kDropoutGroup = 64;
 struct DropoutCounter {
   uint64_t seed;
   uint32_t step, stream;
-  int64_t group;  // the number of the group that begins at x[0]
+  int64_t group;  // the number of the group whose first value is x[0]
 };
 
 struct DropoutKernels {
-  // y = 0 if 1 + u < limit, and x * scale otherwise. u is the random number of the value.
+  // y[i] = 0 if 1 + u[i] < limit, otherwise x[i] * scale. u[i] is a random number in [0, 1).
   void (*dropout)(const DropoutCounter&, float limit, float scale, const float* x, int64_t count, float* y);
 };
 

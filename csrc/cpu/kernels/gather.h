@@ -6,7 +6,7 @@
 namespace byhand::cpu {
 
 struct GatherKernels {
-  // to = bytes * scale + offset
+  // to[i] = bytes[i] * scale + offset
   void (*bytes)(const uint8_t* bytes, int64_t count, float scale, float offset, float* to);
 };
 

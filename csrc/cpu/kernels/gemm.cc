@@ -6,9 +6,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// A tile of r rows and v vectors of columns needs r * v registers for sums, v for vectors of B and one for a
-// value of A. Instruction sets with 16 registers have no mask registers, so the mask of a cut edge needs one
-// more.
+// A tile of r rows and v vectors of columns needs r * v registers for sums, v registers for vectors of B and
+// one register for a value of A. Instruction sets with 16 vector registers have no mask registers, so the
+// mask of a cut edge (GemmEdge) needs one more vector register.
 constexpr int kTileRegisters = kRegisters - (kRegisters < 32);
 // Returns the width in vectors of the widest tile with `rows` rows.
 constexpr int widest_tile(int rows) {
@@ -25,12 +25,13 @@ static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 // rows without a separate addition.
 constexpr int kGroup = 4;
 
-// Tiles with fewer rows do not prefetch, because they need all the loads that the core can do in a cycle.
+// Tiles with fewer rows do not prefetch, because their other loads already use all that the core can do per
+// cycle.
 constexpr int kMinRowsToPrefetch = 4;
 // The number of vectors per cache line of 64 bytes.
 constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
 
-// Returns a as a T, which is Vec itself or HalfVec.
+// Returns `a` if T is Vec, or its lower half if T is HalfVec.
 template <class T>
 T narrow(Vec a) {
   if constexpr (__is_same(T, Vec))
@@ -40,8 +41,9 @@ T narrow(Vec a) {
 }
 
 // The kRows x kVectors sums stay in registers over the whole depth. For each p, the kernel loads kVectors
-// vectors of B, broadcasts one value of A per row, and does kRows * kVectors multiply-adds. These belong to
-// independent sums, which hides their latency: a latency of 4 cycles on 2 units needs 8 independent sums.
+// vectors of B, broadcasts one value of A per row, and does kRows * kVectors multiply-adds. These
+// multiply-adds belong to different sums, so none has to wait for another one. Two units with a latency of 4
+// cycles are always busy if there are at least 8 sums.
 //
 // `Last` is the type of the last vector of each row, Vec or HalfVec. If kCut is true, that vector may have
 // fewer columns than lanes, so it is loaded and stored with a mask.
@@ -100,8 +102,8 @@ void tile(const GemmTile& t) {
     }
   }
 
-  // Makes the compiler compute the mask of a cut edge a second time. This is cheaper than a register that
-  // holds the mask during the loop.
+  // Makes the compiler compute the mask of a cut edge a second time, for the stores. This costs less than a
+  // register that holds the mask during the loop.
   BYHAND_KEEP(cut);
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {
@@ -124,15 +126,15 @@ void tile(const GemmTile& t) {
   }
 }
 
-// The largest dot tile has kDotTileRows x 5 sums, enough to keep the units for multiply-adds busy with few
-// loads per multiply-add. A single row needs more columns for that.
+// The largest dot tile has kDotTileRows x 5 sums. This is enough to keep the units for multiply-adds busy
+// with few loads per multiply-add. A tile of a single row needs more columns to have enough sums.
 constexpr int kDotTileRows = kRegisters >= 32 ? 4 : 2;
 constexpr int dot_columns(int rows) {
   if (rows > 1) return 5;
   return kRegisters >= 32 ? kMaxGemmDotColumns : 7;
 }
 
-// Vectors run along p. The lanes of each sum are added up at the end.
+// Each sum is a vector, whose lanes take different terms p. The lanes are added up at the end.
 template <int kRows, int kColumns>
 void dot(const GemmDot& t) {
   Vec total[kRows][kColumns];
@@ -169,8 +171,8 @@ void dot(const GemmDot& t) {
 }
 
 // Transposes blocks of kLanes rows of the matrix. If the panel is narrower than a vector, each store writes
-// some values too many. The store of the next row of the panel overwrites them. Behind the last row there
-// must be room for them (see gemm.h).
+// some values too many. They are overwritten by the next store, which begins where the valid values end.
+// Behind the last store there must be room for the additional values (see gemm.h).
 void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {

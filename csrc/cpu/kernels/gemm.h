@@ -5,39 +5,44 @@
 
 namespace byhand::cpu {
 
-inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;  // the largest tiles of any instruction set
+// A tile is the block of `out` that one call of a kernel computes. A GemmTile has rows x vectors
+// accumulators, a GemmDot (a dot tile) has rows x columns. These constants are upper bounds for all
+// instruction sets.
+inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;
 inline constexpr int kMaxGemmDotColumns = 8;
 
-// The number of columns in the last vector of a row of a tile: all of its lanes, fewer, or at most half of
-// them. CPUs with 256-bit units compute half of a 512-bit vector in half of the time.
+// The last vector in each row of a tile may have fewer columns than lanes, if the matrix ends there.
+// kWholeEdge: it has as many columns as lanes. kCutEdge: it has fewer. kHalfEdge: it has at most half as
+// many, and the kernel uses a HalfVec for it. CPUs with 256-bit units compute half of a 512-bit vector in
+// half of the time.
 enum GemmEdge { kWholeEdge, kCutEdge, kHalfEdge, kGemmEdges };
 
-// out[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] over one register tile. Columns of B, C and
-// out are adjacent in memory.
+// out[i, j] = alpha * sum_p A[i, p] * B[p, j] + beta * C[i, j] for one register tile. Values that are
+// neighbours in a row of B, C or out are adjacent in memory.
 struct GemmTile {
-  int64_t depth;  // the number of p, the length of a row of A
+  int64_t depth;  // the number of terms p, which is the length of a row of A
   const float* a;
   int64_t a_row_stride, a_column_stride;
   const float* b;
   int64_t b_row_stride;
-  int64_t b_ahead;       // the kernel prefetches B this number of values ahead of the row that it reads
+  int64_t b_ahead;       // prefetches of B run this number of values ahead of the loads
   const float* c;        // not read if beta == 0; may be out
-  int64_t c_row_stride;  // 0 if C is one row that is added to all rows of out, a bias
+  int64_t c_row_stride;  // 0 if C is a bias: one row, which is added to all rows of out
   float* out;
   int64_t out_row_stride;
-  int columns;  // at most vectors * lanes; fewer if the edge is cut
+  int columns;  // the number of columns of the tile: vectors * lanes, or fewer as GemmEdge says
   float alpha, beta;
 };
 using GemmTileKernel = void (*)(const GemmTile&);
 
-// out[i, j] = alpha * sum_p A[i, p] * B'[j, p] + beta * C[i, j], with vectors along p. Values along p are
-// adjacent in memory in A and in B', the transpose of B.
+// out[i, j] = alpha * sum_p A[i, p] * B'[j, p] + beta * C[i, j], where B' is the transpose of B. A vector
+// holds values with consecutive p. These values are adjacent in memory in a row of A and in a row of B'.
 struct GemmDot {
   int64_t depth;
   const float* a;
   int64_t a_row_stride;
   const float* b;
-  int64_t b_row_stride;  // of B', whose row j belongs to column j of out
+  int64_t b_row_stride;  // the stride of the rows of B'; row j of B' belongs to column j of out
   const float* c;
   int64_t c_row_stride;
   float* out;
@@ -48,17 +53,22 @@ using GemmDotKernel = void (*)(const GemmDot&);
 
 struct GemmKernels {
   int lanes;
-  int rows;                   // the number in the highest tile
-  int vectors[kMaxGemmRows];  // [r - 1]: the width in vectors of the widest tile with r rows
+  int rows;                   // the number of rows of the highest tile
+  int vectors[kMaxGemmRows];  // [r - 1]: the number of vectors of the widest tile with r rows
   GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][kGemmEdges];  // [rows - 1][vectors - 1][edge]
-  int dot_rows;                                                    // the number in the highest dot
-  int dot_columns[kMaxGemmRows];                        // [r - 1]: the number in the widest dot with r rows
+  int dot_rows;                   // the number of rows of the highest dot tile
+  int dot_columns[kMaxGemmRows];  // [r - 1]: the number of columns of the widest dot tile with r rows
   GemmDotKernel dot[kMaxGemmRows][kMaxGemmDotColumns];  // [rows - 1][columns - 1]
-  // Copy `count` rows of a matrix, `depth` values each, into the columns of panels of `width`: the value at
-  // row i, column p goes to to[i / width * (width * depth) + p * width + i % width]. For pack_rows the values
-  // of a row are adjacent in memory, for pack_columns those of a column. If there is more than one panel,
-  // `width` must be a multiple of `lanes`. If a panel is narrower than a vector, up to lanes - 1 values
-  // behind it are overwritten. The columns of the last panel beyond `count` are undefined.
+  // Pack a matrix of `count` rows and `depth` columns into panels, in the order in which tiles read them. A
+  // panel takes `width` rows of the matrix and stores them transposed: the value in row i and column p of the
+  // matrix goes to to[i / width * (width * depth) + p * width + i % width]. For example, with width = 2 and
+  // depth = 3, the rows a b c and d e f become the panel a d b e c f.
+  //
+  // pack_rows reads a matrix in which the values of a row are adjacent in memory and rows are `stride` apart.
+  // pack_columns reads one in which the values of a column are adjacent and columns are `stride` apart. If
+  // there is more than one panel, `width` must be a multiple of `lanes`. If `width` is not a multiple of
+  // `lanes`, up to lanes - 1 values behind the panel may be overwritten. If `count` is not a multiple of
+  // `width`, the last panel holds undefined values in the places of the missing rows.
   void (*pack_rows)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,
                     int64_t width);
   void (*pack_columns)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,

@@ -1,4 +1,4 @@
-// One step of each optimizer, in one pass over the parameters.
+// One step of SGD or Adam, in one pass over the parameters.
 #include "cpu/kernels/optimizer.h"
 #include "cpu/vec/loop.h"
 
@@ -13,7 +13,7 @@ void sgd(float lr, float momentum, float take_gradient, float weight_decay, bool
     const Vec p = load(parameters + i, n);
     Vec g = load(gradients + i, n);
     if (weight_decay != 0) g = fma(decay, p, g);
-    // Without dampening, skip the multiplication by 1. It would make the step 8 % slower on plain x86-64.
+    // Without dampening, skip the multiplication by 1, which would make the step 8 % slower on plain x86-64.
     const Vec taken = take_gradient != 1 ? take * g : g;
     const Vec v = momentum != 0 ? fma(keep, load(velocity + i, n), taken) : g;
     store(v, velocity + i, n);

@@ -1,4 +1,5 @@
-// Measures the peak of multiply-adds of one core, which benchmarks compare their results with.
+// A loop that does as many multiply-adds per second as one core can. Benchmarks measure its speed and compare
+// kernels with it.
 #include "cpu/kernels/peak.h"
 
 #include BYHAND_VEC_HEADER
@@ -7,9 +8,9 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Each chain is a sequence of multiply-adds that depend on each other. Two units with a latency of 4 cycles,
-// or of 5 on older CPUs, need 8 or 10 independent chains to be always busy. The 12 chains, the factor and the
-// term fit into 16 registers.
+// Each chain is a sequence of multiply-adds, each of which needs the result of the previous one. Two units
+// with a latency of 4 cycles need 8 independent chains to be always busy. A latency of 5 cycles, as on older
+// CPUs, needs 10 chains. The 12 chains, the factor and the term fit into 16 registers.
 constexpr int kChains = 12;
 
 float fma_chains(int64_t steps) {

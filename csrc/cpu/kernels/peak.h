@@ -1,4 +1,4 @@
-// The contract of the kernel that runs at the peak of multiply-adds.
+// The contract of the kernel that does as many multiply-adds per second as one core can.
 #pragma once
 
 #include <stdint.h>

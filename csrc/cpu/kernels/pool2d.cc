@@ -1,5 +1,4 @@
-// Pooling. Each lane computes one of several neighbouring windows, and the taps of a window are visited row
-// by row.
+// Pooling. The lanes of a vector are neighbouring windows. The taps of a window are visited row by row.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"
@@ -16,7 +15,8 @@ Vec load_strided(const float* p, int64_t stride, int n) { return Vec::load_strid
 int lanes(WholeVector) { return Vec::kLanes; }
 int lanes(int n) { return n; }
 
-// Calls body(stride). If the stride is 1 or 2, it is a constant for the compiler.
+// Calls body(stride). Strides of 1 and 2 are passed as constants, so that the compiler makes a version of the
+// body for each of them.
 template <class Body>
 void with_stride(int64_t stride, Body body) {
   if (stride == 1)
@@ -52,8 +52,8 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index)
   });
 }
 
-// Windows with more taps are summed in double. In float32, the mean of 224 x 224 equal values has an error of
-// up to 1e-3.
+// Windows with more taps than this are summed in double precision. In float32, the mean of 224 x 224 equal
+// values has a relative error of up to 1e-3.
 constexpr int64_t kMaxFloatTaps = 16;
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y) {
@@ -80,9 +80,9 @@ void average_windows(const PoolWindows& w, const float* x, float* y) {
   });
 }
 
-// Windows may overlap in dx, so each addition must see the previous ones. Taps are therefore visited one by
-// one. If the stride is 1, the lanes of one tap are adjacent in dx and are added as a vector. Otherwise they
-// are added one by one.
+// Windows may overlap in dx, so each addition must see the previous additions. The taps are therefore visited
+// one after the other. If the stride is 1, the values of one tap in neighbouring windows are adjacent in dx
+// and are added as a vector. For other strides, they are added one after the other.
 void average_backward(const PoolWindows& w, const float* dy, float* dx) {
   with_stride(w.x_column, [&](auto stride) {
     for (int64_t i = 0; i < w.rows; ++i)
@@ -111,7 +111,7 @@ bool any_bit(IVec v) {
   return some != 0;
 }
 
-// The sign bit of p | (last - (p & INT32_MAX)) is set if p is negative or larger than `last`, and only then.
+// The sign bit of p | (last - (p & INT32_MAX)) is set if, and only if, p is negative or larger than `last`.
 // The subtraction cannot overflow, because p & INT32_MAX is not negative.
 bool inside(const int32_t* place, int64_t count, int32_t last) {
   IVec signs = IVec::set(0);
@@ -122,8 +122,8 @@ bool inside(const int32_t* place, int64_t count, int32_t last) {
   return !any_bit(signs & IVec::set(INT32_MIN));
 }
 
-// A position is in its window if its offset from the corner is 0, 1, row or row + 1. Either the offset or the
-// offset minus `row` is then 0 if its lowest bit is ignored.
+// A position lies in its window if its offset from the corner is 0, 1, row or row + 1. This is true if either
+// the offset or the offset minus `row` is 0 without its lowest bit.
 bool in_windows(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows, int32_t row) {
   const IVec zero = IVec::set(0), even = IVec::set(~1);
   IVec outside = zero;

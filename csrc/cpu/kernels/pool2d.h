@@ -5,29 +5,32 @@
 
 namespace byhand::cpu {
 
-// A block of pooling windows of one plane. All of them have the same taps inside the image, at least one.
-// Output (i, j) of the block sees x[i * x_row + j * x_column + u * tap_row + v * tap_column] for
-// u < tap_rows and v < tap_columns, and is y[i * y_row + j].
+// A block of pooling windows of one plane. Each window has the same number of taps inside the image, at least
+// one. Output (i, j) of the block is y[i * y_row + j]. Its window has the inputs x[i * x_row + j * x_column +
+// u * tap_row + v * tap_column] for u < tap_rows and v < tap_columns.
 struct PoolWindows {
-  int64_t rows, columns;
-  int64_t x_row, x_column;  // x_column is 1 if there is only one column
+  int64_t rows, columns;    // the numbers of rows and columns of windows
+  int64_t x_row, x_column;  // the distances in x of neighbouring windows; x_column is 1 if columns is 1
   int64_t y_row;
-  int64_t tap_rows, tap_columns, tap_row, tap_column;
-  int32_t first;  // the position of x[0] in its plane
-  float divisor;  // the average is the sum of the taps divided by this number
+  int64_t tap_rows, tap_columns;  // the numbers of rows and columns of taps in a window
+  int64_t tap_row, tap_column;    // the distances in x of neighbouring taps
+  int32_t first;                  // the position of x[0] in its plane
+  float divisor;                  // the average is the sum of the taps divided by this number
 };
 
 struct Pool2dKernels {
-  // Returns true if each of `count` positions is from 0 to last.
+  // Returns true if each of the `count` positions in `place` is from 0 to `last`.
   bool (*inside)(const int32_t* place, int64_t count, int32_t last);
-  // Returns true if each position lies in its own 2 x 2 window, which is corner[i] + {0, 1, row, row + 1} for
-  // window i of every plane. Positions must not be negative.
+  // Returns true if each position in `place` (planes, windows) lies in its own 2 x 2 window. In every plane,
+  // window i has the positions corner[i], corner[i] + 1, corner[i] + row and corner[i] + row + 1, where `row`
+  // is the width of the plane. No position in `place` may be negative.
   bool (*in_windows)(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows,
                      int32_t row);
-  // Writes the maximum of each window to y, and its position in the plane to index.
+  // Writes the maximum of each window to y, and its position in the plane to index, which is laid out as y.
   void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index);
+  // Writes the average of each window to y.
   void (*average)(const PoolWindows&, const float* x, float* y);
-  // dx += dy / divisor at every tap; dx and dy are laid out as x and y.
+  // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y.
   void (*average_backward)(const PoolWindows&, const float* dy, float* dx);
 };
 

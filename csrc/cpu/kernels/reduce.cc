@@ -1,4 +1,4 @@
-// Sums of arrays and of rows.
+// Sums of all values of an array, of the rows of a matrix, and of two arrays.
 #include "cpu/kernels/reduce.h"
 #include "cpu/vec/loop.h"
 
@@ -11,10 +11,10 @@ double sum_in_double(const float* x, int64_t count) {
   return total.total();
 }
 
-// The sum is taken in double. In float32, the sum of a plane of 224 x 224 equal values has a relative error
-// of 3e-5. Each group of eight vectors is first added pairwise in float32, which is exact for equal values
-// and makes the function four times as fast. If a float32 sum overflows, everything is summed again in
-// double.
+// The sum is taken in double precision, because in float32 the sum of a plane of 224 x 224 equal values has a
+// relative error of 3e-5. Before that, each group of eight vectors is added pairwise in float32. This is
+// exact for equal values and makes the function four times as fast. If a float32 sum overflows, the whole
+// array is summed again in double precision.
 double sum_all(const float* x, int64_t count) {
   constexpr int kLanes = Vec::kLanes;
   DoubleSum total;

@@ -1,4 +1,4 @@
-// The contract of the kernels that add up values, rows and arrays.
+// The contract of the kernels that add up the values of an array, the rows of a matrix, or two arrays.
 #pragma once
 
 #include <stdint.h>
@@ -6,11 +6,12 @@
 namespace byhand::cpu {
 
 struct ReduceKernels {
-  // Returns the sum of x, taken in double.
+  // Returns the sum of x. Groups of 8 values are added in float32, and the sums of the groups in double
+  // precision. If a float32 sum overflows, all values are added in double precision.
   double (*sum)(const float* x, int64_t count);
-  // to[j] += sum over rows i of x[i * stride + j], taken in double and rounded once.
+  // to[j] += sum over rows i of x[i * stride + j]. The sum is taken in double precision and rounded once.
   void (*add_rows)(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to);
-  // y = a + b; y may be a.
+  // y[i] = a[i] + b[i]. y may be the same array as a.
   void (*add)(const float* a, const float* b, int64_t count, float* y);
 };
 

@@ -18,16 +18,17 @@ float row_max(const float* x, int64_t classes) {
   return max_lane(best);
 }
 
-// Returns exp(x - top), and 0 in the lanes beyond n. These lanes compute exp(0) before they are cleared,
-// because a subnormal result would make the instruction many times slower on some CPUs.
+// Returns exp(x - top) in the first n lanes, and 0 in the others. Before the other lanes are set to 0, they
+// compute exp(0). Without this, their results could be subnormal numbers, which make an instruction many
+// times slower on some CPUs.
 template <class N>
 Vec exp_minus_top(const float* x, N n, Vec top) {
   return fill_rest(exp_nonpositive(fill_rest(load(x, n), n, top) - top), n, Vec::zero());
 }
 
-// Returns the sum of term(i, n) over the vectors of a row. Chunks of 256 terms are summed in float32, and the
-// sums of the chunks in double. A single float32 sum would have an error that grows with the length of the
-// row: 10^-3 for a million equal terms.
+// Returns the sum of term(i, n) over all vectors of a row. Chunks of 256 values are summed in float32, and
+// the sums of the chunks are added in double precision. The error of a single float32 sum would grow with the
+// length of the row: for a million equal terms, the relative error is 1e-3.
 template <class Term>
 float sum_of_row(int64_t classes, Term term) {
   constexpr int64_t kChunk = 256;
@@ -41,8 +42,9 @@ float sum_of_row(int64_t classes, Term term) {
   return static_cast<float>(all);
 }
 
-// Returns the sum of exp(x - top), and writes exp(x - top) to y unless y is null. If the row contains a NaN,
-// or if top is infinite (top - top is NaN), the sum is NaN. Dividing by the sum then makes every result NaN.
+// Returns the sum of exp(x - top), and writes exp(x - top) to y unless y is null. The sum is NaN if the row
+// contains a NaN, or if top is infinite (because top - top is then NaN). Every result that is computed with
+// the sum is then NaN, too.
 float exp_row(const float* x, int64_t classes, Vec top, float* y) {
   return sum_of_row(classes, [=](int64_t i, auto n) {
     const Vec e = exp_minus_top(x + i, n, top);
@@ -51,8 +53,9 @@ float exp_row(const float* x, int64_t classes, Vec top, float* y) {
   });
 }
 
-// Writes softmax(x) = exp(x - top) / sum to y and returns the sum. A row that fits into one vector stays in a
-// register, because a load of values that a masked store has just written is slow.
+// Writes softmax(x) = exp(x - top) / sum to y and returns the sum, where sum = sum_j exp(x_j - top). A row
+// that fits into one vector stays in a register, because a load of values that a masked store has just
+// written is slow.
 float softmax_row(const float* x, int64_t classes, float top, float* y) {
   if (classes <= Vec::kLanes) {
     const int n = static_cast<int>(classes);
@@ -75,7 +78,8 @@ void log_softmax(const float* x, int64_t classes, float* y) {
   for_vectors(classes, [=](int64_t i, auto n) { store(load(x + i, n) - top - log_sum, y + i, n); });
 }
 
-// Returns -sum_j t_j log p_j = sum_j t_j (log_sum - d_j), where t is the target and d = x - top.
+// Returns the loss -sum_j t_j log p_j = sum_j t_j (log_sum - d_j) of a row with an integer label. t are the
+// targets, d = x - top, and log_sum = log(sum_j exp(d_j)).
 float integer_loss(const float* x, int64_t classes, const RowTarget& target, float top, float log_sum) {
   const float keep = 1 - target.smoothing;
   float loss = 0;
@@ -87,7 +91,7 @@ float integer_loss(const float* x, int64_t classes, const RowTarget& target, flo
   return loss + target.smoothing * (log_sum - d / static_cast<float>(classes));
 }
 
-// Computes the targets of a row from its label probabilities. Lanes beyond n are 0.
+// Computes the targets of a row whose label is an array of probabilities. Lanes from n on are 0.
 struct SoftTargets {
   Vec keep, share;
 
@@ -100,17 +104,19 @@ struct SoftTargets {
   }
 };
 
+// Returns the same loss for a row whose label is an array of probabilities.
 float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec top, Vec log_sum) {
   const SoftTargets targets(target, classes);
   return sum_of_row(classes, [=](int64_t i, auto n) {
     const Vec t = targets.load_row(target.probabilities + i, n), zero = Vec::zero();
-    // If t is 0, the term must be 0, even if x is -inf: t * log_sum does that, and is NaN if log_sum is NaN.
+    // If t is 0, the term must be 0, even if x is -inf. Therefore the term is then t * log_sum, which is 0,
+    // or NaN if log_sum is NaN.
     return t * select((t < zero) | (t > zero), log_sum - (load(x + i, n) - top), log_sum);
   });
 }
 
-// The logarithms of all rows are computed together, in vectors. One by one, they took longer than the
-// softmax.
+// `log_sum` first holds the sums of the rows, and then the logarithms of these sums. The logarithms of all
+// rows are computed together, in vectors. Computed one by one, they took longer than the softmax.
 void cross_entropies(const float* x, int rows, int64_t classes, const RowTarget* targets, float* losses,
                      float* probabilities) {
   float top[kLossRows], log_sum[kLossRows];

@@ -5,25 +5,27 @@
 
 namespace byhand::cpu {
 
-// The targets of one row: t_j = smoothing / classes + (1 - smoothing) * p_j. p_j is probabilities[j]. If
-// `probabilities` is null, p_j is 1 for the label and 0 for the other classes.
+// The targets of one row: t_j = smoothing / classes + (1 - smoothing) * q_j for each class j. The label of
+// the row is an integer or an array of probabilities. If `probabilities` is not null, q_j is
+// probabilities[j]. If it is null, q_j is 1 for the class `label` and 0 for the other classes.
 struct RowTarget {
-  int64_t label;  // not read if there are probabilities. If it is kIgnoredRow, the loss of the row is 0.
+  int64_t label;  // kIgnoredRow if the loss of this row is 0; not read if `probabilities` is not null
   const float* probabilities;
   float smoothing;
 };
 
 inline constexpr int64_t kIgnoredRow = -1;
-inline constexpr int kLossRows = 16;
+inline constexpr int kLossRows = 16;  // the largest number of rows that one call of cross_entropies takes
 
 struct SoftmaxKernels {
-  // Compute one row.
+  // Compute one row of `classes` values.
   void (*softmax)(const float* x, int64_t classes, float* y);
   void (*log_softmax)(const float* x, int64_t classes, float* y);
-  // Computes the losses of at most kLossRows rows, and their probabilities softmax(x).
+  // Writes the loss of each row of x (rows, classes) to `losses`, and softmax(x) to `probabilities`.
   void (*cross_entropies)(const float* x, int rows, int64_t classes, const RowTarget*, float* losses,
                           float* probabilities);
-  // Computes the gradient of one row, times `scale`. The row must not be ignored.
+  // Computes the gradient with respect to the logits of one row, times `scale`. `probabilities` is softmax(x)
+  // of this row, which must not be an ignored row.
   void (*cross_entropy_backward)(const float* probabilities, int64_t classes, const RowTarget&, float scale,
                                  float* dx);
 };

@@ -1,4 +1,4 @@
-// The squared error of each value, the sum of these errors and the gradient.
+// The squared error of each value, the sum of all squared errors, and the gradient.
 #include "cpu/kernels/squared_error.h"
 #include "cpu/vec/loop.h"
 

@@ -6,11 +6,13 @@
 namespace byhand::cpu {
 
 struct SquaredErrorKernels {
-  // error = (prediction - target)^2
+  // error[i] = (prediction[i] - target[i])^2
   void (*each)(const float* prediction, const float* target, int64_t count, float* error);
-  // Returns the sum of (prediction - target)^2. The squares are float32 and are added in double.
+  // Returns the sum of (prediction[i] - target[i])^2. The squares are rounded to float32 and added in double
+  // precision.
   double (*sum)(const float* prediction, const float* target, int64_t count);
-  // grad = factor * grad_each * (prediction - target). If `grad_each` is null, its values count as 1.
+  // grad[i] = factor * grad_each[i] * (prediction[i] - target[i]). If `grad_each` is null, its values count
+  // as 1.
   void (*backward)(const float* prediction, const float* target, const float* grad_each, float factor,
                    int64_t count, float* grad);
 };

@@ -1,5 +1,5 @@
-// Fills the kernel table of this instruction set. Each file of this folder defines one or two of the
-// functions below. The object files export nothing else.
+// Fills the kernel table of this instruction set. The other source files of this folder define the functions
+// below and export nothing else.
 #include "cpu/kernel_table.h"
 
 namespace byhand::cpu::BYHAND_ISA {

@@ -1,4 +1,4 @@
-// The maximum of pooling windows, one window per lane.
+// The maximum of a pooling window and its position. Each lane has a window of its own.
 #pragma once
 
 #include BYHAND_VEC_HEADER
@@ -6,8 +6,8 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// The largest of the visited values and its position. A NaN wins over any number, and the first of equal
-// values wins.
+// The largest of the values visited so far and its position. Of equal values, the first one counts. A NaN
+// counts as larger than any number. Of several NaNs, the last one counts.
 struct WindowMaximum {
   Vec value;
   IVec place;
