@@ -1,5 +1,5 @@
-// Random bits as a function of a counter and a key. There is no state, so the bits of an item do not depend
-// on which other items are drawn, in which order and on which thread.
+// Random bits as a function of a counter and a key. There is no state, so the bits of one counter do not
+// depend on which other counters are drawn, in which order and on which thread.
 //
 // The generator is Philox4x32-7 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
 // 3" (SC 2011).
@@ -12,6 +12,7 @@ namespace byhand {
 
 using Random4 = std::array<uint32_t, 4>;
 
+// Returns the four random words of this counter and this key.
 inline Random4 philox4x32(Random4 counter, uint64_t key) {
   constexpr int kRounds = 7;
   auto low = static_cast<uint32_t>(key), high = static_cast<uint32_t>(key >> 32);

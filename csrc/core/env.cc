@@ -18,7 +18,8 @@ const char* get(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
-// The value of `text` if it is a whole number of at least 1, at most INT_MAX; otherwise 0.
+// Returns the value of `text` if it is a whole number of at least 1, otherwise 0. A number beyond INT_MAX
+// becomes INT_MAX.
 int positive_number(std::string_view text) {
   int value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -27,8 +28,8 @@ int positive_number(std::string_view text) {
   return std::max(value, 0);
 }
 
-// Returns the first number of OMP_NUM_THREADS. OpenMP allows blanks and a list with one number per nesting
-// level, of which the first is the outermost level.
+// Returns the first number of OMP_NUM_THREADS. OpenMP allows blanks, and a list with one number per nesting
+// level. The first number belongs to the outermost level.
 std::string_view first_level(std::string_view text) {
   text = text.substr(0, text.find(','));
   const size_t begin = text.find_first_not_of(" \t"), end = text.find_last_not_of(" \t");

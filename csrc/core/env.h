@@ -1,14 +1,14 @@
-// The only reader of the environment in C++.
+// Environment variables. No other C++ file reads them. A variable that is empty counts as not set.
 #pragma once
 
 #include <string>
 
 namespace byhand::env {
 
-// Returns BYHAND_NUM_THREADS, otherwise the first number of OMP_NUM_THREADS, or 0 if neither is set. If
-// BYHAND_NUM_THREADS is not a whole number from 1 to `most`, throws std::invalid_argument. OMP_NUM_THREADS
-// belongs to other libraries, which accept words such as "auto" and larger numbers: a larger number counts as
-// `most`, and a value that is not a number counts as not set.
+// Returns BYHAND_NUM_THREADS. If that is not set, returns the first number of OMP_NUM_THREADS, or 0 if that
+// is not set, either. Throws std::invalid_argument if BYHAND_NUM_THREADS is not a whole number from 1 to
+// `most`. OMP_NUM_THREADS belongs to other libraries, which accept larger numbers and words such as "auto".
+// Here, a larger number counts as `most`, and a value that is not a positive number counts as not set.
 int num_threads(int most);
 
 // Returns BYHAND_ISA, or "" if it is not set.

@@ -24,12 +24,13 @@ Block make_block(size_t size) {
   return {data, size};
 }
 
-// Blocks never move while a frame is open. When the last frame closes, blocks beyond kMostKept are freed. If
-// several remain, one block of their total size replaces them, so that the next call finds a single block.
+// The memory of a block never moves while a frame is open. When the last frame closes, several blocks are
+// replaced by one block of their total size, so that the next call finds a single block. Blocks that would
+// make it larger than kMostKept do not count. They are only freed.
 struct Stack {
   std::vector<Block> blocks;
-  size_t block = 0;  // index of the block in use
-  size_t used = 0;   // bytes in use of that block
+  size_t block = 0;  // the index of the block in use
+  size_t used = 0;   // the number of bytes in use of that block
   int frames = 0;
 
   ~Stack() { clear(); }

@@ -1,11 +1,11 @@
-// Temporary memory for drivers, the code that splits an operator into calls of kernels. It is a stack of
-// blocks that are aligned to 64 bytes. Each thread has its own stack.
+// Temporary memory for drivers, the code that splits an operator into calls of kernels. The memory is a stack
+// of blocks that are aligned to 64 bytes. Each thread has its own stack.
 //
 //   ScratchFrame frame;
 //   float* panel = frame.allocate<float>(count);   // not initialised; valid until `frame` goes out of scope
 //
-// A thread keeps up to 64 MiB for its next calls, so that a second call with the same sizes allocates
-// nothing. If a call takes more, the rest is freed when the call ends.
+// When a call ends, its thread keeps up to 64 MiB for the next calls and frees the rest. So a second call
+// with the same sizes allocates nothing if it needs at most 64 MiB.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace byhand {
 
-// The size of a cache line: memory moves between caches and cores in such pieces.
+// The size of a cache line. Memory moves between caches and cores in pieces of this size.
 inline constexpr int64_t kCacheLineBytes = 64, kCacheLineFloats = kCacheLineBytes / int64_t{sizeof(float)};
 
 class ScratchFrame {
@@ -32,7 +32,7 @@ class ScratchFrame {
  private:
   void* allocate_bytes(int64_t count, size_t size);
 
-  size_t block_, used_;  // the top of the stack when the frame was opened
+  size_t block_, used_;  // the top of the stack when this frame was opened
 };
 
 }  // namespace byhand

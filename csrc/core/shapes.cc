@@ -7,7 +7,8 @@
 namespace byhand {
 namespace {
 
-// The largest stride, dilation, padding and kernel. With larger numbers, sums of a few terms could overflow.
+// The largest stride, dilation, padding and kernel size. With larger numbers, index computations could
+// overflow int64.
 constexpr int64_t kMost = int64_t{1} << 31;
 
 void check_pair(const char* name, Pair value, int64_t least) {
@@ -32,9 +33,10 @@ void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
                   ", ", p.bottom, "), (", p.left, ", ", p.right, "))");
 }
 
-// Returns the number of windows along one axis: of `kernel` taps at a distance of `dilation`, `stride` apart,
-// over `size` values with padding before and after them. With `ceil_mode`, the last window may end beyond the
-// padding, but must begin within the input or the padding before it.
+// Returns the number of windows along one axis. A window has `kernel` taps, the positions that it reads, at a
+// distance of `dilation`. Windows begin `stride` apart. The axis has `size` values, with `before` and `after`
+// positions of padding around them. With `ceil_mode`, the last window may end beyond the padding, but it must
+// begin within the input or the padding before it.
 int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t dilation,
                     int64_t before, int64_t after, bool ceil_mode) {
   // kernel and dilation are at most 2**31 each, so the span fits int64.
@@ -100,7 +102,7 @@ Pool2dShape make_pool2d_shape(const int64_t (&x)[4], Pair kernel, Pair stride, P
       output_size("width", s.in_w, kernel.w, stride.w, dilation.w, padding.left, padding.right, ceil_mode);
   check_countable(x, "x");
   check_output({s.batch, s.channels, s.out_h, s.out_w}, stride, padding);
-  // Indices into a plane are int32.
+  // The indices that max pooling writes are positions in a plane, as int32.
   require(s.in_h == 0 || s.in_w <= INT32_MAX / s.in_h, "x must have planes of less than 2**31 values, got ",
           s.in_h, " x ", s.in_w);
   return s;

@@ -13,7 +13,7 @@ namespace byhand {
 inline constexpr int64_t kMostBytes = int64_t{1} << 60;
 
 // Returns whether a float32 array of these dimensions has at most kMostBytes. Dimensions of 0 are skipped, so
-// that the product of the others does not overflow, either.
+// that the product of the other dimensions does not overflow, either.
 bool is_countable(const int64_t* dimensions, size_t count);
 
 struct Pair {
@@ -34,13 +34,13 @@ struct Conv2dShape {
   Padding padding;
   int64_t groups;
 
-  int64_t taps() const { return kernel.h * kernel.w; }
+  int64_t taps() const { return kernel.h * kernel.w; }         // filter positions per channel
   int64_t group_in() const { return in_channels / groups; }    // input channels per group
   int64_t group_out() const { return out_channels / groups; }  // output channels per group
 };
 
-// Makes the shape from those of x and weight. If the numbers do not describe a convolution, throws
-// std::invalid_argument, whose message names the argument.
+// Makes the shape of a convolution from the shapes of x and weight. Throws std::invalid_argument if the
+// arguments do not describe a convolution. The message names the wrong argument.
 Conv2dShape make_conv2d_shape(const int64_t (&x)[4], const int64_t (&weight)[4], Pair stride, Padding padding,
                               Pair dilation, int64_t groups);
 
@@ -54,8 +54,9 @@ struct Pool2dShape {
   int64_t planes() const { return batch * channels; }
 };
 
-// Makes the shape from that of x. `ceil_mode` rounds the output size up, but drops a last window that would
-// begin beyond the input and the padding before it, as PyTorch does. Throws std::invalid_argument as above.
+// Makes the shape of a pooling from the shape of x. `ceil_mode` rounds the output size up, but drops the last
+// window if it would begin behind the input, in the padding or beyond it, as PyTorch does. Throws
+// std::invalid_argument as make_conv2d_shape does.
 Pool2dShape make_pool2d_shape(const int64_t (&x)[4], Pair kernel, Pair stride, Padding padding, Pair dilation,
                               bool ceil_mode);
 

@@ -1,10 +1,13 @@
-// Activations of each of `count` values, and the sum of two arrays.
+// Activation functions of `count` values, and the sum of two arrays.
 //   relu:     y = max(x, 0)            dx = dy if y > 0 or y is NaN, otherwise 0
 //   tanh:     y = tanh(x)              dx = dy (1 - y) (1 + y)
 //   sigmoid:  y = 1 / (1 + exp(-x))    dx = dy (1 - y) y
 //   add:      y = a + b, the end of a residual connection
-// If x is NaN, y is NaN. Backward functions need the output y and not the input x. All arrays are contiguous.
-// y may be the same array as x or a, and dx the same array as dy or y; there is no other overlap.
+// dy and dx are the gradients with respect to y and x. If x is NaN, y is NaN. The backward functions need the
+// output y, not the input x.
+//
+// All arrays are contiguous. y may be the same array as x or a, and dx the same array as dy or y. Apart from
+// that, no result overlaps an input.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Counts the correct rows of `scores`, the rows whose largest score is that of their label. If several scores
-// of a row are the largest, the first one counts. A row with NaN is not correct.
+// Counts the rows of `scores` that are correct: the largest score of the row is that of its label. If several
+// scores share the maximum, the first of them counts as the largest. A row with a NaN is not correct.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Makes a batch of images, bytes to floats: to[i] = images[index[i]] * scale + offset. If wanted, each image
-// is shifted at random.
+// Collects images of bytes into a batch of floats: to[i] = images[index[i]] * scale + offset. Can also shift
+// each image at random.
 #pragma once
 
 #include <stdint.h>
@@ -19,15 +19,15 @@ struct ImageBytes {
 //   to[i][p, y, x] = images[index[i]][p, y - dy, x - dx] * scale + offset
 // Pixels from outside the image count as 0, so they become `offset`. The shift depends only on seed, step and
 // index[i]. Let w0 and w1 be the first two words of Philox4x32-7 for the key `seed` and the counter
-// (index[i] mod 2^32, index[i] / 2^32, step, kShiftStream). Then
-//   dy = floor(w0 (2 max_shift + 1) / 2^32) - max_shift,   and dx likewise from w1.
+// (index[i] mod 2^32, floor(index[i] / 2^32), step, kShiftStream). Then
+//   dy = floor(w0 (2 max_shift + 1) / 2^32) - max_shift,   and dx is computed from w1 in the same way.
 struct Shift {
   int64_t max_shift = 0;
   uint64_t seed = 0;
   uint32_t step = 0;
 };
 inline constexpr int64_t kLargestShift = (int64_t{1} << 31) - 1;
-// The last stream, because dropout layers use the streams from 0 on.
+// The stream number of shifts. It is the largest one, because dropout layers use the streams from 0 on.
 inline constexpr uint32_t kShiftStream = UINT32_MAX;
 
 // `to` holds count * images.size() floats and overlaps no input. Throws std::invalid_argument, before it

@@ -1,7 +1,7 @@
 // Matrix product.
 //   out = alpha * A B + beta * C,   A (m, k), B (k, n), C and out (m, n)
-// A, B and C may have any strides, also 0 and negative ones. `out` is contiguous. It may be C itself, with
-// the same data and the same strides, but apart from that it overlaps no input.
+// A, B and C may have any strides, including 0 and negative ones. `out` is contiguous. It may be C itself,
+// with the same data and the same strides. Apart from that, it overlaps no input.
 //
 // If beta is 0, C is not read, so a NaN in it has no effect. If alpha or k is 0, A and B are not read.
 // Otherwise NaN and infinity follow IEEE arithmetic: products with a zero are not skipped.
@@ -21,8 +21,8 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// The cost of A B in multiply-adds. One extra multiply-add counts for writing each value of the result, which
-// is written even if the depth is 0.
+// The cost of A B in multiply-adds: rows * columns * depth, with the depth k, and one more for each value of
+// the result. Each value is written even if the depth is 0.
 inline double multiply_adds(const Matrix& a, const Matrix& b) {
   return static_cast<double>(a.rows) * static_cast<double>(b.columns) * static_cast<double>(a.columns + 1);
 }

@@ -1,4 +1,4 @@
-// Optimizer steps. They change flat buffers of `count` contiguous values in place; no two arrays overlap.
+// Optimizer steps. They change arrays of `count` contiguous values in place. No two arrays overlap.
 #pragma once
 
 #include <stdint.h>
@@ -12,13 +12,14 @@ struct Sgd {
   bool nesterov;
 };
 
-// One step of stochastic gradient descent.
+// One step of stochastic gradient descent. p are the parameters, v the velocity.
 //   g = gradient + weight_decay p
 //   v = momentum v + (1 - dampening) g,  or v = g if momentum is 0
 //   p -= lr (nesterov ? g + momentum v : v)
-// If momentum is 0, the old v is not read. If weight_decay is 0, g is the gradient itself, whatever p is.
+// If momentum is 0, the old v is not read. If weight_decay is 0, g is the gradient itself, even if p is NaN.
 // Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in
-// the form of torch.optim.SGD, which takes the first gradient undamped: pass dampening = 0 in the first step.
+// the form of torch.optim.SGD. PyTorch does not dampen the first gradient: pass dampening = 0 in the first
+// step.
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity);
 
 struct Adam {
@@ -26,13 +27,14 @@ struct Adam {
   bool decoupled;
 };
 
-// One step of Adam, or of AdamW if `decoupled` is true. `step` is its number, from 1.
+// One step of Adam, or of AdamW if `decoupled` is true. `step` is the number of this step, counted from 1. p
+// are the parameters, m the first moment and v the second.
 //   g = gradient + (decoupled ? 0 : weight_decay) p
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
 //   p = (decoupled ? 1 - lr weight_decay : 1) p - lr m' / (sqrt(v') + eps)
 //   m' = m / (1 - beta1^step),  v' = v / (1 - beta2^step)
-// If weight_decay is 0, g is the gradient itself, whatever p is.
-// Sources: Kingma and Ba, "Adam: a method for stochastic optimization" (2015); decoupled: Loshchilov and
+// If weight_decay is 0, g is the gradient itself, even if p is NaN.
+// Sources: Kingma and Ba, "Adam: a method for stochastic optimization" (2015); for AdamW, Loshchilov and
 // Hutter, "Decoupled weight decay regularization" (2019).
 // Throws std::invalid_argument, before it writes anything, if step < 1 or a beta is not from 0 to below 1.
 void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters, const float* gradients,

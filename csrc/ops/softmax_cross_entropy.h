@@ -1,10 +1,10 @@
 // Softmax of each row of x (rows, classes), and the cross-entropy of these probabilities and the labels.
 //   p_j = exp(x_j - max x) / sum_k exp(x_k - max x)      log p_j = x_j - max x - log(sum_k exp(x_k - max x))
 //   loss = -sum_j t_j log p_j                            dx_j = (p_j sum_k t_k - t_j) * gradient of the loss
-// The targets are t = (1 - smoothing) * label + smoothing / classes. An integer label stands for probability
-// 1 of its class and 0 of the others. A target of 0 adds no loss, even if the logit is -inf. A row with NaN
-// or +inf gives NaN, and so does a row whose values are all -inf. The loss and the gradient of an ignored row
-// are 0.
+// dx is the gradient with respect to x. The targets are t = (1 - smoothing) * label + smoothing / classes. An
+// integer label stands for the probability 1 of its class and 0 of the other classes. A target of 0 adds no
+// loss, even if the logit is -inf. A row with NaN or +inf gives NaN, and so does a row whose values are all
+// -inf. The loss and the gradient of an ignored row are 0.
 //
 // All arrays are contiguous, and no result overlaps an input. `rows` may be 0.
 //
@@ -35,7 +35,7 @@ struct Labels {
 void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows, int64_t classes,
                              float* losses, float* probabilities);
 // Returns the sum of the losses, or their mean over the rows that are not ignored, and writes softmax(x) to
-// `probabilities`. The mean over no row is NaN.
+// `probabilities`. The mean over no rows is NaN.
 float softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
                             Reduction reduction, float* probabilities);
 

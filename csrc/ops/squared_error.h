@@ -1,6 +1,6 @@
 // Squared error of `count` values.
 //   e_i = (prediction_i - target_i)^2         d prediction_i = 2 (prediction_i - target_i) * gradient of e_i
-// All arrays are contiguous, and no result overlaps an input. The sum over no value is 0, and the mean is
+// All arrays are contiguous, and no result overlaps an input. If `count` is 0, the sum is 0 and the mean is
 // NaN.
 #pragma once
 
