@@ -1,4 +1,4 @@
-// The kernels of an activation, for drivers that apply one to their results.
+// The kernels of activation functions, for drivers that apply an activation to their results.
 #pragma once
 
 #include "cpu/kernels/activation.h"
@@ -7,11 +7,11 @@
 
 namespace byhand::cpu {
 
-// Null if f is kNone.
+// Return the kernel of f, or null if f is kNone.
 ActivationKernels::Forward forward_kernel(ops::Activation f);
 ActivationKernels::Backward backward_kernel(ops::Activation f);
 
-// Runs the kernel on all threads.
+// Runs the kernel on all threads. dx may be the same array as dy or y.
 void activation_backward(ActivationKernels::Backward, const float* dy, const float* y, int64_t count,
                          float* dx);
 

@@ -15,13 +15,13 @@ using namespace cpu;
 
 namespace {
 
-// A block has about kBlockFloats values. They fit L1, so the second pass over a block reads them from there.
-// A block has at least about kShare values of each of its channels. So computing the sums of a block takes
-// much longer than adding them to those of the other blocks.
+// A block has about kBlockFloats values. They fit L1, so a kernel that reads a block twice finds it there the
+// second time. Unless the batch is smaller, a block has at least about kShare values of each of its channels.
+// Computing the sums of these values takes much longer than adding them to the sums of the other blocks.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
-// The array, cut into blocks of neighbouring channels and rows. The blocks do not depend on the number of
-// threads.
+// x, cut into blocks. A block is some neighbouring channels of some neighbouring images. In ChannelBlock, an
+// image is a row. The shape alone decides the blocks, not the number of threads.
 class Blocks {
  public:
   explicit Blocks(const BatchNormShape& s)
@@ -30,10 +30,11 @@ class Blocks {
         rows_(std::clamp<int64_t>(kBlockFloats / (channels_ * s.plane), 1, s.batch)),
         across_(ceil_div(s.channels, channels_)) {}
 
-  int64_t down() const { return ceil_div(shape_.batch, rows_); }  // blocks per channel
+  int64_t down() const { return ceil_div(shape_.batch, rows_); }  // the number of blocks per channel
 
   // Calls body(block, first, channel, i) for each block. `first` is the offset of the block's first value,
-  // `channel` its first channel. i, from 0 to down() - 1, counts the blocks with the same channels.
+  // `channel` its first channel. i, from 0 to down() - 1, is the block's number among the blocks with the
+  // same channels.
   template <class Body>
   void for_each(double bytes_per_value, const Body& body) const {
     const double ns = memory_ns(bytes_per_value * static_cast<double>(channels_ * rows_ * shape_.plane));
@@ -46,17 +47,17 @@ class Blocks {
     });
   }
 
-  // The number of values that a channel has in its block i.
+  // The number of values of one channel in block i.
   int64_t values(int64_t i) const { return std::min(rows_, shape_.batch - i * rows_) * shape_.plane; }
 
  private:
   BatchNormShape shape_;
-  int64_t channels_, rows_, across_;
+  int64_t channels_, rows_, across_;  // channels and rows per block, the number of blocks per row
 };
 
 bool empty(const BatchNormShape& s) { return s.channels == 0 || s.count() == 0; }
 
-// Calls body(c) for every channel c. Each call reads `terms` floats.
+// Calls body(c) for every channel c. `terms` is the number of floats that a call reads.
 template <class Body>
 void for_channels(const BatchNormShape& s, int64_t terms, const Body& body) {
   parallel_ranges(s.channels, memory_ns(static_cast<double>(terms + 1) * sizeof(float)),
@@ -66,13 +67,18 @@ void for_channels(const BatchNormShape& s, int64_t terms, const Body& body) {
 }
 
 struct Moments {
-  double mean, squares;  // squares: sum (x - mean)^2
+  double mean, squares;  // squares is the sum of (x - mean)^2
 };
 
-// Computes the moments of all channels in two steps. First, each block computes the sums of the deviations
-// from its own mean and of their squares. Then, for each channel, the sums of all blocks are added in double.
-// Before that, they are converted to deviations from one value, the mean of the channel's first block.
-// Deviations are small even if the mean is large, so no two large squares are subtracted.
+// Computes the moments of all channels in two steps:
+//   1. Each block computes for each of its channels the mean (`center`), the sum of x - center and the sum of
+//      (x - center)^2.
+//   2. For each channel, these sums are converted to sums of x - pivot and (x - pivot)^2. The pivot is the
+//      center of the channel's first block. With d = center - pivot and n values in a block:
+//        sum (x - pivot)   = n d + sum (x - center)
+//        sum (x - pivot)^2 = n d^2 + 2 d sum (x - center) + sum (x - center)^2
+//      The sums of all blocks are added in double.
+// All these sums are small even if the mean is large. So no two large squares are subtracted.
 void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float* x, Moments* moments) {
   const int64_t down = blocks.down();
   ScratchFrame frame;
@@ -87,7 +93,7 @@ void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float*
   const double count = static_cast<double>(s.count());
   for_channels(s, 5 * down, [&](int64_t c) {
     const double pivot = center[c];
-    double total = 0, square = 0;  // of x - pivot
+    double total = 0, square = 0;  // the sums of x - pivot and of its square
     for (int64_t i = 0; i < down; ++i) {
       const int64_t at = i * s.channels + c;
       const double n = static_cast<double>(blocks.values(i)), d = center[at] - pivot;
@@ -98,6 +104,7 @@ void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float*
   });
 }
 
+// y = (x - center) * scale + shift, with one value of each per channel.
 struct Normalization {
   float *center, *scale, *shift;
 };
@@ -113,8 +120,9 @@ void normalize(const Blocks& blocks, const float* x, const Normalization& f, flo
   });
 }
 
-// Returns the new running statistic. A finite value beyond float32, such as the variance of values of 1e20,
-// becomes the largest float32, because infinity would make every later result of inference a constant.
+// Returns the new running statistic. A finite value beyond the range of float32, such as the variance of
+// values of 1e20, becomes the largest float32. Infinity would make every later result of inference a
+// constant.
 float mix(float momentum, float old_value, double new_value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   const double mixed = (1 - static_cast<double>(momentum)) * old_value + momentum * new_value;
@@ -171,10 +179,10 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
 
 namespace {
 
-// `saved` is the mean that batch_norm_training returned, rounded to float32, and `mean_deviation` is the mean
-// of x - saved. Returns the rounding error, which is this mean deviation. If the deviation is too large to be
-// a rounding error, the caller has passed another value than the mean of x. Then that value is used as it is,
-// and the result is 0.
+// Returns the error that rounding to float32 has left in the saved mean. `saved` is the mean that
+// batch_norm_training returned, and `mean_deviation` is the mean of x - saved, which is this error. If the
+// deviation is too large to be a rounding error, the caller has passed another value than the mean of x. Then
+// the result is 0, so that this value is used as it is.
 double lost_in_rounding(float saved, double mean_deviation) {
   constexpr double kHalfUlp = 0x1.00001p-24;  // relative, with a little margin
   return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;
@@ -214,15 +222,15 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
     // deviation. Without this correction, dgamma and dx would have errors of the same relative size.
     const double lost = g.training ? lost_in_rounding(g.mean[c], deviation / count) : 0;
     const double dgamma = (product - lost * dbeta) * g.inv_std[c];
-    const double of_x = -g.inv_std[c] * dgamma / count;
+    const double x_slope = -g.inv_std[c] * dgamma / count;
     g.dbeta[c] = static_cast<float>(dbeta);
     g.dgamma[c] = static_cast<float>(dgamma);
     scale[c] = static_cast<float>(static_cast<double>(g.gamma[c]) * g.inv_std[c]);
-    slope[c] = static_cast<float>(of_x);
-    constant[c] = static_cast<float>(-dbeta / count - of_x * lost);
+    slope[c] = static_cast<float>(x_slope);
+    constant[c] = static_cast<float>(-dbeta / count - x_slope * lost);
   });
   if (g.dx == nullptr) return;
-  if (!g.training) {  // x has no part in dx, not even if it is NaN
+  if (!g.training) {  // dx = scale * dy does not depend on x, so a NaN in x must not reach it
     std::fill_n(slope, s.channels, 0.0f);
     std::fill_n(constant, s.channels, 0.0f);
     return normalize(blocks, g.dy, {slope, scale, constant}, g.dx);

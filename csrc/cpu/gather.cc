@@ -16,17 +16,19 @@ using namespace cpu;
 
 namespace {
 
-// The images of a shuffled batch lie anywhere in memory, so the next one is prefetched while one is
-// converted. Prefetching four images took 1.2 times as long, because a core waits for a limited number of
-// cache lines at once.
+// The images of a shuffled batch lie anywhere in memory, so the next image is prefetched while one is
+// converted. With four images prefetched, the function took 1.2 times as long, because a core can wait for
+// only a limited number of cache lines at once.
 void prefetch(const uint8_t* data, int64_t size) {
   for (int64_t i = 0; i < size; i += kCacheLineBytes) __builtin_prefetch(data + i);
 }
 
+// A shift by dy rows and dx columns.
 struct Move {
   int64_t dy, dx;
 };
 
+// Returns the random shift of image `index`.
 Move draw(const Shift& shift, int64_t index) {
   const auto row = static_cast<uint64_t>(index);
   const Random4 bits = philox4x32(
@@ -35,8 +37,10 @@ Move draw(const Shift& shift, int64_t index) {
   return {below(choices, bits[0]) - shift.max_shift, below(choices, bits[1]) - shift.max_shift};
 }
 
-// Shifts one plane. The plane is moved as one row of bytes by dy * width + dx. Pixels that leave a row at its
-// side then appear in the neighbouring row, in columns that must be zero, so these columns are cleared.
+// Shifts one plane, and fills the places that no pixel moves to with `background`. The plane is moved as one
+// long row of bytes, by dy * width + dx. Pixels that leave a row at one side then appear at the other side of
+// the neighbouring row. For example, dx = 1 moves the last pixel of a row into column 0 of the next row.
+// These columns are filled with `background` afterwards.
 template <class Convert>
 void move_plane(const uint8_t* plane, int64_t height, int64_t width, Move move, float background, float* to,
                 const Convert& convert) {

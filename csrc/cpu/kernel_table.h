@@ -4,8 +4,8 @@
 // the same source. They start no threads, allocate nothing, throw nothing, hold no data of their own, and
 // read and write only what their arguments name. Drivers reach them through function pointers: `kernels<K>()`
 // in cpu/runtime/registry.h returns the pointers of one kind, for the instruction set in use. The header of
-// each kind in cpu/kernels/ is the contract between driver and kernel. It is read by code of every
-// instruction set, so it holds plain types and no functions.
+// each kind in cpu/kernels/ is the contract between driver and kernel. Code of every instruction set includes
+// it, so it holds plain types and no functions.
 #pragma once
 
 #include "cpu/kernels/activation.h"

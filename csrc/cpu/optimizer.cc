@@ -13,10 +13,10 @@ using namespace cpu;
 
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity) {
   const auto kernel = kernels<OptimizerKernels>().sgd;
-  const auto take = static_cast<float>(1 - sgd.dampening);
+  const auto take_gradient = static_cast<float>(1 - sgd.dampening);
   parallel_ranges(count, memory_ns(5 * sizeof(float)), [=, &sgd](int64_t begin, int64_t end) {
-    kernel(sgd.lr, sgd.momentum, take, sgd.weight_decay, sgd.nesterov, end - begin, parameters + begin,
-           gradients + begin, velocity + begin);
+    kernel(sgd.lr, sgd.momentum, take_gradient, sgd.weight_decay, sgd.nesterov, end - begin,
+           parameters + begin, gradients + begin, velocity + begin);
   });
 }
 
@@ -25,7 +25,7 @@ void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters,
   require(step >= 1, "step must be at least 1, got ", step);
   require(adam.beta1 >= 0 && adam.beta1 < 1, "beta1 must be from 0 to below 1, got ", adam.beta1);
   require(adam.beta2 >= 0 && adam.beta2 < 1, "beta2 must be from 0 to below 1, got ", adam.beta2);
-  // In double, because 1 - beta2 of a float32 keeps only five digits.
+  // These factors are computed in double. If beta2 were float32, 1 - beta2 would keep only five digits.
   const auto exponent = static_cast<double>(step);
   const double first_bias = 1 - std::pow(adam.beta1, exponent);
   const double second_bias = 1 - std::pow(adam.beta2, exponent);

@@ -16,15 +16,17 @@ using namespace cpu;
 
 namespace {
 
-// `count` neighbouring windows along an axis that see the same number of taps inside the input. The first
-// window sees `taps` taps (perhaps none), from input `first` on.
+// `count` neighbouring windows along an axis, each with `taps` positions inside the input, perhaps none. The
+// first of these positions in the first window is `first`.
 struct Run {
   int64_t count, first, taps;
-  int64_t padded_cells;  // of a window inside input and padding
+  int64_t padded_cells;  // the number of cells of a window inside the input and its padding
 };
 
-// Windows along one axis. All windows that lie wholly in the input are one run. Each of the others is a run
-// of its own.
+// The windows along one axis. All windows that lie wholly in the input are one run. Every other window is a
+// run of its own. For example, windows of 3 with stride 1 over 5 inputs, with a padding of 1 on both sides,
+// give three runs: window 0 with 2 taps from input 0 on, windows 1 to 3 with 3 taps from input 0 on, and
+// window 4 with 2 taps from input 3 on.
 struct Axis {
   int64_t in, out, kernel, stride, dilation, before, after;
 
@@ -40,7 +42,8 @@ struct Axis {
     return r;
   }
 
-  bool any_blind() const {  // returns true if some windows see no input
+  // Returns true if a window is blind: no input lies in it.
+  bool any_blind() const {
     for (int64_t i = 0; i < out;) {
       const Run r = run(i);
       if (r.taps == 0) return true;
@@ -61,8 +64,9 @@ class Windows {
 
   bool any_blind() const { return rows_.any_blind() || columns_.any_blind(); }
 
-  // Calls body(windows, input, output) for every block of windows that see input. `input` and `output` are
-  // the positions of the block's first values in the planes.
+  // Calls body(windows, input, output) for every block of windows that are not blind. A block combines a run
+  // of rows with a run of columns. `input` and `output` are the positions of its first input and its first
+  // output in their planes.
   template <class Body>
   void visit(const Body& body) const {
     for (int64_t i = 0; i < rows_.out;) {
@@ -94,21 +98,22 @@ class Windows {
   Axis rows_, columns_;
 };
 
-// The time of one plane: one or two vector operations on four lanes per tap and output.
+// Estimates the nanoseconds for one plane. On vectors of four lanes, each tap of four outputs takes one or
+// two operations, about half a nanosecond per output.
 double plane_ns(const Pool2dShape& s) {
   const double outputs = static_cast<double>(s.out_h) * static_cast<double>(s.out_w);
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
 }
 
-// Global pooling: the window is the whole plane, whose values are contiguous. The blocks of windows would use
-// one lane only.
+// Returns whether this is global pooling: the window is the whole plane, whose values are contiguous. The
+// kernels for blocks of windows compute one window per lane, so they would use only one lane.
 bool is_global(const Pool2dShape& s) {
   const Padding& pad = s.padding;
   return s.out_h == 1 && s.out_w == 1 && s.kernel.h == s.in_h && s.kernel.w == s.in_w && s.dilation.h == 1 &&
          s.dilation.w == 1 && pad.top + pad.bottom + pad.left + pad.right == 0;
 }
 
-// Calls body(p, begin, count) for each plane p, whose `count` values begin at `begin`.
+// Calls body(p, begin, count) for each plane p. Its `count` values begin at offset `begin` of the array.
 template <class Body>
 void for_whole_planes(const Pool2dShape& s, const Body& body) {
   const int64_t count = s.in_h * s.in_w;
@@ -190,7 +195,7 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
               ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
   if (plane_size == 0) return;
   // `index` is the caller's array, and another thread may write to it meanwhile. So each index is checked
-  // again when it is used. A scatter gains nothing from vectors.
+  // again when it is used. This loop is no kernel, because scattered additions gain nothing from vectors.
   parallel_ranges(planes, ns, [=, &valid](int64_t begin, int64_t end) {
     const auto size = static_cast<uint64_t>(plane_size);
     bool all = true;
@@ -198,7 +203,7 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
       float* const plane = dx + p * plane_size;
       std::fill_n(plane, plane_size, 0.0f);
       for (int64_t i = p * outputs; i < (p + 1) * outputs; ++i) {
-        const int64_t at = __atomic_load_n(index + i, __ATOMIC_RELAXED);  // one read
+        const int64_t at = __atomic_load_n(index + i, __ATOMIC_RELAXED);  // read once, for check and use
         if (static_cast<uint64_t>(at) < size)
           plane[at] += dy[i];
         else

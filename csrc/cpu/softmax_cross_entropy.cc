@@ -14,8 +14,8 @@ using namespace cpu;
 
 namespace {
 
-// The duration of a row: one exponential per class on the slowest instruction set, and the fixed cost of a
-// short row on the others.
+// Estimates the nanoseconds for one row: 30 ns of fixed cost, which dominates in short rows on fast
+// instruction sets, and 2 ns per class, the time of an exponential on the slowest.
 double row_ns(int64_t classes) { return 30 + 2 * static_cast<double>(classes); }
 double backward_row_ns(int64_t classes) {
   return 5 + memory_ns(2 * sizeof(float)) * static_cast<double>(classes);
@@ -50,7 +50,7 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
   return count;
 }
 
-// The labels must have been checked.
+// Writes the loss and the probabilities of each row. The labels must have been checked.
 void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
                     float* probabilities) {
   const SoftmaxKernels& k = kernels<SoftmaxKernels>();

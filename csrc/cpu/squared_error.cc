@@ -13,9 +13,10 @@ using namespace cpu;
 
 namespace {
 
-const double kNs = memory_ns(3 * sizeof(float));  // per value
+const double kNs = memory_ns(3 * sizeof(float));  // estimated nanoseconds per value
 
-// The number of values per partial sum. Partial sums are added in order.
+// The number of values per partial sum. The partial sums are added in order, so the bits of the result do not
+// depend on the threads.
 constexpr int64_t kBlock = 16384;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Convolution: each method and direction is a function of another file.
+// Convolution. These functions only choose a method. Each method and direction is a function of another file.
 #include "ops/conv2d.h"
 
 #include <algorithm>

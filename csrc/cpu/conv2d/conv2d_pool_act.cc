@@ -1,6 +1,7 @@
-// Convolution, max pooling and an activation in one pass. Pooling with windows of 2 x 2 has a fast path. Each
-// task computes all three for a few images, so that their planes stay in the cache. With Winograd's algorithm
-// along rows, a task may take only a part of their rows and channels.
+// Convolution, max pooling and an activation in one pass. Each task computes all three for a few images, so
+// that their planes stay in the cache. With Winograd's algorithm along rows, a task may take only some rows
+// and output channels of these images. Windows of 2 x 2 are pooled in registers if Winograd's kernels can do
+// so.
 #include "ops/conv2d_pool_act.h"
 
 #include <algorithm>
@@ -35,12 +36,13 @@ Conv2dShape with_batch(Conv2dShape s, int64_t images) {
   return s;
 }
 
-// The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit L2.
+// The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit L2,
+// unless those of one image are already larger.
 int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
 
-// Throws if an index lies outside the plane.
+// Throws if one of `count` indices lies outside a plane of `plane` values.
 void check_indices(const int32_t* index, int64_t count, int64_t plane) {
   const auto last = static_cast<int32_t>(std::min<int64_t>(plane - 1, std::numeric_limits<int32_t>::max()));
   if (kernels<Pool2dKernels>().inside(index, count, last)) return;
@@ -52,7 +54,7 @@ void check_indices(const int32_t* index, int64_t count, int64_t plane) {
   fail("indices must not be changed by another thread while conv2d_pool_act_backward reads them");
 }
 
-// The position of the first value of each 2 x 2 window in a plane.
+// Returns the position of the first value of each 2 x 2 window in a plane.
 const int32_t* window_corners(const Conv2dShape& s, ScratchFrame& frame) {
   const int64_t height = s.out_h / 2, width = s.out_w / 2;
   int32_t* const corner = frame.allocate<int32_t>(height * width);
@@ -61,7 +63,8 @@ const int32_t* window_corners(const Conv2dShape& s, ScratchFrame& frame) {
   return corner;
 }
 
-// Writes planes of zeros with `count` values per plane at their positions. Values at one position are added.
+// Writes `planes` planes of `plane` values each to `to`. Each plane is zero, except that `count` values are
+// added at the positions that `index` gives.
 void scatter(const float* values, const int32_t* index, int64_t planes, int64_t count, int64_t plane,
              float* to) {
   std::fill_n(to, planes * plane, 0.0f);
@@ -69,7 +72,8 @@ void scatter(const float* values, const int32_t* index, int64_t planes, int64_t 
     for (int64_t i = 0; i < count; ++i) to[*index++] += *values++;
 }
 
-// Returns the gradient with respect to the activation's input: `gradient`, or dy if there is no activation.
+// Returns the gradient with respect to the activation's input. It is computed into `gradient`. If there is no
+// activation, it is dy.
 const float* before_activation(Activation f, const float* dy, const float* y, int64_t count,
                                float* gradient) {
   const auto activate_backward = backward_kernel(f);
@@ -78,9 +82,9 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Convolves some images by the method that was chosen for the whole batch. The calling thread works alone if
-// it runs one of several tasks. If there is only one task, conv2d may share its work with other threads. The
-// bits are those of conv2d.
+// Convolves some images by the method that was chosen for the whole batch. If the caller is one of several
+// tasks, the calling thread works alone. If it is the only task, conv2d may share its work with other
+// threads. The results have the same bits as those of conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
@@ -136,25 +140,26 @@ void conv2d_clear_weight_cache(float* cache) { Winograd::clear_cache(cache); }
 
 namespace {
 
-// The backward pass. Each task takes some images. It computes four stages for a few images at a time:
-//   1. the gradient dz with respect to the activation's input,
-//   2. a check of the indices,
-//   3. the sum of the bias gradient,
-//   4. the weight gradient, and the input gradient if it is wanted, in one of three ways (Way).
+// The backward pass. Each task takes some images and goes through four stages, for a few images at a time:
+//   1. compute dz, the gradient with respect to the activation's input;
+//   2. check the indices;
+//   3. add to the bias gradient;
+//   4. add to the weight gradient and, if it is wanted, compute the input gradient, in one of three ways.
 class PoolActBackward {
  public:
   PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f, const ConvPoolGradients& g,
                   ScratchFrame& frame);
 
   int64_t tasks() const { return tasks_; }
-  double ns() const;  // of a task
+  double ns() const;  // the approximate duration of a task
   void run(int64_t task) const;
-  void finish() const;  // adds up the tasks' sums, in order
+  void finish() const;  // adds up the partial sums of all tasks, in order
 
  private:
+  // The ways to compute stage 4.
   enum class Way {
-    kWinograd,  // on whole planes of gradients, or on one gradient per window if each lies in its own window
-    kMaxima,    // the direct algorithm, which visits only the maxima; computes only the weight gradient
+    kWinograd,  // Winograd's algorithm, on whole planes of gradients or on one gradient per 2 x 2 window
+    kMaxima,    // the direct algorithm on the maxima alone; computes no input gradient
     kPlanes     // the direct algorithm on whole planes of gradients
   };
   struct Images {  // some images, and their dz
@@ -179,9 +184,11 @@ class PoolActBackward {
   const Winograd winograd_;
   const PooledDots maxima_;
   std::optional<WeightDots> dots_;
-  const int32_t* corners_ = nullptr;  // of the 2 x 2 windows; null if not every gradient has its own window
-  int64_t at_a_time_;                 // the number of images that a task takes through the stages together
-  int64_t size_;                      // the number of floats of one partial sum of the weight gradient
+  // The corners of the 2 x 2 windows, if Winograd's algorithm can take one gradient per window; otherwise
+  // null.
+  const int32_t* corners_ = nullptr;
+  int64_t at_a_time_;  // the number of images that a task takes through the stages together
+  int64_t size_;       // the number of floats of one partial sum of the weight gradient
   int64_t tasks_;
   float* sums_;       // (tasks, size), partial sums of the weight gradient
   float* bias_sums_;  // (tasks, output channels), partial sums of the bias gradient
@@ -207,7 +214,8 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   // The number of images whose weight gradients one task adds into the same partial sum.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
-  // If there is one gradient per 2 x 2 window, every gradient can be placed without a collision.
+  // If there are as many gradients as 2 x 2 windows, each gradient can lie in a window of its own.
+  // by_winograd checks whether it does.
   if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);
@@ -226,7 +234,7 @@ void PoolActBackward::run(int64_t task) const {
   float* const sums = sums_ + task * size_;
   ScratchFrame frame;
   float* const gradient = frame.allocate<float>(at_a_time_ * pooled());
-  float* const total = frame.allocate<float>(pooled());  // over images, for the bias
+  float* const total = frame.allocate<float>(pooled());  // the sum of dz over images, for the bias
   const bool maxima = way_ == Way::kMaxima;
   float* const planes = frame.allocate<float>(maxima ? 0 : at_a_time_ * s_.out_channels * plane());
   int32_t* const copy = frame.allocate<int32_t>(maxima ? 0 : at_a_time_ * pooled());
@@ -248,7 +256,7 @@ void PoolActBackward::run(int64_t task) const {
 }
 
 // Another thread may write to the caller's indices between the check and the use. So the check and the use
-// both read a copy. If `copy` is null, the kernel reads the caller's indices again. It masks each one
+// both read a copy. If `copy` is null, the kernel reads the caller's indices again. It masks each index
 // (ConvPooledDot::last), so it never reads outside its array.
 const int32_t* PoolActBackward::checked(const int32_t* index, int64_t images, int32_t* copy) const {
   if (copy) std::copy_n(index, images * pooled(), copy);
@@ -298,7 +306,7 @@ void PoolActBackward::finish() const {
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
   if (s.batch * s.out_channels * g.outputs == 0) {
-    conv_method(s, algorithm, ConvDirection::kWeightGradient);  // refuses an algorithm that cannot take this
+    conv_method(s, algorithm, ConvDirection::kWeightGradient);  // throws if it cannot take the shape
     std::fill_n(g.dw, s.out_channels * s.group_in() * s.taps(), 0.0f);
     if (g.db) std::fill_n(g.db, s.out_channels, 0.0f);
     if (g.dx) std::fill_n(g.dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);

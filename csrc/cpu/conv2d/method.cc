@@ -21,9 +21,9 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
   if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
       s.out_channels == 0)
     return plain;
-  const double patches = winograd_cost(s);
-  const bool by_rows = direction == ConvDirection::kForward && winograd_rows_cost(s) < patches;
-  const double best = by_rows ? winograd_rows_cost(s) : patches;
+  const double patches_cost = winograd_cost(s);
+  const bool by_rows = direction == ConvDirection::kForward && winograd_rows_cost(s) < patches_cost;
+  const double best = by_rows ? winograd_rows_cost(s) : patches_cost;
   const double direct =
       direction == ConvDirection::kInputGradient ? direct_backward_input_cost(s) : direct_cost(s);
   if (algorithm == ConvAlgorithm::kAuto && best >= 0.8 * direct) return plain;

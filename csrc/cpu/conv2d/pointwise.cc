@@ -16,11 +16,12 @@ using ops::Matrix;
 
 namespace {
 
-// The matrices of one product: weight (out, in), x (in, plane) and y (out, plane).
+// The matrix products of a convolution. There is one per image and group: y (out, plane) is the product of
+// weight (out, in) and x (in, plane).
 struct Products {
-  int64_t in, out, plane;  // channels of a group, values of a channel
-  int64_t count;           // images times groups
-  double ns;               // of one
+  int64_t in, out, plane;  // the channels of a group, and the values of a channel
+  int64_t count;           // the number of products, images times groups
+  double ns;               // the approximate duration of one product
 
   explicit Products(const Conv2dShape& s)
       : in(s.group_in()),
@@ -59,7 +60,8 @@ void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float
   });
 }
 
-// dw = dy x', (out, in), or its transpose x dy': the product that transposes the smaller operand is faster.
+// For each group, dw (out, in) is dy x', summed over images, or the transpose of x dy'. The product that
+// transposes the smaller operand is faster.
 void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   const Products p(s);
   const int64_t size = p.out * p.in, sums = partial_sum_count(s, s.groups * size), tasks = sums * s.groups;
@@ -78,7 +80,7 @@ void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const floa
   const double ns = p.ns * static_cast<double>(p.count) / static_cast<double>(tasks);
   if (tasks >= num_threads())
     parallel_for(tasks, ns, add_images);
-  else  // the threads share each product
+  else  // here, the threads share each product
     for (int64_t i = 0; i < tasks; ++i) add_images(i);
   add_in_order(all + s.groups * size, sums - 1, s.groups * size, s.groups * size, all);
   if (!transposed) std::copy_n(all, s.groups * size, dw);

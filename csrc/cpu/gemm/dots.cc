@@ -1,5 +1,5 @@
-// Dot products, for a narrow C: vectors along its few columns would have idle lanes, vectors along the depth
-// have none.
+// The matrix product by dot products, with vectors along the depth, the index p of sum_p A[i, p] * B[p, j].
+// This suits a narrow C: vectors along its few columns would have idle lanes.
 
 #include "core/scratch.h"
 #include "cpu/gemm/product.h"
@@ -12,7 +12,8 @@ using ops::Matrix;
 
 namespace {
 
-// Returns `rows` with values along the depth adjacent in memory: the original, or a copy in `to`.
+// Returns a matrix with the values of `rows` in which each row is contiguous: `rows` itself, or a copy in
+// `to`.
 Matrix with_adjacent_depth(const GemmKernels& k, const Matrix& rows, float* to) {
   if (rows.column_stride == 1) return rows;
   pack(k, rows.transposed(), to, rows.columns);

@@ -13,13 +13,14 @@ using ops::Matrix;
 
 namespace {
 
-constexpr int64_t kWhole = int64_t{1} << 40;  // longer than any block
+constexpr int64_t kWhole = int64_t{1} << 40;  // longer than any depth or row, so nothing is cut
 
 Product product(const Matrix& a, const Matrix& b, float* out) {
   return {1, a, b, 0, out, b.columns, out, b.columns};
 }
 
-// Computes one value of C after the other. B is read down its columns, so each value takes a cache line.
+// Computes the values of C one after another. B is read down its columns, so each value comes from another
+// cache line.
 void three_loops(const Matrix& a, const Matrix& b, float* out) {
   for (int64_t i = 0; i < a.rows; ++i)
     for (int64_t j = 0; j < b.columns; ++j) {
@@ -40,7 +41,7 @@ void rows_of_b(const Matrix& a, const Matrix& b, float* out) {
     }
 }
 
-// The sums of one row of C stay in vector registers.
+// A tile has one row. Its sums stay in vector registers.
 void one_row(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), {1, kWhole, kWhole, false, false});
 }
@@ -50,25 +51,26 @@ void register_tile(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), {kernels<GemmKernels>().rows, kWhole, kWhole, false, false});
 }
 
-// The depth is cut into steps, so that a tile's rows of A stay in L1.
+// The depth is cut into steps, so that a tile's rows of A stay in L1, and the columns into blocks.
 void blocks(const Matrix& a, const Matrix& b, float* out) {
   Blocking blocking = blocking_for(kernels<GemmKernels>());
   blocking.prefetch = blocking.pack = false;
   multiply_by_tiles(product(a, b, out), blocking);
 }
 
-// While one tile is multiplied, the cache fetches what the next tiles will read.
+// While one tile is multiplied, the values that the next tiles will read are fetched into the cache.
 void prefetched(const Matrix& a, const Matrix& b, float* out) {
   Blocking blocking = blocking_for(kernels<GemmKernels>());
   blocking.pack = false;
   multiply_by_tiles(product(a, b, out), blocking);
 }
 
-// A is copied into the order in which it is read if its rows would evict each other.
+// If the rows of A would evict each other from L1, A is copied into the order in which the tiles read it.
 void packed(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), blocking_for(kernels<GemmKernels>()));
 }
 
+// The whole of gemm().
 void all_threads(const Matrix& a, const Matrix& b, float* out) {
   multiply_on_all_threads(product(a, b, out));
 }

@@ -16,13 +16,13 @@ using namespace cpu;
 
 namespace {
 
-// db = the sum of dy over its rows, for a block of adjacent columns.
+// Computes db, the sum of dy over its rows, for a block of adjacent columns.
 void sum_rows(const Matrix& dy, float* db) {
   std::fill_n(db, dy.columns, 0.0f);
   kernels<ReduceKernels>().add_rows(dy.data, dy.rows, dy.columns, dy.row_stride, db);
 }
 
-// One product after the other. Each is shared among the threads if that pays.
+// Computes the products one after another. Each is shared among the threads if that pays.
 void backward_in_turn(ActivationKernels::Backward f, const LinearGradients& g, const Matrix& dy) {
   ScratchFrame frame;
   Matrix dz = dy;
@@ -36,7 +36,7 @@ void backward_in_turn(ActivationKernels::Backward f, const LinearGradients& g, c
   if (g.dx) linear_backward_input(dz, g.weight, g.dx);
 }
 
-// Returns the gradient before the activation, dz, for a block of dy. y has the layout of dy.
+// Returns dz, the gradient with respect to the activation's input, for a block of dy. y has the layout of dy.
 Matrix block_of_dz(ActivationKernels::Backward f, const LinearGradients& g, const Matrix& dy,
                    ScratchFrame& frame) {
   if (!f) return dy;
@@ -51,9 +51,9 @@ Matrix block_of_dz(ActivationKernels::Backward f, const LinearGradients& g, cons
   return {dz, dy.rows, dy.columns, dy.columns, 1};
 }
 
-// The threads share the parts of both products. Each part computes the values of dz that it needs, although
-// another part may compute the same values. A value of dz takes as long as a few multiply-adds, but waiting
-// for another thread takes as long as thousands of them.
+// Computes all gradients in one call of parallel_for: the threads share the parts of both products. Each part
+// computes the values of dz that it needs, although another part may compute the same values. A value of dz
+// takes as long as a few multiply-adds, but waiting for another thread takes as long as thousands of them.
 void backward_in_parts(ActivationKernels::Backward f, const LinearGradients& g, const Product& dw,
                        const Product& dx) {
   const Parts dw_parts(dw, num_threads()), dx_parts(dx, num_threads());
@@ -74,6 +74,7 @@ void backward_in_parts(ActivationKernels::Backward f, const LinearGradients& g, 
   });
 }
 
+// out = A B
 Product product(const Matrix& a, const Matrix& b, float* out) {
   return {1, a, b, 0, out, b.columns, out, b.columns};
 }
@@ -106,8 +107,10 @@ void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float*
 void linear_act_backward(Activation f, const LinearGradients& g) {
   const Matrix dy{g.dy, g.x.rows, g.weight.rows, g.weight.rows, 1};
   const Product dw = product(dy.transposed(), g.x, g.dw), dx = product(dy, g.weight, g.dx);
+  // Parts have the bits of gemm, unless gemm would sum in chunks or, for a single column, transpose the
+  // product.
   const bool in_parts = g.x.columns > 1 && !summed_in_chunks(dw) && !summed_in_chunks(dx);
-  if (in_parts && worth_sharing(dw.ns()))  // both products take about the same time
+  if (in_parts && worth_sharing(dw.ns()))  // dx takes about as long as dw
     backward_in_parts(backward_kernel(f), g, dw, dx);
   else
     backward_in_turn(backward_kernel(f), g, dy);

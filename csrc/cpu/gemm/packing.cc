@@ -1,4 +1,4 @@
-// Packing: copies of operands in the order in which the tiles read them.
+// Packing copies an operand into the order in which the tiles read it.
 #include "cpu/gemm/product.h"
 
 namespace byhand::cpu {

@@ -1,4 +1,4 @@
-// The choice between tiles and dots, and views of matrices.
+// The choice between tiles and dot products, and views of matrices.
 #include "cpu/gemm/product.h"
 
 #include <algorithm>
@@ -12,16 +12,17 @@ using ops::Matrix;
 
 namespace {
 
-// The costs below count multiply-adds, and whatever takes as long as a number of them.
+// Costs are counted in multiply-adds. Every other operation counts as the number of multiply-adds that take
+// as long.
 
-// Transposing a value for dots, as measured.
+// The measured cost of transposing a value for dot products.
 constexpr double kDotTransposeCost = 24;
 
-// A load of dots, as measured. Rows are seldom aligned to more than 4 values, so longer vectors cross cache
-// lines.
+// The measured cost of loading a vector for dot products, in multiply-adds of vectors. Rows are seldom
+// aligned to more than 4 values, so longer vectors often cross the border of a cache line.
 double load_cost(const GemmKernels& k) { return k.lanes > 4 ? 2.4 : 1.25; }
 
-// The cost per row of C.
+// The costs per row of C by tiles and by dot products.
 double cost_by_tiles(const Product& g) {
   const double lanes = kernels<GemmKernels>().lanes;
   const double m = static_cast<double>(g.rows()), depth = static_cast<double>(g.depth());
@@ -32,11 +33,13 @@ double cost_by_tiles(const Product& g) {
 double cost_by_dots(const Product& g) {
   const GemmKernels& k = kernels<GemmKernels>();
   const double rows = k.dot_rows, columns = k.dot_columns[k.dot_rows - 1];
-  const double step = std::max(1.0, load_cost(k) * (rows + columns) / (rows * columns));
+  // The cost per multiply-add of vectors. If a tile needs many loads, these take longer than the arithmetic.
+  const double per_product = std::max(1.0, load_cost(k) * (rows + columns) / (rows * columns));
   const double m = static_cast<double>(g.rows()), n = static_cast<double>(g.columns());
   const double lanes = k.lanes, depth = static_cast<double>(g.depth());
-  const double whole = std::ceil(depth / lanes) * lanes;
-  const double sums = n * step * (whole + 6 * lanes);  // a sum over lanes takes six multiply-adds of vectors
+  const double padded_depth = std::ceil(depth / lanes) * lanes;
+  // Adding up the lanes of a sum takes six multiply-adds of vectors.
+  const double sums = n * per_product * (padded_depth + 6 * lanes);
   return sums + (g.a.column_stride == 1 ? 0 : kDotTransposeCost * depth) +
          (g.b.row_stride == 1 ? 0 : kDotTransposeCost * n * depth / m);
 }

@@ -1,4 +1,4 @@
-// A matrix product on all threads: C in parts, or the depth in chunks.
+// A matrix product on all threads. Either C is cut into parts, or the depth into chunks.
 #include <algorithm>
 #include <cmath>
 
@@ -29,7 +29,7 @@ constexpr double kTakenBackCost = 30;
 // its own.
 Parts::Cut best_cut(const Product& g, int64_t parts) {
   const int64_t lanes = kernels<GemmKernels>().lanes, vectors = ceil_div(g.columns(), lanes);
-  const double own =
+  const double per_b_value =
       (g.b.column_stride == 1 ? 0 : kTileTransposeCost) + (g.b_is_updated ? kTakenBackCost : 0);
   Parts::Cut best{1, 1};
   double least = INFINITY;
@@ -38,7 +38,7 @@ Parts::Cut best_cut(const Product& g, int64_t parts) {
     const double rows = static_cast<double>(ceil_div(g.rows(), c.rows));
     const double columns = static_cast<double>(ceil_div(vectors, c.columns) * lanes);
     const double shared = c.columns > 1 ? rows * kSharedRowCost / static_cast<double>(g.depth()) : 0;
-    const double cost = rows * columns + kReadCost * (rows + columns) + own * columns + shared;
+    const double cost = rows * columns + kReadCost * (rows + columns) + per_b_value * columns + shared;
     if (cost < least) best = c, least = cost;
   }
   return best;
@@ -65,11 +65,12 @@ void multiply_in_chunks(const Product& g) {
   activate(g, g.out, g.rows(), g.columns());
 }
 
-// Cuts a long product into more row blocks than threads if the cut itself is free. If the system pauses one
-// thread, the others take over its remaining blocks.
+// Returns the number of parts in the direction of the rows. Cuts a long product into more parts than threads
+// if the cut itself is free, that is, if no part has to pack B. If the system pauses one thread, the other
+// threads take over its remaining parts.
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
-  constexpr double kPartNs = 3'000'000;
-  constexpr int64_t kTiles = 4;  // the minimum number of tiles of rows in a part
+  constexpr double kPartNs = 3'000'000;  // the minimum duration of a part
+  constexpr int64_t kTiles = 4;          // the minimum number of tiles of rows in a part
   if (g.b.column_stride != 1) return cut.rows;
   const double parts = static_cast<double>(cut.rows * cut.columns);
   const int64_t finer = std::min(static_cast<int64_t>(g.ns() / parts / kPartNs),

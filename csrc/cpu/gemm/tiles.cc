@@ -1,18 +1,17 @@
-// C is cut into tiles. A tile is a few rows high and a few vectors wide, and stays in registers over a step
-// of the depth:
+// The matrix product by tiles. A tile is a part of C, a few rows high and a few vectors wide. It stays in
+// registers during a step of the depth:
 //
 //   for a step of the depth          short enough that a tile's rows of A stay in L1
 //     for a block of columns         narrow enough that its part of B stays in L2 and L3
 //       for a tile of rows
 //         for a tile of columns      A comes from L1, B is prefetched and read once per tile of rows
 //
-// A panel is a packed copy of the columns of B, or of the rows of A, that one tile reads. The values for one
-// p, an index of the depth, lie side by side, directly behind those for p - 1. B is packed only if its rows
-// are not contiguous in memory (its column stride is not 1), and A only if its rows would evict each other
-// from L1.
+// A panel is a packed copy of the values of B, or of A, that one tile reads. The values for one p, an index
+// of the depth, lie side by side, directly behind those for p - 1. B is packed only if its rows are not
+// contiguous (its column stride is not 1), and A only if its rows would evict each other from L1.
 //
-// Each thread runs these loops on its own part of C. The depth alone decides where steps begin, so the bits
-// depend neither on the blocks nor on the parts.
+// Each thread runs these loops on its own part of C. The depth alone decides where steps begin. So the bits
+// of the result depend neither on the blocks nor on the parts.
 #include <algorithm>
 
 #include "core/scratch.h"
@@ -26,13 +25,14 @@ using ops::Matrix;
 
 namespace {
 
-// B is prefetched this number of tiles ahead if it is not packed. For each row, a tile prefetches as many
-// cache lines as a row of a tile fills if it is aligned. An unaligned row lies in one line more, which is
-// prefetched only with the following tile. One tile ahead, this line would come too late.
+// While a tile reads a row of an unpacked B, it prefetches from this row what a tile further on will read.
+// This constant is the distance in tiles. The tile prefetches as many cache lines as its own part of the row
+// fills if that is aligned to cache lines. If it is not aligned, it lies in one line more. That line is
+// prefetched only by the following tile. At a distance of one tile, this would be too late.
 constexpr int64_t kTilesAhead = 2;
 
-// The number of values that are prefetched from each row of the next tile's A. After these few lines the
-// hardware recognises the stream.
+// The number of values that are prefetched from each row of A of the next tile of rows. After these few cache
+// lines, the hardware prefetcher recognises the stream and fetches the rest.
 constexpr int64_t kValuesAhead = 64;
 void prefetch_rows(const Matrix& a) {
   for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kCacheLineFloats)
@@ -40,7 +40,8 @@ void prefetch_rows(const Matrix& a) {
       __builtin_prefetch(a.data + i * a.row_stride + p * a.column_stride, 0, 2);
 }
 
-// The tiles that C is cut into. They are nearly equal, because a last tile of one or two rows would be slow.
+// The tiles that C is cut into. They are nearly equal, because a last tile of only one or two rows would be
+// slow.
 struct Tiling {
   Tiling(const GemmKernels& kernels, int64_t rows, int64_t columns, int64_t highest)
       : k(kernels),
@@ -61,16 +62,16 @@ struct Tiling {
   const int64_t m, n, row_tiles, vectors, column_tiles;
 };
 
-// A step of the depth of a block of columns.
+// One block of columns in one step of the depth.
 struct Block {
   const Tiling& tiling;
-  Matrix a, b;    // of this depth, all rows and columns
-  GemmTile tile;  // what all tiles have in common: c and out are the whole matrices
+  Matrix a, b;    // all rows of A and all columns of B, restricted to this step of the depth
+  GemmTile tile;  // the fields that all tiles share; c and out point to the whole matrices
   Range column_tiles;
-  float* a_panel;   // room for a tile's rows of A; null: A is not packed
-  float* b_panels;  // null: B is not packed
+  float* a_panel;   // room for a tile's rows of A; null if A is not packed
+  float* b_panels;  // room for all panels of the block; null if B is not packed
   bool prefetch;
-  const Product* finished;  // null except in the last step, after which the rows of the product are complete
+  const Product* finished;  // the product in the last step, which completes its rows; otherwise null
 
   float* b_panel(int64_t j) const {
     return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth;
@@ -80,8 +81,8 @@ struct Block {
   void multiply_row(GemmTile t, int64_t rows) const;
 };
 
-// Packs all panels of equal width together, because whole rows of B come from memory faster than the pieces
-// of one panel.
+// Packs all panels of equal width together. Reading whole rows of B from memory is faster than reading the
+// pieces of one panel.
 void Block::pack_b() const {
   const auto width = [&](int64_t j) { return tiling.columns(j).end - tiling.columns(j).begin; };
   for (int64_t j = column_tiles.begin; j < column_tiles.end;) {
@@ -136,19 +137,19 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// A is packed if its rows or columns lie a multiple of 2 KB apart and enough tiles use the copy. Such rows
-// evict each other, because L1 keeps only a few cache lines at such distances (section 7 of docs/gemm.md).
-// Otherwise packing gains nothing.
+// Returns whether packing A pays: its rows or columns lie a multiple of 2 KB apart, and enough tiles use the
+// copy. Values at such distances evict each other, because L1 can keep only a few of their cache lines
+// (section 7 of docs/gemm.md). Otherwise packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  constexpr int64_t kAliased = 512, kUses = 8;
+  constexpr int64_t kAliased = 512, kUses = 8;  // 512 floats are 2 KB
   return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
 }
 
 }  // namespace
 
 Blocking blocking_for(const GemmKernels& k) {
-  // In a step, a tile's rows of A take at most 7/8 of L1; the rest is for B and C. Steps beyond 512 gain
-  // nothing. The B of a block is read once for each tile of rows.
+  // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps beyond 512 gain
+  // nothing. The values of B in a block fit kSharedFloats, because each tile of rows reads all of them.
   const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
   return {k.rows, depth, kSharedFloats / depth, true, true};
 }

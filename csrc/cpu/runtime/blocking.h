@@ -1,4 +1,4 @@
-// Block sizes from cache sizes, in one place.
+// Sizes of caches, ranges, and estimates of durations. Drivers use them to choose blocks and threads.
 #pragma once
 
 #include <algorithm>
@@ -8,26 +8,28 @@ namespace byhand::cpu {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Cache sizes that every CPU of the last ten years reaches. Drivers leave a share of each to data that is
-// read only once.
+// The number of floats that fit each cache. Every CPU of the last ten years has caches of this size or
+// larger. Drivers leave a share of each cache to data that is read only once.
 inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
 inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
-// L2 and one core's share of L3, for data that is read repeatedly in long streams.
+// L2 and one core's share of L3 together, for data that is read repeatedly, in long contiguous pieces.
 inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 
-// [begin, end) of part `i` of `parts` nearly equal parts of [0, total).
+// The indices from begin to end - 1.
 struct Range {
   int64_t begin, end;
 };
+// Returns part `i` of `parts` nearly equal parts of [0, total).
 inline Range split(int64_t total, int64_t parts, int64_t i) {
   const int64_t size = total / parts, longer = total % parts;  // the first `longer` parts have one more
   return {size * i + std::min(i, longer), size * (i + 1) + std::min(i + 1, longer)};
 }
 
-// The approximate duration of multiply-adds on one core, to decide whether threads pay. The rate is half of
-// the slowest peak we know.
+// The approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The rate, 20
+// per nanosecond, is half of the slowest peak that we know.
 inline double fma_ns(double count) { return count / 20; }
-// The approximate duration of an operation that moves bytes and does little arithmetic.
+// The approximate duration of an operation that reads and writes this number of bytes and does little
+// arithmetic.
 inline double memory_ns(double bytes) { return bytes / 10; }
 
 }  // namespace byhand::cpu

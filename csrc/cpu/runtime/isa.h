@@ -1,9 +1,11 @@
-// Which instruction sets this CPU and its operating system run.
+// Whether this CPU and its operating system support an instruction set.
 #pragma once
 
 namespace byhand::cpu {
 
-bool cpu_runs_avx2();    // AVX2 and FMA, and the operating system saves the ymm registers
-bool cpu_runs_avx512();  // AVX2, FMA and AVX-512 F, BW, DQ and VL, and the same of zmm and mask registers
+// AVX2 and FMA. The operating system saves the ymm registers.
+bool cpu_runs_avx2();
+// AVX2, FMA, and AVX-512 F, BW, DQ and VL. The operating system also saves the zmm and the mask registers.
+bool cpu_runs_avx512();
 
 }  // namespace byhand::cpu

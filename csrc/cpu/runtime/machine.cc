@@ -14,12 +14,12 @@ namespace byhand::cpu {
 namespace {
 
 struct Affinity {
-  cpu_set_t set;  // of 1024 processors; on a larger machine the call fails and the mask is unknown
-  bool known;
+  cpu_set_t set;  // has room for 1024 processors
+  bool known;     // false if the system does not tell, as on a machine with more processors
 };
 
-// The current affinity mask of the process, which is that of its main thread. The calling thread may be
-// pinned to another processor.
+// Returns the current affinity mask of the process, that is, of its main thread. It may differ from the mask
+// of the calling thread, which may be pinned to one processor.
 Affinity process_affinity() {
   Affinity a{};
   a.known = sched_getaffinity(getpid(), sizeof a.set, &a.set) == 0;
@@ -33,8 +33,8 @@ int affinity_cpus() {
   return affinity.known ? CPU_COUNT(&affinity.set) : static_cast<int>(std::thread::hardware_concurrency());
 }
 
-// The number of processors whose time the two files of a cgroup v1 folder allow; infinity if they set no
-// limit.
+// Returns the limit that a cgroup v1 folder sets, as a number of processors: quota / period. Returns infinity
+// if it sets none.
 double quota_v1(const std::string& folder) {
   double quota = -1, period = 0;
   std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
@@ -42,7 +42,7 @@ double quota_v1(const std::string& folder) {
   return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-// The same for cgroup v2: cpu.max holds "QUOTA PERIOD" or "max PERIOD".
+// Returns the same for a folder of cgroup v2. Its file cpu.max holds "QUOTA PERIOD" or "max PERIOD".
 double quota_v2(const std::string& folder) {
   std::ifstream file(folder + "/cpu.max");
   std::string quota;
@@ -51,7 +51,7 @@ double quota_v2(const std::string& folder) {
   return std::strtod(quota.c_str(), nullptr) / period;
 }
 
-// The tightest limit of this process's cgroup and all groups around it, which bind it too.
+// Returns the lowest limit of the cgroup at `path` and of all groups above it, whose limits apply to it, too.
 template <class Quota>
 double tightest(const std::string& root, std::string path, Quota quota) {
   double limit = INFINITY;
@@ -62,6 +62,7 @@ double tightest(const std::string& root, std::string path, Quota quota) {
   }
 }
 
+// Returns the number of processors that the cgroups of this process allow, or infinity.
 double cgroup_cpus() {
   double limit = INFINITY;
   std::ifstream file("/proc/self/cgroup");

@@ -5,18 +5,20 @@
 
 namespace byhand::cpu {
 
-// The number of processors that this process may use: those of its affinity mask, at most the cgroup's quota
-// rounded up, at least 1. Both are read once, by the first call, which is made when byhand is imported.
+// The number of processors that this process may use: the number in its affinity mask, but at most the
+// cgroup's quota rounded up, and at least 1. Mask and quota are read once, by the first call, which is made
+// when byhand is imported.
 int usable_cpus();
 
-// The processor that runs the calling thread, or -1 if the system does not tell.
+// The number of the processor that runs the calling thread, or -1 if the system does not tell.
 int current_cpu();
 
-// Reads the affinity mask of the process, which is that of its main thread, for keep_off.
+// Stores the current affinity mask of the process, which is that of its main thread, for keep_off.
 void note_affinity();
 
-// Lets `thread` run on every processor of the noted mask except `cpu`, or on all of them if there is no
-// other. The mask is not that of the calling thread: a caller may be pinned, but its helpers are not.
+// Lets `thread` run on every processor of the stored mask except `cpu`. If the mask has no other processor,
+// lets it run on `cpu`, too. The mask of the calling thread has no influence: a program may pin it to one
+// processor, but its workers should run on the others.
 void keep_off(pthread_t thread, int cpu);
 
 }  // namespace byhand::cpu

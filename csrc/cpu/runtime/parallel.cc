@@ -24,34 +24,37 @@ namespace byhand::cpu {
 namespace {
 
 // Terms:
+//   worker       a thread of the pool, which sleeps or spins between two calls;
 //   participant  the calling thread, or a worker that takes tasks of its call;
-//   line         a cache line, here always the one that holds the pool's state;
+//   line         a cache line, here always the one that holds the pool's state (Pool::state_);
 //   far, near    two cores are far from each other if a line that one has written takes kFarNs or longer, on
 //                average, to reach the other; otherwise they are near.
 // The duration of a call is an estimate for one thread. Estimates by fma_ns are longer than the true times,
-// because it assumes half of the slowest peak that we know.
+// because fma_ns assumes half of the slowest peak that we know.
 
 // Waking a sleeping worker takes 5 to 50 us. Handing work to a worker that is spinning takes less than 1 us.
-// If a call's estimate is lower than these values, one thread is faster: the first value if workers sleep,
-// the second if they spin.
+// So one thread is faster if the estimate for a call is below kWorthWakingNs while workers sleep, or below
+// kWorthSharingNs while they spin.
 constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
 // A line arrives from a near core after 20 to 60 ns. It takes 100 to 180 ns if the two cores share no cache,
-// as happens in virtual machines. Far cores lose more than they gain by sharing short calls, which are those
-// that are estimated at less than kWorthSharingFarNs; the others are long. For example, the calls of a step
-// of softmax regression are estimated at 16 to 50 us. The step takes 60 us on two near threads, 143 us on two
-// far ones and 73 us on one. So two far threads share a short call only within kBetweenLongCallsNs after a
-// long call. Besides, kProbes of every kProbeCycle short calls are shared, to measure the distance again.
-// More than two threads have not been measured.
+// as happens in virtual machines. Calls with an estimate below kWorthSharingFarNs are short, the other calls
+// are long. Two threads on far cores lose more than they gain by sharing short calls. For example, the calls
+// of a step of softmax regression are estimated at 16 to 50 us. The step takes 60 us with two threads on near
+// cores, 143 us with two threads on far cores and 73 us with one thread. So two threads on far cores share a
+// short call in two cases only: within kBetweenLongCallsNs after a long call; and in kProbes of every
+// kProbeCycle short calls, to measure the distance again. The rule applies to two threads only, because more
+// have not been measured.
 constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
-// The number of turns that a worker spins before it sleeps. 4000 turns take about 50 us on Zen, as long as
-// the gap between two kernels of a training step. They take longer on CPUs whose `pause` instruction is
-// slower. More turns would take the core from other programs.
+// The number of times that a worker looks for a job before it sleeps. 4000 times take about 50 us on Zen, as
+// long as the gap between two kernels of a training step, and more on CPUs whose `pause` instruction is
+// slower. Longer spinning would take the core from other programs.
 constexpr int kSpins = 4000;
-constexpr int64_t kAwakeNs = 30'000;  // a worker that was woken within this time surely still spins
+// A worker that was woken less than this time ago is certainly still spinning.
+constexpr int64_t kAwakeNs = 30'000;
 
 void spin_pause() {
 #if defined(__x86_64__)
@@ -87,24 +90,26 @@ int64_t now_ns() {
 
 thread_local bool inside_task = false;
 
-// The number of tasks of a range that have been started. It is alone on its cache line.
+// The number of tasks of a range that have been started. Each counter has a cache line of its own, so that
+// counting in one range does not delay counting in another.
 struct alignas(kCacheLineBytes) Taken {
   std::atomic<int64_t> count{0};
 };
 
-// Each participant has a range of the tasks. Two calls with equally many tasks give each thread the same
-// range. So what a thread wrote in one call is in its cache when the next call gives it the same rows. A
-// thread that has finished its range takes tasks of the others.
+// One call of parallel_for. Each participant has a range of the tasks. Two calls with the same number of
+// tasks give each thread the same range. So what a thread wrote in one call is in its cache when the next
+// call gives it the same rows. A thread that has finished its range takes tasks from the ranges of the other
+// participants.
 struct Job {
   TaskRef task;
   int64_t count;
-  int participants;  // their number: the caller, and the workers 0 ... participants - 2
+  int participants;  // the number of participants: the caller and the workers 0 ... participants - 2
   FloatMode mode;
-  Taken* taken;  // of each range
+  Taken* taken;  // one counter per range
   std::mutex error_mutex{};
   std::exception_ptr error{};
 
-  // Returns how many tasks this participant did.
+  // Runs tasks until none is left. Returns the number of tasks that this participant ran.
   int64_t work(int participant) {
     inside_task = true;
     int64_t done = 0;
@@ -129,26 +134,27 @@ struct Job {
   }
 };
 
-// One job at a time. The job's number, whether it is open, and the number of workers in it are packed into
-// one 32-bit number, `state_`. A worker joins only an open job, and the caller closes the job before it
-// waits. So a worker that wakes up late delays nobody.
+// The workers, and the one job that they work on. The 32 bits of `state_` describe this job: bits 0 to 15
+// count the workers in it, bit 16 says whether it is open, and the upper 15 bits are its number. For example,
+// 0x70002 is job 3, which is open and has two workers. A worker joins only an open job, and the caller closes
+// the job before it waits. So a worker that wakes up late delays nobody.
 class Pool {
  public:
-  // Returns true if this number of workers is spinning or working.
+  // Returns true if at least this number of workers is spinning or working.
   bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
 
-  // Returns true if calls that are too short to wake a worker arrive so quickly that one woken now is still
-  // spinning when the next one comes.
+  // Returns true if calls that are too short to wake a worker arrive so quickly that a worker woken now is
+  // still spinning when the next call comes.
   bool worth_waking() const { return now_ns() - last_short_call_.load(std::memory_order_relaxed) < kAwakeNs; }
 
-  // Returns true if two cores are too far apart to share work of `ns`.
+  // Returns true if the caller and the worker are too far apart to share a call of `ns` (see kFarNs).
   bool too_far(double ns) const {
     return ns < kWorthSharingFarNs && far() &&
            now_ns() - last_long_call_.load(std::memory_order_relaxed) >= kBetweenLongCallsNs &&
            short_calls_.load(std::memory_order_relaxed) % kProbeCycle >= kProbes;
   }
 
-  // Notes a call of `ns`, shared or not, for the questions above.
+  // Records a call of `ns`, shared or not, for worth_waking and too_far.
   void note(double ns) {
     if (ns < kWorthWakingNs) last_short_call_.store(now_ns(), std::memory_order_relaxed);
     if (!far()) return;
@@ -158,7 +164,7 @@ class Pool {
       last_long_call_.store(now_ns(), std::memory_order_relaxed);
   }
 
-  // Runs the tasks. Returns false if another thread has the pool.
+  // Runs the tasks. If another thread is using the pool, runs none of them and returns false.
   bool run(int64_t count, int threads, TaskRef task) {
     const std::unique_lock lock(run_mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
@@ -179,18 +185,19 @@ class Pool {
  private:
   bool far() const { return line_ns_.load(std::memory_order_relaxed) >= kFarNs * kMeanOf; }
 
-  static constexpr int64_t kMeanOf = 8;         // the weight of a new time in the mean is 1 / kMeanOf
-  static constexpr uint32_t kWorkers = 0xffff;  // count of workers inside
+  static constexpr int64_t kMeanOf = 8;  // the weight of a new time in the moving mean is 1 / kMeanOf
+  // The parts of `state_`.
+  static constexpr uint32_t kWorkers = 0xffff;
   static constexpr uint32_t kOpen = 0x10000;
   static constexpr uint32_t kOneJob = 0x20000;
   static constexpr uint32_t kNumber = ~(kWorkers | kOpen);
 
-  // Returns the number of workers that exist: fewer than `wanted` if the system refuses a thread.
+  // Starts workers until there are `wanted`. Returns `wanted`, or fewer if the system refuses a thread.
   int start_workers(int wanted) {
     if (workers_ >= wanted) return wanted;
-    note_affinity();  // now, because a forked process may have been given processors of its own
+    note_affinity();  // not earlier, because a forked process may have been given other processors
     sigset_t all, before;
-    sigfillset(&all);  // signals are for the threads of the program that uses us
+    sigfillset(&all);  // workers block all signals, so that the program's own threads receive them
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       for (; workers_ < wanted; ++workers_) {
@@ -199,16 +206,16 @@ class Pool {
         kept_off_[workers_] = kNowhere;
         thread.detach();
       }
-    } catch (const std::exception&) {  // no thread or no memory is left: fewer workers have to do
+    } catch (const std::exception&) {  // no thread or no memory is left: go on with fewer workers
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return workers_;
   }
 
   // The system may wake a worker on the caller's own processor although another one is idle. The two then
-  // take turns there for tens of milliseconds. So the helpers are kept off the caller's processor, again
-  // whenever the caller has moved. This also replaces the affinity that a new worker inherits from the thread
-  // that started it.
+  // take turns there for tens of milliseconds. So the workers of this call are kept off the caller's
+  // processor, and again each time the caller has moved. This also replaces the affinity that a new worker
+  // inherits from the thread that started it.
   void leave_this_cpu(int helpers) {
     const int cpu = current_cpu();
     for (int i = 0; i < helpers; ++i) {
@@ -218,8 +225,9 @@ class Pool {
     }
   }
 
-  // If `times_line`, the other core wrote `state_` last, so fetching it shows how long its line takes. That
-  // time, less the time for reading the clock, enters the mean.
+  // Closes the job and waits until all workers have left it. `times_line` is true if there is one worker and
+  // it ran tasks. Its core wrote `state_` last, when it joined the job. So the time to fetch `state_` is the
+  // time that the line takes from that core. It enters the mean, less the time for reading the clock.
   void close_and_wait(bool times_line) {
     const int64_t first = now_ns(), before = now_ns();
     uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
@@ -237,7 +245,7 @@ class Pool {
   }
 
   [[noreturn]] void worker(int index) {
-    uint32_t last = 0;  // number of the job seen last
+    uint32_t last = 0;  // the number of the job that this worker joined last
     awake_.fetch_add(1, std::memory_order_relaxed);
     for (int spins = 0;;) {
       uint32_t state = state_.load(std::memory_order_acquire);
@@ -248,11 +256,11 @@ class Pool {
           awake_.fetch_sub(1, std::memory_order_relaxed);
           state_.wait(state, std::memory_order_acquire);
           awake_.fetch_add(1, std::memory_order_relaxed);
-          spins = 0;  // the job may be over, but the next is not far
+          spins = 0;  // even if the job is over already, the next one may come soon
         }
         continue;
       }
-      // The job may close between the look and the entry; then the exchange fails.
+      // Join the job. If it has been closed since `state` was read, the exchange fails.
       if (!state_.compare_exchange_strong(state, state + 1, std::memory_order_acq_rel)) continue;
       last = state & kNumber;
       spins = 0;
@@ -269,13 +277,13 @@ class Pool {
   }
 
   std::mutex run_mutex_;
-  int workers_ = 0;  // started; they live as long as the process
+  int workers_ = 0;  // the number of workers, which live as long as the process
   pthread_t handles_[kMaxThreads];
-  static constexpr int kNowhere = -2;  // cannot be a processor: the worker has been kept off none yet
-  int kept_off_[kMaxThreads];          // per worker: the processor that it is kept off
-  std::atomic<int> awake_{0};          // workers that do not sleep
+  static constexpr int kNowhere = -2;  // no processor yet; -1 is an unknown one
+  int kept_off_[kMaxThreads];          // the processor that each worker is kept off
+  std::atomic<int> awake_{0};          // the number of workers that do not sleep
   std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
-  std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean time of a line
+  std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean time that a line takes
   std::atomic<uint32_t> short_calls_{0};
   std::atomic<uint32_t> state_{0};
   Job* job_ = nullptr;
@@ -284,8 +292,8 @@ class Pool {
 
 // Never destroyed, because workers may still sleep in it while the process ends.
 std::atomic<Pool*> pool{nullptr};
-std::atomic<int> wanted{0};  // 0: not set yet
-std::atomic<int> limit{0};   // 0: usable_cpus()
+std::atomic<int> wanted{0};  // 0 until it is set
+std::atomic<int> limit{0};   // 0 until it is set to usable_cpus() or by set_thread_limit
 
 Pool& the_pool() {
   static std::once_flag once;
@@ -333,7 +341,7 @@ void set_num_threads(int count) {
 
 namespace {
 
-// Returns false for work that the present number of threads never shares.
+// Returns false if a call of `ns` stays on one thread, whatever the state of the pool is.
 bool could_be_shared(double ns) { return ns >= kWorthSharingNs && !inside_task && num_threads() > 1; }
 
 }  // namespace

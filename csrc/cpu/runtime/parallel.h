@@ -9,20 +9,23 @@ namespace byhand::cpu {
 
 inline constexpr int kMaxThreads = 256;
 
-// The number of threads that a call uses: the number that was set, but at most one per usable processor. More
-// threads would only take turns: 256 threads on 2 processors make a training step 9 times slower.
+// The largest number of threads that a call uses: the number that was set, but at most one per usable
+// processor. More threads would only take turns: 256 threads on 2 processors make a training step 9 times
+// slower.
 int num_threads();
 int wanted_threads();             // the number that was set
-void set_num_threads(int count);  // from 1 to kMaxThreads, else std::invalid_argument
-int default_num_threads();        // what the environment, the affinity mask and the cgroup allow
-// For tests, whose threads must interleave on any machine: the largest number of threads that a call uses.
+void set_num_threads(int count);  // throws std::invalid_argument if not from 1 to kMaxThreads
+int default_num_threads();        // the number that the environment sets, otherwise usable_cpus()
+// For tests, whose threads must interleave on any machine: replaces the number of usable processors as the
+// upper limit of num_threads().
 void set_thread_limit(int limit);
 
-// Returns true if several threads would finish work of about `ns` on one thread sooner. Asking has no effect
-// on later answers. An operator that then works alone tells parallel_for so, with one task.
+// Returns true if several threads would probably be faster at work that takes one thread about `ns`. Asking
+// has no effect on later answers. If an operator gets the answer false, it passes the work to parallel_for as
+// one task, because parallel_for also records the durations of calls.
 bool worth_sharing(double ns);
 
-// A reference to a callable of one int64_t; the callable must outlive it.
+// A reference to a callable with one int64_t argument. The callable must outlive the reference.
 class TaskRef {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::remove_cvref_t<F>, TaskRef>>>
@@ -41,11 +44,10 @@ class TaskRef {
 // others have ended.
 //
 // `ns_per_task` is the approximate duration of one task on one thread. The calling thread works alone if the
-// work is too short to share, if the call comes from inside a task, or while another Python thread has the
-// pool.
+// work is too short to share, if the call comes from inside a task, or if another thread is using the pool.
 //
-// A task must own what it writes, and what it computes must depend on its number alone. Then results have the
-// same bits for any number of threads.
+// No two tasks may write to the same memory, and what a task computes must depend on its number alone. Then
+// results have the same bits for any number of threads.
 void parallel_for(int64_t count, double ns_per_task, TaskRef task);
 
 }  // namespace byhand::cpu

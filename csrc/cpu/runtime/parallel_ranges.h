@@ -8,11 +8,12 @@
 
 namespace byhand::cpu {
 
-// The duration of a piece: long enough that handing it out, which takes about 100 ns, costs little.
+// The duration of a piece. It is so long that the time for handing out the piece, about 100 ns, matters
+// little.
 inline constexpr double kPieceNs = 2'500;
 
-// Calls body(begin, end) for pieces of [0, count). An item takes about `ns_per_item` > 0. These two numbers
-// alone decide the pieces.
+// Calls body(begin, end) for pieces of [0, count). An item takes about `ns_per_item` > 0. `count` and
+// `ns_per_item` alone decide the pieces, not the number of threads.
 template <class Body>
 void parallel_ranges(int64_t count, double ns_per_item, const Body& body) {
   const int64_t size = std::max<int64_t>(1, static_cast<int64_t>(kPieceNs / ns_per_item));

@@ -12,7 +12,8 @@
 namespace byhand::cpu {
 namespace {
 
-// Repeats a run, which does `work`, for `seconds`. Returns the work per second of the fastest run.
+// Calls run() again and again for `seconds`. One run does `work`, in operations or bytes. Returns the work
+// per second of the fastest run.
 template <class Run>
 double best_rate(double seconds, double work, const Run& run) {
   using Clock = std::chrono::steady_clock;
@@ -39,6 +40,7 @@ double fma_peak(double seconds) {
 }
 
 double memory_rate(int64_t bytes, double seconds) {
+  // The bytes of one value of each array, and the bytes that adding them moves: two reads and one write.
   constexpr int64_t kPair = 2 * sizeof(float), kMoved = 3 * sizeof(float);
   constexpr int64_t kRun = int64_t{1} << 22;  // bytes per run, which takes some tens of microseconds
   require(bytes >= kPair, "bytes must be at least ", kPair, ", got ", bytes);

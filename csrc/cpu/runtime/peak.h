@@ -5,13 +5,14 @@
 
 namespace byhand::cpu {
 
-// Floating-point operations a second of this thread in multiply-adds on registers: the best of many short
-// runs within `seconds`.
+// Returns the floating-point operations per second that the calling thread reaches with multiply-adds on
+// registers. A multiply-add is two operations. The result is the best of many short runs within `seconds`.
 double fma_peak(double seconds);
 
-// Bytes a second, read and written, of this thread while it adds one array to another again and again,
-// `bytes` in both: what the cache that holds them gives. The best of many short runs within `seconds`. Throws
-// std::invalid_argument below 8 bytes.
+// Returns the bytes per second that the calling thread reads and writes while it adds one array to another,
+// again and again. Both arrays together have `bytes`, so the result is the rate of the cache that holds them,
+// or of the memory. It is the best of many short runs within `seconds`. Throws std::invalid_argument if
+// `bytes` is less than 8.
 double memory_rate(int64_t bytes, double seconds);
 
 }  // namespace byhand::cpu

@@ -26,18 +26,20 @@ namespace {
 struct Row {
   const char* name;
   int lanes;
-  void (*fill)(KernelTable&);  // null if this build lacks it
+  void (*fill)(KernelTable&);  // null if this build has no kernels for the instruction set
   bool (*runs_here)();
-  bool for_tests = false;  // used only if it is asked for
+  bool for_tests = false;  // if true, it is used only on request
   KernelTable table{};
 };
 
 bool always() { return true; }
 
 #if defined(BYHAND_HAS_avx512)
-// Convolution uses AVX2's kernels if vectors of 16 lanes would have idle lanes, as for LeNet-5's planes, 24
-// and 8 outputs wide: Zen 4 does two multiply-adds of 8 lanes in the time of one of 16. The kernels of the
-// weight gradient have 8 lanes on both instruction sets.
+// With AVX-512, direct convolution still uses the tiles of AVX2 if vectors of 16 lanes would have idle lanes.
+// For example, the planes of LeNet-5 are 24 and 8 outputs wide. Nothing is lost, because Zen 4 does two
+// multiply-adds of 8 lanes in the time of one of 16. Only rows that fill 16 lanes use `wide`, the tiles of
+// AVX-512. The strided copy and Winograd's transforms are always those of AVX2. The kernels of the weight
+// gradient have 8 lanes on both instruction sets.
 void fill_avx512(KernelTable& table) {
   avx512::fill_table(table);
   const ConvTileKernels wide = table.wide;
@@ -47,7 +49,7 @@ void fill_avx512(KernelTable& table) {
 }
 #endif
 
-// From the plainest to the best.
+// The instruction sets. `choose` takes the last one that can be used and is not for tests.
 Row rows[] = {
     {"baseline", 4, baseline::fill_table, always},
 #if defined(BYHAND_HAS_lanes16)
@@ -67,6 +69,7 @@ Row rows[] = {
 
 bool usable(const Row& row) { return row.fill != nullptr && row.runs_here(); }
 
+// Returns IsaStatus::tested.
 const char* tested(const Row& row) {
   if (usable(row)) return "instructions";
   if (row.fill != nullptr)
@@ -75,6 +78,8 @@ const char* tested(const Row& row) {
   return nullptr;
 }
 
+// Returns the kernels of the instruction set `name`. Throws if it cannot be used. `asked_by` names the
+// argument or the environment variable in the message.
 const KernelTable* find(const std::string& name, const char* asked_by) {
   std::string known;
   for (const Row& row : rows) {
@@ -87,6 +92,7 @@ const KernelTable* find(const std::string& name, const char* asked_by) {
   fail(asked_by, " must be one of ", known, ", got \"", name, "\"");
 }
 
+// Fills the tables of all instruction sets that this CPU runs, and returns the one to use.
 const KernelTable* choose() {
   const KernelTable* best = nullptr;
   for (Row& row : rows) {

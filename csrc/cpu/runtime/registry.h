@@ -6,9 +6,9 @@
 
 namespace byhand::cpu {
 
-// The kernels of one kind, such as kernels<GemmKernels>(), for the instruction set in use: the one that
-// BYHAND_ISA names, or the best that this CPU runs. A driver includes the contract of each kind that it
-// calls, cpu/kernels/NAME.h, so a change of one contract compiles only its own users again.
+// Returns the kernels of one kind, such as kernels<GemmKernels>(), for the instruction set in use. That is
+// the one that BYHAND_ISA names, or else the best that this CPU runs. A driver includes only the contracts
+// that it uses, cpu/kernels/NAME.h. So after a change of one contract, only its own users are compiled again.
 template <class Kernels>
 const Kernels& kernels();
 
@@ -18,12 +18,14 @@ void choose_kernels();
 struct IsaStatus {
   std::string name;
   bool built, runs_here, active;
-  bool for_tests;  // used only if it is asked for
-  // The part of it that tests on this machine can run: "instructions"; or "geometry", its lanes, edges and
-  // masks, by another set with the same number of lanes; or null, nothing.
+  bool for_tests;  // if true, it is used only on request
+  // What tests on this machine can cover. "instructions": the kernels themselves run here. "geometry": they
+  // do not, but the kernels of another set with the same number of lanes do, with the same edges and masks.
+  // Null: nothing.
   const char* tested;
 };
-std::vector<IsaStatus> isas();  // from the plainest to the best
+// Returns the status of every instruction set. The best one is the last.
+std::vector<IsaStatus> isas();
 
 // For tests: uses another instruction set from the next call on. No kernel may be running. Throws
 // std::invalid_argument if the name is unknown, or if the set is not built or does not run here.

@@ -1,6 +1,7 @@
-// Winograd's algorithm by channels, for weights that do not stay in the caches once they are transformed.
-// Transformed weights of 3 x 3 are 7 times as large. A task transforms the weights of a few channels just
-// before it uses them, so every weight is transformed once for each block of patches.
+// Winograd's algorithm by channels. It is for weights that do not stay in the caches once they are
+// transformed. The transformed weights of 3 x 3 kernels are 7 times as large as the weights. A task
+// transforms the weights of a few channels just before it uses them. The price is that every weight is
+// transformed again for each block of patches.
 #include <algorithm>
 #include <cstdint>
 
@@ -12,7 +13,9 @@
 namespace byhand::cpu {
 namespace {
 
-// The transformed weights of kOwn channels of the result and kDepth channels of the sum stay in L2.
+// The channels of the result (the output channels in forward, the input channels in the input gradient) are
+// cut into parts of at most kOwn, one per task. The sum runs over the other channels, at most kDepth at a
+// time. The transformed weights of kOwn x kDepth channels stay in L2.
 constexpr int64_t kOwn = 16, kDepth = 64;
 
 // The number of parts that the channels of the result are cut into.
@@ -46,7 +49,8 @@ void Winograd::forward_by_channels(const float* x, const float* weight, const fl
                  lanes(), m.row_stride(), first > 0);
       }
       for (int64_t i = 0; i < count; ++i)
-        output_transform(s).adjoint(m.row(i), lanes(), some(tiling.outputs(patches.begin + i, y, out), own),
+        output_transform(s).adjoint(m.row(i), lanes(),
+                                    channels_of(tiling.outputs(patches.begin + i, y, out), own),
                                     bias ? bias + own.begin : nullptr);
     });
   }
@@ -78,12 +82,13 @@ void Winograd::backward_input_by_channels(const float* dy, const float* weight, 
       }
       for (int64_t i = 0; i < count; ++i)
         transforms().input_adjoint_add(v.row(i), lanes(),
-                                       some(tiling.inputs(patches.begin + i, dx, in), own));
+                                       channels_of(tiling.inputs(patches.begin + i, dx, in), own));
     });
   }
 }
 
 void Winograd::backward_weight_by_channels(const float* dy, const float* x, float* dw) const {
+  // The channels per task. Their transformed weight gradient stays in L2.
   constexpr int64_t kOutputs = 20, kInputs = 40;
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);

@@ -13,7 +13,7 @@
 namespace byhand::cpu {
 namespace {
 
-// Returns whether the transformed weights stay in the caches while all patches pass.
+// Returns whether the transformed weights stay in the caches while all patches are multiplied by them.
 bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
 
 }  // namespace
@@ -37,7 +37,7 @@ void winograd_forward(const Conv2dShape& s, const float* x, const float* weight,
   if (!weights_stay(untransformed)) return untransformed.forward_by_channels(x, weight, bias, y);
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  constexpr int64_t kTasks = 4;  // at least, if there are enough patches
+  constexpr int64_t kTasks = 4;  // the minimum number of tasks if there are enough patches
   const int64_t patches = s.batch * w.patches();
   const int64_t block =
       std::min(w.block(), std::max<int64_t>(kMaxWinogradColumns, ceil_div(patches, kTasks)));
@@ -52,7 +52,8 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
   parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
 }
 
-// A task has whole images, because the patches of an image overlap.
+// Each task takes whole images. Patches of one image overlap in dx, so two tasks would write to the same
+// values.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   const int64_t image = s.in_channels * s.in_h * s.in_w;
   const Winograd untransformed(s);
@@ -62,11 +63,11 @@ void winograd_backward_input(const Conv2dShape& s, const float* dy, const float*
   }
   ScratchFrame frame;
   const Winograd w(s, weight, frame);
-  constexpr int64_t kTasks = 8;  // at least, if there are enough images
+  constexpr int64_t kTasks = 8;  // the minimum number of tasks if there are enough images
   const int64_t fitting = std::max<int64_t>(1, w.block() / w.patches());
-  const int64_t groups = ceil_div(s.batch, std::min(fitting, ceil_div(s.batch, kTasks)));
-  parallel_for(groups, w.ns(ceil_div(s.batch, groups) * w.patches()), [&](int64_t i) {
-    const Range own = split(s.batch, groups, i);
+  const int64_t tasks = ceil_div(s.batch, std::min(fitting, ceil_div(s.batch, kTasks)));
+  parallel_for(tasks, w.ns(ceil_div(s.batch, tasks) * w.patches()), [&](int64_t i) {
+    const Range own = split(s.batch, tasks, i);
     std::fill_n(dx + own.begin * image, (own.end - own.begin) * image, 0.0f);
     Winograd::Gradients g{};
     g.dy = dy, g.dx = dx, g.outputs = {0, s.out_channels};

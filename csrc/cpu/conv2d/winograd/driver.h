@@ -1,23 +1,24 @@
-// The drivers of Winograd's algorithm: they share patches or rows among the threads.
+// The drivers of Winograd's algorithm. They share patches or rows among the threads.
 #pragma once
 
 #include "core/shapes.h"
 
 namespace byhand::cpu {
 
-// Returns whether Winograd's algorithm can compute this: kernels of 3 x 3 or 5 x 5, stride 1, dilation 1, one
-// group.
+// Returns whether Winograd's algorithm can compute this convolution. It must have kernels of 3 x 3 or 5 x 5,
+// stride 1, dilation 1 and one group.
 bool winograd_takes(const Conv2dShape& s);
 
-// As conv2d and its gradients in ops/conv2d.h, for shapes that winograd_takes. No operand is empty. bias may
-// be null. winograd_rows_forward transforms along rows only (winograd/rows.h).
+// These functions compute conv2d and its gradients as in ops/conv2d.h, for shapes that winograd_takes. No
+// operand is empty. bias may be null. winograd_rows_forward transforms along rows only (winograd/rows.h).
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y);
 void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
                            float* y);
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
 
-// The multiply-adds for one image. A transform counts as the number of multiply-adds that take as long.
+// Estimates the multiply-adds of one direction for one image, without winograd_rows_forward. A transform
+// counts as the number of multiply-adds that take as long.
 double winograd_cost(const Conv2dShape& s);
 
 }  // namespace byhand::cpu

@@ -1,5 +1,5 @@
-// Transformed patches in memory, their products, and the positions of a convolution's patches. winograd.cc
-// and by_channels.cc share this.
+// Transformed patches in memory, their products, and the positions of the patches of a convolution.
+// winograd.cc and by_channels.cc share this file.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,9 @@ inline const WinogradTransform& output_transform(const Conv2dShape& s) {
   return transforms().output[s.kernel.h == 5];
 }
 
-// A matrix of transformed patches, for example (output channels, input channels) for the weights. The values
-// of a patch are spread over several planes: plane q holds vector q of every patch (WinogradPatches).
+// A matrix of transformed patches, for example (output channels, input channels) for the weights. A patch has
+// 64 values. With 8 lanes, these are 8 vectors, which lie in 8 planes: plane q holds vector q of every patch
+// (WinogradPatches).
 class Patches {
  public:
   Patches(int64_t rows, int64_t columns, float* data)
@@ -38,7 +39,7 @@ class Patches {
     return kWinogradValues / kernels<WinogradProductKernels>().lanes * plane_of(rows, columns);
   }
 
-  // An upper bound of size() for this number of patches, which holds for every number of lanes.
+  // Returns an upper bound of the size() of a matrix with this number of patches, for any number of lanes.
   static int64_t most(int64_t patches) {
     return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats;
   }
@@ -49,8 +50,8 @@ class Patches {
   float* data() const { return data_; }
 
  private:
-  // The size of a plane is an odd number of cache lines. So the vectors of a patch, one from each plane, fall
-  // into different sets of a cache and do not evict each other.
+  // The size of a plane is an odd number of cache lines. So the vectors of one patch, which lie in different
+  // planes, fall into different sets of a cache and do not evict each other.
   static int64_t plane_of(int64_t rows, int64_t columns) {
     return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) *
            kCacheLineFloats;
@@ -61,13 +62,14 @@ class Patches {
   float* data_;
 };
 
-// An operand a or b of `multiply`, which reads a[i, p]. `row` is the stride of i, `depth` that of p.
+// An operand a or b of `multiply`. `plane` is the distance of two planes, `row` the stride of i in a[i, p],
+// and `depth` the stride of p.
 struct Operand {
   const float* data;
   int64_t plane, row, depth;
 };
-// by_rows: i counts the rows of the matrix, and p its columns from `first` on. by_columns reads the
-// transposed matrix: i counts the columns from `first` on, and p the rows.
+// by_rows: i counts the rows of the matrix of patches, and p its columns from `first` on. by_columns reads
+// the transposed matrix: i counts its columns from `first` on, and p its rows.
 inline Operand by_rows(const Patches& p, int64_t first = 0) {
   return {p.data() + first * lanes(), p.plane(), p.row_stride(), lanes()};
 }
@@ -75,11 +77,13 @@ inline Operand by_columns(const Patches& p, int64_t first = 0) {
   return {p.data() + first * lanes(), p.plane(), lanes(), p.row_stride()};
 }
 
-// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p], value by value.
+// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p]. Each of these is a patch of 64 values, and *
+// multiplies value by value.
 void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns, int64_t depth,
               const WinogradPatches& out, int64_t out_row, int64_t out_column, bool add);
 
-// The patches of a convolution, image by image and row by row.
+// The patches of a convolution. They are counted from 0: all patches of image 0, row by row, then those of
+// image 1, and so on.
 struct Tiling {
   explicit Tiling(const Conv2dShape& shape)
       : s(shape),
@@ -88,7 +92,7 @@ struct Tiling {
         columns(ceil_div(s.out_w, step)),
         per_image(rows * columns) {}
 
-  // Patch t of x, and patch t of y, in all of their channels. t counts the patches of all images.
+  // Patch t of x, and patch t of y, in all channels.
   WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
     return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
   }
@@ -101,14 +105,14 @@ struct Tiling {
     const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
     const int64_t top = t % per_image / columns * side, left = t % columns * side;
     const int64_t at = t / per_image * s.out_channels * height * width + top * width + left;
-    const auto there = [&](int64_t rest) { return static_cast<int>(std::clamp<int64_t>(rest, 0, side)); };
+    const auto inside = [&](int64_t rest) { return static_cast<int>(std::clamp<int64_t>(rest, 0, side)); };
     return {s.out_channels,
             y + at,
             index + at,
             height * width,
             width,
-            there(height - top),
-            there(width - left),
+            inside(height - top),
+            inside(width - left),
             static_cast<int32_t>(2 * (top * s.out_w + left)),
             static_cast<int32_t>(s.out_w)};
   }
@@ -128,14 +132,14 @@ struct Tiling {
   }
 };
 
-// The kernels from these input channels to output channel o.
+// The kernels from the input channels `in` to output channel o.
 inline WinogradImages kernels_of(const Conv2dShape& s, const float* weight, int64_t o, Range in) {
   const int r = static_cast<int>(s.kernel.h);
   return {in.end - in.begin, weight + (o * s.in_channels + in.begin) * r * r, r * r, r, 0, r, 0, r};
 }
 
-// The same images, restricted to these channels.
-inline WinogradImages some(WinogradImages images, Range channels) {
+// The same patches in some of their channels.
+inline WinogradImages channels_of(WinogradImages images, Range channels) {
   images.values += channels.begin * images.channel;
   images.count = channels.end - channels.begin;
   return images;

@@ -1,7 +1,7 @@
 // Terms:
-//   lane   one place of a vector, which works on rows of its own;
-//   band   the output rows of one lane: all rows of an image, or a part of them if there are few images;
-//   group  as many bands as a vector has lanes, which one task computes together;
+//   lane   one place of a vector; it works on rows of its own;
+//   band   the output rows of one lane: all rows of an image, or some of them if there are few images;
+//   group  the bands that one task computes together, one band per lane of a vector;
 //   tile   8 neighbouring inputs of a row, which give 6 outputs for 3 x 3 weights and 4 for 5 x 5.
 #include "cpu/conv2d/winograd/rows.h"
 
@@ -15,8 +15,8 @@
 namespace byhand::cpu {
 namespace {
 
-// The number of output rows that are computed together in each channel. More rows give longer writes to the
-// plane. With 4 rows, the input rows that they need still fit L1.
+// The number of output rows that are computed together in each channel. The more rows, the longer is each
+// write to the plane. The input rows that 4 rows need still fit L1.
 constexpr int64_t kRowsTogether = 4;
 
 struct Tiling {
@@ -32,8 +32,8 @@ struct Tiling {
   const int64_t channel, row;               // floats of a transformed row, in one channel and in all channels
 };
 
-// Which image each lane works on, and the first output row of its band. A lane beyond the last image begins
-// below the plane, so it reads zeros and writes nothing.
+// The image of each lane, and the first output row of its band. A lane beyond the last image begins below the
+// plane, so it reads zeros and writes nothing.
 struct Lanes {
   Lanes(const Conv2dShape& s, const RowBands& bands, int64_t group, int lanes)
       : count(lanes), alike(bands.bands == 1) {
@@ -44,12 +44,12 @@ struct Lanes {
     }
   }
   const int count;
-  const bool alike;  // all lanes have the same number of rows
+  const bool alike;  // true if all lanes have the same number of rows
   int64_t image[kMaxRowLanes], first[kMaxRowLanes];
 };
 
-// Transformed rows of inputs. A row is transformed when it is first needed. It is kept in a ring until no
-// later output needs it.
+// Transformed rows of inputs. A row is transformed when it is first needed, and kept in a ring buffer until
+// no later output needs it.
 class Rows {
  public:
   Rows(const Conv2dShape& s, const Tiling& t, const Lanes& lanes, const float* x, ScratchFrame& frame)
@@ -100,8 +100,9 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor is 2 after pooling, else 1.
-  // If lanes have different numbers of rows, each row is written alone.
+  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor is 2 after pooling,
+  // otherwise 1. If lanes have different numbers of rows, each row is written alone. The kernel copies 32-bit
+  // values, which may be integers.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;
@@ -123,7 +124,8 @@ struct Planes {
 
 // Estimates the multiply-adds per image.
 double winograd_rows_cost(const Conv2dShape& s) {
-  constexpr double kInput = 40, kOutput = 8;  // transforms of a tile and of an output, in one channel
+  // The cost of transforming a tile of inputs, and of transforming to one output, in one channel.
+  constexpr double kInput = 40, kOutput = 8;
   const RowBands bands(s);
   const int64_t tile_outputs = kWinogradSize + 1 - s.kernel.w;
   const double tiles = static_cast<double>(bands.groups * kernels<WinogradRowKernels>().lanes) *
@@ -134,7 +136,7 @@ double winograd_rows_cost(const Conv2dShape& s) {
   return tiles * (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
 }
 
-// Chooses the smallest number of bands among those with the least work.
+// Chooses the number of bands with the least work, and the smallest such number.
 RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
   const int64_t lanes = kernels<WinogradRowKernels>().lanes, pairs = ceil_div(s.out_h, 2);
   for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {
@@ -145,7 +147,9 @@ RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
 
 WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
     : shape_(s), bands_(s) {
-  // The output channels are cut into few parts, because every part transforms the inputs again.
+  // The output channels are cut into few parts, because every part transforms the inputs again. There are at
+  // most as many parts as give kTasks tasks in total. A part has at least kMultiplyAdds, over all images, and
+  // about kOutputs channels or more.
   constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
   const auto worth =
       static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
@@ -162,8 +166,8 @@ double WinogradRows::ns() const {
                 static_cast<double>(tasks()));
 }
 
-// Calls compute(pairs, rows, lanes, o, y) for up to kRowsTogether rows at a time, from row y of a band on,
-// and for each output channel o of the task.
+// Calls compute(pairs, rows, lanes, o, y) for each output channel o of the task and for up to kRowsTogether
+// rows at a time, which begin at row y of every band.
 template <class Compute>
 void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Compute& compute) const {
   const Conv2dShape& s = shape_;

@@ -16,8 +16,8 @@ namespace byhand::cpu {
 
 namespace {
 
-// `multiply` sums over the depth in steps of this length. The part of both operands that one tile reads in a
-// step stays in L1.
+// `multiply` sums over the depth, the index p, in steps of this length. What a tile reads of both operands in
+// one step stays in L1.
 constexpr int64_t kDepth = 64;
 
 }  // namespace
@@ -47,9 +47,9 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
 
 namespace {
 
-// The number of patches per block. It is chosen so that the transformed patches of a block, in all channels,
-// stay in L2. If the transformed weights are larger than L2, a block has as many values as the weights have,
-// because the weights are read again for every block.
+// Returns the number of patches per block. The transformed patches of a block, in all channels, should stay
+// in L2. But the transformed weights are read again for every block. So if the weights are larger than L2, a
+// block has as many values as the weights.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);
@@ -114,7 +114,8 @@ double Winograd::ns(int64_t patches) const {
   return transforms_ns(patches * (shape_.in_channels + shape_.out_channels)) + products_ns(shape_, patches);
 }
 
-// Calls store(patch, sums) for each patch of outputs.
+// Calls store(t, sums) for each patch t of outputs. `sums` are its values in all channels, before the
+// transform to outputs.
 template <class Store>
 void Winograd::forward(Range patches, const float* x, const Store& store) const {
   const Tiling tiling(shape_);
@@ -163,8 +164,8 @@ void Winograd::backward(Range patches, const Gradients& g) const {
       if (g.index)
         transforms().from_maxima(tiling.windows(first + i, g.dy, g.index), q.row(i), lanes());
       else
-        output_transform(shape_).forward(some(tiling.outputs(first + i, g.dy, out), g.outputs), q.row(i),
-                                         lanes());
+        output_transform(shape_).forward(channels_of(tiling.outputs(first + i, g.dy, out), g.outputs),
+                                         q.row(i), lanes());
     if (g.sums) {
       for (int64_t i = 0; i < count; ++i)
         transforms().input(tiling.inputs(first + i, g.x, in), v.row(i), lanes());

@@ -2,18 +2,19 @@
 // algorithm.
 //
 // An 8 x 8 patch of a channel of x and an r x r kernel give (9 - r) x (9 - r) outputs from 64 products. This
-// is 4 per output instead of 25 for r = 5, and 1.8 instead of 9 for r = 3. In the formulas d is a patch of
-// input channel c, g the kernel from c to output channel o, * multiplies value by value, and B, G and A are
-// the matrices of kernels/conv2d_winograd_matrices.py. Forward:
+// is 4 products per output instead of 25 for r = 5, and 1.8 instead of 9 for r = 3. In the formulas, d is a
+// patch of input channel c, g is the kernel from c to output channel o, * multiplies value by value, a prime
+// denotes the transpose, and B, G and A are the matrices of kernels/conv2d_winograd_matrices.py. Forward:
 //
 //   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
 //
-// Both gradients follow from the adjoint, with Q = A dy A' for each patch of outputs:
+// Both gradients come from the adjoints of these linear maps. With Q = A dy A' for each patch of outputs:
 //
-//   dx += B' (sum_o U_oc * Q_o) B   over the patches, which overlap
+//   dx += B' (sum_o U_oc * Q_o) B   for each patch; patches overlap in dx
 //   dg  = G' (sum over patches of Q_o * V_c) G
 //
-// An infinity or a NaN in a patch may spoil any of its outputs; so may values beyond 1e36.
+// An infinity or a NaN in a patch may spoil all of its outputs. Values beyond 1e36 may overflow and do the
+// same.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,7 @@
 
 namespace byhand::cpu {
 
-// The transform of one patch of one channel takes about as long as this number of multiply-adds.
+// The duration of the transform of one patch of one channel, in multiply-adds.
 inline constexpr double kWinogradTransform = 600;
 
 // A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
@@ -44,7 +45,7 @@ class Winograd {
 
   int64_t patches() const;  // per image
   // The number of patches that are transformed and multiplied together. They stay in L2, unless the weights
-  // are so large that more patches at a time are faster.
+  // are so large that larger blocks are faster.
   int64_t block() const;
   // The approximate duration of this number of patches in one direction, on one thread.
   double ns(int64_t patches) const;
@@ -52,7 +53,7 @@ class Winograd {
   // Computes the outputs of these patches.
   void forward(Range patches, const float* x, const float* bias, float* y) const;
   // Computes the maxima of the 2 x 2 windows of these patches (y) and their positions in the planes (index).
-  // Only kernels of 5 x 5 can do this.
+  // This is possible only with kernels of 5 x 5, for which pools() returns true.
   bool pools() const { return shape_.kernel.h == 5; }
   void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
@@ -62,10 +63,10 @@ class Winograd {
     // cover all channels. Only kernels of 5 x 5 take this form.
     const float* dy;
     const int32_t* index;
-    // The input gradient is added to what `dx` has, because patches overlap. Null: not wanted.
+    // The input gradient is added to the values in `dx`, because patches overlap. Null if it is not wanted.
     float* dx;
-    // Receives the transformed weight gradient of the output channels in `outputs`. Null: not wanted. If dx
-    // is wanted, `outputs` must cover all channels.
+    // Receives the transformed weight gradient of the output channels in `outputs`. Null if it is not wanted.
+    // If dx is wanted, `outputs` must cover all channels.
     float* sums;
     Range outputs;
     bool add;        // if true, the gradient is added to `sums`; otherwise it overwrites them
@@ -74,12 +75,14 @@ class Winograd {
   void backward(Range patches, const Gradients& g) const;
 
   // The same operations for all patches, on all threads. These methods transform the weights, or the sums of
-  // the weight gradient, for some channels at a time, so that they stay in the cache: see by_channels.cc. The
-  // weight gradient requires that there are at most block() patches. The input gradient is added to dx.
+  // the weight gradient, for some channels at a time, so that the transformed values stay in the cache (see
+  // by_channels.cc). The weight gradient requires that there are at most block() patches. The input gradient
+  // is added to dx.
   void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
   void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
   void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
 
+  // The number of floats of the transformed weights, and of one array of sums of their gradient.
   int64_t size_of_sums() const;
   // Computes dw from `count` arrays of sums, which are contiguous in memory, on all threads. Overwrites the
   // sums.
