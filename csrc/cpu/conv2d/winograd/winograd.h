@@ -8,7 +8,7 @@
 //
 //   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
 //
-// Both gradients come from the adjoints of these linear maps. With Q = A dy A' for each patch of outputs:
+// Both gradients come from the adjoints (transposes) of these linear maps. With Q = A dy A' for each patch:
 //
 //   dx += B' (sum_o U_oc * Q_o) B   for each patch; patches overlap in dx
 //   dg  = G' (sum over patches of Q_o * V_c) G
