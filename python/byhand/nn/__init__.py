@@ -6,8 +6,8 @@
 
 Images have the shape (N, channels, height, width). A `kernel_size`, `stride` or `dilation` is an
 integer or a pair (vertical, horizontal). A `padding` may also be ((top, bottom), (left, right)).
-`rng` draws the initial weights: it is a NumPy generator, which advances, or a seed, or None for a
-seed from the system.
+`rng` is the source of the initial weights: a NumPy generator, a seed, or None for a random seed.
+Several layers may share one generator, because each draw advances it.
 """
 
 from __future__ import annotations

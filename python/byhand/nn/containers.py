@@ -16,8 +16,9 @@ from byhand.nn.parameter import share_storage
 class Sequential(Module):
     """A chain of layers or inner networks.
 
-    All weights move into one flat buffer, and all gradients into another, so that the step of an
-    optimizer is one kernel call. `network[i]` is a layer, and `len(network)` the number of layers.
+    The constructor moves all weights into one flat buffer, and all gradients into another.
+    Therefore a step of an optimizer is one kernel call. `network[i]` is layer i, counted from 0,
+    and `len(network)` is the number of layers.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class Sequential(Module):
     TypeError
         If an argument is not a Module.
     ValueError
-        If a module occurs twice.
+        If the same module occurs twice.
 
     Examples
     --------
@@ -38,18 +39,20 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         self.children = _checked(type(self).__name__, layers)
-        modules = list(self.modules())
-        parameters = self.parameters()
-        if all(parameter.storage is not None for parameter in parameters):
-            share_storage(parameters)
-        for number, layer in enumerate(m for m in modules if isinstance(m, Dropout)):
+        self._share_storage()
+        dropouts = [module for module in self.modules() if isinstance(module, Dropout)]
+        for number, layer in enumerate(dropouts):
             layer.stream = number
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # The parameters of a copy or a pickle do not share memory yet.
         vars(self).update(state)
-        if all(parameter.storage is not None for parameter in self.parameters()):
-            share_storage(self.parameters())
+        self._share_storage()  # in a copy, each parameter begins with memory of its own
+
+    def _share_storage(self) -> None:
+        """Move all parameters into one storage, unless they have no memory yet (NO_WEIGHTS)."""
+        parameters = self.parameters()
+        if all(parameter.storage is not None for parameter in parameters):
+            share_storage(parameters)
 
     def __getitem__(self, i: int) -> Module:
         return self.children[i]
@@ -95,8 +98,9 @@ class Sequential(Module):
     def backward(self, grad_output: Array) -> Array:
         """Compute the gradients for the batch of the last `forward`: backpropagation.
 
-        It calls `backward` of each layer, from the last to the first, and passes the gradient on.
-        Each layer adds the gradients with respect to its parameters to their `.grad`.
+        This method calls `backward` of each layer, from the last to the first. Each layer gets the
+        gradient that the call before returned, and adds the gradients of its parameters to their
+        `.grad`.
 
         Parameters
         ----------
@@ -132,7 +136,7 @@ class Residual(Branch, Layer):
     TypeError
         If an argument is not a Module.
     ValueError
-        If a module occurs twice.
+        If the same module occurs twice.
 
     References
     ----------
@@ -144,7 +148,7 @@ class Residual(Branch, Layer):
         super().__init__(list(self.inner_layers()))
 
     def inner_layers(self) -> Iterator[Op]:
-        """Return the layers of the chain, in their order, with those of inner networks."""
+        """Return the layers of the chain and of networks inside it, in the order they run."""
         for child in self.children:
             yield from child.layers()
 

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 class Dropout(Layer):
     """Dropout: in training, set random values to zero.
 
-    In training, each value is set to zero with probability `p`, and the others are scaled by
-    1 / (1 - p). In inference, the output is the input.
+    In training, each value is set to zero with probability `p`, and the values that remain are
+    divided by 1 - p. In inference, the output equals the input.
 
     Parameters
     ----------
     p : float
-        The probability, from 0 to 1.
+        The probability that a value is set to zero, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        The source of the seed: a generator, a seed, or None for one from the system.
+        The source of the attribute `seed`: a generator, a seed, or None for a random seed.
 
     Attributes
     ----------
     seed, step, stream : int
-        The numbers that decide which values are set to zero. `stream` is the number of the layer
-        among the dropout layers of its network. Each pass in training increases `step` by 1. A
-        `Trainer` sets `seed` and `step`, so that a resumed run draws the same numbers as an
-        uninterrupted one.
+        The numbers that decide which values are set to zero. `stream` is the number of this layer
+        among the dropout layers of its network, counted from 0. Each forward pass in training
+        increases `step` by 1. A `Trainer` sets `seed` and `step`, so that a resumed run sets the
+        same values to zero as an uninterrupted run.
 
     References
     ----------
@@ -55,7 +55,7 @@ class Dropout(Layer):
     def run(self, b: Call) -> None:
         b.training = self.training and not b.inference
         if b.training:
-            # The probability is kept too, because it may be changed before the backward pass.
+            # Keep `p` too, because a user may change it before the backward pass.
             drawn = {"seed": self.seed, "step": self.step, "stream": self.stream}
             self._drawn = self.p, drawn
             self.step += 1

@@ -1,4 +1,4 @@
-"""Rules for layers that a plan computes together, in one pass of one kernel."""
+"""Rules that replace neighbouring layers of a plan with one op that calls one kernel."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from byhand.nn.layers import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmo
 __all__ = ["fused"]
 
 
+# From the class of an activation to the name that kernels know: {ReLU: "relu", ...}.
 NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
 
 class _LinearActivation(Op):
-    """Linear and an activation, with the same bits as the two layers."""
+    """A Linear and an activation in one op. All results have the same bits as without fusion."""
 
     def __init__(self, linear: Linear, activation: ReLU | Tanh | Sigmoid) -> None:
         self._linear = linear
@@ -42,7 +43,10 @@ class _LinearActivation(Op):
 
 
 class _ConvPoolActivation(Op):
-    """Conv2d, MaxPool2d and an activation. The output is bit for bit that of the three layers."""
+    """A Conv2d, a MaxPool2d and an activation in one op.
+
+    The output has the same bits as without fusion. The gradients are equal except for rounding.
+    """
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid) -> None:
         self._conv = conv
@@ -92,16 +96,20 @@ class _ConvPoolActivation(Op):
 def _conv_pool_activation(
     conv: Conv2d, pool: MaxPool2d, activation: ReLU | Tanh | Sigmoid
 ) -> Op | None:
-    """Return the fused op, or None if windows overlap, leave gaps, or reach beyond the plane."""
-    plain = MaxPool2d(pool.kernel_size).arguments() == pool.arguments()
-    return _ConvPoolActivation(conv, pool, activation) if plain else None
+    """Return the fused op, or None if the kernel cannot do this pooling.
+
+    The kernel computes only the default stride, padding, dilation and ceil_mode of MaxPool2d.
+    """
+    has_defaults = MaxPool2d(pool.kernel_size).arguments() == pool.arguments()
+    return _ConvPoolActivation(conv, pool, activation) if has_defaults else None
 
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
 
-# The first rule that fits is used. The order of ReLU and the maximum does not matter: the
-# values are equal. In some windows the order changes the position of the maximum. In these windows
-# ReLU gives 0, so the gradient is 0 too.
+# Of several rules that match, the first one counts. The last rule swaps ReLU and the maximum, which
+# is allowed: max(relu(a), relu(b)) = relu(max(a, b)). The swap can change the position of the
+# maximum only in a window without a positive value. There the output is 0, so the gradient is 0
+# too.
 RULES: list[Rule] = [
     *(((Linear, activation), _LinearActivation) for activation in NAMES),
     *(((Conv2d, MaxPool2d, activation), _conv_pool_activation) for activation in NAMES),
@@ -112,15 +120,15 @@ RULES: list[Rule] = [
 def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
     """Return the ops of a plan. Neighbouring layers that match a rule become one op.
 
-    Without training, dropout is the identity, so it is left out. Instances of subclasses are never
-    fused, because a subclass may override what the layer computes.
+    An inference plan has no op for Dropout, which does nothing in inference. An instance of a
+    subclass is never fused, because the subclass may compute something else.
 
     Parameters
     ----------
     layers : iterable of Op
         The layers of a network, in the order in which they run.
     training : bool
-        Whether the plan trains.
+        True for a training plan, False for an inference plan.
     """
     rest: Sequence[Op] = [layer for layer in layers if training or type(layer) is not Dropout]
     ops: list[Op] = []
@@ -136,7 +144,7 @@ def fused(layers: Iterable[Op], *, training: bool = True) -> list[Op]:
 
 
 def _first_fused(layers: Sequence[Op]) -> tuple[Op, int]:
-    """Return the op that begins with the first layer, and its number of layers."""
+    """Return the op that computes the first layer, and the number of layers that it computes."""
     for types, make in RULES:
         if tuple(map(type, layers[: len(types)])) == types:
             op = make(*layers[: len(types)])

@@ -1,4 +1,4 @@
-"""Initial weights by name: `initialize` draws those of a whole network."""
+"""Initial weights: `initialize` draws the weights of a whole network by a named method."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ M = TypeVar("M", bound=Module)
 
 
 def _uniform(bound: Callable[[int, int], float]) -> Draw:
-    """Return what draws uniform weights in +-bound. Their variance is bound^2 / 3."""
+    """Return a function that draws uniform weights from -bound to bound (variance bound^2 / 3)."""
 
     def draw(
         rng: np.random.Generator, shape: Shape, fan_in: int, fan_out: int
@@ -39,7 +39,7 @@ def _uniform(bound: Callable[[int, int], float]) -> Draw:
 
 
 def _normal(deviation: Callable[[int, int], float]) -> Draw:
-    """Return what draws normal weights with the mean 0."""
+    """Return a function that draws normal weights with the mean 0 and this standard deviation."""
 
     def draw(
         rng: np.random.Generator, shape: Shape, fan_in: int, fan_out: int
@@ -63,17 +63,17 @@ INITIALIZERS: dict[str, Draw] = {
 def initialize(network: M, name: str, rng: Rng = None) -> M:
     """Draw new weights for all linear and convolutional layers of a network, in their order.
 
-    Other layers do not change.
+    All other layers, such as batch normalisation, keep their weights.
 
     Parameters
     ----------
     network : Module
         The network.
     name : str
-        How to draw: a key of INITIALIZERS. The notes list them.
+        The method: a key of INITIALIZERS. The notes list all of them.
     rng : numpy.random.Generator, int or None
-        The source of the weights: a generator, a seed, or None for a seed from the system.
-        "uniform" with a seed draws the same weights as a model that is made with this seed.
+        The source of the weights: a generator, a seed, or None for a random seed. With the name
+        "uniform", a seed gives the same weights as `byhand.models` gives with that seed.
 
     Returns
     -------
@@ -87,17 +87,18 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
 
     Notes
     -----
-    Let fan_in be the number of inputs that each output of a layer depends on, and fan_out the
-    number of outputs that each input has an effect on. For a convolution, both are a number of
-    channels of one group times the number of filter taps. Weights have the mean 0 and the variance
+    For a linear layer, fan_in is the number of input features, and fan_out the number of output
+    features. For a convolution with T filter taps (the height times the width of a filter), fan_in
+    is T * in_channels / groups, and fan_out is T * out_channels, as in PyTorch. The weights have
+    the mean 0 and the variance
 
     - "uniform": 1 / (3 fan_in), which is PyTorch's default,
     - "xavier_uniform", "xavier_normal": 2 / (fan_in + fan_out), for tanh and sigmoid [1]_,
     - "kaiming_uniform", "kaiming_normal": 2 / fan_in, for ReLU [2]_,
     - "normal": 0.01^2 [3]_,
-    - "zeros": 0. Then only the last layer can learn.
+    - "zeros": 0, for softmax regression. If there is a hidden layer, all of its units stay equal.
 
-    Biases are zeros, but "uniform" draws them like the weights.
+    "uniform" draws biases like the weights of the same layer. All other methods set biases to zero.
 
     References
     ----------

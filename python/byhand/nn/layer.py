@@ -1,4 +1,4 @@
-"""The base class of the layers of byhand.nn, and calls of a single layer by hand."""
+"""The base class of the layers of byhand.nn: how one layer runs, alone or in a plan."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from byhand.nn.module import ByHand, Module, undefined
 class Layer(Module, Op):
     """The base class of the layers of byhand.nn.
 
-    A layer computes in `run` and `run_backward`, on arrays that it is given. `forward` and
-    `backward`, which a user calls by hand, allocate new arrays for them. Training and prediction
-    pass arrays that were allocated once. Every array has the batch axis in front, and no shape has
-    it. A layer stores its arguments under their names.
+    A layer computes in `run` and `run_backward`, on arrays that their caller passes in. There are
+    two callers. `forward` and `backward`, which a user calls by hand, allocate new arrays for each
+    call. A plan, which trains and predicts, passes arrays that it allocated once.
+
+    Every array has the batch axis in front. An argument `shape` is the shape of one image, without
+    the batch axis. A layer stores each argument of its constructor in an attribute of that name.
     """
 
     _last: Call | None = None
@@ -62,7 +64,8 @@ class Layer(Module, Op):
     def forward(self, x: Array) -> Array:
         """Compute the output for a batch.
 
-        The layer keeps `x` and the output for `backward`. It does not copy them.
+        The layer keeps `x` and the output for `backward`, without a copy. Do not change these two
+        arrays until `backward` has run.
 
         Parameters
         ----------
@@ -72,7 +75,7 @@ class Layer(Module, Op):
         Returns
         -------
         ndarray, shape (N, ...), float32
-            A fresh array, or a view of `x` if the layer only changes the shape.
+            A new array, or a view of `x` if the layer only changes the shape.
 
         Raises
         ------
@@ -96,8 +99,8 @@ class Layer(Module, Op):
     def backward(self, grad_output: Array) -> Array:
         """Compute the gradients for the batch of the last `forward`.
 
-        It adds the gradients with respect to the parameters to their `.grad`. Call `zero_grad`
-        before, unless the gradients of several batches are to be added up.
+        This method adds the gradients with respect to the parameters to their `.grad`. Call
+        `zero_grad` before, unless you want the sum of the gradients of several batches.
 
         Parameters
         ----------
@@ -142,8 +145,9 @@ class Layer(Module, Op):
 def is_by_hand(module: Module) -> bool:
     """Return whether a plan must call `forward` and `backward` of a module.
 
-    For a layer of byhand.nn a plan calls `run` and `run_backward`, and for a network it runs what
-    `layers` returns. A subclass that overrides `forward` or `backward` may compute something else.
+    In general it does not: a plan calls `run` and `run_backward` of a layer of byhand.nn, and
+    replaces a network by the layers that its method `layers` returns. But if a user's subclass
+    overrides `forward` or `backward`, only these two methods compute what the user wants.
 
     Parameters
     ----------
@@ -155,16 +159,18 @@ def is_by_hand(module: Module) -> bool:
 
 
 def overrides(kind: type, forward: str, backward: str) -> bool:
-    """Return whether a class overrides the methods for calls by hand later than those for plans.
+    """Return whether a class overrides `forward` or `backward`, but not the method for plans.
 
-    "Later" means: in a class that comes earlier in the method resolution order.
+    For example, a subclass of ReLU that defines `forward` inherits `run` from the class that it
+    derives from. A plan that called `run` would ignore the new `forward`, so the result is True.
+    The result is False if the subclass also defines `run`.
 
     Parameters
     ----------
     kind : type
         The class.
     forward, backward : str
-        The names of the methods that a plan calls in place of `forward` and `backward`.
+        The names of the methods that a plan calls instead of `forward` and `backward`.
     """
     pairs = (("forward", forward), ("backward", backward))
     return any(_depth(kind, by_hand) < _depth(kind, planned) for by_hand, planned in pairs)
@@ -181,7 +187,7 @@ def must_have_gradients(network: Module) -> None:
     Raises
     ------
     TypeError
-        If an op of the network has no backward pass.
+        If a layer of the network defines no backward pass.
     """
     for op in _with_inner(network.layers()):
         if isinstance(op, ByHand):
@@ -195,6 +201,7 @@ def must_have_gradients(network: Module) -> None:
 
 
 def _with_inner(ops: Iterable[Op]) -> Iterator[Op]:
+    """Iterate over ops and the ops inside branches."""
     for op in ops:
         yield op
         if isinstance(op, Branch):
@@ -202,7 +209,10 @@ def _with_inner(ops: Iterable[Op]) -> Iterator[Op]:
 
 
 def _depth(kind: type, method: str) -> int:
-    """Return the place, in the method resolution order, of the class that defines a method."""
+    """Return the position, in the method resolution order, of the class that defines a method.
+
+    The position of `kind` itself is 0.
+    """
     return next(i for i, base in enumerate(kind.__mro__) if method in vars(base))
 
 

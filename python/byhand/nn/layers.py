@@ -24,13 +24,13 @@ ActivationName = Literal["relu", "tanh", "sigmoid"]
 
 
 class _Weighted(Layer):
-    """A layer with a weight and, unless bias=False, a bias."""
+    """The base of layers that have a weight and, unless bias=False, a bias."""
 
     weight: Parameter
     bias: Parameter | None
 
     def _draw(self, shape: Shape, bias: bool, rng: Rng) -> None:
-        """Make the weight, of this shape, and the bias."""
+        """Make the weight of this shape, and the bias with one value per output."""
         fan_in = math.prod(shape[1:])
         rng = rng if rng is NO_WEIGHTS else generator(rng)
         self.weight = draw(shape, fan_in, rng)
@@ -41,7 +41,8 @@ class _Weighted(Layer):
         return None if self.bias is None else self.bias.data
 
     def gradients(self) -> tuple[Array, ...]:
-        # Training calls this in every step. It is ten times as fast as the inherited search.
+        # Training calls this method in every step. It is ten times as fast as the inherited one,
+        # which searches all attributes of the layer.
         return (self.weight.grad,) if self.bias is None else (self.weight.grad, self.bias.grad)
 
     def arguments(self) -> dict[str, Any]:
@@ -54,13 +55,12 @@ class Linear(_Weighted):
     Parameters
     ----------
     in_features, out_features : int
-        The number of values per image in the input (N, in_features) and the output
+        The number of features of an image in the input (N, in_features) and in the output
         (N, out_features).
     bias : bool
         Whether to add a bias.
     rng : numpy.random.Generator, int or None
-        The source of the initial weights: a generator, a seed, or None for a seed from the
-        system.
+        The source of the initial weights: a generator, a seed, or None for a random seed.
 
     Attributes
     ----------
@@ -87,14 +87,14 @@ class Linear(_Weighted):
         kernels.linear(b.x, self.weight.data, self.bias_data(), out=b.y)
 
     def run_backward(self, b: Call, activation: ActivationName | None = None) -> None:
-        """Compute the gradients of the layer, or of the layer and an activation after it.
+        """Compute the gradients of the layer, or of the layer followed by an activation.
 
         Parameters
         ----------
         b : Call
-            The arrays of the batch.
+            The arrays of the batch. With an activation, `b.y` is the output of the activation.
         activation : {"relu", "tanh", "sigmoid"} or None
-            The activation after the layer, whose output is `b.y`.
+            The activation after the layer. None means that there is none.
         """
         kernels.linear_act_backward(
             b.grad_y,
@@ -127,13 +127,12 @@ class Conv2d(_Weighted):
     dilation : int or (int, int)
         The distance between neighbouring filter taps.
     groups : int
-        The number of groups that channels are divided into. The filters of a group see only the
-        input channels of that group.
+        The number of groups. Both input and output channels are divided into this many groups, and
+        the output channels of a group depend only on the input channels of the same group.
     bias : bool
         Whether to add a bias to each channel.
     rng : numpy.random.Generator, int or None
-        The source of the initial weights: a generator, a seed, or None for a seed from the
-        system.
+        The source of the initial weights: a generator, a seed, or None for a random seed.
 
     Attributes
     ----------
@@ -143,13 +142,13 @@ class Conv2d(_Weighted):
     Raises
     ------
     ValueError
-        If `groups` does not divide both numbers of channels.
+        If `groups` does not divide `in_channels` and `out_channels`.
 
     Notes
     -----
-    The output has the height
-    floor((H + top + bottom - dilation * (height - 1) - 1) / stride) + 1, and a width of the same
-    form.
+    With a padding of `top` and `bottom` rows, the height of the output is
+    floor((H + top + bottom - dilation * (kernel_height - 1) - 1) / stride) + 1. The width follows
+    from W, left, right and the kernel's width in the same way.
     """
 
     def __init__(
@@ -208,7 +207,7 @@ class Conv2d(_Weighted):
 
 
 class _Pool2d(Layer):
-    """The base of MaxPool2d and AvgPool2d."""
+    """The base of MaxPool2d and AvgPool2d, which set the arguments of their kernel."""
 
     dilation: tuple[int, int] = (1, 1)
 
@@ -231,10 +230,10 @@ class _Pool2d(Layer):
 
 
 class MaxPool2d(_Pool2d):
-    """The maximum of each window. Its gradient goes to the position of the maximum alone.
+    """The maximum of each window. The gradient goes only to the position of the maximum.
 
-    A window that has a NaN gives NaN. If several values equal the maximum, the first one gets the
-    gradient.
+    If a window contains a NaN, the result is NaN. If several values equal the maximum, the first of
+    them, in the order of rows and columns, gets the gradient.
 
     Parameters
     ----------
@@ -243,12 +242,12 @@ class MaxPool2d(_Pool2d):
     stride : int, (int, int) or None
         The distance between neighbouring windows. None means `kernel_size`.
     padding : int, (int, int) or ((int, int), (int, int))
-        The border around each plane, which is never the maximum: one number,
-        (vertical, horizontal), or ((top, bottom), (left, right)).
+        The size of the border around each plane: one number, (vertical, horizontal), or
+        ((top, bottom), (left, right)). A value of the border is never the maximum.
     dilation : int or (int, int)
         The distance between neighbouring values of a window.
     ceil_mode : bool
-        Whether a last window may reach beyond the padded input.
+        Whether the last window of a row or a column may reach beyond the padded input.
     """
 
     def __init__(
@@ -288,7 +287,7 @@ class AvgPool2d(_Pool2d):
         The zeros added around each plane: one number, (vertical, horizontal), or
         ((top, bottom), (left, right)).
     ceil_mode : bool
-        Whether a last window may reach beyond the padded input.
+        Whether the last window of a row or a column may reach beyond the padded input.
     count_include_pad : bool
         Whether the mean counts the zeros of the padding.
     """
@@ -317,7 +316,7 @@ class AvgPool2d(_Pool2d):
 class GlobalAvgPool2d(Layer):
     """The mean of each plane: (N, C, H, W) becomes (N, C, 1, 1).
 
-    In PyTorch it is AdaptiveAvgPool2d(1).
+    PyTorch calls this layer AdaptiveAvgPool2d(1).
     """
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -337,8 +336,9 @@ class _Activation(Layer):
     """The base of elementwise functions whose derivative is a function of their output."""
 
     _forward: ClassVar[Any]
+    """The kernel (x, out=) of the output."""
     _gradient: ClassVar[Any]
-    """The gradient with respect to the input, a function (grad_output, output, out=)."""
+    """The kernel (grad_output, output, out=) of the gradient with respect to the input."""
 
     def run(self, b: Call) -> None:
         self._forward(b.x, out=b.y)
@@ -349,7 +349,7 @@ class _Activation(Layer):
 
 
 class ReLU(_Activation):
-    """The rectified linear unit max(x, 0). Its derivative at 0 is taken to be 0. NaN stays NaN."""
+    """The rectified linear unit max(x, 0). Its derivative at 0 is defined as 0. NaN stays NaN."""
 
     _forward = staticmethod(kernels.relu)
     _gradient = staticmethod(kernels.relu_backward)
@@ -377,7 +377,7 @@ ACTIVATIONS: dict[ActivationName, type[ReLU | Tanh | Sigmoid]] = {
 
 
 class Flatten(Layer):
-    """A change of shape from (N, ...) to (N, features). The values are not copied."""
+    """A change of shape from (N, ...) to (N, features). The output shares memory with the input."""
 
     is_view = True
 
@@ -414,10 +414,10 @@ def _sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> tuple[int, int]:
-    """Return the number of rows and columns of windows on an input of `shape` (C, H, W).
+    """Return the number of windows along the height and the width of an input (C, H, W).
 
-    With ceil_mode, a last window that is incomplete counts if it begins inside the input or the
-    padding before it. This is PyTorch's rule.
+    With ceil_mode, the last window may reach beyond the padded input. PyTorch's rule applies: such
+    a window counts only if it begins inside the input or the padding before the input.
     """
     counts = []
     for axis in (0, 1):

@@ -1,11 +1,11 @@
-"""Losses.
+"""Losses: functions of a prediction and a target that training makes small.
 
     loss = CrossEntropyLoss()
     value = loss(logits, labels)  # the mean loss of the batch
-    grad = loss.backward()  # its gradient with respect to the logits
+    grad = loss.backward()  # the gradient of the loss with respect to the logits
 
-`forward` and `backward`, which a training loop by hand calls, allocate new arrays. `Trainer` calls
-`run` and `run_backward` instead, which compute on arrays that it allocates once.
+A training loop by hand calls `forward` and `backward`, which allocate new arrays. `Trainer` calls
+`run` and `run_backward` instead, and passes them arrays that it allocated once.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ from byhand.nn.layer import overrides
 class Loss(PlannedLoss):
     """The base class of losses.
 
-    A subclass that defines `forward` and `backward` in plain NumPy is a user's own loss. It works
-    wherever a loss of byhand works.
+    To write a loss of your own, derive a class that defines `forward` and `backward` in plain
+    NumPy. It works wherever a loss of byhand works.
 
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        Whether the losses of a batch become their mean or their sum.
+        Whether the loss of a batch is the mean or the sum of the losses of its rows.
 
     Raises
     ------
     ValueError
-        If `reduction` is neither of them.
+        If `reduction` is neither "mean" nor "sum".
     """
 
     one_hot: ClassVar[bool] = False
-    """Whether integer labels become one-hot rows: zeros, and a 1 in the column of the label."""
+    """Whether `Trainer` turns integer labels into one-hot rows before it calls the loss.
+
+    A one-hot row has a 1 in the column of the label, and zeros in all other columns.
+    """
 
     def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in ("mean", "sum"):
@@ -53,12 +56,12 @@ class Loss(PlannedLoss):
         return ()
 
     def counted(self, target: NDArray[Any]) -> int:
-        """Return the number of rows of a target over which the mean is taken.
+        """Return the number of rows that the mean loss of a batch counts.
 
         Parameters
         ----------
         target : ndarray
-            The labels or the values of a batch.
+            The labels of a batch, or the values that the prediction should have.
         """
         return len(target)
 
@@ -71,9 +74,10 @@ class Loss(PlannedLoss):
         raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def forward(self, prediction: Array, target: NDArray[Any]) -> np.float32:
-        """Compute the loss of a batch. A call of the loss, `loss(prediction, target)`, is the same.
+        """Compute the loss of a batch. The short form is `loss(prediction, target)`.
 
-        The loss keeps both arrays for `backward`. It does not copy them.
+        The loss object keeps both arguments for `backward`, without a copy. Do not change these two
+        arrays until `backward` has run.
 
         Parameters
         ----------
@@ -90,7 +94,7 @@ class Loss(PlannedLoss):
         Raises
         ------
         TypeError, ValueError
-            If the arguments are not arrays that fit each other.
+            If an argument is not an array, or the shapes or dtypes do not fit each other.
         """
         if not isinstance(prediction, np.ndarray) or prediction.ndim == 0:
             raise TypeError(
@@ -133,22 +137,22 @@ class Loss(PlannedLoss):
 class CrossEntropyLoss(Loss):
     """The cross entropy of logits (N, C) and labels (N,), or of logits and probabilities (N, C).
 
-    The loss of a row is -log(softmax(logits)[label]), or -sum(p * log(softmax(logits))) for
-    probabilities p.
+    The loss of a row with a label is -log(softmax(logits)[label]). The loss of a row with
+    probabilities p is -sum(p * log(softmax(logits))).
 
     Parameters
     ----------
     ignore_index : int
-        The label of rows that do not count.
+        Rows with this label are ignored: they add nothing to the loss, and their gradient is 0.
     label_smoothing : float
-        The part of the probability, from 0 to 1, that is spread evenly over all classes.
+        The share of the target probability, from 0 to 1, that is spread evenly over all classes.
     reduction : {"mean", "sum"}
-        Whether the loss is the mean or the sum over the rows that count.
+        Whether the loss is the mean or the sum over the rows that are not ignored.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or an impossible value.
     """
 
     def __init__(
@@ -167,7 +171,7 @@ class CrossEntropyLoss(Loss):
             raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing}")
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        return (Buffer(shape),)  # probabilities
+        return (Buffer(shape),)  # softmax(logits)
 
     def counted(self, target: NDArray[Any]) -> int:
         if target.ndim > 1:
@@ -219,7 +223,7 @@ class MSELoss(Loss):
 
 
 class LossByHand(PlannedLoss):
-    """A user's own loss as a plan needs it: `run` calls `forward`, `run_backward` calls `backward`.
+    """An adapter for a user's own loss: `run` calls `forward`, and `run_backward` `backward`.
 
     Parameters
     ----------
@@ -244,10 +248,10 @@ class LossByHand(PlannedLoss):
 
 
 def planned(loss: Loss) -> Loss | LossByHand:
-    """Return an object for a plan, which calls its methods `run` and `run_backward`.
+    """Return a loss in the form that a plan needs, with the methods `run` and `run_backward`.
 
-    A loss of byhand is returned as it is. A user's own loss, which overrides `forward` or
-    `backward`, is wrapped in an object whose `run` and `run_backward` call these two methods.
+    A loss of byhand has them and is returned unchanged. A user's own loss, which overrides
+    `forward` or `backward`, is wrapped in a `LossByHand`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The base class of layers and networks, and of what users write themselves."""
+"""The base class of layers, of networks, and of layers that users write themselves."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ Self = TypeVar("Self", bound="Module")
 class Module:
     """The base class of layers and networks.
 
-    A subclass that defines `forward` and `backward` in plain NumPy is a user's own layer. It works
-    wherever a layer of byhand.nn works. Its parameters are attributes of the type `Parameter`, and
-    its `backward` adds to their `.grad`. If it consists of modules, it lists them in `children`. If
-    it takes settings, it stores each of them under the name of the constructor's argument.
+    To write a layer of your own, derive a class that defines `forward` and `backward` in plain
+    NumPy. It works wherever a layer of byhand.nn works. Parameters are attributes of the type
+    `Parameter`, and `backward` adds to their `.grad`. A layer that consists of other modules lists
+    them in `children`. A layer stores each argument of its constructor in an attribute of that
+    name.
     """
 
     training: bool = True
-    """Whether `forward` computes as in training. `train` and `eval` set it."""
+    """Whether the module is in training mode. `train` and `eval` set this attribute."""
 
     children: tuple[Module, ...] = ()
     """The modules that this one consists of."""
 
     has_modes: bool = False
-    """Whether the module computes differently in training and in inference mode."""
+    """Whether the module computes something else in training mode than in inference mode."""
 
     def forward(self, x: Array) -> Array:
         """Compute the output for a batch.
@@ -44,7 +45,7 @@ class Module:
         Parameters
         ----------
         x : ndarray, shape (N, ...), float32
-            The batch. It must not be changed.
+            The batch. `forward` must not change it.
 
         Returns
         -------
@@ -56,13 +57,13 @@ class Module:
     def backward(self, grad_output: Array) -> Array:
         """Compute the gradients for the batch of the last `forward`.
 
-        It adds the gradients with respect to the parameters to their `.grad`. Call `zero_grad`
-        before, unless the gradients of several batches are to be added up.
+        This method adds the gradients with respect to the parameters to their `.grad`. Call
+        `zero_grad` before, unless you want the sum of the gradients of several batches.
 
         Parameters
         ----------
         grad_output : ndarray, of the shape of the output, float32
-            The gradient of the loss with respect to the output. It must not be changed.
+            The gradient of the loss with respect to the output. `backward` must not change it.
 
         Returns
         -------
@@ -74,8 +75,8 @@ class Module:
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of one image's output, without the batch axis.
 
-        A user's own module need not define it: this method calls `forward` on an image of zeros,
-        once per shape, in inference mode.
+        A user's own module need not define `output_shape`: this method finds the shape by a call of
+        `forward` in inference mode, with one image of zeros. It does so once per input shape.
 
         Parameters
         ----------
@@ -102,7 +103,7 @@ class Module:
     def flops(self, shape: Shape) -> int:
         """Return the number of floating-point operations in the forward pass of one image.
 
-        Only matrix products and convolutions count. A multiplication with its addition counts as
+        Only matrix products and convolutions count. A multiplication and the addition after it are
         two operations.
 
         Parameters
@@ -113,13 +114,14 @@ class Module:
         return 0
 
     def layers(self) -> Iterator[Op]:
-        """Return the layers that a plan runs, in their order, with those of inner networks."""
+        """Return the layers that a plan runs, in their order. A network returns all its layers."""
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
-        """Return each layer, including inner layers, with the shape of its input.
+        """Return each layer of byhand.nn, including inner layers, with the shape of its input.
 
-        The layers inside a user's own module are left out, because their input shapes are unknown.
+        A user's own module and the layers inside it are left out, because only its `forward` knows
+        the input shapes of these layers.
 
         Parameters
         ----------
@@ -129,7 +131,10 @@ class Module:
         return iter(())
 
     def least_batch(self, shape: Shape) -> int:
-        """Return the smallest number of images that the module can take in its present mode.
+        """Return the smallest number of images in a batch that the module can compute.
+
+        It is 2 if batch normalisation in training mode gets one value per channel and image,
+        because a single value has no variance. Otherwise it is 1.
 
         Parameters
         ----------
@@ -141,8 +146,8 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the parameters and their names.
 
-        The names are those of PyTorch: "weight" in a layer, "0.weight" in a Sequential. A parameter
-        that several layers share comes once, under its first name.
+        The names are those of PyTorch: "weight" in a layer, "0.weight" in a Sequential. If several
+        layers share a parameter, it appears once, with its first name.
 
         Yields
         ------
@@ -158,9 +163,9 @@ class Module:
                 yield name, parameter
 
     def named_state(self) -> Iterator[tuple[str, Parameter]]:
-        """Iterate over parameters and running statistics: all that `state_dict` holds.
+        """Iterate over the parameters and running statistics: the content of `state_dict`.
 
-        A parameter that several layers share comes once for each of its names.
+        If several layers share a parameter, it appears once per name.
 
         Yields
         ------
@@ -192,7 +197,7 @@ class Module:
         return self.forward(x)
 
     def parameters(self) -> list[Parameter]:
-        """Return the parameters. One that several layers share comes once."""
+        """Return the parameters. If several layers share a parameter, it appears once."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
@@ -202,7 +207,7 @@ class Module:
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode or inference mode. A new module is in training mode.
 
-        The modes differ in Dropout and batch normalisation.
+        Of the layers of byhand.nn, only Dropout and batch normalisation differ between the modes.
 
         Parameters
         ----------
@@ -230,14 +235,16 @@ class Module:
         return self.train(False)
 
     def begin_step(self, seed: int, step: int) -> None:
-        """Set what decides the random numbers that layers draw in the next pass.
+        """Set the seed and the step from which layers draw random numbers in the next pass.
+
+        `Trainer` calls this method before each step.
 
         Parameters
         ----------
         seed : int
             The seed of the training.
         step : int
-            The number of the step, counted from 0.
+            The number of the training step, counted from 0.
         """
         for child in self.children:
             child.begin_step(seed, step)
@@ -252,16 +259,16 @@ class Module:
         Parameters
         ----------
         state : mapping of str to array_like, float32
-            The values by name, as `state_dict` returns them. A state of the same network in PyTorch
-            fits: the counters that PyTorch keeps beside running statistics are ignored.
+            The values by name, as `state_dict` returns them. The state of the same network in
+            PyTorch also fits. Its counters "num_batches_tracked" are ignored.
 
         Raises
         ------
         TypeError
             If `state` is not a mapping.
         ValueError
-            If a name, a shape or a dtype differs. The message lists every difference, and nothing
-            has changed.
+            If a name, a shape or a dtype differs. The message lists every difference. In this case,
+            no value is changed.
         """
         targets = {name: parameter.data for name, parameter in self.named_state()}
         if isinstance(state, Mapping):
@@ -274,14 +281,14 @@ class Module:
         load_arrays(targets, state, type(self).__name__)
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments with which the constructor makes such a module again.
+        """Return the arguments for the constructor that make a module with the same settings.
 
-        `rng` is left out. A pair of equal numbers is returned as one number.
+        The argument `rng` is left out. A pair of equal numbers is returned as one number.
 
         Raises
         ------
         TypeError
-            If the module does not store an argument under its name.
+            If the module does not store an argument in an attribute of that name.
         """
         found = {}
         for name, parameter in inspect.signature(type(self)).parameters.items():
@@ -331,8 +338,8 @@ class Module:
         super().__delattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Plans and activations are left out. Their arrays are views of one arena, but the copied
-        # arrays would be separate.
+        # A copy or a pickle leaves out plans and activations. Many of their arrays are views of the
+        # same memory. A copy would turn each view into a separate array.
         return {
             name: v for name, v in vars(self).items() if name not in ("_last", "_plans", "_shapes")
         }
@@ -341,9 +348,9 @@ class Module:
 # --------------------------------------------------------------------------------------------------
 # A user's own layer
 
-# A thread holds this lock while a user's layer computes in inference. `training` of the layer is
-# False for that time, and no other thread may set it back meanwhile. A forked process begins with a
-# new lock, which nobody holds.
+# A thread holds this lock while it runs a user's layer in inference. During this time, the layer's
+# `training` is False, and no other thread may change it. A forked process gets a new lock, because
+# the old one would stay locked forever if another thread held it during the fork.
 _lock = threading.RLock()
 
 
@@ -381,9 +388,9 @@ class ByHand(Op):
             self._copy(self.module.forward, b.x, b.y)
 
     def run_backward(self, b: Call) -> None:
-        # `backward` of the module adds to `.grad` of its parameters, but an op must overwrite
-        # `b.gradients`. These are usually the same arrays. If layers share a parameter, a plan
-        # gives other arrays, and `.grad` must stay as it was.
+        # The module's `backward` adds to the `.grad` of its parameters, but an op must overwrite
+        # `b.gradients`. Usually, `b.gradients` are the same arrays as `.grad`. But if layers share
+        # a parameter, they are other arrays, and `.grad` must keep its values.
         parameters = self.module.parameters()
         before = [parameter.grad.copy() for parameter in parameters]
         self.module.zero_grad()
@@ -396,8 +403,9 @@ class ByHand(Op):
             target[...] = gradient
 
     def _copy(self, function: Callable[[Array], Any], array: Array, to: Array) -> None:
+        """Copy the result of `function(array)` into the array `to`."""
         array = array.view()
-        array.flags.writeable = False  # other ops read it later, so a change would corrupt them
+        array.flags.writeable = False  # other ops still need the values
         result = function(array)
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
             raise ValueError(
@@ -409,9 +417,10 @@ class ByHand(Op):
 
 @contextmanager
 def _in_inference(module: Module) -> Iterator[None]:
-    """Put a module and its children into inference mode, then give back all their attributes.
+    """Put a module and its children into inference mode, and restore all attributes at the end.
 
-    So `backward` finds what the last `forward` in training kept for it.
+    In training, `forward` may keep arrays in attributes for `backward`. If a `forward` in inference
+    comes in between, it overwrites these attributes, so they must be restored.
     """
     parts = tuple(module.modules())
     before = [dict(vars(part)) for part in parts]
@@ -427,7 +436,7 @@ def _in_inference(module: Module) -> Iterator[None]:
 
 
 def undefined(module: Module, method: str) -> NotImplementedError:
-    """Return the error that a module does not define a method.
+    """Return the exception for a call of a method that a module does not define.
 
     Parameters
     ----------
@@ -442,7 +451,7 @@ def undefined(module: Module, method: str) -> NotImplementedError:
 def _shortest(value: Any) -> Any:
     """Return the shortest form of a number, a pair of numbers or a pair of pairs.
 
-    2 means (2, 2), and (1, 2) means ((1, 1), (2, 2)).
+    For example, (2, 2) becomes 2, and ((1, 1), (2, 2)) becomes (1, 2).
     """
     if not isinstance(value, tuple) or len(value) != 2:
         return value

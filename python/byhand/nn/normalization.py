@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 
 class _BatchNorm(Layer):
-    """The base of BatchNorm1d and BatchNorm2d. The kernel calls `weight` gamma and `bias` beta."""
+    """The base of BatchNorm1d and BatchNorm2d.
+
+    As in PyTorch, the scale is called `weight` and the shift `bias`. The kernel calls them gamma
+    and beta.
+    """
 
     has_modes = True
 
     _takes: tuple[str, ...]
-    """The names of an image's axes."""
+    """The names of the axes of one image, for messages."""
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, rng: Rng = None
@@ -47,7 +51,8 @@ class _BatchNorm(Layer):
         return shape
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        # The mean and the inverse standard deviation, in the first image's part of the buffer.
+        # The mean and the inverse standard deviation of each feature. They are the same for all
+        # images, so only the first image's part of the buffer is used.
         return (Buffer((2, self.num_features)),)
 
     def gradients(self) -> tuple[Any, ...]:
@@ -98,11 +103,12 @@ class BatchNorm1d(_BatchNorm):
     num_features : int
         The number of features.
     eps : float
-        The number added to the variance, so that it is never 0.
+        The number added to the variance, so that no division by 0 occurs.
     momentum : float
         The weight of the newest batch in the running statistics, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        Not used, because nothing is drawn. All layers with weights take it.
+        Ignored, because the initial weights are not random. It exists because all layers with
+        weights take this argument.
 
     Attributes
     ----------
@@ -113,14 +119,13 @@ class BatchNorm1d(_BatchNorm):
 
     Notes
     -----
-    The output is weight * (x - mean) / sqrt(variance + eps) + bias. In training, the mean and the
-    biased variance are those of the batch, which must have at least two values per feature, and the
-    running statistics follow:
+    The output is weight * (x - mean) / sqrt(variance + eps) + bias. In inference, mean and variance
+    are the running statistics. In training, they are the mean and the biased variance of the batch,
+    which must have at least two values per feature. Training also updates both running statistics:
 
         running = (1 - momentum) * running + momentum * statistic of the batch
 
-    where the variance of the batch is the unbiased one. In inference, the mean and the variance are
-    the running statistics.
+    For running_var, the statistic of the batch is the unbiased variance.
 
     References
     ----------
@@ -133,19 +138,20 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of each channel of x (N, num_features, H, W).
 
-    The formulas are those of `BatchNorm1d`. The statistics of a channel are taken over all images,
-    rows and columns.
+    The formulas are those of `BatchNorm1d`. The mean and the variance of a channel are taken over
+    all images, rows and columns.
 
     Parameters
     ----------
     num_features : int
         The number of channels.
     eps : float
-        The number added to the variance, so that it is never 0.
+        The number added to the variance, so that no division by 0 occurs.
     momentum : float
         The weight of the newest batch in the running statistics, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        Not used, because nothing is drawn. All layers with weights take it.
+        Ignored, because the initial weights are not random. It exists because all layers with
+        weights take this argument.
     """
 
     _takes = ("C", "H", "W")

@@ -40,7 +40,8 @@ P = TypeVar("P", bound="Parameter")
 class Parameter:
     """A float32 array that training changes, `.data`, with its gradient `.grad` of the same shape.
 
-    Both may be changed in place at any time. An assignment to them copies the values.
+    Both arrays may be changed in place at any time. An assignment such as `parameter.data = array`
+    copies the values of the array.
 
     Parameters
     ----------
@@ -117,14 +118,14 @@ class Parameter:
         self._assign("grad", self.grad, value)
 
     def bind(self, storage: Storage, offset: int) -> None:
-        """Move the parameter: its values and gradient become views of other buffers.
+        """Move the parameter: `.data` and `.grad` become views of the buffers of a storage.
 
         Parameters
         ----------
         storage : Storage
-            The buffers. They get the present values and gradient, if there are any.
+            The new storage. If the parameter has values and a gradient, they are copied there.
         offset : int
-            The offset of the parameter in these buffers, in floats.
+            The offset of the parameter in both buffers of the storage, in floats.
         """
         old = self._data, self._grad
         part = slice(offset, offset + self.size)
@@ -141,8 +142,8 @@ class Parameter:
         target[...] = value
 
     def __getstate__(self) -> tuple[Shape, Array | None, Array | None]:
-        # Only its own values, not the storage of the whole network. If a network is copied, the
-        # copy makes its parameters share a storage again.
+        # A copy or a pickle holds only the values of this parameter, not the storage of the whole
+        # network. A copied network moves its parameters into one storage again.
         return self.shape, self._data, self._grad
 
     def __setstate__(self, state: tuple[Shape, Array | None, Array | None]) -> None:
@@ -163,9 +164,10 @@ def _check_float32(name: str, value: Any, also: str = "") -> None:
 
 
 class Statistic(Parameter):
-    """An array that a layer learns without a gradient, such as a running mean.
+    """An array that a layer updates without a gradient, such as a running mean.
 
-    Only `.data` has a meaning. It is saved with the weights. Optimizers skip it.
+    Only `.data` is used, and it is saved with the weights. `.grad` has no meaning. Optimizers never
+    change a statistic, because `Module.parameters` leaves it out.
 
     Parameters
     ----------
@@ -177,12 +179,12 @@ class Statistic(Parameter):
 
 
 def share_storage(parameters: Sequence[Parameter]) -> None:
-    """Move parameters into one new storage, in their order, each at the start of a cache line.
+    """Move parameters into one new storage, in this order, each at the start of a cache line.
 
     Parameters
     ----------
     parameters : sequence of Parameter
-        The parameters, of one network or of several.
+        The parameters. They may belong to several networks.
     """
     offsets, size = aligned_offsets([parameter.size for parameter in parameters])
     storage = Storage(size)
@@ -193,10 +195,14 @@ def share_storage(parameters: Sequence[Parameter]) -> None:
 def flat_pieces(
     parameters: Sequence[Parameter], offsets: Sequence[int]
 ) -> list[tuple[Storage, slice, slice]]:
-    """Group parameters into pieces that are contiguous in their storage and in a flat array.
+    """Group neighbouring parameters, so that one kernel call can work on a whole group.
 
-    All parameters of a network, in their order, are one piece. The flat array belongs to the
-    caller, such as the velocities of an optimizer.
+    The caller has a flat array with a part for each parameter, such as the velocities of an
+    optimizer. A piece is a group of parameters that lie at the same distances from each other in
+    their storage and in the caller's array. So a piece is one slice of each.
+
+    For example, all parameters of a Sequential, in their order, are one piece. The parameters of
+    two networks, one after the other, are two pieces.
 
     Parameters
     ----------
@@ -208,10 +214,10 @@ def flat_pieces(
     Returns
     -------
     list of (Storage, slice, slice)
-        For each piece: its storage, the part of the storage, and the part of the caller's array.
+        For each piece: the storage, the slice of the storage, and the slice of the caller's array.
     """
     pieces = []
-    begin = 0
+    begin = 0  # the number of the first parameter of the piece
     for i, parameter in enumerate(parameters):
         last = i + 1 == len(parameters)
         following = parameter if last else parameters[i + 1]
@@ -243,12 +249,12 @@ def clear_gradients(parameters: Iterable[Parameter]) -> None:
 
 
 def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Describe each way in which arrays differ from those that are expected.
+    """Describe each difference between the arrays that were found and the expected ones.
 
     Parameters
     ----------
     shapes : mapping of str to tuple of int
-        The name and the shape of each array that is expected. All are float32.
+        The name and the shape of each expected array. The expected dtype is float32.
     arrays : mapping of str to ndarray
         The arrays that were found, by name.
 
@@ -270,16 +276,18 @@ def misfits(shapes: Mapping[str, Shape], arrays: Mapping[str, NDArray[Any]]) -> 
 
 
 def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: str) -> None:
-    """Copy arrays into those of the same names: all of them, or none if one does not fit.
+    """Copy each array of a state into the target of the same name.
+
+    If one of them does not fit, nothing is copied.
 
     Parameters
     ----------
     targets : mapping of str to ndarray, float32
-        The arrays that are overwritten, by name.
+        The arrays to overwrite, by name.
     state : mapping of str to array_like
         The new values, by name.
     owner : str
-        The name of the object whose state it is, for messages.
+        The name that messages give to the object whose state is loaded.
 
     Raises
     ------
@@ -303,7 +311,10 @@ class _Sentinel(Enum):
 
 
 NO_WEIGHTS: Final = _Sentinel.NO_WEIGHTS
-"""A value for `rng`: parameters have no memory until `share_storage` gives them some."""
+"""A value for the argument `rng` of a layer, for a layer whose weights are loaded later.
+
+The parameters of the layer have no memory until `share_storage` gives them some.
+"""
 
 if TYPE_CHECKING:  # np.random takes a while to import
     Rng = np.random.Generator | int | _Sentinel | None
@@ -317,7 +328,7 @@ def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
     shape : tuple of int
         The shape of the parameter.
     fan_in : int
-        The number of inputs of each output, for weights and for biases.
+        The number of inputs that each output depends on. A bias has the fan_in of its weight.
     rng : numpy.random.Generator, int or None
         As in `generator`. With NO_WEIGHTS, the parameter has no memory.
 
@@ -328,7 +339,7 @@ def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
 
     Notes
     -----
-    PyTorch calls it kaiming_uniform with a = sqrt(5).
+    PyTorch calls this distribution kaiming_uniform with a = sqrt(5).
 
     References
     ----------
@@ -343,13 +354,13 @@ def draw(shape: Shape, fan_in: int, rng: Rng) -> Parameter:
 
 
 def generator(rng: Rng) -> np.random.Generator:
-    """Return a generator of random numbers.
+    """Return the generator that an argument `rng` stands for.
 
     Parameters
     ----------
     rng : numpy.random.Generator, int or None
-        A generator is returned as it is, so all of its users advance the same generator. For a
-        seed, stream 0 of the seed is returned (see `stream`). None means a seed from the system.
+        A generator is returned unchanged, so all layers that get it draw from the same sequence.
+        For a seed, the result is stream 0 of that seed (see `stream`). None means a random seed.
     """
     if isinstance(rng, np.random.Generator):
         return rng
@@ -357,9 +368,9 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 def stream(seed: Any, number: int) -> np.random.Generator:
-    """Return one of the many independent generators of a seed.
+    """Return one of many independent generators that belong to the same seed.
 
-    Stream 0 draws the weights, and stream e shuffles the images in epoch e.
+    Stream 0 draws the initial weights. Stream e shuffles the images of epoch e, counted from 1.
 
     Parameters
     ----------
