@@ -227,7 +227,7 @@ def fit_puts_every_layer_in_training(patch: Patch) -> None:
 
 @mutation
 def a_shared_gradient_is_overwritten(patch: Patch) -> None:
-    patch.setattr(engine, "_rooms_for_shared_gradients", lambda ops: [{} for _ in ops])
+    patch.setattr(engine, "_extra_gradients", lambda calls: [{} for _ in calls])
 
 
 @mutation

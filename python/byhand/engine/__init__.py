@@ -1,1 +1,1 @@
-"""A network and a batch shape become kernel calls over memory that is allocated once."""
+"""The engine: makes a plan, a list of kernel calls whose memory is allocated once."""

@@ -1,7 +1,7 @@
 """Memory for the arrays of a batch.
 
-A plan has one block of memory for the arrays of its calls, the arena. If a layer is called by
-itself, as in `layer.forward(x)`, it gets fresh arrays.
+A plan has one piece of memory for the arrays of all its calls, the `Arena`. A call of a single
+layer by hand, `layer.forward(x)`, uses the class `Memory` instead, which makes new arrays.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from byhand import kernels
 Shape = tuple[int, ...]
 Array = NDArray[np.float32]
 
-# Buffers start on cache lines of 64 bytes, which are 16 floats.
+# Every block and every parameter starts at a multiple of this number of floats: 16 floats are 64
+# bytes, one cache line.
 ALIGNMENT = 16
 
 
 class Buffer(NamedTuple):
-    """The shape and the dtype of an array for one image. It holds no memory.
+    """A request for an array: its shape for one image, and its dtype. It holds no memory.
 
-    Both dtypes are four bytes wide, so that all buffers fit into one arena.
+    Both permitted dtypes have four bytes per value, so one arena can hold both.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class Buffer(NamedTuple):
 
 
 class Memory:
-    """Fresh arrays for a batch.
+    """A source of new arrays for one batch.
 
     Parameters
     ----------
@@ -57,49 +58,55 @@ class Memory:
         self.n = n
 
     def take(self, buffer: Buffer) -> NDArray[Any]:
-        """Return an array. Its memory goes to no other buffer until `release`.
+        """Return an array that shares memory with no other array until `release`.
 
         Parameters
         ----------
         buffer : Buffer
-            Its dtype and its shape for one image.
+            The dtype of the array, and its shape for one image.
 
         Returns
         -------
         ndarray, shape (n, *buffer.shape)
-            The array, not initialised.
+            The array. Its values are undefined.
         """
         return kernels.empty((self.n, *buffer.shape)).view(buffer.dtype)
 
     def release(self, *arrays: NDArray[Any]) -> None:
-        """Allow later buffers to use the memory of these arrays.
+        """Allow later calls of `take` to use the memory of these arrays.
+
+        `Memory` itself does nothing here, because NumPy frees an array that nobody refers to.
 
         Parameters
         ----------
         *arrays : ndarray
-            Arrays from `take` that nothing reads any more.
+            Arrays from `take` whose values nobody needs any more.
         """
 
 
 class Arena(Memory):
-    """One piece of memory for all batches of a plan.
+    """One piece of memory, divided into blocks, that all batches of a plan use.
 
-    The buffers are taken once for a batch of no images. This dry run finds out which buffers may
-    share a block of memory, and how large each block must be. Then `allocate` makes the memory.
-    Every later batch takes the same buffers in the same order, and gets views of the same blocks.
-    Smaller batches use only the beginning of each block.
+    The arena is used in three steps:
+
+    1. A dry run with a batch of 0 images calls `take` and `release` for all buffers of the plan. It
+       finds which buffers may use the same block one after the other, and how large each block is.
+    2. `allocate` makes the memory.
+    3. After `begin`, a batch calls `take` for the same buffers in the same order, and gets views of
+       the blocks that the dry run chose. A small batch uses only the beginning of each block.
     """
 
     def __init__(self) -> None:
         super().__init__(0)
-        self._sizes: list[int] = []  # of each block, in floats per image
+        self._sizes: list[int] = []  # the size of each block, in floats per image
+        # In the dry run, each block is an array of one float, whose address identifies the block.
         self._blocks: list[Array] = []
         self._order: list[int] = []  # the block of each buffer, in the order of `take`
-        self._free: list[int] = []
-        self._next: int | None = None  # the number of the next buffer; None before `begin`
+        self._free: list[int] = []  # the released blocks, used in the dry run only
+        self._next: int | None = None  # the number of the next buffer; None in the dry run
 
     def allocate(self, most: int, device: str) -> None:
-        """Make the memory, after the dry run.
+        """Allocate all blocks in one piece of memory, after the dry run.
 
         Parameters
         ----------
@@ -113,12 +120,12 @@ class Arena(Memory):
         self._blocks = [memory[offset:] for offset in offsets]
 
     def begin(self, n: int) -> None:
-        """Start to take the buffers again, from the first one, for another batch.
+        """Start again: the next call of `take` is for the first buffer of a new batch.
 
         Parameters
         ----------
         n : int
-            The number of images in the batch, at most that of `allocate`.
+            The number of images in the new batch, at most `most` of `allocate`.
         """
         self.n, self._next = n, 0
 
@@ -134,13 +141,15 @@ class Arena(Memory):
 
     def release(self, *arrays: NDArray[Any]) -> None:
         if self._next is None:
-            places = [block.ctypes.data for block in self._blocks]
-            self._free += [places.index(array.ctypes.data) for array in arrays]
+            addresses = [block.ctypes.data for block in self._blocks]
+            self._free += [addresses.index(array.ctypes.data) for array in arrays]
 
     def _find_block(self, size: int) -> int:
-        """Choose the free block that must grow least. Make a new block if none is free.
+        """Choose a free block for a buffer of `size` floats per image, or make a new block.
 
-        If several blocks must grow equally, the smallest of them is chosen.
+        Of the free blocks, the one that must grow least is chosen, and the smallest of several that
+        need not grow. For example, with free blocks of 10 and 50 floats, a buffer of 8 floats gets
+        the block of 10, and a buffer of 20 floats the block of 50.
         """
         if not self._free:
             self._sizes.append(size)

@@ -1,8 +1,9 @@
 """Ops: the steps of a network, and the arrays that a step works on.
 
-An op is a layer, several layers that one kernel computes together, or a branch that consists of
-ops. Binding an op to a batch makes a `Call`: the op with its arrays. A plan takes the arrays from
-its arena. If a layer is called by itself, as in `layer.forward(x)`, it takes fresh arrays.
+An op is a layer, several layers that one kernel computes together, or a residual branch, which
+consists of ops. To bind an op to a batch is to take all arrays that the op needs for this batch.
+The result is a `Call`: the op with its arrays. A plan takes the arrays from its arena. A call of a
+single layer by hand, `layer.forward(x)`, takes new arrays.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ Saved = tuple[NDArray[Any], ...]
 class Op:
     """One step of a network.
 
-    Every shape is that of one image. Every array has the batch axis in front.
+    An argument `shape` is the shape of one image, without the batch axis. Every array has the batch
+    axis in front.
     """
 
     is_view: bool = False
-    """Whether the output is the input's memory in another shape. Such an op is never run."""
+    """Whether the output is the input's memory in another shape. A plan never runs such an op."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of one image's output.
@@ -44,7 +46,9 @@ class Op:
         raise NotImplementedError
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """Return the buffers, beside x and y, that `run` fills for itself or for `run_backward`.
+        """Return the buffers that the op needs in addition to the input and the output.
+
+        `run` fills them. `run_backward` may read them, for example the positions of the maxima.
 
         Parameters
         ----------
@@ -54,7 +58,7 @@ class Op:
         return ()
 
     def gradients(self) -> tuple[Array, ...]:
-        """Return the arrays that `run_backward` fills with the gradients of the op's parameters."""
+        """Return the arrays for the gradients with respect to the op's parameters."""
         return ()
 
     def run(self, b: Call) -> None:
@@ -73,21 +77,22 @@ class Op:
         Parameters
         ----------
         b : Call
-            The arrays of the batch, as `run` left them, with `b.grad_y` filled.
+            The arrays of the batch after `run`. `b.grad_y` is filled, too.
         """
         raise NotImplementedError
 
     def bind(self, x: Array, memory: Memory, *, inference: bool = False) -> Call:
-        """Take the arrays that the op needs for an input.
+        """Take the arrays that the op needs for the forward pass of a batch.
 
         Parameters
         ----------
         x : ndarray, shape (N, ...), float32
-            The input. It is not read yet.
+            The array of the input. Its values are not read yet.
         memory : Memory
-            Where to take the other arrays from.
+            The source of the other arrays.
         inference : bool
-            Whether the call is for inference, so that nothing has to be kept for a backward pass.
+            Whether the call is for inference. If so, no backward pass follows, and the memory of
+            the saved arrays may be used again after this op.
 
         Returns
         -------
@@ -101,18 +106,19 @@ class Op:
         return Call(self, x, y, saved, inference=inference)
 
     def bind_backward(self, b: Call, grad_y: Array, memory: Memory, grad_x: Array | None) -> None:
-        """Take the arrays that the op needs for its backward pass.
+        """Take the arrays that the op needs for its backward pass, and store them in the call.
 
         Parameters
         ----------
         b : Call
-            The call that gets the arrays.
+            The call, as `bind` returned it.
         grad_y : ndarray, of the shape of b.y, float32
             The gradient with respect to the output.
         memory : Memory
-            Where to take further arrays from.
+            The source of further arrays.
         grad_x : ndarray, of the shape of b.x, float32, or None
-            The array for the gradient with respect to the input. None if nobody needs it.
+            The array for the gradient with respect to the input. None if this gradient is not
+            needed.
         """
         b.grad_y, b.grad_x, b.gradients = grad_y, grad_x, self.gradients()
 
@@ -120,16 +126,17 @@ class Op:
 class Call:
     """An op with the arrays of one batch.
 
-    `grad_y`, `grad_x` and `gradients` exist after `bind_backward`.
+    `Op.bind_backward` adds `grad_y` and `grad_x`, the gradients with respect to the output and the
+    input, and `gradients`, those with respect to the parameters.
 
     Parameters
     ----------
     op : Op
-        What is computed.
+        The op to run.
     x, y : ndarray, float32
         The input and the output.
     saved : tuple of ndarray
-        The arrays for the buffers of `Op.saved`.
+        The arrays for the buffers that `Op.saved` lists.
     inference : bool
         Whether the call is for inference.
     """
@@ -141,9 +148,12 @@ class Call:
     def __init__(self, op: Op, x: Array, y: Array, saved: Saved, *, inference: bool) -> None:
         self.op, self.x, self.y, self.saved = op, x, y, saved
         self.inference = inference
-        """Whether to run as in inference. If not, the mode of each layer decides."""
+        """Whether to run in inference mode. If it is False, the layer's own mode decides."""
         self.training = True
-        """The mode of the last run: `run` of an op with two modes sets it for `run_backward`."""
+        """Whether the last `run` was in training mode. `run` sets it, and `run_backward` reads it.
+
+        Only layers that differ between the modes use it.
+        """
         self.inner: list[Call] = []
         self.inner_backward: list[Call] = []
         """The calls inside a branch, in the order of the forward pass and of the backward pass."""
@@ -152,10 +162,10 @@ class Call:
 def bind_all(
     ops: Sequence[Op], x: Array, memory: Memory, *, inference: bool = False, keep: bool = False
 ) -> tuple[list[Call], Array]:
-    """Bind ops that follow each other.
+    """Bind a chain of ops: the output of each op is the input of the next one.
 
-    In inference, an array is released as soon as the next op has read it. In training, all arrays
-    are kept for the backward pass.
+    In inference, the memory of an array may be used again as soon as the next op has read the
+    array. In training, all arrays are kept for the backward pass.
 
     Parameters
     ----------
@@ -164,16 +174,16 @@ def bind_all(
     x : ndarray, shape (N, ...), float32
         The input of the first op.
     memory : Memory
-        Where to take the arrays from.
+        The source of the other arrays.
     inference : bool
         Whether the calls are for inference.
     keep : bool
-        Whether `x` is still needed after the ops have run.
+        Whether the caller still needs `x` after the ops have run.
 
     Returns
     -------
     calls : list of Call
-        The calls to run. An op that is a view has none.
+        The calls to run. An op that is a view has no call.
     output : ndarray, shape (N, ...), float32
         The output of the last op.
     """
@@ -198,7 +208,7 @@ def bind_all_backward(
     *,
     keep: bool = False,
 ) -> list[Call]:
-    """Bind the backward passes of calls that follow each other.
+    """Bind the backward passes of a chain of calls.
 
     Parameters
     ----------
@@ -207,12 +217,12 @@ def bind_all_backward(
     grad_y : ndarray, float32
         The gradient with respect to the output of the last call.
     memory : Memory
-        Where to take the arrays from.
+        The source of the other arrays.
     grad_x : ndarray, float32, or None
-        The array for the gradient with respect to the input of the first call. If it is None,
-        nobody needs that gradient, and the backward pass ends at the first op with parameters.
+        The array for the gradient with respect to the input of the first call. If it is None, this
+        gradient is not needed, and the backward pass ends at the first call that has parameters.
     keep : bool
-        Whether `grad_y` is still needed after the backward pass.
+        Whether the caller still needs `grad_y` after the backward pass.
 
     Returns
     -------
@@ -284,6 +294,8 @@ class Branch(Op):
         kernels.add(y.reshape(b.x.shape), b.x, out=b.y)
 
     def run_backward(self, b: Call) -> None:
+        # b.gradients has the gradients of all inner ops, in the order of the forward pass. The last
+        # op takes its part from the end.
         end = len(b.gradients)
         for call in b.inner_backward:
             start = end - len(call.op.gradients())
@@ -292,5 +304,5 @@ class Branch(Op):
         if b.grad_x is not None:
             if b.inner_backward:
                 kernels.accumulate(b.grad_x, b.grad_y)
-            else:
+            else:  # f has only views or no op at all, so y = x + x
                 kernels.add(b.grad_y, b.grad_y, out=b.grad_x)

@@ -1,8 +1,8 @@
 """Plans: the kernel calls for a network and a batch size, with all their arrays.
 
-A plan is a list of calls. Each call is an op, one step of the network, with its arrays. The
-activations of all calls, and the gradients with respect to them, lie in one block of memory, the
-arena.
+A plan is a list of calls. A call is one step of the network, an op, with the arrays that it works
+on. The activations of all calls, and the gradients with respect to them, lie in one piece of
+memory, the arena.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from byhand import kernels
 from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape
 from byhand.engine.op import Call, Op, Saved, bind_all, bind_all_backward
 
-# A plan keeps views of its arena for its largest batch size and up to this number of smaller sizes.
+# A plan keeps the bound calls for its largest batch size, and for up to this number of smaller
+# sizes.
 _MOST_BATCHES = 16
 
 
@@ -25,7 +26,7 @@ class PlannedLoss(Protocol):
     """The methods that a training plan calls on its loss."""
 
     def saved(self, shape: Shape) -> tuple[Buffer, ...]:
-        """Return the buffers that `run` fills for `run_backward`.
+        """Return the buffers that `run` fills and `run_backward` reads.
 
         Parameters
         ----------
@@ -41,9 +42,9 @@ class PlannedLoss(Protocol):
         prediction : ndarray, shape (N, ...), float32
             The output of the network.
         target : ndarray
-            The labels or the values that the prediction should have.
+            The labels, or the values that the prediction should have.
         saved : tuple of ndarray
-            The arrays for the buffers of `saved`.
+            The arrays for the buffers that the method `saved` lists.
         """
 
     def run_backward(
@@ -56,18 +57,19 @@ class PlannedLoss(Protocol):
         prediction : ndarray, shape (N, ...), float32
             The output of the network.
         target : ndarray
-            The labels or the values that the prediction should have.
+            The labels, or the values that the prediction should have.
         saved : tuple of ndarray
-            What `run` stored.
+            The arrays that `run` filled.
         grad : ndarray, of the shape of the prediction, float32
             The array to write the gradient to.
         """
 
 
 class Batch:
-    """A plan for an exact number of images: write `input`, then call `forward` or `train`.
+    """A plan for one batch size: write the images to `input`, then call `forward` or `train`.
 
-    The arrays belong to the plan, and its next batch overwrites them.
+    All batch sizes of a `Plan` share its memory. So a batch of one size overwrites `input` and
+    `output` of all other sizes.
 
     Parameters
     ----------
@@ -76,9 +78,9 @@ class Batch:
     shape : tuple of int
         The shape of one image.
     memory : Memory
-        Where to take the arrays from. It knows the number of images.
+        The source of the arrays, for the number of images in the batch.
     loss : PlannedLoss or None
-        The loss of a training plan. None makes an inference plan.
+        The loss of a training plan. With None, this is an inference plan.
     """
 
     def __init__(
@@ -93,8 +95,8 @@ class Batch:
             self._loss_saved = tuple(memory.take(b) for b in loss.saved(buffer.shape))
             self._grad_output = memory.take(buffer)
             self.backward = bind_all_backward(self.calls, self._grad_output, memory, None)
-        rooms = _rooms_for_shared_gradients(self.backward)
-        self._steps_back = list(zip(self.backward, rooms, strict=True))
+        extras = _extra_gradients(self.backward)
+        self._backward_steps = list(zip(self.backward, extras, strict=True))
 
     def forward(self) -> Array:
         """Run the ops on `input`.
@@ -102,7 +104,7 @@ class Batch:
         Returns
         -------
         ndarray, shape (N, ...), float32
-            `output`, which the next batch overwrites.
+            The array `output` of this object. The next batch of the plan overwrites it.
         """
         for call in self.calls:
             call.op.run(call)
@@ -116,7 +118,7 @@ class Batch:
         Parameters
         ----------
         target : ndarray
-            The labels or the values that the prediction should have.
+            The labels, or the values that the prediction should have.
 
         Returns
         -------
@@ -135,53 +137,67 @@ class Batch:
             call.op.run(call)
         value = loss.run(self.output, target, self._loss_saved)
         loss.run_backward(self.output, target, self._loss_saved, self._grad_output)
-        for call, rooms in self._steps_back:
+        for call, extra in self._backward_steps:
             if call.gradients:
-                # They get other memory when the layer becomes part of another network.
+                # If a layer has become part of another network, its gradients have moved.
                 call.gradients = call.op.gradients()
-            if rooms:
-                _add_gradients(call, rooms)
+            if extra:
+                _add_gradients(call, extra)
             else:
                 call.op.run_backward(call)
         return value
 
 
-def _add_gradients(call: Call, rooms: Mapping[int, Array]) -> None:
-    """Run an op backward. Gradients whose index is in `rooms` are computed there, then added."""
+def _add_gradients(call: Call, extra: Mapping[int, Array]) -> None:
+    """Run an op backward. If gradient i has an extra array, compute it there and then add it."""
     targets = call.gradients
-    call.gradients = tuple(rooms.get(i, gradient) for i, gradient in enumerate(targets))
+    call.gradients = tuple(extra.get(i, gradient) for i, gradient in enumerate(targets))
     call.op.run_backward(call)
-    for i, room in rooms.items():
-        kernels.accumulate(targets[i], room)
+    for i, gradient in extra.items():
+        kernels.accumulate(targets[i], gradient)
 
 
-def _rooms_for_shared_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
-    """Return, for each call, {index: extra array} for gradients that an earlier call has written.
+def _extra_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
+    """Make extra arrays for the gradients of parameters that several ops share.
 
-    Layers may share a parameter. The first op that runs backward overwrites the gradient of the
-    parameter. Each later op computes its part in an extra array, its room, which is then added.
+    The first op that runs backward overwrites the gradient of a shared parameter. Each later op
+    must add to it, but `run_backward` always overwrites. So a later op computes its gradient in an
+    extra array, which is then added.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        The calls in the order of the backward pass.
+
+    Returns
+    -------
+    list of dict of int to ndarray
+        For each call, {i: array} for each of its gradients i that needs an extra array.
     """
     written: set[int] = set()
-    rooms = []
+    extras = []
     for call in calls:
-        own = {}
+        extra = {}
         for i, gradient in enumerate(call.gradients):
             if id(gradient) in written:
-                own[i] = kernels.empty(gradient.shape)
+                extra[i] = kernels.empty(gradient.shape)
             written.add(id(gradient))
-        rooms.append(own)
-    return rooms
+        extras.append(extra)
+    return extras
 
 
 class Plan:
-    """The kernel calls of a network, for batches of up to some number of images.
+    """The kernel calls of a network, for batches of at most `batch_size` images.
 
-    With a loss it is a training plan. Each layer runs in its own mode (`train`, `eval`), every
-    activation is kept, and there are buffers for the gradients. The gradient with respect to the
-    images is never computed. Without a loss it is an inference plan. Each layer runs as in
-    inference, and memory is reused as soon as nothing reads it any more.
+    With a loss, this is a training plan. Each layer runs in its own mode, which `train` and `eval`
+    of the layer set. All activations are kept for the backward pass. The gradient with respect to
+    the images is never computed.
 
-    Running a batch allocates nothing, unless a user's own layer does.
+    Without a loss, this is an inference plan. Each layer runs in inference mode, and the memory of
+    an activation is used again as soon as nothing reads it any more.
+
+    After the first batch of a size, a batch of that size allocates no memory, unless a user's own
+    layer does.
 
     Parameters
     ----------
@@ -199,7 +215,7 @@ class Plan:
     Raises
     ------
     ValueError
-        If `batch_size` is less than 1, or an op cannot take the shape that reaches it.
+        If `batch_size` is less than 1, or an op cannot take the shape of its input.
     """
 
     def __init__(
@@ -222,9 +238,10 @@ class Plan:
         self._batches = {batch_size: self._bind(batch_size)}
 
     def batch(self, n: int) -> Batch:
-        """Return the plan for an exact number of images.
+        """Return the plan for one batch size.
 
-        It is kept for the next batch of that size, unless batches of very many sizes are requested.
+        The plan keeps the result for later batches of that size. If it already keeps 16 smaller
+        sizes, it first drops all of them.
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
-"""A pool of inference plans for one network, each lent to one call at a time.
+"""A pool of inference plans for one network.
 
-A plan computes in its own arena, so two calls must never use the same plan at the same time. A call
-takes an idle plan or makes a new one, copies the results out, and gives the plan back. Therefore
-calls from several threads need no lock around the computation. Kernels release the GIL, so they run
-side by side.
+A plan computes in its own arena, so two threads must never use the same plan at the same time. Each
+prediction therefore takes an idle plan out of the pool, or makes a new one if none is idle. It
+computes, copies the results out of the arena, and puts the plan back. Several threads can predict
+at the same time, because kernels release the GIL and nothing holds a lock during the computation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from byhand.engine.plan import Plan
 # every thread, and small enough that the activations of a network stay in the cache.
 CHUNK = 128
 
-# The number of idle plans that a network keeps. More calls than this may run at the same time, but
-# their plans are made for one call and freed afterwards.
+# The largest number of idle plans that a network keeps. If more predictions than this run at the
+# same time, the plans in excess are freed afterwards.
 MOST_IDLE = 8
 
 
@@ -27,19 +27,21 @@ class InferencePlans:
     Parameters
     ----------
     make : callable
-        Makes a plan from the number of images in its largest batch.
+        The function that makes a plan. Its argument is the number of images in the largest batch.
     """
 
     def __init__(self, make: Callable[[int], Plan]) -> None:
         self._make = make
-        # Appending to a list and popping from it are atomic, so threads need no lock. A lock would
-        # do harm: if another thread held it during a fork, it would never be released in the child.
+        # `append` and `pop` of a list are atomic, so this class needs no lock. A lock would do
+        # harm: if another thread held it during a fork, nobody would release it in the child
+        # process.
         self._idle: list[Plan] = []
 
     def take(self, n: int) -> Plan:
-        """Return a plan that no other call uses until it is given back.
+        """Return a plan that nobody else uses until `give_back`.
 
-        An idle plan that is too small is dropped. In the end every plan fits every request.
+        If the idle plan is too small for `n` images, it is dropped, and a larger plan is made. So
+        the plans in the pool soon fit the usual number of images.
 
         Parameters
         ----------
@@ -60,7 +62,7 @@ class InferencePlans:
         Parameters
         ----------
         plan : Plan
-            A plan from `take` whose results nobody needs any more.
+            A plan from `take`. The next user of the plan overwrites its results.
         """
         if len(self._idle) < MOST_IDLE:
             self._idle.append(plan)
