@@ -29,7 +29,8 @@ def check_decay(decay: float) -> float:
     Raises
     ------
     TypeError, ValueError
-        If it is not a number in that range. The message calls it ema, as the arguments do.
+        If `decay` is not a number in that range. The message calls it "ema", which is the name of
+        the argument of `Trainer`.
     """
     if not 0.0 <= number("ema", decay) < 1.0:
         raise ValueError(f"ema must be at least 0 and less than 1, not {decay}")
@@ -37,7 +38,9 @@ def check_decay(decay: float) -> float:
 
 
 class WeightAverage:
-    """An exponential moving average of the weights of a network. It begins with the present ones.
+    """An exponential moving average of the weights of a network.
+
+    The average begins with the weights at the time of the construction.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ class WeightAverage:
         decay_t = min(decay, (1 + t) / (10 + t))
         average = decay_t * average + (1 - decay_t) * weights
 
-    Because the decay is small at first, the initial weights are soon forgotten.
+    In the first updates decay_t is small, so the initial weights soon have no influence.
 
     References
     ----------
@@ -74,7 +77,7 @@ class WeightAverage:
         self._parameters = tuple(parameters)
         self._offsets, size = aligned_offsets([p.size for p in self._parameters])
         self._flat = kernels.empty((size,))
-        self._room = kernels.empty((size,))
+        self._unused_velocity = kernels.empty((size,))  # `sgd_step` requires the array
         self._flat.fill(0.0)
         self._storages: list[Storage | None] = []
         self._pieces: list[tuple[Array, Array, Array]] = []
@@ -82,19 +85,20 @@ class WeightAverage:
             average[...] = parameter.data
 
     def update(self) -> None:
-        """Add the present weights to the average."""
+        """Update the average with the present weights of the network."""
         if [parameter.storage for parameter in self._parameters] != self._storages:
             self._find_pieces()
-        # A step of SGD without momentum. Its gradient is weights - average, because the weight
-        # decay is -1. Its learning rate is -(1 - decay_t).
+        # average += (1 - decay_t) * (weights - average) is a step of SGD without momentum. Its
+        # learning rate is -(1 - decay_t). Its gradient is weights - average: the gradient passed is
+        # `weights`, and the weight decay of -1 subtracts the average.
         rate = min(self.decay, (1 + self.updates) / (10 + self.updates)) - 1.0
-        for average, weights, room in self._pieces:
-            kernels.sgd_step(average, weights, room, lr=rate, weight_decay=-1.0)
+        for average, weights, unused in self._pieces:
+            kernels.sgd_step(average, weights, unused, lr=rate, weight_decay=-1.0)
         self.updates += 1
 
     @contextlib.contextmanager
     def in_place_of_weights(self) -> Iterator[None]:
-        """Give the network the average as its weights inside a with statement."""
+        """Use the average as the network's weights inside a with statement, then restore them."""
         own = [parameter.data.copy() for parameter in self._parameters]
         self.replace_weights()
         try:
@@ -104,12 +108,12 @@ class WeightAverage:
                 parameter.data[...] = weights
 
     def replace_weights(self) -> None:
-        """Give the network the average as its weights."""
+        """Copy the average to the weights of the network."""
         for parameter, average in zip(self._parameters, self._views(), strict=True):
             parameter.data[...] = average
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the averages: "0" for the first parameter, and so on."""
+        """Return copies of the averages by name: "0" for the first parameter, and so on."""
         return {str(i): average.copy() for i, average in enumerate(self._views())}
 
     def load_state_dict(self, state: Mapping[str, Any], updates: int) -> None:
@@ -127,25 +131,29 @@ class WeightAverage:
         TypeError
             If `state` is not a mapping.
         ValueError
-            If a name, a shape or a dtype differs. Then nothing has changed.
+            If a name, a shape or a dtype differs. In this case, nothing is changed.
         """
         targets = {str(i): average for i, average in enumerate(self._views())}
         load_arrays(targets, state, type(self).__name__)
         self.updates = updates
 
     def __getstate__(self) -> dict[str, Any]:
-        # The pieces are views, so a copy has to find its own.
+        # The pieces are views of this object's arrays, so a copy must find its own pieces.
         return {**vars(self), "_storages": [], "_pieces": []}
 
     def _find_pieces(self) -> None:
-        """Find the flat pieces for `update`. Repeated if layers moved into another network."""
+        """Find the pieces for `update`: parameters that one kernel call can update together.
+
+        If layers move into another network, their storage changes, and this is called again.
+        """
         self._storages = [parameter.storage for parameter in self._parameters]
         self._pieces = [
-            (self._flat[here], storage.data[there], self._room[here])
+            (self._flat[here], storage.data[there], self._unused_velocity[here])
             for storage, there, here in flat_pieces(self._parameters, self._offsets)
         ]
 
     def _views(self) -> list[Array]:
+        """Return the average of each parameter, as a view of the flat array."""
         return [
             self._flat[offset : offset + p.size].reshape(p.shape)
             for offset, p in zip(self._offsets, self._parameters, strict=True)

@@ -17,9 +17,9 @@ Settings = Mapping[str, Callable[[str, Any], Any]]
 class Optimizer:
     """The base class of optimizers.
 
-    An optimizer keeps one or two numbers for each weight, such as its velocity. They lie in flat
-    buffers, in the order in which the weights of a network lie, so that a step is one kernel call.
-    `lr` and the other settings may be changed between steps.
+    An optimizer keeps one or two numbers for each weight, such as a velocity. These numbers lie in
+    flat buffers, in the same order as the weights of a network. Therefore a step for a whole
+    network is one kernel call. `lr` and the other settings may be changed between steps.
 
     Parameters
     ----------
@@ -35,14 +35,16 @@ class Optimizer:
     TypeError
         If a setting is not a number, or an element of `parameters` is not a Parameter.
     ValueError
-        If a setting is out of range, a parameter occurs twice, or there is none.
+        If a setting is out of range, a parameter occurs twice, or `parameters` is empty.
     """
 
-    _moving: ClassVar[tuple[str, ...]]
-    """The names of the flat buffers, as in `state_dict`."""
+    _buffer_names: ClassVar[tuple[str, ...]]
+    """The names of the flat buffers, which `state_dict` also uses."""
 
     _settings: ClassVar[Settings]
-    """The check of each setting: a function of its name and value that returns the value to keep.
+    """The check of each setting, a function of (name, value).
+
+    It returns the value to store, or raises an error.
     """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float) -> None:
@@ -58,14 +60,15 @@ class Optimizer:
         self.lr, self.weight_decay = not_negative("lr", lr), weight_decay
         sizes = [parameter.size for parameter in self.parameters]
         self._offsets, size = aligned_offsets(sizes)
-        self._values = {name: kernels.empty((size,)) for name in self._moving}
-        # A float32 array, so that it is saved like all other state. It counts only up to 2^24. By
-        # then, the bias correction of Adam is 1 for all usual betas, so the number has no effect.
+        self._values = {name: kernels.empty((size,)) for name in self._buffer_names}
+        # The number of steps. It is a float32 array, so that it is saved like all other state.
+        # float32 counts only up to 2^24 steps. Then it stays there, which has no effect: the bias
+        # correction of Adam is 1 by then for all usual betas.
         self._steps = kernels.empty((1,))
         for values in (self._steps, *self._values.values()):
             values.fill(0.0)
         self._storages: list[Storage | None] = []
-        self._runs: list[tuple[Array, ...]] = []
+        self._pieces: list[tuple[Array, ...]] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self._settings.get(name)
@@ -77,12 +80,12 @@ class Optimizer:
         return int(self._steps[0])
 
     def step(self) -> None:
-        """Change all parameters once, by their present gradients."""
+        """Do one step: change all parameters, using their present gradients."""
         self._steps += 1
         if [parameter.storage for parameter in self.parameters] != self._storages:
-            self._find_runs()
-        for arrays in self._runs:
-            self._move(*arrays)
+            self._find_pieces()
+        for arrays in self._pieces:
+            self._step_piece(*arrays)
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -94,11 +97,11 @@ class Optimizer:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the state by name, such as "steps" and "velocity.0" of parameter 0."""
+        """Return copies of the state by name: "steps", and for example "velocity.0"."""
         return {name: values.copy() for name, values in self._named_values().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set the state, for example to continue a training.
+        """Set the state, for example to continue an interrupted training.
 
         Parameters
         ----------
@@ -110,19 +113,20 @@ class Optimizer:
         TypeError
             If `state` is not a mapping.
         ValueError
-            If a name, a shape or a dtype differs. Then nothing has changed.
+            If a name, a shape or a dtype differs. In this case, nothing is changed.
         """
         load_arrays(self._named_values(), state, type(self).__name__)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The runs are views, so a copy of the optimizer has to find its own.
-        return {**vars(self), "_storages": [], "_runs": []}
+        # The pieces are views of this optimizer's arrays, so a copy must find its own pieces.
+        return {**vars(self), "_storages": [], "_pieces": []}
 
-    def _move(self, *arrays: Array) -> None:
+    def _step_piece(self, *arrays: Array) -> None:
         """Call the kernel for one piece: its weights, its gradients and its part of each buffer."""
         raise NotImplementedError
 
     def _named_values(self) -> dict[str, Array]:
+        """Return the state by name. The arrays are views, not copies."""
         named = {
             f"{name}.{i}": values[offset : offset + p.size].reshape(p.shape)
             for name, values in self._values.items()
@@ -130,10 +134,13 @@ class Optimizer:
         }
         return {"steps": self._steps, **named}
 
-    def _find_runs(self) -> None:
-        """Find the pieces for `_move`. `step` repeats this if layers moved into another network."""
+    def _find_pieces(self) -> None:
+        """Find the pieces for `step`: parameters that one kernel call can change together.
+
+        If layers move into another network, their storage changes, and `step` calls this again.
+        """
         self._storages = [parameter.storage for parameter in self.parameters]
-        self._runs = [
+        self._pieces = [
             (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))
             for storage, there, here in flat_pieces(self.parameters, self._offsets)
         ]
@@ -149,9 +156,9 @@ class SGD(Optimizer):
     lr : float
         The learning rate.
     momentum : float
-        The part of the velocity that is kept in each step. 0 means no momentum.
+        The factor by which each step multiplies the old velocity. 0 means no momentum.
     dampening : float
-        The part of the gradient that does not enter the velocity, except in the first step.
+        The share of the gradient that is not added to the velocity. The first step ignores it.
     weight_decay : float
         The factor of the L2 regularisation.
     nesterov : bool
@@ -162,26 +169,27 @@ class SGD(Optimizer):
     TypeError
         If a setting is not a number, or an element of `parameters` is not a Parameter.
     ValueError
-        If a setting is out of range, a parameter occurs twice, or there is none. Also if `nesterov`
-        is True without momentum, or with dampening.
+        If a setting is out of range, a parameter occurs twice, or `parameters` is empty. Also if
+        `nesterov` is True and `momentum` is 0 or `dampening` is not 0.
 
     Notes
     -----
-    With the parameter p, its gradient g and its velocity v, which begins with 0, a step computes
+    Let p be a parameter, g its gradient and v its velocity, which is 0 at first. A step computes
 
         g = g + weight_decay * p
         v = momentum * v + (1 - dampening) * g
         p = p - lr * (g + momentum * v if nesterov else v)
 
-    The first step does not dampen the gradient. Without momentum, v = g. If momentum is switched on
-    during the training, v continues from the last gradient; in PyTorch it begins with 0.
+    In the first step, the dampening is 0. Without momentum, a step sets v = g. There is one
+    difference from PyTorch: if a user raises the momentum from 0 during training, v begins with the
+    last gradient, but in PyTorch it begins with 0.
 
     References
     ----------
     Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
     """
 
-    _moving = ("velocity",)
+    _buffer_names = ("velocity",)
     _settings: ClassVar[Settings] = {
         "lr": number,
         "momentum": not_negative,
@@ -206,7 +214,7 @@ class SGD(Optimizer):
         if self.nesterov and self.dampening != 0:
             raise ValueError(f"nesterov needs a dampening of 0, not {dampening}")
 
-    def _move(self, *arrays: Array) -> None:
+    def _step_piece(self, *arrays: Array) -> None:
         kernels.sgd_step(
             *arrays,
             lr=self.lr,
@@ -238,10 +246,10 @@ class Adam(Optimizer):
     lr : float
         The learning rate.
     betas : (float, float)
-        The decay of the mean of the gradient and of the mean of its square. Both are at least 0
-        and less than 1.
+        The decay of the running mean of the gradient, and that of the running mean of the squared
+        gradient. Both are at least 0 and less than 1.
     eps : float
-        The number added to the denominator.
+        The number added to the denominator, so that no division by 0 occurs.
     weight_decay : float
         The factor of the L2 regularisation.
 
@@ -250,11 +258,12 @@ class Adam(Optimizer):
     TypeError
         If a setting is not a number, or an element of `parameters` is not a Parameter.
     ValueError
-        If a setting is out of range, a parameter occurs twice, or there is none.
+        If a setting is out of range, a parameter occurs twice, or `parameters` is empty.
 
     Notes
     -----
-    With the parameter p, its gradient g, and the means m and v, which begin with 0, step t computes
+    Let p be a parameter, g its gradient, and m and v the running means, which are 0 at first. Step
+    t, counted from 1, computes
 
         g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g
@@ -266,7 +275,7 @@ class Adam(Optimizer):
     Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015.
     """
 
-    _moving = ("first_moment", "second_moment")
+    _buffer_names = ("first_moment", "second_moment")
     _settings: ClassVar[Settings] = {
         "lr": number,
         "betas": _betas,
@@ -286,7 +295,7 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, weight_decay)
         self.betas, self.eps = betas, eps
 
-    def _move(self, *arrays: Array) -> None:
+    def _step_piece(self, *arrays: Array) -> None:
         kernels.adam_step(
             *arrays,
             step=self.steps,
@@ -309,10 +318,10 @@ class AdamW(Adam):
     lr : float
         The learning rate.
     betas : (float, float)
-        The decay of the mean of the gradient and of the mean of its square. Both are at least 0
-        and less than 1.
+        The decay of the running mean of the gradient, and that of the running mean of the squared
+        gradient. Both are at least 0 and less than 1.
     eps : float
-        The number added to the denominator.
+        The number added to the denominator, so that no division by 0 occurs.
     weight_decay : float
         The factor of the weight decay.
 
@@ -321,7 +330,7 @@ class AdamW(Adam):
     TypeError
         If a setting is not a number, or an element of `parameters` is not a Parameter.
     ValueError
-        If a setting is out of range, a parameter occurs twice, or there is none.
+        If a setting is out of range, a parameter occurs twice, or `parameters` is empty.
 
     Notes
     -----

@@ -1,6 +1,7 @@
-"""Schedules: learning rates as functions of the step, which is counted from 0.
+"""Schedules: the learning rate as a function of the training step.
 
-A schedule is any callable that takes the number of a step and returns its learning rate.
+A schedule is any callable that takes the number of a step, counted from 0, and returns the learning
+rate for this step.
 """
 
 from __future__ import annotations
@@ -32,19 +33,23 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """A rate that falls by a factor at regular intervals: lr * gamma ** (step // step_size).
+    """A learning rate that is multiplied by `gamma` after every `step_size` steps.
 
-    It is torch.optim.lr_scheduler.StepLR, called after each step of the optimizer. An epoch has
-    ceil(images / batch_size) steps.
+    In PyTorch this is torch.optim.lr_scheduler.StepLR, if its `step` is called after each step of
+    the optimizer. An epoch has ceil(images / batch_size) steps.
 
     Parameters
     ----------
     lr : float
         The first learning rate.
     step_size : int
-        The number of steps between two multiplications.
+        The number of steps with the same learning rate.
     gamma : float
         The factor.
+
+    Notes
+    -----
+    The learning rate of a step is lr * gamma ** (step // step_size).
     """
 
     lr: float
@@ -62,30 +67,30 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A rate that rises linearly and then falls along half a cosine.
+    """A learning rate that may rise linearly at first (warm-up), and falls along half a cosine.
 
-    Without warm-up, it is torch.optim.lr_scheduler.CosineAnnealingLR.
+    Without warm-up, this is torch.optim.lr_scheduler.CosineAnnealingLR.
 
     Parameters
     ----------
     lr : float
         The largest learning rate.
     total_steps : int
-        The number of steps. A later step raises a ValueError.
+        The number of steps. A call for a later step raises a ValueError.
     min_lr : float
-        The rate towards which the cosine falls.
+        The learning rate that the cosine would reach in step `total_steps`, one after the last.
     warmup_steps : int
-        The number of steps before the largest rate is reached.
+        The number of steps before the one with the largest learning rate. 0 means no warm-up.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or an impossible value.
 
     Notes
     -----
-    With W = warmup_steps, the rate of a step is lr * (step + 1) / (W + 1) before step W, and then
-    min_lr + (lr - min_lr) / 2 * (1 + cos(pi * (step - W) / (total_steps - W))).
+    Let W be warmup_steps. If step < W, the learning rate is lr * (step + 1) / (W + 1). Otherwise,
+    it is min_lr + (lr - min_lr) / 2 * (1 + cos(pi * (step - W) / (total_steps - W))).
 
     References
     ----------
@@ -121,27 +126,28 @@ class Cosine:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """A rate that rises along half a cosine and then falls almost to 0 along another one.
+    """A learning rate that rises along half a cosine, and then falls almost to 0 along another.
 
-    It is torch.optim.lr_scheduler.OneCycleLR with cosine annealing in two phases.
+    The learning rates are those of torch.optim.lr_scheduler.OneCycleLR with its default cosine
+    annealing in two phases. The momentum does not change.
 
     Parameters
     ----------
     max_lr : float
-        The largest rate, at step pct_start * total_steps - 1.
+        The largest learning rate. It is reached at step pct_start * total_steps - 1.
     total_steps : int
-        The number of steps. A later step raises a ValueError.
+        The number of steps. A call for a later step raises a ValueError.
     pct_start : float
-        The part of the steps in which the rate rises, from 0 to 1.
+        The share of the steps in which the learning rate rises, from 0 to 1.
     div_factor : float
-        The first rate is max_lr / div_factor.
+        The learning rate of the first step is max_lr / div_factor.
     final_div_factor : float
-        The last rate is max_lr / (div_factor * final_div_factor).
+        The learning rate of the last step is max_lr / (div_factor * final_div_factor).
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or an impossible value.
 
     References
     ----------
