@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, and tensors whose every byte is checked."""
+"""Files that are written whole or not at all, and checkpoints that are protected by a checksum."""

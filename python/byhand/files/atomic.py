@@ -20,7 +20,7 @@ _NO_FILE = "it is a device, a pipe or a socket, not a file"
 def open_file(path: Path) -> BinaryIO:
     """Open a regular file for reading. Refuse pipes, devices and sockets.
 
-    A read from a pipe or a device might wait forever or never end.
+    The reason: a read from a pipe might wait forever, and a read from a device might never end.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def open_file(path: Path) -> BinaryIO:
     Raises
     ------
     OSError
-        If the file cannot be read, or is a pipe, a device or a socket. The error has the path.
+        If the file cannot be read, or is a pipe, a device or a socket. The error names the path.
     """
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -46,32 +46,34 @@ def open_file(path: Path) -> BinaryIO:
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all.
 
-    The data go to a temporary file, which is synced and then renamed. If the write fails, the old
-    file stays and nothing else remains. A link is followed: the file that it names is replaced, and
-    the link stays.
+    The data are written to a temporary file in the same folder, flushed to the disk, and renamed to
+    the final name. If the write fails, the old file stays as it was, and the temporary file is
+    removed. If `path` is a symbolic link, the file that it points to is replaced, and the link
+    stays.
 
     Parameters
     ----------
     path : str or os.PathLike
         The path of the file.
     data : bytes
-        Its content.
+        The content of the file.
 
     Raises
     ------
     OSError
-        If the file cannot be written. The error has the class and the number that the system gave,
-        and the path. Also if the path is a folder, a device, a pipe or a socket, because a rename
-        would replace it with a file.
+        If the file cannot be written, or `path` is a folder, a device, a pipe or a socket, which a
+        rename would replace with a file. The error has the path, the error number of the system,
+        and the subclass of OSError that belongs to this number.
     """
     write_together({as_path("path", path): data})
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write several files as `write_atomic` writes one, and rename none before all are written.
+    """Write several files, each whole or not at all, as `write_atomic` does.
 
-    The files are renamed in the given order. Therefore, if the last one is new, all of them are
-    new. An interrupt (KeyboardInterrupt) between two renames takes effect after the last one.
+    First all temporary files are written. Then they are renamed in the given order. Therefore, if
+    the last file is new, all files are new. If a KeyboardInterrupt comes between two renames, the
+    remaining files are renamed first, and then the exception is raised.
 
     Parameters
     ----------
@@ -113,7 +115,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def _target(path: Path) -> Path:
-    """Follow links to the file that a rename may replace."""
+    """Follow symbolic links, and check that the result is a regular file or does not exist."""
     with contextlib.suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -128,8 +130,8 @@ def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
         os.replace(temporary, target)
 
 
-# The errors of fsync on file systems that cannot sync a folder, or cannot sync at all, such as
-# network and shared folders. The write has succeeded. It is as durable as the file system makes it.
+# The errors that fsync raises on file systems that cannot sync a folder, or cannot sync at all,
+# such as network folders. They are ignored, because the write itself has succeeded.
 _CANNOT_SYNC = {
     getattr(errno, name)
     for name in ("EINVAL", "EBADF", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EACCES", "EPERM")
@@ -138,6 +140,7 @@ _CANNOT_SYNC = {
 
 @contextlib.contextmanager
 def _if_possible() -> Iterator[None]:
+    """Ignore the error of a file system that cannot sync, inside a with statement."""
     try:
         yield
     except OSError as error:
@@ -146,12 +149,12 @@ def _if_possible() -> Iterator[None]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote a file.
+    """Remove temporary files that killed processes left behind when they wrote a certain file.
 
     Parameters
     ----------
     path : pathlib.Path
-        The path of the file. Its name may be a pattern, such as *.safetensors.
+        The path of the file. Its name may be a pattern for several files, such as *.safetensors.
     """
     target = Path(os.path.realpath(path))
     for temporary in target.parent.glob(f".{target.name}.*{_TEMPORARY}"):

@@ -1,8 +1,8 @@
-"""Checkpoints: safetensors files of tensors with a description, in which damage is noticed.
+"""Checkpoints: safetensors files with tensors, a description and a checksum.
 
 The `__metadata__` of the file has two entries. "byhand" is the description, as JSON. "byhand.crc32"
-is the CRC-32 of that text and of the names and bytes of all tensors. A file without this checksum,
-such as one that another program made, is read too.
+is the checksum: the CRC-32 of the description and of the names and bytes of all tensors. A file
+with a description but no checksum is accepted, because another program may have written it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHECKSUM = "byhand.crc32"
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint of byhand: it is damaged, or of another kind or version."""
+    """The file is not a checkpoint of byhand: it is damaged, or of another kind or version."""
 
 
 def write_tensors(
@@ -42,25 +42,25 @@ def write_tensors(
     tensors : mapping of str to ndarray, float32
         The tensors by name.
     description : mapping of str to object
-        The description. JSON must be able to hold it.
+        The description. It must be possible to write it as JSON.
 
     Raises
     ------
     OSError
-        If the file cannot be written. The error has the path.
+        If the file cannot be written. The error names the path.
     """
     write_atomic(path, tensors_file(tensors, description))
 
 
 def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -> bytes:
-    """Return the content of a checkpoint: the same bytes for the same tensors and description.
+    """Return the content of a checkpoint. Equal tensors and descriptions give equal bytes.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray, float32
         The tensors by name.
     description : mapping of str to object
-        The description. JSON must be able to hold it.
+        The description. It must be possible to write it as JSON.
     """
     from safetensors.numpy import save  # imported late, so that `import byhand` stays fast
 
@@ -71,10 +71,10 @@ def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -
 
 
 def _sorted_metadata(content: bytes) -> bytes:
-    """Sort the entries of `__metadata__`, which safetensors writes in another order every time.
+    """Sort the entries of `__metadata__`, because safetensors writes them in a random order.
 
-    A file consists of the length of the header in 8 bytes, the header as JSON, padded to a multiple
-    of 8 bytes, and the tensors.
+    A safetensors file has three parts: the length of the header as 8 bytes, the header as JSON with
+    spaces up to a multiple of 8 bytes, and the bytes of the tensors.
     """
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:begin])
@@ -85,7 +85,7 @@ def _sorted_metadata(content: bytes) -> bytes:
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read a checkpoint. It takes no more memory than the size of the file.
+    """Read a checkpoint. Reading takes no more memory than the size of the file.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]],
     OSError
         If the file cannot be read. It is a FileNotFoundError if there is no such file.
     CheckpointError
-        If the file is not a whole checkpoint. The error has the path.
+        If the file is not a complete checkpoint. The error names the path.
     """
     from safetensors import SafetensorError, safe_open
 
     path = as_path("path", path)
     with open_file(path):
-        pass  # raises the system's own error, with the path, if there is no such file
+        pass  # if this fails, the user gets Python's own error, such as FileNotFoundError
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

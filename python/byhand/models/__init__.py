@@ -1,4 +1,4 @@
-"""Models: networks that know their images, their files, and the three classifiers."""
+"""Models: the class `Model`, the function that loads a model file, and three classifiers."""
 
 from __future__ import annotations
 

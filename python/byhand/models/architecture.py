@@ -1,4 +1,4 @@
-"""The layers of a model as JSON, and the layers that such JSON describes."""
+"""Describe the layers of a model as JSON, and make layers from such a description."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _CONTAINERS: dict[str, Callable[..., Module]] = {"Sequential": Sequential, "Resi
 
 
 def describe(module: Module) -> dict[str, Any]:
-    """Return a JSON-able description of a layer: its class and its arguments, without weights.
+    """Return a description of a layer for JSON: its class and its arguments, without weights.
 
     Parameters
     ----------
@@ -74,7 +74,10 @@ def describe(module: Module) -> dict[str, Any]:
 
 
 def shared_names(model: Module) -> dict[str, str]:
-    """Return each further name of a shared parameter, with the first name of that parameter.
+    """Return the parameters that have several names, because several layers share them.
+
+    For example, {"2.weight": "0.weight"} means that layer 2 uses the weight of layer 0. The keys
+    are all names except the first one of each parameter.
 
     Parameters
     ----------
@@ -87,7 +90,9 @@ def shared_names(model: Module) -> dict[str, str]:
 
 
 def build_all(descriptions: Any, own: Mapping[str, type[Module]]) -> list[Module]:
-    """Make the layers that `describe` described. Their weights have no memory yet.
+    """Make layers from the descriptions that `describe` returned. They have no weights yet.
+
+    The parameters of byhand's layers have no memory until `share_storage` gives them some.
 
     Parameters
     ----------
@@ -112,7 +117,7 @@ def build_all(descriptions: Any, own: Mapping[str, type[Module]]) -> list[Module
 
 
 def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
-    """Make a layer without memory, because a damaged file may claim weights of any size."""
+    """Make a layer whose weights have no memory: a damaged file may claim weights of any size."""
     name = description.get("type") if isinstance(description, dict) else None
     if name in _CONTAINERS:
         check_keys(f"a {name}", description, ("type", "layers"))
@@ -141,12 +146,12 @@ def check_keys(owner: str, value: Any, keys: Sequence[str]) -> None:
     value : object
         The value.
     keys : sequence of str
-        The keys that it must have, and no others.
+        The keys that the object must have. Other keys are not allowed.
 
     Raises
     ------
     ValueError
-        If the value is not an object, or has other keys.
+        If the value is not an object, or its keys are not exactly `keys`.
     """
     if not isinstance(value, dict) or set(value) != set(keys):
         found = list(value) if isinstance(value, dict) else type(value).__name__

@@ -1,4 +1,4 @@
-"""The three digit classifiers, each built from layers on one screen."""
+"""Three digit classifiers: softmax regression, a multilayer perceptron and LeNet-5."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def softmax_regression(
     seed : int
         The seed of the initial weights.
     init : str
-        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+        The method that draws the initial weights, a key of `nn.initializers.INITIALIZERS`.
     input_shape : (int, int, int)
         The channels, the height and the width of the images.
     classes : int
@@ -48,7 +48,7 @@ def softmax_regression(
     Returns
     -------
     Model
-        The network, not trained.
+        The network with its initial weights.
     """
     return mlp((), seed=seed, init=init, input_shape=input_shape, classes=classes)
 
@@ -62,18 +62,18 @@ def mlp(
     input_shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,
 ) -> Model:
-    """Make a multilayer perceptron: linear layers with an activation between them.
+    """Make a multilayer perceptron: linear layers, with an activation between each two of them.
 
     Parameters
     ----------
     hidden : sequence of int
-        The widths of the hidden layers. It may be empty.
+        The number of units in each hidden layer. The sequence may be empty.
     activation : {"relu", "tanh", "sigmoid"}
         The activation after each hidden layer.
     seed : int
         The seed of the initial weights.
     init : str
-        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+        The method that draws the initial weights, a key of `nn.initializers.INITIALIZERS`.
     input_shape : (int, int, int)
         The channels, the height and the width of the images.
     classes : int
@@ -82,12 +82,12 @@ def mlp(
     Returns
     -------
     Model
-        The network, not trained.
+        The network with its initial weights.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or an impossible value.
     """
     if not isinstance(hidden, Iterable) or isinstance(hidden, str):
         raise TypeError(f"hidden must be a sequence of widths, not {hidden!r}")
@@ -112,16 +112,16 @@ def lenet5(
 ) -> Model:
     """Make a LeNet-5: two convolutions with pooling, and two linear layers.
 
-    It has 20 and 50 filters of 5 x 5. For MNIST it has 129,388 parameters.
+    The convolutions have 20 and 50 filters of 5 x 5. For MNIST, the network has 129,388 parameters.
 
     Parameters
     ----------
     activation : {"relu", "tanh", "sigmoid"}
-        The activation after each pooling and after the first linear layer.
+        The activation after each pooling layer and after the first linear layer.
     seed : int
         The seed of the initial weights.
     init : str
-        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+        The method that draws the initial weights, a key of `nn.initializers.INITIALIZERS`.
     input_shape : (int, int, int)
         The channels, the height and the width of the images, which must be at least 16 pixels high
         and wide.
@@ -131,17 +131,17 @@ def lenet5(
     Returns
     -------
     Model
-        The network, not trained.
+        The network with its initial weights.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it should be.
+        If an argument has the wrong type or an impossible value.
 
     Notes
     -----
-    Pooling comes before the activation. Because the activations never decrease, the other order
-    would give the same result, but it would apply the activation to four times as many values.
+    Pooling comes before the activation. The other order would give the same result, because the
+    activation functions are monotonic, but it would compute four times as many activations.
 
     References
     ----------
@@ -172,7 +172,7 @@ def lenet5(
 
 
 def _initialized(model: Model, init: str, rng: np.random.Generator) -> Model:
-    """Draw the initial weights, unless the layers have drawn them already, as for "uniform"."""
+    """Draw the initial weights. For "uniform", the layers themselves have drawn them already."""
     return model if init == "uniform" else initialize(model, init, rng)
 
 

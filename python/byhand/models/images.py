@@ -1,4 +1,4 @@
-"""Checks of images, and advice for images of a wrong shape."""
+"""Checks of arrays of images, and the advice that error messages give."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def image_shape(value: Any, name: str = "input_shape") -> Shape:
     Raises
     ------
     ValueError
-        If it is not three positive integers.
+        If `value` is not three positive integers.
     """
     sizes = listed(value)
     try:
@@ -48,7 +48,7 @@ def check_images(images: Any, input_shape: Shape) -> NDArray[Any]:
     images : ndarray, uint8, or float32 in [0, 1]
         The images. The axis of a single channel may be missing.
     input_shape : tuple of int
-        The channels, the height and the width that they must have.
+        The channels, the height and the width that each image must have.
 
     Returns
     -------
@@ -87,24 +87,24 @@ def check_images(images: Any, input_shape: Shape) -> NDArray[Any]:
 
 
 def is_picture(value: object) -> bool:
-    """Return whether a value is a path, bytes or a PIL image, without an import of pillow.
+    """Return whether a value is a path, bytes or a PIL image, without importing pillow.
 
     Parameters
     ----------
     value : object
-        What was given as an image.
+        The value that a user passed as an image.
     """
     pillow = any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__)
     return pillow or isinstance(value, str | bytes | os.PathLike)
 
 
 def stack_advice(images: Any) -> str:
-    """Return advice for images that are a list of arrays, or "" if they are something else.
+    """Return advice if a user passed a list of arrays instead of one array, otherwise "".
 
     Parameters
     ----------
     images : object
-        What was given as images.
+        The value that a user passed as images.
     """
     if not isinstance(images, list | tuple) or not images:
         return ""
@@ -112,7 +112,7 @@ def stack_advice(images: Any) -> str:
 
 
 def _advice(shape: Shape, wanted: Shape) -> str:
-    """Return advice for images of a wrong shape. The images must be (N, *wanted)."""
+    """Return advice for an array of `shape`, if it should have had the shape (N, *wanted)."""
     if shape == wanted or (wanted[0] == 1 and shape == wanted[1:]):
         return ": for a single image add the axis, images[np.newaxis]"
     if shape == (*wanted[1:], wanted[0]):

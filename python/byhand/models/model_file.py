@@ -18,14 +18,15 @@ from byhand.nn.parameter import Statistic, misfits, share_storage
 def load(path: str | os.PathLike[str], *, layers: Iterable[type[Module]] = ()) -> Model:
     """Read a model that `Model.save` wrote.
 
-    It takes no more memory than a few times the size of the file. Nothing in the file is executed.
+    Loading takes no more memory than a few times the size of the file. It executes nothing that the
+    file contains.
 
     Parameters
     ----------
     path : str or os.PathLike
         The path of the file.
     layers : iterable of type
-        The classes of the user's own layers that the model has.
+        The classes of the user's own layers in the model.
 
     Returns
     -------
@@ -38,7 +39,7 @@ def load(path: str | os.PathLike[str], *, layers: Iterable[type[Module]] = ()) -
         If the file cannot be read. It is a FileNotFoundError if there is no such file.
     CheckpointError
         If the file is damaged, was not written by `Model.save`, or has an unknown layer or version.
-        The error has the path.
+        The error names the path.
     """
     tensors, description = read_tensors(path)
     try:
@@ -58,12 +59,14 @@ def _model(
         raise ValueError(f"trained must be an object, not {trained!r}")
     shared = description.pop("shared", {})
     check_keys("the description", description, keys)
+    # Older files have no entry "pictures", or the entry "mnist". Both mean "digits" for images of
+    # one channel, and "plain" for others.
     preprocessing = description["preprocessing"]
     if isinstance(preprocessing, dict):
-        preprocessing = {"pictures": "mnist", **preprocessing}  # older files
+        preprocessing = {"pictures": "mnist", **preprocessing}
     check_keys("preprocessing", preprocessing, ("scale", "offset", "pictures"))
-    older = preprocessing["pictures"] == "mnist"  # now "digits", or "plain" in colour
-    if older:
+    is_older = preprocessing["pictures"] == "mnist"
+    if is_older:
         preprocessing = {**preprocessing, "pictures": None}
     layers = build_all(description["layers"], own)
     shapes = {
@@ -81,7 +84,7 @@ def _model(
         **preprocessing,
     )
     model.trained = trained
-    if older:
+    if is_older:
         model.pictures = model.preparation()
     _share(model, shared)
     share_storage(model.parameters())
@@ -91,7 +94,7 @@ def _model(
 
 
 def _share(model: Model, shared: Any) -> None:
-    """Make layers share a parameter that they shared when the model was saved."""
+    """Make layers share the parameters that `shared_names` listed when the model was saved."""
     state = dict(model.named_state())
     if not isinstance(shared, dict) or not {*shared, *shared.values()} <= set(state):
         raise ValueError(f"shared must map names of parameters to names, not {shared!r}")
