@@ -1,8 +1,8 @@
 """Hand-written kernels for handwritten digits.
 
-`byhand.kernels` has the C++ kernels, which work on NumPy arrays. `byhand.nn`, `byhand.optim` and
-`byhand.models` build networks from them, `byhand.training` trains networks, and `byhand.data` reads
-MNIST.
+`byhand.kernels` contains the C++ kernels, which work on NumPy arrays. `byhand.nn` builds networks
+from them, and `byhand.models` has networks for digits. `byhand.training` trains networks with the
+optimizers of `byhand.optim`. `byhand.data` reads MNIST and other data sets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 try:
-    # Imported first, because it refuses a sub-interpreter, about which NumPy would only warn.
+    # Import _core before NumPy: _core refuses to run in a sub-interpreter, NumPy would only warn.
     from byhand._core import __version__  # isort: skip
     from byhand import data, kernels, models, nn, optim, training
     from byhand.models import Model
@@ -21,7 +21,8 @@ try:
     from byhand.training import Trainer, evaluate
     from byhand.training.run_folder import load
 except (ImportError, KeyboardInterrupt) as _error:
-    # The command `byhand` begins with this import. Its user gets a sentence, not a traceback.
+    # The command `byhand` begins with this import. Its users get one sentence instead of a
+    # traceback.
     if os.path.basename(sys.argv[0] if sys.argv else "") not in ("byhand", "-m"):
         raise
     print(f"byhand: {str(_error) or 'interrupted'}", file=sys.stderr)
@@ -40,7 +41,8 @@ def _read_pictures(model: Model, sources: Sequence[Any], pictures: str | None) -
     return images_for(model, sources, pictures)
 
 
-# Model.predict reads pictures with this function, because the core must not import pillow.
+# Model.predict reads pictures with this function. byhand.models does not import byhand.pictures
+# itself, because byhand.pictures imports pillow, which may not be installed.
 _model.read_pictures = _read_pictures
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`python -m byhand` is the command `byhand`."""
+"""Run the command `byhand` as `python -m byhand`."""
 
 from byhand.cli import main
 

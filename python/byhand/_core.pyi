@@ -1,6 +1,6 @@
-"""Types of the extension module: the kernels, the threads and the instruction sets.
+"""Types of the extension module byhand._core: the kernels, and functions for threads.
 
-The docstrings are in csrc/bindings/.
+The docstrings of the functions are in csrc/bindings/.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: SupportsIndex) -> None: ...
 def empty(shape: _Shape, device: str = "cpu") -> _Array: ...
 
-# Functions that only the tests and the benchmarks need: isas(), isa(), set_isa(name),
-# default_num_threads(), set_thread_limit(limit), fma_peak(seconds), memory_rate(bytes, seconds),
-# gemm_ladder_steps(), gemm_ladder(step, a, b, out=None),
+# A submodule with functions that only the tests and the benchmarks need: isas(), isa(),
+# set_isa(name), default_num_threads(), set_thread_limit(limit), fma_peak(seconds),
+# memory_rate(bytes, seconds), gemm_ladder_steps(), gemm_ladder(step, a, b, out=None) and
 # conv_method(function, x_shape, weight_shape, *, stride=1, ...).
 testing: ModuleType
 
@@ -230,8 +230,8 @@ def sigmoid_backward(
 def softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
 def log_softmax(x: _Array, *, out: _Array | None = None) -> _Array: ...
 
-# The types of the results depend on whether reduction is "none". Any other string is accepted here
-# and checked in the call.
+# With reduction="none" the loss is an array, otherwise it is a number. The type `str` also permits
+# an unknown reduction, which the function itself refuses.
 @overload
 def softmax_cross_entropy(  # type: ignore[overload-overlap]
     logits: _Array,

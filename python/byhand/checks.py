@@ -1,4 +1,4 @@
-"""Checks of arguments, and sentences that many messages share.
+"""Checks of arguments, and functions that make the text of error messages.
 
 A check takes the name of an argument and its value. It returns the value in the type that the rest
 of the package expects, or raises an error that names the argument and shows the value.
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def not_one_of(value: str, known: Iterable[str]) -> str:
-    """Return the message that `value` is not one of some names, and which of them is closest to it.
+    """Return the message that `value` is not one of the known names. Suggest the closest name.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def not_one_of(value: str, known: Iterable[str]) -> str:
 
 
 def channels_last(shape: tuple[int, ...]) -> str:
-    """Return advice for images whose channels come last, or "" if they do not.
+    """Return advice if the channels of images seem to be the last axis, otherwise "".
 
-    Many programs keep images as (N, H, W, C). A shape is taken for that if the last axis has one to
-    four entries and both axes before it have more than four: a colour image has at most four
-    channels, and no image is so narrow.
+    Many programs store images as (N, H, W, C). This function assumes that order if the length of
+    the last axis is from 1 to 4, and both axes before it are longer than 4. A colour image has at
+    most four channels, and hardly any image is only four pixels high or wide.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleN
     error : ModuleNotFoundError
         The error of the import that failed.
     feature : str
-        What needs the package, as the message should call it.
+        The feature that needs the package. The message begins with this text.
     extra : str
-        The extra of byhand that installs the package.
+        The name of the extra of byhand that installs the package.
     """
     package = str(error.name).partition(".")[0]
     return ModuleNotFoundError(
@@ -77,8 +77,8 @@ def needs_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleN
 def is_installed(package: str) -> bool:
     """Return whether Python finds a package.
 
-    An import finder of another program may raise ImportError for a missing package. That counts as
-    missing.
+    Python asks all import hooks. If the hook of another package raises ImportError, the result is
+    False.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def is_installed(package: str) -> bool:
 
 
 def form(x: object) -> str:
-    """Return the shape of an array, or the type of any other object, as words for a message.
+    """Return the shape of an array, or the type of any other object, as text for a message.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def instance(name: str, value: object, kind: type[T]) -> T:
     name : str
         The name of the argument.
     value : object
-        Its value.
+        The value of the argument.
     kind : type
         The class that is expected.
 
@@ -150,7 +150,7 @@ def integer(name: str, value: Any, least: int) -> int:
     name : str
         The name of the argument.
     value : int
-        Its value. NumPy's integers count as integers, booleans do not.
+        The value of the argument. NumPy's integers are allowed, booleans are not.
     least : int
         The smallest value that is allowed.
 
@@ -167,14 +167,15 @@ def integer(name: str, value: Any, least: int) -> int:
         If `value` is less than `least`.
     """
     try:
-        number = operator.index(value)
+        checked = operator.index(value)
     except TypeError:
-        number = None
-    if number is None or isinstance(value, bool | np.bool_):  # an old NumPy's bool is an index
+        checked = None
+    # operator.index accepts Python's bool, and the bool of old versions of NumPy.
+    if checked is None or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, not {number}")
-    return number
+    if checked < least:
+        raise ValueError(f"{name} must be at least {least}, not {checked}")
+    return checked
 
 
 def flag(name: str, value: Any) -> bool:
@@ -185,7 +186,7 @@ def flag(name: str, value: Any) -> bool:
     name : str
         The name of the argument.
     value : bool
-        Its value, Python's or NumPy's.
+        The value of the argument. Python's and NumPy's booleans are allowed.
 
     Returns
     -------
@@ -195,7 +196,7 @@ def flag(name: str, value: Any) -> bool:
     Raises
     ------
     TypeError
-        If `value` is anything else, 0 and 1 included.
+        If `value` is anything else. The integers 0 and 1 are not allowed either.
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
@@ -205,7 +206,7 @@ def flag(name: str, value: Any) -> bool:
 def listed(value: Any) -> Any:
     """Return a NumPy array as a list, and any other object unchanged.
 
-    With it, an array may stand where a list may.
+    A check that calls this function accepts an array wherever it accepts a list.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def number(name: str, value: Any) -> float:
     name : str
         The name of the argument.
     value : float
-        Its value. NaN and infinity are numbers, booleans are not.
+        The value of the argument. NaN and infinity are allowed, booleans are not.
 
     Returns
     -------
@@ -236,7 +237,7 @@ def number(name: str, value: Any) -> float:
         If `value` is not a real number.
     """
     if type(value) is float:
-        return value  # the fast path: the rate of a schedule is checked in every step
+        return value  # a shortcut, because the learning rate is checked in every step
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     return float(value)
@@ -250,7 +251,7 @@ def finite(name: str, value: Any) -> float:
     name : str
         The name of the argument.
     value : float
-        Its value.
+        The value of the argument.
 
     Returns
     -------
@@ -278,7 +279,7 @@ def not_negative(name: str, value: Any) -> float:
     name : str
         The name of the argument.
     value : float
-        Its value.
+        The value of the argument.
 
     Returns
     -------
@@ -299,16 +300,16 @@ def not_negative(name: str, value: Any) -> float:
 
 
 def between(name: str, value: Any, least: float, most: float) -> float:
-    """Check that a value is a number in an interval.
+    """Check that a value is a number from `least` to `most`.
 
     Parameters
     ----------
     name : str
         The name of the argument.
     value : float
-        Its value.
+        The value of the argument.
     least, most : float
-        The ends of the interval, which belong to it.
+        The smallest and the largest value that are allowed.
 
     Returns
     -------
@@ -320,7 +321,7 @@ def between(name: str, value: Any, least: float, most: float) -> float:
     TypeError
         If `value` is not a real number.
     ValueError
-        If `value` lies outside the interval, or is NaN.
+        If `value` is less than `least`, greater than `most` or NaN.
     """
     checked = number(name, value)
     if not least <= checked <= most:
@@ -336,12 +337,12 @@ def as_path(name: str, value: Any) -> Path:
     name : str
         The name of the argument.
     value : str or os.PathLike
-        Its value.
+        The value of the argument.
 
     Returns
     -------
     pathlib.Path
-        The path, in which a leading ~ is replaced by the home folder.
+        The path. A leading ~ is replaced by the home folder.
 
     Raises
     ------
@@ -349,6 +350,7 @@ def as_path(name: str, value: Any) -> Path:
         If `value` is not a path.
     """
     try:
-        return Path(os.path.expanduser(value))  # unlike Path.expanduser, it never fails
+        # Path.expanduser would raise an error if the home folder is unknown. This keeps the ~.
+        return Path(os.path.expanduser(value))
     except TypeError:
         raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None

@@ -1,26 +1,29 @@
 """The kernels: C++ functions on NumPy arrays.
 
-Every name is the C++ function itself, with no Python code around it. `help(kernels.conv2d)` shows
-its arguments and its formula. All functions keep these rules:
+Each name here is the C++ function itself, without Python code around it. For example,
+`help(kernels.conv2d)` shows the arguments and the formula of `conv2d`. All functions follow these
+rules:
 
-- Arrays are float32. Labels and indices have an integer dtype. Any other dtype is a TypeError that
-  says how to convert the array.
-- Images have the shape (N, channels, H, W), filters (out_channels, in_channels / groups, KH, KW),
-  and weights of a linear layer (out_features, in_features), as in PyTorch.
-- N may be 0. The result is then empty, a gradient with respect to a weight is zeros, and a mean is
-  NaN.
-- Inputs may have any strides. `gemm` and `linear` read them in place; other functions copy an
-  input that is not C-contiguous.
-- Functions that compute arrays take `out=`, an array for the result, or a tuple of arrays if they
-  return several. Such an array has the dtype and the shape of the result, is writable and
-  C-contiguous, and overlaps no input; only `gemm` takes its `c`. It is also what the function
-  returns.
-- A backward function has those keyword arguments of the forward function that change its result,
-  with the same default values.
-- The results have the same bits for any number of threads, on the same instruction set.
-- Several Python threads may call kernels at the same time, because the GIL is released. Only matrix
-  products with fewer than 10,000 multiply-adds keep it. An array that one call changes must not be
-  used by another meanwhile.
+- Arrays are float32. Exceptions are labels and indices, which have an integer dtype, and the images
+  of `gather_images`, which are uint8. Any other dtype raises a TypeError that says how to convert
+  the array.
+- Shapes are those of PyTorch: images (N, channels, H, W), filters (out_channels,
+  in_channels / groups, KH, KW), and weights of a linear layer (out_features, in_features).
+- The batch size N may be 0. Then an output is empty, a gradient with respect to a weight is zeros,
+  and a mean loss is NaN.
+- Inputs may have any strides. `gemm` and `linear` read them without a copy. Other functions may
+copy
+  an input that is not C-contiguous.
+- A function that computes an array takes `out=`, an array for the result. If it returns several
+  arrays, `out` is a tuple. Such an array has the dtype and the shape of the result, is writable and
+  C-contiguous, and overlaps no input. The only exception is `gemm`, where `out` may be `c`. The
+  function returns the same array.
+- A backward function takes those keyword arguments of the forward function that its result depends
+  on, with the same default values.
+- On the same instruction set, the results have the same bits for any number of threads.
+- Several Python threads can run kernels at the same time, because kernels release the GIL. Only
+  matrix products with fewer than 10,000 multiply-adds keep the GIL. While a call changes an array,
+  no other call may use that array.
 """
 
 from byhand._core import (

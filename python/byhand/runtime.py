@@ -1,4 +1,4 @@
-"""Threads, instruction sets, and what this machine runs."""
+"""The number of threads, and a report of what byhand uses on this machine."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ __all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_
 def num_threads(n: int) -> Iterator[None]:
     """Use another number of threads inside a with statement.
 
-    `with byhand.num_threads(1): ...` runs kernels on one thread, and restores the number of threads
-    afterwards.
+    For example, `with byhand.num_threads(1): ...` runs kernels on one thread. At the end of the
+    statement, the old number of threads is restored.
 
     Parameters
     ----------
@@ -46,11 +46,14 @@ def show_config() -> None:
 
 
 def _state(isa: dict[str, Any]) -> str:
-    """Describe whether an instruction set is built, runs here, and is in use."""
+    """Describe whether this build has an instruction set, this CPU runs it, and kernels use it.
+
+    Tests run AVX-512's kernels on other CPUs, too: `lanes16` imitates its lanes and masks in C++.
+    """
     if not isa["built"]:
         return "not in this build"
     if not isa["runs_here"]:
-        tested = "its geometry in plain code" if isa["tested"] == "geometry" else "nothing of it"
+        tested = "an imitation in plain C++" if isa["tested"] == "geometry" else "no part of it"
         return f"built, but this CPU lacks it: tests here run {tested}"
-    state = "for tests, avx512's geometry in plain code" if isa["for_tests"] else "built, runs here"
+    state = "an imitation of avx512, for tests" if isa["for_tests"] else "built, runs here"
     return f"{state}, active" if isa["active"] else state

@@ -1,4 +1,4 @@
-"""The classifiers as a scikit-learn estimator, for pipelines, cross-validation and searches."""
+"""The classifiers as a scikit-learn estimator: for pipelines, cross-validation and grid search."""
 
 from __future__ import annotations
 
@@ -36,51 +36,54 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     model : {"softmax", "mlp", "lenet5"} or callable
-        The network. A function of your own is called as
-        model(input_shape=..., classes=..., seed=...) and returns a byhand Model.
+        The network. You may also pass a function of your own. It is called as
+        model(input_shape=..., classes=..., seed=...), and must return a byhand Model.
     hidden_layer_sizes : int or iterable of int
-        The widths of the hidden layers of "mlp".
+        The number of units in each hidden layer of "mlp".
     activation : {"relu", "tanh", "sigmoid"}
         The activation of "mlp" and "lenet5".
     init : str
-        How to draw the initial weights: a name that `nn.initializers.initialize` knows.
+        The method that draws the initial weights, a key of `nn.initializers.INITIALIZERS`.
     optimizer : {"sgd", "adam", "adamw"}
-        The optimizer. "sgd" has Nesterov's momentum of 0.9.
+        The optimizer. "sgd" uses Nesterov's momentum with the factor 0.9.
     learning_rate : float, optional
-        The largest rate of one cycle (`schedules.OneCycle`). By default it is 0.05 for "sgd" and
-        0.003 for the others with batches of 32, and adapted to other batch sizes (`Recipe.lr_for`).
+        The largest learning rate: the schedule is `optim.schedules.OneCycle`. For batches of 32,
+        the default is 0.05 for "sgd" and 0.003 for "adam" and "adamw". For another batch size,
+        `Recipe.lr_for` adapts the default.
     weight_decay : float
-        The factor of the L2 regularisation, or of the decoupled weight decay of "adamw".
+        The factor of the L2 regularisation or, for "adamw", of the decoupled weight decay.
     epochs : int
         The number of passes over the images.
     batch_size : int
         The number of images per step.
     max_shift : int
-        The largest number of pixels by which images of uint8 are shifted at random in each step.
+        The largest number of pixels by which each step shifts its images at random. With a value
+        above 0, the images must be uint8.
     random_state : int, numpy.random.RandomState or None
-        The source of the initial weights, the order of the images and their shifts. None means
-        that each `fit` draws a new seed.
+        The source of the initial weights, of the order of the images and of their shifts. With
+        None, each call of `fit` draws a new seed.
 
     Attributes
     ----------
     model_ : Model
-        The trained network. Its class names are the labels. `model_.save` writes a file that
-        `byhand.load` reads.
+        The trained network. Its class names are the labels, as strings. `model_.save` writes a file
+        that `byhand.load` reads.
     classes_ : ndarray, shape (classes,)
         The labels, sorted.
     value_range_ : (float, float)
-        The smallest and the largest value of the images, or (0, 255) for images of uint8.
+        The smallest and the largest value of the training images, or (0, 255) if they are uint8.
     loss_curve_ : list of float
         The mean loss of each epoch.
     n_features_in_ : int
-        The size of the second axis of the images.
+        The length of the second axis of the training images.
 
     Notes
     -----
     Images have the shape (n, features), (n, height, width) or (n, channels, height, width). They
-    are numbers of any range, or uint8. The network sees them standardised: the mean of all values
-    is subtracted, and the difference is divided by their standard deviation. If the number
-    of features is a square number, each row is used as a square image.
+    are uint8, or numbers of any range. The network gets standardised images: (x - mean) /
+    deviation, with the mean and the standard deviation of all values of the training images. If the
+    images have the shape (n, features) and the number of features is a square number, such as 784,
+    each row becomes a square image.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : array_like, shape (n, ...)
             The images.
         y : array_like, shape (n,)
-            Their labels, of any kind.
+            The labels, for example integers or strings.
 
         Returns
         -------
@@ -127,10 +130,14 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
+        TypeError
+            If an argument of the classifier has the wrong type, or `max_shift` is above 0 and the
+            images are not uint8.
         ValueError
-            If the images, the labels or an argument of the classifier are not what they should be.
+            If the images or the labels have an unsuitable shape or value, or an argument of the
+            classifier has an impossible value.
         FloatingPointError
-            If the loss is not finite, because the learning rate is too large.
+            If the loss becomes infinite or NaN. In most cases, the learning rate is too large.
         """
         X, y = validate_data(self, X, y, dtype=[np.float32, np.uint8], allow_nd=True)
         check_classification_targets(y)
@@ -157,7 +164,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like, shape (n, ...)
-            The images, of the shape with which the classifier was trained.
+            The images. Each must have the same shape as a training image.
 
         Returns
         -------
@@ -167,7 +174,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the images have another shape.
+            If the shape of an image is different.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float32, np.uint8], allow_nd=True, reset=False)
@@ -185,7 +192,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like, shape (n, ...)
-            The images, of the shape with which the classifier was trained.
+            The images. Each must have the same shape as a training image.
 
         Returns
         -------
@@ -195,13 +202,17 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the images have another shape.
+            If the shape of an image is different.
         """
         likeliest = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[likeliest])
 
     def _images(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return images as the model takes them: uint8 unchanged, floats scaled to [0, 1]."""
+        """Return images in a form that the model accepts.
+
+        Images of uint8 stay unchanged if `value_range_` is (0, 255), as it is after a training with
+        uint8. Otherwise all values are mapped from `value_range_` to [0, 1], as float32.
+        """
         shape = (len(X), *self.model_.input_shape)
         low, high = self.value_range_
         if X.dtype == np.uint8 and (low, high) == (0, 255):
@@ -212,7 +223,10 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return images.reshape(shape)
 
     def _preprocessing(self, X: NDArray[Any]) -> tuple[float, float]:
-        """Return the scale and the offset that standardise the images, for pixels of 0 to 255."""
+        """Return the model's scale and offset, for which pixel * scale + offset is standardised.
+
+        A pixel from 0 to 255 stands for the value low + pixel * (high - low) / 255 of an image.
+        """
         low, high = self.value_range_
         mean = math.fsum(values.sum() for _, values in _in_float64(X)) / X.size
         squares = math.fsum(((values - mean) ** 2).sum() for _, values in _in_float64(X))
@@ -237,7 +251,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise ValueError(f"model must be softmax, mlp or lenet5, not {self.model!r}")
 
     def _hidden(self) -> tuple[int, ...]:
-        """Return the widths of the hidden layers. As in scikit-learn, an integer is one layer."""
+        """Return the sizes of the hidden layers. As in scikit-learn, an integer means one layer."""
         sizes = self.hidden_layer_sizes
         if not isinstance(sizes, Iterable) or isinstance(sizes, str):
             sizes = (sizes,)
@@ -293,7 +307,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _in_float64(X: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield some rows at a time as float64, because squares may be too large for float32."""
+    """Yield 1,024 images at a time as float64, because squares may be too large for float32."""
     for start in range(0, len(X), 1024):
         part = slice(start, start + 1024)
         yield part, X[part].astype(np.float64)
