@@ -12,8 +12,7 @@ rules:
 - The batch size N may be 0. Then an output is empty, a gradient with respect to a weight is zeros,
   and a mean loss is NaN.
 - Inputs may have any strides. `gemm` and `linear` read them without a copy. Other functions may
-copy
-  an input that is not C-contiguous.
+  copy an input that is not C-contiguous.
 - A function that computes an array takes `out=`, an array for the result. If it returns several
   arrays, `out` is a tuple. Such an array has the dtype and the shape of the result, is writable and
   C-contiguous, and overlaps no input. The only exception is `gemm`, where `out` may be `c`. The

@@ -294,8 +294,8 @@ class Branch(Op):
         kernels.add(y.reshape(b.x.shape), b.x, out=b.y)
 
     def run_backward(self, b: Call) -> None:
-        # b.gradients has the gradients of all inner ops, in the order of the forward pass. The last
-        # op takes its part from the end.
+        # b.gradients has the gradients of all inner ops, in the order of the forward pass. The loop
+        # runs backward, so it hands out the parts from the end of b.gradients to its beginning.
         end = len(b.gradients)
         for call in b.inner_backward:
             start = end - len(call.op.gradients())

@@ -1,4 +1,4 @@
-"""Losses: functions of a prediction and a target that training makes small.
+"""Losses: functions of a prediction and a target, which training minimises.
 
     loss = CrossEntropyLoss()
     value = loss(logits, labels)  # the mean loss of the batch
@@ -223,7 +223,7 @@ class MSELoss(Loss):
 
 
 class LossByHand(PlannedLoss):
-    """An adapter for a user's own loss: `run` calls `forward`, and `run_backward` `backward`.
+    """An adapter for a user's own loss: `run` calls `forward`, `run_backward` calls `backward`.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Module:
     """The modules that this one consists of."""
 
     has_modes: bool = False
-    """Whether the module computes something else in training mode than in inference mode."""
+    """Whether training mode and inference mode of the module give different results."""
 
     def forward(self, x: Array) -> Array:
         """Compute the output for a batch.
@@ -114,7 +114,7 @@ class Module:
         return 0
 
     def layers(self) -> Iterator[Op]:
-        """Return the layers that a plan runs, in their order. A network returns all its layers."""
+        """Return the layers that a plan runs, in their order. A network returns all layers in it."""
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
@@ -133,8 +133,8 @@ class Module:
     def least_batch(self, shape: Shape) -> int:
         """Return the smallest number of images in a batch that the module can compute.
 
-        It is 2 if batch normalisation in training mode gets one value per channel and image,
-        because a single value has no variance. Otherwise it is 1.
+        The number is 2 if batch normalisation in training mode gets one value per channel and
+        image, because a single value has no variance. Otherwise it is 1.
 
         Parameters
         ----------

@@ -107,8 +107,8 @@ class BatchNorm1d(_BatchNorm):
     momentum : float
         The weight of the newest batch in the running statistics, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        Ignored, because the initial weights are not random. It exists because all layers with
-        weights take this argument.
+        Ignored, because the initial weights are not random. All layers with weights take this
+        argument.
 
     Attributes
     ----------
@@ -120,8 +120,9 @@ class BatchNorm1d(_BatchNorm):
     Notes
     -----
     The output is weight * (x - mean) / sqrt(variance + eps) + bias. In inference, mean and variance
-    are the running statistics. In training, they are the mean and the biased variance of the batch,
-    which must have at least two values per feature. Training also updates both running statistics:
+    are the running statistics. In training, they are the mean and the biased variance of the batch.
+    The batch must have at least two values per feature. Training also updates the running
+    statistics:
 
         running = (1 - momentum) * running + momentum * statistic of the batch
 
@@ -150,8 +151,8 @@ class BatchNorm2d(_BatchNorm):
     momentum : float
         The weight of the newest batch in the running statistics, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        Ignored, because the initial weights are not random. It exists because all layers with
-        weights take this argument.
+        Ignored, because the initial weights are not random. All layers with weights take this
+        argument.
     """
 
     _takes = ("C", "H", "W")
