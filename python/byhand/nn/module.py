@@ -114,7 +114,7 @@ class Module:
         return 0
 
     def layers(self) -> Iterator[Op]:
-        """Return the layers that a plan runs, in their order. A network returns all layers in it."""
+        """Return the layers that a plan runs, in their order. A network returns all its layers."""
         yield ByHand(self)
 
     def layer_inputs(self, shape: Shape) -> Iterator[tuple[Module, Shape]]:
