@@ -286,7 +286,7 @@ def test_what_cannot_be_plotted(whole: Path, tmp_path: Path) -> None:
     said = only_line(run("plot", whole, empty, code=1))
     assert f"{empty} holds no metrics.jsonl: it is not a run folder" in said
     (empty / "config.json").write_text("{}")
-    assert "no epoch of it was finished" in only_line(run("evaluate", empty, code=1))
+    assert "no epoch of the run was finished" in only_line(run("evaluate", empty, code=1))
     assert str(tmp_path / "no") in only_line(run("plot", tmp_path / "no", code=1))
     (empty / "metrics.jsonl").write_text('{"epoch": 1}\n')
     assert "does not list epochs" in only_line(run("plot", empty, code=1))

@@ -142,7 +142,9 @@ def test_a_log_of_something_else_is_named(
     log = tmp_path / name
     trainer(run=tmp_path / "run", handlers=[LogFile(log)]).fit(digits(20), epochs=1)
     log.write_bytes(content)
-    message = rf"^{log} is not the log of this run, so it cannot go on \({reason}.*\): move it"
+    message = (
+        rf"^{log} is not the log of this run, so LogFile cannot continue it \({reason}.*\): move it"
+    )
     with pytest.raises(ValueError, match=message):
         trainer(run=tmp_path / "run", handlers=[LogFile(log)]).fit(
             digits(20), epochs=2, resume=True

@@ -139,7 +139,7 @@ def test_which_epoch_counts_without_validation(tmp_path: Path) -> None:
         Trainer(training.model, training.optimizer, run=tmp_path, handlers=[interrupt]).fit(
             digits(20), epochs=2
         )
-    with pytest.raises(FileNotFoundError, match="no epoch of it was finished"):
+    with pytest.raises(FileNotFoundError, match="no epoch of the run was finished"):
         run.choose()
     training.fit(digits(20), epochs=2)
     assert run.choose() == (run.model_path, 2, "epoch 2 of 2, the last one")

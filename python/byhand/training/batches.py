@@ -1,4 +1,7 @@
-"""The batches of the training set: gathered from its bytes into the arrays of a plan."""
+"""The batches of the training set. Each is copied into the arrays of a plan.
+
+A plan (`byhand.engine.plan`) is the list of the kernel calls of a network, with all their arrays.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ class TrainingBatch:
     Parameters
     ----------
     plan : engine.plan.Batch
-        The kernel calls for n images. `plan.train(target)` computes the loss and the gradients.
+        The plan for n images. `plan.train(target)` computes the loss and the gradients.
     data : CheckedData
         The training set.
     loss : Loss
-        `Loss.counted` says how many images the mean is computed over.
+        Its method `counted` returns the number of images over which the loss is averaged.
     ignores_labels : bool
-        Whether the loss ignores labels of the training set. If not, `Loss.counted` is not called in
-        each step.
+        Whether the loss ignores some labels of the training set. If not, `loss.counted` is never
+        called, because the loss is averaged over all images.
 
     Attributes
     ----------
@@ -70,7 +73,7 @@ class TrainingBatch:
         loss : float
             The mean loss. It is 0 if the loss ignores every label of the batch.
         counted : int
-            The number of images that the mean is taken over.
+            The number of images over which the loss is averaged.
         wrong : int
             The number of images for which the model's answer was wrong.
         """
@@ -81,14 +84,14 @@ class TrainingBatch:
 
 
 class TrainingBatches:
-    """The training set in batches, all of which one plan computes.
+    """The training set, divided into batches that one plan computes.
 
     Parameters
     ----------
     model : Model
-        The network, and how it scales pixels.
+        The network. It also has the scale and the offset of the pixels.
     loss : Loss
-        The backward pass begins with its gradient.
+        The loss, whose gradient the backward pass begins with.
     data : CheckedData
         The training set.
     batch_size : int
@@ -98,7 +101,7 @@ class TrainingBatches:
     seed : int
         Decides the order of the images, their shifts and the draws of dropout.
     device : str
-        Where the plan's memory lies.
+        The device that holds the plan's memory.
 
     Raises
     ------
@@ -106,7 +109,7 @@ class TrainingBatches:
         If `max_shift` is not less than the images' size, or an epoch would have a batch that is too
         small for a layer, as a single image is for BatchNorm1d.
     TypeError
-        If images to be moved are not uint8, or a layer has no backward pass.
+        If `max_shift` is not 0 and the images are not uint8, or a layer has no backward pass.
     """
 
     def __init__(
@@ -143,43 +146,44 @@ class TrainingBatches:
         self._ignores_labels = loss.counted(data.wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)
         self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
-        # Only layers that draw random numbers are told the step. Telling every layer would take a
-        # microsecond per step.
+        # The layers that draw random numbers. `begin_step` is called only for these, because the
+        # calls for all layers would take a microsecond per step.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
         self._batches: dict[int, TrainingBatch] = {}
 
     def shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Divide the numbers of the images into the batches of an epoch, in a random order.
+        """Divide the images into the batches of an epoch, in a random order.
 
         Parameters
         ----------
         epoch : int
-            The number of the epoch, counted from 1. The order depends on it and the seed alone.
+            The number of the epoch, counted from 1. The order depends only on it and on the seed.
 
         Returns
         -------
         list of ndarray, shape (n,), int64
-            `byhand.data.batches` has the order of epoch 1.
+            The numbers of the images of each batch. `byhand.data.batches` with the same seed has
+            the order of epoch 1.
         """
         order = stream(self._seed, epoch).permutation(len(self._data.images))
         size = self._batch_size
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def gather(self, index: NDArray[np.int64], step: int) -> TrainingBatch:
-        """Copy the images at `index`, as the network sees them, and their labels into the plan.
+        """Copy images, shifted and scaled, and their labels into the arrays of the plan.
 
         Parameters
         ----------
         index : ndarray, shape (n,), int64
             The numbers of the images.
         step : int
-            The number of this training step, counted from 0. With the seed it decides the shifts of
-            the images and the draws of dropout.
+            The number of this training step, counted from 0. Together with the seed, it decides the
+            shifts of the images and the draws of dropout.
 
         Returns
         -------
         TrainingBatch
-            The next batch of the same size overwrites it.
+            The batch. The next call with the same number of images overwrites it.
         """
         n = len(index)
         batch = self._batches.get(n) or self._new_batch(n)
@@ -220,7 +224,7 @@ def epoch_means(scores: Sequence[BatchScore], images: int) -> tuple[float, float
         The mean loss, and the fraction of images for which the model's answer was wrong.
     """
     total, total_counted, total_wrong = 0.0, 0, 0
-    for loss, counted, wrong in scores:  # not sum(), whose bits depend on the version of Python
+    for loss, counted, wrong in scores:  # sum() rounds differently in different Python versions
         total += loss * counted
         total_counted += counted
         total_wrong += wrong

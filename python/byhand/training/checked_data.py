@@ -40,7 +40,7 @@ class CheckedData(NamedTuple):
         The right class of each image, int64, or the right number, float32, if the model has one
         output.
     targets : ndarray, shape (N, outputs), float32, or None
-        What the loss compares the network's output with. None if it takes the answers.
+        What the loss compares the network's output with. None if the loss takes `answers`.
     """
 
     images: NDArray[Any]
@@ -49,7 +49,7 @@ class CheckedData(NamedTuple):
 
     @property
     def wanted(self) -> NDArray[Any]:
-        """What the loss takes: `targets`, or `answers` if there are none."""
+        """What the loss compares the output with: `targets`, or `answers` if there are none."""
         return self.answers if self.targets is None else self.targets
 
     def checksum(self) -> str:
@@ -65,7 +65,7 @@ class CheckedData(NamedTuple):
 
 
 def check_loss(model: Model, loss: Loss | None) -> Loss:
-    """Check that a loss can be the model's.
+    """Check that a loss fits a model.
 
     Parameters
     ----------
@@ -82,14 +82,15 @@ def check_loss(model: Model, loss: Loss | None) -> Loss:
     Raises
     ------
     TypeError
-        If `loss` is not a Loss that defines what it computes.
+        If `loss` is not an instance of Loss, or is one of a subclass without `forward`.
     ValueError
         If the model has one output and the loss compares classes.
     """
     if loss is None:
         return MSELoss() if model.classes == 1 else CrossEntropyLoss()
-    own = isinstance(loss, Loss) and type(loss).run is Loss.run
-    if not isinstance(loss, Loss) or (own and type(loss).forward is Loss.forward):
+    # The losses of byhand define `run`. A user's own loss defines `forward` instead.
+    has_run = isinstance(loss, Loss) and type(loss).run is not Loss.run
+    if not isinstance(loss, Loss) or (not has_run and type(loss).forward is Loss.forward):
         raise TypeError(
             "loss must be one of byhand.nn.losses, or a subclass of Loss with forward and "
             f"backward, not {loss!r}"
@@ -105,12 +106,12 @@ def check_data(name: str, data: DatasetLike, model: Model, loss: Loss) -> Checke
     Parameters
     ----------
     name : str
-        What error messages call the data: the name of the caller's argument.
+        The name of the caller's argument, for error messages.
     data : data set or pair (images, labels)
     model : Model
-        Says the shape of the images and the number of classes.
+        Decides the shape of the images and the number of classes.
     loss : Loss
-        Says which labels are possible.
+        Decides which labels are possible.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def check_data(name: str, data: DatasetLike, model: Model, loss: Loss) -> Checke
 
 
 def _images_and_labels(name: str, data: DatasetLike) -> tuple[Any, Any]:
-    """Return the two arrays of a data set or a pair, not yet checked but for masked arrays."""
+    """Return the two arrays of a data set or a pair. The only check here is for masked arrays."""
     if isinstance(data, tuple):
         if len(data) != 2:
             raise ValueError(f"{name} must be (images, labels), not {len(data)} things")
@@ -163,18 +164,18 @@ def _check_labels(
 ) -> tuple[NDArray[Any], Array | None]:
     """Return the answers and targets of `CheckedData`."""
     kind = labels.dtype.kind if isinstance(labels, np.ndarray) else ""
-    rows = kind == "f" and labels.ndim == 2 and model.classes > 1
-    numbers = kind == "f" and model.classes == 1
-    if kind not in ("i", "u") and not rows and not numbers:
+    are_rows = kind == "f" and labels.ndim == 2 and model.classes > 1
+    are_numbers = kind == "f" and model.classes == 1
+    if kind not in ("i", "u") and not are_rows and not are_numbers:
         raise TypeError(
             f"labels of {name} must be a NumPy array of integers, not {_form(labels)}"
             + _advice(labels, kind, model.classes)
         )
-    if labels.shape != ((count, model.classes) if rows else (count,)):
+    if labels.shape != ((count, model.classes) if are_rows else (count,)):
         advice = ": use labels[:, 0]" if labels.shape == (count, 1) else ""
         raise ValueError(f"{name} has {count} images but labels of shape {labels.shape}{advice}")
     labels = np.array(labels)  # another thread may write to the caller's array after the checks
-    if rows:
+    if are_rows:
         return _check_rows(name, labels, loss)
     if model.classes == 1:
         values = labels.astype(np.float32)
@@ -199,7 +200,10 @@ def _advice(labels: Any, kind: str, classes: int) -> str:
 
 
 def _check_rows(name: str, labels: NDArray[Any], loss: Loss) -> tuple[NDArray[Any], Array]:
-    """Check rows of numbers, which must be probabilities unless the loss compares numbers."""
+    """Return the answers and targets for labels that are rows of floats, one per class.
+
+    The rows must be probabilities. Only MSELoss takes other numbers.
+    """
     rows = np.ascontiguousarray(labels, np.float32)
     if not np.isfinite(rows).all():
         raise ValueError(f"labels of {name} must be finite in float32")

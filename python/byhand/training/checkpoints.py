@@ -61,7 +61,7 @@ def read_config(path: Path) -> dict[str, Any]:
     OSError
         If the file cannot be read.
     CheckpointError
-        If it is not the file of a run, or if one of the entries "counts", "data", "crc32" and
+        If the file is not that of a run, or if one of the entries "counts", "data", "crc32" and
         "notes" has a wrong type or value.
     """
     try:
@@ -123,14 +123,14 @@ def read_history(path: Path) -> list[EpochEnd]:
     Returns
     -------
     list of EpochEnd
-        The epochs from 1 on, at least one.
+        All epochs, beginning with epoch 1. The list is not empty.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     CheckpointError
-        If it does not list epochs.
+        If the file does not list epochs.
     """
     content = _content(path)
     try:
@@ -144,7 +144,7 @@ def read_history(path: Path) -> list[EpochEnd]:
 
 
 def _epoch(row: Any, number: int) -> EpochEnd:
-    """Read a line of metrics.jsonl. Raise ValueError if it is not about this epoch."""
+    """Read a line of metrics.jsonl. Raise ValueError if it does not describe epoch `number`."""
     if not isinstance(row, dict) or set(row) != set(_FIELDS):
         raise ValueError(f"line {number} must have {', '.join(_FIELDS)}")
     values = {}
@@ -174,19 +174,20 @@ def _short(value: Any) -> str:
 # --------------------------------------------------------------------------------------------------
 # state.safetensors: everything that a resumed run needs
 
-# The entries of its metadata, with their types.
+# The entries that the metadata of this file must have, with their types.
 _STATE = {"model": dict, "optimizer": dict, "epoch": int, "step": int, "averaged": int}
 
 
 class Checkpoint(NamedTuple):
-    """A run after its last complete epoch.
+    """The state of a run after its last complete epoch.
 
     Attributes
     ----------
     path : Path
         The file state.safetensors.
     tensors : dict of ndarray
-        Weights, moments of the optimizer and averages, by name.
+        The weights, the moments of the optimizer and the averages of the weights. Their names begin
+        with "model.", "optimizer." and "ema.".
     description : dict
         The metadata of the file.
     history : list of EpochEnd
@@ -216,7 +217,7 @@ class Checkpoint(NamedTuple):
     def restore(self, model: Model, optimizer: Optimizer, average: WeightAverage | None) -> int:
         """Copy the state of the checkpoint into a model, its optimizer and its weight average.
 
-        The model is changed last, so it stays as it was if the optimizer's state does not fit.
+        The model is changed last. If the optimizer's state does not fit, the model is unchanged.
 
         Parameters
         ----------
@@ -227,7 +228,7 @@ class Checkpoint(NamedTuple):
         Returns
         -------
         int
-            The number of training steps that are done.
+            The number of training steps so far.
 
         Raises
         ------
@@ -272,13 +273,13 @@ def state_bytes(
     Parameters
     ----------
     weights : mapping of ndarray
-        The model's `state_dict` with its own weights. The model itself may have the average as its
-        weights.
+        The model's `state_dict`, with the weights that training continues with.
     model : Model
+        The model. Its own weights are not used, because they may be the average during this call.
     optimizer : Optimizer
     average : WeightAverage or None
     epoch, step : int
-        The numbers of epochs and training steps that are done.
+        The number of epochs and the number of training steps so far.
     seed, batch_size : int
         The arguments of `Trainer.fit`.
 
@@ -313,6 +314,7 @@ def read_state(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Returns
     -------
     tensors : dict of ndarray
+        The tensors of the file, by name.
     description : dict
         The metadata of the file.
 
@@ -321,7 +323,7 @@ def read_state(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     OSError
         If the file cannot be read.
     CheckpointError
-        If it is damaged or not the state of a run.
+        If the file is damaged or not the state of a run.
     """
     tensors, description = read_tensors(path)
     if any(type(description.get(name)) is not kind for name, kind in _STATE.items()):

@@ -15,8 +15,8 @@ from byhand.models import Model
 from byhand.nn.losses import Loss
 from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
 
-# The number of images whose outputs and loss are computed at a time. It bounds the memory for
-# outputs.
+# The outputs and the loss are computed for this number of images at a time. This bounds the memory
+# for the outputs.
 _IMAGES_AT_A_TIME = 8192
 
 
@@ -28,21 +28,21 @@ class _Scores(NamedTuple):
 class Evaluation(_Scores):
     """How good a model is on a data set. It unpacks as a pair: `loss, accuracy = evaluation`.
 
-    The model's answer for an image is the likeliest class. If the model has one output, the answer
-    is that number, rounded.
+    The model's answer for an image is the class with the largest output. If the model has one
+    output, the answer is this number, rounded to an integer.
 
     Parameters
     ----------
     loss : float
-        The mean loss.
+        The mean loss over the images.
     accuracy : float
         The fraction of right answers, from 0 to 1.
 
     Attributes
     ----------
     confusion : ndarray, shape (classes, classes), int64, or None
-        The number of images of class `row` that the model takes for class `column`. None if the
-        model has one output, and in training.
+        Element [i, j] is the number of images of class i for which the model's answer is class j.
+        None if the model has one output, or if `Trainer.fit` computed the evaluation.
     """
 
     confusion: NDArray[np.int64] | None = None
@@ -113,12 +113,12 @@ def measure(
     data : CheckedData
     loss : Loss
     confusion : ndarray, shape (classes, classes), int64, optional
-        The answers are added to it.
+        The counts are added to this array, which `Evaluation` describes.
 
     Returns
     -------
     Evaluation
-        Its loss may be NaN or infinite.
+        The result. Its loss may be NaN or infinite.
     """
     total, counted, correct = 0.0, 0, 0
     for start in range(0, len(data.images), _IMAGES_AT_A_TIME):
@@ -138,7 +138,7 @@ def measure(
 
 
 def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
-    """Count the rows of a network's output that are right answers.
+    """Count the images for which a network's output is the right answer.
 
     Parameters
     ----------

@@ -1,8 +1,15 @@
-"""The events that training tells its handlers, and the exception that ends it.
+"""The events that `Trainer.fit` sends to its handlers, and the exception that ends the training.
 
-Epochs and batches are counted from 1. Errors and accuracies are fractions from 0 to 1. In each
-epoch, `BatchEnd` comes after every batch, then `Evaluated` if there is validation,
-`CheckpointSaved` if there is a run folder, and `EpochEnd`.
+Epochs and batches are counted from 1. Errors and accuracies are fractions from 0 to 1. The order of
+the events is:
+
+    TrainingStarted
+    for each epoch:
+        BatchEnd          after each batch
+        Evaluated         if there is a validation set
+        CheckpointSaved   if there is a run folder
+        EpochEnd
+    TrainingEnded
 """
 
 from __future__ import annotations
@@ -14,33 +21,36 @@ from byhand.models import Model
 
 
 class StopTraining(Exception):
-    """A handler raises it to end the training as if the epochs were over: `TrainingEnded` follows.
+    """The exception that a handler raises to end the training.
 
-    All other handlers get the event first. If it is raised at a batch, the rest of the epoch is
-    left out, and the epoch is in neither the history nor the run folder.
+    The other handlers still get the current event. At `BatchEnd`, the rest of the epoch is left
+    out, and neither the history nor the run folder gets the epoch. At `Evaluated` or
+    `CheckpointSaved`, the epoch is completed first. Then `fit` sends `TrainingEnded` and returns.
     """
 
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Told before the first epoch.
+    """Sent before the first epoch.
 
     Attributes
     ----------
     model : Model
+        The model that is trained.
     epochs : int
         The number of epochs of the whole run.
     batches : int
         The number of batches in an epoch.
     batch_size : int
+        The number of images in a batch. The last batch of an epoch may be smaller.
     images : int
         The number of training images.
     validation_images : int
-        0 without validation.
+        The number of validation images. 0 if there is no validation set.
     run : Path or None
         The run folder.
     history : tuple of EpochEnd
-        The epochs of a resumed run that are done.
+        The epochs that a resumed run has completed. Empty for a new run.
     """
 
     model: Model
@@ -55,11 +65,12 @@ class TrainingStarted:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """Told after the update of the weights by one batch.
+    """Sent after each training step: one batch, one update of the weights.
 
     Attributes
     ----------
     epoch : int
+        The number of the epoch.
     batch : int
         The number of the batch in the epoch.
     batches : int
@@ -67,12 +78,12 @@ class BatchEnd:
     images : int
         The number of images in the batch.
     counted : int
-        The number of images that the loss averages. It is less than `images` if the loss ignores
-        labels.
+        The number of images over which the loss is averaged. It is less than `images` if the loss
+        ignores the labels of some images.
     loss : float
-        The mean loss before the update.
+        The mean loss of the batch, computed before the update.
     error : float
-        The fraction of wrong answers before the update.
+        The fraction of wrong answers in the batch, computed before the update.
     lr : float
         The learning rate of the update.
     """
@@ -89,17 +100,20 @@ class BatchEnd:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Told after the validation that ends an epoch.
+    """Sent after the validation at the end of an epoch.
 
     Attributes
     ----------
     epoch : int
+        The number of the epoch.
     images : int
         The number of validation images.
     loss : float
+        Their mean loss.
     accuracy : float
+        The fraction of right answers.
     seconds : float
-        The time of the validation alone.
+        The time of the validation.
     """
 
     epoch: int
@@ -111,15 +125,16 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """Told when the files of an epoch are in the run folder.
+    """Sent when the files of an epoch are in the run folder.
 
     Attributes
     ----------
     epoch : int
+        The number of the epoch.
     run : Path
         The run folder.
     best : bool
-        Whether best.safetensors is this epoch.
+        Whether best.safetensors has the model of this epoch.
     """
 
     epoch: int
@@ -129,25 +144,29 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """Told after an epoch, its validation and its files.
+    """Sent at the end of an epoch, after its validation and after its files are written.
 
     Attributes
     ----------
     epoch : int
+        The number of the epoch.
     epochs : int
         The number of epochs of the whole run.
     loss : float
-        The mean loss over the training images, each measured in its training step.
+        The mean loss over the training images. The loss of an image is computed in the training
+        step of its batch, before the update. The weights therefore differ from batch to batch.
     error : float
-        The fraction of wrong answers, measured in the same way.
+        The fraction of wrong answers for the training images, computed in the same steps.
     validation_loss : float or None
-        None without validation.
+        The mean loss over the validation images. None if there is no validation set.
     validation_accuracy : float or None
+        The fraction of right answers for the validation images.
     lr : float
         The learning rate of the last step.
     seconds : float
-        The time of the training alone, without validation and files.
+        The time of the training steps, without validation and without writing files.
     images_per_second : float
+        The number of training images divided by `seconds`.
     best : bool
         Whether the validation loss is the lowest so far.
     """
@@ -166,14 +185,14 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """Told after the last epoch, but not if an exception ends the training.
+    """Sent after the last epoch or after `StopTraining`, but not if an error ends the training.
 
     Attributes
     ----------
     history : tuple of EpochEnd
         The epochs of the whole run.
     seconds : float
-        The time of this call of `fit`, including validation.
+        The time of this call of `fit`, from `TrainingStarted` on, including validation.
     stopped : bool
         Whether a handler raised `StopTraining`.
     """

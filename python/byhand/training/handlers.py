@@ -1,4 +1,4 @@
-"""Ready handlers of training events: a log and early stopping.
+"""The handlers that come with byhand: early stopping and a log file.
 
     Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3)])
 
@@ -41,17 +41,17 @@ class EarlyStop:
     Parameters
     ----------
     patience : int
-        The number of epochs.
+        The number of epochs in a row without a new lowest loss.
     min_delta : float
-        A loss is a new lowest one if it is lower by more than this.
+        The lowest loss so far is replaced by a loss that is lower by more than this.
     restore_best : bool
-        Give the model the weights of the epoch with the lowest validation loss when training ends,
-        whether it was stopped or not. Otherwise the model has those of the last epoch.
+        Whether the model gets the weights of the epoch with the lowest validation loss at the end
+        of the training, whether or not it was stopped early. Otherwise it keeps its last weights.
 
     Raises
     ------
     ValueError
-        In training, if there is no validation to watch.
+        At the start of the training, if there is no validation set.
     """
 
     def __init__(
@@ -79,7 +79,10 @@ class EarlyStop:
 
     def _start(self, event: TrainingStarted) -> None:
         if event.validation_images == 0:
-            raise ValueError("EarlyStop watches the validation loss: fit(validation=...)")
+            raise ValueError(
+                "EarlyStop watches the validation loss, but fit has no validation set: call "
+                "fit(validation=...)"
+            )
         self._best, self._waited = math.inf, 0
         self._model, self._weights = event.model, None
         for end in event.history:
@@ -103,30 +106,34 @@ class EarlyStop:
 
 
 class LogFile:
-    """Writes a line per epoch and, if asked, a line every few batches, as CSV or JSON lines.
+    """Writes a line per epoch and, if `every` is given, per some batches, as CSV or JSON lines.
 
     Parameters
     ----------
     path : path
-        A name that ends in .csv or .jsonl. An existing file is replaced. If the run is resumed, the
-        log continues, without the lines of epochs that are trained again.
+        The file. Its name must end in .csv or .jsonl. An existing file is replaced. If the run is
+        resumed, the log continues, without the lines of epochs that are trained again.
     every : int, optional
-        Also write a line after this number of batches, and so on. If it is not given, only epochs
-        get a line.
+        Write a line after each batch whose number in the epoch is a multiple of this. For example,
+        100 writes a line after the batches 100, 200, and so on. If it is not given, only epochs get
+        a line.
 
     Raises
     ------
     ValueError
-        If the name has another ending. In training, if a resumed run finds a file that is not such
-        a log.
+        If the name has another ending. At the start of a resumed run, if the file exists but is not
+        such a log.
 
     Notes
     -----
     The columns are event ("batch" or "epoch"), epoch, batch, images, lr, loss, error, average_loss,
-    average_error, validation_loss, validation_accuracy and seconds. In the line of a batch, loss
-    and error are those of the batch, average_loss and average_error the means over the epoch so
-    far, and seconds the time since the epoch began. In the line of an epoch, all of them are those
-    of the epoch. A value that a line does not have is empty or null.
+    average_error, validation_loss, validation_accuracy and seconds.
+
+    In the line of a batch, loss and error belong to this batch, average_loss and average_error are
+    the means over the epoch so far, and seconds is the time since the epoch began. In the line of
+    an epoch, loss and average_loss are both the mean over the epoch, and so are error and
+    average_error. There, seconds is the time of the training steps of the epoch. A column that does
+    not apply is empty in CSV and null in JSON.
     """
 
     COLUMNS = (
@@ -154,19 +161,23 @@ class LogFile:
             self._mean, self._begin = RunningMean(), time.perf_counter()
 
     def _start(self, epochs: int) -> None:
-        """Begin the log. Keep the lines of the first `epochs` epochs alone."""
+        """Begin the log. Of an existing log, keep only the lines of the first `epochs` epochs."""
         kept = self._rows(epochs) if epochs and self.path.exists() else []
         header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
         write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())
         self._mean, self._begin = RunningMean(), time.perf_counter()
 
     def _rows(self, epochs: int) -> list[dict[str, Any]]:
-        """Return the lines of the first epochs. Raise ValueError if the file is not such a log."""
+        """Return the lines of the first `epochs` epochs as dicts from column to value.
+
+        Raise ValueError if the file is not such a log.
+        """
         with open_file(self.path) as file:
             content = file.read()
         try:
             lines = content.decode().splitlines(keepends=True)
-            lines = [line for line in lines if line.endswith("\n")]  # a full disk tears the last
+            # If the disk was full, the last line may be incomplete.
+            lines = [line for line in lines if line.endswith("\n")]
             if self._csv and lines and next(csv.reader(lines)) != list(self.COLUMNS):
                 raise ValueError("its first line has other columns")
             rows = list(csv.DictReader(lines) if self._csv else map(json.loads, lines))
@@ -176,8 +187,8 @@ class LogFile:
             return [row for row in rows if int(row["epoch"]) <= epochs]
         except (TypeError, ValueError, csv.Error, RecursionError) as error:
             raise ValueError(
-                f"{self.path} is not the log of this run, so it cannot go on ({error}): move it "
-                "away, or choose another file"
+                f"{self.path} is not the log of this run, so LogFile cannot continue it ({error}): "
+                "move it away, or choose another file"
             ) from error
 
     @property

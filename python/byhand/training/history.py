@@ -7,7 +7,7 @@ from typing import SupportsIndex, overload
 
 from byhand.training.events import BatchEnd, EpochEnd
 
-# A longer history shows this number of epochs at its beginning and at its end.
+# The repr of a long history shows this number of epochs at its beginning and at its end.
 _SHOWN = 8
 
 
@@ -48,7 +48,7 @@ def table_head(history: Sequence[EpochEnd]) -> str:
     Parameters
     ----------
     history : sequence of EpochEnd
-        The epochs of the table. They decide whether there are columns for the validation.
+        The epochs of the table. If one of them was validated, there are columns for that.
     """
     titles = "epoch    loss    error"
     if any(end.validation_loss is not None for end in history):
@@ -57,7 +57,7 @@ def table_head(history: Sequence[EpochEnd]) -> str:
 
 
 def table_row(end: EpochEnd) -> str:
-    """Return the line of an epoch: loss and error in training, loss and accuracy in validation.
+    """Return the line of an epoch: its training loss and error, its validation loss and accuracy.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class RunningMean:
     Attributes
     ----------
     images : int
-        The number of images.
+        The number of images in these batches.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Progress of a training in plain text, which `Trainer` shows in terminals and notebooks."""
+"""The progress of a training as text, which `Trainer` shows in terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, TextIO
 from byhand.training.events import BatchEnd, EpochEnd, Event, TrainingStarted
 from byhand.training.history import RunningMean, table_head, table_row
 
-# Seconds from one state of the status line to the next.
+# The shortest time between two updates of the status line, in seconds.
 _SECONDS = 0.2
 
 
 def watched_stream() -> TextIO | None:
-    """Return the stream that a person reads now, a notebook's output or a terminal, or None."""
+    """Return the output stream of a notebook or a terminal. None if this process has neither."""
     if in_notebook():
         return sys.stdout
     for stream in (sys.stderr, sys.stdout):
@@ -27,7 +27,7 @@ def watched_stream() -> TextIO | None:
 
 
 def in_notebook() -> bool:
-    """Return whether this process is a notebook: it has imported IPython and started a kernel."""
+    """Return whether this process runs a notebook: whether IPython is imported and has a kernel."""
     ipython = sys.modules.get("IPython")
     get_shell: Any = getattr(ipython, "get_ipython", lambda: None)
     return hasattr(get_shell(), "kernel")
@@ -39,12 +39,12 @@ def open_progress(wanted: bool | None) -> Progress | None:
     Parameters
     ----------
     wanted : bool or None
-        None asks for it only if a person reads the output now, in a terminal or a notebook.
+        Whether to show the progress. None: only in a terminal or a notebook.
 
     Returns
     -------
     Progress or None
-        None if nothing shall be shown.
+        None if nothing is to be shown.
     """
     watched = None if wanted is False else watched_stream()
     if watched is not None:
@@ -55,16 +55,17 @@ def open_progress(wanted: bool | None) -> Progress | None:
 class Progress:
     """A handler that writes a line per epoch and, below it, a status line.
 
-    The status line shows the part of the epoch that is done, the mean loss and error so far, and
-    the time that the rest will take. If writing fails, nothing more is written and training
+    The status line shows which part of the epoch is done, the mean loss and error of this part, and
+    how long the rest of the epoch will take. If writing fails, nothing more is written and training
     continues.
 
     Parameters
     ----------
     stream : text stream
+        The stream to write to.
     moving : bool
-        Whether to show the status line. Set it to False if the stream is a file, which would keep
-        every state of the line.
+        Whether to show the status line, which is overwritten again and again. Set it to False if
+        the stream is a file, because a file would keep every version of the line.
     """
 
     def __init__(self, stream: TextIO, *, moving: bool = True) -> None:
@@ -80,7 +81,7 @@ class Progress:
             self._new_epoch()
         elif isinstance(event, BatchEnd):
             self._mean.add(event)
-            if self._moving and time.perf_counter() > self._shown + _SECONDS:
+            if self._moving and time.perf_counter() > self._last_update + _SECONDS:
                 self._show(event)
         elif isinstance(event, EpochEnd):
             head = "" if self._has_head else f"{table_head([event])}\n"
@@ -95,17 +96,17 @@ class Progress:
 
     def _new_epoch(self) -> None:
         self._mean = RunningMean()
-        self._begin = self._shown = time.perf_counter()
+        self._begin = self._last_update = time.perf_counter()
         self._width = 0
 
     def _show(self, event: BatchEnd) -> None:
-        self._shown = time.perf_counter()
+        self._last_update = time.perf_counter()
         loss, error = self._mean.values()
         done = event.batch / event.batches
-        left = (self._shown - self._begin) / done * (1 - done)
+        seconds_left = (self._last_update - self._begin) / done * (1 - done)
         text = (
             f"epoch {event.epoch}/{self._epochs} {100 * done:3.0f} %  loss {loss:.4f}  "
-            f"error {100 * error:.2f} %  {left:.0f} s left"
+            f"error {100 * error:.2f} %  {seconds_left:.0f} s left"
         )
         text = text[: shutil.get_terminal_size().columns - 1]
         self._write(f"\r{text:<{self._width}}")

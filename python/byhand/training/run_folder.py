@@ -1,6 +1,6 @@
-"""The files of a training run: their names, when they are written, and which epoch counts.
+"""The files of a training run: their names, when they are written, and which epoch is its result.
 
-`checkpoints` makes and reads their content.
+The module `checkpoints` makes and reads the content of these files.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from byhand.training.checkpoints import (
 from byhand.training.events import EpochEnd
 from byhand.training.run_settings import FREE, differences
 
-# This key is in config.json until the first epoch is complete. A folder that holds files of a run
-# but no state.safetensors may be used again only if the key is there: without it, the state of a
-# trained run has been deleted.
+# This key is in config.json until the first epoch is complete. If a folder has config.json and
+# other files of a run, but no state.safetensors, the key tells two cases apart. With the key, the
+# run completed no epoch, and a new run may use the folder. Without it, the run was trained and its
+# state was deleted, so a new run must not overwrite the rest.
 _NO_EPOCH_YET = "no_epoch_yet"
 
 
 class ResumeError(ValueError):
-    """A run cannot continue as it was asked to, because data, model or settings differ."""
+    """A run cannot be resumed, because the data, the model or the settings differ from before."""
 
 
 class ChosenEpoch(NamedTuple):
@@ -50,9 +51,10 @@ class ChosenEpoch(NamedTuple):
     path : Path
         The file with its model.
     epoch : int
-        Its number.
+        Its number, counted from 1.
     description : str
-        Which epoch it is: "epoch 3 of 5, the one with the lowest loss on the validation images".
+        A description, such as "epoch 3 of 5, the one with the lowest loss on the validation
+        images".
     """
 
     path: Path
@@ -73,7 +75,7 @@ class RunFolder:
     config_path : Path
         config.json: the settings of the run.
     metrics_path : Path
-        metrics.jsonl: a line per epoch.
+        metrics.jsonl: the history of the run, one line per epoch.
     model_path : Path
         model.safetensors: the model of the last epoch.
     best_path : Path
@@ -81,7 +83,7 @@ class RunFolder:
     state_path : Path
         state.safetensors: everything that a resumed run needs.
     curves_path : Path
-        curves.png: a picture of the history.
+        curves.png: the curves of loss and error.
     epochs_path : Path
         epochs/: the models of all epochs, if they are kept.
     """
@@ -97,7 +99,7 @@ class RunFolder:
         self.epochs_path = self.path / "epochs"
 
     def epoch_path(self, epoch: int) -> Path:
-        """Return the path of the model of an epoch, for runs that keep every epoch.
+        """Return the path of the model of an epoch in a run that keeps every epoch.
 
         Parameters
         ----------
@@ -109,31 +111,31 @@ class RunFolder:
     def begin(
         self, config: Mapping[str, Any], *, resume: bool = False
     ) -> Iterator[Checkpoint | None]:
-        """Create the folder, write config.json, and lock the folder against other runs.
+        """Create the folder, write config.json, and lock the folder until the context ends.
 
         Parameters
         ----------
         config : mapping of JSON values
-            The content of config.json. It must have the key "byhand". By this key, the folder of a
-            run that ended before its first epoch is recognized, and may be used again.
+            The content of config.json. It must have the key "byhand", because the method
+            `config` refuses a file without it.
         resume : bool
-            Whether to continue a run that is in the folder.
+            Whether to continue the run that is in the folder.
 
         Yields
         ------
         Checkpoint or None
-            The last complete epoch of the run that continues. Later lines of metrics.jsonl are
-            removed. None if a new run begins.
+            The state of the resumed run after its last complete epoch. The lines of later epochs
+            are removed from metrics.jsonl. None if a new run begins.
 
         Raises
         ------
         FileExistsError
-            If the folder holds a trained run (without `resume`), files of these names that no run
-            wrote, or a run that another process is training.
+            If the folder holds a trained run and `resume` is false, if it holds other files with
+            the names of a run's files, or if another process is training a run in it.
         ResumeError
-            If a run that is to continue was begun with other settings.
+            If the resumed run was begun with other settings.
         CheckpointError
-            If its files are damaged.
+            If the files of the resumed run are damaged.
         OSError
             If the folder is not writable.
         """
@@ -150,12 +152,12 @@ class RunFolder:
                 ) from None
             except OSError:
                 pass  # a file system without locks
-            self._refuse_what_it_would_overwrite(resume)
+            self._check_nothing_is_lost(resume)
             checkpoint = None
             if resume and self.config_path.exists():
                 old, new = self.config(), json.loads(text)
                 old.pop(_NO_EPOCH_YET, None)
-                self._refuse_another_run(old, new)
+                self._check_same_settings(old, new)
                 checkpoint = self._last_epoch(new["epochs"])
                 text = config_text({**old, **{name: new[name] for name in (*FREE, "schedule")}})
             for path in (*self._files(), self.epochs_path / "*.safetensors"):
@@ -174,7 +176,8 @@ class RunFolder:
             *(self.state_path, self.curves_path, *sorted(self.epochs_path.glob("*.safetensors"))),
         ]
 
-    def _refuse_what_it_would_overwrite(self, resume: bool) -> None:
+    def _check_nothing_is_lost(self, resume: bool) -> None:
+        """Raise FileExistsError if the training would overwrite files of another run or program."""
         found = [path for path in self._files() if os.path.lexists(path)]
         if self.state_path in found:
             if not resume:
@@ -183,11 +186,11 @@ class RunFolder:
                 )
             if self.config_path not in found:
                 raise FileExistsError(
-                    f"{self.path} holds a trained run without its {self.config_path.name}, so it "
-                    "cannot go on and training would overwrite it: put that file back, or choose "
-                    "another folder"
+                    f"{self.path} holds a trained run without its {self.config_path.name}, so the "
+                    "run cannot go on, and training would overwrite it: put that file back, or "
+                    "choose another folder"
                 )
-        elif found and not self._may_be_taken_again(found):
+        elif found and not self._is_without_epochs(found):
             names = ", ".join(str(path.relative_to(self.path)) for path in found)
             advice = f", but no {self.state_path.name} to go on from" if resume else ""
             raise FileExistsError(
@@ -195,8 +198,8 @@ class RunFolder:
                 "choose another folder"
             )
 
-    def _may_be_taken_again(self, found: list[Path]) -> bool:
-        """Return whether a run was begun here and completed no epoch."""
+    def _is_without_epochs(self, found: list[Path]) -> bool:
+        """Return whether the files `found` are those of a run that completed no epoch."""
         try:
             config = self.config()
         except (OSError, CheckpointError):
@@ -227,26 +230,29 @@ class RunFolder:
         return read_history(self._existing(self.metrics_path))
 
     def _existing(self, path: Path) -> Path:
-        """Return `path`, which every run with an epoch has, or raise an error that says why not."""
+        """Return `path` if the file exists, otherwise raise an error that says why it does not.
+
+        It must be one of the files that every run has after its first epoch.
+        """
         if os.path.lexists(path):
             return path
         found = [path.name for path in self._files() if os.path.lexists(path)]
         if set(found) - {self.config_path.name}:
             reason = f"it is missing from the run, which has {', '.join(found)}"
         else:
-            reason = "no epoch of it was finished" if found else "it is not a run folder"
+            reason = "no epoch of the run was finished" if found else "it is not a run folder"
         raise FileNotFoundError(f"{self.path} holds no {path.name}: {reason}")
 
     def choose(self, epoch: int | str | None = None) -> ChosenEpoch:
-        """Choose an epoch of the run, by the rule of every command and of `byhand.load`.
+        """Choose an epoch of the run. All commands and `byhand.load` choose by this method.
 
         Parameters
         ----------
         epoch : {"best", "last"} or int, optional
-            "best" has the lowest validation loss. A number, counted from 1, needs a run that kept
-            every epoch, unless it is the best or the last one. By default it is the best epoch if
-            the run chose by validation (`Trainer.fit(choose_by_validation=True)`), and otherwise
-            the last one.
+            "best" is the epoch with the lowest validation loss. Numbers are counted from 1. The
+            models of epochs that are neither the best nor the last one exist only if the run kept
+            every epoch. By default, the method chooses the best epoch if the run was validated
+            with `Trainer.fit(choose_by_validation=True)`, otherwise the last one.
 
         Returns
         -------
@@ -255,9 +261,10 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If `epoch` is none of these. CheckpointError, a ValueError, if the run does not keep it.
+            If `epoch` is none of these. The error is a CheckpointError, a subclass of ValueError,
+            if the run does not keep the model of this epoch.
         FileNotFoundError
-            If no epoch of the run was finished, or this is no run folder.
+            If no epoch of the run was finished, or the folder is not a run folder.
         """
         wanted = int(epoch) if isinstance(epoch, np.integer) else epoch
         if isinstance(wanted, str) and wanted.isdecimal():
@@ -291,13 +298,14 @@ class RunFolder:
         return ChosenEpoch(path, number, f"epoch {number} of {last}{reason}")
 
     def _finished(self) -> tuple[dict[str, Any], list[EpochEnd]]:
-        """Return config and epochs of a run that has an epoch. The errors are those of `choose`."""
+        """Return config and history of a run. Raise FileNotFoundError if no epoch was finished."""
         if not self.metrics_path.exists():
             self._existing(self.model_path)
         history = self.history()
         return (self.config() if self.config_path.exists() else {}), history
 
-    def _refuse_another_run(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+    def _check_same_settings(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        """Raise ResumeError if a setting differs that must be the same in a resumed run."""
         if lines := differences(old, new):
             raise ResumeError(
                 f"{self.path} cannot go on with other data or settings than it was begun with:"
@@ -306,7 +314,10 @@ class RunFolder:
             )
 
     def _last_epoch(self, epochs: int) -> Checkpoint | None:
-        """Return the last complete epoch, or None. Raise ResumeError if it is beyond `epochs`."""
+        """Return the state of the run after its last complete epoch, or None if it has no epoch.
+
+        Raise ResumeError if the run already has more than `epochs` epochs.
+        """
         if not self.state_path.exists():
             return None
         tensors, description = read_state(self.state_path)
@@ -323,18 +334,18 @@ class RunFolder:
     def write_epoch(
         self, history: Sequence[EpochEnd], model: bytes, state: bytes, *, keep: bool = False
     ) -> None:
-        """Write the files of an epoch. If the disk has no room for one of them, none changes.
+        """Write the files of an epoch. If one of them cannot be written, none of them changes.
 
         Parameters
         ----------
         history : sequence of EpochEnd
-            All epochs so far, the lines of metrics.jsonl. The last one says whether the model is
-            the best.
+            All epochs so far. If `best` of the last epoch is true, best.safetensors is written too.
         model : bytes
-            The content of the model's file.
+            The content of model.safetensors.
         state : bytes
-            The content of state.safetensors. It is written last: with it, the epoch is part of the
-            run.
+            The content of state.safetensors. It replaces the old file after the files above, so if
+            this file is new, those are new too. A resumed run continues after the epoch that this
+            file names.
         keep : bool
             Whether the model is also written to `epoch_path`.
         """
@@ -365,10 +376,11 @@ def load(
     path : path
         A .safetensors file or a run folder.
     epoch : {"best", "last"} or int, optional
-        Which epoch of a run folder. By default it is the one that `RunFolder.choose` chooses: the
-        best one if a validation set chose, otherwise the last one.
+        The epoch of a run folder. By default, `RunFolder.choose` chooses: the epoch with the lowest
+        validation loss if the run was validated to choose an epoch, otherwise the last one.
     layers : iterable of classes
-        The classes of the user's own layers that the model has. Nothing is executed from a file.
+        The classes of the user's own layers in the model. A file names its layers but has no code,
+        so loading a file never executes code from it.
 
     Returns
     -------
@@ -379,9 +391,9 @@ def load(
     FileNotFoundError, OSError
         If the file cannot be read, or no epoch of the run was finished.
     CheckpointError
-        If the file is damaged or not a model, or the run does not keep this epoch.
+        If the file is damaged or not a model, or the run does not keep the model of this epoch.
     ValueError
-        If `epoch` is given for a file, or is not an epoch.
+        If `path` is a file and `epoch` is given, or if `epoch` is not an epoch.
     """
     if as_path("path", path).is_dir():
         return load_file(RunFolder(path).choose(epoch).path, layers=layers)

@@ -1,4 +1,4 @@
-"""The settings of a run: described as JSON, and compared with those of its continuation."""
+"""Describe the settings of a run as JSON, and compare them with those of its resumption."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_notes(notes: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        What a reader of the file would get.
+        The notes as they are read back from config.json. For example, tuples have become lists.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def describe_source(data: DatasetLike) -> dict[str, str] | None:
     Returns
     -------
     dict or None
-        Its folder, name and checksum. None if the data set does not say.
+        The folder, name and checksum of `data.source`. None if `data` has no such source.
     """
     source = getattr(data, "source", None)
     fields = ("folder", "name", "checksum")
@@ -65,7 +65,7 @@ def describe_source(data: DatasetLike) -> dict[str, str] | None:
 
 
 def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
-    """Describe an optimizer by its class and its settings as they are now.
+    """Describe an optimizer by its class and its current settings.
 
     Parameters
     ----------
@@ -79,7 +79,10 @@ def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def describe(value: object) -> Any:
-    """Describe a schedule or a loss as JSON that compares by value and in any process.
+    """Describe a schedule or a loss as JSON.
+
+    If two objects have the same class and equal settings, their descriptions are equal, also in
+    different processes.
 
     Parameters
     ----------
@@ -88,7 +91,8 @@ def describe(value: object) -> Any:
     Returns
     -------
     JSON value
-        The class and the settings of an object, or the name of a function.
+        A dict with the class and the settings of an object. A number, a text, a bool or None as it
+        is. The repr of anything else, such as a function.
     """
     settings = _settings(value)
     if settings and not inspect.isroutine(value):
@@ -97,11 +101,14 @@ def describe(value: object) -> Any:
         return float(value)
     if value is None or isinstance(value, bool | int | str):
         return value
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses differ between processes
 
 
 def _settings(value: object) -> dict[str, Any]:
-    """Return the public attributes. Arrays are left out, because they may belong to a batch."""
+    """Return the public attributes of an object, without arrays.
+
+    An array may be a result for the last batch and not a setting.
+    """
     attributes = getattr(value, "__dict__", {})
     return {
         name: v
@@ -119,38 +126,40 @@ FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """List the settings in which a run wrongly differs from its continuation.
+    """List the differences between the settings of a run and of its resumption.
+
+    Settings that may differ are left out.
 
     Parameters
     ----------
     old, new : dict
-        The content of config.json for the run and for its continuation.
+        The content of config.json of the run, and the content that the resumed run would write.
 
     Returns
     -------
     list of str
-        A sentence for each such setting.
+        A sentence for each difference.
     """
-    for name in ("schedule", "loss"):  # earlier versions wrote their repr
+    for name in ("schedule", "loss"):  # earlier versions of byhand wrote the repr of these objects
         if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
             old = {**old, name: new[name]}
     return list(_differences(_comparable(old, new), _comparable(new, old)))
 
 
 def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in which a run and its continuation must be equal.
+    """Return the settings of `config` that must be equal in a run and in its resumption.
 
     `config` describes one of the two and `other` the other one.
     """
     settings = {name: value for name, value in config.items() if name not in FREE}
     schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
     if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
-        # The schedule sets the rate, so the optimizer's own rate is merely the last one.
+        # The schedule sets the rate in each step, so the optimizer has the rate of the last step.
         settings["optimizer"] = optimizer = {k: v for k, v in optimizer.items() if k != "lr"}
     if isinstance(optimizer, dict) and optimizer.get("type") == "SGD":
-        settings["optimizer"] = {"dampening": 0.0, **optimizer}  # earlier versions had none
+        settings["optimizer"] = {"dampening": 0.0, **optimizer}  # earlier versions did not have it
     if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
-        # With another number of epochs, a cycle over all of them has another length.
+        # If the number of epochs differs, so does the length of a schedule over all epochs.
         settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
     model = settings.get("model")
     if isinstance(model, dict) and isinstance(model.get("preprocessing"), dict):
@@ -160,6 +169,7 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     return settings
 
 
+# What error messages call a setting. A setting that is not in this table is called by its key.
 _WORDS = {
     "batch_size": "the batch size",
     "crc32.train": "the checksum of the training data",
@@ -188,12 +198,15 @@ _WORDS = {
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """Yield a sentence for each difference between two JSON values."""
-    lists = isinstance(old, list) and isinstance(new, list) and name not in _WORDS
+    """Yield a sentence for each difference between two JSON values.
+
+    `name` is the path of keys to both values, such as "optimizer.lr".
+    """
+    both_lists = isinstance(old, list) and isinstance(new, list) and name not in _WORDS
     if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif lists and len(old) == len(new):
+    elif both_lists and len(old) == len(new):
         for i, parts in enumerate(zip(old, new, strict=True)):
             yield from _differences(*parts, f"{name}.{i}")
     elif old != new:

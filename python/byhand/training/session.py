@@ -1,4 +1,4 @@
-"""The checks of the arguments of `Trainer` and `fit`, before the first epoch."""
+"""Check the arguments of `Trainer` and `Trainer.fit`, and prepare a call of `fit`."""
 
 from __future__ import annotations
 
@@ -40,12 +40,15 @@ class Session:
     started : TrainingStarted
         The first event. It has the number of epochs and the sizes of the batches and the data.
     batches : TrainingBatches
+        The training set, which it divides into batches.
     validation : CheckedData or None
+        The validation set.
     seed : int
+        The seed that `fit` got.
     pictures : {"digits", "plain"}
-        How the model will prepare pictures for prediction.
+        How the trained model will prepare pictures for prediction.
     config : dict of JSON values
-        The content of config.json. Empty without a run folder.
+        The content of config.json. Empty if there is no run folder.
     """
 
     started: TrainingStarted
@@ -57,7 +60,7 @@ class Session:
 
 
 class TrainerSettings:
-    """The settings of a `Trainer`, and the checks of what is to be trained with them.
+    """The base class of `Trainer`. It checks the settings and the arguments of `fit`.
 
     Parameters
     ----------
@@ -73,7 +76,7 @@ class TrainerSettings:
     keep_epochs : bool
     max_shift : int
     progress : bool, optional
-        `Trainer` describes all of them.
+        See `Trainer` for these parameters.
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class TrainerSettings:
         choose_by_validation : bool
         seed : int
         resume : bool
-            `Trainer.fit` describes all of them.
+            See `Trainer.fit` for these parameters.
 
         Returns
         -------
@@ -184,7 +187,7 @@ class TrainerSettings:
             seed=seed,
             device=self.device,
         )
-        _check_parameters(self.optimizer, self.model)  # a user may have replaced some
+        _check_parameters(self.optimizer, self.model)  # layers may have changed since __init__
         self._check_schedule(0 if resume else self.step, epochs * started.batches)
         prepared = getattr(getattr(train, "source", None), "pictures", "")
         pictures = self.model.pictures or prepared or suitable(data.images)
@@ -205,7 +208,11 @@ class TrainerSettings:
             )
 
     def _check_schedule(self, first: int, count: int) -> None:
-        """Ask for the rate of the first and the last step, which a schedule may refuse."""
+        """Check the rates of the first and the last step.
+
+        A schedule may raise an error for one of them. For example, `OneCycle` does so if the last
+        step is beyond its `total_steps`.
+        """
         if self.schedule is not None:
             for step in (first, first + count - 1):
                 self._scheduled_rate(step)
@@ -217,7 +224,10 @@ class TrainerSettings:
     def _config(
         self, session: Session, data: CheckedData, train: DatasetLike, counts: str
     ) -> dict[str, Any]:
-        """Return the content of config.json: all settings as JSON values."""
+        """Return the content of config.json: all settings as JSON values.
+
+        `counts` says which epoch is the result of the run, "best" or "last".
+        """
         started, validation = session.started, session.validation
         model = self.model.description()
         model["preprocessing"]["pictures"] = session.pictures

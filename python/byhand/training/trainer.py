@@ -29,16 +29,16 @@ from byhand.training.session import Session, TrainerSettings
 
 
 class Trainer(TrainerSettings):
-    """Trains a model with an optimizer over its parameters.
+    """Trains a model with an optimizer.
 
     Parameters
     ----------
     model : Model
-        If `eval` was called on a batch normalization or dropout layer, it keeps computing as in
-        inference, because each layer trains in its own mode. `fit` warns if the whole model is in
-        inference mode.
+        The model to train. `fit` leaves each layer in its mode: a batch normalization or dropout
+        layer that `eval` was called on computes as in inference. `fit` warns if the whole model is
+        in inference mode.
     optimizer : Optimizer
-        It has parameters of the model, all of them or some.
+        Made with all parameters of the model, or with some of them. The others are not trained.
     loss : Loss, optional
         CrossEntropyLoss() if it is not given, or MSELoss() if the model has one output. Its
         reduction must be "mean".
@@ -48,33 +48,35 @@ class Trainer(TrainerSettings):
     device : {"cpu"}
         Where the model computes.
     handlers : iterable of callables
-        Each is called with every event, such as `BatchEnd`. An exception that one raises ends the
-        training. `StopTraining` ends it as if the epochs were over. If a handler changes the
-        optimizer no later than at the event `Evaluated`, the change is saved with that epoch, so a
-        resumed run has it.
+        Each handler is called with every event, such as `BatchEnd`. If a handler raises
+        `StopTraining`, the training ends and `fit` returns as after the last epoch. Any other
+        exception of a handler ends the training, and `fit` raises it. A handler may change the
+        settings of the optimizer. If it does so at `Evaluated` or at an earlier event of the epoch,
+        the new settings are saved with that epoch, so a resumed run has them.
     run : path, optional
         The run folder: see `RunFolder` for its files. If it is not given, nothing is written.
     notes : mapping, optional
-        JSON values that are kept in the run's config.json.
+        JSON values to keep in the run's config.json.
     ema : float, optional
-        The decay of an exponential moving average of the weights, from 0 up and below 1: see
-        `averages.WeightAverage`. The average is validated and saved. Between epochs and after
-        `fit`, the weights of the model are the average. Training continues with the model's own
-        weights. Each call of `fit` begins a new average.
+        The decay of an exponential moving average of the weights, at least 0 and less than 1: see
+        `averages.WeightAverage`. During validation, in the events after it, in the saved models and
+        after `fit`, the weights of the model are the average. The next epoch continues with the
+        weights that the optimizer updates. Each call of `fit` begins a new average.
     keep_epochs : bool
         Whether the run folder keeps the model of every epoch: epochs/00001.safetensors and so on.
     max_shift : int
-        In every step, each image is moved at random by up to this number of pixels in each
-        direction: see `kernels.gather_images`.
+        In every step, each image is shifted at random by up to this number of pixels, vertically
+        and horizontally: see `kernels.gather_images`.
     progress : bool, optional
-        Whether `fit` shows a line per epoch, and below them a line about the current epoch. True:
-        always; if there is no terminal or notebook, the lines per epoch go to stderr. False: never.
-        If it is not given, only in a terminal or a notebook.
+        Whether `fit` prints a line after each epoch and, below these lines, a status line about the
+        current epoch. If it is not given, `fit` prints them only in a terminal or a notebook. If it
+        is True and there is neither, `fit` prints the lines of the epochs to stderr, without the
+        status line. If it is False, `fit` prints nothing.
 
     Attributes
     ----------
     step : int
-        The number of training steps that are done. One step is one update of the weights.
+        The number of training steps so far. One step is one update of the weights.
     average : WeightAverage or None
         The moving average of the weights. None without `ema`.
     stopping : bool
@@ -86,8 +88,8 @@ class Trainer(TrainerSettings):
         If an argument has the wrong type.
     ValueError
         If the optimizer has parameters that are not the model's, the loss is not a mean or does not
-        fit the model, `ema` is not from 0 up and below 1, JSON cannot hold the notes, or the device
-        is not "cpu".
+        fit the model, `ema` is not at least 0 and less than 1, JSON cannot hold the notes, or the
+        device is not "cpu".
     """
 
     def fit(
@@ -106,31 +108,34 @@ class Trainer(TrainerSettings):
         Parameters
         ----------
         train : data set or pair (images, labels)
-            Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255), which takes
-            four times the memory. Labels: integers (N,) from 0 to classes - 1; or float rows
-            (N, classes), probabilities for CrossEntropyLoss and any numbers for MSELoss; or any
-            numbers (N,) for a model with one output. CrossEntropyLoss(ignore_index=k) leaves the
-            images of class k out of the loss. A label that is no class, such as -100, is refused.
+            The training set. Images have the shape (N, H, W) or (N, C, H, W). They are uint8, or
+            float32 in [0, 1] (pixel / 255), which takes four times the memory. Labels are integers
+            (N,) from 0 to classes - 1, or float rows (N, classes): probabilities for
+            CrossEntropyLoss, any numbers for MSELoss. For a model with one output, labels are any
+            numbers (N,). CrossEntropyLoss(ignore_index=k) leaves the images of class k out of the
+            loss. A label that is no class, such as -100, raises a ValueError.
         epochs : int
-            The number of passes over `train`, counted from the beginning of the run.
+            The number of passes over `train`. The epochs of a resumed run count from its beginning.
         batch_size : int
             The number of images in a batch. The last batch of an epoch may be smaller.
         validation : data set or pair (images, labels), optional
             Held-out data of the same form, evaluated after every epoch.
         choose_by_validation : bool
-            Which epoch `RunFolder.choose`, `byhand.load` and the commands use as the result of the
-            run: the one with the lowest validation loss, or the last one if this is False. Give
-            False if `validation` is the test set, so that it is watched but chooses nothing.
+            Whether `RunFolder.choose`, `byhand.load` and the commands take the epoch with the
+            lowest validation loss as the result of the run. Otherwise, and without `validation`,
+            they take the last epoch. Pass False if `validation` is the test set, which should
+            measure the model but not choose it.
         seed : int
-            Decides the order of the images, which differs from epoch to epoch, their shifts and the
-            draws of dropout. The order of an epoch depends on the seed and its number alone.
+            Decides the order of the images, their shifts and the draws of dropout. The order in an
+            epoch depends only on the seed and the number of the epoch, so each epoch has another
+            order.
         resume : bool
-            Continue after the last complete epoch of the run in the folder, or begin a run if there
-            is none. The model gets that epoch's weights, and every later bit is the same as without
-            the interruption, on the same instruction set. All settings must be what they were,
-            except that `epochs` may be another number. A schedule over a number of steps
-            (`total_steps`) may then have another number too: the rate continues with the new
-            schedule at the step number that was reached.
+            Continue the run in the folder after its last complete epoch, or begin a run if there is
+            none. The model gets the weights of that epoch. From there on, every bit is the same as
+            if the run had not been interrupted, on the same instruction set. All settings that
+            affect the results must be the same, with one exception: `epochs` may be another number.
+            Then the `total_steps` of a schedule may differ too, and the new schedule continues at
+            the number of the next step.
 
         Returns
         -------
@@ -140,11 +145,13 @@ class Trainer(TrainerSettings):
         Raises
         ------
         TypeError, ValueError
-            Before any work, if an argument does not fit. Then the model is as it was. ResumeError,
-            a ValueError, if data or settings are not those that the run was begun with.
+            If an argument does not fit. The error is raised before any work, and the model does not
+            change. It is a ResumeError, a subclass of ValueError, if `resume` is true and the data
+            or the settings differ from those that the run was begun with.
         FileExistsError, OSError
-            Before any work, if the folder holds a trained run (without `resume`) or files of
-            others, or is not writable. OSError also later, if a file cannot be written.
+            Before any work, if the folder holds a trained run and `resume` is false, if the folder
+            holds files of another program under the names of a run's files, or if it is not
+            writable. OSError also later, if a file cannot be written.
         FloatingPointError
             If the loss or the learning rate is not finite.
 
@@ -152,13 +159,16 @@ class Trainer(TrainerSettings):
         -----
         After every epoch the run folder gets model.safetensors, best.safetensors if the validation
         loss is the lowest so far, metrics.jsonl and, last, state.safetensors. No other run may use
-        the folder at the same time. When `fit` returns, the model has the weights of the last
-        epoch. If `model.pictures` was None, it is now the way in which pictures of class folders
-        were prepared, or the one that suits the training images (`picture_form.suitable`).
+        the folder at the same time. When `fit` returns, the model has the weights after the last
+        training step or, with `ema`, their average.
 
-        After an error, also one in a handler, or an interrupt, the run folder has the files of the
-        last complete epoch. The same holds if the process is killed, except while an epoch's files
-        are being renamed. Then some files are of the next epoch, each of them whole, and resuming
+        `model.pictures` says how the model prepares a picture for prediction. If it is None, `fit`
+        sets it: to the preparation of the training pictures if these came from class folders,
+        otherwise to the preparation that suits the training images (`picture_form.suitable`).
+
+        After an error or an interrupt, the run folder has the files of the last complete epoch. The
+        same holds if the process is killed, except while the files of an epoch are being renamed.
+        Then some files may be those of the next epoch. Each of them is whole, and a resumed run
         replaces them.
         """
         session = self._prepare(
@@ -216,7 +226,7 @@ class Trainer(TrainerSettings):
     def _begin(self, session: Session, resume: bool) -> Iterator[History]:
         """Lock the run folder, restore its last epoch, and send the first and the last event.
 
-        Yields the epochs that are done, to which `_end_epoch` appends.
+        Yields the history with the epochs so far. `_end_epoch` appends to it.
         """
         folder: contextlib.AbstractContextManager[Checkpoint | None] = contextlib.nullcontext()
         if self.run is not None:
@@ -254,30 +264,31 @@ class Trainer(TrainerSettings):
         """Validate, write the files and send the events of an epoch.
 
         The epoch is appended to the history after its files are written. `scores` has an entry per
-        batch, and `seconds` is the time that training took.
+        batch. `seconds` is the time of all training steps of the epoch.
         """
         started, epoch = session.started, len(history) + 1
         loss, error = epoch_means(scores, started.images)
-        own = None if self.run is None else self.model.state_dict()
+        # Training continues with these weights. Below, the model may have the average instead.
+        weights = None if self.run is None else self.model.state_dict()
         with self._averaged():
-            checked = None if session.validation is None else self._validate(session, epoch)
+            result = None if session.validation is None else self._validate(session, epoch)
             earlier = [e.validation_loss for e in history if e.validation_loss is not None]
             end = EpochEnd(
                 epoch=epoch,
                 epochs=started.epochs,
                 loss=loss,
                 error=error,
-                validation_loss=None if checked is None else checked.loss,
-                validation_accuracy=None if checked is None else checked.accuracy,
+                validation_loss=None if result is None else result.loss,
+                validation_accuracy=None if result is None else result.accuracy,
                 lr=float(self.optimizer.lr),
                 seconds=seconds,
                 images_per_second=started.images / seconds,
-                best=checked is not None and checked.loss < min(earlier, default=math.inf),
+                best=result is not None and result.loss < min(earlier, default=math.inf),
             )
             self._note_training(end, started)
-            if self.run is not None and own is not None:
+            if self.run is not None and weights is not None:
                 state = state_bytes(
-                    *(own, self.model, self.optimizer, self.average),
+                    *(weights, self.model, self.optimizer, self.average),
                     epoch=epoch,
                     step=self.step,
                     seed=session.seed,
@@ -300,15 +311,16 @@ class Trainer(TrainerSettings):
     def _validate(self, session: Session, epoch: int) -> Evaluation:
         assert session.validation is not None
         begin = time.perf_counter()
-        checked = measure(self.model, session.validation, self.loss)
-        if not math.isfinite(checked.loss):
-            raise FloatingPointError(f"the validation loss is {checked.loss} after epoch {epoch}")
+        result = measure(self.model, session.validation, self.loss)
+        if not math.isfinite(result.loss):
+            raise FloatingPointError(f"the validation loss is {result.loss} after epoch {epoch}")
         seconds = time.perf_counter() - begin
         images = session.started.validation_images
-        self.tell(Evaluated(epoch, images, checked.loss, checked.accuracy, seconds))
-        return checked
+        self.tell(Evaluated(epoch, images, result.loss, result.accuracy, seconds))
+        return result
 
     def _note_training(self, end: EpochEnd, started: TrainingStarted) -> None:
+        """Record in the model how it was trained. The file of the model has this record."""
         self.model.trained = {
             "epoch": end.epoch,
             "images": started.images,
@@ -324,5 +336,5 @@ def _divergence(loss: float, rate: float, batch: int, epoch: int) -> FloatingPoi
         return FloatingPointError(f"the learning rate is {rate} {where}")
     return FloatingPointError(
         f"the loss is {loss} {where}, at the learning rate {rate:g}: the training has diverged. "
-        f"Try a smaller rate, such as {rate / 10:.2g}; batches of fewer images need a smaller one"
+        f"Try a smaller rate, such as {rate / 10:.2g}. Smaller batches need a smaller rate"
     )
