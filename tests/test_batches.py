@@ -106,7 +106,11 @@ LABELS = np.zeros(3, int)
         (((np.zeros((3, 8, 8, 1), np.uint8), LABELS), 2), ValueError, "their channels are last"),
         (((U8.astype(np.float32) + 2, LABELS), 2), ValueError, "must lie in [0, 1]"),
         (((U8 + np.float32("nan"), LABELS), 2), ValueError, "must lie in [0, 1]"),
-        (((U8, LABELS[:2]), 2), ValueError, "3 images need as many labels, not the shape (2,)"),
+        (
+            ((U8, LABELS[:2]), 2),
+            ValueError,
+            "labels must have 3 rows, one per image, not the shape (2,)",
+        ),
         (((U8, np.uint64([0, 1, 2**63])), 2), ValueError, "labels must be less than 2**63"),
         (((U8, LABELS), 0), ValueError, "batch_size must be at least 1, not 0"),
         (((U8, LABELS), 2.5), TypeError, "batch_size must be an integer, not 2.5"),

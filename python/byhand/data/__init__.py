@@ -1,4 +1,4 @@
-"""Data: MNIST from wherever it is, and any other data set in the same form.
+"""Load MNIST and other data sets of images, and iterate over their batches.
 
     train, test = byhand.data.mnist()
     train, test = byhand.data.load_folder("fashion-mnist")
@@ -6,7 +6,7 @@
     train, validation = train.hold_out(0.1)
     for images, labels in byhand.data.batches(train, 64): ...
 
-The images of a data set are uint8. They become float32 batch by batch.
+The images of a data set are uint8. Only the images of the current batch are converted to float32.
 """
 
 from __future__ import annotations
@@ -53,24 +53,30 @@ def mnist(
     Parameters
     ----------
     root : path, optional
-        A folder that holds MNIST or another data set, in any form that `load_folder` reads. It is
-        read as it is, and nothing is fetched. If it is not given, the folder is $BYHAND_DATA or,
-        if that is not set, the cache folder, and MNIST is fetched into it if it is not there yet.
+        A folder that holds MNIST or another data set, in any form that `load_folder` reads. If it
+        is given, nothing is fetched. If it is not given, the folder is $BYHAND_DATA or, if that is
+        not set, the cache folder. MNIST is fetched into the cache folder if this has no data set,
+        and into $BYHAND_DATA if this holds nothing but files of MNIST.
     progress : callable, optional
         Called as progress(file name, bytes so far, bytes in all) during a fetch.
 
     Returns
     -------
     tuple of Dataset
-        `train.source.name` is "MNIST" if the data are MNIST's to the byte. If the cache folder
-        holds other data, they are loaded with a DataWarning.
+        The training set and the test set. `train.source.name` is "MNIST" if every byte of the data
+        is that of MNIST.
 
     Raises
     ------
     FetchError
-        If there are no data and no server delivers them. It is an OSError.
+        If there are no data and no server delivers them. FetchError is a subclass of OSError.
     DataError
-        If `root` holds no data set, or a file is malformed.
+        If the folder holds no data set and may not be fetched into, or if a file is malformed.
+
+    Warns
+    -----
+    DataWarning
+        If the cache folder holds another data set, which is then loaded.
     """
     folder = data_folder(root)
     if not is_complete(find_files(folder)) and fetches_unasked(root):
@@ -94,58 +100,73 @@ def load_class_folders(
     pictures: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Load pictures, sorted into a folder for each class, as (train, test).
+    """Load pictures from folders, one folder per class, as (train, test).
 
-    The pictures are in ROOT/CLASS or, if the test set is given, in ROOT/train/CLASS and
-    ROOT/test/CLASS. Pictures in folders below a class folder belong to the class. The parts may
-    also be called training, testing, val, valid or validation, with the same words before or after
-    that, as in seg_train and seg_test. If there are both a validation and a test set, the
-    validation set joins the training set. If there is only a validation set, it is the test set.
-    If there is neither, a sixth of each class becomes the test set. If ROOT holds nothing but one
-    folder of folders, or one folder that holds a training and a test set, that folder is taken as
-    ROOT. A DataWarning says so if the folder may have been meant as a class, and if folders taken
-    for classes hold folders of the same names.
+    Two layouts are possible:
 
-    Files are known as pictures by their content: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM. Hidden
-    files and those of operating systems (Thumbs.db, .DS_Store, __MACOSX and so on) are left out,
-    and so are files that are no pictures or damaged. A DataWarning names them.
+    - ROOT/CLASS/...: each folder in ROOT is a class. A sixth of each class becomes the test set.
+    - ROOT/train/CLASS/... and ROOT/test/CLASS/...
+
+    Pictures in folders below a class folder belong to the class. The folders train and test may
+    also be called training and testing. A validation set (val, valid or validation) joins the
+    training set if there is a test set, otherwise it is the test set. All these names may have the
+    same words before or after them, such as seg_train and seg_test.
+
+    If ROOT holds only one folder, and that folder holds folders, it is taken as ROOT. If exactly
+    one of several folders in ROOT holds a training set and a test or validation set, that folder is
+    taken as ROOT.
+
+    A file is a picture if its content is PNG, JPEG, GIF, BMP, TIFF, WebP or PPM, whatever its name
+    is. Hidden files, files of operating systems (Thumbs.db, .DS_Store, __MACOSX and so on), damaged
+    files and files that are not pictures are left out.
 
     Parameters
     ----------
     root : path
         The folder.
     shape : (channels, height, width), optional
-        The shape of the images, with 1 or 3 channels. If it is not given, pictures of one size up
-        to 64 x 64 keep it, and others become 28 x 28, or 32 x 32 if any of them has colour.
+        The shape of the images, with 1 or 3 channels. If it is not given and all pictures have the
+        same size of at most 64 x 64, they keep this size. Otherwise they become 28 x 28, or 32 x 32
+        if any of them has colour.
     seed : int
-        Chooses the test set if the folder has none.
+        Chooses the pictures of the test set if the folder has no test set.
     pictures : {"plain", "digits"}, optional
-        "plain" resizes the pictures. "digits" finds, fits and centres the ink, as in MNIST, and
-        leaves a picture as it is if that has been done. If it is not given, it is "digits" if the
-        resized training pictures look like MNIST's (`picture_form.suitable`), otherwise "plain".
-        `source.pictures` of the sets says which.
+        How to turn pictures into images. "plain" resizes them. "digits" cuts out the ink, scales it
+        to the size that digits have in MNIST, and centres it. It leaves pictures unchanged that
+        already have this form. By default, it is "digits" if the resized training pictures look
+        like images of MNIST (`picture_form.suitable`), otherwise "plain". `source.pictures` of both
+        sets has the result.
     class_names : sequence of str, optional
         The classes in the order of their labels. If they are not given, they are the names of the
-        folders, sorted; if all are numbers from 0 to 255, the label is the number.
+        folders in sorted order. If all of these names are numbers from 0 to 255, each number is the
+        label.
 
     Returns
     -------
     tuple of Dataset
-        The images are in the order of their file names. `class_names` has the names.
+        The training set and the test set, with the images in the order of their file names and the
+        class names in `class_names`.
 
     Raises
     ------
     DataError
         If there are no pictures, more than 256 classes, or a class that is not in `class_names`.
     ValueError
-        If `shape` or `pictures` is none of these. Only images of one channel can be "digits".
+        If `shape` or `pictures` is none of the values above, or if `pictures` is "digits" and the
+        images have 3 channels.
     ModuleNotFoundError
         If Pillow is not installed. It comes with `byhand[pictures]`.
 
+    Warns
+    -----
+    DataWarning
+        If files were left out, or if the folder may be read otherwise than the user meant it. For
+        example, the folder taken as ROOT may have been meant as a class.
+
     Notes
     -----
-    One picture at a time is in memory beside the images. Loading 60,000 pictures of 256 x 256 takes
-    less than 500 MB more than the images.
+    Only one picture at a time is in memory beside the images. Loading 60,000 pictures of 256 x 256
+    takes less than 500 MB of memory in addition to the images.
     """
     # This folder may not import `pictures`, which is above it and needs Pillow. So the module is
     # loaded by name, and only on request.

@@ -1,4 +1,4 @@
-"""Batches of a data set for a training loop by hand."""
+"""The batches of a data set, for a training loop that a user writes by hand."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ def batches(
     Parameters
     ----------
     dataset : Dataset or pair (images, labels)
-        Images (N, H, W) or (N, C, H, W), uint8, or float32 in [0, 1] (pixel / 255). The labels of a
-        pair may be integers (N,), or any array with one row per image, such as probabilities.
+        Images have the shape (N, H, W) or (N, C, H, W). They are uint8, or float32 in [0, 1]
+        (pixel / 255). The labels of a pair are integers (N,) or any array with one row per image,
+        such as probabilities.
     batch_size : int
         The number of images in a batch. The last batch may be smaller.
     shuffle : bool
-        Whether the images come in a random order, or as they are in the data set.
+        Whether the images come in a random order. Otherwise they come in the order of the data set.
     seed : int
-        Decides the order, from 0 to 2**64 - 1. Give each epoch another seed, or all of them have
-        the same order. With the seed of `Trainer.fit`, the order is that of the first epoch of
-        `fit`.
+        Decides the random order, from 0 to 2**64 - 1. Give each epoch another seed, because equal
+        seeds give equal orders. The order is that of the first epoch of `Trainer.fit` with the same
+        seed.
 
     Yields
     ------
     images : ndarray, shape (n, C, H, W), float32
-        Pixels in [0, 1], ready for `forward` of a layer or a network. The array is the caller's.
+        Pixels in [0, 1], ready for `forward` of a layer or a network. Each batch is a new array.
     labels : ndarray, shape (n,) or (n, ...)
-        Integer labels are int64. Others have the dtype that they had.
+        The labels of these images. Integers become int64. Other labels keep their dtype.
 
     Raises
     ------
     TypeError, ValueError
-        At the call, if an argument does not fit.
+        If an argument does not fit. The error is raised at the call, not at the first batch.
 
     Notes
     -----
@@ -66,7 +67,7 @@ def batches(
     """
     images, labels = _checked(dataset)
     batch_size = integer("batch_size", batch_size, 1)
-    generator = stream(seed, 1)  # that of epoch 1 in `fit`
+    generator = stream(seed, 1)  # as in epoch 1 of `Trainer.fit`
     order = np.arange(len(images))
     if flag("shuffle", shuffle):
         order = generator.permutation(len(images))
@@ -103,13 +104,15 @@ def _checked(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     if images.dtype == np.float32 and not ((images >= 0) & (images <= 1)).all():
         raise ValueError("images of float32 must lie in [0, 1]: divide by 255, or give uint8")
     if labels.ndim == 0 or len(labels) != len(images):
-        raise ValueError(f"{len(images)} images need as many labels, not the shape {labels.shape}")
+        raise ValueError(
+            f"labels must have {len(images)} rows, one per image, not the shape {labels.shape}"
+        )
     if labels.dtype.kind in "iu":
-        largest = int(labels.max(initial=0))  # NumPy 1 would compare a uint64 as float64
+        largest = int(labels.max(initial=0))  # an int, because NumPy 1 compares uint64 as float64
         if largest >= 2**63:
             raise ValueError(f"labels must be less than 2**63, not {largest}")
         labels = labels.astype(np.int64)
-    images = np.ascontiguousarray(images)  # the kernel would copy all of them for each batch
+    images = np.ascontiguousarray(images)  # otherwise the kernel would copy all for each batch
     return (images[:, np.newaxis] if images.ndim == 3 else images), labels
 
 

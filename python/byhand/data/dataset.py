@@ -1,4 +1,4 @@
-"""Data sets: images and labels as bytes, and the error for every file that is not one."""
+"""Data sets, images and labels as uint8 arrays, and the error and the warning about data files."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Some of the data were left out, or were read in a way that the user may not expect."""
+    """Data were left out, or were read in a way that the user may not expect."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The origin of a data set, by which a run can find and recognise its data again.
+    """Where a data set was read from. A run stores it, to find and recognise its data again.
 
     Attributes
     ----------
     folder : str
         The absolute path of the folder.
     name : str
-        "MNIST" if all images and labels are MNIST's to the byte, otherwise empty.
+        "MNIST" if every byte of the images and labels is that of MNIST, otherwise empty.
     checksum : str
-        CRC-32 of the data. Two folders with the same data have the same checksum.
+        The CRC-32 checksums of the data. Two folders with the same data have the same checksum.
     note : str
-        What byhand decided about the data, in words.
+        What byhand decided about the data, such as "a sixth of each class is the test set".
     pictures : str
-        How the pictures of class folders became images, "digits" or "plain". Empty for other data.
+        How pictures in class folders were turned into images, "digits" or "plain": see
+        `byhand.data.load_class_folders`. Empty for other data.
     """
 
     folder: str
@@ -55,17 +56,18 @@ class Dataset:
     Attributes
     ----------
     images : ndarray, uint8, shape (N, H, W) or (N, C, H, W), C-contiguous
-        In MNIST, 0 is the background.
+        The pixels. In MNIST, the background is 0.
     labels : ndarray, uint8, shape (N,)
+        The class of each image.
     class_names : tuple of str or None
-        The names of the labels 0, 1, and so on. None if the names are the numbers.
+        The names of the labels 0, 1, and so on. None if the labels have no other names.
     source : Source or None
         Where the data set was read from. None if it was made in Python.
 
     Raises
     ------
     DataError
-        If the arrays or the names do not have that form.
+        If the arrays or the names do not have this form.
     """
 
     images: NDArray[np.uint8]
@@ -130,16 +132,17 @@ class Dataset:
         Parameters
         ----------
         fraction : float
-            The part of each class that is held out, between 0 and 1. It is rounded to whole
-            images. A class of two or more images has at least one in each part, and a class of
-            one image keeps it in the first part.
+            The part of each class that is held out, between 0 and 1. The number of images is
+            rounded. If a class has two or more images, each of the two sets gets at least one of
+            them. A single image of a class is not held out.
         seed : int
-            Chooses the images. The same seed always chooses the same images.
+            Decides which images are held out. The same seed always chooses the same images.
 
         Returns
         -------
         tuple of Dataset
-            The images that remain and those that are held out, both copied, in their order.
+            The remaining images and the held-out images. Both sets are copies, with the images in
+            their original order.
 
         Raises
         ------
@@ -154,13 +157,14 @@ class Dataset:
 
 
 def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Choose the images that `Dataset.hold_out` holds out. Its parameters are the same.
+    """Choose the images that `Dataset.hold_out` holds out.
 
     Parameters
     ----------
     labels : ndarray, shape (N,), uint8
     fraction : float
     seed : int
+        `fraction` and `seed` are the arguments of `Dataset.hold_out`.
 
     Returns
     -------
@@ -177,9 +181,9 @@ def held_out(labels: NDArray[np.uint8], fraction: float, seed: int) -> NDArray[n
     rng = np.random.default_rng(seed)
     held = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        count = min(max(round(fraction * len(own)), 1), len(own) - 1)
-        held[rng.permutation(own)[:count]] = True
+        members = np.flatnonzero(labels == label)
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[rng.permutation(members)[:count]] = True
     if not held.any():
         raise ValueError("no class has two images, so none can be held out")
     return held
@@ -204,6 +208,7 @@ def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:
     ----------
     labels : array_like, shape (N,), integers
     classes : int
+        The number of classes.
 
     Returns
     -------
@@ -214,7 +219,7 @@ def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:
     TypeError
         If the labels are not integers.
     ValueError
-        If they are not one-dimensional, or one of them is not from 0 to `classes` - 1.
+        If the labels are not one-dimensional, or one of them is not from 0 to `classes` - 1.
     """
     index = np.asarray(labels)
     if index.size == 0:

@@ -1,4 +1,4 @@
-"""Reads a data set from a folder, in each of the forms in which MNIST is published."""
+"""Read a data set from a folder, in any of the forms in which MNIST is published."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ def load_folder(
 ) -> tuple[Dataset, Dataset]:
     """Load MNIST, or any other data set of the same form, as (train, test).
 
-    The function reads the first of these that the folder holds:
+    If the folder holds several of these forms, the function reads the first of them:
 
-    - the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
-      and t10k-labels-idx1-ubyte, each plain or gzipped, also written train-images.idx3-ubyte;
-    - mnist.npz with x_train, y_train, x_test, y_test, as Keras has it;
-    - mnist.json.gz: [train, validation, test], each [images, labels], images as rows of floats in
-      [0, 1]. They become bytes again, and the validation images join the training set.
+    - The four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
+      and t10k-labels-idx1-ubyte, each plain or gzipped (.gz). A name may also have a dot before
+      idx, as in train-images.idx3-ubyte.
+    - mnist.npz, the file of Keras, with the arrays x_train, y_train, x_test and y_test.
+    - mnist.json.gz: [train, validation, test], where each set is [images, labels] and each image is
+      a list of floats in [0, 1]. The floats are converted to bytes, and the validation images join
+      the training set.
 
-    Images may have any size, the same in both sets. Folders of picture files are loaded by
-    `load_class_folders`.
+    The images may have any size, but all of them must have the same size. `load_class_folders`
+    loads folders of picture files.
 
     Parameters
     ----------
@@ -52,17 +54,18 @@ def load_folder(
         The folder.
     class_names : sequence of str, optional
         The names of the labels 0, 1, and so on. If they are not given, they are the lines of
-        classes.txt, class_names.txt or labels.txt in the folder, or else the numbers.
+        classes.txt, class_names.txt or labels.txt in the folder. If there is no such file, the
+        labels have no other names.
 
     Returns
     -------
     tuple of Dataset
-        Their `source` says whether they are MNIST.
+        The training set and the test set. Their `source` says whether they are MNIST.
 
     Raises
     ------
     DataError
-        If files are missing or malformed, with the path.
+        If files are missing or malformed. The message has the path.
     OSError
         If a file cannot be read.
     """
@@ -103,7 +106,10 @@ def load_folder(
 
 
 def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...] | None:
-    """Return the class names in the first of CLASS_NAME_FILES if they fit the labels."""
+    """Return the class names in the first file of CLASS_NAME_FILES that exists.
+
+    Return None if there is no such file, or, after a warning, if the names do not fit the labels.
+    """
     path = next((folder / name for name in CLASS_NAME_FILES if (folder / name).is_file()), None)
     if path is None:
         return None
@@ -118,11 +124,12 @@ def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Return the lines of a text file without the blank ones.
+    """Return the lines of a text file, without blank lines.
 
     Parameters
     ----------
     path : Path
+        The path of the file.
 
     Raises
     ------
@@ -137,17 +144,19 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def find_files(folder: Path) -> dict[str, Path]:
-    """Find the data files in a folder. An unpacked file goes before its .gz.
+    """Find the data files in a folder.
+
+    If the folder has a file both plain and as .gz, the plain file is taken.
 
     Parameters
     ----------
     folder : Path
-        It need not exist.
+        The folder. It need not exist.
 
     Returns
     -------
-    dict of Path
-        The files by their standard names.
+    dict of str to Path
+        The path of each file, under its name in IDX_NAMES, NPZ_NAME or JSON_NAME.
     """
     found = {}
     for name in IDX_NAMES:
@@ -162,24 +171,26 @@ def find_files(folder: Path) -> dict[str, Path]:
 
 
 def is_complete(files: dict[str, Path]) -> bool:
-    """Return whether the files that `find_files` found make a data set.
+    """Return whether the files that `find_files` found make a complete data set.
 
     Parameters
     ----------
-    files : dict of Path
+    files : dict of str to Path
+        The result of `find_files`.
     """
     return _IDX.issubset(files) or NPZ_NAME in files or JSON_NAME in files
 
 
 def what_is_missing(folder: Path) -> str:
-    """Return a sentence on why a folder holds no data set, and on what to do.
+    """Return a sentence that says why a folder holds no data set, and what to do.
 
-    A fetch of MNIST is offered only for a folder that holds nothing else.
+    The sentence suggests to fetch MNIST into the folder, unless the folder holds other files and
+    none of MNIST's files.
 
     Parameters
     ----------
     folder : Path
-        It must not hold a complete data set.
+        A folder without a complete data set.
     """
     command = shlex.join(["byhand", "data", "fetch", "--data", str(folder)])
     if not folder.exists():
@@ -202,22 +213,27 @@ def what_is_missing(folder: Path) -> str:
 
 
 def folder_inside(folder: Path) -> Path | None:
-    """Return the first folder below that holds a data set, as torchvision's MNIST/raw, or None.
+    """Return the first folder inside a folder that holds a data set. None if there is no such one.
+
+    The function looks into NAME and NAME/raw for each folder NAME. torchvision, for example, keeps
+    MNIST in MNIST/raw.
 
     Parameters
     ----------
     folder : Path
+        The folder to search.
     """
     inner = (inner for path in sorted(_folders(folder)) for inner in (path, path / "raw"))
     return next((path for path in inner if is_complete(find_files(path))), None)
 
 
 def has_folders(folder: Path) -> bool:
-    """Return whether a folder has folders, which may be those of classes.
+    """Return whether a folder holds other folders, which may be class folders.
 
     Parameters
     ----------
     folder : Path
+        The folder. It need not exist.
     """
     return folder.is_dir() and any(_folders(folder))
 
@@ -228,20 +244,22 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def fetches_unasked(root: str | os.PathLike[str] | None) -> bool:
-    """Return whether `mnist(root)` may fetch without being asked.
+    """Return whether `mnist(root)` may fetch MNIST.
 
-    It may fetch into the cache folder, and into a $BYHAND_DATA that holds nothing else.
+    It may fetch into the cache folder, and into $BYHAND_DATA if this folder holds only files of
+    MNIST or nothing. It never fetches into a folder that the caller names.
 
     Parameters
     ----------
     root : path or None
+        The argument of `mnist`.
     """
     folder = data_folder(root)
     return root is None and (folder == cache_folder() or not _holds_other_things(folder))
 
 
 def _holds_other_things(folder: Path) -> bool:
-    """Return whether the folder has visible files or folders that do not have MNIST's names."""
+    """Return whether the folder holds visible files or folders that `find_files` does not find."""
     files = set(find_files(folder).values())
     return folder.is_dir() and any(
         path not in files and not path.name.startswith(".") for path in folder.iterdir()
@@ -266,7 +284,7 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
         if path is not None:
             try:
                 folder = Path(path).expanduser()
-            except RuntimeError as error:  # no such user
+            except RuntimeError as error:  # ~name, but there is no user of this name
                 raise DataError(f"{label} must be a folder, not {str(path)!r}: {error}") from None
             if path == "" or (folder.exists() and not folder.is_dir()):
                 raise DataError(f"{label} must be a folder, not {str(path)!r}")

@@ -1,7 +1,7 @@
 """MNIST in other forms: Keras's mnist.npz and the Paddle tutorial's mnist.json.gz.
 
 Both readers take the bytes of the file and return (x_train, y_train, x_test, y_test) as uint8. The
-memory that they allocate is bounded by the size of the file.
+memory that they allocate is limited in proportion to the size of the file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ Bytes = NDArray[np.uint8]
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 
 _CHUNK = 1 << 18
-# One index for each depth of a row of pixels, and one for its numbers.
+# The largest number of indices that lead to a number in mnist.json.gz. For a pixel, they are 0 (the
+# outermost list), the set, 0 (images), the image and the pixel.
 _DEEPEST = 5
-# The longest list of numbers read at once: the labels of more than a million images.
+# The longest list of numbers, in characters. It is enough for the labels of a million images.
 _LONGEST_LIST = 1 << 22
 
 # The errors of the standard library for malformed bytes. All bytes are in memory, so no OSError
@@ -43,20 +44,21 @@ _MALFORMED = (*_FORMAT_ERRORS, OSError, ValueError, KeyError, RuntimeError)
 
 
 def read_npz(content: Bytes, path: Path) -> Arrays:
-    """Read a file as Keras has it: arrays x_train, y_train, x_test and y_test.
+    """Read an .npz file of Keras's form: arrays x_train, y_train, x_test and y_test.
 
     Parameters
     ----------
     content : ndarray, shape (bytes,), uint8
-        The bytes of the file. The images are uint8, of shape (N, H, W) or, as Keras has them, from
-        (N, H, W, 1) to (N, H, W, 4). The labels (N,) are of any integer type.
+        The bytes of the file. All arrays hold integers from 0 to 255, of any integer type. Images
+        have the shape (N, H, W), (N, C, H, W) or, usual in Keras, (N, H, W, C) with C from 1 to 4.
+        Labels have the shape (N,).
     path : Path
-        What error messages name.
+        The path of the file, for error messages.
 
     Returns
     -------
     tuple of ndarray, uint8
-        x_train, y_train, x_test and y_test. Channels come first.
+        x_train, y_train, x_test and y_test. Images have the shape (N, H, W) or (N, C, H, W).
 
     Raises
     ------
@@ -82,7 +84,11 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
-    """Return one array, after its header, its size in the archive and the archive's size agree."""
+    """Read one array of an .npz archive.
+
+    Before the array is allocated, three sizes must agree: the size in the header of the array, its
+    size in the directory of the archive, and `limit`, the size of the archive in bytes.
+    """
     info = archive.getinfo(f"{name}.npy")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     if not deflated and info.compress_type != zipfile.ZIP_STORED:
@@ -109,19 +115,20 @@ def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any
 
 
 def read_json(content: Bytes, path: Path) -> Arrays:
-    """Read [train, validation, test], each [images, labels]. An image is a row of floats in [0, 1].
+    """Read a JSON file of the form [train, validation, test], where each set is [images, labels].
 
-    A row of n floats is a square image. The floats become the bytes that they were made from: k /
-    255, or k / 256 as in the pickled MNIST that this form comes from (lisa-lab/pylearn2 issue 93).
-    Training and validation images together are the training set. The JSON text of MNIST would take
-    about 2 GB as Python objects, so one row at a time is read and turned into bytes.
+    An image is a list of H * H floats in [0, 1], row by row. Each float is k / 255 or k / 256 and
+    becomes the byte k again. (It is k / 256 in the pickled MNIST that this form comes from:
+    lisa-lab/pylearn2 issue 93.) The training and the validation images together are the training
+    set. As Python objects, the JSON text of MNIST would take about 2 GB. Therefore the function
+    reads one image at a time and turns it into bytes.
 
     Parameters
     ----------
     content : ndarray, shape (bytes,), uint8
         The bytes of the file, plain or gzipped.
     path : Path
-        What error messages name.
+        The path of the file, for error messages.
 
     Returns
     -------
@@ -166,7 +173,11 @@ def read_json(content: Bytes, path: Path) -> Arrays:
 
 
 def _number_lists(text: IO[str]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield the lists of numbers in nested JSON lists, with their index at each depth."""
+    """Yield each list of numbers in nested JSON lists, with its place: the index at each depth.
+
+    For example, "[[[0.5, 1], [0]], [7]]" yields (0, 0, 0) with [0.5, 1], then (0, 0, 1) with [0],
+    then (0, 1) with [7]. The first index is always 0, the index of the outermost list.
+    """
     place, innermost, pending = [0], False, ""
     while chunk := text.read(_CHUNK):
         *tokens, pending = re.split(r"([\[\]])", pending + chunk)
@@ -188,16 +199,18 @@ def _number_lists(text: IO[str]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]
                 if place:
                     place[-1] += 1
             if not 1 <= len(place) <= _DEEPEST:
-                raise DataError("lists that are nested in another way")
+                raise DataError("lists that are nested in another way than those of mnist.json.gz")
     if len(place) != 1 or pending.strip():
         raise DataError("the JSON text ends early or goes on after its end")
 
 
 def _unscale(values: NDArray[Any]) -> Bytes:
+    """Return the bytes k from which the values k / 255 or k / 256 were computed."""
     if np.all((values >= 0) & (values <= 1)):
         for scale in (255, 256):
             pixels = np.rint(values * scale)
-            # float32 in decimal is off by 3e-8. The two scales are 1.5e-5 apart.
+            # A float32 that was written in decimal is off by up to 3e-8. A value of one scale and a
+            # different value of the other scale differ by at least 1 / (255 * 256) = 1.5e-5.
             if np.all((np.abs(pixels / scale - values) <= 1e-6) & (pixels <= 255)):
                 exact: Bytes = pixels.astype(np.uint8)
                 return exact
@@ -205,6 +218,7 @@ def _unscale(values: NDArray[Any]) -> Bytes:
 
 
 def _bytes(values: NDArray[Any]) -> Bytes:
+    """Convert integers from 0 to 255 to uint8. Raise DataError for other values."""
     if values.size == 0:
         return values.astype(np.uint8)
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:

