@@ -1,4 +1,4 @@
-"""Curves of training, drawn by matplotlib. They need `byhand[cli]`."""
+"""The curves of a training, drawn by matplotlib, which `byhand[cli]` installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves of training: loss and error over the epochs, drawn by matplotlib."""
+"""The curves of a training, its loss and error over the epochs, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from byhand.training import EpochEnd
 # The size of the figure in inches.
 WIDTH, HEIGHT = 9.0, 4.0
 
+# The names of the dashed and the solid lines in the legend.
 TRAIN, TEST = "train, while learning", "held out, after the epoch"
 
-# A logarithmic axis is used if the largest value is at least this many times the smallest.
-_WIDE = 5.0
+# The y axis is logarithmic if the largest value is at least this number times the smallest value.
+_LOG_RATIO = 5.0
 
-# matplotlib has ten colours. If there are more runs, they get shades of a colour map.
+# matplotlib's colours C0 to C9. If there are more runs, their colours are from a colour map.
 _COLOURS = 10
 
 
@@ -34,9 +35,9 @@ class LossCurve(NamedTuple):
     Attributes
     ----------
     epochs : sequence of float
-        The time of each point, in epochs.
+        The time of each point, in epochs. For example, 2.5 is the middle of the third epoch.
     losses : sequence of float
-        The mean loss since the point before.
+        The mean loss of the batches between the previous point and this point.
     """
 
     epochs: Sequence[float]
@@ -62,8 +63,9 @@ def curves_bytes(
     PlotError
         If matplotlib cannot draw.
     """
-    legend = len(runs) + 1 if len(runs) > 1 else 0  # lines of it below the curves
-    figure = new_figure(WIDTH, HEIGHT + 0.25 * legend)
+    # The legend of several runs is below the curves, so the figure must be higher.
+    legend_lines = len(runs) + 1 if len(runs) > 1 else 0
+    figure = new_figure(WIDTH, HEIGHT + 0.25 * legend_lines)
     draw_curves(figure, runs, title)
     return figure_bytes(figure, suffix)
 
@@ -74,20 +76,23 @@ def draw_curves(
     title: str = "",
     batches: LossCurve | None = None,
 ) -> None:
-    """Draw loss and error of each run over the epochs. What the figure showed before is removed.
+    """Draw loss and error of each run over the epochs. The figure is cleared first.
 
-    Solid lines are the held-out images (validation or test set) after each epoch. Dashed lines are
-    the training images, measured during training. The legend gives the last values.
+    A solid line shows the held-out images (validation or test set) after each epoch. A dashed line
+    shows the training images, whose loss and error are computed during training. The legend has the
+    last values.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
+        The figure to draw into.
     runs : mapping of sequence of EpochEnd
         The epochs of each run, by its name.
     title : str
         The title above the curves. By default it is the name of the run, if there is only one.
     batches : LossCurve, optional
-        Drawn instead of the dashed loss of a single run.
+        The training loss of a single run, with several points per epoch. It replaces the dashed
+        line of the loss, which has one point per epoch.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def draw_curves(
             _scale(axes)
         if max((len(history) for history in runs.values()), default=0) == 1 and batches is None:
             for axes in panels:
-                axes.set(xlim=(0, 2), xticks=[1])  # around one point ticks would be fractions
+                axes.set(xlim=(0, 2), xticks=[1])  # otherwise the ticks would be fractions
         if not single:
             _name_runs(figure, runs, lines)
         else:
@@ -126,7 +131,7 @@ def _draw_run(
     batches: LossCurve | None,
     faint: bool,
 ) -> Line2D:
-    """Draw one run and return its line for the legend: the held-out loss if there is one."""
+    """Draw one run. Return its line for the legend: the held-out or else the training loss."""
     loss, error = panels
     epochs = [end.epoch for end in history]
     trained = {"color": colour, "ls": "--", "label": TRAIN, "alpha": 0.35 if faint else 0.8}
@@ -155,10 +160,10 @@ def _colours(count: int) -> list[Any]:
 
 
 def _scale(axes: Any) -> None:
-    """Make the axis logarithmic, or let it begin at 0 if the values are close or reach 0."""
+    """Make the y axis logarithmic if the values are positive and far apart, else begin it at 0."""
     values = [float(y) for line in axes.lines for y in line.get_ydata() if math.isfinite(y)]
-    if not values or min(values) <= 0 or max(values) < _WIDE * min(values):
-        # Room for the legend above the highest point.
+    if not values or min(values) <= 0 or max(values) < _LOG_RATIO * min(values):
+        # The factor leaves room for the legend above the highest point.
         axes.set_ylim(0, 1.3 * max(values) if values and max(values) > 0 else None)
         return
     axes.set_yscale("log")
@@ -168,6 +173,7 @@ def _scale(axes: Any) -> None:
 
 
 def _name_lines(axes: Any, unit: str) -> None:
+    """Add a legend that names each line of a panel with its last value."""
     lines = [line for line in reversed(axes.lines) if len(line.get_ydata())]
     texts = [f"{line.get_label()}: {unit.format(line.get_ydata()[-1])}" for line in lines]
     if lines:
@@ -177,7 +183,7 @@ def _name_lines(axes: Any, unit: str) -> None:
 def _name_runs(
     figure: Figure, runs: Mapping[str, Sequence[EpochEnd]], lines: Sequence[Line2D]
 ) -> None:
-    """Name each run with its last values below both panels, where the legend hides no line."""
+    """Add a legend that names each run with its last values. Below the panels, it hides no line."""
     styles = (
         Line2D([], [], color="0.3", marker="o", markersize=4),
         Line2D([], [], color="0.6", ls="--"),
@@ -192,7 +198,7 @@ def _name_runs(
 
 
 def _end_of(text: str, most: int) -> str:
-    """Return at most `most` letters: the end of a path tells more than its start."""
+    """Shorten a text to its last `most` letters. The end of a path tells more than its start."""
     return text if len(text) <= most else f"...{text[-most:]}"
 
 
@@ -207,7 +213,7 @@ def _last_values(history: Sequence[EpochEnd]) -> str:
 
 
 def _legend(owner: Any, handles: Sequence[Any], texts: Sequence[str], **options: Any) -> None:
-    """Add a legend. matplotlib would leave out names that begin with _, so they are set later."""
+    """Add a legend. Its texts are set afterwards, because matplotlib omits names like "_name"."""
     legend = owner.legend(handles, ["x"] * len(texts), **options)
     for shown, text in zip(legend.get_texts(), texts, strict=True):
         shown.set_text(text)

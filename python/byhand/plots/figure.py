@@ -1,6 +1,7 @@
-"""Figures by matplotlib: no window is opened, and neither the user's settings nor TeX apply.
+"""Make figures with matplotlib and write them to bytes, without a window.
 
-matplotlib is imported here and never by the core.
+The user's settings of matplotlib do not apply, and TeX is not used. The core of byhand never
+imports this module, because matplotlib may not be installed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from byhand.checks import needs_extra
 from byhand.plots.formats import PlotError
 
-# matplotlib cannot be imported if MPLBACKEND names a backend that does not exist. Files need no
-# backend, so the variable is set aside and applied afterwards, if it can be.
+# matplotlib cannot be imported if MPLBACKEND names a backend that does not exist. Writing a figure
+# to a file needs no such backend. Therefore the variable is removed during the import. Afterwards,
+# the backend is selected if it exists.
 _wanted = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib
@@ -40,12 +42,12 @@ if _wanted is not None:
 # matplotlib's own font. It has the letters of most alphabets, but no Chinese or Japanese ones.
 DEFAULT_FONT = str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 
-_DPI = 200
+_DPI = 200  # pixels per inch
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Draw with matplotlib's defaults, whatever the user's settings are, and $ and _ as plain text.
+    """Use matplotlib's default settings in a with statement, and show $ and _ as plain text.
 
     Yields
     ------
@@ -54,7 +56,7 @@ def drawing() -> Iterator[None]:
     Raises
     ------
     PlotError
-        If matplotlib raises any exception.
+        If any exception is raised in the with statement.
     """
     try:
         with matplotlib.rc_context():
@@ -71,8 +73,9 @@ def new_figure(width: float, height: float) -> Figure:
     Parameters
     ----------
     width : float
+        The width in inches.
     height : float
-        Both in inches.
+        The height in inches.
     """
     with drawing():
         return Figure(figsize=(width, height), layout="constrained")
@@ -102,6 +105,7 @@ def figure_bytes(figure: Figure, suffix: str = ".png") -> bytes:
 
 
 def _choose_font(text: Text) -> None:
+    """Give a text a font that has all its letters. If there is none, escape the missing letters."""
     content = " ".join(text.get_text().split())
     font = font_for(content)
     if font is None:
@@ -111,11 +115,12 @@ def _choose_font(text: Text) -> None:
 
 
 def escaped(text: str) -> str:
-    r"""Return a text with every letter that DEFAULT_FONT lacks as \u and its number.
+    r"""Return a text with an escape sequence, such as \u4e2d, for each letter not in DEFAULT_FONT.
 
     Parameters
     ----------
     text : str
+        The text.
     """
     letters = _letters(DEFAULT_FONT)
     return "".join(
@@ -130,6 +135,7 @@ def font_for(text: str) -> str | None:
     Parameters
     ----------
     text : str
+        The text.
     """
     if not text.isprintable():
         return None
@@ -149,12 +155,12 @@ def _letters(font: str) -> frozenset[int]:
         face = get_font(font)
     except (OSError, RuntimeError):  # a damaged font
         return frozenset()
-    # A font of coloured pictures has one size only and cannot be drawn.
+    # A font of emoji pictures may exist in one size only. matplotlib cannot draw such a font.
     return frozenset(face.get_charmap()) if face.scalable else frozenset()
 
 
 def drawable_names(names: Sequence[str]) -> list[str]:
-    """Return names of classes as they can be drawn: "class 2" for a name that no font has.
+    """Return class names, with labels such as "class 2" for names that no installed font can draw.
 
     Parameters
     ----------

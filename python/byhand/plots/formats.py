@@ -1,8 +1,11 @@
-"""The formats and the error of plots. They are apart from matplotlib, whose import takes long."""
+"""The formats and the error of plots, in a module that does not import matplotlib.
+
+The import of matplotlib takes long.
+"""
 
 from __future__ import annotations
 
-# The formats that plots can be written in, by the ends of the names of files.
+# The formats of plots, as endings of file names.
 PLOT_FORMATS = (".png", ".pdf", ".svg")
 
 

@@ -1,4 +1,4 @@
-"""Curves that are drawn during the training."""
+"""A handler that draws the curves of a training while it runs."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ _POINTS = 20
 
 
 class LivePlot:
-    """A handler that draws training and validation loss and error during the training.
+    """A handler that draws the loss and the error on training and validation images as curves.
 
-    In a notebook, it replaces the picture in the cell. Elsewhere the curves appear in a window if
-    matplotlib can open one, otherwise in a file. If a drawing fails, a warning says why, the
-    training continues, and nothing more is drawn.
+    In a notebook, the curves are a picture below the cell, which each drawing replaces. Elsewhere
+    they are in a window if matplotlib can open one, otherwise in a file. If a drawing fails, a
+    warning says why, the training continues, and nothing more is drawn.
 
     Parameters
     ----------
     path : path, optional
-        A name that ends in .png, .pdf or .svg. If it is given, the file is always written at the
-        end. If it is not, the file is curves.png in the run folder, or in the current folder
-        without a run.
+        The file. Its name must end in .png, .pdf or .svg. If it is given, a notebook and a window
+        write it too, at the end of the training. If it is not given and the curves are drawn into a
+        file, this is curves.png in the run folder or, if there is no run folder, in the current
+        folder.
     seconds : float, optional
-        The time from one drawing to the next. If it is not given, drawing takes about a tenth of
-        the training time.
+        The time between two drawings, in seconds. If it is not given, drawing takes about a tenth
+        of the training time.
     title : str
         The title above the curves.
 
@@ -100,6 +101,7 @@ class LivePlot:
                 self._draw()
 
     def _find_screen(self, folder: Path) -> _File | _Notebook | _Window:
+        """Choose where to draw. `folder` is the folder of a file without a given path."""
         screen: _Notebook | _Window | None = _Notebook.find()
         if screen is None:
             with contextlib.suppress(Exception):  # draw into a file if there can be no window
@@ -116,7 +118,7 @@ class LivePlot:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _point(self, epochs: float) -> None:
-        """Add a point: the mean loss since the point before."""
+        """Add a point to the curve of the training loss: the mean loss since the last point."""
         if self._mean.images:
             self._epochs.append(epochs)
             self._losses.append(self._mean.values()[0])
@@ -141,6 +143,7 @@ class LivePlot:
             if self._screen is not None:
                 self._screen.show(self._figure())
         end = time.perf_counter()
+        # By default, wait nine times as long as the drawing took, so that it takes a tenth of all.
         self._next = end + (9 * (end - begin) if self.seconds is None else self.seconds)
 
 
@@ -155,7 +158,7 @@ class _File:
 
 
 class _Notebook:
-    """One picture in the cell that is executed."""
+    """A picture below the cell that is being executed."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -169,7 +172,8 @@ class _Notebook:
 
         from byhand.plots.figure import figure_bytes
 
-        # The picture is shown at half its size, for screens with small pixels.
+        # With `retina`, the picture is shown at half its size in pixels, so that it is sharp on
+        # screens of high resolution.
         picture = Image(data=figure_bytes(figure), format="png", retina=True)
         if self._handle is None:
             self._handle = display(picture, display_id=True)
@@ -178,15 +182,15 @@ class _Notebook:
 
 
 class _Window:
-    """A window of pyplot, which chooses the toolkit."""
+    """A window of matplotlib's pyplot, which chooses the GUI toolkit."""
 
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
 
     @classmethod
     def find(cls) -> _Window | None:
-        """Return a window, or None if matplotlib has no toolkit or the toolkit has no screen."""
-        import byhand.plots.figure  # noqa: F401  it imports matplotlib with care
+        """Return a window, or None if matplotlib has no GUI toolkit that can open one."""
+        import byhand.plots.figure  # noqa: F401  its import of matplotlib allows a wrong MPLBACKEND
 
         # isort: split
         from matplotlib import pyplot

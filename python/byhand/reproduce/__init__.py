@@ -1,4 +1,4 @@
-"""Train the networks of five tutorials on handwritten digits, and compare the results."""
+"""Train the networks of five tutorials on handwritten digits, and compare with their results."""
 
 from __future__ import annotations
 

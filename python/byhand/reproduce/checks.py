@@ -1,4 +1,7 @@
-"""Check the steps of the tutorials that have no figure. Each check repeats one step."""
+"""Check the steps of the tutorials for which they state no figure, one check per step.
+
+A figure is a result that a tutorial states: an accuracy or a loss (`figures.py`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from byhand.pictures.folders import write_pictures
 from byhand.reproduce.figures import Row, Sets
 from byhand.training.recipes import RECIPES
 
-# The number of images for the search, and for the conversion to PNG files and back.
+# The number of images for the search over settings, and for the conversion to PNG files and back.
 _SEARCHED, _CONVERTED = 5000, 500
 
 
@@ -29,9 +32,9 @@ class Check(NamedTuple):
     tutorial : str
         The letter of the tutorial.
     what : str
-        What the check does, in words.
+        What is checked, as text.
     result : str
-        The result, in words.
+        The result, as text.
     passed : bool or None
         Whether the check has passed. None if it has no criterion, or if it could not be done.
     """
@@ -147,14 +150,14 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
 
 
 def search(sets: Sets, epochs: int | None) -> Check:
-    """Search over layers, activation, initial weights and optimizer, with 3 folds.
+    """Search for the best layers, activation, initial weights and optimizer, with 3 folds.
 
     Parameters
     ----------
     sets : pair of Dataset
         The training and the test images of MNIST.
     epochs : int or None
-        Train for at most this many epochs. By default, each network is trained for 5 epochs.
+        Train for at most this many epochs. If it is None, each network is trained for 5 epochs.
 
     Returns
     -------

@@ -7,12 +7,12 @@ A  PaddlePaddle book, version 1 of its API: softmax regression, an MLP and LeNet
 B  PaddlePaddle book, Fluid API: the same three networks, the last one with batch normalisation,
    trained with Adam.
 C  Paddle 2 course: an MLP and a CNN learn the digit as a number, with squared error.
-D  A private blog about TensorFlow: the IDX format, and one's own pictures. It has no figure.
+D  A private blog about TensorFlow: the IDX format, and the reader's own pictures. It has no figure.
 E  An article on MNIST: normalisation, dropout, skip connections and a search. It has no figure.
 
-Each network is trained with the settings of its tutorial first. If the result does not reach the
-figure, the next row trains the same network with byhand's recipe. BEST has the accuracies that
-byhand promises for its own recipes.
+Each network is first trained with the settings of its tutorial. If the result does not reach the
+figure, the network is trained again with byhand's recipe, in another row of the table. BEST is not
+a tutorial: its figures are the accuracies that byhand promises for its own recipes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Way:
     Parameters
     ----------
     settings : str
-        The settings in words.
+        The settings, as text.
     model : callable
         ``model(seed=0)`` returns the model.
     trainer : callable
@@ -67,7 +67,8 @@ class Way:
     published_epochs : int, optional
         The number of epochs that the tutorial trains for, if it is more than `epochs`.
     best_pass : bool
-        Whether the epoch with the lowest test loss counts, as in tutorial A, and not the last one.
+        Whether the result is that of the epoch with the lowest test loss, as in tutorial A.
+        Otherwise it is that of the last epoch.
     """
 
     settings: str
@@ -79,7 +80,7 @@ class Way:
     best_pass: bool = False
 
     def counted(self, history: Sequence[EpochEnd]) -> Sequence[EpochEnd]:
-        """Return the epochs of a training up to the one that counts.
+        """Return the epochs of a training up to the one whose result is compared.
 
         Parameters
         ----------
@@ -129,15 +130,16 @@ class Figure:
     tutorial : str
         The letter of the tutorial, or "BEST".
     network : str
-        The network, in words.
+        The network, as text.
     theirs : float or None
-        The figure of the tutorial, or the one that byhand promises. None if there is no figure.
+        The figure of the tutorial, or the accuracy that byhand promises. None if there is no
+        figure.
     ways : tuple of Way
         How the network is trained. A later way is used if the earlier ones do not reach `theirs`.
     of : callable
-        Computes our figure from the epochs of one training.
+        ``of(history)`` computes our figure from the epochs of one training.
     lower : bool
-        Whether lower is better: true for a loss, false for an accuracy in percent.
+        Whether a lower figure is better: true for a loss, false for an accuracy in percent.
     seeds : int
         The smallest number of seeds to train with.
     """
@@ -158,12 +160,13 @@ class Figure:
         ours : float
             Our figure.
         slack : float
-            Our accuracy may be lower than the figure by this much. A loss has no slack.
+            Our accuracy may be lower than the figure by this much, in percent. It is ignored for a
+            loss.
 
         Returns
         -------
         bool
-            Whether `ours` is at least as good. It is true if there is no published figure.
+            Whether our figure is at least as good. True if there is no published figure.
         """
         if self.theirs is None:
             return True
@@ -172,7 +175,8 @@ class Figure:
     def reached(self, ours: float, images: int) -> bool:
         """Decide whether the table says "reached".
 
-        An accuracy may be lower than the figure by one standard error. A loss may not be higher.
+        Our accuracy may be lower than the published one by one standard error. Our loss may not be
+        higher than the published one.
 
         Parameters
         ----------
@@ -188,7 +192,8 @@ class Figure:
 
         Notes
         -----
-        The standard error of an accuracy p, measured with n images, is sqrt(p * (1 - p) / n).
+        The standard error of an accuracy p, measured with n images, is sqrt(p * (1 - p) / n). Here
+        p is the published accuracy.
         """
         p = (self.theirs or 0.0) / 100
         return self.met(ours, 0.0 if self.lower else 100 * math.sqrt(p * (1 - p) / images))
@@ -205,7 +210,7 @@ class Row:
     way : Way
         How the network was trained.
     histories : tuple of tuple of EpochEnd
-        The epochs of each training, one training per seed.
+        The epochs of each training. There is one training per seed.
     seconds : float
         The mean time of one training, in seconds.
     reached : bool
@@ -273,6 +278,8 @@ def _recipe(recipe: Recipe, model: Callable[..., Model]) -> Way:
 
 
 def _book(model: Callable[..., Model]) -> Way:
+    """Return the way to train a network with the settings of tutorial A."""
+
     def trainer(model: Model, images: int) -> Trainer:
         return Trainer(model, SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4))
 
@@ -283,6 +290,8 @@ def _book(model: Callable[..., Model]) -> Way:
 
 
 def _fluid(model: Callable[..., Model]) -> Way:
+    """Return the way to train a network with the settings of tutorial B."""
+
     def trainer(model: Model, images: int) -> Trainer:
         return Trainer(model, Adam(model.parameters(), 1e-3))
 
@@ -290,6 +299,8 @@ def _fluid(model: Callable[..., Model]) -> Way:
 
 
 def _paddle2(model: Callable[..., Model]) -> Way:
+    """Return the way to train a network with the settings of tutorial C."""
+
     def trainer(model: Model, images: int) -> Trainer:
         return Trainer(model, SGD(model.parameters(), 0.01))
 
@@ -298,7 +309,10 @@ def _paddle2(model: Callable[..., Model]) -> Way:
 
 
 def _shortcuts(seed: int) -> Model:
-    """Make a network with normalisation, a skip connection and dropout, which E explains."""
+    """Make a network with the parts that tutorial E explains.
+
+    They are batch normalisation, a skip connection and dropout.
+    """
     rng = generator(seed)
     inner = (Conv2d(16, 16, 3, padding=1, rng=rng), BatchNorm2d(16))
     return Model(
@@ -312,9 +326,8 @@ def _shortcuts(seed: int) -> Model:
 _TANH_MLP = partial(mlp, (200, 200), "tanh")
 _TANH_LENET = partial(lenet5, "tanh")
 
-# The settings were chosen by the accuracy on held-out training images, as those of
-# `recipes.RECIPES` were. These reached 99.22 %. SGD with a learning rate of up to 0.1 reached
-# 99.10 %.
+# Like those of `recipes.RECIPES`, these settings were chosen by the accuracy on held-out training
+# images. They reached 99.22 %. SGD with a learning rate of up to 0.1 reached 99.10 %.
 _NORMALISED = Recipe(batch_norm_cnn, epochs=5, lr=ADAM_LR, batch_size=64, method="adam")
 
 FIGURES = (
@@ -371,21 +384,22 @@ def train_figures(
         Names of `TUTORIALS`.
     sets : pair of Dataset
         The training and the test images of MNIST. Tutorial C trains on the first five sixths of the
-        training images, as its file does.
+        training images, as the tutorial does.
     seeds : int
-        The number of seeds to train each network with.
+        The number of seeds to train each network with. LeNet-5 of BEST gets at least 5, unless
+        `epochs` is given.
     epochs : int, optional
         Train for at most this many epochs, for a quick try.
     full : bool
-        Train for as many epochs as the tutorials do. Otherwise 20 epochs replace the 100 of
-        tutorial A.
+        Whether to train the networks of tutorial A for 100 epochs, as the tutorial does. Otherwise
+        they are trained for 20 epochs.
     told : callable
-        Called with a line of text after each training.
+        ``told(line)`` is called after each training, with the result as a line of text.
 
     Yields
     ------
     Row
-        A row of the table. Each network has one row for every way that was tried.
+        A row of the table. A network has one row for each way in which it was trained.
     """
     for figure in FIGURES:
         if figure.tutorial not in tutorials:
@@ -408,6 +422,7 @@ def _row(
     epochs: int,
     told: Callable[[str], object],
 ) -> Row:
+    """Train a network in one way, once with each seed, and return the row of the table."""
     histories, seconds = [], []
     for seed in range(seeds):
         start = time.perf_counter()
@@ -424,6 +439,7 @@ def _row(
 
 
 def _sets_of(figure: Figure, sets: Sets) -> Sets:
+    """Return the training and the test set for a figure."""
     train, test = sets
     if figure.tutorial != "C":
         return sets

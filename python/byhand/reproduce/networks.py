@@ -1,4 +1,4 @@
-"""Networks of the tutorials that `byhand.models` does not have."""
+"""The networks of the tutorials that are not in `byhand.models`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def batch_norm_cnn(seed: int = 0) -> Model:
 
 
 def digit_mlp(seed: int = 0) -> Model:
-    """Make tutorial C's MLP: 784 - 10 - 10 - 1 with sigmoids. Its output is the digit as a number.
+    """Make tutorial C's MLP, 784-10-10-1 with sigmoids. Its output is the digit as a number.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def digit_mlp(seed: int = 0) -> Model:
 
     Notes
     -----
-    The input of this network and of `digit_cnn` has pixels from 0 to 1, as in the tutorial's file.
+    The pixels in the input of this network and of `digit_cnn` are from 0 to 1, as in the tutorial.
     With pixels from -1 to 1, two of three trainings of `digit_cnn` ended with a squared error above
     1.1.
     """
@@ -77,7 +77,7 @@ def digit_mlp(seed: int = 0) -> Model:
 
 
 def digit_cnn(seed: int = 0) -> Model:
-    """Make tutorial C's CNN: two convolutions of 20 filters, then the digit as a number.
+    """Make tutorial C's CNN: two convolutions with 20 filters each. Its output is the digit.
 
     Parameters
     ----------

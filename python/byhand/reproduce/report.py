@@ -48,7 +48,7 @@ def plain(
     header : sequence of str
         The lines above the table.
     columns : int
-        The largest number of characters per line. Values below 40 count as 40.
+        The largest number of characters per line. Values below 40 are raised to 40.
 
     Returns
     -------
