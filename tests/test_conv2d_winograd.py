@@ -24,7 +24,7 @@ from tolerance import assert_same_bits
 
 F32 = np.float32
 SOURCES = Path(__file__).parent.parent / "csrc/cpu/kernels"
-# The bound in docs/convolution.md: |result - exact| over |the same of absolute values|, both
+# The bound in docs/winograd.md: |result - exact| over |the same of absolute values|, both
 # Euclidean norms. On random data it holds beside the result itself.
 BOUND = 2e-5
 DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")

@@ -31,7 +31,7 @@ from networks import drawn
 from tolerance import EPS, SMALLEST, accumulation, assert_within, ulp
 from torch.nn import functional
 
-# The bound of Winograd's error in docs/convolution.md: the Euclidean norm of the error over that of
+# The bound of Winograd's error in docs/winograd.md: the Euclidean norm of the error over that of
 # the same convolution of absolute values. It holds for each patch of a plane, not for each value:
 # the terms of one value may all be 0, and those of its neighbours still give it an error.
 WINOGRAD = 2e-5
