@@ -41,7 +41,7 @@ constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 // as happens in virtual machines. Calls with an estimate below kWorthSharingFarNs are short, the other calls
 // are long. Two threads on far cores lose more than they gain by sharing short calls. For example, the calls
 // of a step of softmax regression are estimated at 16 to 50 us. The step takes 60 us with two threads on near
-// cores, 143 us with two threads on far cores and 73 us with one thread. So two threads on far cores share a
+// cores, 150 us with two threads on far cores and 77 us with one thread. So two threads on far cores share a
 // short call in two cases only: within kBetweenLongCallsNs after a long call; and in kProbes of every
 // kProbeCycle short calls, to measure the distance again. The rule applies to two threads only, because more
 // have not been measured.

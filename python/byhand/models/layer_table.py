@@ -9,7 +9,15 @@ from byhand.nn import Module, Residual, Sequential
 
 
 def layer_table(network: Sequential, input_shape: Shape) -> list[str]:
-    """Return the lines of the table: one per layer, between a heading and the totals."""
+    """Return the lines of the table: a heading, one line per layer, and the totals.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    input_shape : (int, int, int)
+        The channels, the height and the width of its images.
+    """
     rows = [("", "layer", "output", "parameters", "FLOPs")]
     rows += _rows(network.children, input_shape)
     weights = sum(parameter.size for parameter in network.parameters())
