@@ -56,7 +56,7 @@ def image_for(
 
 @dataclass(frozen=True)
 class Symbols:
-    """The symbols of a picture, in reading order.
+    """The symbols of a picture, such as digits, in reading order.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> S
     source : path, bytes or PIL.Image.Image
         A file, the content of a file, or an image.
     pictures : {"digits", "plain"}, optional
-        How to prepare the picture, as in `image_for`. With "plain", the whole picture counts as one
-        symbol.
+        How to prepare the picture, as in `image_for`. With "plain", or if the picture is like
+        MNIST's images already, the whole picture counts as one symbol.
 
     Returns
     -------
@@ -165,7 +165,8 @@ def image_and_marks(
     image : ndarray, shape (H, W) or (C, H, W), uint8
         The image of the largest mark with "digits", and of the whole picture with "plain".
     count : int
-        The number of marks. It is 1 with "plain".
+        The number of marks. It is 1 with "plain", and if the picture is like MNIST's images
+        already.
 
     Raises
     ------
@@ -228,9 +229,13 @@ def images_for(
         if count > 1:
             several.append(f"{name!s}: {count} marks found")
     if several:
-        more = f" (and several in {len(several) - 1:,} of the others)" if len(several) > 1 else ""
+        more = (
+            f" (other pictures with several marks: {len(several) - 1:,})"
+            if len(several) > 1
+            else ""
+        )
         warnings.warn(
-            f"{several[0]}{more}; this reads one digit: crop the picture, or use "
+            f"{several[0]}{more}; only the largest is read: crop the picture, or use "
             "byhand.pictures.symbols_for",
             PictureWarning,
             stacklevel=_callers_level(),
@@ -239,7 +244,7 @@ def images_for(
 
 
 def _callers_level() -> int:
-    """Return the `stacklevel` for `warnings.warn` that names the line that called byhand."""
+    """Return the `stacklevel` with which `warnings.warn` names the line that called byhand."""
     level, frame = 0, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] == "byhand":
         level, frame = level + 1, frame.f_back

@@ -1,6 +1,6 @@
-"""Draw the ten digits stroke by stroke, as a child or a mouse does.
+"""Draw the ten digits stroke by stroke, as an unsteady hand would.
 
-The drawings are examples for `byhand predict`, and one of the checks of `byhand reproduce`.
+The drawings are examples for `byhand predict`. A check of `byhand reproduce` reads them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _STROKES: dict[int, tuple[tuple[bool, Points], ...]] = {
 # fmt: on
 
 # For each digit: the colours of the ink and of the paper, the width of the pen and the side of the
-# picture in pixels. They look like a crayon, a felt pen, chalk, a mouse with a pen of one pixel,
-# and so on.
+# picture in pixels. They imitate a crayon, a felt pen, chalk, a drawing program with a pen of one
+# pixel, and so on.
 _LOOKS = (
     ((20, 20, 20), (255, 255, 255), 9, 200),
     ((30, 60, 200), (250, 246, 230), 14, 320),
@@ -55,7 +55,8 @@ _LOOKS = (
 )
 
 
-# The drawing is made larger by this factor and then averaged down, which makes its edges smooth.
+# A digit is drawn larger by this factor, and the drawing is then scaled down by averaging. This
+# makes its edges smooth.
 _FINE = 4
 
 
@@ -91,7 +92,7 @@ def strength_of(digit: int, rng: np.random.Generator, pen: float) -> NDArray[np.
     digit : int
         The digit, 0 to 9.
     rng : numpy.random.Generator
-        Makes the hand unsteady.
+        The source of the random tilt and shape.
     pen : float
         The width of the pen in pixels. The digit is about 130 pixels tall.
 
@@ -117,7 +118,7 @@ def _draw(
     width: int,
     ink: tuple[int, int, int] | int,
 ) -> None:
-    """Draw the digit's strokes with round ends. `rng` tilts and shakes them."""
+    """Draw the digit's strokes with round ends, tilted and shaken at random by `rng`."""
     draw = ImageDraw.Draw(image)
     tilt = rng.uniform(-0.12, 0.12)
     for curved, points in _STROKES[digit]:

@@ -32,7 +32,7 @@ Shape = tuple[int, int, int]
 _LARGEST = 64
 _GREY_SIDE, _COLOUR_SIDE = 28, 32
 
-# If the caller does not say how to prepare the pictures, about this many of them decide it.
+# If the caller does not say how to prepare the pictures, a sample of about this many decides it.
 _SAMPLE = 200
 
 # The share of each class that becomes the test set, if the folder has no test set.
@@ -57,13 +57,15 @@ def load_pictures(
     root : path
         The folder.
     shape : (channels, height, width) or None
-        The shape of the images. None if the pictures decide it.
+        The shape of the images. If it is None, it depends on the size and the colour of the
+        pictures.
     seed : int
-        Chooses the test set if the folder has none.
+        The seed that chooses the test set if the folder has none.
     pictures : {"plain", "digits"} or None
-        How to prepare the pictures. None if the pictures decide it.
+        How to prepare the pictures. If it is None, a sample of the pictures decides it.
     class_names : sequence of str or None
-        The classes in the order of their labels. None if the names of the folders decide it.
+        The classes in the order of their labels. If it is None, the names of the folders decide it:
+        numbers are their own labels, and other names are sorted.
     only_test : bool
         Leave the training set empty. Its files are read for the checksum, but not decoded.
 
@@ -75,15 +77,15 @@ def load_pictures(
     Raises
     ------
     DataError
-        If the folder does not exist, if it has no pictures, if there are more than 256 classes, or
-        if a class is not in `class_names`.
+        If the folder does not exist, if it has no pictures, if there are more than 256 classes, if
+        a class is not in `class_names`, or if the images would not have 1 or 3 channels.
     ValueError
         If `shape` or `pictures` is none of the values above.
 
     Warns
     -----
     DataWarning
-        If files were left out, or if the folder may be read otherwise than the user meant it.
+        If files were left out, or if the user may have meant another layout of the folder.
     """
     if shape is not None:
         shape = image_shape(shape, "shape")
@@ -155,7 +157,7 @@ def write_pictures(root: Path, train: Dataset, test: Dataset) -> None:
         If a file cannot be written.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} is there already and not empty")
+        raise DataError(f"{root} exists and is not an empty folder")
     for name in train.class_names or ():
         if is_hidden(name) or not name or "/" in name or "\0" in name:
             raise DataError(f"the class name {name!r} cannot be the name of a folder of pictures")
@@ -178,7 +180,9 @@ def _as_picture(image: NDArray[np.uint8]) -> Image.Image:
 
 
 def write_idx(root: Path, train: Dataset, test: Dataset) -> None:
-    """Write the four IDX files of MNIST, and a file of class names if they are not the labels.
+    """Write a data set as the four IDX files of MNIST.
+
+    If a class has a name other than its label, the function also writes a file of class names.
 
     Parameters
     ----------
@@ -241,8 +245,8 @@ def _class_names(
 def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], list[File]]:
     """Split the files into a training set and a test set.
 
-    A sixth of each class becomes the test set. If a class has two or more pictures, it has at least
-    one of them there.
+    A sixth of each class becomes the test set. A class with two or more pictures has at least one
+    picture in the test set.
     """
     labels = np.unique([file.name for file in files], return_inverse=True)[1].astype(np.uint8)
     try:
@@ -294,9 +298,9 @@ def _load(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     """Return the images, their labels and the checksum of the files.
 
-    Only one picture at a time is in memory beside the images. The checksum includes files that are
-    skipped, because it must not depend on how the pictures are prepared. If `pictures` is None, the
-    files are only read for the checksum and there are no images.
+    The function holds only one original picture at a time in memory. The checksum includes files
+    that are skipped, because it must not depend on how the pictures are prepared. If `pictures` is
+    None, the function reads the files for the checksum only, and returns no images.
     """
     labels = {normalize("NFC", name): label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)

@@ -1,6 +1,6 @@
 """Remove frames around a picture: a window's border, a printed box, the page around a figure.
 
-A frame has one colour, lies along all four sides of the picture and ends at straight edges.
+A frame has one colour, lies along all four sides of the picture, and its inner edges are straight.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from .ink import Mask, Pixels, rim_of, scaled_down
 _SIDE = 1024
 # The largest number of nested frames, such as the page around a figure and the figure's border.
 _MOST = 4
-# A pixel belongs to the inside if its difference from the frame's colour is larger than a
-# threshold. These thresholds, in grey levels, are tried in turn. The noise of a frame is below one
-# of them.
+# A pixel belongs to the inside if its difference from the frame's colour is larger than a threshold
+# that is above the noise of the frame. These thresholds, in grey levels, are tried in turn.
 _LEVELS = (16, 32, 64, 128)
 # The largest share of a row or column of the frame that may have another colour than the frame.
 _STRAY = 0.02
-# The smallest share of each side of the inside that must have another colour than the frame.
-# `_FULL` is for the outermost frame, `_FULL_INSIDE` for the frames inside it. Writing that touches
-# the frame may take the rest of a side. Boxes in a row have less than `_FULL`, because of the gaps
-# between them. An 8 made of straight bars has more than `_FULL_INSIDE` and is taken for a frame.
-# `marks` then refuses its middle bar as writing, because the bar touches the sides.
+# On each of the four sides of the inside, at least this share of the pixels must have another
+# colour than the frame. `_FULL` is for the outermost frame, `_FULL_INSIDE` for the frames inside
+# it. The rest of a side may be writing that touches the frame. Boxes in a row have less than
+# `_FULL`, because of the gaps between them. An 8 made of straight bars has more than `_FULL_INSIDE`
+# and is taken for a frame. `marks` then refuses its middle bar as writing, because the bar touches
+# the sides.
 _FULL, _FULL_INSIDE = 0.9, 0.8
-# The edge of a frame is blurred. A rim of this share of the picture's shorter side is cut off.
+# The edge of a frame is blurred, so a rim of the inside is cut off. Its width is this share of the
+# picture's shorter side.
 _EDGE = 0.01
 # The smallest side of the inside, in pixels.
 _LEAST = 12
@@ -72,8 +73,9 @@ def _inside(pixels: Pixels, full: float) -> tuple[slice, slice] | None:
 def _sides(other: Mask, full: float) -> tuple[int, int, int, int] | None:
     """Return top, left, bottom and right of the inside without its blurred edge.
 
-    `other` marks the pixels that have another colour than the frame. Each side of the inside must
-    have at least the share `full` of them. The result is None if there is no frame.
+    `other` is true for the pixels that have another colour than the frame. On each side of the
+    inside, at least the share `full` of the pixels must be of this kind. The result is None if
+    there is no frame.
     """
     height, width = other.shape
     rows, columns = (np.flatnonzero(other.mean(axis) > _STRAY) for axis in (1, 0))

@@ -1,10 +1,10 @@
 """Find the ink of a picture: how much each pixel differs from the paper around it.
 
-The ground (the paper, and a table that it lies on) is what remains of the picture if everything
-narrower than a large square is removed. This operation is a morphological opening. No stroke is so
-wide that the square fits into it, so strokes are removed. The square fits into a shaded half of the
-sheet and into a table beside the sheet. Both therefore belong to the ground, and their sharp edges
-are not taken for ink.
+The ground is the paper and, if the picture shows it, the table that the paper lies on. It is what
+remains of the picture if everything narrower than a large square is removed. This operation is a
+morphological opening. No stroke is so wide that the square fits into it, so strokes are removed.
+The square fits into a shaded half of the sheet and into a table beside the sheet. Both therefore
+belong to the ground, and their sharp edges are not taken for ink.
 """
 
 from __future__ import annotations
@@ -30,26 +30,29 @@ _COARSE = 256
 # cut tightly around the writing, it is a share of the longer side, because the paper goes on beyond
 # the picture.
 _SQUARE = 0.4
-# A picture is cut tightly if the writing takes at least this share of its height or its width.
+# A picture is cut tightly if the writing spans at least this share of its height or its width.
 _TIGHT = 0.85
-# Differences from the paper, as shares of the largest difference. Writing has more than `_WRITTEN`,
-# and paper has at most `_EVEN`. Pixels between the two are edges of strokes. If more than the share
-# `_UNEVEN` of the picture's outermost pixels lies between the two, something else is there.
+# A pixel's difference from the paper is measured as a share of the largest difference in the
+# picture. Writing has a difference above `_WRITTEN`, and paper has at most `_EVEN`. Edges of
+# strokes lie between the two. If more than the share `_UNEVEN` of the picture's outermost pixels
+# lies between the two, these pixels are not paper and strokes alone: there is also a shadow or a
+# table.
 _WRITTEN, _EVEN, _UNEVEN = 0.6, 0.15, 0.1
-# If strokes are cut off at the picture's edge, each of them covers less of the edge than this share
-# of the shorter side.
+# A stroke that is cut off at the picture's edge covers at most this share of the picture's shorter
+# side. A longer run along the edge is no stroke.
 _CROSSING = 0.45
 # Pictures with at least this many pixels per side are averaged over 3 x 3 pixels against noise.
 _SMOOTH = 64
-# Paper in a shadow is darker, and so is the difference of its ink. The difference is multiplied by
-# at most this factor to make up for the shadow.
+# In a shadow, the paper is darker, and ink differs less from it. To make up for the shadow, the
+# difference is multiplied by at most this factor.
 _MOST_GAIN = 2.5
 
 # Ink differs from the ground by at least `_LEAST_CONTRAST` grey levels, and by at least
 # `_LEAST_SIGNAL` standard deviations of the noise.
 _LEAST_CONTRAST = 12.0
 _LEAST_SIGNAL = 6.0
-# Pixels that are connected with such ink are ink themselves if they reach this share of its level.
+# Pixels that are connected with such ink are ink themselves if their difference reaches this share
+# of the smallest difference of ink.
 _WEAK = 0.5
 
 
@@ -60,15 +63,17 @@ class Ink:
     Parameters
     ----------
     level : ndarray, shape (H, W), float32
-        The difference from the paper in grey levels. It is 0 on paper, and as sharp as the picture.
+        The difference from the paper in grey levels, with shadows made up for. It is about 0 on
+        paper. It is not averaged, so edges of strokes are as sharp as in the picture.
     smooth : ndarray, shape (H, W), float32
-        `level` without the noise of single pixels.
+        `level`, averaged over 3 x 3 pixels against the noise of single pixels.
     strong : ndarray, shape (H, W), float32
-        The smallest level of a stroke.
+        The smallest value of `smooth` that counts as a stroke.
     weak : ndarray, shape (H, W), float32
-        The smallest level of a stroke's edge.
+        The smallest value of `smooth` that counts as the edge of a stroke.
     light : ndarray, shape (H, W), float32
-        The brightness of the ground, about 1 for its lightest part. Paper is lighter than a table.
+        The brightness of the ground: about 1 for its lightest part, and less in a shadow and on a
+        table. It is 1 everywhere if the ink is lighter than the paper.
     darker : bool
         Whether the ink is darker than the paper.
     """
@@ -89,8 +94,8 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     pixels : ndarray, shape (height, width, C), uint8
         The picture.
     likely : bool
-        Ink is either darker or lighter than the paper. The function takes the more likely choice,
-        or the other one if `likely` is false.
+        Ink is either darker or lighter than the paper, and the function decides which is more
+        likely. If `likely` is false, it assumes the opposite.
 
     Returns
     -------
@@ -99,25 +104,27 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     """
     work = scaled_down(pixels, _WORK)
     coarse = smoothed(scaled_down(work, _COARSE))
-    paper = _paper_at_frame(coarse)
+    paper = _paper_along_edge(coarse)
     size = max(3, round(_SQUARE * (min if paper is None else max)(coarse.shape[:2])))
     direction, darker = _direction(coarse, size, likely, paper)
-    frame = np.inf if paper is None else float(paper @ direction)
-    ground = ndimage.maximum_filter(_opened(coarse @ direction, size, frame), 3)
+    outside = np.inf if paper is None else float(paper @ direction)
+    ground = ndimage.maximum_filter(_opened(coarse @ direction, size, outside), 3)
     ground = _resized(ground, *work.shape[:2])
     sharp = work @ direction - ground
     smooth = smoothed(sharp)
-    # The opening follows the extreme values of the noise, but the paper is in the middle of the
-    # noise. The median finds that middle. It leaves out ink, because ink may cover half of a
-    # tightly cut picture.
+    # The opening follows the extreme values of the noise, but the level of the paper is in the
+    # middle of the noise. The median of the paper's pixels finds that middle. Pixels above half of
+    # the largest level are ink and left out, because ink may cover half of a tightly cut picture.
     paper_alone = smooth[smooth <= max(float(smooth.max()) / 2, float(smooth.min()))]
     middle = float(np.median(paper_alone))
+    # For normally distributed noise, the standard deviation is 1.4826 times the median absolute
+    # deviation.
     noise = 1.4826 * float(np.median(np.abs(paper_alone - middle)))
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
     half = (float(smooth.max()) - middle) / 2
     if strong > half > 0 and _has_full_ink((smooth - middle) / (2 * half)):
-        # The variation comes from stripes of shadow. It is as large as strong noise, but it is no
-        # noise.
+        # If this variation were noise, half of the largest level would not count as ink. But the
+        # picture has clear ink, so the variation comes from stripes of shadow.
         strong = max(_LEAST_CONTRAST, half)
     light = gain = np.ones_like(ground)
     if darker:
@@ -128,19 +135,20 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
 
 
 def _has_full_ink(level: Floats) -> bool:
-    """Return true if most of the pixels above 0.4 times the largest level are also above 0.6.
+    """Return true if more than two thirds of the pixels above the level 0.4 are also above 0.6.
 
-    This is so for ink, except for its blurred edges. It is not so for noise and for the texture of
-    paper.
+    The largest level is 1. Ink fulfils the condition, because only its blurred edges have levels
+    between 0.4 and 0.6. Noise and the texture of paper do not fulfil it.
     """
     return bool((level > 0.6).sum() > 2 * ((level > 0.4) & (level <= 0.6)).sum())
 
 
-def _paper_at_frame(coarse: Floats) -> Floats | None:
+def _paper_along_edge(coarse: Floats) -> Floats | None:
     """Return the colour of the paper along the edge of a tightly cut picture, or None.
 
-    The result is None if the edge of the picture is not close to the writing, or if anything other
-    than paper lies along it, such as a table, a shadow or a printed line.
+    The result is None if the picture is not cut tightly around the writing. It is also None if
+    anything other than paper and strokes lies along the picture's edge, such as a table, a shadow
+    or a printed line.
     """
     paper = np.median(rim_of(coarse), axis=0)
     off = np.abs(coarse - paper).max(axis=-1)
@@ -152,7 +160,8 @@ def _paper_at_frame(coarse: Floats) -> Floats | None:
     extent = max((np.ptp(rows) + 1) / len(off), (np.ptp(columns) + 1) / off.shape[1])
     rim = rim_of(off)
     uneven = (rim > _EVEN) & (rim <= _WRITTEN)
-    # The outermost pixels are repeated once, so that a run across the first pixel is whole.
+    # The outermost pixels form a closed loop. They are repeated once, so that a run which crosses
+    # the first pixel is counted in one piece.
     crossing = np.tile(rim > _WRITTEN, 2)
     bounds = np.flatnonzero(np.diff(crossing, prepend=False, append=False))
     longest = (bounds[1::2] - bounds[::2]).max(initial=0)
@@ -182,17 +191,19 @@ def _direction(
 ) -> tuple[Floats, bool]:
     """Return the direction from the paper's colour to the ink's, and whether the ink is darker.
 
-    The direction has length 1. In each channel, the ink is darker or lighter than the paper: the
-    choice is the one whose removal leaves the more even ground. The direction is the principal axis
-    of the differences of all pixels, in which large differences have more weight.
+    The direction is a vector of length 1 with one value per channel. The function first decides for
+    each channel whether the ink is darker or lighter than the paper. It removes ink of both kinds
+    in turn, and chooses the kind whose removal leaves the more even ground. If `likely` is false,
+    it chooses the other kind. The direction is then the principal axis of the differences of all
+    pixels from this ground. Large differences have more weight in it.
     """
     off = np.empty_like(coarse)
     for c in range(coarse.shape[-1]):
-        values, around = coarse[..., c], None if paper is None else float(paper[c])
-        grounds = [_ground(values, sign, size, around) for sign in (1, -1)]
+        values, outside = coarse[..., c], None if paper is None else float(paper[c])
+        grounds = [_ground(values, sign, size, outside) for sign in (1, -1)]
         evener = int(np.argmin([_variation(ground) for ground in grounds]))
         chosen = evener if likely else 1 - evener
-        if around is None:  # anything along the edge of the picture is ground, such as a table
+        if outside is None:  # anything along the edge of the picture is ground, such as a table
             sign = (1, -1)[chosen]
             grounds[chosen] = _ground(values, sign, size, sign * np.inf)
         off[..., c] = values - grounds[chosen]
@@ -203,23 +214,23 @@ def _direction(
     return np.asarray(axis, np.float32), bool(axis.sum() < 0)
 
 
-def _ground(values: Floats, sign: int, size: int, around: float | None) -> Floats:
+def _ground(values: Floats, sign: int, size: int, outside: float | None) -> Floats:
     """Remove ink that is lighter than the paper (`sign` 1) or darker (`sign` -1).
 
-    `around` is the value outside the picture. If it is None, the values at the edge are repeated.
+    `outside` is the value outside the picture. If it is None, the values at the edge are repeated.
     """
-    return sign * _opened(sign * values, size, None if around is None else sign * around)
+    return sign * _opened(sign * values, size, None if outside is None else sign * outside)
 
 
-def _opened(values: Floats, size: int, frame: float | None) -> Floats:
-    """Remove parts that are lighter than their surroundings and narrower than `size`.
+def _opened(values: Floats, size: int, outside: float | None) -> Floats:
+    """Remove parts that are lighter than their surroundings and narrower than `size` pixels.
 
-    `frame` is the value outside the picture. If it is None, the values at the edge are repeated.
+    `outside` is the value outside the picture. If it is None, the values at the edge are repeated.
     """
-    if frame is None:
+    if outside is None:
         return np.asarray(ndimage.grey_opening(values, (size, size), mode="nearest"))
     half = size // 2
-    padded = np.pad(values, half, constant_values=frame)
+    padded = np.pad(values, half, constant_values=outside)
     opened = ndimage.grey_opening(padded, (size, size), mode="nearest")
     return np.asarray(opened[half : half + values.shape[0], half : half + values.shape[1]])
 
@@ -229,7 +240,7 @@ def _variation(values: Floats) -> float:
 
 
 def smoothed(values: Floats) -> Floats:
-    """Average over 3 x 3 pixels if no side is shorter than 64 pixels.
+    """Average each pixel with its neighbours (3 x 3) if no side is shorter than 64 pixels.
 
     Parameters
     ----------
@@ -239,7 +250,7 @@ def smoothed(values: Floats) -> Floats:
     Returns
     -------
     ndarray, same shape as `values`, float32
-        The averages, or `values` itself if it is smaller.
+        The averages. If a side is shorter than 64 pixels, the result is `values` itself.
     """
     if min(values.shape[:2]) < _SMOOTH:
         return values
@@ -259,7 +270,7 @@ def scaled_down(pixels: NDArray[np.generic], side: int) -> Floats:
     Returns
     -------
     ndarray, shape (H, W, C), float32
-        The smaller picture. It has the size of `pixels` if that is small enough.
+        The smaller picture. If `pixels` is small enough already, its size does not change.
     """
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))

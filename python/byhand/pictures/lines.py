@@ -1,8 +1,8 @@
 """Remove printed lines: the sides of boxes, answer lines, grids and the rules of tables.
 
 A printed line is thin, straight, at most a few degrees off the horizontal or the vertical, and
-longer than the writing. If a stroke crosses the line, the gap in the stroke is filled.
-In this module, `upright` means vertical or nearly vertical.
+longer than the writing. If a stroke crosses a line, the removal of the line leaves a gap in the
+stroke, which is filled. In this module, `upright` means vertical or nearly vertical.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from .ink import Floats, Ink, Mask, smoothed
 
 # Lines are searched for in a copy of the picture. This is the longest side of the copy, in pixels.
 _LOOK = 512
-# A picture with fewer pixels per side shows one digit and nothing else. It is left as it is,
-# because the stem of a 9 would be taken for a line.
+# A picture with fewer pixels than this on its longer side is assumed to show one digit and nothing
+# else. It is left as it is, because the stem of a 9 would be taken for a line.
 _SMALLEST = 48
-# A line is found by runs of ink. A run has at most `_RUN` pixels of the copy, and at most the share
-# `_RUN_SHARE` of its longest side.
+# A line is found by its runs: straight rows of ink pixels with a fixed length. This length is the
+# share `_RUN_SHARE` of the copy's longer side, but at least 7 pixels and at most `_RUN` pixels.
 _RUN, _RUN_SHARE = 48, 0.14
-# The share of a run that must be ink. It is less than 1 because printers and cameras leave gaps.
+# The share of a run's pixels that must be ink. It is less than 1 because printers and cameras leave
+# gaps.
 _FILLED = 0.9
-# The slopes that are tried. A run of 48 pixels on a line whose slope is between two of these is off
-# by at most about one pixel.
+# The slopes of runs that are tried. A line whose slope is between two of these deviates by at most
+# about one pixel from a run of 48 pixels.
 _SLOPES = (-0.1, -0.05, 0.0, 0.05, 0.1)
 # The width of a line is at most the share `_WIDEST` of its length, or `_WIDE` pixels for short
 # lines, because blur makes them that wide.
 _WIDEST, _WIDE = 0.09, 4
-# A line is longer than the writing by this factor.
+# A line is at least this many times as long as the writing.
 _LONGER = 1.15
-# Sorted by length, a line is treated together with the next longer one if it has more than this
-# share of that one's length.
+# Lines of similar length are removed together. Two lines that follow each other in the order of
+# their lengths are similar if the shorter one has more than this share of the longer one's length.
 _SHORTER = 0.85
-# If a line is fainter than this share of the ink's level, ink that crosses it can be seen in it.
+# If the level of a line is below this share of the ink's level, strokes that cross the line can be
+# told from the line itself.
 _FAINT = 0.75
 
 
@@ -49,9 +51,9 @@ _Box = tuple[int, int, int, int]
 class _Line:
     """A piece of ink in the small copy that may be a line: a narrow band around a curve.
 
-    The line covers the pixels from `first` to `end` (exclusive) along its own direction. At each of
-    these pixels, `middle` is the position of its centre across that direction. `width` is in
-    pixels.
+    The line covers the pixels from `first` to `end` (exclusive) along its own direction. These are
+    columns, or rows if the line is upright. For each of them, `middle` has the position of the
+    line's centre across that direction. `width` is in pixels.
     """
 
     upright: bool
@@ -106,12 +108,15 @@ def without_lines(ink: Ink) -> Ink:
 
 
 def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
-    """Return the level without the lines in the band, which all have the same direction."""
+    """Return the level without the lines in the band.
+
+    All lines of the band have the same direction. `written` is the mask of the ink without lines.
+    """
     line, ink = np.percentile(level[band], 85), np.percentile(level[written], 90)
-    over = (line + ink) / 2 if line < _FAINT * ink else np.inf
+    crossing = (line + ink) / 2 if line < _FAINT * ink else np.inf
     if upright:
-        return np.asarray(_bridged(level.T, band.T, over).T)
-    return np.asarray(_bridged(level, band, over))
+        return np.asarray(_bridged(level.T, band.T, crossing).T)
+    return np.asarray(_bridged(level, band, crossing))
 
 
 def _pooled(values: Floats, factor: int) -> Floats:
@@ -159,7 +164,7 @@ def _candidates(mask: Mask, upright: bool) -> list[_Line]:
         piece = labels[rows, columns] == number
         widths = piece.sum(0)
         length, width = len(widths), float(np.median(widths))
-        # The line is wider where a stroke crosses it. These places say nothing about its centre.
+        # A line seems wider where a stroke crosses it, so these places are not used for its centre.
         own = (widths > 0) & (widths <= 1.3 * width)
         if width > max(_WIDE, _WIDEST * length) or own.sum() < 0.25 * length:
             continue
@@ -187,8 +192,9 @@ def _drawn(lines: list[_Line], shape: tuple[int, ...]) -> Mask:
 def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
     """Return the printed lines among the candidates.
 
-    They are the largest set of lines that are all longer than the writing that remains without
-    them. If there is no such set, they are the sides of a box around the writing, if there is one.
+    They are the largest set of candidates that are all longer than the writing. The writing is the
+    ink that remains without this set. If there is no such set, the lines may be the sides of a box
+    around the writing.
     """
     if not found:
         return []
@@ -196,7 +202,7 @@ def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
     longest = max(line.length for line in found)
     lengths = sorted({line.length for line in found}, reverse=True)
     for i, length in enumerate(lengths):
-        # Lines of about the same length are removed together.
+        # Lines of similar length are removed together.
         if i + 1 < len(lengths) and lengths[i + 1] > _SHORTER * length:
             continue
         lines = [line for line in found if line.length >= length]
@@ -207,7 +213,8 @@ def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
             break
     if best:
         return best
-    # The box is hardly larger than the writing in it, so its sides are not much longer.
+    # The sides of a box that is hardly larger than the writing in it are not much longer than the
+    # writing. They are found because they end on each other.
     sides = [line for line in found if _ends_on(line, found, mask.shape)]
     box = _main(mask & ~_drawn(sides, mask.shape))
     return sides if box is not None and all(_passes(line, box) for line in sides) else []
@@ -216,7 +223,8 @@ def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
 def _main(rest: Mask) -> _Box | None:
     """Return top, left, bottom and right of the largest piece of ink, or None if it is tiny.
 
-    Pieces that are at most 4 pixels apart count as one, because the removed lines have cut them.
+    Pieces that are at most 4 pixels apart count as one piece, because a removed line may have cut
+    them apart.
     """
     labels, count = ndimage.label(ndimage.binary_dilation(rest, np.ones((5, 5))), np.ones((3, 3)))
     if not count:
@@ -232,24 +240,24 @@ def _main(rest: Mask) -> _Box | None:
 def _plausible(
     found: list[_Line], lines: list[_Line], box: _Box, shape: tuple[int, ...]
 ) -> list[_Line]:
-    """Return the lines that are no strokes: the stem of a 4 or a 1 is long and straight, too.
+    """Return the lines that are printed, and not the stem of a 4 or a 1, which is also straight.
 
-    A line that ends at the edge of the picture is a printed line. A horizontal line is one if it
-    extends beyond the writing at both ends. A vertical line must do the same, and there must be
-    another one on the other side of the writing. Shorter lines that join two printed lines, such as
+    A line that ends at the edge of the picture is a printed line. A horizontal line is printed if
+    it extends beyond the writing at both ends. A vertical line must do the same, and there must be
+    such a line on either side of the writing. Shorter lines that join two printed lines, such as
     the short sides of a box, are added.
     """
     middle = (box[1] + box[3]) / 2
     near = _near(shape)
 
-    def at_frame(line: _Line) -> bool:
+    def at_picture_edge(line: _Line) -> bool:
         return line.first <= near or line.end >= shape[not line.upright] - near
 
     sides = {line.middle.mean() < middle for line in lines if line.upright and _passes(line, box)}
     kept = [
         line
         for line in lines
-        if at_frame(line) or (_passes(line, box) and (not line.upright or len(sides) == 2))
+        if at_picture_edge(line) or (_passes(line, box) and (not line.upright or len(sides) == 2))
     ]
     for line in found:
         if line not in kept and _passes(line, box) and _ends_on(line, kept, shape):
@@ -278,15 +286,19 @@ def _ends_on(line: _Line, others: list[_Line], shape: tuple[int, ...]) -> bool:
 
 
 def _near(shape: tuple[int, ...]) -> float:
-    """Return the largest distance at which two lines, or a line and the picture's edge, meet."""
+    """Return the largest distance in pixels at which a line counts as touching another line.
+
+    It is also the largest distance at which a line counts as touching the picture's edge.
+    """
     return 0.02 * max(shape) + 2
 
 
-def _bridged(level: Floats, band: Mask, over: float) -> Floats:
-    """Fill the band with the ink that continues above and below it, also at a slant.
+def _bridged(level: Floats, band: Mask, crossing: float) -> Floats:
+    """Remove the lines in the band, and fill the gaps that this makes in strokes.
 
-    Pixels of the band whose level is greater than `over` are ink that crosses the line. They keep
-    their level.
+    A pixel of the band is filled if there is ink above the band and ink below it, straight or at a
+    slant. Pixels of the band whose level is greater than `crossing` are ink that crosses the line.
+    They keep their level.
     """
     height, width = level.shape
     rows = np.arange(height)[:, np.newaxis]
@@ -298,7 +310,7 @@ def _bridged(level: Floats, band: Mask, over: float) -> Floats:
     thick = int(np.median((below - above)[band])) - 1
     fill = np.zeros_like(level)
     for shift in (-thick, -thick // 2, 0, thick // 2, thick):
-        one, two = np.roll(up, shift, 1), np.roll(down, -shift, 1)
-        fill = np.maximum(fill, np.minimum(one, two))
-    fill = np.where(level > over, level, fill)
+        from_above, from_below = np.roll(up, shift, 1), np.roll(down, -shift, 1)
+        fill = np.maximum(fill, np.minimum(from_above, from_below))
+    fill = np.where(level > crossing, level, fill)
     return np.asarray(np.where(band, fill, level), np.float32)

@@ -1,12 +1,16 @@
 """Find the pictures of each class in a folder, in the layout of torchvision and Keras.
 
-    ROOT/CLASS/...                       Each folder is a class, with all pictures below it.
-    ROOT/train/CLASS/..., ROOT/test/...  The parts may also be called training, testing, val, valid
-                                         or validation, with more words, as in seg_train, seg_test.
+    ROOT/CLASS/...        Each folder is a class, with all the pictures in it and below it.
+    ROOT/train/CLASS/...  The training set and the test set have a folder each.
+    ROOT/test/CLASS/...
 
-If ROOT holds only one folder, which holds folders, that folder is taken as ROOT. A folder is also
-taken as ROOT if it is the only one of several folders that holds a train folder. Hidden files and
-files that operating systems create are left out. A `Report` tells the user what was left out.
+The folders of the sets may also be called training, testing, val, valid or validation, and their
+names may have more words, as in seg_train and seg_test.
+
+If ROOT holds only one folder, and this folder holds folders, it is taken as ROOT instead. If ROOT
+holds several folders, and exactly one of them holds a folder train and a folder test or val, this
+one is taken as ROOT. Hidden files and files that operating systems create are left out. A `Report`
+tells the user what was left out.
 """
 
 from __future__ import annotations
@@ -42,8 +46,8 @@ _SYSTEM = {
     "@eadir",
     "lost+found",
 }
-# The name of a part of the data, such as seg_train, test_images or x-valid. The words before and
-# after the part are the name of the data set.
+# The name of a folder that holds a part of the data, such as seg_train, test_images or x-valid. The
+# words `before` and `after` the part are usually the name of the data set.
 _PART = re.compile(
     r"(?P<before>.*?[ ._-])?"
     r"(?:(?P<train>train)(?:ing)?|(?P<test>test)(?:ing)?|(?P<val>val)(?:id|idation)?)"
@@ -64,8 +68,8 @@ class File(NamedTuple):
     path : Path
         The file.
     name : str
-        The name of its class in Unicode's normal form NFC. Without it, a folder's name with an "é"
-        could have two forms, because "é" may be one or two characters.
+        The name of its class in Unicode's normal form NFC. File systems may store the letter "é" as
+        one character or as two, and NFC makes both equal.
     height, width : int
         The size in pixels.
     grey : bool
@@ -114,8 +118,8 @@ class Report:
         path : Path
             The file.
         reason : object
-            The reason, as text or as an exception. The report has its first part, up to ``;`` or
-            ``:``.
+            The reason, as text or as an exception. The report shows only the text before the first
+            ``;`` or ``:``.
         """
         short = re.split(r"[;:]", str(reason))[0]
         self.skipped.append(f"{self._name(path)} ({short})")
@@ -168,9 +172,10 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
     -------
     train : list of File
         The pictures of the training set, in the order of their file names. The list is empty if
-        there are none.
+        there are no pictures.
     test : list of File or None
-        The pictures of the test set, in the same order. None if the folder has no test set.
+        The pictures of the test set, in the order of their file names. It is None if the folder has
+        no test set.
 
     Raises
     ------
@@ -208,8 +213,9 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
 def _parts(root: Path) -> dict[str, list[Path]]:
     """Return the folders in `root` of the training, the test and the validation set.
 
-    The folders are called train, test and so on, or all of them have the same words before and
-    after that. Each of the three lists may be empty.
+    The folders are called train, test and so on. If there is no folder train, all folders may have
+    the same words before and after these names, as seg_train and seg_test do. Each of the three
+    lists may be empty.
     """
     sets: dict[str, dict[str, list[Path]]] = {}
     for folder in _folders(root):
@@ -230,7 +236,11 @@ def _is_split(parts: dict[str, list[Path]]) -> bool:
 
 
 def _classes_of(root: Path, report: Report) -> list[File]:
-    """Return the pictures of a folder of classes. If it is not the given one, add a note."""
+    """Return the pictures of a folder of classes.
+
+    Add a note to the report if `root` is not the folder that the user named, unless `root` is
+    called train.
+    """
     match = _PART.fullmatch(root.name)
     if root != report.root and not (match and match["train"]):
         name = root.relative_to(report.root)
@@ -239,7 +249,7 @@ def _classes_of(root: Path, report: Report) -> list[File]:
 
 
 def _note_shared_folders(classes: list[Path], report: Report) -> None:
-    """Add a note if several class folders hold folders of the same names.
+    """Add a note to the report if several class folders hold folders of the same names.
 
     The user may have meant these inner folders as the classes.
     """
@@ -257,7 +267,7 @@ def _note_shared_folders(classes: list[Path], report: Report) -> None:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Join the first five names, and add the number of the others.
+    """Join the first five names, and append how many more there are.
 
     Parameters
     ----------
@@ -274,7 +284,11 @@ def shown(names: Sequence[str]) -> str:
 
 
 def _unwrapped(root: Path) -> Path:
-    """Descend while a folder holds only one folder of folders, and return the last one."""
+    """Return the folder that holds the data, which may be wrapped in other folders.
+
+    As long as a folder holds no pictures and only one folder, and that inner folder holds folders,
+    the function descends into the inner folder.
+    """
     while (inner := _only_folder(root)) is not None and any(_folders(inner)):
         root = inner
     return root
@@ -315,7 +329,7 @@ def _file(path: Path, name: str, report: Report) -> File | None:
     try:
         head = _head(path)
         if head is None:
-            read_picture(path)  # its error says what is wrong
+            read_picture(path)  # raises an error that says what is wrong
             return None
     except PictureError as error:
         report.skip(path, error)
@@ -327,9 +341,9 @@ def _file(path: Path, name: str, report: Report) -> File | None:
 
 
 def _head(path: Path) -> tuple[int, int, bool] | None:
-    """Return height, width and whether the file stores no colour; None if it is no picture.
+    """Return the height, the width, and true if the file stores no colour.
 
-    The pixels are not decoded.
+    The function reads the header only. It returns None if the file is no picture.
     """
     try:
         with open_file(path) as file, warnings.catch_warnings():
@@ -338,7 +352,7 @@ def _head(path: Path) -> tuple[int, int, bool] | None:
             grey = image.mode[0] in "1LIF" and image.mode != "LAB"
             return image.height, image.width, grey
     except OSError as error:
-        if error.errno is not None:
+        if error.errno is not None:  # an error of the system; errors of Pillow have no number
             raise
     except Exception:  # a decoder may raise any exception if the file is damaged
         pass
@@ -379,7 +393,7 @@ def _visible(folder: Path, report: Report | None = None) -> Iterator[Path]:
 
 def _folders(folder: Path) -> Iterator[Path]:
     try:
-        with os.scandir(folder) as entries:  # faster than asking the system about each entry
+        with os.scandir(folder) as entries:  # faster than one call of `is_dir` per path
             names = [entry.name for entry in entries if entry.is_dir()]
     except PermissionError:
         names = []

@@ -4,10 +4,14 @@ A mark is made of one or more connected pieces of ink. Printed lines, specks and
 are no marks. These terms describe ink:
 
 - The ground is the paper and all else that is not drawn (`ink.py`).
-- The level of a pixel is its difference from the ground. The ink's level is that of full ink.
-- The mass of a piece is its amount of ink: the sum of its levels, weighted by the ground's light.
-- The extent of a piece or of a mark is the longer one of its height and its width.
-- The thickness of a piece is its width where it is thickest. In a mark it is a share of the extent.
+- The level of a pixel is its difference from the ground. The ink's level is the level of full ink,
+  away from the blurred edges of strokes.
+- The mass of a piece is its amount of ink: the sum of its levels. Each level is weighted by the
+  square of the ground's brightness, so that pieces on a dark table count less.
+- The extent of a piece or of a mark is its height or its width, whichever is larger.
+- The thickness of a piece is its width in pixels where it is thickest. The thickness of a mark is
+  divided by the mark's extent.
+- A blob is a piece that is too thick for its extent to be a stroke.
 - A frame is a border of one colour along all four sides of the picture (`frame.py`).
 """
 
@@ -26,40 +30,44 @@ from .ink import Floats, Ink, Mask, Pixels, ink_of
 from .lines import without_lines
 from .paper import sheet_corners, sheet_in
 
-# The level of a stroke's edge, as a share of the ink's level.
+# The smallest level of a stroke's edge, as a share of the ink's level.
 _EDGE = 0.2
-# A pixel has full ink if its level is more than the share `_FULL` of the ink's level. A piece is
-# mostly shadow if less than the share `_SHADOW` of its pixels has full ink. In strokes at least
-# 0.63 of the pixels have it, in spite of the blurred edges.
+# A pixel has full ink if its level is more than the share `_FULL` of the ink's level, or of the
+# largest level in its piece if that is lower. A piece is mostly shadow if less than the share
+# `_SHADOW` of its pixels has full ink. In a stroke, at least 0.63 of the pixels have full ink, in
+# spite of the blurred edges.
 _FULL, _SHADOW = 0.5, 0.5
 # A piece with less than this share of the heaviest piece's ink is a speck.
 _SPECK = 0.04
-# Pieces that touch the picture's edge are left out if a piece inside the picture has at least this
-# share of the heaviest piece's ink.
+# Pieces that touch the picture's edge are left out if a piece that does not touch it has at least
+# this share of the heaviest piece's ink.
 _INSIDE = 0.25
-# Pieces with a smaller extent in pixels are specks. A single black pixel has 3 after smoothing.
+# A piece whose extent is less than this number of pixels is a speck. A single black pixel has an
+# extent of 3 after smoothing.
 _SMALLEST = 5
 # The smallest amount of ink of a mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
-# A piece is an outline around the ink inside it, such as a circle around a digit, if that ink has
-# at least this share of the piece's extent. Specks in the loop of a 0 have less.
+# A piece that encloses other ink is an outline, such as a circle around a digit, if the extent of
+# the enclosed ink is at least this share of the piece's extent. Specks in the loop of a 0 are
+# smaller.
 _ROUND = 0.35
-# A piece thicker than this share of its extent is a blob, such as a hole in the paper or the tip of
-# a shadow. The share is 1 for a disc, 0.5 for a triangle and at most `_STROKE` for a pen's stroke.
+# A piece whose thickness is more than this share of its extent is a blob, such as a hole in the
+# paper or the tip of a shadow. Thickness divided by extent is 1 for a disc, 0.5 for a triangle and
+# at most `_STROKE` for a pen's stroke.
 _BLOB = 0.45
-# Blobs are left out if a stroke has at least this share of the heaviest piece's ink.
+# Blobs are left out if a piece that is no blob has at least this share of the heaviest piece's ink.
 _HOLES = 0.06
 
 # The largest thickness of a pen's stroke, as a share of its symbol's extent.
 _STROKE = 0.35
 
 # If paper is mistaken for light ink, its level is above this value everywhere, in spite of the
-# paper's grain.
+# paper's grain. Full ink has the level 1.
 _SHEET = 0.25
 
 # Two digits, one above the other, are together at least this many times as tall as they are wide.
 _TALLEST = 1.6
-# Of two digits, the one with less ink has at least this share of the other one's ink.
+# The lighter of two digits has at least this share of the heavier one's ink.
 _EQUAL = 0.3
 
 # The level at the outer edge of a stroke's blur. Full ink has the level 1.
@@ -79,7 +87,7 @@ class Mark:
     level : ndarray, shape (H, W), float32
         The ink in the box: about 1 for full ink and 0 for paper.
     thickness : float
-        The largest thickness of its pieces, as a share of their common extent.
+        The largest thickness of the mark's pieces, as a share of the mark's extent.
     """
 
     box: Box
@@ -102,9 +110,9 @@ class Mark:
 class _Pieces:
     """The connected pieces of ink of a picture.
 
-    A pixel of `labels` is 0 outside the pieces and k + 1 in piece k. For each piece, `sides` has
-    top, left, bottom and right, `mass` the amount of ink and `thick` the largest thickness in
-    pixels.
+    A pixel of `labels` is 0 outside the pieces and k + 1 in piece k. For piece k, `sides[k]` has
+    top, left, bottom and right (bottom and right are exclusive), `mass[k]` is the amount of ink,
+    and `thick[k]` is the thickness in pixels.
     """
 
     ink: Ink
@@ -147,7 +155,11 @@ def marks(pixels: Pixels) -> list[Mark]:
 
 
 def _marks_of_part(pixels: Pixels) -> list[Mark]:
-    """Find the marks of a picture that has no frame, or of a sheet of paper in it."""
+    """Find the marks of a picture that has no frame.
+
+    If the picture shows a sheet of paper with writing on it, only the marks on the sheet are
+    returned.
+    """
     sheet = sheet_in(pixels)
     if sheet is not None:
         part, corner = sheet
@@ -156,6 +168,7 @@ def _marks_of_part(pixels: Pixels) -> list[Mark]:
             return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
     ink = ink_of(pixels)
     found = _marks(ink)
+    # Perhaps `ink_of` was wrong to choose light or dark ink. Light ink may in fact be paper.
     if not found or (not ink.darker and _is_paper(largest(found))):
         other = _marks(ink_of(pixels, likely=False))
         if not found or (other and _is_writing(largest(other), 1)):
@@ -183,17 +196,17 @@ def _is_writing(mark: Mark, sides: int) -> bool:
     """Return true if the largest mark is a stroke and touches at most `sides` sides of its part.
 
     The part is the inside of a supposed frame, or a supposed sheet of paper. The check catches two
-    mistakes. First, the sheet may in fact be a bold light digit. Then the mark is the shading along
-    the digit's edge, which touches two sides, or the hole of an 8, which is a blob. Second, the
-    frame may in fact be a digit made of straight bars. Then the mark is the middle bar of an 8,
-    which touches the sides, or the rough edge of a 1.
+    mistakes. First, the supposed sheet may be a bold light digit. Then the mark is the shading
+    along the digit's edge, which touches two sides, or the hole of an 8, which is a blob. Second,
+    the supposed frame may be a digit made of straight bars. Then the mark is the middle bar of an
+    8, which touches the sides, or the rough edge of a 1.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched <= sides
 
 
 def _is_paper(mark: Mark) -> bool:
-    """Return true if a mark of light ink is in fact a piece of a sheet that the picture cuts."""
+    """Return true if a mark of light ink is a piece of a sheet that extends beyond the picture."""
     piece = ndimage.binary_fill_holes(mark.level > _SHEET)
     return mark.thickness > _STROKE and sheet_corners(piece) is not None
 
@@ -203,8 +216,8 @@ def _moved(
 ) -> Mark:
     """Convert a mark of a part of a picture to a mark of the whole picture.
 
-    The part has the shape `part` and begins at `corner` of the picture, which has the shape
-    `whole`.
+    `part` is the shape of the part and `whole` the shape of the picture. `corner` is the position
+    (row, column) of the part's first pixel in the picture.
     """
     start, size = np.tile(corner, 2), np.tile(part[:2], 2)
     top, left, bottom, right = ((start + mark.box * size) / np.tile(whole[:2], 2)).tolist()
@@ -221,8 +234,8 @@ def _marks(ink: Ink) -> list[Mark]:
 def _pieces(ink: Ink) -> _Pieces:
     """Return the pieces of ink that may belong to a mark.
 
-    Specks and outlines around other pieces are left out. Blobs, such as holes in the paper, and
-    pieces that touch the picture's edge are left out if the other pieces have enough ink.
+    The function leaves out specks, and outlines around other pieces. It also leaves out blobs and
+    pieces that touch the picture's edge if the other pieces have enough ink.
     """
     strong = ink.smooth > ink.strong
     peak = _peak(ink, strong)
@@ -252,7 +265,7 @@ def _pieces(ink: Ink) -> _Pieces:
 
 
 def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted: Mask) -> Mask:
-    """Return which wanted pieces surround other wanted ones, such as a circle around a digit."""
+    """Return which wanted pieces are outlines around other wanted pieces."""
     out = np.zeros_like(wanted)
     ink = np.concatenate(([False], wanted))
     for k in np.flatnonzero(wanted):
@@ -267,8 +280,8 @@ def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted:
 def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
     """Return the mask without shadows. If a piece is mostly shadow, only its full ink is kept.
 
-    A narrow bar of shadow is not part of the ground. It is connected with the digit that it
-    crosses.
+    A narrow bar of shadow is not part of the ground, so it is found as ink. It makes one piece with
+    the digit that it crosses.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     most = ndimage.maximum(ink.smooth, labels, np.arange(count + 1))
@@ -281,7 +294,7 @@ def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
 def _thickness(
     labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted: Mask
 ) -> NDArray[np.float64]:
-    """Return the largest thickness of each wanted piece in pixels, and 0 for the other pieces."""
+    """Return the thickness of each wanted piece in pixels, and 0 for the other pieces."""
     thick = np.zeros(len(boxes))
     for k in np.flatnonzero(wanted):
         piece = np.pad(labels[boxes[k]] == k + 1, 1)
@@ -315,10 +328,11 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     mass = np.minimum(p.mass[:, None], p.mass) / np.maximum(p.mass[:, None], p.mass)
     size = p.extent.max()
     small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
-    # One piece is above the other, like the bar of a 5 above its bow. They overlap in at least half
-    # of the narrower one's width, and the gap is at most the pen's width or an eighth of the taller
-    # one's height. Two heavy pieces that are together taller than a digit may be two digits in a
-    # column, so only the gap of a broken stroke is allowed between them.
+    # First reason to join two pieces: one is above the other, like the bar of a 5 above its bow.
+    # They overlap in at least half of the narrower one's width, and the gap is at most the pen's
+    # width or 0.12 of the taller one's height. Two heavy pieces that are together taller than a
+    # digit may be two digits in a column, so only the gap of a broken stroke is allowed between
+    # them.
     height, width = np.moveaxis(
         np.maximum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
         - np.minimum(p.sides[:, np.newaxis, :2], p.sides[:, :2]),
@@ -328,10 +342,10 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     column = (height > _TALLEST * width) & (mass > _EQUAL)
     gap = np.where(column, 0.4 * pen, np.maximum(pen, 0.12 * taller))
     above = (-gap_x >= 0.5 * narrower) & (gap_y <= gap)
-    # A stroke is broken if the gap is less than half the pen's width.
+    # Second reason: they are parts of a broken stroke. The gap is at most 0.4 of the pen's width.
     broken = (gap_x <= 0.4 * pen) & (gap_y <= 0.4 * pen)
-    # A short piece with little ink belongs to the digit beside it. It may be the rest of a stroke
-    # that lies on a ruled line.
+    # Third reason: one piece is short and has little ink, so it belongs to the digit beside it. If
+    # a stroke runs along a ruled line, such a piece remains after the removal of the line.
     near = small & (mass < 0.3) & (gap_x <= 0.15 * size) & (gap_y <= 0.15 * size)
     joined = above | broken | near
     number = connected_components(csr_array(joined), directed=False)[1]
@@ -362,15 +376,15 @@ def _mark(p: _Pieces, group: NDArray[np.intp]) -> Mark:
 def _ordered(found: list[Mark]) -> list[Mark]:
     """Sort marks by lines from the top, and from left to right in each line.
 
-    A line consists of its topmost mark and of all marks whose vertical middle is above the bottom
-    of that mark.
+    A line consists of the topmost mark that remains, and of all marks whose vertical middle is
+    above the bottom of this topmost mark.
     """
     ordered: list[Mark] = []
-    left = sorted(found, key=lambda mark: mark.box[0])
-    while left:
-        first = left[0]
-        middle = [(m.box[0] + m.box[2]) / 2 < first.box[2] for m in left]
-        line = [m for m, own in zip(left, middle, strict=True) if own]
-        left = [m for m, own in zip(left, middle, strict=True) if not own]
+    remaining = sorted(found, key=lambda mark: mark.box[0])
+    while remaining:
+        first = remaining[0]
+        in_line = [(m.box[0] + m.box[2]) / 2 < first.box[2] for m in remaining]
+        line = [m for m, own in zip(remaining, in_line, strict=True) if own]
+        remaining = [m for m, own in zip(remaining, in_line, strict=True) if not own]
         ordered += sorted(line, key=lambda mark: mark.box[1])
     return ordered

@@ -15,31 +15,33 @@ from .ink import Floats, Mask, Pixels, rim_of, scaled_down
 _SIDE = 128
 # The number of grey levels that are tried as the threshold between the sheet and the table.
 _LEVELS = 12
-# The smallest share of the picture that a sheet covers.
+# A sheet covers at least this share of the picture, and leaves at least this share free.
 _LEAST = 0.04
-# All other places as light as the sheet have together at most this share of the sheet's area. The
-# paper around a printed box has more, so the inside of the box is not taken for a sheet.
+# The other pixels that are lighter than the threshold cover at most this share of the sheet's area.
+# The paper around a printed box covers more, so the inside of the box is not taken for a sheet.
 _BESIDE = 0.1
-# A table has less than the share `_DIM` of the brightness of the sheet on it. A shadow is brighter.
-# Both are measured within `_BAND` pixels of the sheet's edge. The table is compared with the
-# quantile `_OTHER_EDGE` of the sheet's brightness there. Darker pixels may be written on, or belong
-# to a light part of the table that was taken for the sheet.
-_DIM, _BAND, _OTHER_EDGE = 0.38, 4, 0.25
-# The largest share of a sheet's outline that lies on the picture's edge, unless the table is dim.
-# If a shadow falls across a sheet that fills the picture, more of the lit part's outline lies
-# there.
-_ON_FRAME = 0.15
-# The smallest share of its convex hull that a sheet fills. Writing that reaches the sheet's edge
-# may take the rest.
+# The surroundings of a sheet are dim if their median brightness is less than the share `_DIM` of
+# the sheet's brightness. A dark table is dim, a shadow on paper is not. Both are measured within
+# `_BAND` pixels of the sheet's outline. The sheet's brightness there is the quantile
+# `_SHEET_QUANTILE`: darker pixels may be written on, or belong to a light part of the table that
+# was taken for the sheet.
+_DIM, _BAND, _SHEET_QUANTILE = 0.38, 4, 0.25
+# If the surroundings are not dim, at most this share of a sheet's outline lies on the picture's
+# edge. This excludes the lit part of a sheet that fills the picture and has a shadow across it: a
+# larger share of its outline lies there.
+_ON_PICTURE_EDGE = 0.15
+# A sheet fills at least this share of its convex hull. The rest may be writing that touches the
+# sheet's edge.
 _CONVEX = 0.9
-# If light parts of the table are taken for the sheet, they make its outline uneven. The best sheet
-# is therefore the one with the largest area times the share of its hull that it fills, raised to
-# this power.
+# Several thresholds may find a sheet. The best sheet has the largest `area * share**_EVENNESS`,
+# where `share` is the share of its convex hull that it fills. If light parts of the table are taken
+# for the sheet, they make its outline uneven and this share small.
 _EVENNESS = 8
-# The smallest share of the smallest rectangle around it that a sheet fills. A sheet in perspective
-# fills 0.9, an ellipse 0.79.
+# The convex hull of a sheet fills at least this share of the smallest rectangle around it. The hull
+# of a sheet in perspective fills 0.9, an ellipse 0.79.
 _RECTANGLE = 0.86
-# The edge of the sheet is blurred. A rim of this share of the square root of its area is cut off.
+# The edge of a sheet is blurred, so a rim is cut off. The width of the rim is this share of the
+# square root of the sheet's area.
 _EDGE = 0.025
 
 
@@ -55,8 +57,8 @@ def sheet_in(pixels: Pixels) -> tuple[Pixels, tuple[int, int]] | None:
     -------
     (part, (row, column)) or None
         The part of the picture that holds the sheet, and the position of its first pixel in the
-        picture. Pixels of the part beside the sheet get the colour of the paper. The result is None
-        if no sheet was found.
+        picture. Pixels of this part that are not on the sheet get the median colour of the sheet.
+        The result is None if no sheet was found.
     """
     small = _sheet(scaled_down(pixels, _SIDE).min(axis=-1))
     if small is None:
@@ -73,7 +75,8 @@ def sheet_in(pixels: Pixels) -> tuple[Pixels, tuple[int, int]] | None:
 def _sheet(light: Floats) -> Mask | None:
     """Return a mask of the sheet of paper without its edge, or None if there is no sheet.
 
-    A sheet is searched for at each of several thresholds of brightness, and the best one is taken.
+    `light` is the brightness of each pixel, shape (H, W). The function searches for a sheet at each
+    of several thresholds of the brightness, and takes the best sheet.
     """
     sheets: list[tuple[float, list[list[float]]]] = []
     dark, bright = np.percentile(light, (2, 98))
@@ -86,7 +89,7 @@ def _sheet(light: Floats) -> Mask | None:
         beside = areas.sum() - areas.max()
         if not _LEAST < area / light.size < 1 - _LEAST or beside > _BESIDE * area:
             continue
-        if _beside_dim(light, piece) or _on_frame(piece) <= _ON_FRAME:
+        if _beside_dim(light, piece) or _on_picture_edge(piece) <= _ON_PICTURE_EDGE:
             found = sheet_corners(piece)
             if found is not None:
                 corners, filled = found
@@ -101,22 +104,24 @@ def _sheet(light: Floats) -> Mask | None:
 
 
 def _beside_dim(light: Floats, piece: Mask) -> bool:
-    """Return true if the surroundings of a piece are as dark as a table under a sheet would be."""
+    """Return true if the surroundings of a piece are dim compared with its edge."""
     beside = ndimage.binary_dilation(piece, iterations=_BAND) & ~ndimage.binary_dilation(piece)
     edge = piece & ~ndimage.binary_erosion(piece, iterations=_BAND, border_value=1)
     if not beside.any() or not edge.any():
         return False
-    return bool(np.median(light[beside]) < _DIM * np.quantile(light[edge], _OTHER_EDGE))
+    return bool(np.median(light[beside]) < _DIM * np.quantile(light[edge], _SHEET_QUANTILE))
 
 
-def _on_frame(piece: Mask) -> float:
+def _on_picture_edge(piece: Mask) -> float:
     """Return the share of a piece's outline that lies on the picture's edge."""
     outline = piece & ~ndimage.binary_erosion(piece)
     return float(rim_of(outline).sum() / max(outline.sum(), 1))
 
 
 def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
-    """Return the corners of a piece's convex hull, if the piece has a sheet's straight sides.
+    """Return the corners of a piece's convex hull if the piece has the shape of a sheet.
+
+    The shape of a sheet is nearly convex and nearly a rectangle.
 
     Parameters
     ----------
@@ -126,8 +131,8 @@ def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
     Returns
     -------
     (corners, share) or None
-        The corners (x, y), an array of shape (n, 2), and the share of the hull that the piece
-        fills. The result is None if the piece does not have the shape of a sheet.
+        The corners (x, y) of the hull, an array of shape (n, 2), and the share of the hull that the
+        piece fills. The result is None if the piece does not have the shape of a sheet.
     """
     points = np.argwhere(piece & ~ndimage.binary_erosion(piece))[:, ::-1]
     if not len(points):
@@ -140,9 +145,11 @@ def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
     edges = np.diff(corners, axis=0, append=corners[:1])
     along = edges / np.hypot(*edges.T)[:, np.newaxis]
     across = along[:, ::-1] * (-1, 1)
-    room = (np.ptp(corners @ along.T, axis=0) + 1) * (np.ptp(corners @ across.T, axis=0) + 1)
-    # `points` are the centres of pixels. The hull of the whole pixels is larger by half a pixel on
-    # each side.
+    # The area of the rectangle around the hull that is parallel to each of the hull's edges.
+    rectangles = (np.ptp(corners @ along.T, axis=0) + 1) * (np.ptp(corners @ across.T, axis=0) + 1)
+    # In two dimensions, `hull.volume` is the area of the hull and `hull.area` its perimeter. The
+    # hull of `points` ends at the centres of pixels. The hull of the whole pixels is larger by half
+    # a pixel on each side.
     full = hull.volume + hull.area / 2 + 1
     share = float(piece.sum() / full)
-    return (corners, share) if share >= _CONVEX and full >= _RECTANGLE * room.min() else None
+    return (corners, share) if share >= _CONVEX and full >= _RECTANGLE * rectangles.min() else None

@@ -15,7 +15,7 @@ from .ink import Floats, Pixels
 from .marks import Mark, largest, marks
 from .read import PictureError
 
-# The side of the box that the ink fits into, as a share of the image's side.
+# The side of the box into which the ink is scaled, as a share of the image's side.
 _BOX = 20 / 28
 
 # A pixel belongs to a stroke if its ink has more than this share of the full level.
@@ -25,7 +25,8 @@ _CORE = 0.5
 # `_NORMAL`. 90 % of MNIST's images have strokes from 1.3 to 3.1 pixels wide.
 _THIN = 1.3
 _NORMAL = 2.0
-# Strokes are measured in a copy of the picture. Its longer side has at most this number of pixels.
+# The width of strokes is measured in a copy of the picture. The longer side of the copy has at most
+# this number of pixels.
 _MEASURED = 64
 # Strokes are thickened in a picture that is larger than the final image by this factor.
 _FINE = 6
@@ -39,9 +40,9 @@ def prepare(pixels: Pixels, height: int = 28, width: int = 28) -> Pixels:
     """Turn a picture of one digit into an image like MNIST's.
 
     Ink is everything that differs clearly from the paper around it. It may have any colour and may
-    be darker or lighter than the paper. Shadows, printed lines and specks are removed. If there are
-    several marks, the largest is taken. The function `marks` finds all of them. An image that is
-    like MNIST's already is returned as it is.
+    be darker or lighter than the paper. Shadows, printed lines and specks are removed. If the
+    picture has several marks, the image shows the largest mark. (`marks` returns all of them.) A
+    picture that is like MNIST's images already is returned as it is.
 
     Parameters
     ----------
@@ -181,10 +182,10 @@ def _fitted(level: Floats, height: int, width: int) -> Floats:
 
 
 def _stroke_width(level: Floats) -> float:
-    """Return the width of the strokes in pixels: 2 * area / perimeter, as for a long rectangle.
+    """Return the mean width of the strokes in pixels of `level`: 2 * area / perimeter.
 
-    It is measured in a smaller copy, because the single dots of a dithered or noisy picture would
-    add their own edges to the perimeter.
+    For a long rectangle, this is its width. The width is measured in a smaller copy, because the
+    single dots of a dithered or noisy picture would add their own edges to the perimeter.
     """
     shrunk = max(1.0, float(max(level.shape)) / _MEASURED)
     rows, columns = (max(1, round(size / shrunk)) for size in level.shape)
@@ -197,8 +198,9 @@ def _stroke_width(level: Floats) -> float:
 def _thickened(level: Floats, scale: float, by: float) -> Floats:
     """Return the ink with strokes that are wider by `by` pixels of the final image.
 
-    The result has a margin for the wider strokes. `scale` is the size of the ink in the final image
-    divided by the size of `level`.
+    `scale` is the size of the ink in the final image divided by the size of `level`. The result is
+    larger than the ink in the final image by the factor `_FINE`, and has a margin for the wider
+    strokes.
     """
     fine = max(scale * _FINE, 1e-3)
     rows, columns = (max(1, round(size * fine)) for size in level.shape)

@@ -19,38 +19,44 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, features
 from byhand.checks import as_path
 from byhand.files.atomic import open_file
 
-# The formats that are tried. Formats that Pillow hands over to another program or to a renderer are
-# not among them.
+# The formats that byhand reads. Pillow passes some other formats on to a separate program, such as
+# EPS to Ghostscript, and byhand does not read these.
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 if "avif" in features.modules and features.check("avif"):  # pillow 11.3 and newer
     FORMATS = (*FORMATS, "AVIF")
 
-# The brands (the names in the header of a file) of the formats in which telephones store
-# photographs.
+# The brands of HEIC, the format in which many telephones store photographs. A brand is a name of
+# four letters in the header of a file.
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
-# A picture with more pixels is refused before it is decoded. Photographs of 50 megapixels from a
-# telephone are accepted.
+# The largest number of pixels of a picture. A larger picture is refused before it is decoded. The
+# limit is above the 50 megapixels of a telephone's photograph.
 MAX_PIXELS = 64_000_000
 
-# Larger pictures are reduced to this many pixels on their longer side, which is more than enough to
-# recognize a digit.
+# If the longer side of a picture has more pixels than this, the picture is scaled down to this
+# length. That is more than enough to recognize a digit.
 MAX_SIDE = 2048
 
-# Pictures with transparent pixels. Pixels with an alpha of at least `_OPAQUE` are opaque. The
-# opaque pixels hold both paper and ink if they fill more than the share `_FULL` of the rectangle
-# around them, which strokes alone do not, and if their grey levels differ by more than `_SPREAD`. A
-# rim of `_RIM` pixels does not count for this difference.
+# These constants are for pictures with transparent pixels. A pixel is opaque if its alpha is at
+# least `_OPAQUE` of 255. The opaque pixels may be ink alone, or paper with ink on it. They are
+# paper with ink if both of these conditions hold:
+# - They fill more than the share `_FULL` of the rectangle around them. Strokes alone fill less.
+# - Their grey levels differ by more than `_SPREAD`. The outermost `_RIM` pixels of the
+#   opaque area do not count, because they may be a mixture with the transparent background.
 _OPAQUE = 128
 _FULL = 0.6
 _SPREAD = 64
 _RIM = 2
 
-# If colours have 16 bits, Pillow keeps only the high byte of each channel. The raw mode of the
-# image names the order of the two bytes: big-endian, little-endian or native. If the image is
-# decoded with the opposite order, Pillow keeps the low bytes. This table has, for each raw mode,
-# the mode with the opposite order and the indices of the channels red, green and blue. There is no
-# opposite order for grey with alpha, but its four bytes per pixel can be read as RGBA.
+# If the channels of a file have 16 bits, Pillow keeps only the high byte of each channel. The raw
+# mode, Pillow's name for the layout of the bytes, ends with their order: B (big-endian), L
+# (little-endian) or N (native). If the file is decoded again with the opposite order, Pillow keeps
+# the low bytes instead. For example, the value 0x0123 is stored as the bytes 01 23 in big-endian
+# order. Pillow keeps 01 in the mode RGB;16B and 23 in the mode RGB;16L.
+# For each raw mode, this table has the mode with the opposite order, and the indices of the
+# channels in which Pillow then returns the low bytes of red, green and blue. Grey with alpha has no
+# mode with the opposite order. It is read as RGBA with 8 bits per channel: the bytes of a pixel are
+# the high and the low byte of grey, then of alpha, so index 1 is the low byte of grey.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _LOW_BYTES = {
     **{
@@ -75,8 +81,9 @@ class PictureWarning(UserWarning):
 def read_picture(source: Picture) -> NDArray[np.uint8]:
     """Read the pixels of a picture.
 
-    The picture is rotated as its EXIF data says. Transparent pixels get a colour on which the other
-    pixels are visible. If a side is longer than `MAX_SIDE`, the picture is averaged down.
+    The picture is rotated as its EXIF data says. Transparent pixels get a background colour on
+    which the other pixels are visible. If a side is longer than `MAX_SIDE` pixels, the picture is
+    scaled down by averaging, so that its longer side has `MAX_SIDE` pixels.
 
     Parameters
     ----------
@@ -92,14 +99,15 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
     Raises
     ------
     PictureError
-        If the file is not a picture, is damaged or animated, or has more than `MAX_PIXELS` pixels.
+        If the file is not a picture, is damaged, has several frames or pages, or has more than
+        `MAX_PIXELS` pixels.
     OSError
         If the file cannot be opened.
     """
     with _opened(source) as file:
         try:
             with warnings.catch_warnings():
-                # Pillow warns of sizes that are refused below, and of odd metadata.
+                # Pillow warns of large pictures, which `_read` refuses, and of odd metadata.
                 warnings.simplefilter("ignore")
                 return _read(file)
         except PictureError:
@@ -115,20 +123,24 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
 def _unknown(file: BinaryIO | Image.Image) -> str:
     """Return why a file cannot be read, and what the user can do.
 
-    A HEIF file begins with the length of its header and the letters `ftyp`.
+    A HEIC or AVIF file begins with four bytes that hold the length of its header. The letters
+    `ftyp` and the brands follow.
     """
     head = b""
     if not isinstance(file, Image.Image):
         file.seek(0)
         head = file.read(32)
     if head[4:8] == b"ftyp" and b"avif" in head[8:]:
-        return "an AVIF picture, which needs pillow 11.3 or newer; or save it as JPEG or PNG"
+        return (
+            "an AVIF picture, which byhand cannot read with this version of pillow: install pillow "
+            "11.3 or newer, or save the picture as JPEG or PNG"
+        )
     if head[4:8] == b"ftyp" and any(brand in head[8:] for brand in _HEIC):
         return (
             "a HEIC picture, which byhand cannot read: save or export it as JPEG or PNG "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible)"
         )
-    return f"not a picture; known are {', '.join(FORMATS)}"
+    return f"not a picture; byhand reads {', '.join(FORMATS)}"
 
 
 def _opened(source: Picture) -> contextlib.AbstractContextManager[BinaryIO | Image.Image]:
@@ -146,7 +158,7 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
     # Many telephones write MPO files: a JPEG photograph, followed by a small copy or a depth map.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
-        raise PictureError(f"animated or of several pages: {frames} pictures in one file")
+        raise PictureError(f"has {frames} frames or pages; byhand reads pictures that have one")
     image.draft("RGB", (MAX_SIDE, MAX_SIDE))  # decodes a large JPEG at a fraction of its size
     _brighten_deep_colour(image, file)
     image = ImageOps.exif_transpose(image)
@@ -159,11 +171,12 @@ def _read(file: BinaryIO | Image.Image) -> NDArray[np.uint8]:
 
 
 def _brighten_deep_colour(image: Image.Image, file: BinaryIO | Image.Image) -> None:
-    """Use the low bytes of colours with 16 bits if the high bytes are small.
+    """Add the low bytes of colours with 16 bits to the image if its high bytes are small.
 
     Files with 16 bits per channel often hold only the 8 to 14 bits of a scanner. Their high bytes
-    are nearly black. If the largest value needs b bits, white is therefore 2**b - 1, as in
-    `_eight_bits`. Alpha stays as it is. A PIL image has already lost its low bytes, so it is not
+    alone show a nearly black picture. The largest value of red, green and blue needs b bits, at
+    least 8. The function shifts the colours so that 2**b - 1 becomes white, as `_eight_bits` does.
+    Alpha stays as it is. If `file` is a PIL image, it has lost its low bytes already, so it is not
     changed.
     """
     tiles: list[Any] = getattr(image, "tile", [])
@@ -196,11 +209,11 @@ def _with_raw_mode(tile: Any, mode: str) -> Any:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert deep grey to 8 bits.
+    """Convert a grey image of more than 8 bits per pixel to 8 bits.
 
-    Files with 16 bits per pixel often hold only the 8 to 14 bits of a scanner. If the lightest
-    pixel needs b bits, white is therefore 2**b - 1. In images of other depths, the darkest pixel
-    becomes 0 and the lightest one 255.
+    Files with 16 bits per pixel often hold only the 8 to 14 bits of a scanner. The lightest pixel
+    needs b bits, at least 8, and the value 2**b - 1 becomes white. In images of 32 bits, integers
+    or floats, the darkest pixel becomes 0 and the lightest pixel 255.
     """
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
@@ -224,24 +237,25 @@ def _without_equal_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _on_ground(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a picture (H, W, 3) on one colour on which its content is visible.
+    """Lay a picture (H, W, 3) on a ground of one colour on which its content is visible.
 
-    If the opaque pixels hold paper and ink, the ground gets the paper's colour. Otherwise the
-    content is the shape of the opaque pixels, for example ink that was cut out of its paper. The
-    ground is then white if the opaque pixels are dark, and black if they are light.
+    If the opaque pixels are paper with ink on it, the ground gets the colour of the paper, their
+    median. Otherwise the content is the shape of the opaque pixels, for example ink that was cut
+    out of its paper. The ground is then white if the opaque pixels are dark, and black if they are
+    light. If no pixel is opaque, all pixels are treated as opaque.
     """
     opaque = alpha >= _OPAQUE
     if not opaque.any():
         opaque = np.ones_like(opaque)
     rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))
-    room = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    shrunk = Image.fromarray(opaque.astype(np.uint8) * 255).filter(
+    box_area = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    eroded = Image.fromarray(opaque.astype(np.uint8) * 255).filter(
         ImageFilter.MinFilter(2 * _RIM + 1)
     )
     grey = colour.astype(np.float64).mean(axis=-1)
-    inner = grey[np.asarray(shrunk) > 0]
+    inner = grey[np.asarray(eroded) > 0]
     spread = np.ptp(np.percentile(inner, (1, 99))) if inner.size else 0.0
-    if opaque.sum() > _FULL * room and spread > _SPREAD:
+    if opaque.sum() > _FULL * box_area and spread > _SPREAD:
         ground = np.median(colour[opaque].astype(np.float64), axis=0)
     else:
         ground = np.full(3, 255.0 if np.median(grey[opaque]) < 128 else 0.0)

@@ -19,15 +19,15 @@ from byhand.plots.figure import DEFAULT_FONT, escaped, font_for
 
 from .encode import png
 
-# The largest number of cards of a sheet. Few programs open larger pictures.
+# The largest number of cards of a sheet. Many programs do not open larger pictures.
 MOST_CARDS = 400
 
 # All sizes are in pixels.
 _SIDE = 168  # the longer side of each image: 6 times the 28 pixels of MNIST
 _GAP = 14
 _SMALL, _NORMAL, _LARGE = 14, 18, 30  # font sizes
-_BAR_LINE = 16
-_BAR = 120
+_BAR_LINE = 16  # the distance from one bar to the next
+_BAR = 120  # the length of a bar for the probability 1
 _MOST_BARS = 10
 # The largest width of a class name beside a bar, and of a text below a picture. Longer texts are
 # cut.
@@ -47,7 +47,7 @@ _PAPER, _FRAME, _TEXT, _FAINT, _BAR_COLOUR, _BEST, _ERROR = (
 
 @dataclass(frozen=True)
 class Card:
-    """A file of the sheet of `byhand predict --show`.
+    """The entry of one file in the sheet of `byhand predict --show`.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Tile:
-    """An image of a model with lines of text below it.
+    """An image of a data set with lines of text below it.
 
     Parameters
     ----------
@@ -107,7 +107,10 @@ def thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def tiles_png(tiles: Sequence[Tile], across: int = 5) -> bytes:
-    """Draw tiles in rows. All columns are as wide as the widest text, up to a limit.
+    """Draw tiles in rows.
+
+    All columns have the same width. It is that of the widest text, but at most 340 pixels, and at
+    least that of an image.
 
     Parameters
     ----------
@@ -232,7 +235,7 @@ def _paste(
 
 
 def _enlarged(image: NDArray[np.uint8]) -> Image.Image:
-    """Enlarge an image of a model, (H, W) or (C, H, W), so that each pixel becomes a square."""
+    """Enlarge the image that a model gets, (H, W) or (C, H, W). Each pixel becomes a square."""
     if image.ndim == 3:
         image = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
     return _resized(Image.fromarray(image).convert("RGB"), Image.Resampling.NEAREST)
@@ -245,7 +248,7 @@ def _resized(image: Image.Image, method: Image.Resampling) -> Image.Image:
 
 
 def _cut(text: str, size: int, width: int, *, keep_end: bool = False) -> str:
-    """Return `text` if it fits into `width`, otherwise with ... instead of its end or its start."""
+    """Return `text`. If it is wider than `width` pixels, replace its end or its start by "..."."""
     if _width(text, size) <= width:
         return text
     kept = text
@@ -255,7 +258,7 @@ def _cut(text: str, size: int, width: int, *, keep_end: bool = False) -> str:
 
 
 def _drawable(text: str) -> str:
-    """Return the text as one line. If no installed font has its letters, they are escaped."""
+    """Return the text as one line. Escape its letters if no installed font has all of them."""
     text = " ".join(text.split())
     return text if font_for(text) is not None else escaped(text)
 
