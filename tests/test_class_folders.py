@@ -192,7 +192,7 @@ def test_a_bad_file_is_skipped_and_said(tmp_path: Path) -> None:
         "train/b/notes.txt (not a picture)",
         "test/b/empty.jpg (not a picture)",
         "test/b/nowhere.png (No such file or directory)",
-        "train/a/moves.gif (animated or of several pages)",
+        "train/a/moves.gif (has 2 frames or pages)",
     )
     assert [len(part) for part in sets] == [4, 4]
     assert sets[0].class_names == ("a", "b")

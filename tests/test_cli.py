@@ -64,7 +64,7 @@ def test_data_fetch_shows_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     result = run("data", "fetch", "--data", tmp_path)
     assert str(tmp_path) in result.stdout
     assert result.stderr == (
-        "byhand: MNIST is not here yet: asking for it on the web\n"
+        "byhand: MNIST is not here yet and is fetched from the web\n"
         "byhand: fetching images.gz, 2,000 bytes\nbyhand: fetching labels.gz, 100 bytes\n"
     )
 

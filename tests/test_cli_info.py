@@ -39,7 +39,7 @@ def test_info_of_a_run(trained: Path) -> None:
     assert shown["epoch"].startswith("epoch 3 of 3")
     assert shown["classes"] == "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert shown["images"] == "1 x 28 x 28 (channels x height x width)"
-    assert shown["pictures"] == "plain: resized, nothing else"
+    assert shown["pictures"] == "plain: only resized"
     assert shown["trained on"] == f"200 images, {trained.parent / 'data'}"
     assert shown["network"] == "softmax"
     assert shown["recipe"] == (

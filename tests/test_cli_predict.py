@@ -380,7 +380,7 @@ def year(tmp_path: Path) -> Path:
 def test_several_marks_are_said(trained: Path, year: Path) -> None:
     result = run("predict", trained, year)
     assert "the largest of 4 marks" in result.stdout
-    advice = "4 marks found; this reads one digit: crop the picture, or use --split"
+    advice = "4 marks found; only the largest is read: crop the picture, or use --split"
     assert advice in " ".join(result.stderr.split())
     answer = json.loads(run("predict", trained, year, "--json").stdout)
     assert answer["marks"] == 4 and "the largest of 4 marks" in answer["notes"]

@@ -126,8 +126,8 @@ def test_resume_to_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> Non
     printed = run("train", "--resume", longer, "--epochs", 5).stdout
     rate = OneCycle(0.02, 15)(9)
     assert (
-        "resumed  after epoch 3 of 3, which are now 5; the cycle of the learning rate spans all 5, "
-        f"so the rate goes on at {rate:.3g}\n" in printed
+        "resumed  after epoch 3; the run now has 5 epochs instead of 3. The cycle of the learning "
+        f"rate spans all 5, so the rate continues at {rate:.3g}\n" in printed
     )
     assert re.findall(r"^ +(\d) ", printed, re.M) == ["4", "5"]
     metrics = read_metrics(longer)

@@ -151,7 +151,7 @@ def test_a_constant_rate_and_other_hidden_layers(folder: Path, tmp_path: Path) -
         repr(layer) for layer in models.mlp((30, 20), "tanh").children
     ]
     resumed = run("train", "--resume", out, "--epochs", 3).stdout
-    assert "after epoch 2 of 2, which are now 3\n" in resumed
+    assert "after epoch 2; the run now has 3 epochs instead of 2\n" in resumed
     assert [m["lr"] for m in read_metrics(out)] == [0.04] * 3
     assert "mlp 30-20, tanh" in resumed
 

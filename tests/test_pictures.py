@@ -332,7 +332,7 @@ def test_idx_to_png_and_back_on_the_command_line(tmp_path: Path) -> None:
     run("data", "from-png", tmp_path / "pictures", tmp_path / "back")
     for file in data.iterdir():
         assert (tmp_path / "back" / file.name).read_bytes() == file.read_bytes()
-    assert "not empty" in only_line(
+    assert "not an empty folder" in only_line(
         run("data", "to-png", tmp_path / "pictures", "--data", data, code=1)
     )
 

@@ -116,13 +116,13 @@ def test_several_marks_are_warned_of_once_in_a_call(several: Path, files: list[P
             call(several)
         (warning,) = caught
         assert warning.filename == __file__
-        advice = "this reads one digit: crop the picture, or use byhand.pictures.symbols_for"
+        advice = "only the largest is read: crop the picture, or use byhand.pictures.symbols_for"
         assert str(warning.message) == f"{several}: 4 marks found; {advice}"
     with pytest.warns(PictureWarning) as caught:
         model.predict([files[0], several, Image.open(several)])
     (warning,) = caught
     assert str(warning.message).startswith(
-        f"{several}: 4 marks found (and several in 1 of the others); "
+        f"{several}: 4 marks found (other pictures with several marks: 1); "
     )
     model.predict(several, pictures="plain")
 

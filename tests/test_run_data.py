@@ -117,7 +117,9 @@ def test_a_run_from_python_on_arrays(
     for command in commands(clothes):
         line = only_line(run(*command, code=1))
         assert f"{clothes} was trained on data from arrays in Python" in line
-        assert f", and the data in MNIST, {default} are others: name the right folder with" in line
+        assert (
+            f", and the data in MNIST, {default} are different: name the right folder with" in line
+        )
         assert run(*command, "--data", own).stderr == ""
 
 
@@ -159,7 +161,10 @@ def test_a_model_of_other_classes_is_not_tested_on_mnist(
     model.save(tmp_path / "clothes.safetensors")
     for command in commands(tmp_path / "clothes.safetensors"):
         line = only_line(run(*command, code=1))
-        assert "the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, the model's a, b, c" in line
+        assert (
+            "the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, but those of the model are a, b, c"
+            in line
+        )
         assert run(*command, "--data", folders[0]).exit_code == 0
 
 

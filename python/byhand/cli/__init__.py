@@ -13,7 +13,8 @@ _NEEDS = ("typer", "rich", "PIL", "matplotlib")
 def main() -> None:
     """Run the command line in sys.argv and exit.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 128 + N after another signal N.
+    The exit code is 0 after success, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, and
+    128 + N after any other signal N.
     """
     try:
         streams.prepare()

@@ -14,9 +14,9 @@ from byhand.cli.values import convert_plainly
 
 
 class _Group(Group):
-    """The whole command line. Here the errors of all commands become exit codes."""
+    """The group of all commands. It turns the errors of every command into exit codes."""
 
-    # --help and --version are printed while the options are read.
+    # Typer prints --help and --version here, while it reads the options. Printing may fail, too.
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with errors_end_the_command():
             return super().make_context(*arguments, **options)
@@ -58,7 +58,8 @@ def _options(
     pass
 
 
-# The benchmarks have a command line of their own, with its own --help. It is imported on demand.
+# The benchmarks have their own command line with its own --help. This command imports it and passes
+# all words on to it.
 @app.command(
     context_settings={
         "allow_extra_args": True,
@@ -67,7 +68,7 @@ def _options(
     },
 )
 def bench(context: typer.Context) -> None:
-    """Time the kernels and the training, beside NumPy and PyTorch if installed."""
+    """Time the kernels and the training, and NumPy and PyTorch too if they are installed."""
     from byhand.bench.cli import app as bench_app
 
     _speak_plainly(bench_app, Group)(context.args, prog_name="byhand bench")

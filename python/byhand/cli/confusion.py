@@ -13,8 +13,8 @@ from rich.cells import cell_len, set_cell_size
 from byhand.cli.display import percent
 from byhand.cli.output import one_line, say
 
-# A model with one output may answer any number. If the answers span more numbers than this, no
-# table is printed.
+# A model with one output may answer any number. If the labels and the answers span more numbers
+# than this, no table is printed.
 _MOST_NUMBERS = 100
 
 # The largest number of mistakes in the list of the most common ones.
@@ -25,7 +25,7 @@ _MOST_NAME = 30
 
 
 def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
-    """Print the table of confusion of a model with one output, if it is not too large.
+    """Print the confusion matrix of a model with one output, if it is not too large.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
 
 
 def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
-    """Print a table of confusion, or a list of the most common mistakes if the table is too wide.
+    """Print a confusion matrix, or a list of the most common mistakes if it is too wide.
 
     Parameters
     ----------
     names : sequence of str
         The name of each class.
     table : ndarray, shape (classes, classes), int64
-        The number of images of each actual class (row) that the model takes for each class
-        (column), as in `Evaluation.confusion`.
+        The confusion matrix, as in `Evaluation.confusion`: the number of images of each actual
+        class (row) that the model takes for each class (column).
     """
     names = [table_name(name) for name in names]
     size = len(names)
@@ -120,7 +120,7 @@ def table_name(name: str) -> str:
 def right_aligned(text: str, width: int) -> str:
     """Return the text with spaces before it, so that it has a given width.
 
-    Chinese and Japanese characters are as wide as two other characters.
+    A Chinese or Japanese character is as wide as two Latin letters.
 
     Parameters
     ----------

@@ -34,9 +34,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def to_png(folder: FolderArgument, data: DataOption = None) -> None:
-    """Write every image into its own file, DIR/train/CLASS/NUMBER.png or DIR/test/...
+    """Write every image as a file DIR/train/CLASS/NUMBER.png or DIR/test/CLASS/NUMBER.png.
 
-    `from-png` reads such a folder.
+    `byhand data from-png` converts such a folder back.
     """
     from byhand.pictures.folders import write_pictures
 
@@ -54,9 +54,10 @@ def from_png(
 ) -> None:
     """Turn folders of pictures, one per class, into the four IDX files.
 
-    DIR holds a folder per class, or two folders, train and test, which hold them. Grey pictures of
-    one size keep every pixel, pictures of other sizes are resized, and colour is refused. With
-    --pictures digits, each is prepared as a digit of 28x28.
+    DIR holds one folder per class, or the folders train and test, each with one folder per class.
+    Grey pictures keep every pixel if all have the same size, at most 64x64. Otherwise they are
+    resized to 28x28. Pictures with colours are refused. With --pictures digits, each picture is
+    prepared as a digit of 28x28.
     """
     from byhand.pictures.folders import write_idx
 
@@ -81,9 +82,11 @@ def describe(
 
 def draw_examples(
     folder: FolderArgument,
-    seed: Annotated[int, typer.Option(min=0, help="Decides how each digit is drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the random shapes, sizes and positions.")
+    ] = 0,
 ) -> None:
-    """Draw ten digits as a child or a mouse would, as pictures for `byhand predict`.
+    """Draw ten digits with an unsteady hand, as example pictures for `byhand predict`.
 
     The files are DIR/0.png to DIR/9.png.
     """

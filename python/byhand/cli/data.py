@@ -28,12 +28,12 @@ from byhand.data.folder import (
 from byhand.files.atomic import write_atomic
 from byhand.models import Model
 
-app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, look at it, and convert it.")
+app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, and show and convert data sets.")
 
 # The number of images that `byhand data show` draws.
 _SHOWN = 10
-# This is printed first, because it may take seconds until the first byte arrives.
-_ASKING = "MNIST is not here yet: asking for it on the web"
+# The message before MNIST is fetched. It may take seconds until the first byte arrives.
+_FETCHING = "MNIST is not here yet and is fetched from the web"
 
 
 def load(
@@ -45,22 +45,25 @@ def load(
     *,
     only_test: bool = False,
 ) -> tuple[Dataset, Dataset]:
-    """Load the data set in `root`, or MNIST if `root` is None, and show what is fetched.
+    """Load a data set. If MNIST must be fetched first, show the progress.
 
     Parameters
     ----------
-    root : Path, optional
-        The folder of --data.
+    root : Path or None
+        The folder of --data. None is the default folder. MNIST is fetched into the default folder
+        if it holds no data.
     shape : sequence of int, optional
         The shape (channels, height, width) that the pictures of class folders become.
     class_names : sequence of str, optional
-        The names of the labels. Class folders refuse them, because they have names.
-    pictures : Pictures, optional
-        How the pictures of class folders are prepared. None if the pictures decide it.
+        The names of the labels. They are an error for class folders, whose own names are the names
+        of the classes.
+    pictures : Pictures or None
+        How the pictures of class folders are prepared. If it is None, the pictures decide it.
     folder_names : sequence of str, optional
-        The names that class folders may have.
+        The names that class folders may have, in the order of their labels. By default they may
+        have any names.
     only_test : bool
-        Leave the training set of class folders empty, which saves its preparation.
+        Leave the training set of class folders empty, which saves time.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def load(
     folder = locate(root)
     with warnings_said():
         if folder is None:
-            warn(_ASKING)
+            warn(_FETCHING)
             with fetch_display() as progress:
                 byhand.data.fetch(None, progress)
             folder = data_folder()
@@ -87,7 +90,7 @@ def load(
             return byhand.data.load_folder(folder, class_names=class_names)
         if class_names is not None:
             raise typer.BadParameter(
-                f"{folder} has a folder for each class, whose name is that of the class",
+                f"{folder} holds class folders, whose names are the names of the classes",
                 param_hint="--class-names",
             )
         from byhand.pictures.folders import load_pictures
@@ -129,7 +132,7 @@ def load_for(
     pictures : Pictures, optional
         The option --pictures.
     only_test : bool
-        Leave the training set of class folders empty, which saves its preparation.
+        Leave the training set of class folders empty, which saves time.
 
     Raises
     ------
@@ -167,7 +170,7 @@ def preparation(model: Model, wanted: Pictures | None) -> Pictures:
 
 
 def said_preparation(model: Model, way: Pictures) -> str:
-    """Return in words how pictures were prepared and, if there is another way, how to choose it.
+    """Return how pictures were prepared and, if there is another way, the option for it, in words.
 
     Parameters
     ----------
@@ -223,7 +226,7 @@ def check(
         if names is not None and model.classes > 1 and names != model.class_names[: len(names)]:
             raise DataError(
                 f"{where}: the classes are {', '.join(names)}, "
-                f"the model's {', '.join(model.class_names)}"
+                f"but those of the model are {', '.join(model.class_names)}"
             )
 
 
@@ -262,9 +265,9 @@ def holds_pictures(folder: Path) -> bool:
 
 @app.command()
 def fetch(data: DataOption = None) -> None:
-    """Fetch the missing files of MNIST and check those that are there."""
+    """Fetch the missing files of MNIST, and check the files that are there already."""
     if not is_complete(find_files(data_folder(data))):
-        warn(_ASKING)
+        warn(_FETCHING)
     with fetch_display() as progress:
         folder = byhand.data.fetch(data, progress)
     say(f"MNIST is in {folder}, every file as published (SHA-256)")
@@ -278,7 +281,11 @@ def show(
     ] = Path("byhand-digits.png"),
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Decides which images.", show_default="different ones each time"),
+        typer.Option(
+            min=0,
+            help="Seed that chooses the images.",
+            show_default="new images each time",
+        ),
     ] = None,
     pictures: FolderPicturesOption = None,
 ) -> None:

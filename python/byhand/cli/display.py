@@ -23,7 +23,8 @@ from byhand.cli.output import is_terminal, say, warn
 from byhand.training import BatchEnd, EpochEnd, Event, TrainingStarted
 from byhand.training.history import RunningMean
 
-# The bar is drawn again after this number of seconds. A batch in between costs only two additions.
+# The bar is drawn again after this number of seconds. The batches in between are only added to the
+# running mean, which costs almost nothing.
 _SECONDS = 0.1
 
 _TABLE = "epoch  train loss  train error  {0} loss  {0} accuracy  seconds  images/s"
@@ -35,9 +36,9 @@ class TrainingDisplay:
     Parameters
     ----------
     log_every : int, optional
-        Also print a line every N batches, with the numbers of the PaddlePaddle book's log.
+        Also print a line every N batches, in the form of the PaddlePaddle book's log.
     watched : str
-        What the table calls the images that measure each epoch.
+        The table's name for the images that measure each epoch: "test" or "val".
     """
 
     def __init__(self, log_every: int | None = None, watched: str = "test") -> None:
@@ -154,7 +155,7 @@ class _Bar:
 
 @contextlib.contextmanager
 def fetch_display() -> Iterator[data.ProgressCallback]:
-    """Show the progress of `byhand.data.fetch`: a bar on a terminal, otherwise a line per file.
+    """Show the progress of `byhand.data.fetch`: a bar on a terminal, otherwise one line per file.
 
     Yields
     ------

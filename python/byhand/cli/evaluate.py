@@ -1,4 +1,4 @@
-"""The command `byhand evaluate`, and the function that loads a command's model."""
+"""The command `byhand evaluate`, and the function that loads the model of any command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from byhand import models, training
 from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
-from byhand.cli.options import DataOption, PicturesOption, ThreadsOption, png
+from byhand.cli.options import PicturesOption, RunDataOption, ThreadsOption, png
 from byhand.cli.output import say
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
@@ -30,9 +30,10 @@ EpochOption = Annotated[
     typer.Option(
         "--epoch",
         metavar="best|last|N",
-        help="Which epoch of a run folder: the one with the lowest validation loss, the last one, "
-        "or epoch N.",
-        show_default="best if a validation set chose, else last",
+        help="Epoch of a run folder. best: the epoch with the lowest loss on the validation "
+        "images or, without them, on the test set. last: the last epoch. N: epoch N, if the run "
+        "has kept it (train --keep-epochs).",
+        show_default="best if the run has validation images, otherwise last",
     ),
 ]
 
@@ -60,7 +61,7 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
     Raises
     ------
     typer.BadParameter
-        If the run has no such epoch, or if `path` is no run folder.
+        If the run has no such epoch, or if `epoch` is given and `path` is no run folder.
     CheckpointError
         If the file is no model.
     """
@@ -79,7 +80,7 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
 
 def evaluate(
     model: ModelArgument,
-    data: DataOption = None,
+    data: RunDataOption = None,
     epoch: EpochOption = None,
     worst: Annotated[
         Path | None,
@@ -92,7 +93,7 @@ def evaluate(
 ) -> None:
     """Measure a model on the test set: loss, accuracy, and which classes it confuses.
 
-    MODEL may be a run folder. Then the data are those of the run.
+    A model of a run is measured on the data of this run, unless --data names other data.
     """
     if worst is not None:
         png("--worst", worst)

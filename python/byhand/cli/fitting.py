@@ -1,4 +1,4 @@
-"""Train the model of a job, and turn errors of the trainer into errors of an option."""
+"""Train the model of a job. If the trainer refuses a setting, name the option in the error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fit(
     keep_epochs: bool,
     resume: bool,
 ) -> None:
-    """Train a model as a job says.
+    """Train a model with the settings of a job.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def fit(
     started : str
         Where the initial weights came from, in words. It is empty if they are random.
     keep_epochs : bool
-        Keep a model file of every epoch, as in `Trainer`.
+        Whether to keep a model file of every epoch, as in `Trainer`.
     resume : bool
-        Continue the run in `folder`, as in `Trainer.fit`.
+        Whether to continue the run in `folder`, as in `Trainer.fit`.
 
     Raises
     ------
@@ -106,7 +106,10 @@ def fit(
 
 
 def _wrong_setting(error: Exception) -> typer.BadParameter:
-    """Name the option in an error of the trainer, whose message begins with the setting's name."""
+    """Convert an error of the trainer, whose message begins with the name of a setting.
+
+    The new error names the option of this setting.
+    """
     name = str(error).split()[0].partition("=")[0]
     option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
     return typer.BadParameter(str(error), param_hint=option)

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class _PlainHelp:
-    """Replace the parts of typer's help pages that show types, brackets and cut-off sentences."""
+    """Replaces the parts of typer's help pages that show types, brackets and cut-off sentences."""
 
     params: list[Any]
     help: str | None
@@ -74,7 +74,7 @@ class Group(_PlainHelp, TyperGroup):
 
 
 def _name(param: Any) -> str:
-    """Return the name in the table, such as MODEL, --epochs N or --nesterov / --no-nesterov."""
+    """Return what the table shows as the name: MODEL, --epochs N, --nesterov / --no-nesterov."""
     if param.param_type_name == "argument":
         return str(param.metavar or param.name.upper())
     names = " / ".join([*param.opts, *param.secondary_opts])
@@ -82,7 +82,7 @@ def _name(param: Any) -> str:
 
 
 def _table(rows: list[tuple[str, str]], width: int) -> str:
-    """Lay out names and texts in two columns. Texts are never broken at a hyphen of a file name."""
+    """Lay out names and texts in two columns. Break lines at spaces only, not at hyphens."""
     indent = 4 + max(len(name) for name, _ in rows)
     lines = []
     for name, text in rows:

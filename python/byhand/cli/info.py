@@ -35,8 +35,8 @@ _PACKAGES = (
 
 
 _WAYS = {
-    "digits": "digits: the ink is found, fitted and centred as in MNIST",
-    "plain": "plain: resized, nothing else",
+    "digits": "digits: the ink is found, scaled to fit a box, and centred, as in MNIST",
+    "plain": "plain: only resized",
 }
 
 
@@ -49,7 +49,7 @@ def info(
     ] = None,
     epoch: EpochOption = None,
 ) -> None:
-    """Show a model, or without one, versions, instruction sets, threads, and where the data is."""
+    """Describe a model or, without MODEL, the installation: versions, threads, data folder."""
     if model is not None:
         _model(model, epoch)
         return
@@ -104,7 +104,7 @@ def _training(path: Path, model: Model) -> str:
 
 
 def _job(path: Path) -> dict[str, str]:
-    """Return the settings of the `byhand train` that made the model, or nothing if none did."""
+    """Return the settings of the `byhand train` that made the model, if one did."""
     try:
         job = job_of(stored_settings(config_of(path) or {}))
     except (typer.BadParameter, TypeError, ValueError):

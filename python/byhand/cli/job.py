@@ -1,4 +1,4 @@
-"""The job of `byhand train`: its settings, from the options or from a run that it resumes."""
+"""The job of `byhand train`: its settings, from the options or from the run to resume."""
 
 from __future__ import annotations
 
@@ -83,28 +83,29 @@ class Job:
     model : ModelName
         The network.
     activation : Activation or None
-        The activation of the hidden layers. None if the network has none.
+        The activation of the hidden layers. It is None if the network has no hidden layers.
     hidden : tuple of int or None
-        The widths of the hidden layers of an MLP. None for the default widths.
+        The widths of the hidden layers of an MLP. None stands for the default widths.
     recipe : Recipe
-        How the network is trained.
+        The settings of the training.
     seed : int
         The seed of the initial weights and of the order of the images.
     data : Path or None
         The folder of --data.
     pictures : Pictures or None
-        How the pictures of class folders are prepared. None if the pictures decide it.
+        How the pictures of class folders are prepared. If it is None, the pictures decide it.
     validation : float or None
         The share of the training images that is held out to measure every epoch. If it is None,
         the test images measure every epoch.
     class_names : tuple of str or None
-        The names of the labels. None if the data set decides them.
+        The names of the labels. If it is None, they come from the data set.
     start : Path or None
-        The model of --from, whose weights the training starts with.
+        The model of --from. The training starts with its weights.
     shape : tuple of int or None
-        The shape of the images that class folders become, if another model or the run decides it.
+        The shape of the images into which class folders are converted. It is given for a run to
+        resume.
     note : str
-        A note for the user about settings that byhand has chosen.
+        A note for the user about a learning rate that byhand has chosen.
     """
 
     model: ModelName
@@ -200,12 +201,13 @@ class Job:
         Returns
         -------
         (model, which) or None
-            The model, and which epoch of a run it is, in words. None if the option was not given.
+            The model, and which epoch of a run it is, in words. The result is None if the option
+            was not given.
 
         Raises
         ------
         typer.Exit
-            If there is no model.
+            If there is no model at the path.
         """
         if self.start is None:
             return None
@@ -234,7 +236,7 @@ class Job:
         Raises
         ------
         typer.Exit
-            If the weights do not fit.
+            If the two networks differ in more than the number of classes.
         """
         try:
             same = not model.start_from(source)
@@ -280,27 +282,27 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     typer.BadParameter
         If no network is named, or if the network does not have one of the settings.
     """
-    said = {name: value for name, value in settings.items() if value is not None}
-    if "model" not in said:
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "model" not in given:
         raise typer.BadParameter("name a network, or a run with --resume RUN", param_hint="MODEL")
-    model = ModelName(said["model"])
+    model = ModelName(given["model"])
     recipe, note = _recipe(
-        (BEST if said.get("recipe") == RecipeName.best else RECIPES)[model.value],
+        (BEST if given.get("recipe") == RecipeName.best else RECIPES)[model.value],
         RECIPES[model.value],
-        {name: said[name] for name in recipe_settings() if name in said},
+        {name: given[name] for name in recipe_settings() if name in given},
     )
     return Job(
         model,
-        _activation(model, said.get("activation")),
-        _hidden(model, said.get("hidden")),
+        _activation(model, given.get("activation")),
+        _hidden(model, given.get("hidden")),
         recipe,
-        said.get("seed", 0),
-        Path(said["data"]) if "data" in said else None,
-        Pictures(said["pictures"]) if "pictures" in said else None,
-        said.get("validation"),
-        tuple(said["class_names"]) if "class_names" in said else None,
-        Path(said["start"]) if "start" in said else None,
-        tuple(said["shape"]) if "shape" in said else None,
+        given.get("seed", 0),
+        Path(given["data"]) if "data" in given else None,
+        Pictures(given["pictures"]) if "pictures" in given else None,
+        given.get("validation"),
+        tuple(given["class_names"]) if "class_names" in given else None,
+        Path(given["start"]) if "start" in given else None,
+        tuple(given["shape"]) if "shape" in given else None,
         note,
     )
 
@@ -337,10 +339,10 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
         fail(f"{run.config_path} does not have the settings of a `byhand train`: {reason}")
     if settings["data"] is None:
         stored = {**stored, "data": data_to_resume(run)}
-    said = {name: value for name, value in settings.items() if value is not None}
-    if said.get("model", job.model) != job.model:
-        fail(f"{folder} is a run of {job.model.value}, not of {ModelName(said['model']).value}")
-    return job_of({**stored, **said})
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("model", job.model) != job.model:
+        fail(f"{folder} is a run of {job.model.value}, not of {ModelName(given['model']).value}")
+    return job_of({**stored, **given})
 
 
 def class_names_of(text: str) -> list[str]:
@@ -426,11 +428,12 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """Return the recipe with these fields changed, and a note if that changed its learning rate.
+    """Return the recipe with these fields changed, and a note if this changes its learning rate.
 
-    Another optimizer has another default learning rate. For SGD, it is the rate of the default
-    recipe. If the recipe is for AdamW, whose weight decay is decoupled from the gradient, the other
-    optimizer gets the weight decay of the default recipe.
+    If the optimizer changes, so does its default learning rate. For the optimizer of the default
+    recipe, SGD, it is the rate of that recipe. For the others, it is `ADAM_LR`. The weight decay of
+    a recipe for AdamW is decoupled from the gradient, so another optimizer gets the weight decay of
+    the default recipe instead.
     """
     changes = dict(changes)
     if changes.get("momentum") == 0:

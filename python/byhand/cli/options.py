@@ -10,16 +10,27 @@ import typer
 
 from byhand.runtime import set_num_threads
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
+
+def _data(default: str) -> Any:
+    return typer.Option(
         "--data",
         file_okay=False,
         metavar="DIR",
         help="Folder with the four files of MNIST, with your own images in files of the same "
         "names, or with one folder of pictures per class.",
-        show_default="BYHAND_DATA, or else the cache; MNIST is fetched if nothing is there",
+        show_default=default,
+    )
+
+
+DataOption = Annotated[
+    Path | None,
+    _data(
+        "the folder that BYHAND_DATA names, otherwise the cache folder. MNIST is fetched if the "
+        "folder holds no data"
     ),
+]
+RunDataOption = Annotated[
+    Path | None, _data("the data of MODEL's run if they are known, otherwise as for byhand train")
 ]
 
 
@@ -34,13 +45,15 @@ def _pictures(default: str) -> Any:
     return typer.Option(
         "--pictures",
         metavar="WAY",
-        help="How pictures become images. digits: the ink is found, fitted and centred as in "
-        "MNIST. plain: the picture is resized, nothing else.",
+        help="How pictures become images. digits: byhand finds the ink, scales it to fit a box, "
+        "and centres it, as in MNIST. plain: byhand only resizes the picture.",
         show_default=default,
     )
 
 
-PicturesOption = Annotated[Pictures | None, _pictures("the model's own way: byhand info MODEL")]
+PicturesOption = Annotated[
+    Pictures | None, _pictures("the way of the training images, which byhand info MODEL shows")
+]
 FolderPicturesOption = Annotated[Pictures | None, _pictures("plain")]
 TrainingPicturesOption = Annotated[
     Pictures | None, _pictures("digits if the training images look like MNIST's")
@@ -52,7 +65,8 @@ def _set_threads(count: int | None) -> None:
         set_num_threads(count)
 
 
-# The number of threads is set when the option is read, so commands do not get it as an argument.
+# The callback sets the number of threads when typer reads the option. Typer does not pass the value
+# on to the command.
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -60,7 +74,7 @@ ThreadsOption = Annotated[
         max=256,
         metavar="N",
         help="Number of threads.",
-        show_default="one per processor",
+        show_default="BYHAND_NUM_THREADS, otherwise one per available processor",
         callback=_set_threads,
         expose_value=False,
     ),
@@ -68,7 +82,7 @@ ThreadsOption = Annotated[
 
 
 def png(option: str, path: Path) -> Path:
-    """Return the path of a PNG file to write, after a check of its name.
+    """Return the path of a PNG file to write. Its name must end in .png.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from byhand.data import DataError
 from byhand.files.tensors import CheckpointError
 from byhand.plots.formats import PlotError
 
-# Characters that change the direction of the text that follows them on a terminal.
+# Control characters that change the writing direction of the text after them.
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -41,7 +41,7 @@ def one_line(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    r"""Print lines on stdout. Characters that its encoding lacks are escaped, such as \xe9.
+    r"""Print lines on stdout. Escape characters that the encoding of stdout lacks, as in \xe9.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def describe(error: BaseException) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return true if a stream is a terminal that can show a moving bar.
+    """Return true if a stream is a terminal that can show a progress bar.
 
     Parameters
     ----------
@@ -133,15 +133,15 @@ def is_terminal(stream: TextIO) -> bool:
 
 @contextlib.contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """Report an error that the user can correct as one line, and end the command.
+    """Report errors that the user can correct as one line each, and end the command.
 
-    The exit code is 1, or 128 + N after signal N. Other exceptions are faults of byhand and keep
-    their traceback.
+    The exit code is 1, or 128 + N after signal N. Other exceptions are bugs of byhand. They are not
+    caught, so Python prints their traceback.
     """
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader of the pipe has closed it, and typer ends without a message
+        raise  # the reader has closed the pipe; typer then ends without a message
     except KeyboardInterrupt as interruption:
         warn("interrupted")
         raise typer.Exit(exit_code(interruption)) from None

@@ -44,7 +44,7 @@ def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) 
     path : Path
         The PNG file to write.
     runs : mapping of sequence of EpochEnd
-        The epochs of each run, by its name.
+        The name of each run, and its epochs.
     title : str
         The title above the curves.
 
@@ -64,7 +64,10 @@ def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) 
 
 
 def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
-    """Read the histories. The key is the shortest end of a run's path that no other run has."""
+    """Read the history of each run. Its key is the end of the run's path.
+
+    All keys have the same number of path components: the smallest number with which they differ.
+    """
     paths = [Path(os.path.abspath(run)) for run in runs]
     if len(set(paths)) < len(paths):
         raise typer.BadParameter("the same run is named twice", param_hint="RUN")

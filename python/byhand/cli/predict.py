@@ -19,7 +19,7 @@ from byhand.cli.confusion import right_aligned, table_name
 from byhand.cli.data import preparation, said_preparation
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, ModelArgument, load_model
-from byhand.cli.options import DataOption, Pictures, PicturesOption
+from byhand.cli.options import Pictures, PicturesOption, RunDataOption
 from byhand.cli.output import describe, is_terminal, one_line, say, warn
 from byhand.cli.run_data import load_of_run
 from byhand.data import Dataset
@@ -36,25 +36,31 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Pictures with one digit each, of any kind and size, or folders of them.",
+            help="Picture files with one digit each, in any common format and size, or folders of "
+            "such files.",
             show_default=False,
         ),
     ] = None,
     pictures: PicturesOption = None,
     split: Annotated[
         bool,
-        typer.Option("--split", help="Read every symbol of a picture, line by line."),
+        typer.Option(
+            "--split", help="Read all symbols of a picture, line by line, not only the largest."
+        ),
     ] = False,
     show: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw each picture, what the model saw, and its answer into this PNG file.",
+            help="Draw each picture, the image that the model got from it, and the answer into "
+            "this PNG file.",
         ),
     ] = None,
     test_image: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Image number N of the test set, counted from 0."),
+        typer.Option(
+            min=0, metavar="N", help="Read image number N of the test set, counted from 0."
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -63,22 +69,22 @@ def predict(
         ),
     ] = False,
     epoch: EpochOption = None,
-    data: DataOption = None,
+    data: RunDataOption = None,
 ) -> None:
     """Read the digits in pictures, or in one image of the test set.
 
     Ink and paper may have any colours. If a file is not a picture or is blank, the command reports
-    it, continues with the others and exits with code 1.
+    it, continues with the other files and exits with code 1.
     """
     if not paths and test_image is None:
         raise typer.BadParameter(
             "name a picture, or an image of the test set with --test-image N", param_hint="PATH"
         )
     if show is not None and (show.suffix.lower() != ".png" or not paths):
-        reason = "it draws pictures; name at least one" if not paths else f"{show} must end in .png"
+        reason = "name at least one picture to draw" if not paths else f"{show} must end in .png"
         raise typer.BadParameter(reason, param_hint="--show")
     if split and not paths:
-        reason = "it splits pictures; name at least one (an image of the test set has one digit)"
+        reason = "name at least one picture to split; an image of the test set has one digit"
         raise typer.BadParameter(reason, param_hint="--split")
     network, which = load_model(model, epoch)
     if which and is_terminal(sys.stderr):
@@ -90,10 +96,10 @@ def predict(
             say(f"    model  {which}")
     if paths:
         sheet = None if show is None else _Sheet(show, network)
-        whole = _predict_files(network, paths, pictures, split, as_json, sheet)
+        all_read = _predict_files(network, paths, pictures, split, as_json, sheet)
         if sheet is not None:
             sheet.write()
-        if not whole:
+        if not all_read:
             raise typer.Exit(1)
 
 
@@ -130,8 +136,8 @@ class _Answer:
         """Return the answer as JSON fields.
 
         If the classes have names, the fields are the name of the class and the probabilities by
-        name. If not, they are the digit and a list of probabilities. For a model with one output,
-        they are the digit and that output.
+        name. Otherwise they are the digit and a list of probabilities. For a model with one output,
+        they are the digit and the output.
         """
         if self.probabilities is None:
             return {"digit": self.digit, "number": self.number}
@@ -182,7 +188,10 @@ class _Sheet:
 
         write_atomic(self._path, sheet_png(self._cards, drawable_names(self._names)))
         if self._left_out:
-            warn(f"{self._path} shows the first {self._most}, {self._left_out} more are left out")
+            warn(
+                f"{self._path} shows the first {self._most} pictures; {self._left_out} more are "
+                "left out"
+            )
 
 
 def _predict_files(
@@ -199,16 +208,16 @@ def _predict_files(
     way = preparation(model, pictures)
     if split and way != "digits":
         raise typer.BadParameter(
-            "it finds digits on paper, but this model's pictures are plain; use --pictures digits",
+            "it finds digits on paper, but this model's pictures are plain: use --pictures digits",
             param_hint="--split",
         )
-    whole, read = True, 0
+    all_read, read_count = True, 0
     for path in _files(paths):
         try:
             symbols = symbols_for(model, path, way)
         except (PictureError, OSError) as error:
             reason = _reason(path, error)
-            whole = False
+            all_read = False
             if as_json:
                 say(json.dumps({"path": str(path), "error": reason}))
             else:
@@ -216,14 +225,14 @@ def _predict_files(
             if sheet is not None:
                 sheet.add(path, reason)
             continue
-        read += 1
+        read_count += 1
         if split:
             _say_each(model, path, symbols, way if as_json else None, sheet)
         else:
             _say_one(model, path, symbols, way if as_json else None, sheet)
-    if read and not as_json:
+    if read_count and not as_json:
         warn(said_preparation(model, way))
-    return whole
+    return all_read
 
 
 def _say_one(
@@ -252,7 +261,7 @@ def _say_one(
     else:
         say(f"{one_line(str(path))}: {said}")
     if count > 1:
-        advice = "this reads one digit: crop the picture, or use --split"
+        advice = "only the largest is read: crop the picture, or use --split"
         warn(f"{one_line(str(path))}: {count} marks found; {advice}")
     if sheet is not None:
         parts: dict[str, Any] = {"probabilities": answer.probabilities, "answer": said}
@@ -293,8 +302,8 @@ def _reason(path: Path, error: Exception) -> str:
 def _files(paths: list[Path]) -> Iterator[Path]:
     """Yield the named files, and the sorted files in and below the named folders.
 
-    Hidden files and files of the system are left out. A folder without files is yielded itself, so
-    that it is reported.
+    Hidden files and files that operating systems create are left out. A folder without files is
+    itself yielded, so that the caller reports it.
     """
     from byhand.pictures.listing import is_hidden
 

@@ -32,7 +32,7 @@ def say_header(
     test_images : int
         The number of test images.
     source : str
-        Where the data is, in words.
+        The data set and its folder, in words.
     started : str
         Where the initial weights came from, in words. It is empty if they are random.
     """
@@ -90,16 +90,16 @@ def optimizer_words(recipe: Recipe) -> str:
 
 
 def _resumed(job: Job, event: TrainingStarted) -> str:
-    """Return after which epoch a run continues and, if its length has changed, at which rate."""
+    """Say after which epoch a run continues and, if its length has changed, at which rate."""
     done, before = len(event.history), event.history[-1].epochs
     if before == event.epochs or done == event.epochs:
         return f"after epoch {done}"
     if job.recipe.schedule_name == "constant":
-        return f"after epoch {done} of {before}, which are now {event.epochs}"
+        return f"after epoch {done}; the run now has {event.epochs} epochs instead of {before}"
     rate = job.recipe.schedule(event.images)(done * event.batches)
     return (
-        f"after epoch {done} of {before}, which are now {event.epochs}; the cycle of the learning "
-        f"rate spans all {event.epochs}, so the rate goes on at {rate:.3g}"
+        f"after epoch {done}; the run now has {event.epochs} epochs instead of {before}. The cycle "
+        f"of the learning rate spans all {event.epochs}, so the rate continues at {rate:.3g}"
     )
 
 
@@ -152,7 +152,9 @@ def _say_watched(history: Sequence[EpochEnd]) -> None:
 
 
 def accuracy(event: EpochEnd) -> str:
-    """Return the accuracy of an epoch on the images that measured it, as a percentage.
+    """Return the accuracy of an epoch as a percentage.
+
+    It was measured on the validation images or, if there are none, on the test images.
 
     Parameters
     ----------

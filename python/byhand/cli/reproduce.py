@@ -37,7 +37,10 @@ def reproduce(
         Path, typer.Option(metavar="DIR", help="Folder for table.md, results.json and the curves.")
     ] = Path("reproduce"),
     seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of seeds to train everything with.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Number of seeds. Each network is trained once per seed."
+        ),
     ] = 3,
     epochs: Annotated[
         int | None,
@@ -59,14 +62,16 @@ def reproduce(
     data: DataOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Repeat five published tutorials on MNIST and compare their figures with ours.
+    """Train the networks of five published tutorials on MNIST, and compare the results with theirs.
 
-    A is the PaddlePaddle book, B its Fluid notebook, C the Paddle 2 course, which learns digits as
-    numbers, D a private blog about TensorFlow, which converts pictures, E an article that
-    searches an architecture, and BEST is `byhand train --recipe best`.
+    A is the PaddlePaddle book and B its Fluid notebook. C is the Paddle 2 course, whose networks
+    learn the digit as a number. D is a private blog about TensorFlow, which converts images to
+    pictures and back. E is an article that searches for the best settings of a network. BEST is no
+    tutorial, but `byhand train --recipe best`.
 
-    The exit code is 1 if one of our results is worse than the published one by more than a
-    standard error of the test images.
+    The exit code is 1 if a published result is not reached or a check fails. A published accuracy p
+    is reached if ours is lower by at most its standard error, sqrt(p (1 - p) / n) for n test
+    images.
     """
     from byhand.reproduce import TUTORIALS, plain, run_checks, train_figures
 
@@ -96,7 +101,7 @@ def reproduce(
 
 
 def _missed(rows: Iterable[Row]) -> list[str]:
-    """Return the figures that no way of training reached."""
+    """Return the published figures that none of our ways of training reached."""
     reached = {row.figure for row in rows if row.reached}
     missed = dict.fromkeys(row.figure for row in rows if row.figure not in reached)
     return [f"{figure.tutorial}, {figure.network}" for figure in missed]

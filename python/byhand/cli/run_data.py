@@ -1,4 +1,4 @@
-"""Find the data of a run again, and compare other data with it."""
+"""Find the data that a run was trained on, and check whether other data are the same."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def load_of_run(
 ) -> tuple[Dataset, Dataset]:
     """Load the data in `root` or, if it is None, the data of the run that the model is from.
 
-    The training set of class folders is left empty if the data can be recognised without it. The
-    function prints a warning if the data differs from that of the run. It also prints one if it
-    uses the default data because no config.json names any other.
+    The function prints a warning if the data differs from that of the run. It also prints a warning
+    if it uses the default data because there is no config.json that names the data. For class
+    folders, the training set is left empty if the checksum of its files is enough for the
+    comparison.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def load_of_run(
     if differing == _ALL and root is None and folder is None:
         was = "arrays in Python" if recorded is None else f"{recorded}, which holds no data now"
         raise DataError(
-            f"{path} was trained on data from {was}, and the data in {here} are others: "
+            f"{path} was trained on data from {was}, and the data in {here} are different: "
             "name the right folder with --data"
         )
     if differing:
@@ -97,7 +98,7 @@ def config_of(path: Path) -> Mapping[str, Any] | None:
 
 
 def data_of(path: Path) -> Path | None:
-    """Return the folder of the data of a run. None if it is unknown or no longer holds data.
+    """Return the folder of a run's data, or None if it is unknown or no longer holds data.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def data_of(path: Path) -> Path | None:
 
 
 def data_to_resume(run: RunFolder) -> Path | None:
-    """Return the folder of the data of a run that is resumed. None if it is unknown.
+    """Return the folder of the data of a run that is resumed, or None if it is unknown.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def data_to_resume(run: RunFolder) -> Path | None:
 
 
 def _recorded(config: Mapping[str, Any]) -> Path | None:
-    """Return the folder that the config names, from the data set or from --data."""
+    """Return the folder that the run recorded for its data set, otherwise that of --data."""
     try:
         data = config.get("data")
         folder = data["folder"] if data else config["notes"]["job"]["data"]
@@ -153,7 +154,8 @@ def _differing(
 ) -> tuple[str, ...]:
     """Return which images of the run are not in `sets`: "training", "test" or both.
 
-    The checksum of the data set decides. If the run was trained on arrays, their checksums decide.
+    The checksum of the data set decides. If the run was trained on arrays, the config has no
+    checksum of a data set, and the checksums of the arrays decide.
     """
     recorded, source = config.get("data"), sets[0].source
     if isinstance(recorded, dict) and source is not None:

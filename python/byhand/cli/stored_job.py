@@ -13,7 +13,7 @@ from byhand.training.recipes import RECIPES, SCHEDULE_NAMES
 
 
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a run's config.json, as `Job.settings` has made them.
+    """Return the settings of `byhand train` in a run's config.json, in the form of `Job.settings`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     job = (config.get("notes") or {}).get("job")
     if not isinstance(job, dict):
-        raise ValueError("notes.job is not there")
+        raise ValueError("notes.job is missing")
     if job.get("model") is None:
         raise ValueError("notes.job names no model")
     for name, value in job.items():

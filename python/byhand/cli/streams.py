@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP has come. It ends the command in good order, as Ctrl-C does."""
+    """SIGTERM or SIGHUP has come. It ends the command as Ctrl-C does, with all cleanup."""
 
     signal: int
 
@@ -23,7 +23,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def prepare() -> None:
-    """Make sure that the streams can be written, and that signals end the command in good order."""
+    """Make the standard streams safe to use, and make signals end the command with all cleanup."""
     _reopen_closed()
     # Characters that the encoding of the terminal lacks are shown escaped, such as \xe9.
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -34,7 +34,7 @@ def prepare() -> None:
         line_buffering=sys.stdout.isatty(),
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup makes it ignore SIGHUP
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup, SIGHUP stays ignored
             signal.signal(number, _terminate)
     warnings.showwarning = _show_warning
 
@@ -42,9 +42,9 @@ def prepare() -> None:
 class _StandardOutput(io.FileIO):
     """The raw stream of standard output.
 
-    Its first error gets the name "standard output", because the system gives no file name. Bytes
-    that are written after an error are dropped. Otherwise Python would report the same error again
-    when it flushes its buffer at exit.
+    If a write fails, the error gets the file name "standard output", because the system gives none.
+    After such an error, the stream drops all bytes. Otherwise Python would report the same error
+    again when it flushes its buffer at exit.
     """
 
     _has_failed = False
@@ -60,7 +60,8 @@ class _StandardOutput(io.FileIO):
             raise
 
 
-# The signals that have come so far. They are stored because typer does not keep the number.
+# The numbers of the signals SIGTERM and SIGHUP that have come so far. They are stored because typer
+# handles every KeyboardInterrupt as Ctrl-C and does not keep the number.
 _received: list[int] = []
 
 
@@ -76,12 +77,17 @@ def exit_code(interruption: KeyboardInterrupt) -> int:
 
 
 def corrected(code: str | int | None) -> str | int | None:
-    """Return the exit code of the signal that came, if typer ended with the exit code of Ctrl-C.
+    """Correct the exit code of typer, which is that of Ctrl-C after any signal.
 
     Parameters
     ----------
     code : str, int or None
-        The exit code of typer. It is returned if no signal came.
+        The exit code of typer.
+
+    Returns
+    -------
+    str, int or None
+        128 + N if typer ended as after Ctrl-C, but signal N came. Otherwise the result is `code`.
     """
     return 128 + _received[-1] if code == 128 + signal.SIGINT and _received else code
 
@@ -89,8 +95,8 @@ def corrected(code: str | int | None) -> str | int | None:
 def _reopen_closed() -> None:
     """Open the standard streams that a shell has closed, for example with `2>&-`.
 
-    Otherwise the next file that is opened would get the number of the closed stream. If stderr is
-    closed, messages go to stdout.
+    Otherwise the next file that the command opens would get the number of the closed stream, and
+    messages would be written into this file. If stderr is closed, messages go to stdout.
     """
     if _is_closed(0, sys.stdin):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -110,7 +116,8 @@ def _is_closed(number: int, stream: TextIO | None) -> bool:
         mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError:
         return True
-    # If a shell script was started with a closed stream, the script's own file may have its number.
+    # If a shell script starts with a closed stream, the shell may open the script itself under the
+    # number of this stream. The stream is then open, but for reading only.
     return stream is None or (number > 0 and mode == os.O_RDONLY)
 
 

@@ -38,7 +38,10 @@ from byhand.training.run_folder import RunFolder
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
-    """Make an option whose default is the recipe's. --help shows it, for each model if need be."""
+    """Make an option for a field of the recipes, which have its default value.
+
+    --help shows the default. If the recipes of the networks differ, it shows one per network.
+    """
     values = {name: getattr(recipe, field) for name, recipe in RECIPES.items()}
     each = ", ".join(f"{name} {value}" for name, value in values.items())
     same = len(set(values.values())) == 1
@@ -57,8 +60,8 @@ def train(
         RecipeName | None,
         typer.Option(
             metavar="NAME",
-            help="Settings to start from: default, or best, which trains for about a minute and "
-            "reaches the highest accuracy. Other options change single settings.",
+            help="Set of settings: default or best. best trains for about a minute and reaches the "
+            "highest accuracy. The options below change single settings.",
             show_default="default",
         ),
     ] = None,
@@ -77,14 +80,15 @@ def train(
         _of_recipe("epochs", "Number of passes over the training set.", metavar="N", min=1),
     ] = None,
     batch_size: Annotated[
-        int | None, _of_recipe("batch_size", "Images per step.", metavar="N", min=1)
+        int | None,
+        _of_recipe("batch_size", "Number of images per training step.", metavar="N", min=1),
     ] = None,
     lr: Annotated[
         float | None,
         _of_recipe(
             "lr",
-            "Learning rate, or its peak if the schedule is onecycle. Without --lr it follows "
-            "--batch-size.",
+            "Learning rate, or its peak if the schedule is onecycle. Another "
+            "--batch-size changes the default.",
             min=0,
         ),
     ] = None,
@@ -92,8 +96,8 @@ def train(
         Schedule | None,
         typer.Option(
             metavar="NAME",
-            help="onecycle: the learning rate rises to --lr and falls again to nearly 0. constant: "
-            "it stays at --lr.",
+            help="Schedule of the learning rate. onecycle: it rises to --lr, then falls to nearly "
+            "0. constant: it stays at --lr.",
             show_default="onecycle",
         ),
     ] = None,
@@ -101,14 +105,15 @@ def train(
         Method | None,
         typer.Option(
             metavar="NAME",
-            help=f"sgd, adam or adamw. With adam and adamw, --lr is {ADAM_LR:g} by default.",
+            help=f"Optimizer: sgd, adam or adamw. For adam and adamw, the default of --lr is "
+            f"{ADAM_LR:g}.",
             show_default="sgd",
         ),
     ] = None,
     momentum: Annotated[float | None, _of_recipe("momentum", "Momentum of SGD.", min=0)] = None,
     nesterov: Annotated[
         bool | None,
-        typer.Option(help="Use Nesterov's momentum.", show_default="yes, if there is momentum"),
+        typer.Option(help="Use Nesterov's momentum.", show_default="yes, if --momentum is not 0"),
     ] = None,
     weight_decay: Annotated[
         float | None, _of_recipe("weight_decay", "Strength of L2 regularisation.", min=0)
@@ -116,15 +121,17 @@ def train(
     activation: Annotated[
         Activation | None,
         typer.Option(
-            metavar="NAME", help="relu, tanh or sigmoid. softmax has none.", show_default="relu"
+            metavar="NAME",
+            help="Activation of the hidden layers of mlp and lenet5: relu, tanh or sigmoid.",
+            show_default="relu",
         ),
     ] = None,
     hidden: Annotated[
         str | None,
         typer.Option(
             metavar="N,N,...",
-            help="Widths of the hidden layers of mlp, such as 200,200. The other models have none "
-            "to choose.",
+            help="Widths of the hidden layers of mlp, such as 200,200. The other networks have no "
+            "such setting.",
             show_default="128,64",
         ),
     ] = None,
@@ -148,8 +155,8 @@ def train(
             min=0.0,
             max=1.0,
             metavar="X",
-            help="Take the share X from the probability of the right class and spread it over all "
-            "classes.",
+            help="Reduce the target probability of the right class by the share X, and spread X "
+            "evenly over all classes.",
             show_default="0.0",
         ),
     ] = None,
@@ -157,7 +164,8 @@ def train(
         float | None,
         typer.Option(
             metavar="X",
-            help="Decay of a moving average of the weights, which is tested and saved instead.",
+            help="Average the weights over the training steps with the decay X, such as 0.99. The "
+            "average is tested and saved instead of the weights.",
             show_default="no average",
         ),
     ] = None,
@@ -167,7 +175,7 @@ def train(
             min=0,
             max=2**64 - 1,
             metavar="N",
-            help="Decides the initial weights and the order of the images.",
+            help="Seed of the initial weights, the order of the images and their shifts.",
             show_default="0",
         ),
     ] = None,
@@ -176,7 +184,7 @@ def train(
         typer.Option(
             metavar="RUN",
             help="Continue this run after its last complete epoch, with its settings and data. "
-            "With --epochs N it goes on to N epochs.",
+            "With --epochs N, it continues until it has N epochs.",
         ),
     ] = None,
     pictures: TrainingPicturesOption = None,
@@ -184,17 +192,19 @@ def train(
         float | None,
         typer.Option(
             metavar="X",
-            help="Hold out the part X of the training images, such as 0.1. Then the epoch with the "
-            "lowest loss on them counts, and the test set is measured once, at the end.",
-            show_default="none: the test set is watched and the last epoch counts",
+            help="Hold out the share X of the training images, such as 0.1, for validation. The "
+            "model of the run is then that of the epoch with the lowest validation loss, and it is "
+            "measured on the test set once, at the end.",
+            show_default="none. Each epoch is measured on the test set, and the model of the run "
+            "is that of the last epoch",
         ),
     ] = None,
     class_names: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Names of the classes 0, 1 and so on: A,B,C or a text file with one per line. For "
-            "data whose labels are numbers.",
+            help="Names of the classes 0, 1 and so on: A,B,C or a text file with one name per "
+            "line. Class folders cannot be renamed in this way.",
             show_default="the numbers, or the names of class folders",
         ),
     ] = None,
@@ -203,20 +213,23 @@ def train(
         typer.Option(
             "--from",
             metavar="RUN|FILE",
-            help="Start from the weights of a trained model of the same network. Its last layer is "
-            "left out if the classes differ.",
+            help="Start from the weights of a trained model of the same network. If the classes "
+            "differ, the last layer starts from new weights.",
             show_default=False,
         ),
     ] = None,
     keep_epochs: Annotated[
-        bool, typer.Option("--keep-epochs", help="Keep the model of each epoch in RUN/epochs.")
+        bool,
+        typer.Option(
+            "--keep-epochs", help="Keep the model of each epoch in the folder RUN/epochs."
+        ),
     ] = False,
     log_every: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Print the cost and the error every N batches.",
+            help="Print the training loss (called cost) and the error every N batches.",
             show_default="never",
         ),
     ] = None,
@@ -261,6 +274,7 @@ def train(
         "start": start,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
+    # A run that has finished an epoch continues with its own weights, not with those of --from.
     begun = resume is not None and RunFolder(resume).state_path.exists()
     source = None if begun else job.source()
     shape, way = job.shape, job.pictures
@@ -286,9 +300,9 @@ def train(
 
 @contextlib.contextmanager
 def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
-    """Give `out`, or a new folder under runs/ that no other process has.
+    """Yield `out` or, if it is None, a new folder under runs/ that no other process uses.
 
-    A new folder is removed if it is still empty at the end.
+    The new folder is removed if it is still empty at the end.
     """
     if out is not None:
         yield out
@@ -309,7 +323,7 @@ def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[None]:
-    """If training ends early, say in the line of the error what the run folder keeps."""
+    """If training ends early, print the error and what the run folder keeps, in one line."""
 
     def kept() -> str:
         if not display.history:
@@ -323,7 +337,7 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
         raise
     except KeyboardInterrupt as interruption:
         advice = shlex.join(["byhand", "train", "--resume", str(folder)])
-        warn(f"interrupted: {kept()}" + (f"; to go on: {advice}" if display.history else ""))
+        warn(f"interrupted: {kept()}" + (f"; to continue: {advice}" if display.history else ""))
         raise typer.Exit(exit_code(interruption)) from None
     except (OSError, FloatingPointError, MemoryError) as error:
         fail(f"{describe(error)}; {kept()}" if display.history else describe(error))

@@ -1,4 +1,4 @@
-"""Convert the text of an option to its value, with plain messages if that is not possible.
+"""Convert the text of an option to its value, and explain in plain words if that is not possible.
 
 Typer also converts values, but its messages and its help name types ("Input should be a valid
 integer", "<int range>") and change from version to version. Every option therefore gets a converter
@@ -37,27 +37,28 @@ def convert_plainly(app: typer.Typer) -> None:
     for command in app.registered_commands:
         if command.callback is None:
             continue
-        # Typer would resolve the annotations again, to other objects. So they are replaced.
+        # If the annotations stayed strings, typer would resolve them again, to objects that do not
+        # have our converters. They are therefore replaced by the resolved ones.
         hints = get_type_hints(command.callback, include_extras=True)
         for name, hint in hints.items():
             for info in getattr(hint, "__metadata__", ()):
                 if isinstance(info, ParameterInfo):
                     kind = _single_type(get_args(hint)[0])
                     _prepare(info, kind)
-                    if issubclass(kind, Enum):  # older versions of typer would convert it again
+                    if issubclass(kind, Enum):  # older versions of typer would convert twice
                         hints[name] = Annotated[str, info]
         command.callback.__annotations__ = hints
 
 
 def _single_type(hint: Any) -> Any:
-    """Return the type X of the annotations X, X | None, list[X] and list[X] | None."""
+    """Return the type X of an annotation X, X | None, list[X] or list[X] | None."""
     while get_origin(hint) is not None:
         hint = next(part for part in get_args(hint) if part is not type(None))
     return hint
 
 
 def _prepare(info: ParameterInfo, kind: Any) -> None:
-    """Give an option its converter, unless it has one because another command shares it."""
+    """Give an option its converter, unless it has one already because commands share it."""
     if kind is bool or info.parser is not None:
         return
     if info.metavar is None and isinstance(info, OptionInfo):
