@@ -15,7 +15,12 @@ from byhand.data.idx import describe_idx
 from byhand.files.atomic import write_atomic
 
 FolderArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder of pictures.")
+    Path,
+    typer.Argument(metavar="DIR", file_okay=False, help="The folder in which the pictures are."),
+]
+NewFolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", file_okay=False, help="The folder to write the pictures to."),
 ]
 
 
@@ -33,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("draw-examples")(draw_examples)
 
 
-def to_png(folder: FolderArgument, data: DataOption = None) -> None:
+def to_png(folder: NewFolderArgument, data: DataOption = None) -> None:
     """Write every image as a file DIR/train/CLASS/NUMBER.png or DIR/test/CLASS/NUMBER.png.
 
     `byhand data from-png` converts such a folder back.
@@ -81,7 +86,7 @@ def describe(
 
 
 def draw_examples(
-    folder: FolderArgument,
+    folder: NewFolderArgument,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the random shapes, sizes and positions.")
     ] = 0,

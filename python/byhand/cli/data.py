@@ -13,7 +13,7 @@ import typer
 
 import byhand.data
 from byhand.cli.display import fetch_display
-from byhand.cli.options import DataOption, FolderPicturesOption, Pictures, png
+from byhand.cli.options import DataOption, FetchedDataOption, FolderPicturesOption, Pictures, png
 from byhand.cli.output import say, warn
 from byhand.data import DataError, Dataset, DataWarning
 from byhand.data.folder import (
@@ -264,7 +264,7 @@ def holds_pictures(folder: Path) -> bool:
 
 
 @app.command()
-def fetch(data: DataOption = None) -> None:
+def fetch(data: FetchedDataOption = None) -> None:
     """Fetch the missing files of MNIST, and check the files that are there already."""
     if not is_complete(find_files(data_folder(data))):
         warn(_FETCHING)

@@ -10,16 +10,14 @@ import typer
 
 from byhand.runtime import set_num_threads
 
+_DATA_HELP = (
+    "Folder with the four files of MNIST, with your own images in files of the same names, or with "
+    "one folder of pictures per class."
+)
 
-def _data(default: str) -> Any:
-    return typer.Option(
-        "--data",
-        file_okay=False,
-        metavar="DIR",
-        help="Folder with the four files of MNIST, with your own images in files of the same "
-        "names, or with one folder of pictures per class.",
-        show_default=default,
-    )
+
+def _data(default: str, help: str = _DATA_HELP) -> Any:
+    return typer.Option("--data", file_okay=False, metavar="DIR", help=help, show_default=default)
 
 
 DataOption = Annotated[
@@ -27,6 +25,13 @@ DataOption = Annotated[
     _data(
         "the folder that BYHAND_DATA names, otherwise the cache folder. MNIST is fetched if the "
         "folder holds no data"
+    ),
+]
+FetchedDataOption = Annotated[
+    Path | None,
+    _data(
+        "the folder that BYHAND_DATA names, otherwise the cache folder",
+        "Folder for the four files of MNIST.",
     ),
 ]
 RunDataOption = Annotated[

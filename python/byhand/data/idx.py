@@ -141,7 +141,7 @@ _SHOWN = 16  # the number of bytes of the elements that are shown
 
 
 def describe_idx(path: Path) -> list[tuple[str, str, str]]:
-    """Describe an IDX file field by field. `byhand data idx` prints the result.
+    """Describe an IDX file field by field. `byhand data describe` prints the result.
 
     Files of all element types are accepted. A file is unpacked if its content is gzipped, whatever
     its name is.
