@@ -16,7 +16,8 @@ std::string type_name(py::handle object) { return py::str(py::type::handle_of(ob
 
 namespace {
 
-// Returns the repr of an argument, shortened. If the repr fails or UTF-8 cannot encode it, returns the type.
+// Returns the first 120 characters of the repr of an argument. If the repr fails or UTF-8 cannot encode it,
+// returns a text with the name of the type.
 std::string shown(py::handle object) {
   try {
     constexpr int kLongest = 120;
@@ -31,8 +32,9 @@ bool is_sequence(py::handle object) {
   return py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
 }
 
-// Returns the items that a tuple or a list really holds: the methods of a subclass may report other ones.
-// They are copied, because the conversion of an item to an integer may run code that changes the list.
+// Returns the items that a tuple or a list really holds. The methods of a subclass may report other items, so
+// none of them is called. The items are copied, because converting one of them to an integer may run Python
+// code that changes the list.
 std::vector<py::object> items_of(py::handle sequence) {
   py::object tuple = py::reinterpret_borrow<py::object>(sequence);
   if (PyList_Check(tuple.ptr())) tuple = py::reinterpret_steal<py::object>(PyList_AsTuple(tuple.ptr()));
@@ -67,7 +69,7 @@ int64_t parse_integer(py::handle object, const std::string& name) {
   return value;
 }
 
-uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most) {
+uint64_t parse_unsigned(py::handle object, const char* name, uint64_t largest) {
   const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!index) {
     if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
@@ -75,10 +77,10 @@ uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most) {
     throw py::type_error(std::string(name) + " must be an integer, got " + shown(object));
   }
   const unsigned long long value = PyLong_AsUnsignedLongLong(index.ptr());
-  const bool outside = PyErr_Occurred() != nullptr;  // negative, or 2**64 and above
+  const bool outside = PyErr_Occurred() != nullptr;  // it is negative, or 2**64 or more
   if (outside) PyErr_Clear();
-  if (outside || value > most)
-    throw py::value_error(std::string(name) + " must be from 0 to " + std::to_string(most) + ", got " +
+  if (outside || value > largest)
+    throw py::value_error(std::string(name) + " must be from 0 to " + std::to_string(largest) + ", got " +
                           shown(object));
   return value;
 }
@@ -89,7 +91,7 @@ bool parse_bool(py::handle object, const char* name) {
   if (type != "numpy.bool" && type != "numpy.bool_")
     throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
   const int truth = PyObject_IsTrue(object.ptr());
-  if (truth < 0) throw py::error_already_set();  // another library has a class of this name
+  if (truth < 0) throw py::error_already_set();  // a class of this name from another library
   return truth == 1;
 }
 
@@ -114,7 +116,7 @@ std::string parse_string(py::handle object, const char* name) {
     throw py::type_error(std::string(name) + " must be a string, got " + shown(object));
   Py_ssize_t size = 0;
   const char* const text = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
-  if (text == nullptr) {  // the string has half of a surrogate pair
+  if (text == nullptr) {  // the string contains one half of a surrogate pair
     PyErr_Clear();
     throw py::value_error(std::string(name) + " must be a string that UTF-8 can encode, got " +
                           shown(object));

@@ -1,4 +1,4 @@
-// From Python arguments to shapes, numbers and strings: the checks of all arguments that are not arrays.
+// Checks all arguments that are not arrays, and converts them to shapes, numbers and strings.
 //
 // A wrong type is a TypeError, a wrong value a ValueError. The message names the argument, shows what was
 // given and says what is expected.
@@ -25,13 +25,14 @@ struct Shape : std::vector<int64_t> {
 std::string to_string(const Shape& shape);  // as Python writes a tuple: "(2, 3)" or "(2,)"
 inline std::ostream& operator<<(std::ostream& text, const Shape& shape) { return text << to_string(shape); }
 
-// Returns the `count` items of the tuple `object`, or `count` times None if `object` is None. It reads the
-// `out` of functions that return several arrays.
+// Reads the argument `out` of a function that returns `count` arrays. Returns the items of the tuple
+// `object`, or `count` times None if `object` is None.
 std::vector<py::object> unpack_out(py::handle object, size_t count);
 
-// Each of these converts one argument, and throws a message that begins with `name` if it cannot.
+// Each of the following functions converts one argument. If the argument has the wrong type or value, it
+// throws an exception whose message begins with the name of the argument.
 int64_t parse_integer(py::handle object, const std::string& name);
-uint64_t parse_unsigned(py::handle object, const char* name, uint64_t most);  // from 0 to `most`
+uint64_t parse_unsigned(py::handle object, const char* name, uint64_t largest);  // from 0 to `largest`
 bool parse_bool(py::handle object, const char* name);
 float parse_float(py::handle object, const char* name);
 double parse_double(py::handle object, const char* name);

@@ -10,10 +10,11 @@ namespace {
 
 std::string dtype_name(const py::array& array) { return py::str(array.dtype()); }
 
-// Returns whether the dtype of the array is T. Comparing the type number and the byte order is the fast way;
-// NumPy decides for equivalent types with another number.
+// Returns whether the dtype of the array is T. If the type number and the byte order are those of T, this is
+// known at once. Otherwise NumPy decides, because an equivalent dtype may have another number: `long` and
+// `long long` are both int64.
 template <class T>
-bool is_of(const py::array& array) {
+bool has_dtype(const py::array& array) {
   const py::dtype type = array.dtype();
   return (type.num() == py::detail::npy_format_descriptor<T>::value && type.byteorder() == '=') ||
          py::isinstance<py::array_t<T>>(array);
@@ -40,7 +41,7 @@ py::array as_array(py::handle object, const char* name, const char* advice) {
 
 py::array float_array(py::handle object, const char* name, int dimensions) {
   py::array array = as_array(object, name, "np.asarray(..., np.float32) converts it");
-  if (!is_of<float>(array))
+  if (!has_dtype<float>(array))
     throw py::type_error(std::string(name) + " must have the dtype float32, got " + dtype_name(array) +
                          "; convert it with .astype(np.float32)");
   if (dimensions >= 0 && array.ndim() != dimensions)
@@ -49,11 +50,11 @@ py::array float_array(py::handle object, const char* name, int dimensions) {
   return array;
 }
 
-// Returns the array itself if it is C-contiguous and of dtype T, otherwise a copy that is. The copy is a
-// plain array, also if the argument is of a subclass, whose methods are not to be trusted.
+// Returns the array itself if it is C-contiguous, aligned and of dtype T, otherwise a copy that is. The copy
+// is a plain ndarray, even if the argument is of a subclass, whose methods may report anything.
 template <class T>
 py::array contiguous(const py::array& array) {
-  if (is_contiguous(array) && is_of<T>(array)) return array;
+  if (is_contiguous(array) && has_dtype<T>(array)) return array;
   constexpr int kFlags =
       int{py::array::c_style} | int{py::array::forcecast} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   auto copy = py::array_t<T, kFlags>::ensure(array);
@@ -61,7 +62,8 @@ py::array contiguous(const py::array& array) {
   return copy;
 }
 
-// The addresses from the first byte of an array to the one after its last. They are equal for an empty array.
+// The address of the first byte of an array, and the address after its last byte. They are equal if the array
+// is empty.
 struct Span {
   intptr_t begin, end;
 };
@@ -88,7 +90,7 @@ void check_no_overlap(const py::array& array, const char* name, std::initializer
   }
 }
 
-void check_writable(const py::array& array, const char* name) {
+void check_writable_and_contiguous(const py::array& array, const char* name) {
   if (!array.writeable())
     throw py::value_error(std::string(name) +
                           " must be writable, got a read-only array; pass another, or a copy");
@@ -96,7 +98,7 @@ void check_writable(const py::array& array, const char* name) {
     throw py::value_error(std::string(name) + " must be C-contiguous and aligned, got shape " +
                           to_string(shape_of(array)) + " with strides " +
                           to_string({array.strides(), array.strides() + array.ndim()}) +
-                          "; pass an array as np.empty makes it");
+                          "; pass a new array, as from np.empty");
 }
 
 }  // namespace
@@ -118,12 +120,13 @@ void Input::expect(const Shape& shape, const char* why) const {
 MatrixInput::MatrixInput(py::handle object, const char* name)
     : original_(float_array(object, name, 2)), array_(original_) {
   constexpr py::ssize_t kSize = sizeof(float);
-  const bool whole = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
-                     reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
-  if (!whole) array_ = contiguous<float>(array_);  // unaligned floats, such as a field of a record
+  const bool is_aligned = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
+                          reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
+  if (!is_aligned) array_ = contiguous<float>(array_);  // such as a field of a structured array
   const int64_t rows = array_.shape(0), columns = array_.shape(1);
-  // The stride of a dimension with one element may be any number in NumPy. A kernel may choose its path by
-  // the strides, and results must not depend on an arbitrary number, so it gets the contiguous stride here.
+  // In NumPy, a dimension with one element may have any stride. A driver may choose the algorithm by the
+  // strides, and the result must not depend on an arbitrary number. So such a dimension gets the stride of a
+  // contiguous array.
   matrix_ = {static_cast<const float*>(array_.data()), rows, columns,
              rows == 1 ? columns : array_.strides(0) / kSize, columns == 1 ? 1 : array_.strides(1) / kSize};
 }
@@ -140,7 +143,7 @@ py::array integer_array(py::handle object, const char* name, int dimensions) {
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
                           (dimensions == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
   if (kind == 'u' && array.itemsize() == 8 && array.size() > 0) {
-    const py::object largest = py::array::ensure(array).attr("max")();  // not that of a subclass
+    const py::object largest = py::array::ensure(array).attr("max")();  // ndarray's method, not a subclass's
     if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
       PyErr_Clear();
       throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
@@ -151,18 +154,19 @@ py::array integer_array(py::handle object, const char* name, int dimensions) {
 
 template <class T>
 void check_dtype(const py::array& array, const char* name) {
-  if (!is_of<T>(array))
+  if (!has_dtype<T>(array))
     throw py::type_error(std::string(name) + " must have the dtype " +
                          std::string(py::str(py::dtype::of<T>())) + ", got " + dtype_name(array));
 }
 
 template <class T>
-py::array exact_array(py::handle object, const char* name, int least) {
+py::array exact_array(py::handle object, const char* name, int min_dimensions) {
   py::array array = as_array(object, name, "np.asarray converts it");
   check_dtype<T>(array, name);
-  if (array.ndim() < least)
-    throw py::value_error(std::string(name) + " must have at least " + std::to_string(least) + " dimension" +
-                          (least == 1 ? "" : "s") + ", got shape " + to_string(shape_of(array)));
+  if (array.ndim() < min_dimensions)
+    throw py::value_error(std::string(name) + " must have at least " + std::to_string(min_dimensions) +
+                          " dimension" + (min_dimensions == 1 ? "" : "s") + ", got shape " +
+                          to_string(shape_of(array)));
   return array;
 }
 
@@ -176,8 +180,8 @@ IntegerInput::IntegerInput(py::handle object, const char* name, int dimensions)
 }
 
 template <class T>
-ExactInput<T>::ExactInput(py::handle object, const char* name, int least)
-    : original_(exact_array<T>(object, name, least)),
+ExactInput<T>::ExactInput(py::handle object, const char* name, int min_dimensions)
+    : original_(exact_array<T>(object, name, min_dimensions)),
       array_(contiguous<T>(original_)),
       shape_(shape_of(array_)),
       data_(data_of<T>(array_)) {}
@@ -195,22 +199,23 @@ Output<T>::Output(py::handle out, const char* name, const Shape& shape,
   if (shape_of(array_) != shape)
     throw py::value_error(std::string(name) + " must have shape " + to_string(shape) + ", got " +
                           to_string(shape_of(array_)));
-  check_writable(array_, name);
+  check_writable_and_contiguous(array_, name);
   check_no_overlap(array_, name, inputs);
 }
 template class Output<float>;
 template class Output<int32_t>;
 
-Gradients::Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x,
-                     const Shape& weight, const Shape& bias, std::initializer_list<py::array> inputs) {
+Gradients::Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient,
+                     const Shape& x_shape, const Shape& weight_shape, const Shape& bias_shape,
+                     std::initializer_list<py::array> inputs) {
   const std::vector<py::object> outs = unpack_out(out, 3);
   if (parse_bool(input_gradient, "input_gradient"))
-    dx_.emplace(outs[0], "out[0]", x, inputs);
+    dx_.emplace(outs[0], "out[0]", x_shape, inputs);
   else
     require(outs[0].is_none(), "out[0] must be None if input_gradient is False");
-  dw_.emplace(outs[1], "out[1]", weight, inputs);
+  dw_.emplace(outs[1], "out[1]", weight_shape, inputs);
   if (parse_bool(bias_gradient, "bias_gradient"))
-    db_.emplace(outs[2], "out[2]", bias, inputs);
+    db_.emplace(outs[2], "out[2]", bias_shape, inputs);
   else
     require(outs[2].is_none(), "out[2] must be None if bias_gradient is False");
   if (dx_) check_no_overlap(dw_->array(), "out[1]", {dx_->array()});
@@ -228,13 +233,13 @@ InPlace::InPlace(py::handle object, const char* name, std::initializer_list<py::
       shape_(shape_of(array_)),
       data_(data_of<float>(array_)),
       size_(array_.size()) {
-  check_writable(array_, name);
+  check_writable_and_contiguous(array_, name);
   check_no_overlap(array_, name, others);
 }
 
 py::object float32_scalar(float value) {
   static PyObject* const type =
-      py::object(py::dtype::of<float>().attr("type")).release().ptr();  // never freed, as NumPy itself
+      py::object(py::dtype::of<float>().attr("type")).release().ptr();  // never freed, like NumPy itself
   return py::reinterpret_borrow<py::object>(type)(value);
 }
 

@@ -1,8 +1,8 @@
-// From Python arguments to pointers: the checks of all arguments that are arrays.
+// Checks all arguments that are arrays, and turns them into pointers for the drivers.
 //
-// Each class holds an array argument. It keeps the array alive, and reads its address and shape once, in the
-// constructor. A kernel runs without the GIL, so it must not look at a Python object, which another thread
-// may change meanwhile.
+// An object of each class holds one array argument. It keeps the array alive, and its constructor reads the
+// address and the shape of the array once. Kernels run without the GIL. They must not look at a Python
+// object, because another thread may change it meanwhile.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -18,8 +18,9 @@
 
 namespace byhand::bindings {
 
-// A float32 array that a kernel reads. It must have `dimensions` dimensions; -1 allows any number. data() is
-// C-contiguous: it points to the caller's array, or to a copy if that array has other strides.
+// A float32 array that a kernel reads. It must have `dimensions` dimensions; -1 allows any number. The values
+// at data() are C-contiguous. They are those of the caller's array, or of a copy if that array has other
+// strides.
 class Input {
  public:
   Input(py::handle object, const char* name, int dimensions = -1);
@@ -27,7 +28,8 @@ class Input {
   const Shape& shape() const { return shape_; }
   int64_t size() const { return size_; }
   const py::array& original() const { return original_; }  // the caller's array, for checks of overlap
-  // Throws unless the array has exactly this shape. `why` is part of the message: where the shape comes from.
+  // Throws unless the array has exactly this shape. `why` tells the user in the message where the shape comes
+  // from.
   void expect(const Shape& shape, const char* why) const;
 
  private:
@@ -66,9 +68,9 @@ class MatrixInput {
   ops::Matrix matrix_;
 };
 
-// Labels and indices: an array of any integer dtype, which is always copied to int64. A driver checks the
-// values and then uses them as offsets. Without the copy, another thread could change them in between. Arrays
-// of bool or float are a TypeError.
+// An array of labels or indices. It may have any integer dtype and is always copied to int64. A driver checks
+// the values and then uses them as offsets. Without the copy, another thread could change them in between. An
+// array of bool or float raises a TypeError.
 class IntegerInput {
  public:
   IntegerInput(py::handle object, const char* name, int dimensions);
@@ -82,13 +84,14 @@ class IntegerInput {
   std::vector<int64_t> values_;
 };
 
-// An array whose dtype is exactly T, of at least `least` dimensions. data() is C-contiguous: it points to the
-// caller's array, or to a copy if that array has other strides. Another thread may change the values during
-// the call. If they are offsets, the driver must therefore check each value in the place where it uses it.
+// An array whose dtype is exactly T, with at least `min_dimensions` dimensions. The values at data() are
+// C-contiguous. They are those of the caller's array, or of a copy if that array has other strides. Another
+// thread may change the values during the call. A driver that uses a value as an offset must therefore read
+// it once, check it and then use what it has read.
 template <class T>
 class ExactInput {
  public:
-  ExactInput(py::handle object, const char* name, int least);
+  ExactInput(py::handle object, const char* name, int min_dimensions);
   const T* data() const { return data_; }
   const Shape& shape() const { return shape_; }
   const py::array& original() const { return original_; }
@@ -99,8 +102,8 @@ class ExactInput {
   const T* data_;
 };
 
-// The array that a function returns: a new one if `out` is None, otherwise `out` itself. `out` must be a
-// writable, C-contiguous array of dtype T and of exactly `shape`, and overlap none of `inputs`.
+// The array that a function returns: a new array if `out` is None, otherwise `out` itself. `out` must be a
+// writable, C-contiguous array of dtype T and of exactly `shape`, and must overlap none of `inputs`.
 template <class T>
 class Output {
  public:
@@ -113,8 +116,8 @@ class Output {
   T* data_;
 };
 
-// A float32 array that a kernel changes in place. It must be writable and C-contiguous, and overlap none of
-// `others`.
+// A float32 array that a kernel changes in place. It must be writable and C-contiguous, and must overlap none
+// of `others`.
 class InPlace {
  public:
   InPlace(py::handle object, const char* name, std::initializer_list<py::array> others);
@@ -130,13 +133,14 @@ class InPlace {
   int64_t size_;
 };
 
-// The results of a backward function that computes all three gradients: (grad_x, grad_weight, grad_bias).
-// grad_x is None if `input_gradient` is False, and grad_bias is None if `bias_gradient` is False; the pointer
-// to a gradient that is None is null. The arrays of `out` must overlap neither an input nor each other.
+// The results of a backward function that computes all three gradients: (grad_x, grad_weight, grad_bias). For
+// batch_norm_backward, grad_weight is grad_gamma, and grad_bias is grad_beta. grad_x is None if
+// `input_gradient` is False, and grad_bias is None if `bias_gradient` is False. The pointer to a gradient
+// that is None is null. The arrays of `out` must overlap neither an input nor each other.
 class Gradients {
  public:
-  Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x,
-            const Shape& weight, const Shape& bias, std::initializer_list<py::array> inputs);
+  Gradients(py::handle out, py::handle input_gradient, py::handle bias_gradient, const Shape& x_shape,
+            const Shape& weight_shape, const Shape& bias_shape, std::initializer_list<py::array> inputs);
   float* dx() const { return dx_ ? dx_->data() : nullptr; }
   float* dw() const { return dw_->data(); }
   float* db() const { return db_ ? db_->data() : nullptr; }

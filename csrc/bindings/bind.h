@@ -1,4 +1,4 @@
-// One function for each family of operators, which adds their Python functions to the module. module.cc calls
+// Each function adds the Python functions of one family of operators to the module. module.cc calls all of
 // them.
 #pragma once
 

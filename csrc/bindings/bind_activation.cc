@@ -35,19 +35,19 @@ py::array add(py::handle a_object, py::handle b_object, py::handle out_object) {
 }  // namespace
 
 void bind_activation(py::module_& m) {
-  define<forward<ops::relu>>(m, "relu(x, *, out=None)", R"(Compute max(x, 0) of every value.
+  define<forward<ops::relu>>(m, "relu(x, *, out=None)", R"(Compute max(x, 0) for every value x.
 
 Parameters
 ----------
 x : ndarray, any shape, float32
     Input.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of x, float32
-    The output; NaN for NaN.
+    The output. It is NaN where x is NaN.
 
 Raises
 ------
@@ -65,12 +65,12 @@ grad_output : ndarray, any shape, float32
 output : ndarray, shape of grad_output, float32
     The output of `relu`.
 out : ndarray, shape of grad_output, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of grad_output, float32
-    grad_output where output is positive or NaN, otherwise 0.
+    grad_output where output is positive or NaN, and 0 elsewhere.
 
 Raises
 ------
@@ -85,12 +85,12 @@ Parameters
 x : ndarray, any shape, float32
     Input.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of x, float32
-    The output, from -1 to 1; NaN for NaN.
+    The output, from -1 to 1. It is NaN where x is NaN.
 
 Raises
 ------
@@ -113,7 +113,7 @@ grad_output : ndarray, any shape, float32
 output : ndarray, shape of grad_output, float32
     The output of `tanh`.
 out : ndarray, shape of grad_output, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -134,12 +134,12 @@ Parameters
 x : ndarray, any shape, float32
     Input.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of x, float32
-    The output, from 0 to 1; NaN for NaN.
+    The output, from 0 to 1. It is NaN where x is NaN.
 
 Raises
 ------
@@ -163,7 +163,7 @@ grad_output : ndarray, any shape, float32
 output : ndarray, shape of grad_output, float32
     The output of `sigmoid`.
 out : ndarray, shape of grad_output, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -185,7 +185,7 @@ a : ndarray, any shape, float32
 b : ndarray, shape of a, float32
     Second array. It is not broadcast.
 out : ndarray, shape of a, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------

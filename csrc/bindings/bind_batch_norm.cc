@@ -85,9 +85,9 @@ void bind_batch_norm(py::module_& m) {
       "out=None)",
       R"(Normalize each channel, then scale and shift it.
 
-In training, the mean and the biased variance are those of the channel in x, and the running
-statistics are updated in place. In inference, the running statistics are the mean and the
-variance.
+In training, each channel is normalized by the mean and the biased variance of its values in x,
+and the running statistics are updated in place. In inference, each channel is normalized by the
+running mean and the running variance.
 
 Parameters
 ----------
@@ -98,26 +98,27 @@ gamma : ndarray, shape (channels,), float32
 beta : ndarray, shape (channels,), float32
     Shift of each channel.
 running_mean, running_var : ndarray, shape (channels,), float32
-    Running mean and unbiased variance. In training, they change in place. They are writable,
-    C-contiguous and overlap no other array.
+    Running mean and running unbiased variance. In training, they change in place. They must be
+    writable and C-contiguous, and must not overlap another array.
 training : bool
-    Whether this is training or inference.
+    True for training, False for inference.
 momentum : float, default 0.1
-    Share of the new statistics in the running ones, from 0 to 1.
+    Weight of the statistics of x in the update of the running statistics, from 0 to 1. Notes
+    has the formula.
 eps : float, default 1e-5
-    Number of at least 0 that is added to the variance, so that no division by 0 occurs.
+    Number that is added to the variance to avoid a division by 0. It must be at least 0.
 out : (ndarray, ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
-    other. Each may be None.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither an
+    input nor each other. Each may be None.
 
 Returns
 -------
 output : ndarray, shape of x, float32
     The normalized, scaled and shifted input.
 saved_mean : ndarray, shape (channels,), float32
-    The mean of each channel that was used, for the backward function.
+    The mean by which each channel was normalized. The backward function needs it.
 saved_inv_std : ndarray, shape (channels,), float32
-    1 / sqrt(variance + eps) of each channel, for the backward function.
+    1 / sqrt(variance + eps) of each channel. The backward function needs it.
 
 Raises
 ------
@@ -125,21 +126,22 @@ TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
     If the shapes do not agree, momentum or eps is out of range, a channel has only one value
-    in training, or an array that is written is not as described above.
+    in training, or an array that the function writes to is not as described above.
 
 Notes
 -----
-The output, and the update of the running statistics::
+The output and the new running statistics are::
 
     output = gamma * (x - mean) * inv_std + beta,  inv_std = 1 / sqrt(variance + eps)
     running = (1 - momentum) * running + momentum * statistic of x
 
-The running variance takes the unbiased variance of x. If N is 0, the running statistics stay
-as they are. A NaN or an infinity in x makes its channel NaN.
+For the running variance, the statistic of x is its unbiased variance. If N is 0, the running
+statistics do not change. In training, a NaN or an infinity in x makes the whole channel NaN.
 
-Sums are taken in double precision, of deviations from the means of parts of x, so neither a
-large mean nor values up to 1e37 cost digits. A running variance that is too large for float32,
-as that of values of 1e20, becomes the largest float32 number.
+Sums are taken in double precision. The terms of the variance are deviations from the means of
+parts of x, so neither a large mean nor values up to 1e37 cost digits. A running variance that
+is too large for float32, for example that of values near 1e20, becomes the largest float32
+number.
 
 References
 ----------
@@ -162,12 +164,12 @@ gamma : ndarray, shape (channels,), float32
 saved_mean, saved_inv_std : ndarray, shape (channels,), float32
     As `batch_norm` returned them.
 training : bool, default True
-    As given to `batch_norm`. In inference, mean and variance are constants.
+    As given to `batch_norm`. In inference, the mean and the variance do not depend on x.
 input_gradient : bool, default True
     Whether to compute grad_x.
 out : (ndarray, ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
-    other. Each may be None, and the first must be if input_gradient is False.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither an
+    input nor each other. Each may be None. The first must be None if input_gradient is False.
 
 Returns
 -------
@@ -195,8 +197,8 @@ The sums are over all values of a channel, and count is the number of these valu
         - (grad_beta + (x - mean) * inv_std * grad_gamma) / count)  # in training
     grad_x = gamma * inv_std * grad_output  # in inference
 
-If saved_mean is the mean of x, rounded to float32, the exact mean is used instead. Its last
-digits matter if the mean is many standard deviations away from zero.)");
+In training, if saved_mean is the mean of x rounded to float32, the exact mean is used instead.
+The digits that float32 lacks matter if the mean is many standard deviations away from zero.)");
 }
 
 }  // namespace byhand::bindings

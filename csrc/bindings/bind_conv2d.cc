@@ -84,19 +84,20 @@ bias : ndarray, shape (out_channels,), float32, optional
 stride : int or (int, int), default 1
     Distance between the windows of neighbouring outputs, as one number or (height, width).
 padding : int, (int, int) or ((int, int), (int, int)), default 0
-    Number of zeros around each image: on every side, as (height, width), or as
+    Rows and columns of zeros around each image: one number for every side, (height, width), or
     ((top, bottom), (left, right)).
 dilation : int or (int, int), default 1
-    Distance between the inputs that neighbouring filter taps read, as one number or
+    Distance between the inputs that neighbouring weights of a filter read, as one number or
     (height, width).
 groups : int, default 1
-    Number of groups. It divides both numbers of channels, and each group of output channels
+    Number of groups. It must divide in_channels and out_channels. Each group of output channels
     reads only its own group of input channels.
 algorithm : {"auto", "direct", "winograd"}, default "auto"
     "winograd" is possible for filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one
-    group. "auto" takes the faster one for this shape and direction. See Notes on accuracy.
+    group. "auto" takes the algorithm that is faster for these shapes. Notes has the accuracy of
+    both.
 out : ndarray, shape (N, out_channels, OH, OW), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -110,7 +111,7 @@ TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
     If the shapes do not agree, the dilated filter is larger than the padded image, the
-    algorithm cannot take the shape, or `out` is not as described above.
+    algorithm is not possible for the shapes, or `out` is not as described above.
 
 Notes
 -----
@@ -123,10 +124,12 @@ The zeros left and right of an image take part in the arithmetic, so an infinite
 is multiplied by such a zero gives NaN.
 
 The error of "winograd" satisfies norm(error) <= 2e-5 * norm(conv2d(abs(x), abs(weight))), with
-the Euclidean norm over the array. On random data it is up to 8.3e-6 of the norm of the result,
-and that of "direct" up to 5.1e-7. With "winograd", a NaN, an infinity or a value beyond 1e36 in
-x may spoil all outputs of an 8 x 8 patch of x that contains it. These are 6 x 6 outputs for a
-3 x 3 filter and 4 x 4 for 5 x 5, and more if the value lies in several patches.
+the Euclidean norm over the array. On random data, norm(error) is up to 8.3e-6 times the norm of
+the result with "winograd", and up to 5.1e-7 times with "direct".
+
+"winograd" computes 6 x 6 outputs of a 3 x 3 filter, or 4 x 4 outputs of a 5 x 5 filter, from
+each 8 x 8 patch of x. Neighbouring patches overlap. A NaN, an infinity or a value beyond 1e36
+in x may spoil all outputs of every patch that contains it.
 
 References
 ----------
@@ -150,7 +153,7 @@ input_shape : (int, int, int, int)
 stride, padding, dilation, groups, algorithm : optional
     As given to `conv2d`.
 out : ndarray, shape input_shape, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -162,15 +165,15 @@ Raises
 TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
-    If the shapes do not agree, the algorithm cannot take the shape, or `out` is not as
+    If the shapes do not agree, the algorithm is not possible for them, or `out` is not as
     described above.
 
 Notes
 -----
 If a filter reaches beyond grad_output on the left or the right, its weights there are
 multiplied by zeros, so an infinite weight gives NaN. The error of "winograd" satisfies
-norm(error) <= 2e-5 * norm(the same gradient of abs(grad_output) and abs(weight)), with the
-Euclidean norm over the array.)");
+norm(error) <= 2e-5 * norm(conv2d_backward_input(abs(grad_output), abs(weight), input_shape)),
+with the Euclidean norm over the array.)");
   define<conv2d_backward_weight>(
       m,
       "conv2d_backward_weight(grad_output, x, weight_shape, *, stride=1, padding=0, dilation=1, groups=1, "
@@ -188,7 +191,7 @@ weight_shape : (int, int, int, int)
 stride, padding, dilation, groups, algorithm : optional
     As given to `conv2d`.
 out : ndarray, shape weight_shape, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -200,13 +203,14 @@ Raises
 TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
-    If the shapes do not agree, the algorithm cannot take the shape, or `out` is not as
+    If the shapes do not agree, the algorithm is not possible for them, or `out` is not as
     described above.
 
 Notes
 -----
-The error of "winograd" satisfies norm(error) <= 2e-5 * norm(the same gradient of
-abs(grad_output) and abs(x)), with the Euclidean norm over the array.)");
+The error of "winograd" satisfies norm(error) <= 2e-5 *
+norm(conv2d_backward_weight(abs(grad_output), abs(x), weight_shape)), with the Euclidean norm
+over the array.)");
   define<conv2d_backward_bias>(m, "conv2d_backward_bias(grad_output, *, out=None)",
                                R"(Compute the gradient of conv2d with respect to the bias.
 
@@ -215,7 +219,7 @@ Parameters
 grad_output : ndarray, shape (N, out_channels, OH, OW), float32
     Gradient with respect to the output.
 out : ndarray, shape (out_channels,), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------

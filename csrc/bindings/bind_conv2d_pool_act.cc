@@ -109,8 +109,8 @@ void bind_conv2d_pool_act(py::module_& m) {
       R"(Convolve, take the maximum of each window and apply an activation, in one pass.
 
 The result has the same bits as activation(max_pool2d(conv2d(x, weight, bias), pool_size)). It
-is faster, because the output of the convolution is pooled while it is in the cache, and never
-stored.
+is faster, because the output of the convolution is pooled while it is in the CPU's cache, and
+never stored.
 
 Parameters
 ----------
@@ -128,19 +128,20 @@ pool_size : int or (int, int), default 2
 stride, padding, dilation, groups, algorithm : optional
     Arguments of the convolution, as for `conv2d`.
 weight_cache : ndarray, float32, optional
-    Made by `conv2d_weight_cache` for the shape of weight. It keeps the transformed weights
-    from call to call, and they are transformed again only if the weights have changed.
+    A cache that `conv2d_weight_cache` made for the shape of weight. It keeps the weights as
+    Winograd's algorithm transforms them. The next call transforms them again only if they have
+    changed.
 out : (ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap no input. Either may be
-    None.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither an
+    input nor each other. Either may be None.
 
 Returns
 -------
 output : ndarray, shape (N, out_channels, PH, PW), float32
-    The pooled and activated values. PH is the height of the convolution's output over that of
-    pool_size, rounded down, and PW likewise.
+    The pooled and activated values. PH is the height of the convolution's output divided by the
+    height of a window, rounded down, and PW likewise.
 indices : ndarray, shape (N, out_channels, PH, PW), int32
-    Position of each maximum in its plane of the convolution's output, row * width + column.
+    Position of each maximum in its plane of the convolution's output: row * width + column.
 
 Raises
 ------
@@ -152,8 +153,8 @@ ValueError
   define<conv2d_weight_cache>(m, "conv2d_weight_cache(weight_shape)",
                               R"(Make an empty weight cache for conv2d_pool_act and its backward function.
 
-Both functions write to the cache, so Python threads that call them at the same time need one
-each.
+Both functions write to the cache, so Python threads that call them at the same time need
+separate caches.
 
 Parameters
 ----------
@@ -197,8 +198,8 @@ bias_gradient : bool, default True
 weight_cache : ndarray, float32, optional
     As given to `conv2d_pool_act`.
 out : (ndarray, ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
-    other. Each may be None, and must be if its gradient is not computed.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither an
+    input nor each other. Each may be None. It must be None if its gradient is not computed.
 
 Returns
 -------

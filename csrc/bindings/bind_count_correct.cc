@@ -22,7 +22,7 @@ py::int_ count_correct(py::handle scores_object, py::handle labels_object) {
 
 void bind_count_correct(py::module_& m) {
   define<count_correct>(m, "count_correct(scores, labels)",
-                        R"(Count the rows whose largest score is that of their label.
+                        R"(Count the rows whose largest score is the score of their label.
 
 Divided by N, the count is the accuracy.
 
@@ -42,7 +42,7 @@ int
 Raises
 ------
 TypeError
-    If scores is not a float32 ndarray, or labels not an integer ndarray.
+    If scores is not a float32 ndarray, or labels is not an integer ndarray.
 ValueError
     If the shapes do not agree, or a label is not a class from 0 to classes - 1.)");
 }

@@ -43,8 +43,8 @@ Parameters
 x : ndarray, any shape, float32
     Input.
 rate : float
-    Probability that a value is dropped, from 0 (the result is x) to 1 (the result is 0). It
-    holds to within 2**-23.
+    Probability that a value is dropped, from 0 (the result is x) to 1 (the result is 0). The
+    actual probability differs from it by less than 2**-23.
 seed : int
     Seed of the random numbers, from 0 to 2**64 - 1.
 step : int
@@ -52,12 +52,12 @@ step : int
 stream : int, default 0
     Number of the dropout layer, from 0 to 2**32 - 1, so that two layers drop different values.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of x, float32
-    The output. A dropped NaN or infinity is 0, too.
+    The output. It is 0 at each dropped value, even if the value is NaN or infinite.
 
 Raises
 ------
@@ -70,12 +70,12 @@ Notes
 -----
 Which values are dropped depends only on seed, step, stream, rate and the position of the value
 in the array, for any number of threads and any instruction set. So `dropout_backward` draws
-the same values again, and no mask is stored.
+the same random numbers again, and no mask is stored.
 
 References
 ----------
 N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR
-15, 2014. The random numbers are Philox4x32-7 of J. K. Salmon et al., Parallel random numbers:
+15, 2014. The generator Philox4x32-7: J. K. Salmon et al., Parallel random numbers:
 as easy as 1, 2, 3, SC 2011.)");
   define<dropout_backward>(m, "dropout_backward(grad_output, rate, *, seed, step, stream=0, out=None)",
                            R"(Compute the gradient of dropout with respect to x.
@@ -89,7 +89,7 @@ rate : float
 seed, step, stream : int
     As given to `dropout`.
 out : ndarray, shape of grad_output, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------

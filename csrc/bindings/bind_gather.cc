@@ -36,7 +36,7 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
 void bind_gather(py::module_& m) {
   define<gather_images>(
       m, "gather_images(images, index, *, scale, offset, max_shift=0, seed=0, step=0, out=None)",
-      R"(Make a batch: images[index] * scale + offset, each image shifted at random if wanted.
+      R"(Make a batch, images[index] * scale + offset, and shift each image at random if asked to.
 
 Parameters
 ----------
@@ -46,16 +46,16 @@ index : ndarray, shape (M,), any integer dtype
     Numbers of the images in the batch, from 0 to N - 1. Negative numbers do not count from the
     end.
 scale, offset : float
-    Factor of each pixel, and the value added to the product.
+    Factor of each pixel, and the value that is added to the product.
 max_shift : int, default 0
-    Each image moves by dy rows and dx columns, both drawn from -max_shift to max_shift. The
-    uncovered pixels become `offset`, as pixels of value 0 do.
+    Largest shift. Each image moves by dy rows and dx columns, both drawn from -max_shift to
+    max_shift. Uncovered pixels count as 0, so they become `offset`.
 seed : int, default 0
     Seed of the shifts, from 0 to 2**64 - 1.
 step : int, default 0
     Number of the batch, from 0 to 2**32 - 1.
 out : ndarray, shape (M, ...), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -65,15 +65,15 @@ ndarray, shape (M, ...), float32
 Raises
 ------
 TypeError
-    If images is not a uint8 ndarray, index not an integer ndarray, or another argument not a
-    number.
+    If images is not a uint8 ndarray, index is not an integer ndarray, or another argument is
+    not a number.
 ValueError
     If an index is not from 0 to N - 1, images has fewer than 3 dimensions although max_shift
     is above 0, another argument is out of range, or `out` is not as described above.
 
 Notes
 -----
-The shift of an image depends only on seed, step and the number of the image::
+The shift of an image depends only on seed, step and the image's number in `images`::
 
     w = philox4x32_7(key=seed, counter=(number % 2**32, number // 2**32, step, 2**32 - 1))
     dy, dx = (floor(w[i] * (2 * max_shift + 1) / 2**32) - max_shift for i in (0, 1))

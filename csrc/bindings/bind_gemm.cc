@@ -14,15 +14,16 @@ ops::Matrix transposed_if(const MatrixInput& input, bool transpose) {
   return transpose ? input.matrix().transposed() : input.matrix();
 }
 
-// Returns whether the strides agree. The stride of a dimension with one element has no meaning, so skip it.
+// Returns whether the strides agree. The stride of a dimension with one element has no meaning and is
+// skipped.
 bool same_strides(const py::array& a, const py::array& b) {
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     if (a.shape(i) != 1 && a.strides(i) != b.strides(i)) return false;
   return true;
 }
 
-// Returns whether `out` is c itself: the same memory with the same shape and strides. This overlap is
-// allowed, because each element of beta * C is then read before it is written.
+// Returns whether `out` is c itself: the same memory with the same shape and strides. `out` may be c, because
+// gemm reads each element of c before it writes the result to the same place.
 bool same_view(py::handle out, const py::array& c) {
   if (!py::isinstance<py::array>(out)) return false;
   const auto array = py::reinterpret_borrow<py::array>(out);
@@ -49,8 +50,9 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   const float beta = parse_float(beta_object, "beta");
   require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ", shape,
           ", the shape of the product, got ", Shape{c.matrix().rows, c.matrix().columns});
-  const py::array apart = same_view(out_object, c.original()) ? a_input.original() : c.original();
-  const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), apart});
+  // If `out` is c, only a and b are checked for an overlap.
+  const py::array c_or_a = same_view(out_object, c.original()) ? a_input.original() : c.original();
+  const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), c_or_a});
   without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }
@@ -61,8 +63,8 @@ void bind_gemm(py::module_& m) {
   define<gemm>(m, "gemm(a, b, c=None, *, alpha=1.0, beta=1.0, trans_a=False, trans_b=False, out=None)",
                R"(Multiply two matrices: alpha * op(a) @ op(b), plus beta * c if c is given.
 
-op(x) is x, or its transpose if `trans_a` or `trans_b` says so. Inputs of any strides are read
-in place.
+op(a) is a, or its transpose if trans_a is True, and op(b) likewise. Inputs with any strides are
+read without a copy.
 
 Parameters
 ----------
@@ -77,9 +79,9 @@ alpha : float, default 1.0
 beta : float, default 1.0
     Factor of c.
 trans_a, trans_b : bool, default False
-    Whether to transpose a, and b.
+    Whether to transpose a, and whether to transpose b.
 out : ndarray, shape (m, n), float32, optional
-    Receives the result. It is writable and C-contiguous. It may be the array c itself, but
+    Receives the result. It must be writable and C-contiguous. It may be the array c itself, but
     must not overlap an input in another way.
 
 Returns

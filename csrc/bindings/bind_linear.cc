@@ -91,13 +91,13 @@ void bind_linear(py::module_& m) {
 Parameters
 ----------
 x : ndarray, shape (N, in_features), float32
-    Input of any strides, which is read in place.
+    Input. It may have any strides and is read without a copy.
 weight : ndarray, shape (out_features, in_features), float32
-    Weights of any strides, which are read in place.
+    Weights. They may have any strides and are read without a copy.
 bias : ndarray, shape (out_features,), float32, optional
     Value added to each output feature.
 out : ndarray, shape (N, out_features), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -114,20 +114,20 @@ ValueError
                      R"(Compute a fully connected layer and its activation, in one pass.
 
 The result, activation(x @ weight.T + bias), has the same bits as `linear` followed by the
-function of that name.
+activation function.
 
 Parameters
 ----------
 x : ndarray, shape (N, in_features), float32
-    Input of any strides, which is read in place.
+    Input. It may have any strides and is read without a copy.
 weight : ndarray, shape (out_features, in_features), float32
-    Weights of any strides, which are read in place.
+    Weights. They may have any strides and are read without a copy.
 bias : ndarray, shape (out_features,), float32, optional
     Value added to each output feature.
 activation : {"relu", "tanh", "sigmoid", None}, default "relu"
-    Function applied to the sums; None applies nothing.
+    Function applied to each output value; None applies nothing.
 out : ndarray, shape (N, out_features), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -150,7 +150,7 @@ grad_output : ndarray, shape (N, out_features), float32
 weight : ndarray, shape (out_features, in_features), float32
     Weights, as given to `linear`.
 out : ndarray, shape (N, in_features), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -174,7 +174,7 @@ grad_output : ndarray, shape (N, out_features), float32
 x : ndarray, shape (N, in_features), float32
     Input, as given to `linear`.
 out : ndarray, shape (out_features, in_features), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -195,7 +195,7 @@ Parameters
 grad_output : ndarray, shape (N, out_features), float32
     Gradient with respect to the output.
 out : ndarray, shape (out_features,), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -232,8 +232,8 @@ input_gradient : bool, default True
 bias_gradient : bool, default True
     Whether to compute grad_bias.
 out : (ndarray, ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap neither an input nor each
-    other. Each may be None, and must be if its gradient is not computed.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither an
+    input nor each other. Each may be None. It must be None if its gradient is not computed.
 
 Returns
 -------

@@ -74,7 +74,7 @@ parameters : ndarray, any shape, float32
 gradients : ndarray, shape of parameters, float32
     Gradient with respect to each parameter.
 velocity : ndarray, shape of parameters, float32
-    Running sum of the gradients, which the step changes. It is zeros before the first step.
+    Running sum of the gradients, which the step changes. It must be zero before the first step.
 lr : float
     Learning rate.
 momentum : float, default 0.0
@@ -82,7 +82,7 @@ momentum : float, default 0.0
 dampening : float, default 0.0
     Share of the gradient that is not added to the velocity.
 weight_decay : float, default 0.0
-    Factor of the parameters that is added to the gradients.
+    Multiple of the parameters that is added to the gradients.
 nesterov : bool, default False
     Whether to use Nesterov's momentum.
 
@@ -96,8 +96,8 @@ Raises
 TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
-    If the shapes differ, two arrays overlap, or one that is written is not writable or not
-    C-contiguous.
+    If the shapes differ, two arrays overlap, or an array that the step changes is not writable
+    or not C-contiguous.
 
 Notes
 -----
@@ -107,8 +107,8 @@ The step is::
     velocity = momentum * velocity + (1 - dampening) * g if momentum != 0 else g
     parameters -= lr * (g + momentum * velocity if nesterov else velocity)
 
-This is the form of torch.optim.SGD, in which lr multiplies the velocity. torch.optim.SGD takes
-the first gradient undamped; pass dampening=0 in the first step to get the same.
+This is the form of torch.optim.SGD, in which lr multiplies the velocity. torch.optim.SGD does
+not dampen the first gradient. Pass dampening=0 in the first step to get the same.
 
 References
 ----------
@@ -127,8 +127,8 @@ parameters : ndarray, any shape, float32
 gradients : ndarray, shape of parameters, float32
     Gradient with respect to each parameter.
 first_moment, second_moment : ndarray, shape of parameters, float32
-    Running means of the gradients and of their squares, which the step changes. They are zeros
-    before step 1.
+    Running means of the gradients and of their squares, which the step changes. They must be
+    zero before step 1.
 step : int
     Number of this step, from 1.
 lr : float, default 0.001
@@ -136,10 +136,10 @@ lr : float, default 0.001
 beta1, beta2 : float, default 0.9 and 0.999
     Factors by which the old moments are multiplied, from 0 to below 1.
 eps : float, default 1e-08
-    Number that is added to the root of the second moment, so that no division by 0 occurs.
+    Number that is added to the root of the second moment to avoid a division by 0.
 weight_decay : float, default 0.0
-    Factor of the parameters that is added to the gradients; if decoupled, it shrinks the
-    parameters themselves.
+    Multiple of the parameters that is added to the gradients. If decoupled is True, nothing is
+    added to the gradients. The parameters are multiplied by 1 - lr * weight_decay instead.
 decoupled : bool, default False
     Whether to apply the weight decay to the parameters, as AdamW does.
 
@@ -153,12 +153,12 @@ Raises
 TypeError
     If an array is not a float32 ndarray, or another argument has the wrong type.
 ValueError
-    If the shapes differ, two arrays overlap, one that is written is not writable or not
-    C-contiguous, step is below 1, or a beta is out of range.
+    If the shapes differ, two arrays overlap, an array that the step changes is not writable or
+    not C-contiguous, step is below 1, or a beta is out of range.
 
 Notes
 -----
-The step is, with eps outside of the root as in PyTorch::
+The step is as follows. eps is outside of the root, as in PyTorch::
 
     g = gradients + (0 if decoupled else weight_decay) * parameters
     first_moment = beta1 * first_moment + (1 - beta1) * g
@@ -177,7 +177,7 @@ and F. Hutter, Decoupled weight decay regularization, ICLR 2019.)");
 Parameters
 ----------
 target : ndarray, any shape, float32
-    Array that is changed. It is writable and C-contiguous.
+    Array that is changed. It must be writable and C-contiguous.
 x : ndarray, shape of target, float32
     Array that is added.
 

@@ -89,24 +89,24 @@ stride : int or (int, int), optional
     Distance between neighbouring windows. It is kernel_size if not given, so that windows do
     not overlap.
 padding : int, (int, int) or ((int, int), (int, int)), default 0
-    Width of the border around each image: on every side, as (height, width), or as
-    ((top, bottom), (left, right)). The border has no values and is never the maximum.
+    Width of the border around each image: one number for every side, (height, width), or
+    ((top, bottom), (left, right)). The border has no values, so a maximum is never there.
 dilation : int or (int, int), default 1
-    Distance between neighbouring inputs of a window.
+    Distance between neighbouring inputs of a window, as one number or (height, width).
 ceil_mode : bool, default False
-    Whether to round the size of the output up. A last window that would begin beyond the input
-    and the padding before it is dropped.
+    Whether to round the size of the output up instead of down. A last window that would begin
+    in the padding after the input, or beyond that padding, is dropped.
 out : (ndarray, ndarray), optional
-    Receive the results. They are writable, C-contiguous and overlap neither x nor each other.
-    Either may be None.
+    Receive the results. They must be writable and C-contiguous, and must overlap neither x nor
+    each other. Either may be None.
 
 Returns
 -------
 output : ndarray, shape (N, channels, OH, OW), float32
     The maxima. OH = floor((H + top + bottom - dilation * (KH - 1) - 1) / stride) + 1, and OW
-    likewise.
+    likewise. With ceil_mode, ceil takes the place of floor.
 indices : ndarray, shape (N, channels, OH, OW), int32
-    Position of each maximum in its plane of x, row * W + column.
+    Position of each maximum in its plane of x: row * W + column.
 
 Raises
 ------
@@ -118,8 +118,9 @@ ValueError
 
 Notes
 -----
-The first of equal values wins. A NaN wins over numbers, and a later NaN over an earlier one. A
-window that sees no input gives -inf and the index -1.)");
+If several values of a window are the largest, the first one counts. A NaN counts as larger than
+any number, and the last NaN of a window counts. A window without any input gives -inf and the
+index -1.)");
   define<max_pool2d_backward>(m, "max_pool2d_backward(grad_output, indices, input_shape, *, out=None)",
                               R"(Compute the gradient of max_pool2d with respect to x.
 
@@ -128,16 +129,16 @@ Parameters
 grad_output : ndarray, shape (N, channels, OH, OW), float32
     Gradient with respect to the output.
 indices : ndarray, shape of grad_output, int32
-    The indices of `max_pool2d`. An index of -1 passes no gradient on.
+    The indices of `max_pool2d`. A gradient whose index is -1 is dropped.
 input_shape : (int, int, int, int)
     Shape of x, (N, channels, H, W).
 out : ndarray, shape input_shape, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape input_shape, float32
-    Gradient with respect to x: each value of grad_output, added at the position of its
+    Gradient with respect to x. Each value of grad_output is added at the position of its
     maximum.
 
 Raises
@@ -163,21 +164,21 @@ stride : int or (int, int), optional
     Distance between neighbouring windows. It is kernel_size if not given, so that windows do
     not overlap.
 padding : int, (int, int) or ((int, int), (int, int)), default 0
-    Number of zeros around each image: on every side, as (height, width), or as
+    Rows and columns of zeros around each image: one number for every side, (height, width), or
     ((top, bottom), (left, right)).
 ceil_mode : bool, default False
-    Whether to round the size of the output up. A last window that would begin beyond the input
-    and the padding before it is dropped.
+    Whether to round the size of the output up instead of down. A last window that would begin
+    in the padding after the input, or beyond that padding, is dropped.
 count_include_pad : bool, default True
     Whether the divisor of a window counts its cells in the padding. Cells beyond the padding,
     which ceil_mode may reach, never count.
 out : ndarray, shape (N, channels, OH, OW), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape (N, channels, OH, OW), float32
-    The means. OH and OW are those of `max_pool2d`. A window that sees no input gives 0.
+    The means. OH and OW are those of `max_pool2d`. A window without any input gives 0.
 
 Raises
 ------
@@ -203,13 +204,13 @@ kernel_size : int or (int, int)
 stride, padding, ceil_mode, count_include_pad : optional
     As given to `avg_pool2d`.
 out : ndarray, shape input_shape, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape input_shape, float32
-    Gradient with respect to x: each value of grad_output over the divisor of its window, added
-    to each input of the window.
+    Gradient with respect to x. Each value of grad_output is divided by the divisor of its
+    window, and the quotient is added to the gradient of each input of the window.
 
 Raises
 ------

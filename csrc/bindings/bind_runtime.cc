@@ -58,23 +58,33 @@ void set_num_threads(py::handle n) {
 }  // namespace
 
 void bind_runtime(py::module_& m) {
-  define<config>(m, "config()", R"(Return what show_config prints, as a dictionary.
+  define<config>(m, "config()", R"(Return the configuration that show_config prints, as a dictionary.
 
 Returns
 -------
 dict
-    The keys are "version"; "compiler"; "threads", the number that was asked for;
-    "running_threads", the number that kernels use; "usable_cpus"; and "instruction_sets", a
-    list with one dictionary for each instruction set. Its keys are "name"; "built", whether
-    this build has it; "runs_here", whether this CPU has it; "active", whether kernels use it;
-    "for_tests", whether only tests use it; and "tested", what the tests on this machine run
-    of it: "instructions"; "geometry" if they run only its lanes and masks, in plain code; or
-    None.)");
+    The keys are:
+
+    - "version" and "compiler";
+    - "threads", the number of threads that the user or the environment asked for;
+    - "running_threads", the number of threads that kernels use;
+    - "usable_cpus", the number of processors that this process may use;
+    - "instruction_sets", a list with one dictionary for each instruction set.
+
+    The keys of such a dictionary are:
+
+    - "name";
+    - "built", whether this build contains the instruction set;
+    - "runs_here", whether this CPU has it;
+    - "active", whether kernels use it;
+    - "for_tests", whether only tests use it;
+    - "tested", the part of it that tests on this machine can run. "instructions" is all of it.
+      "geometry" is its lanes and masks, imitated in plain code. None is nothing.)");
   define<get_num_threads>(m, "get_num_threads()", R"(Return the number of threads that a kernel may use.
 
-When byhand is imported, it is BYHAND_NUM_THREADS if that is set, otherwise OMP_NUM_THREADS if
-that is a number, otherwise the number of processors that the affinity mask and the cgroup
-allow.
+After the import of byhand, the number is BYHAND_NUM_THREADS if that is set, otherwise
+OMP_NUM_THREADS if that is a number, otherwise the number of processors that the affinity mask
+and the cgroup allow.
 
 Returns
 -------
@@ -82,8 +92,9 @@ int
     The number of threads.)");
   define<set_num_threads>(m, "set_num_threads(n)", R"(Set the number of threads that a kernel may use.
 
-The results have the same bits for any number. A kernel never runs more threads than there were
-usable processors when byhand was imported, because more would only take turns.
+The results have the same bits for any number of threads. A kernel never runs more threads than
+there were usable processors when byhand was imported, because more threads would have to wait
+for a processor.
 
 Parameters
 ----------
@@ -116,8 +127,8 @@ Raises
 TypeError
     If a size is not an integer, or device is not a string.
 ValueError
-    If a size is negative, the shape has more than 32 dimensions or 2**60 bytes, or the device
-    is unknown.)");
+    If a size is negative, the array would have more than 32 dimensions or more than 2**60
+    bytes, or the device is unknown.)");
 }
 
 }  // namespace byhand::bindings

@@ -20,7 +20,8 @@ py::array over_last_axis(py::handle x_object, py::handle out_object) {
   return out.array();
 }
 
-// The argument labels and its options: integers (rows,), or float32 probabilities (rows, classes).
+// The argument `labels` with its options ignore_index and label_smoothing. The labels are integers (rows,) or
+// float32 probabilities (rows, classes).
 class LabelsInput {
  public:
   LabelsInput(py::handle object, py::handle ignore_index, py::handle smoothing, const Shape& logits) {
@@ -28,8 +29,8 @@ class LabelsInput {
     labels_.smoothing = parse_float(smoothing, "label_smoothing");
     require(labels_.smoothing >= 0 && labels_.smoothing <= 1, "label_smoothing must be from 0 to 1, got ",
             labels_.smoothing);
-    // One-dimensional floats are probably meant as classes. IntegerInput refuses them and says how to
-    // convert.
+    // A one-dimensional array of floats is probably meant as classes. IntegerInput refuses it, and the
+    // message says how to convert it.
     if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() != 1 &&
         py::reinterpret_borrow<py::array>(object).dtype().kind() == 'f') {
       probabilities_.emplace(object, "labels", 2);
@@ -108,7 +109,7 @@ Parameters
 x : ndarray, shape (..., classes), float32
     Logits, of at least one dimension.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -125,7 +126,7 @@ ValueError
 
 Notes
 -----
-The exponentials are those of x - max(x), so that none overflows.)");
+The result is computed from the exponentials of x - max(x), so that none of them overflows.)");
   define<over_last_axis<ops::log_softmax>>(m, "log_softmax(x, *, out=None)",
                                            R"(Compute the logarithm of softmax over the last axis.
 
@@ -134,7 +135,7 @@ Parameters
 x : ndarray, shape (..., classes), float32
     Logits, of at least one dimension.
 out : ndarray, shape of x, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -151,8 +152,8 @@ ValueError
 
 Notes
 -----
-It is computed as x - max(x) - log(sum(exp(x - max(x)))), which neither overflows nor takes the
-logarithm of 0.)");
+The result is computed as x - max(x) - log(sum(exp(x - max(x)))), which neither overflows nor
+takes the logarithm of 0.)");
   define<softmax_cross_entropy>(
       m,
       "softmax_cross_entropy(logits, labels, *, ignore_index=-100, label_smoothing=0.0, reduction='mean', "
@@ -169,12 +170,12 @@ ignore_index : int, default -100
     Rows with this integer label are ignored: their loss is 0, and the mean does not count
     them. It may be any integer.
 label_smoothing : float, default 0.0
-    Share e of each target, from 0 to 1, that is spread over all classes.
+    Share e of each row's target, from 0 to 1, that is spread evenly over all classes.
 reduction : {"mean", "sum", "none"}, default "mean"
     Whether to return the mean of the losses, their sum, or each of them.
 out : ndarray, or (ndarray, ndarray) with reduction "none", optional
-    Receives the probabilities; with reduction "none", the losses and the probabilities. The
-    arrays are writable, C-contiguous and overlap neither an input nor each other.
+    Receives the probabilities, or the losses and the probabilities with reduction "none". The
+    arrays must be writable and C-contiguous, and must overlap neither an input nor each other.
 
 Returns
 -------
@@ -188,8 +189,8 @@ Raises
 TypeError
     If an array has the wrong dtype, or another argument has the wrong type.
 ValueError
-    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing or
-    reduction is out of range, or `out` is not as described above.
+    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing is
+    out of range, the reduction is unknown, or `out` is not as described above.
 
 Notes
 -----
@@ -214,24 +215,24 @@ probabilities : ndarray, shape (N, classes), float32
 labels : ndarray, shape (N,), any integer dtype, or shape (N, classes), float32
     As given to `softmax_cross_entropy`.
 grad_loss : float, or ndarray of shape (N,), float32, with reduction "none", optional
-    Gradient with respect to the loss. None stands for 1.
+    Gradient with respect to the loss that was returned. None means 1.
 ignore_index, label_smoothing, reduction : optional
     As given to `softmax_cross_entropy`.
 out : ndarray, shape (N, classes), float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape (N, classes), float32
-    Gradient with respect to the logits; 0 in ignored rows.
+    Gradient with respect to the logits. It is 0 in ignored rows.
 
 Raises
 ------
 TypeError
     If an array has the wrong dtype, or another argument has the wrong type.
 ValueError
-    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing or
-    reduction is out of range, or `out` is not as described above.
+    If the shapes do not agree, a label is neither a class nor ignore_index, label_smoothing is
+    out of range, the reduction is unknown, or `out` is not as described above.
 
 Notes
 -----

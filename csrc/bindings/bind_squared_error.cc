@@ -59,8 +59,8 @@ target : ndarray, shape of prediction, float32
 reduction : {"mean", "sum", "none"}, default "mean"
     Whether to return the mean of the squares, their sum, or each of them.
 out : ndarray, shape of prediction, float32, optional
-    Receives the squares with reduction "none"; with the others it must be None. It is
-    writable, C-contiguous and overlaps no input.
+    Receives the squared errors if reduction is "none"; otherwise it must be None. It must be
+    writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
@@ -86,17 +86,17 @@ Parameters
 prediction, target : ndarray, float32
     As given to `squared_error`.
 grad_loss : float, or ndarray of prediction's shape, float32, with reduction "none", optional
-    Gradient with respect to the loss. None stands for 1.
+    Gradient with respect to the loss that was returned. None means 1.
 reduction : {"mean", "sum", "none"}, default "mean"
     As given to `squared_error`.
 out : ndarray, shape of prediction, float32, optional
-    Receives the result. It is writable, C-contiguous and overlaps no input.
+    Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
 Returns
 -------
 ndarray, shape of prediction, float32
-    2 * (prediction - target) * grad_loss, divided by the number of values with reduction
-    "mean".
+    Gradient with respect to the prediction: 2 * (prediction - target) * grad_loss. With
+    reduction "mean", it is divided by the number of values.
 
 Raises
 ------

@@ -48,7 +48,7 @@ std::string conv_method(py::handle function, py::handle x_shape, py::handle weig
       geometry.shape(parse_shape(x_shape, "x_shape", 4), parse_shape(weight_shape, "weight_shape", 4));
   switch (cpu::conv_method(s, geometry.algorithm, direction->second)) {
     case cpu::ConvMethod::kDirect:
-    case cpu::ConvMethod::kPointwise:  // the name of `algorithm`
+    case cpu::ConvMethod::kPointwise:  // the argument `algorithm` calls both "direct"
       return "direct";
     case cpu::ConvMethod::kWinograd:
       return "winograd";
@@ -80,18 +80,18 @@ void bind_testing(py::module_& m) {
       },
       "Return the name of the instruction set in use.");
   m.def("set_isa", cpu::set_isa, py::arg("name"),
-        "Use this instruction set from the next call on. No kernel may be running meanwhile.");
+        "Use this instruction set from the next call on. No kernel may run during this call.");
   m.def("default_num_threads", cpu::default_num_threads,
         "Return what get_num_threads() returns after the import.");
   m.def(
       "set_thread_limit", cpu::set_thread_limit, py::arg("limit"),
-      "Set the largest number of threads that a call uses. It is the number of usable processors at first.");
+      "Set the largest number of threads that a call uses. At first, it is the number of usable processors.");
   m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<GilRelease>(),
         "Measure the floating-point operations per second of one thread that only multiplies and adds in "
         "registers.");
-  m.def(
-      "memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
-      "Measure the bytes per second that one thread reads and writes, again and again in the same `bytes`.");
+  m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
+        "Measure how many bytes per second one thread reads and writes if it uses the same `bytes` "
+        "repeatedly.");
   m.def("gemm_ladder_steps", cpu::ladder_steps,
         "Return the names of the steps that lead from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
@@ -101,7 +101,8 @@ void bind_testing(py::module_& m) {
         py::arg("groups") = 1, py::arg("algorithm") = "auto",
         R"(Return the method by which `function` computes its result for these arguments.
 
-"winograd" is Winograd's algorithm along both axes, "winograd_rows" along the rows only, "direct" neither.
+"winograd" is Winograd's algorithm along both axes, "winograd_rows" applies it along the rows only, and
+"direct" is any other method.
 conv2d_pool_act uses the method of conv2d. Its backward function uses the methods of conv2d_backward_input and
 conv2d_backward_weight.)");
 }

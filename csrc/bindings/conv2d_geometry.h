@@ -29,7 +29,8 @@ struct Geometry {
         groups(parse_integer(groups_object, "groups")),
         algorithm(parse_algorithm(algorithm_object)) {}
 
-  // Checks the arguments against the shapes of x and of the weight.
+  // Returns the shape of the convolution. Throws if the arguments do not fit the shapes of x and of the
+  // weight.
   Conv2dShape shape(const Shape& x, const Shape& weight) const {
     return make_conv2d_shape({x[0], x[1], x[2], x[3]}, {weight[0], weight[1], weight[2], weight[3]}, stride,
                              padding, dilation, groups);

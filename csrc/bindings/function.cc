@@ -27,9 +27,9 @@ namespace {
 
 constexpr size_t kUnknown = SIZE_MAX;
 
-// Returns the index of the parameter `name`. The comparison of addresses finds keywords that stand in a
-// program, because Python interns them. Keywords that were computed are not interned, so their text is
-// compared.
+// Returns the index of the parameter `name`, or kUnknown. Python interns each keyword that is written in a
+// program, so comparing addresses finds it. A keyword that was computed, as in f(**{"a" + "b": 1}), may not
+// be interned. So its text is compared, too.
 size_t find(const Signature& f, py::handle name) {
   for (size_t i = 0; i < f.parameters.size(); ++i)
     if (f.parameters[i].name.ptr() == name.ptr()) return i;
@@ -70,12 +70,12 @@ void read_signature(Signature& f, const std::string& signature) {
 
 }  // namespace
 
-const Signature& add_function(py::module_& m, const char* signature, size_t parameters, Call call,
+const Signature& add_function(py::module_& m, const char* signature, size_t parameter_count, Call call,
                               const char* doc) {
   auto& f = *new Signature;
   read_signature(f, signature);
-  if (f.parameters.size() != parameters)
-    throw std::logic_error(std::string("the C++ function takes another number of parameters than ") +
+  if (f.parameters.size() != parameter_count)
+    throw std::logic_error(std::string("the C++ function does not have the number of parameters of ") +
                            signature);
   f.text = std::string(signature) + "\n--\n\n" + doc;
   f.method = {f.name.c_str(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call)),

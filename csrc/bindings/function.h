@@ -1,4 +1,4 @@
-// Makes Python functions of C++ functions, as pybind11's `def` does, but with faster calls.
+// Turns C++ functions into Python functions, as pybind11's `def` does, but with faster calls.
 //
 // In a call with keywords, pybind11 creates a string for each parameter and looks it up. That takes half a
 // microsecond, as long as a small matrix product. Here Python passes the arguments as an array of pointers
@@ -21,9 +21,9 @@ struct Signature;  // a function's name, and the names and default values of its
 
 using Call = PyObject* (*)(PyObject* module, PyObject* const* given, Py_ssize_t count, PyObject* keywords);
 
-// Adds the function `call` to the module. `signature` and `doc` become its documentation, and `parameters`
+// Adds the function `call` to the module. `signature` and `doc` become its documentation. `parameter_count`
 // must be the number of parameters in `signature`. The result is never freed.
-const Signature& add_function(py::module_& m, const char* signature, size_t parameters, Call call,
+const Signature& add_function(py::module_& m, const char* signature, size_t parameter_count, Call call,
                               const char* doc);
 
 // Stores the arguments of a call, or the default values, in `arguments` in the order of the parameters.
@@ -35,7 +35,7 @@ void read_arguments(const Signature& signature, PyObject* const* given, size_t c
 // ValueError, std::bad_alloc becomes MemoryError, and any other standard exception RuntimeError.
 void translate_exception();
 
-// Calls the function with the arguments. A function without a result returns None.
+// Calls the function with the arguments. Returns None if the function has no result.
 template <class Result, class... Handles, size_t... I>
 py::object invoke(Result (*function)(Handles...), const py::handle* arguments, std::index_sequence<I...>) {
   static_assert(sizeof...(Handles) <= kMaxParameters);
@@ -52,7 +52,7 @@ constexpr std::index_sequence_for<Handles...> parameters_of(Result (*)(Handles..
   return {};
 }
 
-// kFunction as the function pointer that Python calls.
+// kFunction in the form that Python calls: `call` is the function pointer.
 template <auto kFunction>
 struct Bound {
   static inline const Signature* signature = nullptr;

@@ -5,10 +5,10 @@
 
 namespace byhand::bindings {
 
-// Releases the GIL for the lifetime of this object. Unlike pybind11's class, it survives the end of the
-// process: if a daemon thread asks for the GIL during finalization, Python before 3.14 ends the thread by
-// unwinding its stack, which a destructor turns into std::terminate. Here, such a thread sleeps until the
-// process has ended.
+// Releases the GIL for the lifetime of this object. Unlike pybind11's class, it is safe at the end of the
+// process. If a daemon thread asks for the GIL while Python shuts down, Python before 3.14 ends this thread
+// by unwinding its stack. If the unwinding left a destructor, C++ would call std::terminate. So this
+// destructor catches it, and the thread sleeps until the process has ended.
 class GilRelease {
  public:
   GilRelease() : state_(PyEval_SaveThread()) {}
@@ -28,8 +28,8 @@ void without_gil(const Work& work) {
   work();
 }
 
-// The same, but keeps the GIL if the work takes only a few hundred nanoseconds: releasing the GIL and taking
-// it again would cost a good part of that time.
+// The same, but keeps the GIL if the work takes only a few hundred nanoseconds, because releasing the GIL and
+// taking it again would cost a good part of that time.
 template <class Work>
 void without_gil(double multiply_adds, const Work& work) {
   constexpr double kBrief = 10'000;

@@ -30,7 +30,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, m) {
 }
 
 // Python calls this function to import byhand._core. In a sub-interpreter, pybind11 would wait forever for
-// the GIL of the main interpreter, because this thread holds it. So refuse the import there.
+// the GIL of the main interpreter, because this thread holds it. So the import is refused there.
 extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
   if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_of_main_interpreter();
   PyErr_SetString(

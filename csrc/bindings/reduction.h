@@ -11,7 +11,7 @@ namespace byhand::bindings {
 Reduction parse_reduction(py::handle object);  // "none", "mean" or "sum"
 
 // The argument grad_loss of a backward function: an array of `shape` if the reduction is kNone, otherwise a
-// number. None stands for 1.
+// number. None means 1.
 class GradLossInput {
  public:
   GradLossInput(py::handle object, Reduction reduction, const Shape& shape);
