@@ -1,1 +1,1 @@
-"""Benchmarks beside other libraries: the command `byhand bench`, which README.md explains."""
+"""Benchmarks of byhand and other libraries: `byhand bench`. README.md explains the command."""

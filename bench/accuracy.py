@@ -39,11 +39,11 @@ LEGEND = (
 
 @dataclass
 class Learned(Entry):
-    """A training to the target. `times` is the end of the epoch that reached it.
+    """The training of one contender. `times` is the end of the first epoch that reached the target.
 
     ends : seconds from the start of the process to the end of each epoch, with its evaluation.
     accuracies : the accuracy after each epoch.
-    epoch : the first epoch that reached the target, or None.
+    epoch : number of the first epoch that reached the target, or None.
     """
 
     ends: list[float] = field(default_factory=list)
@@ -64,14 +64,14 @@ def command(
     peers: PeersOption = "",
     json: JsonOption = None,
 ) -> None:
-    """Time LeNet-5 from the start of a process until it reads 99.2 % of the test set.
+    """Time LeNet-5 from the start of a process until its accuracy on the test set is 99.2 %.
 
-    All contenders train it with ReLU and our default recipe.
+    All contenders train LeNet-5 with ReLU by the default recipe of `byhand train`.
     """
     contenders = contenders_of(peers)
     counts = threads_of(threads, [config()["usable_cpus"]])
     folder = _folder(data)
-    load_folder(folder)  # finds malformed files, and no contender has to wait for the disk
+    load_folder(folder)  # refuses malformed files; later, no contender has to wait for the disk
 
     def measure(contest: Contest, _: str) -> list[Result]:
         able = [contender for contender in contenders if _learns(contest, contender)]
@@ -88,13 +88,17 @@ def _folder(root: Path | None) -> Path:
     folder = data_folder(root)
     if not is_complete(find_files(folder)):
         raise DataError(
-            f"no MNIST in {folder}: `byhand data fetch` brings it, or name it with --data"
+            f"no MNIST in {folder}: run `byhand data fetch`, or name another folder with --data"
         )
     return folder
 
 
 def _learns(contest: Contest, contender: Contender) -> bool:
-    """Whether it trains with a recipe. Asking also reads the files of its library into memory."""
+    """Whether a contender can train with a recipe.
+
+    The question starts a process of the contender. This also brings the files of its library into
+    the cache of the disk.
+    """
     try:
         return bool(contest.alone(contender, "has", "learn")[0])
     except WorkerError:
@@ -102,7 +106,7 @@ def _learns(contest: Contest, contender: Contender) -> bool:
 
 
 def _race(contest: Contest, able: Sequence[Contender], course: Course, target: float) -> Result:
-    """Train all contenders on one seed, one after another, each seed in another order."""
+    """Train all contenders with one seed, one after another. The order depends on the seed."""
     first = course.seed % len(able)
     found = {}
     for contender in (*able[first:], *able[:first]):

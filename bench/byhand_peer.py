@@ -63,7 +63,7 @@ class Peer:
 
 
 class ByhandTraining(Training):
-    """Training by `Trainer.fit` itself, on images as bytes."""
+    """Training by `Trainer.fit`, on images that are stored as bytes."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -100,5 +100,7 @@ class ByhandTraining(Training):
         data: Any = self._images, self._labels
         trainer.fit(data, epochs=1, batch_size=self.task.batch, seed=number)
         if not samples:
-            raise ValueError(f"{self.task.count} images are one batch: no second step to time")
+            raise ValueError(
+                f"{self.task.count} images are only one batch, without a second step to time"
+            )
         return samples[0]

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 from byhand.bench import numpy_page
 
-# A function that makes an argument from a generator and the batch size.
+# A function that makes an argument from a random generator and the batch size.
 Maker = Callable[[np.random.Generator, int], Any]
 N = -1  # stands for the batch size in a shape
 CLASSES = 10
-# The results of these kernels are the arguments that they change.
+# These kernels return nothing. Their results are the arguments that they change.
 IN_PLACE = frozenset({"sgd_step"})
 
 
 @dataclass(frozen=True)
 class Case:
-    """A call of the kernel `op`, whose positional arguments `makers` make.
+    """A call of the kernel `op`. `makers` make its positional arguments.
 
-    flops : floating-point operations per image, of matrix products alone; 0 if memory bounds it.
-    fixed : the work does not grow with the batch, and `flops` is that of the call.
+    flops : floating-point operations of matrix products and convolutions per image; 0 for the other
+        kernels, whose speed is limited by memory.
+    fixed : whether the work is the same for every batch size. If so, `flops` is that of a call.
     """
 
     op: str
@@ -94,7 +95,7 @@ def _convolutions() -> Iterator[Case]:
         flops = 2 * o * out * out * c * k * k
         x, w, y = values(N, c, size, size), values(o, c, k, k), values(N, o, out, out)
         yield Case("conv2d", name, (x, w, values(o)), flops=flops)
-        if c > 1:  # nobody needs the gradient of images, the input of a first layer
+        if c > 1:  # the first layer's input, the images, needs no gradient
             arguments = y, w, shape(N, c, size, size)
             yield Case("conv2d_backward_input", name, arguments, flops=flops)
         yield Case("conv2d_backward_weight", name, (y, x, shape(o, c, k, k)), flops=flops)

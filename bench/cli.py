@@ -1,4 +1,4 @@
-"""`byhand bench`: its commands."""
+"""The commands of `byhand bench`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Time byhand beside other libraries. Their results are checked first.",
+    help="Time byhand and other libraries side by side. All results are checked first.",
 )
 
 # Largest relative difference of losses, and of weights after three steps, in the Euclidean norm.
@@ -118,7 +118,7 @@ def gemm_command(
 
 
 def _error(contest: Contest, case: Case, bound: int, exact: Sequence[gemm.Array]) -> Result:
-    """Return the largest error of an element; an error above the bound is wrong."""
+    """Return the largest error of an element. An error above the bound counts as wrong."""
     entries = contest.verify((case.name, 1), exact, tolerance=bound, measure=gemm.error)
     labels = {"label": case.name, "op": "gemm", "shape": case.shape, "bound": bound}
     return Result(labels, contest.threads, 0, entries)
@@ -163,7 +163,11 @@ def inference_command(
     activation: ActivationOption = "",
     batch: Annotated[
         str,
-        typer.Option(metavar="N,...", help="Images per call; each is timed.", show_default="1,128"),
+        typer.Option(
+            metavar="N,...",
+            help="Numbers of images per call. Each of them is timed.",
+            show_default="1,128",
+        ),
     ] = "",
     threads: ThreadsOption = "",
     rounds: RoundsOption = 7,
@@ -206,7 +210,7 @@ def training_command(
     activation: ActivationOption = "",
     threads: AllThreadsOption = "",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Time N steps instead of a whole epoch.")
+        int | None, typer.Option(min=1, help="Number of steps to time, instead of an epoch.")
     ] = None,
     repeats: RoundsOption = 3,
     compile: CompileOption = False,
@@ -217,7 +221,7 @@ def training_command(
 ) -> None:
     """Time one epoch of training: 60,000 images in batches of 128.
 
-    All train by SGD with momentum 0.9 and L2 5e-4, on shuffled images.
+    All contenders train by SGD with momentum 0.9 and L2 5e-4, on shuffled images.
     """
     networks = networks_of(models, activation)
     contenders = contenders_of(peers, also=["torch-compile"] if compile else [])
@@ -237,7 +241,8 @@ def training_command(
 
 
 def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> Result:
-    # The reference in float64 needs only the images that are verified.
+    # The reference in float64 computes only the steps that are verified, so it needs only their
+    # images.
     reference = NumpyTraining(task, VERIFIED * task.batch, np.float64)
 
     def amount(contender: Contender) -> int | None:

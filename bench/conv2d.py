@@ -1,4 +1,4 @@
-"""The cases of `byhand bench conv2d`: convolutions in every direction."""
+"""The cases of `byhand bench conv2d`: convolutions and their gradients."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Convolution:
 
     @property
     def name(self) -> str:
-        """Text such as "N128 20->50 5x5 on 12"."""
+        """Text such as "N128 20->50 5x5 on 12": 128 images of 20 channels, 12 x 12 pixels."""
         k = f"{self.kernel}x{self.kernel}"
         padded = f" pad {self.padding}" if self.padding else ""
         return f"N{self.batch} {self.channels}->{self.outputs} {k}{padded} on {self.size}"
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the direct algorithm, the same in each direction."""
+        """Floating-point operations of the direct algorithm, the same for forward and gradients."""
         taps = self.channels * self.kernel**2
         return 2 * self.batch * self.outputs * self._out**2 * taps
 
@@ -40,7 +40,7 @@ class Convolution:
         return self.size + 2 * self.padding - self.kernel + 1
 
     def cases(self) -> Iterator[Case]:
-        """Yield the forward pass and the gradients of the input and of the weights."""
+        """Yield the forward pass and the gradients with respect to the input and the weights."""
         x = self.batch, self.channels, self.size, self.size
         w = self.outputs, self.channels, self.kernel, self.kernel
         dy = values(self.batch, self.outputs, self._out, self._out)

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LEGEND = (
-    "shape: m x n x k. NT and the like: T means that the operand is a transposed view.\n"
+    "shape: m x n x k, and a letter for A and for B. T is a transposed view, N is not.\n"
     "error: the largest |C - exact C| / (|A| |B|) of an element, in units of 2^-24."
 )
 BATCHES = (1, 32, 128)
 # The first letter is for A, the second for B. T means that the operand is the transposed view of an
-# array.
+# array, N that it is the array itself.
 TRANSPOSES = ("NN", "NT", "TN", "TT")
 
 
@@ -30,7 +30,7 @@ TRANSPOSES = ("NN", "NT", "TN", "TT")
 class Product:
     """C (m, n) = A (m, k) B (k, n).
 
-    of : the layer and direction of a network's product, whose batch size is `batch`.
+    of, batch : the layer that computes this product, with its direction, and the batch size.
     """
 
     m: int
@@ -56,11 +56,12 @@ def _operand(rows: int, columns: int, transpose: str) -> Maker:
 
 
 def _network(model: Model) -> Iterator[Product]:
-    """Yield every product of forward and backward.
+    """Yield every matrix product of the forward and the backward pass.
 
-    A convolution is that of im2col: it has one row for each pixel of the output, which holds the
-    window that the pixel sees. With x (rows, inputs) and weight (outputs, inputs), the products are
-    y = x weight', grad weight = grad y' x and, except in the first layer, grad x = grad y weight.
+    A convolution is the product of its im2col matrix and the filters. This matrix has one row for
+    each output pixel: the inputs in the pixel's window. With x (rows, inputs) and weight (outputs,
+    inputs), the products are y = x weight.T, grad weight = grad y.T x and, except in the first
+    layer, grad x = grad y weight.
     """
     shape, first = model.input_shape, True
     for layer in model.layers():
@@ -79,7 +80,7 @@ def _network(model: Model) -> Iterator[Product]:
 
 
 def exact(product: Product) -> list[Array]:
-    """Return C in float64, and |A| |B|, by which its error is measured."""
+    """Return C and |A| |B| in float64. `error` divides the error of C by |A| |B|."""
     a, b = (argument.astype(np.float64) for argument in product.case.arguments(1))
     return [a @ b, np.abs(a) @ np.abs(b)]
 
@@ -96,7 +97,7 @@ def error(results: Sequence[Array], reference: Sequence[Array]) -> float:
 
 
 def bound(product: Product) -> int:
-    """Return the largest `error` that byhand.kernels.gemm may have, in any order of the sum."""
+    """Return the largest `error` that a product may have, for any order of the additions."""
     return product.k + 3
 
 
@@ -121,7 +122,7 @@ GROUPS: dict[str, tuple[Product, ...]] = {
 }
 # This product measures the overhead of a call.
 CALL = Product(1, 1, 1)
-# The rounding errors of these products are measured, and they are not timed.
+# These products are not timed. Their rounding errors are measured.
 ERRORS = tuple(
     Product(m, n, k, transposes)
     for (k, (m, n)), transposes in zip(

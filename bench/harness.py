@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, which are verified and then timed in turns."""
+"""Runs each contender in a process of its own, verifies all of them and times them in turns."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from byhand.bench.results import Entry, Times
 from byhand.bench.sampling import Sample, WorkerError
 from numpy.typing import NDArray
 
-# Seconds between two contenders. The idle threads of a library spin for up to 20 ms or so after
-# their last call, and would take the processors of the next contender.
+# Seconds between the turns of two contenders. The idle threads of a library spin for up to 20 ms or
+# so after their last call, and would keep the processors busy in the next contender's turn.
 PAUSE = 0.05
 Arrays = Sequence[NDArray[Any]]
-# The distance between a contender's arrays and the reference's.
+# A function that returns the distance between a contender's arrays and the reference's.
 Measure = Callable[[Arrays, Arrays], float]
 
 
 def difference(results: Arrays, reference: Arrays) -> float:
     """Return the largest |x - reference| / |reference| over the arrays, in the Euclidean norm.
 
-    Only the arrays that the contender returns are compared: PyTorch's cross entropy keeps its
-    probabilities to itself. The difference is infinite if a shape differs or a value is not finite.
+    Only the arrays that the contender returns are compared, because PyTorch's cross entropy does
+    not return its probabilities. The difference is infinite if a shape differs or a value is not
+    finite.
     """
     worst = 0.0 if results else np.inf
     for got, want in zip(results, reference, strict=False):
@@ -47,13 +48,14 @@ class _Process:
     """The process of a contender, which answers requests."""
 
     def __init__(self, contender: Contender, threads: int) -> None:
-        # A user may have set these for other programs, and they slow OpenBLAS down.
+        # A user may have set these variables for other programs, and they slow OpenBLAS down.
         environment = {
             name: value
             for name, value in os.environ.items()
             if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
         }
-        # The worker imports from the same folders: a contender may be a file of a tool or a test.
+        # The worker imports from the same folders, because a contender may be a file in tools/ or
+        # tests/.
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         for library in ("OMP", "OPENBLAS", "MKL", "BYHAND"):
             environment[f"{library}_NUM_THREADS"] = str(threads)
@@ -109,7 +111,7 @@ class Contest:
         self.restart()
 
     def restart(self) -> None:
-        """End all processes, so that the memory of the next case is its own."""
+        """End all processes, so that the memory of the next case does not include this one's."""
         for process in self._processes.values():
             process.close()
         self._processes.clear()
@@ -132,15 +134,15 @@ class Contest:
 
         Parameters
         ----------
-        what : the case, as `Worker.prepare` takes it
-        amount : the length of a turn of a contender, as its job's `sample` takes it
-        scale : number of calls or images that the times are of
-        enough : seconds of turns after which a contender gets no more turns
+        what : the case, in the form that `Worker.prepare` takes
+        amount : function of a contender that returns the length of its turns, in the form that the
+            `sample` of its job takes
+        scale : number of calls or images whose time is returned
+        enough : seconds after which a contender gets no more turns, summed over its turns
         """
         entries = self.verify(what, reference, tolerance=tolerance, measure=measure)
-        time.sleep(
-            PAUSE
-        )  # the reference was computed by NumPy in this process, and its threads spin, too
+        # NumPy has computed the reference in this process, and its idle threads spin, too.
+        time.sleep(PAUSE)
         right = [entry for entry in entries if entry.problem is None]
         amounts = {contender.name: amount(contender) for contender in self.contenders}
         samples: dict[str, list[Sample]] = {entry.contender: [] for entry in right}
@@ -172,7 +174,7 @@ class Contest:
     ) -> list[Entry]:
         """Compare each contender's results with the reference. Nothing is timed.
 
-        A contender that has no such case gets no entry.
+        A contender that does not support the case gets no entry.
         """
         entries = (
             self._verify(contender, what, reference, tolerance, measure)
@@ -181,9 +183,10 @@ class Contest:
         return [entry for entry in entries if entry is not None]
 
     def alone(self, contender: Contender, *request: Any) -> tuple[Any, float]:
-        """Return the reply of a new process that answers this alone, and when it was started.
+        """Return the reply of a new process to this request, and the time at which it was started.
 
-        The time is of CLOCK_MONOTONIC, which all processes share. Raises WorkerError.
+        The process answers only this request. The time is one of CLOCK_MONOTONIC, which all
+        processes share. Raises WorkerError.
         """
         start = time.clock_gettime(time.CLOCK_MONOTONIC)
         process = _Process(contender, self.threads)
@@ -201,7 +204,7 @@ class Contest:
         tolerance: float,
         measure: Measure,
     ) -> Entry | None:
-        """Return the entry of a contender, or None if it has no such case."""
+        """Return the entry of a contender, or None if it does not support the case."""
         entry = Entry(contender.name)
         try:
             process = self._processes.get(contender.name)
@@ -215,7 +218,7 @@ class Contest:
         if arrays is None:
             return None
         entry.difference = measure(arrays, reference)
-        if not entry.difference <= tolerance:  # NaN is wrong
+        if not entry.difference <= tolerance:  # also true for NaN
             apart = f"{entry.difference:.1e}, more than {tolerance:.1e}"
             entry.problem = f"WRONG: differs from the reference by {apart}"
         return entry
@@ -229,7 +232,7 @@ class Contest:
             self._fail(entry, str(error))
 
     def _fail(self, entry: Entry, message: str) -> None:
-        """Note a failure. The process is not used again; the next case starts another one."""
+        """Record a failure and end the process. The next case starts another process."""
         entry.problem = f"FAILED: {message}"
         process = self._processes.pop(entry.contender, None)
         if process is not None:

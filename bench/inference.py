@@ -9,7 +9,7 @@ from byhand.bench.tasks import start
 from byhand.models import Model
 from numpy.typing import NDArray
 
-# Largest relative difference of the logits from those in float64, in the Euclidean norm.
+# Largest relative difference between the logits and those in float64, in the Euclidean norm.
 TOLERANCE = 1e-5
 BATCHES = (1, 128)
 MOST_IMAGES = 8192
@@ -29,7 +29,7 @@ class Inference:
         return f"{self.model}, batch {self.batch}"
 
     def start(self) -> Model:
-        """Return the model with the weights that every contender has."""
+        """Return the model with the weights that all contenders use."""
         return start(self.model, self.activation, self.seed)
 
     def images(self) -> NDArray[np.float32]:

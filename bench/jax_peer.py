@@ -1,4 +1,4 @@
-"""JAX, as a contender in training, where an epoch is one jitted scan, and in inference."""
+"""JAX as a contender in inference and in training. An epoch of training is one jitted scan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 
 
 class Peer:
-    """XLA starts a thread per processor, so the process is kept to `threads` processors."""
+    """XLA starts a thread per processor, so the process is restricted to `threads` processors."""
 
     def __init__(self, threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
@@ -41,7 +41,7 @@ class Peer:
 
 
 class JaxTraining(Training):
-    """Training on whole batches alone, because a scan has one shape."""
+    """Training on whole batches only, because all steps of a scan have the same shapes."""
 
     def __init__(self, task: Task) -> None:
         import jax
@@ -52,7 +52,7 @@ class JaxTraining(Training):
         self._layers = list(start.layers())
         self._data = jnp.asarray(task.load_floats()), jnp.asarray(task.load_labels())
         weights = {name: jnp.asarray(array) for name, array in start.state_dict().items()}
-        self._names = list(weights)  # JAX returns dictionaries in another order
+        self._names = list(weights)  # JAX may return a dictionary in another order
         self._state = weights, jax.tree.map(jnp.zeros_like, weights)
         self._scan = jax.jit(
             lambda state, data, batches: jax.lax.scan(

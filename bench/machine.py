@@ -1,4 +1,4 @@
-"""The machine and the versions that figures are measured with."""
+"""Describes the machine and the versions with which figures are measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import byhand.runtime
 
 
 def describe() -> dict[str, Any]:
-    """Return values for JSON; None for what this system does not tell."""
+    """Return a description for JSON. Its values are None if the system does not provide them."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -43,7 +43,7 @@ def _cpu() -> str | None:
 
 
 def _caches() -> list[str]:
-    """Return texts such as "L1 Data 32K", of the first processor."""
+    """Return one text such as "L1 Data 32K" for each cache of the first processor."""
     folders = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
     fields = [[_read(folder / name) for name in ("level", "type", "size")] for folder in folders]
     return [f"L{level} {kind} {size}" for level, kind, size in fields]

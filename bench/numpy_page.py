@@ -1,8 +1,8 @@
 """The kernels in NumPy, with the names and arguments of byhand.kernels that the benchmarks use.
 
-They are as fast as careful NumPy is: matrix products, windows by strides, and convolution in groups
-of images whose columns stay in the cache. They take any float dtype, and in float64 they are the
-reference that every contender is compared with.
+They are written for speed: they use matrix products and strided views of windows, and a convolution
+takes groups of images whose im2col columns stay in the cache. They accept any float dtype. In
+float64, they are the reference with which every contender is compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Number of images whose columns are made at a time: 2 MB in LeNet's second convolution.
+# Number of images whose im2col columns are made at a time. In LeNet's second convolution, they take
+# 2 MB.
 GROUP = 16
 
 
@@ -43,7 +44,7 @@ def linear_backward_bias(grad: Array) -> Any:
 
 
 def _columns(x: Array, kernel: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
-    """Yield groups of images, each with its windows as a matrix (images, C * kernel, pixels)."""
+    """Yield groups of images, with their windows as an array (images, C * KH * KW, pixels)."""
     windows = sliding_window_view(x, kernel, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
     pixels = windows.shape[4] * windows.shape[5]
     columns = np.empty((min(GROUP, len(x)), *windows.shape[1:]), x.dtype)
@@ -121,7 +122,7 @@ def conv2d_backward_bias(grad: Array) -> Any:
 
 
 def _cells(x: Array, k: int) -> Iterator[tuple[int, int, Array]]:
-    """Yield one cell of every k x k window at a time; the windows lie side by side."""
+    """Yield (i, j, values): the values at (i, j) of all k x k windows, which do not overlap."""
     height, width = x.shape[2] // k * k, x.shape[3] // k * k
     for i in range(k):
         for j in range(k):

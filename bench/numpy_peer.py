@@ -1,4 +1,4 @@
-"""NumPy, as a contender: the kernels of numpy_page and a network of them."""
+"""NumPy as a contender: the kernels of numpy_page and a network that calls them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class Peer:
-    """The environment sets the number of threads of OpenBLAS; the rest of NumPy has one thread."""
+    """The environment sets the number of threads of OpenBLAS. The rest of NumPy has one thread."""
 
     version = f"NumPy {np.__version__}"
 
@@ -49,7 +49,7 @@ class _Network:
         self.weights = {name: array.astype(dtype) for name, array in model.state_dict().items()}
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
-        """Return the output and, in training, the values of each layer that backward needs."""
+        """Return the output and, in training, the values that each layer needs for backward."""
         saved = []
         for i, layer in enumerate(self.layers):
             x, kept = self._layer(i, layer, x, training)
@@ -100,7 +100,11 @@ class NumpyTraining(Stepwise):
     def _backward(
         self, i: int, layer: Any, grad: Array, kept: Any, gradients: dict[str, Array], further: bool
     ) -> Any:
-        """Fill in the gradients of the parameters, and return that of the input if needed."""
+        """Put the gradients of the parameters into `gradients`, and return that of the input.
+
+        If `further` is False, no earlier layer has parameters. The gradient of the input is then
+        not needed, and the result has no meaning.
+        """
         if isinstance(layer, Flatten):
             return grad.reshape(kept)
         if isinstance(layer, MaxPool2d):

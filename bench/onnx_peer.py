@@ -1,4 +1,4 @@
-"""ONNX Runtime, as a contender in inference."""
+"""ONNX Runtime as a contender in inference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from byhand.models import Model
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, Module
 from onnx import helper, numpy_helper
 
-# Every ONNX Runtime of today takes these versions.
+# Every current ONNX Runtime accepts these versions.
 OPSET, IR_VERSION = 17, 8
 
 
@@ -38,7 +38,7 @@ class Peer:
         return None
 
     def inference(self, inference: Inference) -> Calls:
-        """Input and output are bound to memory beforehand, so that no call allocates them."""
+        """Bind input and output to memory beforehand, so that no call allocates them."""
         images = inference.images()
         model = _translate(inference.start(), len(images)).SerializeToString()
         session = onnxruntime.InferenceSession(

@@ -17,7 +17,7 @@ MOST_THREADS = 256
 
 
 def _list_option(metavar: str, help: str, default: str) -> Any:
-    """Return an option that takes values with commas between them."""
+    """Return an option that takes several values, separated by commas."""
     return typer.Option(metavar=f"{metavar},...", help=help, show_default=default)
 
 
@@ -31,7 +31,9 @@ def groups_option(known: Collection[str]) -> Any:
 
 
 def _threads_option(default: str) -> Any:
-    return _list_option("N", "Numbers of threads; everything is measured with each.", default)
+    return _list_option(
+        "N", "Numbers of threads. Everything is measured with each of them.", default
+    )
 
 
 PeersOption = Annotated[str, peers_option("those installed")]
@@ -58,7 +60,7 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder with MNIST or with your own images in the same files.",
+        help="Folder with MNIST, or with your own images in files of the same format.",
         show_default="BYHAND_DATA, or else the cache",
     ),
 ]
@@ -75,7 +77,7 @@ def names(text: str) -> list[str]:
 
 
 def chosen(text: str, known: Collection[str], option: str) -> list[str]:
-    """Return the names in the text, or all known names if there are none, each once."""
+    """Return the names in the text without duplicates, or all known names if it has none."""
     found = list(dict.fromkeys(names(text) or known))
     for name in found:
         if name not in known:
@@ -84,25 +86,29 @@ def chosen(text: str, known: Collection[str], option: str) -> list[str]:
 
 
 def networks_of(models: str, activation: str) -> dict[str, str]:
-    """Return the chosen ones of MODELS, each with its activation."""
+    """Return the activation of each chosen network, by the network's name."""
     if activation and activation not in ACTIVATIONS:
         raise typer.BadParameter(not_one_of(activation, ACTIVATIONS), param_hint="--activation")
     return {name: activation or MODELS[name] for name in chosen(models, MODELS, "--models")}
 
 
-def counts_of(text: str, default: Sequence[int], most: int, option: str) -> list[int]:
-    """Return the numbers in the text, from 1 to `most`, each once."""
+def counts_of(text: str, default: Sequence[int], largest: int, option: str) -> list[int]:
+    """Return the numbers in the text, from 1 to `largest`, without duplicates."""
     try:
         found = [int(name) for name in names(text)] or list(default)
     except ValueError:
         found = [0]
-    if not all(1 <= count <= most for count in found):
-        raise typer.BadParameter(f"{text!r} is not numbers from 1 to {most}", param_hint=option)
+    if not all(1 <= count <= largest for count in found):
+        message = f"{text!r} must be whole numbers from 1 to {largest}, separated by commas"
+        raise typer.BadParameter(message, param_hint=option)
     return list(dict.fromkeys(found))
 
 
 def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
-    """Return numbers of threads; without a default, these are 1 and one per processor."""
+    """Return the numbers of threads in the text, or the default.
+
+    Without a default, these are 1 and the number of processors.
+    """
     default = [1, config()["usable_cpus"]] if default is None else default
     return counts_of(text, default, MOST_THREADS, "--threads")
 
@@ -110,7 +116,7 @@ def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
 def contenders_of(
     text: str, default: Collection[str] | None = None, also: Sequence[str] = ()
 ) -> list[Contender]:
-    """Return byhand and the contenders in the text, or the installed ones of `default`."""
+    """Return byhand and the contenders in the text, or the installed ones in `default`."""
     try:
         return choose(names(text), default, also)
     except ValueError as error:

@@ -12,17 +12,17 @@ from byhand._core import testing
 def fma_peak(threads: int, seconds: float = 0.5) -> float:
     """Return the FLOP/s of `threads` threads that do nothing but multiply-adds in registers.
 
-    They run at the same time, in byhand's instruction set of this run. Each counts its best
-    millisecond.
+    The threads run at the same time, in the instruction set that byhand uses in this process. The
+    rate of a thread is the best one of many short runs.
     """
     return _together(threads, lambda: testing.fma_peak(seconds))
 
 
 def memory_rate(threads: int, size: int, seconds: float = 0.05) -> float:
-    """Return the bytes per second, read and written, of `threads` threads that share `size` bytes.
+    """Return the bytes per second that `threads` threads read and write in `size` bytes.
 
-    Each thread adds one array of its own to another, again and again. So it is the rate of the
-    cache that holds them, or of the memory if none does.
+    Each thread has an equal part of the bytes and repeatedly adds one array in it to another. So
+    the result is the rate of the cache that holds the arrays, or of the memory if none does.
     """
     return _together(threads, lambda: testing.memory_rate(size // threads, seconds))
 

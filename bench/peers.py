@@ -15,11 +15,11 @@ OURS = "byhand"
 class Contender:
     """A library, or one way to use it.
 
-    module : has a class Peer(threads, **options) with a version, kernel(...), training(...) and
-        inference(...), and with learn(...) if it can train with a recipe.
-    packages : what must be installed.
-    steps : the number of steps to time for a model whose epoch would take minutes.
-    asked : whether it is measured only if it is named.
+    module : name of a module with a class Peer(threads, **options). Peer has `version`,
+        kernel(...), training(...) and inference(...), and learn(...) if it can train with a recipe.
+    packages : the packages that must be installed.
+    steps : the number of steps to time, for each model whose epoch would take minutes.
+    asked : whether the contender is measured only if the user names it.
     """
 
     name: str
@@ -62,8 +62,8 @@ def choose(
 ) -> list[Contender]:
     """Return byhand, the contenders of these names, and `also`.
 
-    Without names, the contenders are the installed ones of `default`; without a default, they are
-    all that are installed, except those that must be asked for.
+    Without names, the contenders are the installed ones in `default`. Without a default, they are
+    all contenders that are installed, except those that the user must name.
 
     Raises
     ------

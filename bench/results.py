@@ -36,9 +36,9 @@ class Times:
         return (self.max - self.min) / self.median
 
     def over(self, other: Times) -> float:
-        """Return the median of the quotients of each round.
+        """Return the median over the rounds of this contender's time divided by the other's.
 
-        Other work on the machine slows all contenders of a round alike, and cancels out.
+        Other work on the machine slows both contenders of a round alike, so it cancels out.
         """
         quotients = (a / b for a, b in zip(self.rounds, other.rounds, strict=False))
         return statistics.median(quotients)
@@ -49,10 +49,10 @@ class Entry:
     """The result of one contender.
 
     problem : the reason why there are no times, or None.
-    difference : distance between its results and the reference.
-    ratio : its time divided by byhand's.
+    difference : distance between the contender's results and the reference.
+    ratio : the contender's time divided by byhand's.
     faults : minor page faults per call or training step.
-    rss : most memory that its process had, in bytes.
+    rss : largest memory of the contender's process, in bytes.
     """
 
     contender: str
@@ -69,7 +69,7 @@ class Entry:
 class Result:
     """One case on a number of threads.
 
-    flops : floating-point operations of what is timed; 0 if memory bounds it.
+    flops : floating-point operations of one call or one epoch; 0 if memory limits the speed.
     peak : FLOP/s of multiply-adds on these threads, measured in the same run.
     """
 
@@ -85,19 +85,19 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """The fastest peer's time divided by byhand's; None if one of them has no time."""
+        """The fastest peer's time divided by byhand's; None if byhand or every peer has no time."""
         peers = [e.ratio for e in self.entries if e.contender != OURS and e.ratio is not None]
         return min(peers, default=None)
 
     @property
     def of_peak(self) -> float | None:
-        """byhand's share of the peak; None if byhand failed or memory bounds the case."""
+        """byhand's share of the peak; None if byhand failed or memory limits the speed."""
         ours = next((entry for entry in self.entries if entry.contender == OURS), None)
         rate = None if ours is None else self.rate(ours)
         return None if rate is None else rate / self.peak
 
     def rate(self, entry: Entry) -> float | None:
-        """Return the FLOP/s of an entry's median time; None if there is none."""
+        """Return the FLOP/s of an entry at its median time, or None without FLOPs or times."""
         return self.flops / entry.times.median if self.flops and entry.times else None
 
     def as_json(self) -> dict[str, Any]:
@@ -117,9 +117,9 @@ class Result:
 
 
 def summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return the geometric mean and the worst of the ratios of each group, and of all groups.
+    """Return the geometric mean and the smallest of the ratios of each group, and of all groups.
 
-    A ratio is that of the fastest peer of a case. Cases without a peer's time are not counted.
+    The ratio of a case is that of its fastest peer. Cases without a ratio are not counted.
     """
     known = [(ratio, r.case) for r in results if (ratio := r.ratio) is not None]
     groups = list(dict.fromkeys(case["group"] for _, case in known))

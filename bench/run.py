@@ -1,4 +1,4 @@
-"""A run of a benchmark: contests, peaks, tables, the file, the exit code."""
+"""A run of a benchmark: its contests, peaks, tables, JSON file and exit code."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Run:
         self._machine = machine.describe()
         load, processors = self._machine["load"][0], self._machine["usable_processors"]
         if load > processors / 2:
-            warning = f"Other work runs here: load {load:.1f} on {processors} processors."
+            warning = f"The machine does other work: load {load:.1f} on {processors} processors."
             self.console.print(f"{warning} The figures will not be reproducible.", style="red")
         self._versions: dict[str, str] = {}
         self._peaks: dict[int, list[float]] = {}
         self._results: list[Result] = []
 
     def begin(self, threads: int) -> float:
-        """Measure and print the peak, in FLOP/s."""
+        """Measure the peak, print it, and return it in FLOP/s."""
         self._peaks[threads] = [fma_peak(threads)]
         peak = self._peaks[threads][0]
         self.console.print(
@@ -58,7 +58,7 @@ class Run:
         return peak
 
     def keep(self, results: Sequence[Result], contest: Contest) -> None:
-        """Add the results of a group. The peak is measured again, and the larger one counts."""
+        """Add the results of a group. The peak is measured again, and the larger value counts."""
         peaks = self._peaks[contest.threads]
         peaks.append(fma_peak(contest.threads))
         for result in results:
@@ -79,8 +79,8 @@ class Run:
 
         Parameters
         ----------
-        measure : function of the contest and the name of a group, returns the results
-        show : function of a title and the results of a group, returns a table
+        measure : function of a contest and the name of a group, which returns the results
+        show : function of a title and the results of a group, which returns a table
         """
         lines = []
         for count in counts:
@@ -102,7 +102,7 @@ class Run:
         self.end(legend, [{"threads": count} | line for count, own in lines for line in own])
 
     def end(self, legend: str, summary: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Write the file, and exit with code 1 if a contender was wrong or failed."""
+        """Print the legend and write the file. Exit with code 1 if a contender was wrong or failed."""
         self.console.print(legend, style="dim", highlight=False)
         if self._json is not None:
             document = {
@@ -110,7 +110,7 @@ class Run:
                 "arguments": self._arguments,
                 "machine": self._machine,
                 "versions": self._versions,
-                "fma_peak": self._peaks,  # FLOP/s by threads, in order of time
+                "fma_peak": self._peaks,  # FLOP/s by number of threads, in order of time
                 "results": [result.as_json() for result in self._results],
                 "summary": list(summary),
             }
@@ -145,7 +145,7 @@ def _reference(case: Case, batch: int) -> Arrays:
 
 
 def check_folder(path: Path) -> None:
-    """Raise OSError if the folder cannot be written, before anything is measured."""
+    """Make the folder of a file. Raise OSError now, before measuring, if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass

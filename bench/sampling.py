@@ -17,7 +17,7 @@ import numpy as np
 from byhand.bench.cases import IN_PLACE, Case
 from numpy.typing import NDArray
 
-# Seconds that a loop of calls takes at least, so that clock and loop do not count.
+# The least seconds of a loop of calls, so that the time of reading the clock is negligible.
 LOOP = 1e-3
 
 
@@ -30,7 +30,7 @@ class Sample:
     """A measurement: `units` calls or images took `seconds`.
 
     faults : minor page faults per call or training step.
-    rss : most memory that the process had, in bytes.
+    rss : largest memory that the process had, in bytes.
     """
 
     seconds: float
@@ -53,7 +53,10 @@ class Clock:
 
 
 def peak_rss() -> int:
-    """Return bytes. On Linux it is not that of getrusage, which begins with the parent's peak."""
+    """Return the largest memory that this process had, in bytes.
+
+    On Linux, the result of getrusage is at least the peak of the parent process, so it is not used.
+    """
     try:
         status = Path("/proc/self/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
@@ -72,7 +75,7 @@ class Job(Protocol):
 
 
 class Calls:
-    """The same call again and again."""
+    """A job that repeats one call."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -81,8 +84,8 @@ class Calls:
         return [np.asarray(r) for r in _several(self._call())]
 
     def sample(self, amount: float) -> Sample:
-        """Return the time of the median loop of calls."""
-        calls = self._calls_a_loop()
+        """Time loops of calls for `amount` seconds, and return the median loop."""
+        calls = self._calls_per_loop()
         loops: list[float] = []
         clock = Clock()
         clock.start()
@@ -99,7 +102,7 @@ class Calls:
             call()
         return time.perf_counter() - start
 
-    def _calls_a_loop(self) -> int:
+    def _calls_per_loop(self) -> int:
         calls = 1
         while self._loop(calls) < LOOP:
             calls *= 2
@@ -135,7 +138,10 @@ def _several(result: Any) -> tuple[Any, ...]:
 
 
 def _takes_out(function: Callable[..., Any]) -> bool:
-    """Whether a function takes `out`. Compiled ones have no signature; byhand's all take it."""
+    """Whether a function takes `out`.
+
+    A compiled function such as torch.mm has no signature. Those of the contenders take `out`.
+    """
     try:
         return "out" in inspect.signature(function).parameters
     except ValueError:

@@ -1,7 +1,7 @@
-"""`byhand bench serving`: one model that several Python threads use at once, as a web server does.
+"""`byhand bench serving`: several Python threads use one model at once, as in a web server.
 
-First all threads answer the requests together, and each answer is compared with the one that a
-single thread gave. Then the same requests are timed with one thread, with two, and so on, in turns.
+First all threads answer the requests together, and each answer is compared with that of a single
+thread. Then the same requests are timed with each number of threads, in turns.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def answer_all(model: Model, requests: Sequence[Request], callers: int) -> list[
             answers[i] = call(model, images, labels)
 
     with ThreadPoolExecutor(callers) as pool:
-        list(pool.map(work, range(callers)))  # raises what a thread raised
+        list(pool.map(work, range(callers)))  # raises the exception of a thread
     return answers
 
 

@@ -11,32 +11,33 @@ from rich.markup import escape
 from rich.text import Text
 
 LEGEND = (
-    "median: of the time of a call, or of an epoch of training. spread: (max - min) / median.\n"
+    "median: the median time of a call, or of an epoch. spread: (max - min) / median.\n"
     "ratio: the contender's time divided by byhand's, the median over the rounds. Below 1, in "
-    "red, byhand is slower. With one row for each case, and in the summary, the contender is the "
-    "fastest one of the case. mean: the geometric mean of the ratios.\n"
-    "of peak: byhand's GFLOP/s, or the contender's, as a share of the multiply-adds that these "
-    "threads can do, measured before and after each group; the larger counts. It exceeds 100% if "
-    "an algorithm needs fewer of them than the direct one, or if other work disturbed the "
-    "measurement."
+    "red, byhand is slower. A table with one row for each case, and the summary, have the ratio "
+    "of the fastest contender. mean: the geometric mean of the ratios.\n"
+    "of peak: the GFLOP/s of the contender, or of byhand in a table with one row for each case, "
+    "divided by the peak. The peak is the GFLOP/s of the same number of threads that only "
+    "multiply and add. It is measured before and after each group, and the larger value counts. "
+    "A share exceeds 100% if an algorithm needs fewer operations than the direct one, or if "
+    "other work disturbed the measurement of the peak."
 )
-# The largest unit that leaves at least 1 before the point.
+# The units of time, in seconds. A value is shown in the largest unit in which it is at least 1.
 UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
-# Cells, with rich's markup, or a line that goes across all columns.
+# A row of a table: its cells in rich's markup, or one text that spans all columns.
 Row = Sequence[str] | str
-# The cell of a contender in a table with one row for each contender; the last argument is the
-# unit of time of the case, in seconds.
+# A function that formats a cell of a table with one row for each contender. The last argument is
+# the unit of time, in seconds.
 Cell = Callable[[Result, Entry, float], str]
 
 
 def unit_of(value: float) -> tuple[str, float]:
-    """Return the name and the size of the unit for a time."""
+    """Return the name and the length of the unit for a time in seconds."""
     return next((unit for unit in UNITS if value >= unit[1]), UNITS[-1])
 
 
 def digits(value: float | None) -> str:
-    """Format three significant digits, or nothing for None."""
+    """Format two or three significant digits, or nothing for None."""
     if value is None:
         return ""
     decimals = 2 if value < 10 else 1 if value < 100 else 0
@@ -44,7 +45,7 @@ def digits(value: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """Format three significant digits with a unit."""
+    """Format a time with its unit."""
     unit, size = unit_of(value)
     return f"{digits(value / size)} {unit}"
 
@@ -126,8 +127,8 @@ def by_case(
 ) -> Text:
     """Lay out one row for each case, with a cell for each contender and then the other columns.
 
-    A contender that failed has the first word of its problem in its cell. With `width`, the last
-    column is left out if the table is wider.
+    The cell of a contender that failed has the first word of its problem. If the table is wider
+    than `width`, the last column is left out.
     """
     names = list(dict.fromkeys(entry.contender for r in results for entry in r.entries))
     rows: list[Row] = []
@@ -142,7 +143,7 @@ def by_case(
 
 
 def products(title: str, results: Sequence[Result], width: int | None = None) -> Text:
-    """Lay out the speed of each contender in each case, and where the shape comes from."""
+    """Lay out the speed of each contender in each case, and the layer that has the shape."""
 
     def origin(result: Result) -> str:
         batch = f", batch {result.case['batch']}" if result.case["batch"] else ""
@@ -180,10 +181,10 @@ def summary_table(title: str, lines: Sequence[Mapping[str, Any]]) -> Text:
 def aligned(
     title: str, headings: Sequence[str], rows: Sequence[Row], *, width: int | None = None
 ) -> Text:
-    """Lay out a table: the first column to the left, the others to the right.
+    """Lay out a table. The first column is aligned to the left, the others to the right.
 
-    A column whose heading begins with "<" is aligned to the left, too. With `width`, the last
-    column is left out if the table is wider.
+    A column whose heading begins with "<" is aligned to the left, too. If the table is wider than
+    `width`, the last column is left out.
     """
     left = [i == 0 or heading.startswith("<") for i, heading in enumerate(headings)]
     cells = [[Text(heading.lstrip("<"), style="bold") for heading in headings]]

@@ -1,4 +1,4 @@
-"""The tasks of `byhand bench training` and `accuracy`: SGD on MNIST, for all contenders alike."""
+"""The tasks of `byhand bench training` and `accuracy`, the same for all contenders."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Index = NDArray[np.int64]
 
 IMAGE = (1, 28, 28)
 EPOCH = 60_000
-# Number of steps whose losses, and whose weights at the end, must agree with the reference.
+# Number of steps whose losses must agree with the reference. So must the weights after them.
 VERIFIED = 3
-# The networks, and the activation of each unless another is asked for.
+# The networks, and the activation of each unless the user asks for another one.
 MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
 
 
 def start(model: str, activation: str, seed: int) -> Model:
-    """Return one of MODELS with its first weights."""
+    """Return one of MODELS with its initial weights."""
     makers: dict[str, Callable[[], Model]] = {
         "softmax": lambda: softmax_regression(seed=seed),
         "mlp": lambda: mlp(activation=activation, seed=seed),
@@ -37,7 +37,7 @@ def start(model: str, activation: str, seed: int) -> Model:
 
 @dataclass(frozen=True)
 class Task:
-    """A model, its start and its data.
+    """A model, its data and the settings of its training.
 
     images, labels : paths of raw files of `count` images (uint8) and labels (int64).
     """
@@ -63,7 +63,7 @@ class Task:
         return {"lr": self.lr, "momentum": self.momentum, "weight_decay": self.weight_decay}
 
     def flops(self) -> int:
-        """Return the FLOPs per image and step: forward, and all gradients but the first input's."""
+        """Return the FLOPs per image of a training step, which needs no gradient of the images."""
         model = self.start()
         flops = (layer.flops(shape) for layer, shape in model.layer_inputs(model.input_shape))
         products = [product for product in flops if product]
@@ -76,10 +76,10 @@ class Task:
         return np.fromfile(self.images, np.uint8).reshape(-1, *IMAGE)
 
     def load_floats(self, count: int | None = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """Return the first images as floats in [-1, 1]. The bytes are read in parts."""
+        """Return the first `count` images, or all, as floats in [-1, 1]."""
         model = self.start()
         floats = np.empty((self.count if count is None else count, *IMAGE), dtype)
-        with open(self.images, "rb") as file:
+        with open(self.images, "rb") as file:  # read in parts, to save memory
             for start in range(0, len(floats), 1000):
                 part = floats[start : start + 1000]
                 pixels = np.fromfile(file, np.uint8, part.size).reshape(part.shape)
@@ -101,13 +101,13 @@ def write_data(folder: Path, root: Path | None, synthetic: bool) -> tuple[str, s
         images = rng.integers(0, 256, (EPOCH, *IMAGE), np.uint8)
         labels = rng.integers(0, 10, EPOCH)
     else:
-        # A folder that is named is never passed over.
+        # If the user names a folder, no other one is read.
         train, _ = mnist() if root is None else load_folder(root)
         images, labels = train.images, train.labels.astype(np.int64)
     task = Task("softmax", "", str(folder / "images"), str(folder / "labels"), len(labels))
     if len(labels) < VERIFIED * task.batch or images.shape[-2:] != IMAGE[1:]:
-        needed = f"{VERIFIED * task.batch} images of 28x28 or more"
-        raise DataError(f"data must be {needed}, not of the shape {images.shape}")
+        needed = f"at least {VERIFIED * task.batch} images of 28x28"
+        raise DataError(f"the training data must have {needed}, got the shape {images.shape}")
     images.tofile(task.images)
     labels.tofile(task.labels)
     return task.images, task.labels, task.count
@@ -159,22 +159,28 @@ class Training(ABC):
 
     @abstractmethod
     def first(self, index: Index) -> float:
-        """Train on these images, and return the loss before the update."""
+        """Do one step on these images, and return the loss before the update."""
 
     @abstractmethod
     def weights(self) -> Sequence[Any]:
-        """Return all parameters in the order of the model's."""
+        """Return all parameters, in the order of the model in byhand."""
 
     @abstractmethod
     def epoch(self, number: int, steps: int | None) -> Sample:
-        """Time `steps` steps, or all, of a shuffled epoch. The first step is not counted."""
+        """Time `steps` steps of a shuffled epoch, or all if it is None.
+
+        The first step is not counted, unless all steps run in one call.
+        """
 
 
 class Stepwise(Training):
     """Training that is a Python loop over steps."""
 
     whole_batches = False
-    """Leave out the smaller batch at the end, for which a compiler would compile once more."""
+    """Whether to leave out the smaller batch at the end.
+
+    A compiler would compile the network once more for it.
+    """
 
     @abstractmethod
     def step(self, index: Index) -> Any:

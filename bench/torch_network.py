@@ -29,7 +29,7 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]
 
 
 class PaddedPool2d(torch.nn.Module):  # type: ignore[misc]
-    """Pooling of an input that is padded before, for paddings that PyTorch's layers refuse."""
+    """Padding and then pooling, for paddings that PyTorch's own layers refuse."""
 
     def __init__(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> None:
         super().__init__()
@@ -59,15 +59,16 @@ def in_torch(
     own: Mapping[type[nn.Module], Callable[[Any], torch.nn.Module]] | None = None,
     shared: dict[Any, Any] | None = None,
 ) -> Any:
-    """Return the same network in PyTorch, with first weights of its own.
+    """Return the same network in PyTorch, with initial weights that PyTorch draws.
 
-    Parameters and statistics have the same names on both sides. Layers that share a Parameter share
-    one there, too. Dropout has the same rate, but drops other values.
+    Parameters and statistics have the same names in byhand and in PyTorch. Layers that share a
+    Parameter in byhand share one in PyTorch, too. Dropout has the same rate, but drops other
+    values.
 
     Parameters
     ----------
-    own : functions that translate layers of a type, instead of the translation here
-    shared : the translated parameters, by those of byhand; the function fills it
+    own : functions that translate layers of some types, instead of the translation in this module
+    shared : PyTorch's parameter for each shared parameter of byhand; the function fills it
     """
     own, shared = own or {}, {} if shared is None else shared
     if isinstance(layer, nn.Sequential | nn.Residual):
@@ -97,9 +98,9 @@ def _layer_in_torch(layer: Any) -> torch.nn.Module:
 
 
 def with_weights_of(network: nn.Module, module: Any) -> Any:
-    """Copy the weights and statistics of a network into its translation, and return that."""
+    """Copy the weights and statistics of a network into its translation `module`; return it."""
     state = {name: torch.from_numpy(array) for name, array in network.state_dict().items()}
     missing, unexpected = module.load_state_dict(state, strict=False)
-    # PyTorch alone counts the batches that batch norm has seen.
+    # Only PyTorch counts the batches that batch norm has seen.
     assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
     return module

@@ -1,7 +1,7 @@
 """One contender in a process of its own, which answers requests: python -m byhand.bench.worker.
 
-Requests come pickled on stdin, and each gets a pickled reply on stdout. The first one is the
-contender and the number of threads, and its reply the version. Every other one is the name of a
+Requests come pickled on stdin, and each gets a pickled reply on stdout. The first request is the
+contender and the number of threads; the reply is the version. Every other request is the name of a
 method of `Worker` and its argument.
 """
 
@@ -32,7 +32,7 @@ class Worker:
         self._job: Job | None = None
 
     def prepare(self, what: Any) -> list[NDArray[Any]] | None:
-        """Make a job and return its results; None if the contender has no such case."""
+        """Make a job and return its results, or None if the contender does not support the case."""
         self._job = None  # frees its memory
         self._job = self._make(what)
         return None if self._job is None else [np.asarray(array) for array in self._job.results()]
@@ -43,7 +43,7 @@ class Worker:
         return self._job.sample(amount)
 
     def learn(self, course: Course) -> tuple[list[float], list[float]]:
-        """Return the accuracy after each epoch, and its end on the clock of all processes."""
+        """Return the accuracy after each epoch, and the time, on the clock that processes share."""
         ends: list[float] = []
         accuracies: list[float] = []
 
@@ -59,7 +59,7 @@ class Worker:
         return hasattr(self.peer, name)
 
     def _make(self, what: Any) -> Job | None:
-        # Not imported for `learn`, whose time begins with the process.
+        # `learn` does not need these modules, and its time includes the imports at the top.
         from byhand.bench import cases, conv2d, gemm
 
         job: Job | None
