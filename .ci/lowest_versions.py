@@ -13,6 +13,6 @@ groups = [
     *project["optional-dependencies"].values(),
 ]
 for requirement in sorted({requirement for group in groups for requirement in group}):
-    if not requirement.startswith(project["name"] + "["):  # an extra of our own
+    if not requirement.startswith(project["name"] + "["):  # this package with one of its extras
         name, version = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement).groups()
         print(f"{name}=={version}")

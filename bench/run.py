@@ -102,7 +102,7 @@ class Run:
         self.end(legend, [{"threads": count} | line for count, own in lines for line in own])
 
     def end(self, legend: str, summary: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Print the legend and write the file. Exit with code 1 if a contender was wrong or failed."""
+        """Print the legend and write the file. Exit with code 1 if a contender has a problem."""
         self.console.print(legend, style="dim", highlight=False)
         if self._json is not None:
             document = {

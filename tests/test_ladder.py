@@ -35,7 +35,7 @@ def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_step_of_the_ladder_is_explained() -> None:
-    assert list(ladder.WORDS) == testing.gemm_ladder_steps()
+    assert list(ladder.DESCRIPTIONS) == testing.gemm_ladder_steps()
 
 
 def test_rungs() -> None:
@@ -70,8 +70,8 @@ def test_the_ladder(tmp_path: Path) -> None:
     result = run(*LADDER, *options)
     assert result.exit_code == 0, result.output
     assert "33 x 33 x 33" in result.output
-    assert all(words in result.output for pair in ladder.WORDS.items() for words in pair)
-    *alone, last = ladder.WORDS
+    assert all(words in result.output for pair in ladder.DESCRIPTIONS.items() for words in pair)
+    *alone, last = ladder.DESCRIPTIONS
     rows = json.loads(path.read_text())["results"]
     measured = [[entry["contender"] for entry in row["entries"]] for row in rows]
     assert measured == [[*alone, "numpy"], [last, "numpy"]]

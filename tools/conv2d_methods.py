@@ -2,8 +2,8 @@
 
     python tools/conv2d_methods.py --threads 1
 
-Prints one row for each convolution and direction: milliseconds per batch, and the error against
-float64 in the Euclidean norm, relative to the result.
+Prints one row for each convolution and for each of its gradients: milliseconds per batch, and the
+difference from float64 divided by the result, both in the Euclidean norm.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from byhand import kernels
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import reference  # the definition of each operator in float64
 
-# Channels and height of the input, filters, height of the output; kernels are 5 x 5.
+# Input channels, input height, number of filters and output height. The filters are 5 x 5.
 LAYERS = {"conv1": (1, 28, 20, 24), "conv2": (20, 12, 50, 8)}
 
 
 def calls(name: str, batch: int) -> dict[str, tuple[Any, ...]]:
-    """The arguments of forward and of both gradients, drawn from a normal distribution."""
+    """Return the arguments of conv2d and of both gradients, drawn from a normal distribution."""
     channels, size, filters, out_size = LAYERS[name]
     rng = np.random.default_rng(0)
     x, weight, grad_output = (
@@ -47,7 +47,7 @@ def calls(name: str, batch: int) -> dict[str, tuple[Any, ...]]:
 
 
 def best_ms(kernel: Callable[[], Any], rounds: int) -> float:
-    """Milliseconds of a call in the fastest round."""
+    """Return the milliseconds per call in the fastest round."""
     number = 20
     return min(timeit.repeat(kernel, number=number, repeat=rounds)) / number * 1e3
 

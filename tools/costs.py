@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from byhand._core import testing
 
-# Rows, and columns, of a patch of Winograd's algorithm.
+# Number of rows of a patch of Winograd's algorithm, and of its columns.
 SIZE = 8
 
 
 class Transform(NamedTuple):
-    """A matrix P of 8 rows.
+    """A matrix P of 8 rows, with which Winograd's algorithm transforms vectors.
 
-    times, transposed : the number of additions, multiplications and multiply-adds in P x and P' y.
+    times, transposed : the number of additions, multiplications and multiply-adds in P x and P' y,
+        where P' is the transposed matrix.
     """
 
     columns: int
@@ -29,12 +30,12 @@ class Transform(NamedTuple):
     transposed: int
 
     def both_axes(self) -> Transform:
-        """Return the transform of the columns and then of the rows: P x P' and P' y P."""
+        """Return the cost of transforming the columns and then the rows: P x P' and P' y P."""
         count = self.columns + SIZE
         return Transform(self.columns, count * self.times, count * self.transposed)
 
 
-# The transforms of inputs, outputs and kernels; the last two depend on the size of the kernel.
+# The transforms of inputs, outputs and filters. The last two depend on the size of the filters.
 INPUTS = Transform(8, 26, 26)
 OUTPUTS = {3: Transform(6, 20, 20), 5: Transform(4, 14, 16)}
 KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
@@ -44,11 +45,11 @@ KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
 class Cost:
     """The least work of a call.
 
-    flops : of the direct algorithm.
-    needed : of the algorithm that ran. An addition counts like a multiply-add, because it takes as
-        long.
-    bytes : of every operand and result, once.
-    far : the bytes that are gathered from anywhere in `span` bytes.
+    flops : operations of the direct algorithm.
+    needed : operations of the algorithm that ran. An addition counts like a multiply-add, because
+        it takes as long.
+    bytes : bytes of all operands and results, each counted once.
+    far : the part of `bytes` that is read from random places in an array of `span` bytes.
     """
 
     flops: int
@@ -61,7 +62,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel call: the shape of its operands and its cost."""
+    """A kernel call: the kernel, the shapes of its operands and its cost."""
 
     kernel: str
     shape: str
@@ -69,7 +70,7 @@ class Call:
 
 
 def call(name: str, *arguments: Any, **keywords: Any) -> Call:
-    """Return the least work of a call of kernels.NAME."""
+    """Return the least work of a call of kernels.`name` with these arguments."""
     arrays = [a for a in (*arguments, *_several(keywords.get("out"))) if isinstance(a, np.ndarray)]
     moved = sum(array.nbytes for array in arrays)
     if name == "gather_images":
@@ -89,7 +90,8 @@ def call(name: str, *arguments: Any, **keywords: Any) -> Call:
         return Call(name, convolution.text, cost)
     operands, products = arguments[:1], 0
     if name.startswith("linear"):
-        # x (N, in), weight (out, in); backward, dy (N, out) and y come before.
+        # The operands are x (N, in) and weight (out, in). Before them, backward has dy (N, out) and
+        # the output.
         backward = name == "linear_act_backward"
         operands = arguments[2:4] if backward else arguments[:2]
         products = 1 + keywords["input_gradient"] if backward else 1
@@ -103,7 +105,10 @@ def _several(value: Any) -> Sequence[Any]:
 
 
 def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
-    """Return the bytes of arguments that are not read: weights without grad input, unused y."""
+    """Return the bytes of the arguments that the call does not read.
+
+    The weights are needed for the gradient of the input only, and the output for the activation.
+    """
     _, output, *_, weight, activation = arguments
     of_weight = 0 if keywords["input_gradient"] else weight.nbytes
     return of_weight + (output.nbytes if activation is None else 0)
@@ -113,9 +118,11 @@ def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
 class _Convolution:
     """A convolution from (N, inputs, H, W) to (N, outputs, height, width), and a pooling after it.
 
-    rows : the rows of an image that any output sees.
-    gradients : 0 forward; 1 backward with grad weight alone, 2 with grad input too.
-    maxima : the number of outputs of all images that have a gradient.
+    rows : the number of rows of an image that the outputs depend on.
+    gradients : 0 in the forward pass. In the backward pass, 1 if only the gradient of the weights
+        is computed, and 2 if that of the input is computed, too.
+    maxima : the number of outputs that have a gradient, in all images.
+    cached : whether the call has a weight cache.
     """
 
     method: str
@@ -133,7 +140,7 @@ class _Convolution:
 
     @classmethod
     def of(cls, name: str, arguments: Any, keywords: Mapping[str, Any]) -> _Convolution:
-        """Return the convolution in a call of conv2d_pool_act or its backward."""
+        """Return the convolution in a call of conv2d_pool_act or of its backward function."""
         backward = name.endswith("backward")
         x, weight = arguments[3:5] if backward else arguments[:2]
         gradients = 1 + keywords["input_gradient"] if backward else 0
@@ -174,10 +181,13 @@ class _Convolution:
 
     def needed(self) -> int:
         if self.method == "winograd":
-            return 2 * (self.images * self._patches() * self._of_a_patch() + self._of_kernels())
+            return 2 * (
+                self.images * self._patches() * self._operations_per_patch()
+                + self._filter_transforms()
+            )
         if self.method == "winograd_rows":
-            return 2 * (self.images * self._tiles() + self._of_rows_of_kernels())
-        if self.gradients == 1:  # nothing but the maxima has a gradient
+            return 2 * (self.images * self._operations_along_rows() + self._filter_row_transforms())
+        if self.gradients == 1:  # only the maxima have a gradient
             return 2 * self.maxima * self.inputs * math.prod(self.kernel)
         return self.flops
 
@@ -185,8 +195,8 @@ class _Convolution:
         step = OUTPUTS[self.kernel[0]].columns
         return -(-self.height // step) * -(-self.width // step)
 
-    def _of_a_patch(self) -> int:
-        """Operations of the transforms of inputs and outputs and of the products, per patch."""
+    def _operations_per_patch(self) -> int:
+        """Return the operations per patch: products, and transforms of inputs and outputs."""
         inputs, outputs = INPUTS.both_axes(), OUTPUTS[self.kernel[0]].both_axes()
         products = SIZE**2 * self.inputs * self.outputs
         of_output = outputs.times if self.gradients else outputs.transposed
@@ -195,21 +205,25 @@ class _Convolution:
             total += products + self.inputs * inputs.transposed
         return total
 
-    def _of_kernels(self) -> int:
-        """Operations of the transforms of weights that are not cached, and of their gradient."""
+    def _filter_transforms(self) -> int:
+        """Return the operations that transform the filters (unless cached) and their gradient."""
         matrix = KERNELS[self.kernel[0]].both_axes()
         count = matrix.transposed if self.gradients else matrix.times
         if self.gradients == 2 and not self.cached:
             count += matrix.times
         return count * self.inputs * self.outputs
 
-    def _tiles(self) -> int:
-        """Operations per image along rows, forward: of 8 inputs per row, and of all outputs."""
+    def _operations_along_rows(self) -> int:
+        """Return the operations per image of the forward pass along rows.
+
+        Each group of outputs in a row needs the transform of 8 inputs, the products with the
+        filters, and the transform of the outputs.
+        """
         outputs = OUTPUTS[self.kernel[0]]
         products = SIZE * self.kernel[0] * self.inputs
         column = self.rows * self.inputs * INPUTS.times
         column += self.height * self.outputs * (products + outputs.transposed)
         return -(-self.width // outputs.columns) * column
 
-    def _of_rows_of_kernels(self) -> int:
+    def _filter_row_transforms(self) -> int:
         return self.inputs * self.outputs * self.kernel[0] * KERNELS[self.kernel[0]].times

@@ -1,7 +1,7 @@
 """Count lines of code: lines that hold more than blanks, comments and docstrings.
 
     python tools/count_lines.py             # one total for each part of the code base
-    python tools/count_lines.py --files     # and the count of each file
+    python tools/count_lines.py --files     # also the number for each file
 
 The parts are the core (`byhand.training` and all that it needs), the rest of the Python package,
 `bench`, `tools` and `csrc`. Stub files (`.pyi`) and tests are not counted.
@@ -29,8 +29,9 @@ _NO_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING),
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
-# Comments, docstrings of bindings, which are raw strings, and literals in which the beginning of a
-# comment is text. An apostrophe between two digits separates them.
+# Matches comments and docstrings of bindings, which are raw strings. It also matches other
+# literals, because // inside a literal begins no comment. An apostrophe after a digit separates
+# digits and does not begin a literal.
 _CPP_TOKEN = re.compile(
     r"""(?P<prose>//(?:\\\n|[^\n])*|/\*.*?\*/
       | R"(?P<mark>[^()\\\s]*)\(.*?\)(?P=mark)")
@@ -41,9 +42,9 @@ _CPP_TOKEN = re.compile(
 
 
 def python_lines(source: str) -> int:
-    """Number of lines of code in a Python source.
+    """Return the number of lines of code in a Python source.
 
-    A string that stands alone as a statement is a docstring, wherever it stands.
+    Every string that is a statement of its own counts as a docstring.
     """
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -61,7 +62,10 @@ def python_lines(source: str) -> int:
 
 
 def cpp_lines(source: str) -> int:
-    """Number of lines of code in a C++ or CUDA source. Raw strings count as docstrings."""
+    """Return the number of lines of code in a C++ or CUDA source.
+
+    Raw strings count as docstrings.
+    """
 
     def without_prose(match: re.Match[str]) -> str:
         text = match.group()
@@ -72,13 +76,13 @@ def cpp_lines(source: str) -> int:
 
 
 def count(path: Path) -> int:
-    """Number of lines of code in a file, by the language that its suffix tells."""
+    """Return the number of lines of code in a file. Its suffix tells the language."""
     source = path.read_text(encoding="utf-8")
     return python_lines(source) if path.suffix == ".py" else cpp_lines(source)
 
 
 def parts() -> Iterator[tuple[str, list[Path]]]:
-    """The name and the files of each part of the code base."""
+    """Yield the name and the files of each part of the code base."""
     # A checkout may have a link from the package to bench.
     package = sorted({*PACKAGE.rglob("*.py")} - {*(PACKAGE / "bench").rglob("*.py")})
     core = [path for path in package if path.relative_to(PACKAGE).parts[0] in CORE]
@@ -91,7 +95,7 @@ def parts() -> Iterator[tuple[str, list[Path]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", action="store_true", help="print the count of each file, too")
+    parser.add_argument("--files", action="store_true", help="also print the number for each file")
     options = parser.parse_args()
     for name, paths in parts():
         counts = {path.relative_to(ROOT).as_posix(): count(path) for path in paths}

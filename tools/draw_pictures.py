@@ -1,11 +1,11 @@
 """Draws every picture of the README and of docs/ into docs/pictures.
 
-    python tools/draw_pictures.py                 # trains the three networks, draws everything
+    python tools/draw_pictures.py                 # trains the three networks and draws all pictures
     python tools/draw_pictures.py --runs runs     # uses runs/lenet5, runs/mlp and runs/softmax
 
 Networks that are not in the folder of runs are trained into it, which takes about half a minute.
 The same runs and the same version of matplotlib give the same files, byte for byte. The numbers in
-the pictures are measured: a figure of a network shows what its kernels compute for a test image.
+the pictures are measured: a picture of a network shows what its kernels compute for a test image.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ from PIL import Image
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 NETWORKS = ("softmax", "mlp", "lenet5")
 
-# The test image that goes through the networks: a 5 that could be a 3, so that two bars are seen.
+# Number of the test image that goes through the networks. It is a 5 that could be a 3, so that two
+# of the ten probabilities can be seen.
 EXAMPLE = 412
 
-# Colours of the drawings for a reader's light and dark theme. A ramp goes from none to most.
+# Colours for the reader's light and dark theme. INK and HEAT go from zero to the largest value, and
+# SIGNED goes from negative to positive values.
 LIGHT = {"page": "#ffffff", "edge": "#d0d7de", "text": "#1f2328", "faint": "#59636e"}
 DARK = {"page": "#0d1117", "edge": "#3d444d", "text": "#f0f6fc", "faint": "#9198a1"}
 ACCENT = "#2f81f7"
@@ -98,9 +100,10 @@ class Drawing:
     def pixels(
         self, levels: NDArray[np.intp], colours: Sequence[str], x: float, y: float, side: float
     ) -> None:
-        """Draw levels (H, W), which count from 0 in `colours`, as squares of this side.
+        """Draw an array (H, W) of indices into `colours` as squares with sides of length `side`.
 
-        A level is one path: the runs of equal pixels in each row, relative to the run before.
+        All squares of one level are one path: the runs of equal pixels in each row. Each run begins
+        relative to the run before it.
         """
         height, width = levels.shape
         ground = int(np.bincount(levels.ravel()).argmax())
@@ -115,7 +118,7 @@ class Drawing:
         self._shapes.append("</g>")
 
     def svg(self) -> bytes:
-        """The whole file. It has a page of its own, so that it can be read on any background."""
+        """Return the whole file. It draws its own background, so it can be read on any page."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img">\n'
@@ -129,7 +132,7 @@ class Drawing:
 
 
 def _runs(mask: NDArray[np.bool_]) -> str:
-    """An SVG path of squares: the runs of each row of a mask."""
+    """Return an SVG path of rectangles: the runs of True in each row of a mask."""
     path, at = [], (0, 0)
     for row, line in enumerate(mask):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], line.astype(np.int8), [0]))))
@@ -141,24 +144,24 @@ def _runs(mask: NDArray[np.bool_]) -> str:
 
 
 def _levels(values: NDArray[np.generic], top: float, count: int) -> NDArray[np.intp]:
-    """Values from 0 to top as levels from 0 to count - 1."""
+    """Turn values from 0 to `top` into levels from 0 to count - 1."""
     scaled = np.clip(np.asarray(values, np.float64) / top, 0, 1)
     return np.rint(scaled * (count - 1)).astype(np.intp)
 
 
 def _signed_levels(values: NDArray[np.generic]) -> NDArray[np.intp]:
-    """Values round 0 as levels of SIGNED, whose middle is 0."""
+    """Turn values around 0 into levels of SIGNED, whose middle is 0."""
     top = float(np.percentile(np.abs(np.asarray(values, np.float64)), 99.5))
     return _levels(np.asarray(values, np.float64) + top, 2 * top, len(SIGNED))
 
 
 def _bright_levels(values: NDArray[np.generic]) -> NDArray[np.intp]:
-    """Values from 0 as levels of HEAT. The largest hundredth of them share the last level."""
+    """Turn values from 0 on into levels of HEAT. The largest 1 % of them share the last level."""
     return _levels(values, float(np.percentile(np.asarray(values, np.float64), 99)), len(HEAT))
 
 
 def _activations(model: Model, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """The network's input and the output of each of its layers, without the batch axis."""
+    """Return the network's input and the output of each layer, without the batch axis."""
     x = image[np.newaxis, np.newaxis].astype(np.float32) * model.scale + model.offset
     outputs = [x[0]]
     for layer in model.eval().children:
@@ -176,7 +179,7 @@ def _grid(
     gap: float,
     across: int,
 ) -> None:
-    """Draw feature maps (C, H, W) in rows of `across`, all of them with the same scale."""
+    """Draw feature maps (C, H, W), `across` in a row, all of them on the same scale."""
     levels = _bright_levels(maps)
     for i, plane in enumerate(levels):
         column, row = i % across, i // across
@@ -190,7 +193,7 @@ def _draw_input(drawing: Drawing, image: NDArray[np.uint8], middle: float) -> No
 
 
 def _answer(drawing: Drawing, probabilities: NDArray[np.float32], x: float, middle: float) -> None:
-    """The ten probabilities as bars."""
+    """Draw the ten probabilities as bars."""
     best = int(probabilities.argmax())
     for digit, p in enumerate(probabilities.tolist()):
         y = middle - 90 + 18 * digit
@@ -201,14 +204,14 @@ def _answer(drawing: Drawing, probabilities: NDArray[np.float32], x: float, midd
 
 
 def _step(drawing: Drawing, x: float, middle: float, kernels: Sequence[str]) -> None:
-    """An arrow of 78 from x, with the names of the kernels above it."""
+    """Draw an arrow from x to x + 76, with the names of the kernels above it."""
     for i, name in enumerate(reversed(kernels)):
         drawing.text(x + 39, middle - 10 - 16 * i, name, "mono")
     drawing.line([(x, middle), (x + 76, middle)])
 
 
 def draw_lenet5(model: Model, image: NDArray[np.uint8]) -> bytes:
-    """A test image on its way through LeNet-5: what each group of layers makes of it."""
+    """Draw a test image on its way through LeNet-5, with the output of each group of layers."""
     a = _activations(model, image)
     middle, d = 132, Drawing(1000, 342, "A digit on its way through LeNet-5")
     _draw_input(d, image, middle)
@@ -239,7 +242,7 @@ def draw_lenet5(model: Model, image: NDArray[np.uint8]) -> bytes:
 
 
 def draw_mlp(model: Model, image: NDArray[np.uint8]) -> bytes:
-    """The same for the MLP: two vectors of features."""
+    """Draw a test image on its way through the MLP, with the outputs of both hidden layers."""
     a = _activations(model, image)
     middle, d = 122, Drawing(740, 276, "A digit on its way through the MLP")
     _draw_input(d, image, middle)
@@ -258,7 +261,7 @@ def draw_mlp(model: Model, image: NDArray[np.uint8]) -> bytes:
 
 
 def draw_softmax(model: Model, image: NDArray[np.uint8]) -> bytes:
-    """Softmax regression: the weights of each digit as a picture beside its probability."""
+    """Draw softmax regression: the weights of each digit as a picture, and the probabilities."""
     layer = model.children[1]
     assert isinstance(layer, Linear)
     middle, d = 122, Drawing(850, 276, "Softmax regression: ten pictures of weights")
@@ -281,7 +284,7 @@ def draw_softmax(model: Model, image: NDArray[np.uint8]) -> bytes:
 
 
 def draw_filters(model: Model, image: NDArray[np.uint8]) -> bytes:
-    """The 20 filters of LeNet-5's first convolution, each beside what it makes of a test image."""
+    """Draw the 20 filters of LeNet-5's first convolution, each beside its feature map."""
     layer = model.children[0]
     assert isinstance(layer, Conv2d)
     filters, maps = layer.weight.data[:, 0], np.maximum(_activations(model, image)[1], 0)
@@ -299,7 +302,7 @@ def draw_filters(model: Model, image: NDArray[np.uint8]) -> bytes:
 
 
 def draw_digits(model: Model, test: Dataset) -> bytes:
-    """The first ten test images, each above what the network reads and how sure it is."""
+    """Draw the first ten test images, each above the predicted digit and its probability."""
     probabilities = model.predict_proba(test.images[:10])
     best = probabilities.argmax(axis=1)
     return tiles_png(
@@ -311,7 +314,7 @@ def draw_digits(model: Model, test: Dataset) -> bytes:
 
 
 def draw_sheet(model: Model) -> bytes:
-    """What `byhand predict --show` draws: pictures, what the network sees, its probabilities."""
+    """Draw what `byhand predict --show` draws: pictures, prepared images and probabilities."""
     cards = []
     for digit in (1, 2, 3, 6, 8, 9):
         picture = drawing(digit)
@@ -329,14 +332,14 @@ def draw_sheet(model: Model) -> bytes:
 
 
 def draw_learning(histories: Mapping[str, Sequence[EpochEnd]]) -> bytes:
-    """Cost and error of the three networks, as `byhand plot` draws them."""
+    """Draw the cost and the error of the three networks, as `byhand plot` does."""
     figure = new_figure(9, 5)
     draw_curves(figure, histories)
     return figure_bytes(figure)
 
 
 def _smaller(content: bytes, width: int, colours: int) -> bytes:
-    """A PNG file of at most this width and with a palette, which takes a third of the bytes."""
+    """Return a PNG file of at most this width, with a palette. It takes a third of the bytes."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
     if image.width > width:
         size = (width, round(image.height * width / image.width))
@@ -358,7 +361,7 @@ def _trained(runs: Path, name: str) -> RunFolder:
 def all_pictures(
     networks: Mapping[str, Model], histories: Mapping[str, Sequence[EpochEnd]], test: Dataset
 ) -> dict[str, bytes]:
-    """Return the content of every file, by its name."""
+    """Return the content of every file, by the name of the file."""
     image, lenet5 = test.images[EXAMPLE], networks["lenet5"]
     return {
         "lenet5.svg": draw_lenet5(lenet5, image),
@@ -373,7 +376,9 @@ def all_pictures(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=Path, help="the folder of the runs; otherwise a new one")
+    parser.add_argument(
+        "--runs", type=Path, help="the folder of the runs; by default a temporary one"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder of the pictures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -2,7 +2,7 @@
 
     python tools/import_time.py --most 80
 
-The exit code is 1 if it is more than --most milliseconds.
+The exit code is 1 if this time is more than --most milliseconds.
 """
 
 import argparse
@@ -20,9 +20,9 @@ def milliseconds(code: str) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--most", type=float, default=80, help="milliseconds")
+    parser.add_argument("--most", type=float, default=80, help="largest time in milliseconds")
     most = parser.parse_args().most
-    milliseconds("import byhand")  # writes the bytecode
+    milliseconds("import byhand")  # the first import writes the bytecode
     pairs = [(milliseconds("import numpy"), milliseconds("import byhand")) for _ in range(9)]
     cost = statistics.median(with_us - without for without, with_us in pairs)
     print(f"import byhand costs {cost:.0f} ms over import numpy (at most {most:.0f})")

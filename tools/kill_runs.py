@@ -4,10 +4,10 @@
 
 A run of a few epochs is trained once without interruption. Then the same run is begun again and
 killed, by SIGKILL, SIGTERM or SIGINT, at a random moment of starting, training, saving or drawing.
-After every kill the files that are there must be whole, and SIGTERM and SIGINT may leave no
-temporary file. The run goes on with --resume, is killed again, and so on until it ends; then its
-files must be those of the uninterrupted run, to the bit, and nothing else. It is removed and the
-next run begins, until there were enough kills.
+After every kill, each file of the run must be whole, and SIGTERM and SIGINT may leave no temporary
+file. The run goes on with --resume and is killed again, until it reaches its end. Then it must have
+the same files as the uninterrupted run, with the same bits. It is removed and the next run begins,
+until there were enough kills.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure  # noqa: F401  # imported once, not in every child
+import matplotlib.figure  # noqa: F401  # imported here once, and not in every child
 import numpy as np
 from byhand import set_num_threads
-from byhand.cli import app, main  # noqa: F401  # likewise
+from byhand.cli import app, main  # noqa: F401  # the same
 from byhand.data import Dataset
 from byhand.files.tensors import read_tensors
 from byhand.pictures.folders import write_idx
@@ -53,7 +53,7 @@ def write_data(folder: Path) -> None:
 
 
 def start(folder: Path, data: Path, log: Path) -> int:
-    """Train, or go on with training, in a child process; returns its number."""
+    """Begin or resume the training in a child process, and return the id of the process."""
     pid = os.fork()
     if pid:
         return pid
@@ -83,7 +83,7 @@ def exit_code(pid: int) -> int:
 
 
 def check_whole(folder: Path) -> str:
-    """Read every file of the run, and say in which phase it was killed."""
+    """Read every file of the run, and return the phase in which it was killed."""
     run = RunFolder(folder)
     if not run.config_path.exists():
         return "starting"
@@ -103,7 +103,7 @@ def temporaries(folder: Path) -> set[Path]:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """All files, without the times that were measured."""
+    """Return the content of all files but curves.png, without the times that were measured."""
     found: dict[str, Any] = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -127,10 +127,10 @@ def kill_runs(kills: int, seed: int, root: Path) -> Counter[tuple[str, str]]:
     killed: Counter[tuple[str, str]] = Counter()
     while killed.total() < kills:
         number = random.choice(SIGNALS)
-        before = temporaries(folder)  # of SIGKILL, which nobody can clean up after at once
+        before = temporaries(folder)  # an earlier SIGKILL may have left some
         pid = start(folder, data, log)
-        # Several kills should fall into one run, so most come early; saving is short, so it is met
-        # on purpose.
+        # Most kills come early, so that a run is killed several times. Saving is short, so some
+        # kills wait for it.
         end = time.perf_counter() + random.uniform(0, seconds * random.choice((0.2, 0.6, 1.1)))
         wait_for_saving = random.random() < 0.4
         while time.perf_counter() < end and not (wait_for_saving and temporaries(folder) - before):

@@ -2,9 +2,10 @@
 
     python tools/ladder.py --size 512 --threads 1,2 --plot ladder.png
 
-A square product is computed by each of the steps of csrc/cpu/gemm/ladder.cc, and by NumPy. Each of
-them is a contender of `byhand bench` in a process of its own: its result is checked, then it is
-timed in turns with the others. The last step runs on all threads, the others on one.
+The script multiplies two square matrices by each step of csrc/cpu/gemm/ladder.cc and by NumPy. As
+in `byhand bench`, each of them has a process of its own. First all results are checked, then all
+are timed in turns. The last step runs on several threads, and all other steps on one. With
+`--threads 1,2`, the last step runs on 2 threads. Without 1 in `--threads`, only the last step runs.
 """
 
 from __future__ import annotations
@@ -34,31 +35,39 @@ from plot_file import PlotOption, check_plot
 from rich.text import Text
 
 LEGEND = (
-    "The last step runs on all threads, the others on one. gain: over the step before.\n"
-    "of peak: share of the multiply-adds that these threads can do, measured before and after; the "
-    "larger counts."
+    "The product is C = A B. The last step runs on several threads, all other steps on one.\n"
+    "gain: the speed of the step divided by the speed of the step before it.\n"
+    "of peak: GFLOP/s divided by the peak. The peak is the GFLOP/s of the same number of threads "
+    "that only multiply and add. It is measured before and after the steps, and the larger value "
+    "counts."
 )
-# By the names of testing.gemm_ladder_steps().
-WORDS = {
-    "three loops": "each value of C by itself; B is read down its columns",
-    "rows of B inside": "the inner loop goes along rows of B and C, in the compiler's vectors",
-    "vectors in registers": "the sums of a row stay in the instruction set's vectors",
-    "register tile": "several rows in registers at a time share each load of B",
-    "steps of the depth": "a tile's rows of A stay in L1",
-    "prefetching": "the cache fetches the values that the next tiles read",
-    "packing": "A is copied into the order of reading if its rows evict each other",
-    "threads": "threads share the rows of C",
+# What each step does, by its name in testing.gemm_ladder_steps().
+DESCRIPTIONS = {
+    "three loops": "computes one value of C after the other and reads B down its columns",
+    "rows of B inside": "the innermost loop runs along a row of B and a row of C, so the compiler "
+    "can use vectors",
+    "vectors in registers": "the sums of one row of C stay in vector registers",
+    "register tile": "the sums of several rows of C stay in registers, so all these rows use each "
+    "loaded vector of B",
+    "steps of the depth": "each sum is computed in several steps, so that the parts of A that a "
+    "tile reads in a step stay in L1",
+    "prefetching": "while one tile is computed, the cache fetches the values that the next tiles "
+    "read",
+    "packing": "A is copied into the order in which it is read, if its rows evict each other from "
+    "the cache",
+    "threads": "each thread computes a part of C",
 }
-# Seconds of turns after which a step gets no more turns: three loops take seconds per product.
+# Seconds after which a contender gets no more turns, summed over its turns. A product by three
+# loops can take seconds.
 ENOUGH = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Rung:
-    """A step, or another library.
+    """The speed of one step, or of another library.
 
     rate, peak : in FLOP/s.
-    gain : the rate of a step over that of the step before it.
+    gain : the rate of a step divided by the rate of the step before it.
     """
 
     name: str
@@ -70,7 +79,7 @@ class Rung:
 
     @property
     def figures(self) -> tuple[str, str]:
-        """Return GFLOP/s and the share of the peak, or the kind of the problem."""
+        """The GFLOP/s and the share of the peak, or the kind of the problem."""
         if self.rate is None:
             return self.problem.partition(":")[0], ""
         return f"{self.rate / 1e9:.2f}", f"{self.rate / self.peak:.1%}"
@@ -84,7 +93,11 @@ def climb(
     rounds: int,
     seconds: float,
 ) -> list[Result]:
-    """Time products of `size` cubed: the last step on several threads, the others on one."""
+    """Time the product of two matrices (size, size) on each number of threads.
+
+    On one thread, the contenders are all steps but the last. On several threads, they are the last
+    step. `others` are contenders in both cases.
+    """
     product = gemm.Product(size, size, size)
     *alone, shared = testing.gemm_ladder_steps()
     results = []
@@ -116,8 +129,8 @@ def _contender(step: str) -> Contender:
 def rungs(results: Sequence[Result]) -> list[Rung]:
     """Return the steps in their order, then the other contenders."""
     pairs = [(result, entry) for result in results for entry in result.entries]
-    steps = [_rung(r, e) for r, e in pairs if e.contender in WORDS]
-    others = [_rung(r, e) for r, e in pairs if e.contender not in WORDS]
+    steps = [_rung(r, e) for r, e in pairs if e.contender in DESCRIPTIONS]
+    others = [_rung(r, e) for r, e in pairs if e.contender not in DESCRIPTIONS]
     return [*_with_gains(steps), *others]
 
 
@@ -141,13 +154,13 @@ def table(title: str, ladder: Sequence[Rung]) -> Text:
         speed, share = rung.figures
         speed = speed if rung.rate else f"[bold red]{speed}[/]"
         rows.append((rung.name, str(rung.threads), speed, share, gain))
-        if rung.name in WORDS:
-            rows.append(f"[dim]  {WORDS[rung.name]}[/]")
+        if rung.name in DESCRIPTIONS:
+            rows.append(f"[dim]  {DESCRIPTIONS[rung.name]}[/]")
     return tables.aligned(title, ("step", "threads", "GFLOP/s", "of peak", "gain"), rows)
 
 
 def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
-    """Draw a bar for each rung, and a line at the peak of each number of threads."""
+    """Draw a bar for each rung, and a line at the peak for each number of threads."""
     from byhand.plots.figure import drawing, figure_bytes, new_figure  # slow to import
 
     with drawing():
@@ -156,7 +169,7 @@ def chart(title: str, ladder: Sequence[Rung], suffix: str = ".png") -> bytes:
         names = [
             f"{rung.name} ({rung.threads})" if rung.threads > 1 else rung.name for rung in ladder
         ]
-        colors = ["C0" if rung.name in WORDS else "0.6" for rung in ladder]
+        colors = ["C0" if rung.name in DESCRIPTIONS else "0.6" for rung in ladder]
         speeds = [(rung.rate or 0) / 1e9 for rung in ladder]
         bars = axes.barh(range(len(ladder)), speeds, color=colors, tick_label=names)
         labels = ["  ".join(rung.figures) for rung in ladder]

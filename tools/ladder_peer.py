@@ -1,4 +1,4 @@
-"""One step from three loops to `gemm`, as a contender of ladder.py."""
+"""One step from three loops to `gemm` as a contender of ladder.py."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Peer:
         self._step = step
 
     def kernel(self, case: Case, batch: int) -> KernelJob:
-        """Return the job of a product whose operands lie row by row."""
+        """Return the job of a product. The step needs operands that are stored row by row."""
         return KernelJob(partial(testing.gemm_ladder, self._step), case, batch)

@@ -1,7 +1,9 @@
-"""Sheets of paper with more on them than one digit, drawn as people photograph and scan them.
+"""Draws pictures of handwritten digits on paper, like the photographs and scans that people make.
 
-A page is built in three steps: ink and print on a flat sheet, the sheet on a table, the light and
-the camera. Sizes are multiples of the digit's height, so that a picture may have any resolution.
+Beside the digit, a picture shows lines of print, the table, a shadow and so on. It is drawn in
+three steps: ink and print on a flat sheet, then the sheet on a table, then the light and the
+camera. The height of the digit is the unit of length, so that a picture may have any resolution.
+Each random choice is drawn from the generator `rng`.
 """
 
 from __future__ import annotations
@@ -20,28 +22,34 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Rng = np.random.Generator
 
-# A mark of a picture: its digit, and the ink's strength from 0 to 1 in a square.
+# A digit to write: which digit it is, and the strength of its ink, from 0 to 1, as a square array.
 Mark = tuple[int, Floats]
 
+# Colours (red, green, blue) of pens, of printed lines and of tables.
 _PENS = ((25, 25, 30), (20, 30, 110), (35, 45, 150), (10, 10, 10), (150, 25, 35), (20, 90, 50))
 _PRINTS = ((40, 40, 40), (0, 0, 0), (90, 90, 95), (70, 90, 160), (190, 70, 70), (60, 130, 90))
-_WOODS = ((120, 80, 50), (160, 120, 80), (70, 45, 30), (90, 90, 95), (40, 40, 45), (180, 150, 115))
+_TABLES = ((120, 80, 50), (160, 120, 80), (70, 45, 30), (90, 90, 95), (40, 40, 45), (180, 150, 115))
 
 
 @dataclass
 class Sheet:
-    """Paper and what is drawn on it: `paint` lays ink on, `line` draws print."""
+    """A sheet of paper, on which `paint` writes and `draw_line` and `lay_print` print.
+
+    pixels : the colours of the sheet, shape (height, width, 3), from 0 to 255.
+    unit : the height of the digit in pixels.
+    print_layer : the lines of print, as strengths from 0 to 255.
+    """
 
     pixels: Floats
-    unit: float  # pixels of the digit's height
+    unit: float
     print_layer: Image.Image = field(init=False)
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[:2]
         self.print_layer = Image.new("L", (width, height))
 
-    def line(self, points: list[tuple[float, float]], width: float) -> None:
-        """A polyline of the print, smooth at its edges: (x, y) in pixels."""
+    def draw_line(self, points: list[tuple[float, float]], width: float) -> None:
+        """Draw a line with smooth edges through points (x, y), in pixels, into the print layer."""
         fine = 2 if max(self.print_layer.size) < 1200 else 1
         size = (self.print_layer.width * fine, self.print_layer.height * fine)
         layer = Image.new("L", size)
@@ -51,17 +59,17 @@ class Sheet:
         merged = np.maximum(np.asarray(self.print_layer), np.asarray(layer))
         self.print_layer = Image.fromarray(merged)
 
-    def printed(self, colour: tuple[float, ...], strength: float = 1.0) -> None:
-        """Lay the print on the paper."""
+    def lay_print(self, colour: tuple[float, ...], strength: float = 1.0) -> None:
+        """Lay the print layer on the paper in this colour. A strength below 1 makes it fainter."""
         self._lay(np.asarray(self.print_layer, np.float32) / np.float32(255) * strength, colour)
 
     def paint(self, mark: Floats, top: float, left: float, size: float, colour: object) -> None:
-        """Lay a mark's ink on the paper: `size` is the side of its square."""
+        """Write a digit. Its square has the corner (top, left) and the side `size`, in pixels."""
         side = max(4, round(size))
         big = Image.fromarray(np.rint(mark * 255).astype(np.uint8))
         big = big.resize((side, side), Image.Resampling.BICUBIC)
         strength = np.asarray(big, np.float32) / np.float32(255)
-        # A pen's edge is sharper than an enlarged image's.
+        # The edge of a pen's line is sharper than that of an enlarged image.
         strength = np.clip((strength - 0.5) * 1.8 + 0.5, 0, 1)
         full = np.zeros(self.pixels.shape[:2], np.float32)
         y, x = round(top), round(left)
@@ -72,27 +80,27 @@ class Sheet:
 
     def _lay(self, strength: Floats, colour: object) -> None:
         ink = np.asarray(colour, np.float32)
-        # Ink darkens what is below it; it never hides print.
+        # Ink only darkens the paper, so darker print below it can still be seen.
         below = np.minimum(self.pixels, ink + (self.pixels - ink) * 0.08)
         self.pixels += (below - self.pixels) * strength[..., np.newaxis]
 
 
 def _extent(mark: Floats) -> tuple[float, float, float, float]:
-    """Top, left, bottom, right of the ink, 0 to 1 of the square."""
+    """Return top, left, bottom and right of the ink, as fractions of the side of its square."""
     rows, columns = np.flatnonzero((mark > 0.3).any(1)), np.flatnonzero((mark > 0.3).any(0))
     n = len(mark)
     return rows[0] / n, columns[0] / n, (rows[-1] + 1) / n, (columns[-1] + 1) / n
 
 
 def _noise_field(rng: Rng, height: int, width: int, coarse: float) -> Floats:
-    """Smooth random field of standard deviation about 1, whose patches are `coarse` pixels."""
+    """Return smooth noise with a standard deviation of about 1 and blobs of `coarse` pixels."""
     rows, columns = max(2, round(height / coarse)), max(2, round(width / coarse))
     small = Image.fromarray(rng.standard_normal((rows, columns)).astype(np.float32))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float32)
 
 
 def new_sheet(rng: Rng, height: float, width: float, unit: float) -> Sheet:
-    """Paper of a random shade, (height, width) in digit heights."""
+    """Return blank paper of a random shade. `height` and `width` are in digit heights."""
     h, w = round(height * unit), round(width * unit)
     shade = rng.uniform(205, 255)
     tint = np.array((0, rng.uniform(-4, 2), rng.uniform(-25, 6)))
@@ -101,15 +109,18 @@ def new_sheet(rng: Rng, height: float, width: float, unit: float) -> Sheet:
     return Sheet(pixels, unit)
 
 
-def pen(rng: Rng) -> NDArray[np.float64]:
-    """The colour of a pen."""
+def pen_colour(rng: Rng) -> NDArray[np.float64]:
+    """Return a random colour of a pen."""
     return np.clip(np.array(_PENS[rng.integers(len(_PENS))]) + rng.uniform(-10, 25), 0, 255)
 
 
 def write(
     sheet: Sheet, mark: Floats, y: float, x: float, colour: object, height: float | None = None
 ) -> tuple[float, float, float, float]:
-    """Paint a mark so that its ink is `height` pixels tall with its middle at (y, x); its box."""
+    """Write a digit with its middle at (y, x), and return the box of its ink, all in pixels.
+
+    The box is (top, left, bottom, right). It is `height` tall, or less if the digit is very wide.
+    """
     top, left, bottom, right = _extent(mark)
     size = (height or sheet.unit) / max(bottom - top, 0.6 * (right - left))
     corner = y - (top + bottom) / 2 * size, x - (left + right) / 2 * size
@@ -123,12 +134,12 @@ def write(
 
 
 # --------------------------------------------------------------------------------------------------
-# The sheet in the world
+# The sheet on a table, the light and the camera
 
 
-def wood(rng: Rng, height: int, width: int) -> Floats:
-    """A table: a plain colour, or grain along one direction."""
-    base = np.array(_WOODS[rng.integers(len(_WOODS))], np.float32) * rng.uniform(0.8, 1.15)
+def table_top(rng: Rng, height: int, width: int) -> Floats:
+    """Return a table of this size in pixels: one colour, or wood with grain in one direction."""
+    base = np.array(_TABLES[rng.integers(len(_TABLES))], np.float32) * rng.uniform(0.8, 1.15)
     out = np.broadcast_to(base, (height, width, 3)).copy()
     if rng.random() < 0.7:
         grain = _noise_field(rng, height, 2 if rng.random() < 0.5 else 4, rng.uniform(3, 8))
@@ -142,11 +153,15 @@ def wood(rng: Rng, height: int, width: int) -> Floats:
 def on_table(
     rng: Rng, sheet: Sheet, margins: tuple[float, float, float, float], degrees: float
 ) -> Floats:
-    """Turn the sheet on a table; margins (top, left, bottom, right) in pixels, cut if negative."""
+    """Return a view of the sheet on a table, turned by an angle.
+
+    `margins` are the pixels of table that are seen at the top, left, bottom and right of the sheet.
+    A negative margin cuts off a part of the sheet.
+    """
     top, left, bottom, right = (round(m) for m in margins)
     h, w = sheet.pixels.shape[:2]
     height, width = h + top + bottom, w + left + right
-    table = wood(rng, height, width)
+    table = table_top(rng, height, width)
     layer = Image.fromarray(
         np.dstack((np.clip(sheet.pixels, 0, 255), np.full((h, w), 255))).astype(np.uint8), "RGBA"
     )
@@ -168,7 +183,7 @@ def on_table(
 
 
 def turned(rng: Rng, sheet: Sheet, degrees: float) -> Floats:
-    """The sheet turned by a few degrees, cut so that only paper is seen."""
+    """Return a view of the sheet turned by a few degrees, cut so that only paper is seen."""
     h, w = sheet.pixels.shape[:2]
     image = Image.fromarray(np.clip(sheet.pixels, 0, 255).astype(np.uint8))
     image = image.rotate(degrees, Image.Resampling.BICUBIC)
@@ -178,7 +193,11 @@ def turned(rng: Rng, sheet: Sheet, degrees: float) -> Floats:
 
 
 def photograph(rng: Rng, scene: Floats, unit: float, rough: float = 1.0) -> bytes:
-    """Light, focus, noise and file format: a scan or a telephone's picture. unit: digit height."""
+    """Return a picture file of a scene, as from a scanner or a telephone.
+
+    Light, focus, noise and file format are random. `unit` is the height of the digit in pixels. The
+    noise is multiplied by `rough`.
+    """
     h, w = scene.shape[:2]
     kind = rng.random()
     if kind < 0.55:  # a lamp or a window at one side
@@ -208,21 +227,24 @@ def photograph(rng: Rng, scene: Floats, unit: float, rough: float = 1.0) -> byte
 
 
 def _unit(rng: Rng, low: float = 40, high: float = 220) -> float:
-    """A digit's height in pixels, evenly on a logarithmic scale."""
+    """Return a height of a digit in pixels, drawn uniformly on a logarithmic scale."""
     return float(low * (high / low) ** rng.random())
 
 
 def _near(rng: Rng, size: float, room: float) -> float:
-    """A place near the middle of `size` pixels: up to `room` away."""
+    """Return a position at most `room` pixels from the middle of a side of `size` pixels."""
     return size / 2 + rng.uniform(-room, room)
 
 
 # --------------------------------------------------------------------------------------------------
-# Kinds
+# The kinds of pictures. Each function draws one picture and returns its file.
 
 
 def _box(rng: Rng, marks: list[Mark]) -> bytes:
-    """A printed box: whole with paper round it, or a cell cut out of a form at its lines."""
+    """Draw a digit in a printed box.
+
+    The picture shows the box with paper around it, or it is a cell of a form, cut out at its lines.
+    """
     unit = _unit(rng)
     cut = rng.random() < 0.5
     high, wide = rng.uniform(1.15, 1.9), rng.uniform(1.0, 1.9)
@@ -231,26 +253,28 @@ def _box(rng: Rng, marks: list[Mark]) -> bytes:
     h, w = sheet.pixels.shape[:2]
     top, left, bottom, right = around * unit, around * unit, h - around * unit, w - around * unit
     t = unit * rng.uniform(0.015, 0.06)
-    far = 2 * unit if cut and rng.random() < 0.6 else 0  # lines of the neighbours
+    far = (
+        2 * unit if cut and rng.random() < 0.6 else 0
+    )  # the lines go on into the neighbouring cells
     for y in (top, bottom):
-        sheet.line([(left - far, y), (right + far, y)], t)
+        sheet.draw_line([(left - far, y), (right + far, y)], t)
     for x in (left, right):
-        sheet.line([(x, top - far), (x, bottom + far)], t)
-    sheet.printed(_PRINTS[rng.integers(len(_PRINTS))], rng.uniform(0.6, 1))
+        sheet.draw_line([(x, top - far), (x, bottom + far)], t)
+    sheet.lay_print(_PRINTS[rng.integers(len(_PRINTS))], rng.uniform(0.6, 1))
     room = max(0.0, (high - 1) / 2 - 0.03), max(0.0, (wide - 0.75) / 2 - 0.03)
-    push = 1.15 if rng.random() < 0.3 else 0.8  # some touch the box
+    push = 1.15 if rng.random() < 0.3 else 0.8  # some digits touch the box
     write(
         sheet,
         marks[0][1],
         _near(rng, h, room[0] * unit * push),
         _near(rng, w, room[1] * unit * push),
-        pen(rng),
+        pen_colour(rng),
     )
     return photograph(rng, turned(rng, sheet, rng.normal(0, 1.2)), unit)
 
 
 def _answer_line(rng: Rng, marks: list[Mark]) -> bytes:
-    """A line under the digit, which stands on it, over it or a little through it."""
+    """Draw a printed line below a digit. The digit stands on it, above it or a little across it."""
     unit = _unit(rng)
     high, wide = rng.uniform(1.8, 3.5), rng.uniform(2, 5)
     sheet = new_sheet(rng, high, wide, unit)
@@ -261,15 +285,17 @@ def _answer_line(rng: Rng, marks: list[Mark]) -> bytes:
     left, right = x - long, x + long
     if rng.random() < 0.25:
         left, right = 0, w
-    sheet.line([(left, line), (right, line)], unit * rng.uniform(0.015, 0.06))
-    sheet.printed(_PRINTS[rng.integers(len(_PRINTS))], rng.uniform(0.6, 1))
-    write(sheet, marks[0][1], y, x, pen(rng))
+    sheet.draw_line([(left, line), (right, line)], unit * rng.uniform(0.015, 0.06))
+    sheet.lay_print(_PRINTS[rng.integers(len(_PRINTS))], rng.uniform(0.6, 1))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
     return photograph(rng, turned(rng, sheet, rng.normal(0, 2)), unit)
 
 
 def _grid(contrast: float) -> Callable[[Rng, list[Mark]], bytes]:
+    """Return the kind whose lines have this contrast with the paper, relative to the ink's."""
+
     def kind(rng: Rng, marks: list[Mark]) -> bytes:
-        """Squared paper of 5 mm with a digit of one to three squares; some of it is lined."""
+        """Draw a digit of 0.9 to 2.4 squares on squared paper, or on lined paper (15 %)."""
         unit = _unit(rng, 50, 200)
         sheet = new_sheet(rng, rng.uniform(1.5, 4), rng.uniform(1.5, 4), unit)
         h, w = sheet.pixels.shape[:2]
@@ -277,15 +303,15 @@ def _grid(contrast: float) -> Callable[[Rng, list[Mark]], bytes]:
         t = max(0.6, unit * rng.uniform(0.012, 0.04))
         offset = rng.uniform(0, step, 2)
         for y in np.arange(offset[0], h, step):
-            sheet.line([(-9, y), (w + 9, y)], t)
+            sheet.draw_line([(-9, y), (w + 9, y)], t)
         if rng.random() < 0.85:
             for x in np.arange(offset[1], w, step):
-                sheet.line([(x, -9), (x, h + 9)], t)
-        ink = pen(rng)
+                sheet.draw_line([(x, -9), (x, h + 9)], t)
+        ink = pen_colour(rng)
         paper = np.median(sheet.pixels.reshape(-1, 3), axis=0)
         hue = np.array(((1, 1, 1), (1.1, 1, 0.75), (0.8, 1.05, 1.1))[rng.integers(3)])
         drop = contrast * float(np.mean(paper - ink)) * hue / hue.mean()
-        sheet.printed(tuple(np.clip(paper - drop, 0, 255)))
+        sheet.lay_print(tuple(np.clip(paper - drop, 0, 255)))
         y, x = _near(rng, h, 0.15 * h), _near(rng, w, 0.15 * w)
         write(sheet, marks[0][1], y, x, ink)
         return photograph(rng, turned(rng, sheet, rng.normal(0, 2)), unit)
@@ -294,12 +320,12 @@ def _grid(contrast: float) -> Callable[[Rng, list[Mark]], bytes]:
 
 
 def _desk_edge(rng: Rng, marks: list[Mark]) -> bytes:
-    """The table shows along one or two sides of the sheet."""
+    """Draw a sheet with the table along one or two of its sides."""
     unit = _unit(rng)
     sheet = new_sheet(rng, rng.uniform(1.6, 4), rng.uniform(1.6, 4), unit)
     h, w = sheet.pixels.shape[:2]
     y, x = _near(rng, h, max(0, h / 2 - 0.7 * unit)), _near(rng, w, max(0, w / 2 - 0.7 * unit))
-    write(sheet, marks[0][1], y, x, pen(rng))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
     degrees = rng.normal(0, 3)
     hidden = 0.5 * max(h, w) * abs(math.sin(math.radians(degrees))) + 2
     margins = [-hidden] * 4
@@ -310,30 +336,30 @@ def _desk_edge(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _table(rng: Rng, marks: list[Mark]) -> bytes:
-    """The whole sheet, or a note, lies on a table."""
+    """Draw a whole sheet on a table."""
     unit = _unit(rng, 40, 160)
     sheet = new_sheet(rng, rng.uniform(1.5, 5), rng.uniform(1.5, 5), unit)
     h, w = sheet.pixels.shape[:2]
     y, x = _near(rng, h, max(0, h / 2 - 0.7 * unit)), _near(rng, w, max(0, w / 2 - 0.7 * unit))
-    write(sheet, marks[0][1], y, x, pen(rng))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
     margins = tuple(rng.uniform(0.15, 1.5, 4) * unit)
     return photograph(rng, on_table(rng, sheet, margins, rng.normal(0, 5)), unit)
 
 
 def _shadow(rng: Rng, marks: list[Mark]) -> bytes:
-    """A shadow with a sharp edge lies across the sheet, sometimes across the digit."""
+    """Draw a shadow with a sharp edge across the sheet, sometimes across the digit."""
     unit = _unit(rng)
     sheet = new_sheet(rng, rng.uniform(1.5, 4), rng.uniform(1.5, 4), unit)
     h, w = sheet.pixels.shape[:2]
     y, x = _near(rng, h, 0.2 * h), _near(rng, w, 0.2 * w)
-    write(sheet, marks[0][1], y, x, pen(rng))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
     scene = turned(rng, sheet, rng.normal(0, 2))
     h, w = scene.shape[:2]
     angle = rng.uniform(0, 2 * math.pi)
     rows, columns = np.mgrid[:h, :w].astype(np.float32)
     off = (columns - w * rng.uniform(0.15, 0.85)) * math.cos(angle)
     off += (rows - h * rng.uniform(0.15, 0.85)) * math.sin(angle)
-    if rng.random() < 0.3:  # a corner, as of a hand or a book
+    if rng.random() < 0.3:  # the shadow has a corner, like that of a hand or a book
         other = angle + rng.uniform(1.2, 1.9)
         second = (columns - w * rng.uniform(0.2, 0.8)) * math.cos(other)
         off = np.minimum(off, second + (rows - h * rng.uniform(0.2, 0.8)) * math.sin(other))
@@ -343,7 +369,7 @@ def _shadow(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _holes(rng: Rng, marks: list[Mark]) -> bytes:
-    """Two or four punch holes near an edge: dark, or showing the table."""
+    """Draw one, two or four punch holes near an edge. They are dark or show the table."""
     unit = _unit(rng, 30, 120)
     side = int(rng.integers(4))  # left, right, top or bottom edge
     high, wide = rng.uniform(3, 6, 2)
@@ -355,8 +381,8 @@ def _holes(rng: Rng, marks: list[Mark]) -> bytes:
     if side % 2:
         place[1], depth = across - place[1], across - depth
     y, x = place if side < 2 else place[::-1]
-    write(sheet, marks[0][1], y, x, pen(rng))
-    colour = wood(rng, 8, 8)[0, 0] if rng.random() < 0.5 else np.full(3, rng.uniform(5, 60))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
+    colour = table_top(rng, 8, 8)[0, 0] if rng.random() < 0.5 else np.full(3, rng.uniform(5, 60))
     count = int(rng.choice([1, 2, 2, 4 if along > 14 * radius else 2]))
     fine = 4 if max(h, w) < 700 else 1
     mask = Image.new("L", (fine * w, fine * h))
@@ -373,17 +399,23 @@ def _holes(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _page(rng: Rng, marks: list[Mark]) -> bytes:
-    """A digit of 7 to 8 mm anywhere on an A4 page of 150 to 300 dots per inch."""
+    """Draw a digit of 7 to 8 mm anywhere on an A4 page of 150 to 300 dots per inch."""
     dots = rng.uniform(150, 300) / 25.4
     unit = rng.uniform(7, 8) * dots
     sheet = new_sheet(rng, 297 * dots / unit, 210 * dots / unit, unit)
     h, w = sheet.pixels.shape[:2]
-    write(sheet, marks[0][1], rng.uniform(0.06, 0.94) * h, rng.uniform(0.08, 0.92) * w, pen(rng))
+    write(
+        sheet,
+        marks[0][1],
+        rng.uniform(0.06, 0.94) * h,
+        rng.uniform(0.08, 0.92) * w,
+        pen_colour(rng),
+    )
     return photograph(rng, sheet.pixels, unit, 0.7)
 
 
 def _pencil(rng: Rng, marks: list[Mark]) -> bytes:
-    """A pencil's faint line: 15 to 25 grey levels off the paper, with the paper's grain."""
+    """Draw a faint pencil line: up to 15 to 27 grey levels darker than the paper, with grain."""
     unit = _unit(rng, 60, 250)
     sheet = new_sheet(rng, rng.uniform(1.4, 4), rng.uniform(1.4, 4), unit)
     h, w = sheet.pixels.shape[:2]
@@ -397,12 +429,12 @@ def _pencil(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _frame(rng: Rng, marks: list[Mark]) -> bytes:
-    """A border all round, as drawing programs and cut screenshots have; dark or light ink."""
+    """Draw a border around dark or light ink, as in drawing programs and cut screenshots."""
     unit = _unit(rng)
     sheet = new_sheet(rng, rng.uniform(1.15, 2.5), rng.uniform(1.15, 2.5), unit)
     h, w = sheet.pixels.shape[:2]
     y, x = _near(rng, h, max(0, h / 2 - 0.6 * unit)), _near(rng, w, max(0, w / 2 - 0.6 * unit))
-    write(sheet, marks[0][1], y, x, pen(rng))
+    write(sheet, marks[0][1], y, x, pen_colour(rng))
     inside = sheet.pixels if rng.random() < 0.5 else 255 - sheet.pixels
     width = round(max(1, unit * float(rng.choice([0.01, 0.05, rng.uniform(0.05, 0.5)]))))
     framed = np.pad(inside, ((width, width), (width, width), (0, 0)))
@@ -413,7 +445,7 @@ def _frame(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _several(rng: Rng, marks: list[Mark]) -> bytes:
-    """Two to five digits in a row, or in two."""
+    """Draw two to five digits in one row or in two."""
     unit = _unit(rng, 35, 130)
     rows = [marks] if len(marks) < 4 or rng.random() < 0.7 else [marks[:2], marks[2:]]
     sheet = new_sheet(
@@ -423,7 +455,7 @@ def _several(rng: Rng, marks: list[Mark]) -> bytes:
         unit,
     )
     h, _w = sheet.pixels.shape[:2]
-    ink = pen(rng)
+    ink = pen_colour(rng)
     size = unit * rng.uniform(0.85, 1.05)
     start = (h - 1.45 * unit * len(rows)) / 2 + 0.72 * unit
     for row, line in enumerate(rows):
@@ -455,7 +487,11 @@ SEVERAL = "several marks"
 
 
 def page(rng: Rng, kind: str, images: Pixels, labels: NDArray[np.integer]) -> tuple[bytes, str]:
-    """A picture file of `kind`, and what is written on it; hands are MNIST's or a drawing's."""
+    """Return a picture file of a kind, and the digits that are written on it.
+
+    Three quarters of the digits are the given images, and a program draws the others. All kinds but
+    SEVERAL use the first image only.
+    """
     marks: list[Mark] = []
     for image, label in zip(images, labels, strict=True):
         if rng.random() < 0.75:

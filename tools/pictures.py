@@ -1,9 +1,10 @@
-"""Draws test digits into pictures such as people have, and reads them again.
+"""Draws test digits into pictures like those that people have, and reads them with a model.
 
     python tools/pictures.py runs/NAME --count 100
 
-Nothing is timed. The result is the share of digits that the code of `byhand predict` reads right,
-for each way in which a picture differs from MNIST's, and for each kind of paper (paper.py).
+Nothing is timed. The result is the share of pictures that the code of `byhand predict` reads
+correctly, for each kind of picture. The kinds of this file show one digit that differs from MNIST's
+images in some way. The kinds of paper.py show a digit on paper with something else.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ Colour = tuple[int, int, int]
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
-# By the EXIF orientation: how the stored pixels differ from what is seen.
+# For each EXIF orientation, the operation that turns the picture as people see it into the stored
+# pixels.
 _STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -53,11 +55,16 @@ _ORIENTATION = 0x0112
 class Scene:
     """The place and the surroundings of a digit in its picture.
 
-    size : (height, width) of the picture.
-    digit : side of the digit's 28 x 28 in the picture, in pixels.
-    place : position of the digit's corner, from 0 to 1 of the free room.
-    fading, direction : how much darker the darkest corner of the paper is, from 0 to 1, and where.
+    size : (height, width) of the picture in pixels.
+    digit : side of the digit's 28 x 28 image in the picture, in pixels.
+    place : position of that image, from (0, 0) at the top left to (1, 1) at the bottom right.
+    ink, paper : colours (red, green, blue).
+    transparent : whether the picture has ink and transparency, but no paper.
+    fading : how much darker the darkest part of the paper is, from 0 (not at all) to 1 (black).
+    direction : angle of the direction towards that part, in radians.
     noise : standard deviation in grey levels.
+    orientation : EXIF orientation, 1 to 8.
+    jpeg : quality of the JPEG file; None gives a PNG file.
     """
 
     size: tuple[int, int] = (112, 112)
@@ -74,7 +81,7 @@ class Scene:
 
 
 def encoded(digit: Pixels, scene: Scene, rng: np.random.Generator) -> bytes:
-    """Return a picture file of `digit`, shape (28, 28), light ink on 0, in `scene`."""
+    """Return a picture file of a digit, shape (28, 28), whose ink is light on a background of 0."""
     height, width = scene.size
     strength = np.zeros((height, width), np.float32)
     side = scene.digit
@@ -108,7 +115,7 @@ def _on_paper(strength: Floats, scene: Scene, rng: np.random.Generator) -> Pixel
     if scene.fading:
         y, x = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
         along = x * math.cos(scene.direction) + y * math.sin(scene.direction)
-        # A lamp at one side, and corners darker than the middle.
+        # A lamp is at one side, and the corners are darker than the middle.
         dark = 0.75 * (along + math.sqrt(2)) / math.sqrt(8) + (x**2 + y**2) / 8
         pixels *= (1 - scene.fading * dark)[..., np.newaxis].astype(np.float32)
     if scene.noise:
@@ -128,7 +135,7 @@ def _dark_on_light(rng: np.random.Generator) -> Scene:
 
 
 def _colour(rng: np.random.Generator) -> Scene:
-    """Any two colours that differ, of equal brightness too."""
+    """Two clearly different colours, which may have the same brightness."""
     while True:
         ink, paper = rng.integers(0, 256, (2, 3))
         if np.linalg.norm(ink - paper) >= 100:
@@ -147,7 +154,7 @@ def _off_centre(rng: np.random.Generator) -> Scene:
 
 
 def _turned(rng: np.random.Generator) -> Scene:
-    """Stored lying, upside down or mirrored, with the EXIF orientation that says so."""
+    """Stored turned or mirrored, with the EXIF orientation that tells so."""
     return Scene(orientation=int(rng.integers(2, 9)), jpeg=90 if rng.random() < 0.5 else None)
 
 
@@ -169,7 +176,7 @@ def _noise(rng: np.random.Generator) -> Scene:
 
 
 def _sizes(rng: np.random.Generator) -> Scene:
-    """20 to 2000 pixels a side, evenly on a logarithmic scale."""
+    """Sides of 20 to 2000 pixels, drawn uniformly on a logarithmic scale."""
     side = round(20 * 100 ** rng.random())
     return Scene((side, side), side)
 
@@ -223,7 +230,7 @@ def _grey(rng: np.random.Generator, low: int, high: int) -> Colour:
 
 
 def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
-    """Yield a picture file of each image, shape (28, 28); the same ones for the same seed."""
+    """Yield a picture file of each image, shape (28, 28). The same seed gives the same files."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     for image in images:
         yield encoded(image, KINDS[kind](rng), rng)
@@ -234,11 +241,11 @@ def pictures(images: Pixels, kind: str, seed: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Found:
-    """Results for one kind.
+    """The results for one kind.
 
-    right : share of the pictures that were read right.
-    several : share of the pictures that were said to hold several marks.
-    wrong : pictures that were read wrong, each with its true digits and those that were read.
+    right : share of the pictures that were read correctly.
+    several : share of the pictures in which several marks (separate symbols) were found.
+    wrong : the files that were read wrongly, each with its true digits and those that were read.
     """
 
     right: float
@@ -249,10 +256,11 @@ class Found:
 def measured(
     model: Model, test: Dataset, count: int, seed: int, kinds: Sequence[str] | None = None
 ) -> Iterator[tuple[str, Found]]:
-    """Read `count` pictures of each kind, of digits and paper that `seed` chooses.
+    """Read `count` pictures of each kind, and yield the kind and its results.
 
-    A file that is refused counts as read wrong. A picture of several marks is read as `--split`
-    reads it, and all its marks must be right. Kinds use different digits if there are enough.
+    `seed` chooses the digits and the paper. A file that is refused counts as read wrongly. A
+    picture of several marks is read as `--split` reads it, and all its digits must be correct.
+    Different kinds use different digits if the test set is large enough.
     """
     order = np.random.default_rng(seed).permutation(len(test))
     for number, kind in enumerate([*KINDS, *paper.KINDS, paper.SEVERAL]):
@@ -284,7 +292,7 @@ def measured(
 
 
 def wrong_png(found: dict[str, Found]) -> bytes:
-    """Draw the pictures that were read wrong, one row per kind, with the answers."""
+    """Draw ten of the pictures of each kind that were read wrongly, with the answers."""
     side, across = 150, 10
     rows = {kind: f.wrong[:across] for kind, f in found.items() if f.wrong}
     sheet = Image.new("RGB", (across * side, max(1, len(rows)) * (side + 30)), (70, 70, 70))
@@ -309,19 +317,21 @@ def main(
         Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
     ],
     count: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each kind.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Decides which digits and what paper.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of digits and paper.")] = 0,
     kind: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND", help="Only this kind; may be given several times."),
     ] = None,
     wrong: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the pictures read wrong into this PNG file."),
+        typer.Option(
+            metavar="FILE", help="Draw pictures that were read wrongly into this PNG file."
+        ),
     ] = None,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure the share of pictures of handwriting that `byhand predict` reads right."""
+    """Measure the share of pictures of handwriting that `byhand predict` reads correctly."""
     known = [*KINDS, *paper.KINDS, paper.SEVERAL]
     if unknown := set(kind or ()) - set(known):
         raise typer.BadParameter(
@@ -330,7 +340,7 @@ def main(
     network = load(model)
     _, test = mnist() if data is None else load_folder(data)
     found: dict[str, Found] = {}
-    typer.echo(f"{'':22} {'right':>8}  {'said to hold several marks':>26}")
+    typer.echo(f"{'':22} {'correct':>8}  {'several marks found':>26}")
     for name, one in measured(network, test, count, seed, kind or None):
         found[name] = one
         typer.echo(f"{name:22} {100 * one.right:6.1f} %  {100 * one.several:24.1f} %")

@@ -11,12 +11,12 @@ from byhand.plots.formats import PLOT_FORMATS
 
 PlotOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.png", dir_okay=False, help="Also draw it into this file."),
+    typer.Option(metavar="FILE.png", dir_okay=False, help="Also draw a chart into this file."),
 ]
 
 
 def check_plot(path: Path | None) -> None:
-    """Refuse a file that cannot be written, or whose format is unknown, before measuring."""
+    """Refuse, before measuring, a file of an unknown format or one that cannot be written."""
     if path is None:
         return
     if path.suffix.lower() not in PLOT_FORMATS:

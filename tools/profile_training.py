@@ -2,9 +2,10 @@
 
     python tools/profile_training.py --models lenet5 --threads 2 --plot profile.png
 
-It is the training of `byhand bench training`, with a clock around every kernel call in every second
-step. The steps between are left alone, and the title has the median of both. Each row has the time
-of a kernel call beside the least time that its arithmetic and its bytes need (costs.py).
+The script runs the training of `byhand bench training`. In every second step, it measures the time
+of each kernel call. The other steps run without these clocks, and the title shows the median time
+of both kinds of steps. Each row shows the time of a kernel call beside its floor: the least time
+that its arithmetic and its bytes need (costs.py).
 """
 
 from __future__ import annotations
@@ -46,18 +47,18 @@ from plot_file import PlotOption, check_plot
 from rich.markup import escape
 from rich.text import Text
 
-# A row is marked if its share of the step and its time as a multiple of its floor are larger.
+# A row is marked if its share of the step exceeds SHARE and its time exceeds SLOW times its floor.
 SHARE, SLOW = 0.05, 2.0
-MARKED = f"red: over {SHARE:.0%} of the step and {SLOW:g} x floor"
+MARKED = f"red: more than {SHARE:.0%} of the step and more than {SLOW:g} x floor"
 # The smallest share that gets a bar in the chart.
 SEEN = 0.005
 LEGEND = (
-    "time: the median over the profiled steps, every second one. MFLOP: the work of the algorithm "
-    "that ran; an addition in its transforms counts like a multiply-add.\n"
-    "floor: the longer of MFLOP at the peak of multiply-adds, and MB at the rate at which the same "
-    "number of bytes is added up over and over.\n"
-    "direct: the figures of the direct algorithm, if another one ran or does not do all of it. "
-    "rest: the step without its kernels, which is Python and NumPy.\n"
+    "us: the median time of a call over the profiled steps. MFLOP: the work of the algorithm that "
+    "ran. An addition in the transforms of Winograd's algorithm counts like a multiply-add.\n"
+    "floor: the longer of two times: MFLOP at the peak of multiply-adds, and MB at the rate at "
+    "which the same number of threads repeatedly adds arrays of this size.\n"
+    "direct: MFLOP and floor of the direct algorithm, if they differ. rest: the time of the step "
+    "without its kernels, which is spent in Python and NumPy.\n"
     f"slow, {MARKED}."
 )
 REST = "rest"
@@ -65,9 +66,11 @@ REST = "rest"
 
 @dataclass(frozen=True)
 class Row:
-    """A kernel call of a step, or the rest of the step, whose `what` is None.
+    """A kernel call of a step. If `what` is None, the row is the rest of the step.
 
-    direct : the floor of the direct algorithm.
+    floor : the least time of the algorithm that ran, in seconds.
+    bound : what limits the floor, "arithmetic" or "memory".
+    direct : the least time of the direct algorithm, in seconds.
     """
 
     what: Call | None
@@ -100,9 +103,10 @@ class Row:
 class Profile:
     """The profile of a model's training.
 
-    step, plain : seconds of a step that is profiled, and of one that is not.
-    rates : bytes per second, by the size of the data.
-    rows : the longest first.
+    step, plain : median seconds of a profiled step, and of a step without the clocks.
+    peak : FLOP/s of multiply-adds in registers.
+    rates : bytes per second of the memory, by the size of the data in bytes.
+    rows : the calls and the rest, the longest first.
     """
 
     model: str
@@ -130,9 +134,9 @@ class Profile:
 
 
 def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
-    """Profile `steps` steps of training as users call it, and time as many without the profiler.
+    """Profile `steps` steps of training, and time at least as many steps without the clocks.
 
-    peak: measured before; it is measured again, and the larger counts.
+    `peak` was measured before. It is measured again, and the larger value counts.
     """
     with byhand.num_threads(threads):
         watch = _Watch(task.batch, steps)
@@ -154,7 +158,10 @@ def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
 
 
 def _size(moved: int) -> int:
-    """Return the next power of two, at least 64 KB: with less data the loop limits the rate."""
+    """Round a number of bytes up to a power of two, and to at least 64 KB.
+
+    With less data, the loop that measures the rate would limit it, and not the memory.
+    """
     return int(max(1 << 16, 1 << (max(moved, 1) - 1).bit_length()))
 
 
@@ -182,14 +189,15 @@ def _train(task: Task, watch: _Watch) -> None:
 
 
 class _Watch:
-    """The handler: it records the second step of all, then profiles every other one.
+    """A handler that records the calls of one step and then profiles every second step.
 
-    Only whole batches count, and not the first of an epoch, before which the images are shuffled.
+    It records the second step of the training. The first step of an epoch does not count, because
+    the images are shuffled in it. The smaller last batch of an epoch does not count either.
     """
 
     def __init__(self, batch: int, steps: int) -> None:
         self.calls: list[Call] = []
-        self.times: list[list[float]] = []  # of a profiled step, by call
+        self.times: list[list[float]] = []  # seconds of each call, for each profiled step
         self.profiled: list[float] = []
         self.plain: list[float] = []
         self._batch, self._steps = batch, steps
@@ -249,7 +257,7 @@ class _Watch:
 
 
 class _Taps:
-    """While they are on, byhand's modules call around(name, kernel) instead of each kernel."""
+    """While the taps are on, the function around(name, kernel) takes the place of each kernel."""
 
     def __init__(self, around: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
         names = {getattr(kernels, name): name for name in kernels.__all__}
@@ -316,7 +324,7 @@ def _summary(profile: Profile) -> str:
 
 
 def chart(profiles: Sequence[Profile], suffix: str = ".png") -> bytes:
-    """Draw a bar for each row of a share of SEEN or more, with its floors as marks."""
+    """Draw a bar for each row whose share is SEEN or more, and a mark for each of its floors."""
     from byhand.plots.figure import drawing, figure_bytes, new_figure  # slow to import
 
     with drawing():
@@ -363,9 +371,11 @@ def main(
     threads: AllThreadsOption = "",
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps to profile per repeat.", show_default="an epoch"),
+        typer.Option(min=1, help="Steps to profile per repeat.", show_default="half of an epoch"),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often to profile these steps.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Number of times to profile that many steps.")
+    ] = 3,
     data: DataOption = None,
     synthetic: SyntheticOption = False,
     plot: PlotOption = None,
@@ -383,7 +393,7 @@ def main(
             peak = run.begin(count)
             for model, function in networks.items():
                 task = Task(model, function, *files)
-                # Every second step is profiled, so that an epoch's are half of its steps.
+                # Only every second step is profiled, so an epoch has half as many profiled steps.
                 wanted = repeats * (steps or task.count // (2 * task.batch))
                 found.append(profile(task, count, wanted, peak))
                 run.console.print(table(found[-1]))
