@@ -13,36 +13,36 @@ DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of x (batch, channels, size, size) with stride 1 and a square kernel."""
+    """A convolution of x (batch, channels, size, size) with stride 1 and square filters."""
 
     batch: int
     channels: int
     size: int
     outputs: int
-    kernel: int
+    filter_size: int
     padding: int = 0
 
     @property
     def name(self) -> str:
         """Text such as "N128 20->50 5x5 on 12": 128 images of 20 channels, 12 x 12 pixels."""
-        k = f"{self.kernel}x{self.kernel}"
+        k = f"{self.filter_size}x{self.filter_size}"
         padded = f" pad {self.padding}" if self.padding else ""
         return f"N{self.batch} {self.channels}->{self.outputs} {k}{padded} on {self.size}"
 
     @property
     def flops(self) -> int:
         """Floating-point operations of the direct algorithm, the same for forward and gradients."""
-        taps = self.channels * self.kernel**2
+        taps = self.channels * self.filter_size**2
         return 2 * self.batch * self.outputs * self._out**2 * taps
 
     @property
     def _out(self) -> int:
-        return self.size + 2 * self.padding - self.kernel + 1
+        return self.size + 2 * self.padding - self.filter_size + 1
 
     def cases(self) -> Iterator[Case]:
         """Yield the forward pass and the gradients with respect to the input and the weights."""
         x = self.batch, self.channels, self.size, self.size
-        w = self.outputs, self.channels, self.kernel, self.kernel
+        w = self.outputs, self.channels, self.filter_size, self.filter_size
         dy = values(self.batch, self.outputs, self._out, self._out)
         arguments = (
             (values(*x), values(*w), values(self.outputs)),
@@ -59,11 +59,11 @@ def _random(count: int) -> Iterator[Convolution]:
     rng = np.random.default_rng(0)
     while count > 0:
         batch, channels, outputs = (int(2**v) for v in rng.uniform(0, 7, 3))
-        size, kernel = int(rng.integers(5, 40)), int(rng.choice([1, 2, 3, 5, 7]))
-        if kernel > size:
+        size, filter_size = int(rng.integers(5, 40)), int(rng.choice([1, 2, 3, 5, 7]))
+        if filter_size > size:
             continue
         convolution = Convolution(
-            batch, channels, size, outputs, kernel, int(rng.integers(0, kernel // 2 + 1))
+            batch, channels, size, outputs, filter_size, int(rng.integers(0, filter_size // 2 + 1))
         )
         if 1e6 <= convolution.flops <= 1e8:
             count -= 1

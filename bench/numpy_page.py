@@ -43,9 +43,9 @@ def linear_backward_bias(grad: Array) -> Any:
     return grad.sum(axis=0)
 
 
-def _columns(x: Array, kernel: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
+def _columns(x: Array, size: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
     """Yield groups of images, with their windows as an array (images, C * KH * KW, pixels)."""
-    windows = sliding_window_view(x, kernel, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
+    windows = sliding_window_view(x, size, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
     pixels = windows.shape[4] * windows.shape[5]
     columns = np.empty((min(GROUP, len(x)), *windows.shape[1:]), x.dtype)
     for start in range(0, len(x), GROUP):

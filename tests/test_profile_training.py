@@ -69,7 +69,7 @@ def test_operations_of_winograds_transforms() -> None:
     assert operations(matrices.inputs()) == costs.INPUTS
     for r in (3, 5):
         assert operations(matrices.powers(9 - r)) == costs.OUTPUTS[r]
-        assert operations(matrices.weights(r)) == costs.KERNELS[r]
+        assert operations(matrices.weights(r)) == costs.FILTERS[r]
     assert costs.INPUTS.both_axes() == (8, 416, 416)
 
 

@@ -38,7 +38,7 @@ class Transform(NamedTuple):
 # The transforms of inputs, outputs and filters. The last two depend on the size of the filters.
 INPUTS = Transform(8, 26, 26)
 OUTPUTS = {3: Transform(6, 20, 20), 5: Transform(4, 14, 16)}
-KERNELS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
+FILTERS = {3: Transform(3, 15, 15), 5: Transform(5, 21, 21)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Convolution:
     images: int
     inputs: int
     outputs: int
-    kernel: tuple[int, int]
+    filter_size: tuple[int, int]
     height: int
     width: int
     rows: int
@@ -145,14 +145,14 @@ class _Convolution:
         x, weight = arguments[3:5] if backward else arguments[:2]
         gradients = 1 + keywords["input_gradient"] if backward else 0
         geometry = {key: keywords[key] for key in ("stride", "padding", "dilation", "groups")}
-        kernel = weight.shape[2:]
+        filter_size = weight.shape[2:]
         height, width = (
             (size + sum(padding) - dilation * (taps - 1) - 1) // stride + 1
             for size, padding, dilation, taps, stride in zip(
                 x.shape[2:],
                 keywords["padding"],
                 keywords["dilation"],
-                kernel,
+                filter_size,
                 keywords["stride"],
                 strict=True,
             )
@@ -164,11 +164,11 @@ class _Convolution:
             images=len(x),
             inputs=inputs,
             outputs=outputs,
-            kernel=kernel,
+            filter_size=filter_size,
             height=height,
             width=width,
-            rows=min(x.shape[2], height + kernel[0] - 1),
-            text=f"{inputs}->{outputs} {kernel[0]}x{kernel[1]} on {x.shape[2]}",
+            rows=min(x.shape[2], height + filter_size[0] - 1),
+            text=f"{inputs}->{outputs} {filter_size[0]}x{filter_size[1]} on {x.shape[2]}",
             gradients=gradients,
             maxima=arguments[0].size if backward else 0,
             cached=keywords.get("weight_cache") is not None,
@@ -177,7 +177,7 @@ class _Convolution:
     @property
     def flops(self) -> int:
         positions = self.images * self.outputs * self.height * self.width
-        return 2 * max(1, self.gradients) * positions * self.inputs * math.prod(self.kernel)
+        return 2 * max(1, self.gradients) * positions * self.inputs * math.prod(self.filter_size)
 
     def needed(self) -> int:
         if self.method == "winograd":
@@ -188,16 +188,16 @@ class _Convolution:
         if self.method == "winograd_rows":
             return 2 * (self.images * self._operations_along_rows() + self._filter_row_transforms())
         if self.gradients == 1:  # only the maxima have a gradient
-            return 2 * self.maxima * self.inputs * math.prod(self.kernel)
+            return 2 * self.maxima * self.inputs * math.prod(self.filter_size)
         return self.flops
 
     def _patches(self) -> int:
-        step = OUTPUTS[self.kernel[0]].columns
+        step = OUTPUTS[self.filter_size[0]].columns
         return -(-self.height // step) * -(-self.width // step)
 
     def _operations_per_patch(self) -> int:
         """Return the operations per patch: products, and transforms of inputs and outputs."""
-        inputs, outputs = INPUTS.both_axes(), OUTPUTS[self.kernel[0]].both_axes()
+        inputs, outputs = INPUTS.both_axes(), OUTPUTS[self.filter_size[0]].both_axes()
         products = SIZE**2 * self.inputs * self.outputs
         of_output = outputs.times if self.gradients else outputs.transposed
         total = products + self.inputs * inputs.times + self.outputs * of_output
@@ -207,7 +207,7 @@ class _Convolution:
 
     def _filter_transforms(self) -> int:
         """Return the operations that transform the filters (unless cached) and their gradient."""
-        matrix = KERNELS[self.kernel[0]].both_axes()
+        matrix = FILTERS[self.filter_size[0]].both_axes()
         count = matrix.transposed if self.gradients else matrix.times
         if self.gradients == 2 and not self.cached:
             count += matrix.times
@@ -219,11 +219,11 @@ class _Convolution:
         Each group of outputs in a row needs the transform of 8 inputs, the products with the
         filters, and the transform of the outputs.
         """
-        outputs = OUTPUTS[self.kernel[0]]
-        products = SIZE * self.kernel[0] * self.inputs
+        outputs = OUTPUTS[self.filter_size[0]]
+        products = SIZE * self.filter_size[0] * self.inputs
         column = self.rows * self.inputs * INPUTS.times
         column += self.height * self.outputs * (products + outputs.transposed)
         return -(-self.width // outputs.columns) * column
 
     def _filter_row_transforms(self) -> int:
-        return self.inputs * self.outputs * self.kernel[0] * KERNELS[self.kernel[0]].times
+        return self.inputs * self.outputs * self.filter_size[0] * FILTERS[self.filter_size[0]].times
