@@ -39,6 +39,7 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
   require(!training || s.count() != 1 || s.channels == 0,
           "x must have more than one value per channel in training, got shape ", x.shape());
   const std::vector<py::object> outs = unpack_out(out_object, 3);
+  // The inputs, which no output may overlap.
   const py::array &a = x.original(), &b = gamma.original(), &c = beta.original();
   const py::array &d = running_mean.array(), &e = running_var.array();
   const Output<float> y(outs[0], "out[0]", x.shape(), {a, b, c, d, e});
@@ -104,7 +105,7 @@ training : bool
     True for training, False for inference.
 momentum : float, default 0.1
     Weight of the statistics of x in the update of the running statistics, from 0 to 1. Notes
-    has the formula.
+    states the formula.
 eps : float, default 1e-5
     Number that is added to the variance to avoid a division by 0. It must be at least 0.
 out : (ndarray, ndarray, ndarray), optional

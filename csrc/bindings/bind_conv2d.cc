@@ -80,7 +80,7 @@ x : ndarray, shape (N, in_channels, H, W), float32
 weight : ndarray, shape (out_channels, in_channels / groups, KH, KW), float32
     Filters.
 bias : ndarray, shape (out_channels,), float32, optional
-    Value added to each output channel.
+    Values that are added to the output channels, one per channel.
 stride : int or (int, int), default 1
     Distance between the windows of neighbouring outputs, as one number or (height, width).
 padding : int, (int, int) or ((int, int), (int, int)), default 0
@@ -94,8 +94,8 @@ groups : int, default 1
     reads only its own group of input channels.
 algorithm : {"auto", "direct", "winograd"}, default "auto"
     "winograd" is possible for filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one
-    group. "auto" takes the algorithm that is faster for these shapes. Notes has the accuracy of
-    both.
+    group. "auto" takes the algorithm that is faster for these shapes. Notes states the accuracy
+    of both.
 out : ndarray, shape (N, out_channels, OH, OW), float32, optional
     Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 

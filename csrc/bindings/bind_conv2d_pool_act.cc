@@ -119,7 +119,7 @@ x : ndarray, shape (N, in_channels, H, W), float32
 weight : ndarray, shape (out_channels, in_channels / groups, KH, KW), float32
     Filters.
 bias : ndarray, shape (out_channels,), float32, optional
-    Value added to each output channel.
+    Values that are added to the output channels, one per channel.
 activation : {"relu", "tanh", "sigmoid", None}, default "relu"
     Function applied to the pooled values; None applies nothing.
 pool_size : int or (int, int), default 2

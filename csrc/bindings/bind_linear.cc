@@ -95,7 +95,7 @@ x : ndarray, shape (N, in_features), float32
 weight : ndarray, shape (out_features, in_features), float32
     Weights. They may have any strides and are read without a copy.
 bias : ndarray, shape (out_features,), float32, optional
-    Value added to each output feature.
+    Values that are added to the output features, one per feature.
 out : ndarray, shape (N, out_features), float32, optional
     Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 
@@ -123,7 +123,7 @@ x : ndarray, shape (N, in_features), float32
 weight : ndarray, shape (out_features, in_features), float32
     Weights. They may have any strides and are read without a copy.
 bias : ndarray, shape (out_features,), float32, optional
-    Value added to each output feature.
+    Values that are added to the output features, one per feature.
 activation : {"relu", "tanh", "sigmoid", None}, default "relu"
     Function applied to each output value; None applies nothing.
 out : ndarray, shape (N, out_features), float32, optional

@@ -114,7 +114,7 @@ Parameters
 shape : int or sequence of int
     Shape of the array.
 device : {"cpu"}, default "cpu"
-    Where the array lies.
+    The device whose memory holds the array.
 
 Returns
 -------
