@@ -279,7 +279,10 @@ def bad_pictures(folder: Path) -> dict[Path, str]:
     (folder / "no files").mkdir()
     return {
         **{folder / name: reason for name, (_, reason) in files.items()},
-        **{folder / name: "2 frames or pages" for name in ("moving.gif", "moving.png", "pages.tiff")},
+        **{
+            folder / name: "2 frames or pages"
+            for name in ("moving.gif", "moving.png", "pages.tiff")
+        },
         save(folder / "blank.png", pixels=np.full((28, 32), 7, np.uint8)): "blank",
         folder / "no files": "no pictures in this folder",
         folder / "missing.png": "No such file",

@@ -201,14 +201,20 @@ before = set(os.listdir("/proc/self/task"))
 byhand.set_num_threads(2)
 a = np.ones((256, 256), np.float32)
 cpus = os.sched_getaffinity(0)
-kept_off = []
-for cpu in sorted(cpus)[:2]:
+first_two = sorted(cpus)[:2]
+sizes, kept_off = set(), set()
+for attempt in range(1000):  # the system may move the caller back before the product begins
+    cpu = first_two[attempt % 2]
     os.sched_setaffinity(0, {cpu})  # the caller moves there
     os.sched_setaffinity(0, cpus)
     kernels.gemm(a, a)
     (worker,) = set(os.listdir("/proc/self/task")) - before
-    kept_off.append(cpus - os.sched_getaffinity(int(worker)))
-print(*map(len, kept_off), kept_off[0] != kept_off[1], os.sched_getaffinity(0) == cpus)
+    off = cpus - os.sched_getaffinity(int(worker))
+    sizes.add(len(off))
+    kept_off |= off
+    if kept_off >= set(first_two):
+        break
+print(*sizes, kept_off >= set(first_two), os.sched_getaffinity(0) == cpus)
 os.sched_setaffinity(0, {cpu})  # a pinned caller: the worker keeps the others
 kernels.gemm(a, a)
 print(len(cpus) - len(os.sched_getaffinity(int(worker))))
@@ -217,7 +223,7 @@ print(len(cpus) - len(os.sched_getaffinity(int(worker))))
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: nowhere to go")
 def test_a_worker_keeps_off_the_callers_processor() -> None:
-    assert run(WHERE).stdout.split() == ["1", "1", "True", "True", "1"]
+    assert run(WHERE).stdout.split() == ["1", "True", "True", "1"]
 
 
 PINNED = """

@@ -1,3 +1,4 @@
+#include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "bindings/function.h"
 #include "bindings/gil.h"
