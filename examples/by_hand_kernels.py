@@ -8,7 +8,7 @@ train, test = data.mnist()
 
 
 def draw(*shape):
-    """Weights as PyTorch draws them: uniform in +-1 / sqrt(inputs per output)."""
+    """Draw weights as PyTorch does: uniform in +-1 / sqrt(number of inputs per output)."""
     bound = 1 / np.sqrt(np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -19,7 +19,7 @@ velocities = [np.zeros(p.size, np.float32) for p in weights + biases]
 
 
 def batch(images, index):
-    """Pixels from 0 to 255 become numbers from -1 to 1, (N, 1, 28, 28)."""
+    """The images of a batch, shape (N, 1, 28, 28). Pixels from 0 to 255 become -1 to 1."""
     return kernels.gather_images(images[:, None], index, scale=1 / 127.5, offset=-1.0)
 
 
@@ -33,7 +33,7 @@ def forward(x):
 
 
 def backward(g4, saved):
-    """The gradients of all weights and biases, from the logits' gradient by the chain rule."""
+    """The gradients of all weights and biases by the chain rule. g4 is that of the logits."""
     x, i1, a1, i2, a2, a3 = saved
     g3 = kernels.relu_backward(kernels.linear_backward_input(g4, w4), a3)
     g2 = kernels.relu_backward(kernels.linear_backward_input(g3, w3), a2)
@@ -41,9 +41,9 @@ def backward(g4, saved):
     g1 = kernels.relu_backward(kernels.conv2d_backward_input(g2, w2, a1.shape), a1)
     g1 = kernels.max_pool2d_backward(g1, i1, (len(x), 20, 24, 24))
     conv, linear = kernels.conv2d_backward_weight, kernels.linear_backward_weight
-    of_weights = conv(g1, x, w1.shape), conv(g2, a1, w2.shape), linear(g3, a2), linear(g4, a3)
+    dw = conv(g1, x, w1.shape), conv(g2, a1, w2.shape), linear(g3, a2), linear(g4, a3)
     conv, linear = kernels.conv2d_backward_bias, kernels.linear_backward_bias
-    return *of_weights, conv(g1), conv(g2), linear(g3), linear(g4)
+    return *dw, conv(g1), conv(g2), linear(g3), linear(g4)
 
 
 order = rng.permutation(len(train))

@@ -6,7 +6,7 @@ from byhand import data, models, nn, optim
 
 
 class SquaredHinge(nn.losses.Loss):
-    """Mean over the images of the sum over the classes of max(0, 1 - sign * prediction)^2.
+    """max(0, 1 - sign * prediction)^2, summed over the classes; the mean over the images.
 
     sign is 1 for the label's class and -1 for the others (Tang, arXiv 1306.0239).
     """

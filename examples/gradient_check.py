@@ -1,8 +1,8 @@
 """Is a backward pass right? Compare its gradients with finite differences.
 
 If a weight goes from w - h to w + h, the loss changes by about gradient * 2h. In float32, the
-difference of two losses has few correct digits. So h must not be too small, and a difference of up
-to 2 % is not an error.
+difference of two losses has few correct digits. So h must not be too small, and a gradient that
+differs from its estimate by up to 2 % is not an error.
 """
 
 import numpy as np

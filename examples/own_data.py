@@ -1,11 +1,11 @@
-"""Images of your own: arrays to train with, a part held out, pictures to predict."""
+"""Images of your own: train with arrays, hold out a part of them, predict one image."""
 
 import byhand
 import numpy as np
 from byhand import data, models, optim
 
-# Any array of uint8 (N, height, width) or (N, channels, height, width) will do. Each image of this
-# one shows a bright bar, level or upright.
+# Any uint8 array of shape (N, height, width) or (N, channels, height, width) will do. Here each
+# image shows a bright bar, which is level or upright.
 rng = np.random.default_rng(0)
 labels = rng.integers(0, 2, 2000, dtype=np.uint8)
 images = rng.integers(0, 60, (2000, 16, 16), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""byhand reproduce: what counts as reached, the table, the command on a tiny data set."""
+"""`byhand reproduce`: which figures count as reached, the table, the command on a tiny data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from byhand.data import Dataset
 from byhand.reproduce import FIGURES, TUTORIALS, Check, Figure, Row, markdown, plain, train_figures
 from byhand.reproduce.checks import cnn_below_mlp, there_and_back
-from byhand.reproduce.figures import last_accuracy, last_cost
+from byhand.reproduce.figures import last_accuracy, last_loss
 from byhand.training import EpochEnd
 from cli_support import make_sets, run, write_folder
 
@@ -39,10 +39,10 @@ HISTORY = (end(1, 3.0, 0.9, 0.5), end(2, 2.0, 0.2, 0.7), end(3, 1.0, 0.4, 0.8))
 
 def test_which_number_counts() -> None:
     assert last_accuracy(HISTORY) == pytest.approx(80)
-    book, ours = FIGURES[2].ways  # LeNet-5, in the book's way and in ours
+    book, ours = FIGURES[2].ways  # LeNet-5 with the settings of the book, and with our recipe
     assert last_accuracy(book.counted(HISTORY)) == pytest.approx(70)
     assert ours.counted(HISTORY) == HISTORY
-    assert last_cost(HISTORY) == 1.0
+    assert last_loss(HISTORY) == 1.0
 
 
 def test_an_accuracy_is_reached_within_a_standard_error() -> None:
@@ -54,7 +54,7 @@ def test_an_accuracy_is_reached_within_a_standard_error() -> None:
 
 
 def test_a_loss_is_reached_as_it_is() -> None:
-    figure = Figure("C", "x", 1.1, (), last_cost, lower=True)
+    figure = Figure("C", "x", 1.1, (), last_loss, lower=True)
     assert figure.reached(1.1, 10_000) and not figure.reached(1.101, 10_000)
 
 
@@ -91,7 +91,7 @@ def test_the_table() -> None:
     lines = markdown([row("CNN", HISTORY, HISTORY)], checks, ["today"]).splitlines()
     cells = [cell.strip() for cell in lines[4].split("|")[1:-1]]
     assert lines[0] == "today"
-    assert cells[:2] == ["C", "CNN 20-20-1, cost"]
+    assert cells[:2] == ["C", "CNN 20-20-1, loss"]
     assert cells[3:] == ["at most 1.1", "1.00", "1.00, 1.00", "3", "2", "not reached"]
     assert lines[-2:] == ["- D: this: was done (yes)", "- E: that: was not (NO)"]
 
@@ -117,7 +117,7 @@ def test_every_figure_can_be_trained() -> None:
     assert {r.figure for r in rows} == set(FIGURES) and len(told) == len(rows)
     assert all(len(r.histories) == 1 and len(r.histories[0]) == 1 for r in rows)
     short = [r for r in rows if not r.figure.met(r.ours)]
-    for figure in {r.figure for r in short}:  # then every way was tried
+    for figure in {r.figure for r in short}:  # all ways must have been tried
         assert [r.way for r in rows if r.figure == figure] == list(figure.ways)
 
 
@@ -145,7 +145,7 @@ def test_tutorial_c_trains_on_five_sixths(monkeypatch: pytest.MonkeyPatch) -> No
 def test_tutorial_a_has_all_of_its_passes_on_demand(
     options: dict[str, Any], passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last number is our recipe for LeNet-5, which is as long as it is."""
+    """The last number of epochs is that of our recipe for LeNet-5, which `full` does not change."""
     seen: list[int] = []
 
     def train(self: object, sets: tuple[Dataset, Dataset], seed: int, epochs: int) -> object:
@@ -161,8 +161,8 @@ def test_tutorial_a_has_all_of_its_passes_on_demand(
 def test_the_command(tmp_path: Path) -> None:
     data, out = write_folder(tmp_path / "data", SETS), tmp_path / "out"
     options = ["--data", data, "--out", out, "--epochs", 1, "--seeds", 1]
-    result = run("reproduce", "a", "C", *options, code=1)  # nothing learns that in an epoch
-    assert "A, MLP 128-64, ReLU; A, LeNet-5; C, CNN 20-20-1, cost\n" in result.stderr
+    result = run("reproduce", "a", "C", *options, code=1)  # one epoch reaches no published figure
+    assert "A, MLP 128-64, ReLU; A, LeNet-5; C, CNN 20-20-1, loss\n" in result.stderr
     assert max(map(len, result.stdout.splitlines()[:-1])) <= 80
     for line in (out / "table.md").read_text().splitlines()[4:]:
         ours = line.split("|")[5].strip() if line.startswith("|") else ""

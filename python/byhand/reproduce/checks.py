@@ -36,7 +36,7 @@ class Check(NamedTuple):
     result : str
         The result, as text.
     passed : bool or None
-        Whether the check has passed. None if it has no criterion, or if it could not be done.
+        Whether the check has passed. None if it has no criterion, or if a package is missing.
     """
 
     tutorial: str
@@ -76,7 +76,7 @@ def run_checks(
 
 
 def cnn_below_mlp(rows: Sequence[Row]) -> Check:
-    """Check that the CNN's mean cost over the seeds is below the MLP's in every epoch.
+    """Check that the CNN's mean loss over the seeds is below the MLP's in every epoch.
 
     Parameters
     ----------
@@ -93,9 +93,9 @@ def cnn_below_mlp(rows: Sequence[Row]) -> Check:
         for row in rows
         if row.figure.tutorial == "C"
     )
-    costs = ", ".join(f"{b:.2f} / {a:.2f}" for a, b in zip(mlp, cnn, strict=True))
-    what = "the CNN's cost is below the MLP's from the first epoch on"
-    return Check("C", what, f"CNN / MLP: {costs}", bool((cnn < mlp).all()))
+    losses = ", ".join(f"{b:.2f} / {a:.2f}" for a, b in zip(mlp, cnn, strict=True))
+    what = "the CNN's loss is below the MLP's from the first epoch on"
+    return Check("C", what, f"CNN / MLP: {losses}", bool((cnn < mlp).all()))
 
 
 def there_and_back(test: Dataset) -> Check:

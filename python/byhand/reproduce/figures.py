@@ -3,7 +3,7 @@
 A figure is the result that a tutorial states for a network: an accuracy or a loss.
 
 A  PaddlePaddle book, version 1 of its API: softmax regression, an MLP and LeNet-5. The figure is
-   the accuracy after the pass with the lowest test cost.
+   the accuracy after the pass (epoch) with the lowest test loss.
 B  PaddlePaddle book, Fluid API: the same three networks, the last one with batch normalisation,
    trained with Adam.
 C  Paddle 2 course: an MLP and a CNN learn the digit as a number, with squared error.
@@ -65,7 +65,7 @@ class Way:
     batch_size : int
         The number of images per step.
     published_epochs : int, optional
-        The number of epochs that the tutorial trains for, if it is more than `epochs`.
+        The number of epochs that the tutorial trains for. None if it is `epochs`.
     best_pass : bool
         Whether the result is that of the epoch with the lowest test loss, as in tutorial A.
         Otherwise it is that of the last epoch.
@@ -251,8 +251,8 @@ def last_accuracy(history: Sequence[EpochEnd]) -> float:
     return 100 * accuracy
 
 
-def last_cost(history: Sequence[EpochEnd]) -> float:
-    """Return the mean cost of the training images in the last epoch.
+def last_loss(history: Sequence[EpochEnd]) -> float:
+    """Return the mean loss of the training images in the last epoch.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def _book(model: Callable[..., Model]) -> Way:
     def trainer(model: Model, images: int) -> Trainer:
         return Trainer(model, SGD(model.parameters(), 0.1, 0.9, weight_decay=5e-4))
 
-    settings = "its own: SGD 0.1, momentum 0.9, L2 5e-4, batch 128; the pass of lowest test cost"
+    settings = "its own: SGD 0.1, momentum 0.9, L2 5e-4, batch 128; the pass of lowest test loss"
     return Way(
         settings, model, trainer, epochs=20, batch_size=128, published_epochs=100, best_pass=True
     )
@@ -355,8 +355,8 @@ FIGURES = (
         (_fluid(batch_norm_cnn), _recipe(_NORMALISED, batch_norm_cnn)),
         last_accuracy,
     ),
-    Figure("C", "MLP 10-10-1, cost", None, (_paddle2(digit_mlp),), last_cost, lower=True),
-    Figure("C", "CNN 20-20-1, cost", 1.1, (_paddle2(digit_cnn),), last_cost, lower=True),
+    Figure("C", "MLP 10-10-1, loss", None, (_paddle2(digit_mlp),), last_loss, lower=True),
+    Figure("C", "CNN 20-20-1, loss", 1.1, (_paddle2(digit_cnn),), last_loss, lower=True),
     Figure(
         *("E", "CNN with normalisation, a skip connection and dropout", None),
         (_recipe(_NORMALISED, _shortcuts),),
