@@ -1,4 +1,4 @@
-"""For tests of the benchmarks: a contender of the test's own."""
+"""Support for tests of the benchmarks: a contender that a test defines, and a training task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from byhand.bench.tasks import Task
 
 
 def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The contenders are byhand and `name`, whose Peer is in `source`, written to `folder`."""
+    """Make byhand and `name` the only contenders.
+
+    `source` has the Peer of `name`. It is written to `folder`.
+    """
     module = f"{name}_peer"
     (folder / f"{module}.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
@@ -21,7 +24,7 @@ def only_peer(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def random_task(model: str, count: int, folder: Path, **options: Any) -> Task:
-    """Training on `count` random images, written to `folder`."""
+    """Return the task to train on `count` random images, which are written to `folder`."""
     rng = np.random.default_rng(0)
     images, labels = folder / "images", folder / "labels"
     rng.integers(0, 256, (count, 28, 28), np.uint8).tofile(images)

@@ -1,7 +1,8 @@
 """Bounds on the errors of each kernel's float32 results, as functions of the call.
 
-Every bound is the accumulation bound of tolerance.py on what the formula adds up, plus what the
-elementary functions promise.
+Every bound is the accumulation bound of tolerance.py for the terms that the formula adds up, plus
+the error that the elementary functions may have. A function here takes a call and returns one bound
+per result.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from tolerance import EPS, SMALLEST, accumulation, ulp
 
 Bound = Callable[[Call], tuple[npt.ArrayLike, ...]]
 
-# In units of the last place. The exponential has no public function: a softmax of (0, x) shows it.
+# Largest errors in units of the last place. byhand has no public function for the exponential, so
+# its error is measured by the softmax of (0, x).
 EXP_ULP = 2.0
 TANH_ULP = 3.0
 SIGMOID_ULP = 3.0
 
 
 def summed(terms: Callable[..., float]) -> Bound:
-    """The bound of results that are sums of at most terms(*args, **kwargs) products."""
+    """Return the bound of results that are sums of at most terms(*args, **kwargs) products."""
 
     def bound(call: Call) -> tuple[Array, ...]:
         count = terms(*call.args, **call.kwargs)
@@ -35,7 +37,11 @@ def summed(terms: Callable[..., float]) -> Bound:
 
 
 def linear_act(call: Call) -> tuple[Array]:
-    """No activation is steeper than 1; its own error comes on top."""
+    """Bound the sum and the activation.
+
+    The slope of an activation is at most 1, so it does not enlarge the error of the sum. The
+    activation's own error is added.
+    """
     x, weight, bias, activation = call.args
     size = reference.linear(np.abs(x), np.abs(weight), np.abs(bias))
     own = {"tanh": TANH_ULP, "sigmoid": SIGMOID_ULP}.get(activation, 0.0)
@@ -43,7 +49,10 @@ def linear_act(call: Call) -> tuple[Array]:
 
 
 def conv2d_pool_act(call: Call) -> tuple[Array, float]:
-    """As linear_act's; a window's maximum is off by no more than the worst of its values."""
+    """Bound the result as `linear_act` does.
+
+    The error of a window's maximum is at most the largest error of a value in the window.
+    """
     x, weight, bias, activation, pool_size = call.args
     size = reference.conv2d(np.abs(x), np.abs(weight), np.abs(bias), **call.kwargs)
     worst = reference.max_pool2d(accumulation(size, conv_terms(x, weight)), pool_size)[0]
@@ -52,7 +61,7 @@ def conv2d_pool_act(call: Call) -> tuple[Array, float]:
 
 
 def _before_activation(grad_output: Array, output: Array, activation: str | None) -> Array:
-    """The absolute gradient before the activation, which the kernels have with some eps."""
+    """Return the absolute gradient before the activation. The kernels round it a few times."""
     slope = np.ones_like(output)
     if activation is not None:
         slope = getattr(reference, f"{activation}_backward")(slope, output)
@@ -60,7 +69,7 @@ def _before_activation(grad_output: Array, output: Array, activation: str | None
 
 
 def linear_act_backward(call: Call) -> tuple[Array, ...]:
-    """Sums of products of the gradient before the activation."""
+    """Bound sums of products with the gradient before the activation."""
     grad_output, output, x, weight, activation = call.args
     grad = _before_activation(grad_output, output, activation)
     grad_x, grad_weight, grad_bias = reference.linear_act_backward(
@@ -75,7 +84,7 @@ def linear_act_backward(call: Call) -> tuple[Array, ...]:
 
 
 def conv2d_pool_act_backward(call: Call) -> tuple[Array, ...]:
-    """Sums of products of the gradient before the activation."""
+    """Bound sums of products with the gradient before the activation."""
     grad_output, output, indices, x, weight, activation = call.args
     grad = _before_activation(grad_output, output, activation)
     args = (grad, output, indices, np.abs(x), np.abs(weight), None)
@@ -98,7 +107,7 @@ def ulps(count: float) -> Bound:
 
 
 def window_area(x: Any, *args: Any, kernel_size: Any = None, **_: Any) -> int:
-    """Terms of a pooled value; kernel_size is the last positional argument."""
+    """The number of terms of a pooled value. kernel_size is a keyword or the last argument."""
     return prod(reference.pair(args[-1] if kernel_size is None else kernel_size))
 
 
@@ -111,12 +120,15 @@ def conv_input_terms(grad_output: Array, weight: Array, *_: Any, groups: int = 1
 
 
 def pixels(grad_output: Array, *_: Any, **__: Any) -> int:
-    """Terms of a convolution's gradient of the weights or of the bias."""
+    """The number of terms of a convolution's gradient with respect to a weight or a bias."""
     return grad_output.size // max(grad_output.shape[1], 1)
 
 
 def windows_of_a_pixel(grad_output: Array, indices: Array, input_shape: Any) -> int:
-    """Terms of the gradient of a maximum: windows that chose the same pixel."""
+    """The largest number of windows that have their maximum at the same pixel.
+
+    It is the number of terms of that pixel's gradient.
+    """
     ones = np.ones_like(grad_output)
     return int(reference.max_pool2d_backward(ones, indices, input_shape).max(initial=1))
 
@@ -132,10 +144,12 @@ def sigmoid_backward(call: Call) -> tuple[Array]:
 
 
 def _exp_sum(x: Array) -> tuple[Array, Array, Array]:
-    """For a row's sum of exp(x - max): |x - max|, the sum's relative error, and its logarithm.
+    """Return three arrays for each row's sum of exp(x - max).
 
-    A difference is rounded to half an ulp of itself, which is a relative error after exp; each
-    exponential has EXP_ULP; and the sum has positive terms only.
+    They are |x - max|, the relative error of the sum, and the absolute logarithm of the sum. The
+    relative error has three parts. Each difference x - max is rounded by half an ulp, which becomes
+    a relative error of its exponential. Each exponential is off by up to EXP_ULP. The sum adds
+    rounding errors of its own, but its terms are all positive, so nothing cancels.
     """
     shifted = np.abs(reference.f64(x) - x.max(axis=-1, keepdims=True, initial=-np.inf))
     shifted = np.where(np.isfinite(shifted), shifted, 0.0)
@@ -187,7 +201,7 @@ def cross_entropy_backward(call: Call) -> tuple[Array]:
 
 
 def all_positive(call: Call) -> tuple[Array]:
-    """The bound of a sum whose terms are positive for all inputs."""
+    """The bound of a sum whose terms are positive for all inputs, so nothing cancels."""
     return (accumulation(call.expected()[0], call.args[0].size),)
 
 
@@ -197,7 +211,11 @@ def elementwise(call: Call) -> tuple[Array]:
 
 
 def adam(call: Call) -> tuple[Array, ...]:
-    """The moments are sums; what their errors make of the quotient, and its own roundings."""
+    """Bound both moments, which are sums, and the parameters.
+
+    The parameters change by a quotient of the moments. Their bound has the effect of the moments'
+    errors on the quotient, and the rounding errors of the quotient itself.
+    """
     p, g, m, v = (np.abs(reference.f64(a)) for a in call.args)
     settings = call.kwargs
     beta1, beta2 = settings.get("beta1", 0.9), settings.get("beta2", 0.999)
@@ -208,28 +226,32 @@ def adam(call: Call) -> tuple[Array, ...]:
     rate = abs(settings.get("lr", 1e-3)) / (1 - beta1 ** settings["step"])
     root = 1 / np.sqrt(1 - beta2 ** settings["step"])
     divisor = np.abs(root * np.sqrt(new_v) + settings.get("eps", 1e-8))
-    off = root * second / (2 * np.sqrt(new_v)) / divisor + 4 * EPS  # of the divisor, relative
+    off = root * second / (2 * np.sqrt(new_v)) / divisor + 4 * EPS  # relative error of the divisor
     update = rate * np.abs(new_m) / divisor
     return rate * first / divisor + update * (off + 4 * EPS) + 4 * EPS * (p + update), first, second
 
 
 def _per_channel(x: Array, *arrays: Array) -> Any:
-    """Arrays of a value a channel in the shape that goes with x."""
+    """Reshape arrays with one value per channel so that they broadcast with x."""
     return tuple(np.reshape(a, (-1, *[1] * (x.ndim - 2))) for a in arrays)
 
 
 def batch_norm(call: Call) -> tuple[Array, ...]:
-    """A mean is a sum of deviations, a variance one of their squares; what they are off by, the
-    normalised values are off by too, and have some roundings of their own."""
+    """Bound the statistics and the normalised values.
+
+    The mean is a sum of deviations, and the variance is a sum of squared deviations. The errors of
+    both are passed on to the normalised values, which add some rounding errors of their own.
+    """
     x, gamma, beta, running_mean, running_var = (reference.f64(a) for a in call.args)
     _, mean, inv_std, *_ = call.expected()
     momentum, eps = call.kwargs.get("momentum", 0.1), call.kwargs.get("eps", 1e-5)
     count = x.size // max(x.shape[1], 1)
-    of_mean = of_variance = np.zeros_like(mean)  # of the variance, relative to it and eps
+    # Errors: of the mean, and of the variance relative to variance + eps.
+    of_mean = of_variance = np.zeros_like(mean)
     if call.kwargs["training"] and count:
         (m,) = _per_channel(x, mean)
         axes = (0, *range(2, x.ndim))
-        rounded = np.abs(x).mean(axes)  # deviations are from blocks' means in float32
+        rounded = np.abs(x).mean(axes)  # deviations are from float32 means of blocks
         deviation = np.abs(x - m).mean(axes) + accumulation(rounded, count)
         of_mean = accumulation(deviation, count)
         variance = ((x - m) ** 2).mean(axes) + accumulation(rounded, count) ** 2
@@ -251,7 +273,7 @@ def batch_norm(call: Call) -> tuple[Array, ...]:
 
 
 def batch_norm_backward(call: Call) -> tuple[Array, ...]:
-    """Sums over a channel, and what they and their absolute terms make of the input's gradient."""
+    """Bound the two sums over each channel, and the gradient of x, which is computed from them."""
     dy, x, gamma, mean, inv_std = (reference.f64(a) for a in call.args)
     count = max(x.size // max(x.shape[1], 1), 1)
     m, i, g = _per_channel(x, mean, inv_std, gamma)

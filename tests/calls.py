@@ -1,4 +1,4 @@
-"""Calls of a kernel as values: draw one, run it, ask the reference for the same, print it."""
+"""A kernel call as a value: draw it, run it, compute the reference's results, print it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ except ImportError:  # Python 3.10
 Array = npt.NDArray[Any]
 Place = Callable[[Array], Array]
 
-# The arguments that a kernel changes; what it returns besides comes before them.
+# The positions of the arguments that a kernel changes in place. In the results of a `Call`, these
+# arrays come after the returned ones.
 IN_PLACE = {
     "sgd_step": (0, 2),
     "adam_step": (0, 2, 3),
@@ -29,7 +30,8 @@ IN_PLACE = {
     "batch_norm": (3, 4),
 }
 
-# Makes a scalar argument's term positive, so that a result becomes the sum of absolute terms.
+# Changes a scalar argument so that its term becomes positive. If all arrays are absolute values,
+# too, the result is then the sum of the absolute terms.
 POSITIVE: dict[str, Callable[[Any], Any]] = {
     "alpha": abs,
     "beta": abs,
@@ -43,7 +45,7 @@ POSITIVE: dict[str, Callable[[Any], Any]] = {
 
 
 def shapes(family: str) -> dict[str, dict[str, Any]]:
-    """The shapes of shapes/<family>.toml, without the key that is no argument."""
+    """Read shapes/<family>.toml, without the key `intent`, which is not an argument."""
     path = Path(__file__).parent / "shapes" / f"{family}.toml"
     return {
         name: {key: shape[key] for key in shape if key != "intent"}
@@ -53,7 +55,7 @@ def shapes(family: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Fill:
-    """Draws arrays: small integers other than 0, or normal floats."""
+    """Draws arrays of small integers other than 0, or of normally distributed floats."""
 
     rng: np.random.Generator
     integers: bool = False
@@ -65,7 +67,7 @@ class Fill:
 
 
 def every_exponent(rng: np.random.Generator, per_exponent: int = 2048) -> Array:
-    """Both signs of every exponent, subnormal ones too: about 2^20 finite float32 numbers."""
+    """About 2^20 finite float32 numbers: both signs of every exponent, also subnormal numbers."""
     sign, exponent = np.meshgrid(np.arange(2, dtype=np.uint32), np.arange(255, dtype=np.uint32))
     mantissa = rng.integers(0, 2**23, (per_exponent, *sign.shape), dtype=np.uint32)
     mantissa[:2] = np.array([0, 2**23 - 1], np.uint32)[:, None, None]  # the ends of each exponent
@@ -79,7 +81,7 @@ class Call:
     kwargs: dict[str, Any]
 
     def map(self, function: Callable[[Array], Array]) -> Call:
-        """The call with `function` applied to each array."""
+        """Return the call with `function` applied to each array."""
         args = tuple(function(a) if isinstance(a, np.ndarray) else a for a in self.args)
         return replace(self, args=args)
 
@@ -87,7 +89,7 @@ class Call:
         return self._expected
 
     def sizes(self) -> tuple[Array, ...]:
-        """The sums of the absolute values of what the results add up."""
+        """For each result, the sum of the absolute values of its terms."""
         return self._sizes
 
     @cached_property
@@ -106,25 +108,28 @@ class Call:
         return replace(absolute, kwargs=kwargs).expected()
 
     def outputs(self, place: Place = np.copy) -> tuple[Array, ...]:
-        """An array for each result that `out=` takes: all but numbers."""
+        """Return an array for each result that `out=` takes. Results that are numbers have none."""
         changed = len(IN_PLACE.get(self.op, ()))
         results = self.map(np.copy).kernel()
         returned = results[: len(results) - changed]
         return tuple(place(np.full_like(r, -7)) for r in returned if np.ndim(r))
 
     def kernel(self, outs: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        """The results of the kernel for these very arrays, and the arrays that it changed."""
+        """Run the kernel on these very arrays. Return its results and the changed arrays."""
         out = {"out": outs if len(outs) > 1 else outs[0]} if outs else {}
         result = getattr(kernels, self.op)(*self.args, **self.kwargs, **out)
         changed = tuple(self.args[i] for i in IN_PLACE.get(self.op, ()))
         return (*as_tuple(() if result is None else result), *changed)
 
     def run(self, place: Place = np.copy, give_out: bool = False) -> tuple[Any, ...]:
-        """The kernel's results, from copies and into outputs that `place` makes."""
+        """Run the kernel on copies that `place` makes.
+
+        With `give_out`, it writes into outputs that `place` makes, too.
+        """
         return self.map(place).kernel(self.outputs(place) if give_out else ())
 
     def __repr__(self) -> str:
-        """One line that tells how to repeat the call."""
+        """Return one line that tells how to repeat the call."""
 
         def show(value: Any) -> str:
             array = isinstance(value, np.ndarray)

@@ -1,4 +1,4 @@
-"""For tests of the command line: to run it in this process, on a tiny data set like MNIST."""
+"""Support for tests of the command line: run it in this process, on a tiny data set like MNIST."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ Result = Any  # of CliRunner.invoke: its module is not public
 
 
 def run(*arguments: object, code: int = 0, curves: bool = False) -> Result:
-    """Run a command in this process. Drawing the curves takes longer than training on so little."""
+    """Run a command in this process.
+
+    By default no curves are drawn, which would take longer than training on so few images.
+    """
     drawing = nullcontext() if curves else mock.patch("byhand.cli.train.draw_curves")
     with drawing:
         result = CliRunner().invoke(app, [str(a) for a in arguments])
@@ -29,7 +32,7 @@ def run(*arguments: object, code: int = 0, curves: bool = False) -> Result:
 
 
 def only_line(result: Result) -> str:
-    """stderr, which must be one line under the command's name."""
+    """Return stderr, which must be one line that begins with `byhand: `."""
     stderr = str(result.stderr)
     assert re.fullmatch(r"byhand: [^\n]+\n", stderr), stderr
     return stderr
@@ -41,12 +44,12 @@ def read_config(run_folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
-    """An object an epoch."""
+    """Return one dictionary per epoch."""
     return [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def make_sets(train: int, test: int) -> Sets:
-    """28x28 noise; class k has its own bright rows."""
+    """Make 28 x 28 images of noise. In images of class k, rows 2k + 4 and 2k + 5 are bright."""
     rng = np.random.default_rng(7)
     labels = rng.integers(0, 10, train + test).astype(np.uint8)
     images = rng.integers(0, 60, (train + test, 28, 28), np.uint8)
@@ -57,7 +60,7 @@ def make_sets(train: int, test: int) -> Sets:
 
 
 def write_folder(folder: Path, sets: Sets) -> Path:
-    """The four IDX files."""
+    """Write the four IDX files of a data set."""
     folder.mkdir(exist_ok=True)
     for part, data in zip(("train", "t10k"), sets, strict=True):
         for kind, array in (("images-idx3", data.images), ("labels-idx1", data.labels)):

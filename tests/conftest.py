@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-# This must be set before NumPy is imported. The reference multiplies small matrices, which a second
-# thread of OpenBLAS makes slower.
+# This must be set before NumPy is imported. The reference multiplies small matrices. A second
+# thread of OpenBLAS would make these products slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import byhand
@@ -20,17 +20,17 @@ import numpy as np
 import pytest
 from byhand._core import testing
 
-# byhand runs at most one thread per processor. A higher limit lets the tests with three threads use
-# three on a machine with two processors, too.
+# byhand runs at most one thread per processor. With this higher limit, tests with three threads do
+# use three on a machine with two processors.
 testing.set_thread_limit(256)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as `quick` that are not slow. They run on one instruction set and on 3 threads.
+    """Mark all tests as `quick` that are not slow, on one instruction set and with 3 threads.
 
-    A new test is quick unless it is marked `slow`, which a test should be if it takes more than
-    half a second. A test that needs MNIST or PyTorch is slow in any case, because the
+    A new test is quick unless it is marked `slow`, which is right if it takes more than half
+    a second. A test that needs MNIST or PyTorch is slow in any case, because the
     first such test downloads MNIST or imports PyTorch, which takes seconds.
     """
     in_use = {"isa": testing.isa(), "threads": 3}
@@ -46,7 +46,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Warn if the quick tests take more than a minute on two processors."""
-    seconds = sum(os.times()[:4])  # of processor time, finished subprocesses included
+    seconds = sum(os.times()[:4])  # processor time of this process and of finished subprocesses
     if config.option.markexpr == "quick" and seconds > 120:
         terminalreporter.write_line(
             f"The quick tests took {seconds:.0f} s of processor time, and should take at most 120. "
@@ -57,7 +57,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(params=testing.isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run a test once per instruction set of this build and machine. Then restore the old one."""
+    """Run a test once per instruction set that is built and runs here. Then restore the old one."""
     before = testing.isa()
     testing.set_isa(request.param)
     yield request.param
@@ -83,7 +83,7 @@ def torch() -> Any:
 
 @pytest.fixture(scope="session")
 def mnist() -> Any:
-    """(train, test), fetched by byhand itself. If that fails, skip the test with the reason."""
+    """MNIST as (train, test), downloaded by byhand. If that fails, the test is skipped."""
     try:
         return byhand.data.mnist()
     except OSError as error:

@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 class Draw:
     """Random choices, all of them from one seed.
 
-    refused: the layers that byhand did not accept, each with the shape of its image.
+    refused: the layers that byhand refused, each with the shape of its input image.
     """
 
     rng: np.random.Generator
@@ -117,7 +117,7 @@ def nested(draw: Draw, shape: Shape) -> nn.Module:
 
 
 def conv_pool(draw: Draw, shape: Shape) -> nn.Module:
-    """Three layers that a plan computes as one."""
+    """Draw three layers that a plan computes with one kernel."""
     window, act = nn.MaxPool2d(draw.pair(1, 3)), activation(draw, shape)
     last = draw.one([window, act], [window, act], [act, window])
     return nn.Sequential(conv(draw, shape), *last)
@@ -196,7 +196,7 @@ def fill(draw: Draw, name: str, parameter: nn.Parameter) -> None:
     values = draw.floats(*parameter.shape)
     if name == "running_var":
         values = 0.5 + values**2
-    elif name == "weight" and values.ndim == 1:  # of a batch norm
+    elif name == "weight" and values.ndim == 1:  # gamma of a batch norm
         values = 1 + values / 2
     elif name == "weight":
         values /= np.sqrt(np.prod(values.shape[1:]))
@@ -213,11 +213,11 @@ class Case:
 
     draw: Draw
     model: models.Model
-    frozen: list[int]  # the layers and containers in eval mode, by their place in model.modules()
+    frozen: list[int]  # indices in model.modules() of the layers and containers in eval mode
     loss: losses.Loss
     batch_size: int
     threads: int
-    data: list[tuple[Array, Array]] = field(repr=False)  # for training, for evaluation
+    data: list[tuple[Array, Array]] = field(repr=False)  # training set, evaluation set
     make_optimizer: Callable[[Any], optim.Optimizer]
     schedule: Any
     ema: float | None
@@ -226,7 +226,7 @@ class Case:
     seed: int
 
     def set_modes(self, network: Any) -> Any:
-        """Put the modules of a network, byhand's or PyTorch's, into their modes; return it."""
+        """Put the modules of a byhand or PyTorch network into their modes. Return the network."""
         network.train()
         for i in self.frozen:
             list(network.modules())[i].eval()

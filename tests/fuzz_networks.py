@@ -6,9 +6,9 @@
 Everything about a network and its training follows from one integer: its layers, their arguments
 and nesting, which of them share weights and which are in eval mode, the loss, the optimizer, the
 schedule, the data and the number of threads. Each network is called layer by layer, trained for
-a few steps by a `Trainer`, saved, loaded, resumed and evaluated, and every number that comes out
-is compared with PyTorch's in float64 (torch_twin.py says how). Batches without an image are among
-the data. PyTorch must refuse a layer if byhand refuses it. A mismatch prints the seed.
+a few steps by a `Trainer`, saved, loaded, resumed and evaluated. Every result is compared with
+PyTorch's in float64 (torch_twin.py says how). Some batches are empty. If byhand refuses a layer,
+PyTorch must refuse it, too. The script prints the seed of each mismatch.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from torch_twin import (
 
 
 def run(seed: int) -> None:
-    """Draw the network of this seed and compare everything. AssertionError tells a mismatch."""
+    """Draw the network of this seed and compare everything. Raise AssertionError at a mismatch."""
     case = draw_case(seed)
     for layer, shape in case.draw.refused:
         refused = torch_error(in_torch(layer), 2, shape) is not None
@@ -94,7 +94,7 @@ def attempt(seed: int, verbose: bool = False) -> str | None:
 
 
 def torch_error(module: Any, n: int, shape: Any) -> Exception | None:
-    """The error with which a PyTorch network refuses n images of a shape, if it does."""
+    """Return the error with which a PyTorch network refuses n images of a shape, or None."""
     for part in module.modules():
         if isinstance(part, Dropout):
             part.eval()
@@ -130,7 +130,10 @@ def by_hand(case: Case) -> None:
 
 
 def takes(network: nn.Module, n: int, case: Case) -> bool:
-    """Tell whether PyTorch takes n images in training. A single value has no variance."""
+    """Return whether PyTorch trains on n images.
+
+    It refuses a batch norm with one value per channel, because a single value has no variance.
+    """
     error = torch_error(case.set_modes(in_torch(network)), n, case.model.input_shape)
     assert error is None or "more than 1 value per channel" in str(error), error
     return error is None
@@ -209,8 +212,9 @@ class Beside:
         assert_same_bits(np.float32(event.loss), told, "loss of the step")
         assert (event.images, event.counted) == (len(x), counted)
         self.totals += (event.loss * counted, event.error * len(x), counted, len(x))
-        # A plan computes the same bits, but a fused convolution adds up in another order or takes
-        # another algorithm. Then its gradients may be as far off as those of the layers.
+        # A plan computes the same bits as the layers, with one exception: a fused convolution may
+        # add in another order or use another algorithm. Then its gradients have their own error,
+        # which may be as large as that of the layers.
         kinds = {type(layer) for layer in model.modules()}
         apart = 2e-5 if {nn.Conv2d, nn.MaxPool2d} <= kinds else 0.0
         for ours, theirs in zip(parameters(model), parameters(hand), strict=True):
@@ -271,7 +275,7 @@ def wanted(model: models.Model, loss: Any, labels: Array) -> Array:
 
 
 def train(case: Case, folder: Path) -> bool:
-    """Train two epochs, or one that another Trainer resumes for the second.
+    """Train two epochs. If the case says so, another Trainer resumes the run for the second.
 
     Return False if the training diverged, in byhand and in PyTorch.
     """
@@ -306,9 +310,10 @@ def train(case: Case, folder: Path) -> bool:
 
 
 def ends(trainer: Trainer, case: Case, **fit: Any) -> bool:
-    """Run `fit`. Return False if the validation loss overflowed, which PyTorch's then must too.
+    """Run `fit`. Return False if the validation loss overflowed.
 
-    PyTorch's loss is computed in float64, so it is only larger than every float32.
+    PyTorch's loss must then be too large for float32. It is computed in float64, so it does not
+    overflow.
     """
     try:
         trainer.fit(**fit)

@@ -23,9 +23,11 @@ def _forbid(address: int) -> None:
 
 
 class Fence:
-    """Places copies of arrays. "start": the first byte follows an unreadable page; "end": the last
-    one precedes it. `shift` moves the array that many elements away from the page, which changes
-    its alignment; the elements between are checked by `untouched`.
+    """Places copies of arrays beside a page that can be neither read nor written.
+
+    With the side "start", the first byte of a copy follows such a page directly. With "end", the
+    last byte comes directly before one. `shift` moves the copy away from the page by that number of
+    elements, which changes its alignment. `untouched` checks the bytes between them.
     """
 
     def __init__(self, side: str, shift: int = 0) -> None:
@@ -49,5 +51,5 @@ class Fence:
         return copy
 
     def untouched(self) -> bool:
-        """Whether not one byte beside the arrays was written."""
+        """Return true if no byte beside the arrays was written."""
         return all(bool(np.all(spare == CANARY)) for spare in self._spare)

@@ -1,4 +1,4 @@
-"""Networks in float64, each layer by its definition in reference.py; and small things to train."""
+"""Networks in float64 by the definitions in reference.py; a small data set and a trainer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def batch_norm(
 
 
 def drawn(layer: nn.Dropout) -> Any:
-    """The arguments that decide the layer's last pass in training."""
+    """Return the arguments that decide which values the layer dropped in its last pass."""
     return {"rate": layer.p, **arguments(layer, "seed", "stream"), "step": layer.step - 1}
 
 
@@ -66,7 +66,7 @@ def inside(layer: nn.Residual, weights: list[Array]) -> Float64Network:
 def backward(
     layer: nn.Layer, grad: Array, x: Array, y: Array, weights: list[Array]
 ) -> tuple[Array, list[Array]]:
-    """The gradients of x and of the weights."""
+    """Return the gradients with respect to x and to the weights."""
     window = ("stride", "padding")
     match layer:
         case nn.Flatten():
@@ -125,7 +125,7 @@ class Float64Network:
         return self.arrays[-1]
 
     def backward(self, grad: Array) -> tuple[Array, list[Array]]:
-        """The gradients of x and of all weights, in the network's order."""
+        """Return the gradients with respect to x and to all weights, in the network's order."""
         gradients: list[Array] = []
         for i in reversed(range(len(self.layers))):
             x, y = self.arrays[i : i + 2]
@@ -135,7 +135,7 @@ class Float64Network:
 
 
 def digits(n: int, seed: int = 0) -> tuple[Array, Array]:
-    """Ten fixed patterns in noise: what a linear model can learn in a moment."""
+    """Make n images of ten fixed patterns with noise, which a linear model learns quickly."""
     patterns = np.random.default_rng(99).integers(0, 200, (10, 28, 28))
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 10, n)

@@ -1,7 +1,7 @@
-"""Every kernel as one row: shapes to try it on, how to draw a call, how exact the result must be.
+"""A table with one row per kernel: shapes to test, how to draw a call, the bound of the error.
 
-Adding a kernel is adding its row (and its definition in reference.py): test_every_kernel.py then
-holds it to all the promises that kernels make.
+To test a new kernel, add its row here and its definition to reference.py. test_every_kernel.py then
+checks all promises that kernels make.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ Shape = dict[str, Any]
 
 @dataclass(frozen=True)
 class Op:
-    """`make(fill, **shape)` draws the positional arguments, and takes the keyword arguments of the
-    kernel out of the shape or leaves them there."""
+    """A row of the table.
+
+    `make(fill, **shape)` draws the positional arguments of the kernel. A shape may also hold
+    keyword arguments of the kernel, which `keywords` names.
+    """
 
     make: Callable[..., tuple[Any, ...]]
     bound: Bound
-    small: Sequence[Shape]  # vector and tile edges; each a few microseconds
+    small: Sequence[Shape]  # edges of vectors and tiles; a call takes a few microseconds
     large: Shape  # enough work for several threads
-    empty: Sequence[Shape]  # N = 0, with small other dimensions and with enough for several threads
-    keywords: Sequence[str] = ()  # of the shape, passed to the kernel
-    exact: Callable[[Call], bool] = lambda call: True  # integers in, exact integers out
+    empty: Sequence[Shape]  # N = 0; the other dimensions are small, or enough for several threads
+    keywords: Sequence[str] = ()  # the keys of a shape that are passed to the kernel
+    exact: Callable[[Call], bool] = lambda call: True  # whether integers give exact integers
 
     def call(self, name: str, fill: Fill, shape: Shape) -> Call:
         kwargs = {key: shape[key] for key in self.keywords if key in shape}
@@ -43,7 +46,7 @@ def draw(name: str, fill: Fill, shape: Shape) -> Call:
 
 
 def check(call: Call, results: Sequence[Array]) -> None:
-    """Each result within the bound of its kernel."""
+    """Assert that each result is within the bound of its kernel."""
     expected = call.expected()
     assert len(results) == len(expected), call
     with np.errstate(all="ignore"):
@@ -53,7 +56,7 @@ def check(call: Call, results: Sequence[Array]) -> None:
 
 
 def check_exact(call: Call, results: Sequence[Array]) -> None:
-    """Each result equal to the reference, in integers."""
+    """Assert that each result, from integers, equals the reference."""
     for got, want, size in zip(results, call.expected(), call.sizes(), strict=True):
         tolerance.assert_exact(got, want, size, repr(call))
 
@@ -154,7 +157,7 @@ def _some(table: dict[str, Shape], *names: str) -> list[Shape]:
     return [table[name] for name in names]
 
 
-# The direct algorithm: Winograd's has test_conv2d_winograd.py.
+# Convolution by the direct algorithm. test_conv2d_winograd.py tests Winograd's.
 CONVOLUTION = {
     "small": [
         {**shape, "algorithm": "direct"}
@@ -255,7 +258,7 @@ def _avg_pool_grad(
 
 
 def _divides_exactly(call: Call) -> bool:
-    """Windows of 2^n cells, all of the same size."""
+    """Return whether all windows have the same size, a power of two."""
     cells = bounds.window_area(*call.args)
     return cells & (cells - 1) == 0 and not call.kwargs.get("ceil_mode")
 
@@ -403,7 +406,7 @@ def _norm_grad(fill: Fill, x: Sequence[int], **_: Any) -> tuple[Any, ...]:
 
 
 def _shares_exactly(call: Call) -> bool:
-    """A channel's sums over its number of values."""
+    """Return whether the means over a channel are exact: it has 1, 2, 4 or 8 values."""
     channels = max(call.args[0].shape[1], 1)
     return call.args[0].size // channels in (1, 2, 4, 8) or call.kwargs.get("training") is False
 

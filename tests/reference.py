@@ -109,7 +109,10 @@ def sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a window: out[i] sees in[i*stride + tap*dilation - before], 0 <= tap < kernel."""
+    """One axis of a window.
+
+    out[i] sees in[i * stride + tap * dilation - before] for 0 <= tap < kernel.
+    """
 
     size: int
     kernel: int
@@ -121,8 +124,11 @@ class Axis:
 
     @property
     def out(self) -> int:
-        """The number of outputs. With ceil_mode it is rounded up, but as in PyTorch, a last window
-        that starts after the input is dropped."""
+        """The number of outputs.
+
+        ceil_mode rounds it up, but as in PyTorch, a last window that starts after the input is
+        dropped.
+        """
         span = self.size + self.before + self.after - self.dilation * (self.kernel - 1) - 1
         count = (span + (self.stride - 1 if self.ceil_mode else 0)) // self.stride + 1
         if self.ceil_mode and (count - 1) * self.stride >= self.size + self.before:
@@ -309,8 +315,11 @@ def _averages(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> tuple[Window, Array]:
-    """Return the window and the divisors: the cells of each window inside the input, or inside
-    the input and the padding."""
+    """Return the window and the divisors.
+
+    A divisor is the number of cells of a window inside the input, or inside the input and the
+    padding.
+    """
     stride = kernel_size if stride is None else stride
     win = window(size, kernel_size, stride, padding, 1, ceil_mode)
 
@@ -434,7 +443,10 @@ def batch_norm_backward(
 
 
 def philox(counter: Array, key: tuple[int, int], rounds: int = 7) -> Array:
-    """Philox4x32: four words of 32 bits for each column of `counter` (4, blocks), all as uint64."""
+    """Return Philox4x32's four 32-bit words for each column of `counter`, shape (4, blocks).
+
+    All numbers are stored as uint64.
+    """
     low = np.uint64(0xFFFFFFFF)
     a, b, c, d = counter.astype(np.uint64)
     for i in range(rounds):
@@ -447,9 +459,10 @@ def philox(counter: Array, key: tuple[int, int], rounds: int = 7) -> Array:
 
 
 def uniform(count: int, seed: int, step: int, stream: int) -> Float64:
-    """The numbers in [0, 1) by which dropout decides: 23 bits of a word for each value.
+    """Return the numbers in [0, 1) by which dropout decides. Each is 23 bits of a random word.
 
-    Of every 64 values, value e has word e // 16 of block e % 16 of their 16 blocks.
+    Each group of 64 values uses 16 blocks of 4 words. Value e of a group uses word e // 16 of block
+    e % 16. For example, value 17 uses word 1 of block 1.
     """
     groups = -(-count // 64)
     block = np.arange(groups * 16, dtype=np.uint64)
@@ -490,7 +503,7 @@ def softmax(x: Array) -> Float64:
 def targets(
     labels: Array, classes: int, ignore_index: int, label_smoothing: float
 ) -> tuple[Float64, Float64]:
-    """Target probabilities (N, C) and which rows count (N,)."""
+    """Return the target probabilities, (N, C), and which rows count, (N,)."""
     if labels.ndim == 2:
         hard, kept = f64(labels), np.ones(len(labels), bool)
     else:
@@ -501,7 +514,7 @@ def targets(
 
 
 def _reduce(rows: Float64, reduction: str, count: int) -> Float64:
-    """The rows, their sum, or their sum over `count` (NaN over none)."""
+    """Return the rows, their sum, or their sum divided by `count`, which is NaN for no rows."""
     if reduction == "none":
         return rows
     with np.errstate(invalid="ignore"):
@@ -522,7 +535,7 @@ def softmax_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> tuple[Float64, Float64]:
-    """-sum(target * log_softmax(logits)) of each row, and softmax(logits).
+    """Return -sum(target * log_softmax(logits)) of each row, and softmax(logits).
 
     A target of 0 adds no loss, even if its logit is -inf. The loss of an ignored row is 0, and the
     row does not count in the mean. The mean over no row is NaN.
@@ -582,7 +595,7 @@ def squared_error_backward(
 
 
 def shift_of(number: int, max_shift: int, seed: int, step: int) -> tuple[int, ...]:
-    """(dy, dx) of an image in a step."""
+    """Return the shift (dy, dx) of the image with this number in a step."""
     counter = np.array([[number % 2**32], [number >> 32], [step], [2**32 - 1]])
     words = philox(counter, (seed % 2**32, seed >> 32)).ravel().tolist()
     return tuple(word * (2 * max_shift + 1) // 2**32 - max_shift for word in words[:2])

@@ -25,7 +25,7 @@ def test_ulp_at_every_exponent(name: str, isa: str, rng: np.random.Generator) ->
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_never_beyond_the_limits(name: str, isa: str, rng: np.random.Generator) -> None:
-    """tanh stays in [-1, 1], sigmoid in [0, 1]: 1 - y is never negative. And tanh is odd."""
+    """tanh stays in [-1, 1] and sigmoid in [0, 1], so 1 - y is never negative. tanh is odd."""
     x = rng.uniform(-120, 120, 2**18).astype(F32)
     y = getattr(kernels, name)(x)
     assert y.max() == 1
@@ -35,7 +35,7 @@ def test_never_beyond_the_limits(name: str, isa: str, rng: np.random.Generator) 
 
 
 def test_special_values(isa: str) -> None:
-    """In every lane of a vector and in its tail."""
+    """Special values give the same results in every lane of a vector and in the tail."""
     tiny = 2.0**-149
     x = F32([0.0, -0.0, np.inf, -np.inf, np.nan, tiny, -tiny])
     expected = {
@@ -62,7 +62,7 @@ def test_relu_backward_where_output_is_nan(isa: str) -> None:
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_backward_near_saturation(name: str, isa: str, rng: np.random.Generator) -> None:
-    """1 - y keeps its relative accuracy where y is near 1, and no gradient is left where y is 1."""
+    """If y is near 1, 1 - y keeps its relative accuracy. If y is 1, the gradient is 0."""
     y = np.nextafter(F32(1), F32(0)) - rng.random(1000, F32) * F32(1e-5)
     dy = Fill(rng)(1000)
     got = getattr(kernels, f"{name}_backward")(dy, y)

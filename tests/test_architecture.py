@@ -1,4 +1,4 @@
-"""The one-way rule: a file uses only what stands below it. Read from #include lines and imports."""
+"""A file uses only folders below its own. The tests read #include lines and imports."""
 
 import ast
 import functools
@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "byhand"
 
-# The contracts between drivers and kernels: headers that hold nothing of an instruction set.
+# The contracts between drivers and kernels. These headers do not depend on an instruction set.
 CONTRACTS = {
     path.relative_to(CSRC).as_posix()
     for path in (CSRC / "cpu" / "kernels").glob("*.h")
     if "BYHAND_ISA" not in path.read_text()
 }
 # Which of our headers the files of a folder may include. Drivers are in `cpu` and in the folders of
-# its large subjects. `direct` and `winograd` know nothing of each other.
+# its two large subjects. `direct` and `winograd` do not include each other.
 DRIVERS = {"core", "ops", "cpu", "cpu/runtime"} | CONTRACTS
 SUMS = "cpu/conv2d/ordered_sums.h"
 MAY_INCLUDE = {
@@ -40,7 +40,7 @@ DRIVER_FOLDERS = {folder for folder in MAY_INCLUDE if folder.startswith("cpu")} 
     "cpu/kernels",
     "cpu/runtime",
 }
-# The runtime has no operators: these bindings speak to it directly.
+# These bindings call the runtime directly, because it has no operators.
 RUNTIME_BINDINGS = {"module.cc", "bind_runtime.cc", "bind_testing.cc"}
 RUNTIME_HEADERS = {
     "cpu/runtime",
@@ -48,7 +48,7 @@ RUNTIME_HEADERS = {
     "cpu/conv2d/method.h",
 }
 
-# A module or a folder may import those that stand before it.
+# A module or a folder may import those that come before it in this list.
 PYTHON_ORDER = [
     "checks",
     "files",
@@ -88,7 +88,7 @@ def relative(path: Path) -> str:
 
 
 def found(pattern: str, paths: list[Path]) -> list[str]:
-    """A message for each match of the pattern in the files, of which there must be some."""
+    """Return a message for each match of the pattern in the files, which must not be empty."""
     assert paths
     return [
         f"{relative(path)} has {match.group()!r}"
@@ -134,7 +134,7 @@ def test_bindings_do_not_compute() -> None:
 
 
 def package_path(path: Path) -> Path:
-    """The path of a file in the installed package."""
+    """Return the path of a file in the installed package."""
     return path.relative_to(ROOT if path.parent == ROOT / "bench" else PACKAGE)
 
 
@@ -144,7 +144,7 @@ def module_of(path: Path) -> str:
 
 @functools.cache
 def imports(path: Path) -> set[str]:
-    """Full names of everything that a file imports, at its top or inside functions."""
+    """Return the full names of all imports of a file, at its top or inside functions."""
     package = ["byhand", *package_path(path).parent.parts]
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -170,7 +170,11 @@ def test_imports_look_down_only() -> None:
 
 
 def test_no_folder_has_a_circle_of_imports() -> None:
-    """`from byhand.nn.module import Layer` needs byhand.nn.module, whatever byhand.nn exports."""
+    """No two modules import each other.
+
+    `from byhand.nn.module import Layer` counts as an import of byhand.nn.module, even if byhand.nn
+    exports Layer.
+    """
     modules = {
         ".".join(["byhand", *package_path(path).with_suffix("").parts]): path
         for path in PYTHON_FILES
@@ -196,7 +200,7 @@ def test_the_core_imports_numpy_safetensors_and_platformdirs_alone() -> None:
 
 @pytest.mark.parametrize("name", ["nn", "engine", "optim"])
 def test_layers_never_compute_with_numpy(name: str) -> None:
-    """Arrays may one day lie on a device: everything but shapes, views and draws is a kernel."""
+    """Layers use NumPy for types, shapes and random draws only. Kernels do the arithmetic."""
     harmless = {
         "ndarray",
         "bool_",

@@ -1,7 +1,7 @@
-"""Bad input of every kind: the right result or an exception that names the argument; no signal.
+"""Any value of an argument gives the right result or an exception that names the argument.
 
-One argument of a valid call is replaced by what hypothesis draws. A crash ends the test run, and
-pytest's fault handler shows the call.
+hypothesis draws values that replace one argument of a valid call. The call must never crash. A
+crash ends the test run, and pytest's fault handler shows the call.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ sizes = st.tuples(*[st.integers(-1, 7) | st.sampled_from(HUGE)] * 4) | geometry
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-    """2 GiB beyond what is mapped now, so that huge results are a MemoryError on every machine."""
+    """Limit the memory to 2 GiB more than is mapped now.
+
+    A huge result is then a MemoryError on every machine.
+    """
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (mapped + 2**31, limits[1]))
@@ -52,7 +55,7 @@ def little_memory() -> Iterator[None]:
 
 
 def valid_call(op: str) -> Call:
-    shape = OPS[op].small[1 if op != "gather_images" else -1]  # the last is one of images that move
+    shape = OPS[op].small[1 if op != "gather_images" else -1]  # the last shape moves the images
     if op.startswith("conv2d"):
         shape = {"x": (2, 4, 6, 5), "weight": (6, 4, 3, 2)}
     if "pool2d" in op:
@@ -65,7 +68,7 @@ def kinds_of_arrays(call: Call) -> set[tuple[str, np.dtype[Any]]]:
 
 
 def valid_calls(op: str) -> list[Call]:
-    """A valid call, and one for each array that only some calls take, such as grad_loss."""
+    """Return a valid call, and one for each array that only some calls take, such as grad_loss."""
     calls = [valid_call(op)]
     for shape in OPS[op].small:
         call = draw(op, Fill(np.random.default_rng(1)), shape)
@@ -75,9 +78,10 @@ def valid_calls(op: str) -> list[Call]:
 
 
 def other_arguments(op: str) -> list[str]:
-    """Every argument of the kernel that is not an array. A new one is tried automatically.
+    """Return every argument of the kernel that is not an array.
 
-    weight_cache and out are arrays, and have tests of their own.
+    The signature lists them, so a new argument is tested automatically. weight_cache and out are
+    arrays. They have their own tests.
     """
     arrays = {name for _, name, _ in array_arguments(valid_call(op))} | {"weight_cache", "out"}
     return [
@@ -89,7 +93,7 @@ MUTATIONS = [(op, argument) for op in OPS for argument in other_arguments(op)]
 
 
 def with_value(call: Call, argument: str, value: Any) -> Call:
-    """`argument` may be positional in the call."""
+    """Return the call with another value of `argument`, which may be positional in the call."""
     names = list(inspect.signature(getattr(reference, call.op)).parameters)[: len(call.args)]
     if argument in names:
         return with_argument(call, names.index(argument), value)
@@ -97,13 +101,19 @@ def with_value(call: Call, argument: str, value: Any) -> Call:
 
 
 def shown_forms(value: Any) -> list[str]:
-    """The forms in which an error may show the value: its repr, a float, or one of its numbers."""
+    """Return the forms in which an error may show the value.
+
+    They are its repr, its rounded form, and each integer in its repr.
+    """
     rounded = [f"{value:g}"] if isinstance(value, (int, float)) else []
     return [repr(value), *rounded, *re.findall(r"-?\d+", repr(value))]
 
 
 def right_or_refused(call: Call, names: str, values: list[str]) -> None:
-    """The reference's result, or an exception whose text has a name and a value of these."""
+    """Run the call. It must give the reference's result or raise an error.
+
+    The text of the error must contain one of the names and one of the values.
+    """
     try:
         results = call.run()
     except MemoryError:
@@ -113,7 +123,8 @@ def right_or_refused(call: Call, names: str, values: list[str]) -> None:
         assert re.search(rf"\b({names})\b", text), f"{call}: {text}"
         assert any(value in text for value in values), f"{call}: {text}"
         return
-    # Which gradients are wanted, and by which algorithm, does not change the others.
+    # The reference computes all gradients. Arguments that leave out one of them, or that choose an
+    # algorithm, do not change the others.
     which = ("input_gradient", "bias_gradient", "algorithm")
     all_of_them = replace(call, kwargs={k: v for k, v in call.kwargs.items() if k not in which})
     if max(map(np.size, results)) < 10**5:
@@ -130,14 +141,15 @@ SWITCHES = (
     "input_gradient",
     "bias_gradient",
 )
-# Other words for an argument: what it is part of, or what it is the shape of.
+# Another word that an error may use for an argument.
 ALSO = {"kernel_size": "kernel", "input_shape": "input", "weight_shape": "weight"}
 
 
 def blamed(call: Call, argument: str, value: Any) -> tuple[str, list[str]]:
-    """Names and values, one of which an error must have.
+    """Return names and values. An error must have one of each.
 
-    What is right in itself may make an array wrong, which is then named.
+    A value that is valid by itself may not fit the shape of an array. Then the error may name the
+    array.
     """
     names = f"{argument}|{ALSO.get(argument, argument)}"
     numbers = [int(n) for n in re.findall(r"-?\d+", str(int(value) if value is True else value))]
@@ -162,7 +174,7 @@ def test_one_bad_argument(op: str, argument: str, data: st.DataObject) -> None:
 @given(data=st.data())
 @settings(many, max_examples=300)
 def test_any_geometry(op: str, data: st.DataObject) -> None:
-    """All arguments at once, mostly small: the right result, or a refusal."""
+    """Draw all arguments at once, mostly small. The result is right, or the call is refused."""
     small = st.integers(1, 4) | st.tuples(st.integers(1, 4), st.integers(1, 5))
     pad = st.integers(0, 4) | st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 2)
     x = tuple(data.draw(st.tuples(*[st.integers(0, 3)] * 2, *[st.integers(0, 9)] * 2)))
@@ -185,7 +197,7 @@ def test_any_geometry(op: str, data: st.DataObject) -> None:
 
 
 def test_windows_as_large_as_numbers_go() -> None:
-    """The work is that of the pixels seen, not that of the padding or of the window."""
+    """The time depends on the pixels that windows see, not on the size of padding or window."""
     huge = 2**31
     x = Fill(np.random.default_rng(1), integers=True)(2, 3, 6, 5)
     y, _ = kernels.max_pool2d(x, huge, padding=huge // 2, stride=1)
@@ -202,7 +214,10 @@ def test_windows_as_large_as_numbers_go() -> None:
 @given(data=st.data())
 @many
 def test_one_bad_array(op: str, data: st.DataObject) -> None:
-    """Another shape, dtype or order: a right result, or an error that names one of the arrays."""
+    """Give one array another shape, dtype or memory order.
+
+    The result is right, or an error names one of the arrays.
+    """
     call = data.draw(st.sampled_from(valid_calls(op)))
     arrays = list(array_arguments(call))
     i, _, array = data.draw(st.sampled_from(arrays))
@@ -220,7 +235,10 @@ def test_one_bad_array(op: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_values_that_are_no_numbers(op: str, isa: str, rng: np.random.Generator) -> None:
-    """NaN, infinities, subnormal and large numbers anywhere, and NaN where it must be."""
+    """Unusual numbers give NaN if the reference does, and finite results if it does.
+
+    The numbers are NaN, infinities, subnormal and large numbers, and both zeros.
+    """
     call = valid_call(op)
     special = np.float32([np.nan, np.inf, -np.inf, 2.0**-149, -(2.0**-149), 1e18, -1e18, 0, -0.0])
 
@@ -232,7 +250,7 @@ def test_values_that_are_no_numbers(op: str, isa: str, rng: np.random.Generator)
         return spoiled
 
     if op in ("conv2d", "conv2d_backward_input", "conv2d_pool_act_backward"):
-        special = special[3:]  # zeros of the padding meet weights, so that infinite ones are NaN
+        special = special[3:]  # a weight of NaN or infinity times the padding's 0 is NaN
     for _ in range(30):
         changed = call.map(spoil)
         got = changed.run()
@@ -263,7 +281,7 @@ def test_empty(shape: Any, device: Any) -> None:
 
 
 def test_a_new_argument_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that no test knows is fuzzed, and fails unless the reference takes it, too."""
+    """A new argument is tested automatically, and the test fails if the reference lacks it."""
     relu = kernels.relu
 
     def leaky(x: Any, *, slope: float = 0.0, out: Any = None) -> Any:
@@ -277,14 +295,14 @@ def test_a_new_argument_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_reference_takes_what_the_kernels_take() -> None:
-    """So that 'right' above is compared and not skipped."""
+    """The reference accepts every argument of the kernels, so that no comparison is skipped."""
     for op, argument in MUTATIONS:
         assert valid_call(op).expected(), argument
     assert reference.avg_pool2d(np.zeros((1, 1, 0, 0)), 1, padding=1).shape == (1, 1, 2, 2)
 
 
 class Deceiver(np.ndarray):
-    """Its methods answer with other arrays than they should."""
+    """A subclass of ndarray whose methods return other arrays than they should."""
 
     def copy(self, *_: Any, **__: Any) -> Any:
         return np.zeros(3, np.int8)

@@ -1,4 +1,4 @@
-"""audit_spills.py, which reads the disassembled kernels: what it lets pass and what it refuses."""
+"""audit_spills.py, which reads the disassembled kernels: what it accepts and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "csrc" / "cpu" / "kernels" / "audit_spills.py"
 
-# As objdump prints it. The second jump back is no loop: the code from 30 on was only laid out late.
+# A disassembly as objdump prints it. The second backward jump is not a loop: the compiler moved the
+# code from address 30 on to the end.
 SOUND = """
 gemm.cc.o:     file format elf64-x86-64
 

@@ -1,4 +1,4 @@
-"""The average of weights: its numbers, and where training puts it."""
+"""The moving average of the weights: its values, and what training does with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
 def test_against_float64(decay: float, isa: str, threads: int, rng: np.random.Generator) -> None:
-    """Each update rounds three times, each less than eps of the largest weight."""
+    """Each update rounds three times. Each rounding error is below eps times the largest weight."""
     model = models.mlp((33, 5))
     average = WeightAverage(model.parameters(), decay)
     expected = [p.data.astype(np.float64) for p in model.parameters()]
@@ -88,7 +88,11 @@ def test_in_place_of_weights() -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 0.8])
 def test_training_validates_saves_and_leaves_the_average(decay: float, tmp_path: Path) -> None:
-    """Weights of every batch, averaged here in float64; decay 0 is no average at all."""
+    """Training validates and saves the average of the weights, and leaves it in the model.
+
+    The test averages the weights after every batch in float64. With decay 0 the average is the
+    weights themselves.
+    """
     model = models.mlp((5,))
     expected: list[Array] = []
     ends: list[tuple[list[bytes], list[Array]]] = []

@@ -20,7 +20,7 @@ def arguments(rng: np.random.Generator, *shape: int) -> list[Array]:
 
 
 def test_shapes_round_the_blocks(isa: str, rng: np.random.Generator) -> None:
-    """Channels and rows that blocks and vectors cut in every way."""
+    """Numbers of channels and rows that blocks and vectors cut in every way."""
     for shape in (
         (3, 63),
         (65, 64),
@@ -45,7 +45,10 @@ def test_shapes_round_the_blocks(isa: str, rng: np.random.Generator) -> None:
 def test_a_mean_that_is_large_beside_the_spread(
     shape: tuple[int, ...], isa: str, rng: np.random.Generator
 ) -> None:
-    """E[x^2] - E[x]^2 in float32 has no right digit here: the ratio of 10^4 squared is 10^8."""
+    """The mean is 10^4 standard deviations, and the variance is still right.
+
+    In float32, E[x^2] - E[x]^2 would have no correct digit: the square of the ratio is 10^8.
+    """
     x, gamma, beta, mean, variance = arguments(rng, *shape)
     x += 10_000
     exact = reference.batch_norm(x, gamma, beta, mean, variance, training=True)
@@ -58,8 +61,11 @@ def test_a_mean_that_is_large_beside_the_spread(
 def test_gradients_if_the_mean_is_large_beside_the_spread(
     shape: tuple[int, ...], isa: str, rng: np.random.Generator
 ) -> None:
-    """saved_mean is rounded to float32: by up to 0.004 standard deviations at 1e5 of them. The
-    gradients are those of the mean itself."""
+    """The gradients are those of the exact mean.
+
+    saved_mean is rounded to float32. If the mean is 1e5 standard deviations, the rounding error is
+    up to 0.004 standard deviations.
+    """
     for offset in (0.0, 1e4, -1e4, 1e5):
         x, gamma, beta, mean, variance = arguments(rng, *shape)
         x += F32(offset)
@@ -82,7 +88,7 @@ def test_gradients_if_the_mean_is_large_beside_the_spread(
 def test_values_of_any_magnitude(
     shape: tuple[int, ...], scale: float, isa: str, rng: np.random.Generator
 ) -> None:
-    """float32 holds neither the squares of 1e20 nor those of 1e-23."""
+    """Values may be so large or small that float32 cannot hold their squares (1e20, 1e-23)."""
     x, gamma, beta, mean, variance = arguments(rng, *shape)
     x = np.clip(x, -2, 2) * F32(scale / 2)
     eps = 1e-5 if scale > 1 else 0.0
@@ -90,11 +96,11 @@ def test_values_of_any_magnitude(
     exact = reference.batch_norm(x, gamma, beta, mean, variance, **kwargs)
     y, *saved = kernels.batch_norm(x, gamma, beta, mean, variance, **kwargs)
     assert np.abs(y - exact[0]).max() < 1e-5
-    cancelled = 1e-6 * np.abs(x).max()  # a mean may be much smaller than the values
+    cancelled = 1e-6 * np.abs(x).max()  # the mean may be much smaller than the values
     for got, want, atol in zip(
         (*saved, mean, variance), exact[1:], (cancelled, 0) * 2, strict=True
     ):
-        want = np.minimum(want, np.finfo(F32).max)  # what running_var becomes beyond float32
+        want = np.minimum(want, np.finfo(F32).max)  # running_var stops at the largest float32
         assert np.isfinite(got).all()
         np.testing.assert_allclose(got, want, rtol=2e-6, atol=atol)
     dy = rng.standard_normal(shape, F32)
@@ -137,14 +143,14 @@ def test_nan_and_infinity_stay_in_their_channel(
     dy = np.ones(shape, F32)
     gradients = kernels.batch_norm_backward(dy, x, *rest[:1], *results[1:])
     assert np.isnan(gradients[0][:, 3]).all() and not np.isnan(gradients[0][:, ~own]).any()
-    # Without training x is no part of its own gradient.
+    # In inference, the gradient of x does not depend on x.
     constants = np.ones(5, F32), np.ones(5, F32)
     grad_x, *_ = kernels.batch_norm_backward(dy, x, rest[0], *constants, training=False)
     assert grad_x is not None and np.isfinite(grad_x).all()
 
 
 def test_one_value_a_channel(rng: np.random.Generator) -> None:
-    """As PyTorch: refused in training, where it has no unbiased variance."""
+    """Training on one value per channel is refused, as in PyTorch: it has no unbiased variance."""
     for shape in ((1, 3), (1, 3, 1, 1)):
         args = arguments(rng, *shape)
         before = [array.copy() for array in args]

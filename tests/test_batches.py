@@ -12,7 +12,7 @@ from networks import digits
 
 
 def numbered(n: int) -> Dataset:
-    """Images that differ in one pixel, which is their number."""
+    """Make images that differ in one pixel, whose value is the number of the image."""
     images = np.zeros((n, 4, 5), np.uint8)
     images[:, 0, 0] = np.arange(n)
     return Dataset(images, (np.arange(n) % 7).astype(np.uint8))
@@ -58,7 +58,7 @@ def test_floats_and_channels_and_rows_of_labels() -> None:
     made = list(batches((images, rows), 4, shuffle=False))
     assert np.array_equal(np.concatenate([x for x, _ in made]), images)
     assert np.array_equal(np.concatenate([y for _, y in made]), rows)
-    made[0][0][...] = -1  # the caller's own
+    made[0][0][...] = -1  # the arrays of a batch belong to the caller
     assert images.min() >= 0
 
 
@@ -67,7 +67,7 @@ def test_no_images_make_no_batch() -> None:
 
 
 def test_a_loop_by_hand_computes_what_the_first_epoch_of_fit_does() -> None:
-    """The same images in the same order, and so the same losses."""
+    """Both take the same images in the same order, so the losses are equal."""
     images, labels = digits(50)
     losses: list[float] = []
     model = models.Model(nn.Flatten(), nn.Linear(784, 10, rng=0), scale=1 / 255, offset=0)

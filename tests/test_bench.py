@@ -1,4 +1,4 @@
-"""The benchmarks: NumPy's page, the statistics, and whole runs that are too short to tell times."""
+"""The benchmarks: the NumPy peer, the statistics, and whole runs too short for real times."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(*arguments: str) -> Result:
 
 
 def entries(path: Path) -> dict[str, dict[str, Any]]:
-    """The entries of the first result in the file, by contender."""
+    """Return the entries of the first result in the file, by the name of the contender."""
     result = json.loads(path.read_text())["results"][0]
     return {entry["contender"]: entry for entry in result["entries"]}
 
@@ -50,7 +50,7 @@ def entries(path: Path) -> dict[str, dict[str, Any]]:
 def test_numpys_page_equals_the_kernels(name: str) -> None:
     case = CASES[name]
     ours, theirs = (
-        page.kernel(case, 17).results()  # a group of images more than one, for convolution
+        page.kernel(case, 17).results()  # one image more than a whole group, for convolution
         for page in (byhand_peer.Peer(byhand.get_num_threads()), numpy_peer.Peer(1))
     )
     assert len(ours) == len(theirs) > 0
@@ -85,7 +85,11 @@ def test_numpys_training_equals_ours(task: Task, model: str) -> None:
 
 
 def test_a_wrong_update_is_a_difference(task: Task) -> None:
-    """Losses alone would hardly tell: L2 changes them by less than float32 does."""
+    """A wrong setting of the optimizer is found, because the weights are compared, too.
+
+    The losses alone would hardly show it: without L2 they change by less than the rounding error of
+    float32.
+    """
     reference = numpy_peer.NumpyTraining(task, dtype=np.float64).results()
     for change in ({"weight_decay": 0.0}, {"momentum": 0.89}, {"lr": 0.0201}):
         other = numpy_peer.NumpyTraining(dataclasses.replace(task, **change))
@@ -96,7 +100,7 @@ def test_a_wrong_update_is_a_difference(task: Task) -> None:
 def test_the_first_step_is_not_counted(
     task: Task, steps: int | None, images: int, batches: int
 ) -> None:
-    """70 images in batches of 16: four whole ones and 6 images more."""
+    """There are 70 images in batches of 16: four whole batches and one of 6 images."""
     ours, theirs = byhand_peer.ByhandTraining(task), numpy_peer.NumpyTraining(task)
     theirs.whole_batches = False
     calls = 0
@@ -115,7 +119,11 @@ def test_the_first_step_is_not_counted(
 
 
 def test_work_of_a_step() -> None:
-    """By hand: 1,991,680 products forward, as many for weights, 1,703,680 for inputs."""
+    """The FLOPs of LeNet-5, counted by hand.
+
+    Per image, the forward pass has 1,991,680 multiply-adds, the gradients of the weights have as
+    many, and those of the inputs have 1,703,680.
+    """
     assert Task("lenet5", "tanh", "", "", 0).flops() == 2 * (2 * 1_991_680 + 1_703_680)
     assert CASES["conv2d LeNet conv2"].work(128) == 128 * 2 * 1_600_000
     assert CASES["gemm 256x256x256"].work(128) == 2 * 256**3
@@ -188,7 +196,7 @@ def test_kernels_in_a_table_and_a_file(tmp_path: Path) -> None:
     assert document["machine"]["byhand"]["version"] == byhand.__version__
     assert document["versions"]["numpy"] == f"NumPy {np.__version__}"
     peaks = document["fma_peak"]["1"]
-    assert len(peaks) == 3  # at the start and after each group
+    assert len(peaks) == 3  # the peak is measured at the start and after each group
     assert [r["case"]["op"] for r in document["results"]] == ["linear"] * 3 + ["relu"] * 2
     for entry in document["results"][0]["entries"]:  # MLP 784-128
         times = entry["times"]
@@ -213,13 +221,13 @@ def test_training_in_a_table_and_a_file(tmp_path: Path) -> None:
         assert entry["times"]["median"] > 0
         assert entry["note"] == "3 steps, scaled"
         assert 30e6 < entry["rss"] < 1e9
-    # Bytes against floats: 47 and 188 MB of images.
+    # byhand keeps the images as bytes (47 MB), NumPy as floats (188 MB).
     assert entries(path)["byhand"]["rss"] < entries(path)["numpy"]["rss"]
 
 
 @pytest.fixture
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A contender "wrong", whose relu is, and who fails on three images."""
+    """Add a contender "wrong". Its relu is wrong, and it raises MemoryError for three images."""
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 

@@ -1,4 +1,4 @@
-"""`byhand bench accuracy`: that it is `byhand train`, that all compute the same, what is timed."""
+"""`byhand bench accuracy`: it trains as `byhand train` does, contenders agree, what is timed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(*arguments: object) -> Result:
 @pytest.mark.usefixtures("torch")
 @pytest.mark.parametrize("options", [{}, {"channels_last": True}])
 def test_pytorch_learns_the_same(folder: Path, options: dict[str, bool]) -> None:
-    """The same first weights, orders and rates: 15 steps later the weights still agree."""
+    """With the same initial weights, order and learning rates, weights agree after 15 steps."""
     from byhand.bench import torch_peer
 
     course = Course("lenet5", str(folder), seed=3)
@@ -62,7 +62,7 @@ def test_pytorch_learns_the_same(folder: Path, options: dict[str, bool]) -> None
 def test_time_and_epoch_of_the_target(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock runs from before the contender's imports; 99.2 % is reached by 99.2 % itself."""
+    """The clock starts before the contender's imports. An accuracy of exactly 99.2 % counts."""
     only_peer("staged", STAGED_PEER, tmp_path, monkeypatch)
     path = tmp_path / "run.json"
     result = run("--seeds", 3, "--data", folder, "--json", path)

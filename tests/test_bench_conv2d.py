@@ -1,4 +1,4 @@
-"""`byhand bench conv2d`: its shapes, that all compute the same, and a short run."""
+"""`byhand bench conv2d`: its shapes, a comparison of all contenders, and a short run."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_no_shape_counts_twice() -> None:
 @pytest.mark.parametrize("batch", gemm.BATCHES)
 @pytest.mark.parametrize("model", ["mlp", "lenet5"])
 def test_a_networks_products_are_all_its_arithmetic(model: str, batch: int) -> None:
-    """As much as a step of training by the layers' own count, and a third of it forward."""
+    """The products have all FLOPs that the layers count for a step, and a third is forward."""
     task = Task(model, "tanh", "", "", 0)
     products = [p for p in GROUPS[model] if p.batch == batch]
     assert sum(p.case.flops for p in products) == batch * task.flops()
@@ -54,7 +54,10 @@ def test_a_networks_products_are_all_its_arithmetic(model: str, batch: int) -> N
 
 
 def test_lenets_second_convolution() -> None:
-    """By hand: 50 filters of 20x5x5, an output of 8x8."""
+    """The shapes of the products of LeNet-5's second convolution, computed by hand.
+
+    It has 50 filters of 20 x 5 x 5, and its output is 8 x 8.
+    """
     shapes = [p.case.shape for p in GROUPS["lenet5"] if p.batch == 128 and "500-50" in p.of]
     assert shapes == ["8192x50x500 NT", "50x500x8192 TN", "8192x500x50 NN"]
 
@@ -113,7 +116,7 @@ def test_lines_and_a_file(tmp_path: Path) -> None:
     counts = {name: len(found) for name, found in rows.items() if found}
     assert counts == {"cubes": 2, "mlp": 8, "call": 1, "error": len(gemm.ERRORS)}
     peaks = document["fma_peak"]["1"]
-    assert len(peaks) == 5  # at the start and after each group
+    assert len(peaks) == 5  # the peak is measured at the start and after each group
     for name, before in (("cubes", 0), ("mlp", 1)):
         for row in rows[name]:
             assert row["fma_peak"] == max(peaks[before : before + 2])
@@ -131,7 +134,7 @@ def test_lines_and_a_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A contender "wrong", whose product is."""
+    """Add a contender "wrong", whose matrix product is wrong."""
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 

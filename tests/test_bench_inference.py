@@ -1,4 +1,4 @@
-"""`byhand bench inference`: that all compute the same, and a short run."""
+"""`byhand bench inference`: a comparison of all contenders, and a short run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(*arguments: str) -> Result:
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])
 def test_who_is_installed_computes_the_same(model: str, batch: int) -> None:
-    """In float64 by NumPy, which is what the layers' own forward computes, too."""
+    """Every installed contender agrees with NumPy in float64 and with the layers' own forward."""
     case = Inference(model, "tanh", batch)
     images, network = case.images(), case.start()
     reference = numpy_peer.NumpyInference(case, np.float64).results()
@@ -50,7 +50,10 @@ def test_who_is_installed_computes_the_same(model: str, batch: int) -> None:
 
 
 def test_images_are_the_models() -> None:
-    """Pixels in [-1, 1], the same in every process; a call's work is that of its images."""
+    """The images have pixels in [-1, 1] and are the same in every process.
+
+    The FLOPs of a call are proportional to its images.
+    """
     case = Inference("lenet5", "tanh", 3)
     images = case.images()
     assert images.shape == (3, 1, 28, 28) and images.dtype == np.float32
@@ -61,7 +64,10 @@ def test_images_are_the_models() -> None:
 
 @pytest.mark.slow
 def test_lines_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A contender that is wrong fails the command; one that has no such network has no line."""
+    """If a contender is wrong, the command fails.
+
+    A contender that does not support the network has no line in the table.
+    """
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
     path = tmp_path / "run.json"
     result = run("--batch", "2,3,4", "--json", str(path))

@@ -1,4 +1,4 @@
-"""`byhand bench serving`: a short run, and that a wrong answer ends it."""
+"""`byhand bench serving`: a short run, and the end of a run if an answer is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of `byhand bench`: 80 columns, one unit per column, no share above the peak."""
+"""The tables of `byhand bench`: 80 columns, one unit per table, no share above the peak."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_table_fits(more: dict[str, tables.Cell]) -> None:
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80, text
     assert lines[2] == "conv2d LeNet 20x12x12 [a], in us"
-    # The unit stands above the numbers, and it is one for all of them.
+    # All numbers have the unit that the heading gives.
     numbers = [line.split() for line in lines if line.split() and line.split()[0] in NAMES]
     medians = [float(row[1]) for row in numbers]
     assert medians == pytest.approx([20.0 * k for k in range(1, len(NAMES) + 1)])
@@ -44,7 +44,11 @@ def test_the_unit_follows_the_times(scale: float, unit: str) -> None:
 
 
 def test_no_share_is_above_the_peak() -> None:
-    """An algorithm may need fewer operations than are counted, and machines are disturbed."""
+    """A share above the peak is shown as `> 100%`.
+
+    An algorithm may need fewer operations than the FLOPs that are counted, and other programs may
+    disturb the measurement of the peak.
+    """
     assert tables.percent(0.874) == "87%"
     assert tables.percent(2.32) == "> 100%"
     assert "232" not in tables.by_contender("", [result(4e-9)]).plain

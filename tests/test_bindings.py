@@ -1,6 +1,8 @@
-"""The bindings have complete docstrings. They survive sequences that lie, arrays that change while
-a kernel reads them, the end of the process, sub-interpreters, and flags that a user hands to the
-compiler."""
+"""The bindings have complete docstrings, and no use of them crashes Python.
+
+The uses are: sequences that lie about their length, arrays that change while a kernel reads them,
+the end of the process, sub-interpreters, and a user's flags for the compiler.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,13 @@ SECTIONS = ("Parameters", "Returns", "Raises", "See Also", "Notes", "References"
 
 
 def sections(doc: str) -> dict[str, str]:
-    """The sections of a NumPy-style docstring, in their order; "" is what comes before them."""
+    """Return the sections of a NumPy-style docstring, in order. "" is the text before the first."""
     parts = re.split(r"^(\w[\w ]*)\n-+\n", doc, flags=re.MULTILINE)
     return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
 def entries(section: str) -> list[tuple[str, str]]:
-    """(name, type) of each entry of a section. An entry may have several names: "a, b : int"."""
+    """Return (name, type) of each entry. An entry may have several names: "a, b : int"."""
     heads = re.findall(r"^(\S.*)\n(?=    \S)", section, flags=re.MULTILINE)
     return [
         (name, kind)
@@ -53,7 +55,7 @@ def entries(section: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", kernels.__all__)
 def test_docstrings_are_complete(name: str) -> None:
-    """In NumPy's form, with the arguments of the signature in their order."""
+    """Every docstring has NumPy's form and lists the arguments in the order of the signature."""
     kernel = getattr(kernels, name)
     doc = kernel.__doc__
     parts = sections(doc)
@@ -75,7 +77,7 @@ def test_docstrings_are_complete(name: str) -> None:
 
 
 class LyingTuple(tuple):  # type: ignore[type-arg]
-    """Every way to ask for its length or its items answers something else."""
+    """A tuple whose methods return other lengths and items than it holds."""
 
     length = 2
 
@@ -100,7 +102,7 @@ class LyingList(list):  # type: ignore[type-arg]
 def test_an_out_tuple_that_lies_about_its_length(
     length: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The items that the sequence really holds count."""
+    """The items that the tuple really holds count."""
     monkeypatch.setattr(LyingTuple, "length", length)
     for call in calls_with_out(rng):
         outs = call.outputs()
@@ -160,7 +162,7 @@ def test_a_sequence_of_the_wrong_length_that_says_it_is_right(kind: Callable[[An
 
 
 def test_a_list_that_changes_while_it_is_read() -> None:
-    """Its items are asked for an integer, and one of them empties the list."""
+    """The binding asks each item for an integer. One of the items empties the list meanwhile."""
 
     class Emptying:
         def __index__(self) -> int:
@@ -193,7 +195,7 @@ def test_text_without_an_encoding_is_refused_by_name() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Sizes that no memory has
+# Sizes larger than any memory
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_text_without_an_encoding_is_refused_by_name() -> None:
     ],
 )
 def test_a_weight_cache_for_an_absurd_shape_is_refused(shape: tuple[int, ...]) -> None:
-    """Its size is 64 values for each kernel, which must not wrap round to a small number."""
+    """The cache needs 64 values per pair of channels. This number must not overflow."""
     with pytest.raises((ValueError, MemoryError), match=r"weight_shape|allocate"):
         kernels.conv2d_weight_cache(shape)
 
@@ -234,7 +236,7 @@ print(resident() - before)
 
 @pytest.mark.slow
 def test_scratch_memory_of_a_large_call_is_given_back() -> None:
-    """128 MiB of it; a thread keeps at most 64."""
+    """The call needs 128 MiB of scratch memory. A thread keeps at most 64 MiB of it."""
     assert int(run(SCRATCH).stdout) < 96
 
 
@@ -244,7 +246,7 @@ def test_scratch_memory_of_a_large_call_is_given_back() -> None:
 
 @contextmanager
 def flickering(array: np.ndarray, wrong: int) -> Iterator[None]:
-    """Another thread fills the array with wrong values and with the right ones in turn."""
+    """Fill the array from another thread, with wrong values and the right ones in turn."""
     right = array.copy()
     stop = threading.Event()
 
@@ -273,7 +275,7 @@ INDEXED = {
 
 
 def test_every_operator_with_indices_is_here() -> None:
-    """Those that take an array of integers."""
+    """The operators that take indices are those with an array of integers."""
     rng = np.random.default_rng(0)
     for name, op in OPS.items():
         call = draw(name, Fill(rng), op.small[1])
@@ -284,7 +286,7 @@ def test_every_operator_with_indices_is_here() -> None:
 @pytest.mark.parametrize("wrong", [2**30, -(2**30)])
 @pytest.mark.parametrize("name", INDEXED)
 def test_indices_that_another_thread_changes(name: str, wrong: int, isa: str) -> None:
-    """A result or a ValueError; at no moment a read or write beyond an array."""
+    """A kernel returns a result or raises ValueError. It never reads or writes outside an array."""
     position, shape = INDEXED[name]
     call = draw(name, Fill(np.random.default_rng(1)), shape)
     indices = call.args[position]
@@ -348,7 +350,10 @@ print(byhand.kernels.gemm(one, one)[0, 0])
 
 
 def test_import_in_a_sub_interpreter_is_refused_at_once() -> None:
-    """It used to wait for ever; and the main interpreter imports byhand after it."""
+    """The import raises an error instead of waiting forever.
+
+    The main interpreter can still import byhand afterwards.
+    """
     result = run(SUBINTERPRETER, timeout=30)
     assert result.stdout.strip() == "1.0", result.stderr
 
@@ -363,7 +368,7 @@ def test_import_leaves_denormal_numbers_alone() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ to link with")
 @pytest.mark.parametrize("flag", ["-ffast-math", "-funsafe-math-optimizations", "-Ofast"])
 def test_a_users_link_flags_do_not_switch_denormals_off(flag: str, tmp_path: Path) -> None:
-    """A small library, linked with the user's flag and then with those of CMakeLists.txt."""
+    """Link a small library with the user's flag, and again with the flags of CMakeLists.txt."""
     text = (ROOT / "CMakeLists.txt").read_text()
     (exact,) = re.findall(r"set\(exact_floats (.*)\)", text)
     (options,) = re.findall(r"target_link_options\(byhand_flags INTERFACE (-O.*)\)", text)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a damaged one is an error that names it."""
+"""A file is written whole or not at all. If a file is damaged, the error names it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_write_that_fails_changes_nothing(
 def test_a_file_system_that_cannot_sync(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Network and shared folders: what was renamed is written, so it is no failure."""
+    """A file system may be unable to sync, such as a network folder. This is not an error."""
 
     def fail(_: int) -> None:
         raise OSError(getattr(errno, name), "cannot sync")
@@ -105,7 +105,7 @@ def test_a_disk_that_fails_as_the_folder_is_synced(
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
-    """Also links to links, links to a file that is not there yet, and links out of the folder."""
+    """Also links to links, links to a missing file, and links to files outside the folder."""
     (tmp_path / "elsewhere").mkdir()
     target, link, second = (tmp_path / name for name in ("elsewhere/file", "link", "second"))
     link.symlink_to(Path("elsewhere") / "file")
@@ -139,7 +139,7 @@ def test_only_files_are_replaced(tmp_path: Path) -> None:
 def test_an_interrupt_between_renames_waits_for_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the second rename, and after it as Python sees signals."""
+    """The interrupt comes before the second rename, or directly after it."""
     for after in (False, True):
         files = {tmp_path / f"{after}{i}": str(i).encode() for i in range(3)}
         real, calls = os.replace, iter([False, True, False, False])
@@ -161,7 +161,7 @@ def test_an_interrupt_between_renames_waits_for_the_last(
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    """Enforced by the system: no file may grow beyond 1000 bytes."""
+    """The system limits files to 1000 bytes."""
     path = tmp_path / "model.safetensors"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -219,7 +219,7 @@ def test_truncated_anywhere(file: Path) -> None:
 
 
 def test_every_flipped_bit_is_noticed_or_harmless(file: Path) -> None:
-    """Harmless: in the name of the checksum, and in blanks at the header's end."""
+    """A flipped bit is harmless in the checksum's name and in blanks at the header's end only."""
     whole = file.read_bytes()
     expected = tiny_model()
     unnoticed = []
@@ -321,7 +321,7 @@ def test_values_are_kept_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_for_the_same_content() -> None:
-    """safetensors itself writes the two entries of the metadata in one order or the other."""
+    """byhand orders the metadata, because safetensors writes its two entries in any order."""
     tensors = {"b": np.arange(3, dtype=np.float32), "a": np.ones((2, 2), np.float32)}
     assert len({tensors_file(tensors, {"format": 1, "name": "\u00e4"}) for _ in range(20)}) == 1
 
@@ -342,7 +342,7 @@ def config_of(folder: RunFolder) -> Any:
 def test_a_run_folder_takes_one_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "a")
     begin(folder, epochs=1)
-    folder.model_path.write_bytes(b"")  # the end came between the files of the first epoch
+    folder.model_path.write_bytes(b"")  # the process ended between two files of the first epoch
     begin(folder, epochs=2)
     assert config_of(folder)["epochs"] == 2
     write_tensors(folder.state_path, {}, {"format": 1})
@@ -387,7 +387,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
-    """The last file fails, because its folder is not there."""
+    """The last file cannot be written, because its folder does not exist. So none is written."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"old")
     with pytest.raises(FileNotFoundError, match="nowhere/file"):

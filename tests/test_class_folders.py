@@ -1,5 +1,7 @@
-"""Class folders: which pictures are taken, as users of torchvision and Keras expect, what is said
-of the others, and how much memory it takes."""
+"""Class folders: which pictures are loaded, what warnings say, and how much memory it takes.
+
+Users of torchvision and Keras should find what they expect.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,14 @@ def picture(path: Path, value: int = 0, size: tuple[int, int] = (6, 6), mode: st
 
 
 def tree(root: Path, *paths: str) -> Path:
-    """A picture for each path, its number as its grey level."""
+    """Write a picture for each path. The grey level of picture i is i."""
     for value, path in enumerate(paths):
         picture(root / path, value)
     return root
 
 
 def values(part: Dataset) -> list[tuple[str, int]]:
-    """Class and grey level of each picture."""
+    """Return the class and the grey level of each picture."""
     assert part.class_names is not None
     return [
         (part.class_names[label], int(image.flat[0]))
@@ -49,7 +51,7 @@ def values(part: Dataset) -> list[tuple[str, int]]:
 
 
 def load(root: Path, *messages: str, **options: object) -> Sets:
-    """With exactly one warning that has all of the messages, or without any."""
+    """Load the folder. There must be one warning that has all the messages, or no warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sets = data.load_class_folders(root, **options)  # type: ignore[arg-type]
@@ -93,7 +95,7 @@ def test_sub_folders_of_a_class_belong_to_it(tmp_path: Path) -> None:
 
 
 def test_a_wrapper_around_it_all_is_opened(tmp_path: Path) -> None:
-    """A folder that was unzipped as archive/train/train/CLASS/..."""
+    """An archive may have been unpacked as archive/train/train/CLASS/..."""
     tree(tmp_path / "archive", "train/train/cat/a.png", "train/train/dog/b.png", "test/cat/c.png")
     tree(tmp_path / "archive", *[f"test/dog/{i}.png" for i in range(2)])
     (tmp_path / "__MACOSX" / "archive").mkdir(parents=True)
@@ -137,7 +139,7 @@ def test_classes_with_folders_of_the_same_names_are_said(tmp_path: Path) -> None
 
 
 def test_the_only_class_is_said_beside_folders_without_pictures(tmp_path: Path) -> None:
-    """As in data sets for detection."""
+    """Data sets for detection have such folders: train/images and train/labels."""
     tree(tmp_path, *[f"train/images/{i}.png" for i in range(6)], "val/images/1.png")
     (tmp_path / "train" / "labels").mkdir()
     (tmp_path / "train" / "labels" / "1.txt").touch()
@@ -145,7 +147,7 @@ def test_the_only_class_is_said_beside_folders_without_pictures(tmp_path: Path) 
 
 
 def test_a_single_folder_that_is_taken_for_a_wrapper_is_said(tmp_path: Path) -> None:
-    """It may have been meant as a class. A folder called train cannot be one."""
+    """The single folder may have been meant as a class. A folder named train may not."""
     names = [f"{breed}/{i}.png" for breed in ("siamese", "persian") for i in range(6)]
     for folder in ("cats", "archive/cats"):
         tree(tmp_path / "of" / folder, *names)
@@ -173,7 +175,7 @@ def test_system_files_are_no_classes_and_no_pictures(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_skipped_and_said(tmp_path: Path) -> None:
-    """Found before a pixel is decoded, or on the way: each is named once, with its reason."""
+    """Each bad file is named once with its reason, whether its header or its pixels are bad."""
     tree(
         tmp_path, *[f"{part}/{c}/{i}.png" for part in ("train", "test") for c in "ab" for i in "12"]
     )
@@ -203,7 +205,7 @@ def test_a_bad_file_is_skipped_and_said(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_a_class_folder_is_skipped_and_said(tmp_path: Path) -> None:
-    """It would be waited for without end."""
+    """Reading a pipe would never end."""
     tree(tmp_path, *[f"{c}/{i}.png" for c in "ab" for i in "12"])
     os.mkfifo(tmp_path / "a" / "pipe.png")
     train, _ = load(tmp_path, "a/pipe.png (it is a device, a pipe or a socket, not a file)")
@@ -220,7 +222,7 @@ def test_a_file_that_must_not_be_read_is_skipped_and_said(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_class_folders_need_no_matplotlib(tmp_path: Path) -> None:
-    """byhand[pictures] does not bring it."""
+    """The extra byhand[pictures] does not install matplotlib."""
     tree(tmp_path, *[f"{c}/{i}.png" for c in "ab" for i in "12"])
     code = "import sys; sys.modules['matplotlib'] = None; import byhand.data; "
     code += "print(*map(len, byhand.data.load_class_folders(sys.argv[1])))"
@@ -258,7 +260,7 @@ def test_what_is_no_class_is_said(tmp_path: Path) -> None:
 
 
 def test_a_class_without_training_pictures_is_said(tmp_path: Path) -> None:
-    """Most often one name is written in two ways."""
+    """The usual cause is one name in two spellings."""
     tree(tmp_path, "train/Cat/1.png", "train/dog/2.png", "test/cat/3.png", "test/dog/4.png")
     train, test = load(tmp_path, f"{tmp_path}: no training pictures of cat")
     assert train.class_names == ("Cat", "cat", "dog")
@@ -266,7 +268,7 @@ def test_a_class_without_training_pictures_is_said(tmp_path: Path) -> None:
 
 
 def test_both_spellings_of_an_accented_letter_are_one_class(tmp_path: Path) -> None:
-    """Archives from macOS have "é" as two characters, those from elsewhere as one."""
+    """macOS stores "é" as two characters, and other systems store it as one."""
     one, two = "caf\u00e9", "cafe\u0301"
     tree(tmp_path, f"train/{one}/1.png", "train/tea/2.png", f"test/{two}/3.png", "test/tea/4.png")
     for names in (None, (one, "tea"), (two, "tea")):
@@ -276,7 +278,7 @@ def test_both_spellings_of_an_accented_letter_are_one_class(tmp_path: Path) -> N
 
 
 def test_pictures_of_a_test_set_without_labels_are_said(tmp_path: Path) -> None:
-    """As in competitions: the training set is split."""
+    """Data of competitions have such test sets. A part of the training set becomes the test set."""
     tree(tmp_path, *[f"train/{c}/{i}.png" for c in "ab" for i in range(6)], "test/1.png")
     train, test = load(tmp_path, "test/1.png (not in a class folder)")
     assert (len(train), len(test)) == (10, 2)
@@ -331,7 +333,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_colour_is_found_in_any_picture(tmp_path: Path) -> None:
-    """Pictures may be grey in any mode. One pixel of colour makes them all colour."""
+    """A picture may be grey in any mode. One pixel with a colour makes all images colour images."""
     for mode in ("L", "RGB", "P", "RGBA", "LA", "1"):
         for i in range(2):
             picture(tmp_path / "a" / f"{mode}{i}.png", 255, mode=mode)
@@ -363,7 +365,7 @@ def test_one_small_size_is_kept(
 
 
 def test_the_checksum_is_that_of_the_files(tmp_path: Path) -> None:
-    """Not of the images, which depend on the model's shape."""
+    """The checksum does not depend on the images, whose shape depends on the model."""
     tree(tmp_path, *[f"{c}/{i}.png" for c in "ab" for i in range(4)])
 
     def checksum(**options: object) -> str:
@@ -390,7 +392,7 @@ def test_the_checksum_is_that_of_the_files(tmp_path: Path) -> None:
 def test_any_names_and_back(
     tmp_path_factory: pytest.TempPathFactory, classes: dict[str, int]
 ) -> None:
-    """Written, read, and written as IDX files: names and images stay."""
+    """Names and images survive a round trip through class folders and IDX files."""
     root = tmp_path_factory.mktemp("names")
     names = tuple(sorted(classes))
     labels = np.repeat(np.arange(len(names)), [classes[name] for name in names]).astype(np.uint8)
@@ -439,7 +441,7 @@ def test_the_command_line_says_what_was_skipped(tmp_path: Path) -> None:
     assert "a sixth of each class is the test set" in result.stdout
 
     holds = run("data", "show", "--data", tmp_path / "d" / "cat", code=1)
-    assert "fetch" not in only_line(holds)  # not into the user's own folder
+    assert "fetch" not in only_line(holds)  # no advice to download into a folder of the user
 
 
 def test_a_single_class_cannot_be_trained_on(tmp_path: Path) -> None:
@@ -506,10 +508,10 @@ PICTURES = int(os.environ.get("BYHAND_PICTURES", "2000"))
 
 @pytest.mark.slow
 def test_memory_is_bounded(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Beside the images a load takes less than 500 MB for 60,000 pictures of 256 x 256.
+    """Loading 60,000 pictures of 256 x 256 takes less than 500 MB beside the images.
 
-    The bound here is in proportion, and the pictures themselves would not fit into it.
-    BYHAND_PICTURES=60000 measures the promise itself.
+    The bound here is smaller in proportion to the number of pictures, and at most a fifth of the
+    size of all decoded pictures. BYHAND_PICTURES=60000 tests the full number.
     """
     tree(tmp_path / "warm", *[f"a/{i}.png" for i in range(4)])
     pixels = rng.integers(0, 256, (256, 256, 3), np.uint8)
@@ -552,7 +554,7 @@ def test_ways_and_shapes_that_are_refused(
 
 
 def test_a_model_takes_the_way_in_which_its_pictures_were_prepared(tmp_path: Path) -> None:
-    """A user may have asked for "plain", although the pictures have the form of MNIST's."""
+    """The user may choose "plain" for pictures that have the form of MNIST's."""
     write_pictures(tmp_path, *make_sets(40, 20))
     train, _ = data.load_class_folders(tmp_path, (1, 28, 28), pictures="plain")
     model = models.softmax_regression()

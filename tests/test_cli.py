@@ -1,4 +1,4 @@
-"""byhand data, info, bench; help, versions, and a missing extra."""
+"""`byhand data`, `info` and `bench`; help, versions, and the error if an extra is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_data_show(folder: Path, tmp_path: Path) -> None:
     with Image.open(first, formats=["PNG"]) as picture:
         pixels = np.asarray(picture.convert("L"))
     assert min(pixels.shape) > 200
-    # Black and white come from the images: noise, bright rows and the paper round them.
+    # The noise of the images has many grey levels. A sheet without them would have few.
     assert len(np.unique(pixels)) > 50
 
 

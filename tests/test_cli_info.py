@@ -1,4 +1,4 @@
-"""byhand info MODEL, byhand.load of a run folder, and what a model file knows of its training."""
+"""`byhand info MODEL`, byhand.load of a run folder, and what a model file records of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETS = make_sets(train=200, test=50)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of three epochs, which keeps each; its data lie beside it."""
+    """A run folder of three epochs that keeps the model of each. Its data lie beside it."""
     folder = tmp_path_factory.mktemp("info")
     data = write_folder(folder / "data", SETS)
     options = ("--epochs", 3, "--keep-epochs", "--pictures", "plain")
@@ -72,7 +72,7 @@ def test_long_rows_are_wrapped_on_a_terminal(
 
 
 def test_info_of_a_file(trained: Path, tmp_path: Path) -> None:
-    """A copy knows all but the folder of its data."""
+    """A copy of a model file still shows its training, but not the folder of its data."""
     shutil.copy(trained / "model.safetensors", tmp_path / "copy.safetensors")
     shown = rows(tmp_path / "copy.safetensors")
     assert shown["trained on"] == "200 images" and shown["accuracy"].endswith("after epoch 3")
@@ -95,7 +95,7 @@ def test_info_refuses(trained: Path, tmp_path: Path) -> None:
 
 
 def test_load_takes_a_run_folder(trained: Path, tmp_path: Path) -> None:
-    """The epoch that counts, as for the commands."""
+    """byhand.load takes the epoch that counts, as the commands do."""
     chosen = byhand.load(trained)
     last = byhand.load(trained / "model.safetensors").state_dict()
     assert all(np.array_equal(last[name], a) for name, a in chosen.state_dict().items())
@@ -125,7 +125,10 @@ def test_a_file_keeps_what_its_training_was(tmp_path: Path) -> None:
 
 
 def test_a_run_of_the_version_before_goes_on(trained: Path, tmp_path: Path) -> None:
-    """Its config says pictures: mnist, which training does not depend on."""
+    """A run of the version before resumes.
+
+    Its config.json says pictures: mnist. Training does not depend on this setting.
+    """
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())

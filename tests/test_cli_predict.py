@@ -1,4 +1,4 @@
-"""byhand evaluate and predict: answers, and every file that is refused."""
+"""`byhand evaluate` and `predict`: their answers, and every file that they refuse."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measured(epoch: dict[str, Any], folder: Path) -> str:
 
 
 def test_evaluate_says_which_epoch_it_takes(trained: Path, folder: Path) -> None:
-    """The test set was only watched, so the last epoch counts unless another is asked for."""
+    """The test set chooses no epoch, so the last one counts unless the user asks for another."""
     metrics = read_metrics(trained)
     best = min(metrics, key=lambda m: m["validation_loss"])
     lowest = "the one with the lowest loss on the test set"
@@ -74,7 +74,7 @@ def test_an_epoch_that_a_run_does_not_have(command: str, trained: Path, folder: 
 
 
 def table(printed: str) -> tuple[np.ndarray, list[str]]:
-    """The confusion matrix that was printed, and the accuracies beside it."""
+    """Return the confusion matrix that was printed, and the accuracies beside it."""
     lines = printed.split("Rows: ")[1].splitlines()[1:]
     assert lines[0].split() == ["actual", *map(str, range(10)), "accuracy"]
     cells = [line.replace(" .", " 0").split() for line in lines[1:11]]
@@ -92,7 +92,7 @@ def test_a_run_knows_its_data(
 
 
 def test_evaluate_tells_what_is_taken_for_what(folder: Path, tmp_path: Path) -> None:
-    """The labels of two classes are swapped in part: the best pass has mistakes."""
+    """Some labels of two classes are swapped, so even the best epoch has mistakes."""
     train, test = SETS
     labels = test.labels.copy()
     labels[:30] = np.where(labels[:30] == 3, 5, labels[:30])
@@ -115,7 +115,7 @@ def test_evaluate_tells_what_is_taken_for_what(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_worst_mistakes(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
-    """A model that knows nothing makes many. The most confident ones come first."""
+    """An untrained model makes many mistakes. The most confident ones come first."""
     monkeypatch.chdir(tmp_path)
     seen: list[Any] = []
     monkeypatch.setattr(
@@ -146,7 +146,7 @@ def test_no_mistakes(trained: Path, folder: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def number(tmp_path: Path) -> Path:
-    """A model of one output, which is always 10.6."""
+    """A model with one output, which is always 10.6."""
     model = Model(Flatten(), Linear(784, 1, rng=0))
     model[1].weight.data[...] = 0
     model[1].bias.data[...] = 10.6
@@ -155,7 +155,7 @@ def number(tmp_path: Path) -> Path:
 
 
 def test_evaluate_a_model_of_one_output(number: Path, folder: Path) -> None:
-    """Rows and columns reach from the lowest number to the highest."""
+    """The rows and columns of the table reach from the lowest number to the highest."""
     printed = run("evaluate", number, "--data", folder).stdout
     labels = SETS[1].labels.astype(float)
     assert f"test loss {np.mean((labels - 10.6) ** 2):.4f}, accuracy 0.00 %" in printed
@@ -211,7 +211,7 @@ def predict_json(model: Path, *paths: Path | str, code: int = 0) -> list[dict[st
 def test_predict_plain_takes_grey_as_it_is(
     mode: str, form: str, trained: Path, tmp_path: Path
 ) -> None:
-    # The content decides, not the name.
+    # The content of a file decides whether it is a picture, not its name.
     options = {"lossless": True} if form == "WEBP" else {}
     path = tmp_path / "digit.txt"
     Image.fromarray(DIGIT).convert(mode).save(path, form, **options)
@@ -252,7 +252,7 @@ def test_predict_draws_what_the_model_saw(trained: Path, tmp_path: Path) -> None
 
 
 def bad_pictures(folder: Path) -> dict[Path, str]:
-    """Files that must be refused, with words of the reason."""
+    """Files that must be refused, each with some words of the reason."""
     whole = save(folder / "whole.png").read_bytes()
     width_and_height = whole.index(b"IHDR") + 4
     bomb = bytearray(whole)
@@ -260,7 +260,7 @@ def bad_pictures(folder: Path) -> dict[Path, str]:
     # Pillow checks the header's CRC before the size.
     end = width_and_height + 13
     bomb[end : end + 4] = zlib.crc32(bomb[width_and_height - 4 : end]).to_bytes(4, "big")
-    large = bytearray(bomb)  # less than Pillow's own limit
+    large = bytearray(bomb)  # smaller than Pillow's own limit
     large[width_and_height : width_and_height + 8] = b"\0\0\x20\0\0\0\x20\0"
     large[end : end + 4] = zlib.crc32(large[width_and_height - 4 : end]).to_bytes(4, "big")
     files = {

@@ -1,4 +1,4 @@
-"""The command line as a process of its own: signals, a terminal, a full disk."""
+"""The command line as a separate process: signals, a terminal, a full disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from cli_support import make_sets, read_metrics, write_folder
 
 pytestmark = pytest.mark.slow  # every test starts at least one process
 
-# Children of a shell that runs tests in the background ignore SIGINT, and those of nohup SIGHUP.
+# If a shell runs the tests in the background, their processes ignore SIGINT. Under nohup they
+# ignore SIGHUP.
 MAIN = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,7 +56,7 @@ def test_ctrl_c_keeps_the_last_whole_epoch(folder: Path, tmp_path: Path) -> None
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        # The lines are flushed: the third epoch's row is seen while the training runs.
+        # Each line is flushed, so the row of the third epoch arrives during the training.
         while not (line := process.stdout.readline()).startswith("    3  "):
             assert line, process.stderr.read()
         process.send_signal(signal.SIGINT)
@@ -67,7 +68,8 @@ def test_ctrl_c_keeps_the_last_whole_epoch(folder: Path, tmp_path: Path) -> None
     assert kept >= 3
     run = RunFolder(out)
     _, state = read_tensors(run.state_path)
-    # Ctrl-C may fall between the files of an epoch, the last of which commits it, and its row.
+    # Ctrl-C may come between two files of an epoch, of which the last one commits the epoch, or
+    # before the row of the epoch is printed.
     assert kept <= state["epoch"] <= len(read_metrics(out)) <= kept + 1
     load(run.model_path)
     load(run.best_path)
@@ -114,7 +116,10 @@ def test_a_run_folder_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_full_disk(limit: int, file: str, left: list[str], folder: Path, tmp_path: Path) -> None:
-    """By a limit on the size of files: softmax's weights are 31,400 bytes, its state twice that."""
+    """The system limits the size of files.
+
+    The weights of softmax regression are 31,400 bytes, and its state is twice as large.
+    """
     out = tmp_path / "run"
     done = subprocess.run(
         command(
@@ -152,7 +157,7 @@ def test_on_a_terminal_a_bar_moves_below_the_table(folder: Path, tmp_path: Path)
     with subprocess.Popen(command(*arguments), stdout=terminal, env=environment) as process:
         os.close(terminal)
         shown = b""
-        # Reading fails once the other end is closed.
+        # Reading fails when the other end of the terminal is closed.
         with contextlib.suppress(OSError):
             while part := os.read(master, 4096):
                 shown += part
@@ -168,7 +173,7 @@ def test_on_a_terminal_a_bar_moves_below_the_table(folder: Path, tmp_path: Path)
 
 
 def test_a_reader_that_leaves_early_is_no_error(folder: Path, tmp_path: Path) -> None:
-    """As `byhand train ... | head -1`."""
+    """The reader closes the pipe early, as in `byhand train ... | head -1`."""
     arguments = ("train", "softmax", "--data", folder, "--out", tmp_path / "run")
     with subprocess.Popen(
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -181,7 +186,7 @@ def test_a_reader_that_leaves_early_is_no_error(folder: Path, tmp_path: Path) ->
 
 
 def shell(line: str, *, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A line of a shell in which `byhand` is the command."""
+    """Run a line in a shell in which `byhand` is a command."""
     definition = f'byhand() {{ {shlex.join(command())} "$@"; }}\n'
     return subprocess.run(
         ["bash", "-c", definition + line],
@@ -203,7 +208,11 @@ def test_errors_are_seen_where_stderr_is_closed(folder: Path, tmp_path: Path) ->
 
 
 def test_a_command_works_without_any_stream(folder: Path, tmp_path: Path) -> None:
-    """No file that it writes may get the number of a stream, and what is printed into it."""
+    """All standard streams are closed, and the command still writes correct files.
+
+    A file that is opened must not get the number of a closed stream, because printed text would
+    then go into it.
+    """
     train = f"byhand train softmax --epochs 2 --out {tmp_path}/run"
     done = shell(f"{train} >&- <&-", folder=folder)
     assert done.returncode == 0
@@ -217,7 +226,7 @@ def test_a_command_works_without_any_stream(folder: Path, tmp_path: Path) -> Non
 
 
 def on_a_terminal(*arguments: object, columns: int, **environment: str) -> tuple[int, str]:
-    """Exit code of the command and all that it shows."""
+    """Return the exit code of the command and all the text that it shows."""
     master, terminal = pty.openpty()
     with subprocess.Popen(
         command(*arguments),
@@ -227,7 +236,7 @@ def on_a_terminal(*arguments: object, columns: int, **environment: str) -> tuple
     ) as process:
         os.close(terminal)
         shown = b""
-        with contextlib.suppress(OSError):  # reading fails once the other end is closed
+        with contextlib.suppress(OSError):  # reading fails when the other end is closed
             while part := os.read(master, 4096):
                 shown += part
     os.close(master)
@@ -236,7 +245,11 @@ def on_a_terminal(*arguments: object, columns: int, **environment: str) -> tuple
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_a_terminal_that_lacks_letters(encoding: str, folder: Path, tmp_path: Path) -> None:
-    """It is so narrow, too, that the bar's texts are cut, which rich shows by a letter."""
+    """The terminal cannot show all letters.
+
+    It is also so narrow that rich shortens the texts of the bar and shows this by a letter that the
+    terminal lacks.
+    """
     arguments = (
         "train",
         "softmax",
@@ -256,7 +269,7 @@ def test_a_terminal_that_lacks_letters(encoding: str, folder: Path, tmp_path: Pa
 def test_signals_end_training_in_order(
     number: signal.Signals, folder: Path, tmp_path: Path
 ) -> None:
-    """The cursor is shown again, and what the run folder keeps is said."""
+    """The command shows the cursor again, and says what the run folder keeps."""
     master, terminal = pty.openpty()
     arguments = ("train", "softmax", "--data", folder, "--out", tmp_path / "run")
     with subprocess.Popen(
@@ -282,7 +295,7 @@ def test_signals_end_training_in_order(
     assert not list((tmp_path / "run").glob(".*"))
 
 
-# Sends a signal to itself as soon as some module is imported.
+# A program that sends itself a signal when a given module is imported.
 EARLY = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -328,7 +341,7 @@ def test_python_m_byhand() -> None:
     ("name", "value"), [("BYHAND_ISA", "avx9"), ("BYHAND_NUM_THREADS", "many")]
 )
 def test_variables_that_cannot_be(name: str, value: str) -> None:
-    """With `python -m byhand`; the command itself differs in nothing."""
+    """`python -m byhand` reports a bad variable in one line. The command `byhand` does the same."""
     done = subprocess.run(
         [sys.executable, "-m", "byhand", "info"],
         env={**os.environ, name: value},
@@ -365,7 +378,7 @@ pwd.getpwuid = unknown
 def test_a_user_without_a_home_folder(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container whose user has no entry: there is no place for a cache."""
+    """A container may have no entry for its user. Then there is no folder for the cache."""
     for name in ("BYHAND_DATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))

@@ -1,4 +1,4 @@
-"""byhand train with its options of the run folder: --resume, --keep-epochs, --log-every; plot."""
+"""The options of `byhand train` for run folders: --resume, --keep-epochs, --log-every; `plot`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a setting of every kind, never interrupted."""
+    """A run that uses every kind of setting and was never interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     run("train", "mlp", "--data", folder, "--out", out, "--activation", "tanh", *OPTIONS)
     return out
@@ -63,7 +63,7 @@ def test_resume(half: Path, whole: Path, folder: Path) -> None:
     assert (half / "curves.png").exists()
     assert [m["loss"] for m in read_metrics(half)] == [m["loss"] for m in read_metrics(whole)]
     assert read_config(half)["notes"]["job"]["data"] == str(folder)
-    printed = run("train", "--resume", half).stdout  # nothing is left to do
+    printed = run("train", "--resume", half).stdout  # all epochs are done already
     assert not re.findall(r"^ +(\d) ", printed, re.M) and "after epoch 3" in printed
 
 
@@ -104,7 +104,7 @@ def test_resume(half: Path, whole: Path, folder: Path) -> None:
     ],
 )
 def test_resume_with_other_settings(options: list[Any], words: list[str], whole: Path) -> None:
-    """Each difference is a line of its own, in words."""
+    """The error has one line in words for each difference."""
     before = {path: path.read_bytes() for path in whole.iterdir()}
     said = run("train", *options, "--resume", whole, code=1).stderr.splitlines()
     assert said[0].startswith(f"byhand: {whole} cannot go on with other data or settings")
@@ -120,7 +120,7 @@ def test_resume_with_another_model(whole: Path) -> None:
 
 @pytest.mark.slow
 def test_resume_to_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> None:
-    """The cycle of the rate becomes a longer one, which the output says."""
+    """The learning rate follows a longer cycle, and the output says so."""
     longer = tmp_path / "longer"
     shutil.copytree(whole, longer)
     printed = run("train", "--resume", longer, "--epochs", 5).stdout
@@ -135,7 +135,7 @@ def test_resume_to_more_epochs(whole: Path, folder: Path, tmp_path: Path) -> Non
     config = read_config(longer)
     assert config["epochs"] == config["notes"]["job"]["epochs"] == 5
     assert config["schedule"]["total_steps"] == 15
-    again = run("train", "--resume", longer).stdout  # its own number of epochs is 5 by now
+    again = run("train", "--resume", longer).stdout  # the run has stored 5 as its number of epochs
     assert not re.findall(r"^ +(\d) ", again, re.M) and "after epoch 5" in again
     assert "epochs must be at least 5" in only_line(
         run("train", "--resume", longer, "--epochs", 4, code=1)
@@ -190,7 +190,7 @@ def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:
 def test_resume_with_settings_that_were_edited(
     name: str, value: object, said: str, whole: Path, tmp_path: Path
 ) -> None:
-    """The file is to blame, and no option that nobody gave."""
+    """The error blames the file, not an option that the user did not give."""
     config = read_config(whole)
     config["notes"]["job"][name] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -201,7 +201,7 @@ def test_resume_with_settings_that_were_edited(
 def test_resume_without_the_data(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other data, such as those of BYHAND_DATA, do not take their place."""
+    """byhand does not use other data instead, such as the data of BYHAND_DATA."""
     monkeypatch.setenv("BYHAND_DATA", str(write_folder(tmp_path / "other", SETS)))
     config = read_config(whole)
     config["data"]["folder"] = gone = str(tmp_path / "gone")
@@ -230,7 +230,7 @@ def test_every_epoch_is_kept(folder: Path, tmp_path: Path) -> None:
 
 
 def test_log_every(folder: Path, tmp_path: Path) -> None:
-    """Three batches an epoch; the numbers are those of the log that a handler writes."""
+    """Each epoch has three batches. The numbers are the same as in the log that LogFile writes."""
     log = handlers.LogFile(tmp_path / "log.jsonl", every=2)
     fit = Trainer.tell
 

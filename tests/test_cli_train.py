@@ -1,4 +1,4 @@
-"""byhand train: the run folder, the lines it prints, what it refuses."""
+"""`byhand train`: the run folder, the lines that it prints, what it refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run folder and what training it printed."""
+    """A run folder, and what the training printed."""
     out = tmp_path_factory.mktemp("runs") / "softmax"
     result = run("train", "softmax", "--data", folder, "--out", out, "--epochs", 3, curves=True)
     assert result.stderr == ""
@@ -157,7 +157,10 @@ def test_a_constant_rate_and_other_hidden_layers(folder: Path, tmp_path: Path) -
 
 
 def test_a_run_at_a_constant_rate_is_resumed_to_the_bit(folder: Path, tmp_path: Path) -> None:
-    """Two epochs and one more are the same as three: the schedule has no length."""
+    """Training two epochs and resuming for a third equals training three at once.
+
+    A constant schedule does not depend on the number of epochs.
+    """
     options = ("--schedule", "constant", "--data", folder)
     run("train", "mlp", *options, "--hidden", 20, "--epochs", 3, "--out", tmp_path / "three")
     run("train", "mlp", *options, "--hidden", 20, "--epochs", 2, "--out", tmp_path / "two")
@@ -296,7 +299,7 @@ def test_wrong_usage(arguments: list[str], named: str) -> None:
 def test_shifts_that_leave_nothing_of_an_image(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A setting that the trainer refuses is an error of usage, whatever its type."""
+    """If the trainer refuses a setting, the command reports a usage error."""
     monkeypatch.chdir(tmp_path)
     said = run("train", "softmax", "--data", folder, "--max-shift", 28, code=2).stderr
     assert "max_shift must be less than the images' 28 pixels, not 28" in said

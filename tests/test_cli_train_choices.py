@@ -1,4 +1,4 @@
-"""byhand train with held-out images, with class names, and from a trained model."""
+"""`byhand train` with held-out images, with class names, and from a trained model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def held(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run with held-out images, and what it printed. Its rate is too high to end well."""
+    """A run with held-out images, and what it printed.
+
+    The learning rate is so high that the last epoch is not the best.
+    """
     out = tmp_path_factory.mktemp("runs") / "held"
     options = ("--epochs", 6, "--validation", 0.2, "--lr", 3, "--momentum", 0)
     return out, run("train", "mlp", "--data", folder, "--out", out, *options).stdout
@@ -81,7 +84,7 @@ def test_the_benchmark_of_pictures_takes_the_epoch_that_counts(
 
 
 def test_a_run_with_held_out_images_goes_on(held: tuple[Path, str], folder: Path) -> None:
-    """With its own part held out; with another part it is another run."""
+    """A run resumes with the same held-out part of the images. Another part is refused."""
     out, _ = held
     assert "after epoch 6" in run("train", "--resume", out).stdout
     said = run("train", "--resume", out, "--validation", 0.1, code=1).stderr
@@ -99,7 +102,10 @@ def test_parts_that_cannot_be_held_out(
 
 
 def test_class_names(folder: Path, tmp_path: Path) -> None:
-    """In the option or in a file; the model, its answers and a run that goes on have them."""
+    """Names come from the option or from a file.
+
+    The model, the commands' answers and a resumed run have them.
+    """
     file = tmp_path / "names.txt"
     file.write_text(NAMES.replace(",", "\n") + "\n")
     for number, names in enumerate((NAMES, file)):
@@ -127,7 +133,10 @@ def weights(path: Path) -> dict[str, Any]:
 
 
 def test_from_a_trained_model(held: tuple[Path, str], folder: Path, tmp_path: Path) -> None:
-    """At the rate 0 the weights stay what they were: those of the epoch that counts."""
+    """With learning rate 0 the weights stay those that training starts from.
+
+    These are the weights of the epoch that counts.
+    """
     base, still = held[0], ("--data", folder, "--epochs", 1, "--lr", 0)
     chosen = RunFolder(base).choose()
     for source, which in ((base, f"{base}, {chosen.description}"), (chosen.path, str(chosen.path))):
@@ -158,7 +167,7 @@ def test_from_another_network(held: tuple[Path, str], folder: Path, tmp_path: Pa
     options = ("--data", folder, "--from", held[0], "--out", out)
     said = only_line(run("train", "softmax", *options, code=1))
     assert f"--from: {held[0]} is another network than softmax" in said and not out.exists()
-    for option, value in (("--from", held[0]), ("--init", "zeros")):  # a run has its own weights
+    for option, value in (("--from", held[0]), ("--init", "zeros")):  # a run has weights already
         assert option in run("train", "--resume", held[0], option, value, code=2).stderr
     nothing = ("train", "mlp", "--data", folder, "--from", tmp_path / "no")
     assert str(tmp_path / "no") in only_line(run(*nothing, code=1))
@@ -176,7 +185,10 @@ def test_from_another_network(held: tuple[Path, str], folder: Path, tmp_path: Pa
 def test_another_optimizer_brings_its_rate(
     recipe: str, method: str, rate: float, decay: float
 ) -> None:
-    """SGD at AdamW's rate, 0.003, and weight decay, 0.05, learns nothing."""
+    """Another optimizer uses its own default rate and weight decay.
+
+    With AdamW's rate of 0.003 and weight decay of 0.05, SGD would not learn.
+    """
     settings = {"model": "lenet5", "recipe": recipe, "method": method}
     made = job_of(settings).recipe
     assert (made.method, made.lr, made.weight_decay) == (method, rate, decay)

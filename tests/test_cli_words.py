@@ -1,4 +1,4 @@
-"""Texts of the command line: the pages of --help, and errors for values that it cannot take."""
+"""The texts of the command line: --help of every command, and errors for impossible values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cli_support import run
 
 
 def names(app: typer.Typer) -> Iterator[list[str]]:
-    """Each command of an app, as the words that call it."""
+    """Return the words that call each command of an app."""
     for command in app.registered_commands:
         yield [command.name or command.callback.__name__]
     for group in app.registered_groups:
@@ -32,7 +32,7 @@ def test_help_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         text = "\n".join(lines)
         assert lines[0].startswith("Usage: "), text
         assert max(map(len, lines)) <= 80, text
-        # Types of Python, limits as formulas, brackets in brackets, sentences that are cut off.
+        # No Python types, no limits as formulas, no nested brackets, no sentences that are cut off.
         for jargon in ("<", ">", "x>=", "(default)", "[default", "...\n  -", "│", "TEXT", "list["):
             assert jargon not in text, text
         # Every option says what it does.
@@ -41,7 +41,7 @@ def test_help_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_paragraphs_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The source has lines of its own, which are not those of the terminal."""
+    """--help fills each line to the width of the terminal, wherever the source breaks lines."""
     monkeypatch.setenv("COLUMNS", "60")
     intro = run("train", "--help").stdout.partition("Arguments:")[0]
     for paragraph in intro.split("\n\n")[1:]:
@@ -96,7 +96,7 @@ def test_not_one_of() -> None:
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in --out=~/x, where the shell leaves it as it is."""
+    """byhand expands a tilde itself, because the shell does not expand it in --out=~/x."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     run("data", "draw-examples", "~/drawings")

@@ -19,7 +19,7 @@ F32 = np.float32
 
 
 def calls(fill: Fill, shape: dict[str, Any]) -> list[Call]:
-    """All four directions over the same x, weight, bias and grad_output."""
+    """Return all four functions' calls for the same x, weight, bias and grad_output."""
     geometry = {key: value for key, value in shape.items() if key not in ("x", "weight")}
     geometry["algorithm"] = "direct"
     x, w = fill(*shape["x"]), fill(*shape["weight"])
@@ -45,7 +45,10 @@ def test_floats_are_within_the_bound(name: str, isa: str, rng: np.random.Generat
 
 
 def test_adjoints(isa: str, rng: np.random.Generator) -> None:
-    """sum(conv(x, w) * dy) == sum(x * dX) == sum(w * dW), in integers."""
+    """The gradients are adjoints.
+
+    sum(conv(x, w) * dy) == sum(x * dX) == sum(w * dW), in exact integers.
+    """
 
     def inner(a: Array, b: Array) -> int:
         return int(np.sum(a.astype(np.int64) * b.astype(np.int64)))
@@ -69,7 +72,7 @@ def test_not_one_byte_outside(name: str, isa: str, rng: np.random.Generator) -> 
 
 
 def test_every_width(isa: str, rng: np.random.Generator) -> None:
-    """Output rows of every length round the vector widths."""
+    """Output rows of every length below and above the vector widths."""
     for width in (*range(1, 20), 31, 32, 33):
         shape = {"x": (2, 3, 4, width + 2), "weight": (7, 3, 3, 3)}
         for call in calls(Fill(rng, integers=True), shape):
@@ -96,7 +99,7 @@ def test_algorithms() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_bad_pixel_reaches_its_windows_only(value: float, isa: str) -> None:
-    """A NaN or infinity spoils the windows that see it, through weights of 0 too, and no other."""
+    """A NaN or infinity spoils exactly the windows that see it, even if their weight is 0."""
     x, w = np.ones((2, 3, 9, 20), F32), np.ones((5, 3, 3, 3), F32)
     w[1] = 0
     x[1, 2, 4, 10] = value
@@ -148,7 +151,11 @@ def test_gradients_have_the_output_shape() -> None:
 
 @pytest.mark.parametrize("value", [np.inf, 1.0])
 def test_padding_and_bands_do_not_change_bits(value: float) -> None:
-    """The number of threads cuts an image into bands; it may not choose the zeros that count."""
+    """The number of threads must not change which zeros of the padding are multiplied.
+
+    It decides how an image is cut into bands. 0 times infinity is NaN, and -0 plus 0 is 0, so a
+    product with a zero of the padding can change the result.
+    """
     x = np.full((1, 1, 6, 6), -0.0 if value == 1 else 1, np.float32)
     weight = np.ones((1, 1, 3, 3), np.float32)
     weight[0, 0, 0] = value
@@ -167,7 +174,7 @@ def test_empty_arrays_take_no_time_and_no_memory() -> None:
         return np.zeros(shape, np.float32)
 
     assert kernels.conv2d_backward_bias(zeros(2**31, 1, 0, 0)).tolist() == [0]
-    big = (0, 1, 2**28, 2**26)  # the most that a shape may have
+    big = (0, 1, 2**28, 2**26)  # the largest shape that is allowed
     assert (
         kernels.conv2d_backward_input(zeros(0, 1, 1, 1), zeros(1, 1, 1, 1), big, stride=2**31).shape
         == big

@@ -1,4 +1,4 @@
-"""The fused convolution beside its three functions; what ops.py's rows leave open."""
+"""The fused convolution compared with its three separate functions; cases not in ops.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from guard import Fence
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry; the first six by Winograd's algorithm, the fourth and fifth along rows.
+# x, weight, geometry. The first six use Winograd's algorithm, the fourth and fifth along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
     "cut-windows": ((6, 24, 13, 11), (17, 24, 5, 5), {}),
@@ -58,7 +58,10 @@ def test_every_bit_is_that_of_the_three_functions(
 def test_ties_and_nan_by_winograd(
     r: int, shape: tuple[int, ...], isa: str, rng: np.random.Generator
 ) -> None:
-    """The first of equal values, the last NaN; a last row and column are in no window."""
+    """Among equal values the first wins, and among NaN the last.
+
+    An odd last row or column of the plane belongs to no window.
+    """
     x = rng.integers(0, 2, shape).astype(F32)
     x[5] = 0
     x[7, 0, 3, 4] = x[7, 0, 4, 4] = np.nan
@@ -80,7 +83,7 @@ def test_ties_and_nan_by_winograd(
     [*((name, "tanh") for name in SHAPES), *(("same-3x3", f) for f in ("relu", "sigmoid", None))],
 )
 def test_gradients(name: str, activation: str | None, isa: str, rng: np.random.Generator) -> None:
-    """With and without the input's; Winograd's within its bound, the others within a sum's."""
+    """The gradients, with and without that of the input, are within Winograd's bound."""
     x, w, b, geometry = draw(name, rng)
     y, indices = kernels.conv2d_pool_act(x, w, b, activation, **geometry)
     dy = rng.standard_normal(y.shape, F32)
@@ -112,7 +115,10 @@ def test_same_bits_for_any_number_of_threads(name: str, isa: str, rng: np.random
 
 
 def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> None:
-    """Integers: exact, where it visits the maxima and where it makes a plane of gradients."""
+    """Without the gradient of the input, the kernel visits only the maxima.
+
+    With it, the kernel makes a plane of gradients. Integers make both exact.
+    """
     x = rng.integers(-3, 4, (19, 2, 12, 13)).astype(F32)
     w = rng.integers(-2, 3, (5, 2, 5, 3)).astype(F32)
     y, indices = kernels.conv2d_pool_act(x, w, None, None, algorithm="direct")
@@ -128,7 +134,7 @@ def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> Non
 
 @pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows"])
 def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Generator) -> None:
-    """Any place in the plane is taken, though no pooling of 2 x 2 finds a maximum there."""
+    """An index may name any position in the plane, even outside its 2 x 2 window."""
     x, w, b, _ = draw(name, rng)
     y, indices = kernels.conv2d_pool_act(x, w, b, None)
     plane = (x.shape[2] - 4) * (x.shape[3] - 4)
@@ -144,7 +150,10 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
 def test_one_place_beside_its_window(
     name: str, window: tuple[int, int], isa: str, rng: np.random.Generator
 ) -> None:
-    """The second window is the last of its plane, in a cut vector."""
+    """One index lies just outside its window.
+
+    The second parameter is the last window of its plane, in a partly filled vector.
+    """
     for away in ((0, -1), (0, 2), (0, 3), (1, -1), (1, 2), (-1, 0), (2, 0), (2, 1)):
         x, w, b, _ = draw(name, rng)
         x = x[:1]
@@ -210,7 +219,10 @@ def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("algorithm", ["direct", "winograd"])
 def test_places_outside_of_the_plane(algorithm: str, isa: str, rng: np.random.Generator) -> None:
-    """There are 17 * 12 places, so the last vector is cut."""
+    """Indices outside the plane are refused.
+
+    An image has 17 * 12 indices, so the last vector is only partly filled.
+    """
     for wrong in (-1, 9 * 7, 2**31 - 1, -(2**31)):
         x, w, _, _ = draw("cut-windows", rng)
         y, indices = kernels.conv2d_pool_act(x[:1], w)
@@ -253,7 +265,7 @@ def test_what_is_fused() -> None:
     assert count(nn.MaxPool2d((2, 3)), nn.Tanh()) == 1
     assert count(nn.MaxPool2d(2)) == 2
     assert count(nn.ReLU(), nn.MaxPool2d(2)) == 1
-    assert count(nn.Tanh(), nn.MaxPool2d(2)) == 3  # rounding makes ties, and another first maximum
+    assert count(nn.Tanh(), nn.MaxPool2d(2)) == 3  # tanh may round two values to a tie
     assert count(nn.ReLU(), nn.MaxPool2d(2, padding=1)) == 3
     assert count(nn.MaxPool2d(3, stride=2), nn.ReLU()) == 3
     assert count(nn.MaxPool2d(2, padding=1), nn.ReLU()) == 3
@@ -263,7 +275,11 @@ def test_what_is_fused() -> None:
 
 
 def test_a_weight_cache_sees_every_change(rng: np.random.Generator) -> None:
-    """Weights changed in place, other instruction sets, shapes that don't use it: the same bits."""
+    """With a weight cache the bits stay the same.
+
+    This holds if weights change in place, if the instruction set changes, and for shapes that do
+    not use the cache.
+    """
     before, names = testing.isa(), testing.isas()
     try:
         for name in ("lenet-conv2", "same-3x3", "lenet-conv1", "stride"):
@@ -291,7 +307,10 @@ def test_a_weight_cache_sees_every_change(rng: np.random.Generator) -> None:
 def test_a_weight_cache_is_right_after_other_threads_wrote_the_weight(
     rng: np.random.Generator,
 ) -> None:
-    """A cache that notes newer weights than it transformed would be wrong until the next change."""
+    """A cache must not record weights as newer than those that it transformed.
+
+    It would be wrong until the next change of the weights.
+    """
     shape = (64, 64, 3, 3)
     x, *weights = (rng.standard_normal(s, F32) for s in ((1, 64, 6, 6), shape, shape))
     weight = weights[0].copy()

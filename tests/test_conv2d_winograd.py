@@ -1,4 +1,4 @@
-"""Winograd's convolution: exact matrices, results within their bound."""
+"""Winograd's convolution: its matrices are exact, and its results are within their bound."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from tolerance import assert_same_bits
 
 F32 = np.float32
 SOURCES = Path(__file__).parent.parent / "csrc/cpu/kernels"
-# The bound in docs/winograd.md: |result - exact| over |the same of absolute values|, both
-# Euclidean norms. On random data it holds beside the result itself.
+# The bound in docs/winograd.md: the Euclidean norm of the error, divided by the norm of the same
+# convolution of absolute values. On random data the test divides by the norm of the result itself,
+# which is smaller, and the bound still holds.
 BOUND = 2e-5
 DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
-# x, weight, padding: what patches, blocks of them and tiles of products can have at their edges.
+# x, weight, padding. They have all kinds of edges of patches, of blocks of patches and of tiles.
 SHAPES = {
     "lenet-conv2": ((3, 20, 12, 12), (50, 20, 5, 5), 0),
     "one-output": ((1, 1, 5, 5), (1, 1, 5, 5), 0),
@@ -52,7 +53,7 @@ every_shape = pytest.mark.parametrize("name", SHAPES)
 
 @functools.cache
 def calls(name: str, algorithm: str = "winograd") -> list[Call]:
-    """For all instruction sets the same: their reference takes longer than they."""
+    """Return the calls of a shape. They are cached, because the reference is slow."""
     fill = Fill(np.random.default_rng(zlib.crc32(name.encode())))
     x_shape, w_shape, padding = SHAPES[name]
     geometry: dict[str, Any] = {"padding": padding, "algorithm": algorithm}
@@ -83,7 +84,10 @@ def test_the_header_is_what_the_script_makes(matrices: ModuleType) -> None:
 
 @pytest.mark.parametrize("r", [3, 5])
 def test_matrices_are_exact(r: int, matrices: ModuleType) -> None:
-    """y = A' (G w * B x) for every pair of unit vectors, in fractions: so for all w and x."""
+    """y = A' (G w * B x) holds exactly, as fractions, for every pair of unit vectors.
+
+    Both sides are linear in w and in x, so it holds for all w and x.
+    """
     n = matrices.SIZE
     m = n + 1 - r
     g, b, a = matrices.weights(r), matrices.inputs(), matrices.powers(m)
@@ -96,7 +100,10 @@ def test_matrices_are_exact(r: int, matrices: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", ["weights", "inputs", "powers"])
 def test_rows_of_a_point_and_its_negative(name: str, matrices: ModuleType) -> None:
-    """Equal in even columns, opposite in odd ones, as the kernels take for granted."""
+    """The rows of a point and its negative are equal in even columns and opposite in odd ones.
+
+    The kernels rely on this.
+    """
     rows = getattr(matrices, name)(*(() if name == "inputs" else (5,)))
     for i in (1, 3, 5):
         assert rows[i + 1] == [-v if j % 2 else v for j, v in enumerate(rows[i])]
@@ -110,7 +117,10 @@ def test_within_the_bound(name: str, isa: str) -> None:
 
 @pytest.mark.parametrize("r", [3, 5])
 def test_error_where_terms_cancel(r: int, isa: str, rng: np.random.Generator) -> None:
-    """Filters that add up to 0 on a plane of nearly one colour: beside the absolute values."""
+    """The error is measured against the absolute values, because the terms cancel here.
+
+    The filters add up to 0, and the planes have nearly one colour.
+    """
     x = 0.7 + 1e-3 * rng.standard_normal((2, 4, 20, 20), F32)
     w = rng.standard_normal((3, 4, r, r), F32)
     w -= w.mean(axis=(1, 2, 3), keepdims=True)
@@ -161,7 +171,7 @@ def test_not_one_byte_outside(name: str, isa: str) -> None:
 
 @pytest.mark.parametrize("name", ["padding", "large-weights"])
 def test_gradients_overwrite_what_was_there(name: str, isa: str) -> None:
-    """The gradient of the input is added up in `out`, whose old values do not count."""
+    """The gradient of the input is summed up in `out`, and the old values of `out` do not count."""
     for call in calls(name):
         out = np.full(call.expected()[0].shape, np.nan, F32)
         getattr(kernels, call.op)(*call.args, **call.kwargs, out=out)
@@ -209,13 +219,13 @@ def test_empty(shape: tuple[int, ...]) -> None:
     assert dw.shape == w.shape and not dw.any()
 
 
-# If there are few channels, the number of images that fill the lanes decides, so that
-# another instruction set may prefer another method. These are chosen on every instruction set.
+# If there are few channels, the best method depends on whether the images fill the lanes, and so on
+# the instruction set. For these shapes it is the same on every instruction set.
 CHOSEN = [
     ("conv2d", (2, 20, 12, 12), (50, 20, 5, 5), "winograd"),  # LeNet-5's second layer
     ("conv2d", (2, 64, 14, 14), (64, 64, 3, 3), "winograd"),
-    ("conv2d", (64, 1, 28, 28), (20, 1, 5, 5), "winograd_rows"),  # its first; 64 fill any lanes
-    ("conv2d", (2, 64, 5, 5), (64, 64, 3, 3), "direct"),  # a quarter of a patch
+    ("conv2d", (64, 1, 28, 28), (20, 1, 5, 5), "winograd_rows"),  # its first; 64 fill all lanes
+    ("conv2d", (2, 64, 5, 5), (64, 64, 3, 3), "direct"),  # the output is a quarter of a patch
     ("conv2d_backward_input", (2, 1, 28, 28), (20, 1, 5, 5), "winograd"),
     ("conv2d_backward_weight", (2, 1, 28, 28), (20, 1, 5, 5), "direct"),
 ]
@@ -229,7 +239,7 @@ def test_auto_takes_the_faster_algorithm(
 
 
 def test_auto_is_the_algorithm_that_it_names(isa: str, rng: np.random.Generator) -> None:
-    """Whichever `conv_method` says was chosen: the same bits as of a call that asks for it."""
+    """ "auto" gives the same bits as the algorithm that `conv_method` names."""
     for images, channels in product((1, 2, 5, 16), (1, 2, 3, 8)):
         x_shape, w_shape = (images, channels, 28, 28), (20, channels, 5, 5)
         x, w, dy = (rng.standard_normal(s, F32) for s in (x_shape, w_shape, (images, 20, 24, 24)))
@@ -243,7 +253,7 @@ def test_auto_is_the_algorithm_that_it_names(isa: str, rng: np.random.Generator)
 
 
 def test_every_method_is_within_the_bound_somewhere(isa: str) -> None:
-    """The shapes of test_within_the_bound reach both of Winograd's methods on this CPU."""
+    """The shapes of test_within_the_bound use both of Winograd's methods on this CPU."""
     reached = {
         testing.conv_method("conv2d", x, w, padding=padding, algorithm="winograd")
         for x, w, padding in SHAPES.values()
@@ -257,7 +267,7 @@ def test_method_of_an_unknown_function() -> None:
 
 
 def test_a_bad_pixel_reaches_its_patches(isa: str) -> None:
-    """A NaN spoils every window that sees it, and no more than the patches that do."""
+    """A NaN spoils every window that sees it, and nothing outside the patches that contain it."""
     x, w = np.ones((2, 3, 20, 20), F32), np.ones((5, 3, 3, 3), F32)
     x[1, 2, 9, 3] = np.nan
     bad = np.isnan(kernels.conv2d(x, w, algorithm="winograd"))

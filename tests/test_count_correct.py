@@ -1,4 +1,4 @@
-"""count_correct: which rows are answered rightly."""
+"""count_correct: which rows count as correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ F32 = np.float32
 
 
 def test_every_label_of_every_length(isa: str, rng: np.random.Generator) -> None:
-    """Integers, so that most rows have several largest scores, of which the first counts."""
+    """Integer scores: most rows have several equal largest scores, and the first one counts."""
     for classes in (*range(1, 20), 31, 32, 33, 65):
         labels = np.repeat(np.arange(classes), 16)
         scores = Fill(rng, integers=True)(len(labels), classes)

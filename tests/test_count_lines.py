@@ -1,4 +1,4 @@
-"""tools/count_lines.py: what is a line of code."""
+"""tools/count_lines.py: which lines count as code."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Files of a run folder that were damaged, edited, removed or swapped, and damaged logs of
-handlers: the error names the file."""
+"""If a file is damaged, edited, removed or swapped, the error names it.
+
+These are files of a run folder, and logs of handlers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def fit(folder: Path, epochs: int = 3, *, resume: bool = False) -> None:
 
 
 def edited(name: str, value: object) -> Callable[[Path], None]:
-    """Change a value of config.json, or of the last line of metrics.jsonl."""
+    """Change a value in config.json, or in the last line of metrics.jsonl."""
 
     def edit(path: Path) -> None:
         text = path.read_text()
@@ -138,7 +140,7 @@ def test_the_state_of_something_else_is_refused(whole: Path, tmp_path: Path) -> 
 def test_a_log_of_something_else_is_named(
     name: str, content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    """It stays as it is."""
+    """The error names the file, and the file stays unchanged."""
     log = tmp_path / name
     trainer(run=tmp_path / "run", handlers=[LogFile(log)]).fit(digits(20), epochs=1)
     log.write_bytes(content)

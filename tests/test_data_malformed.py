@@ -1,4 +1,7 @@
-"""byhand.data: files that are cut, flipped or lie. A DataError with the path, in bounded memory."""
+"""byhand.data: if a file is cut, changed or wrong, a DataError names it.
+
+The memory stays bounded.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def bits_of(content: bytes) -> st.SearchStrategy[int]:
 
 
 def peak_memory(action: Callable[[], Any]) -> int:
-    """Bytes that a refused read allocates at most; NumPy reports its arrays to tracemalloc."""
+    """Return the most bytes that a refused read allocates. NumPy reports arrays to tracemalloc."""
     tracemalloc.start()
     try:
         with pytest.raises(DataError):
@@ -96,7 +99,7 @@ def test_idx_header_flipped(bit: int) -> None:
 
 @given(bits_of(RAW[16:]))
 def test_idx_pixel_flipped_is_another_image(bit: int) -> None:
-    """No checksum: the array has the shape that the header says, and one pixel differs."""
+    """IDX has no checksum: the array has the right shape, and one pixel differs."""
     images = parse(flipped(RAW, bit + 8 * 16))
     assert images.shape == IMAGES.shape
     assert np.count_nonzero(images != IMAGES) == 1
@@ -104,7 +107,7 @@ def test_idx_pixel_flipped_is_another_image(bit: int) -> None:
 
 @given(bits_of(PACKED))
 def test_gzipped_idx_flipped(bit: int) -> None:
-    """Refused, or harmless: the time stamp and such lie outside the checksum."""
+    """A flipped bit is refused, or lies where no checksum covers it, as in the time stamp."""
     try:
         images = parse(flipped(PACKED, bit), "images.gz")
     except DataError as error:
@@ -145,7 +148,10 @@ def test_idx_trailing_byte(name: str) -> None:
 
 @pytest.mark.slow
 def test_gzip_bomb() -> None:
-    """64 MiB of zeros behind a header that promises 16 KiB, or that promises what cannot be."""
+    """A small file unpacks to 64 MiB of zeros.
+
+    Its header promises 16 KiB, or an impossible size.
+    """
     bomb = gzip.compress(RAW[:4] + struct.pack(">3I", 16, 32, 32) + bytes(64 * MIB))
     assert len(bomb) < MIB
     assert peak_memory(lambda: parse(bomb, "images.gz")) < MIB
@@ -154,7 +160,10 @@ def test_gzip_bomb() -> None:
 
 
 def test_a_promise_allocates_nothing() -> None:
-    """The header promises 50 MB, which 50 kB of gzip might hold; these hold 50 kB."""
+    """A promised size allocates nothing.
+
+    The header promises 50 MB. 50 kB of gzip can hold that much, but these hold only 50 kB.
+    """
     pixels = np.random.default_rng(0).integers(0, 256, 50_000, np.uint8).tobytes()
     content = gzip.compress(RAW[:4] + struct.pack(">3I", 50, 1000, 1000) + pixels)
     assert peak_memory(lambda: parse(content, "images.gz")) < MIB
@@ -249,7 +258,7 @@ def test_npz_flipped(bit: int) -> None:
 
 
 def zip_of(header_shape: tuple[int, ...], body: bytes, method: int) -> bytes:
-    """An archive whose x_train says `header_shape` and holds `body`."""
+    """Make an archive in which x_train has the header `header_shape` and the content `body`."""
     member = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         member, {"descr": "|u1", "fortran_order": False, "shape": header_shape}
@@ -270,7 +279,7 @@ def test_npz_that_lies_about_a_shape(shape: tuple[int, ...], method: int) -> Non
 
 
 def test_npz_that_lies_about_a_size() -> None:
-    """Both places that hold the unpacked size of x_train claim 1 GiB, as its shape does."""
+    """Both entries for the unpacked size of x_train claim 1 GiB, as its shape does."""
     content = zip_of((1024, 1024, 1024), bytes(64), zipfile.ZIP_DEFLATED)
     size = struct.pack("<I", zipfile.ZipFile(io.BytesIO(content)).infolist()[0].file_size)
     claim = struct.pack("<I", struct.unpack("<I", size)[0] - 64 + 1024**3)
@@ -290,7 +299,7 @@ def test_npz_bomb() -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_npz_of_another_compression(method: int) -> None:
-    """bzip2 turns 64 MiB of zeros into 50 bytes: no bound follows from the size of the file."""
+    """bzip2 compresses 64 MiB of zeros to 50 bytes, so the file's size gives no bound."""
     with pytest.raises(DataError, match="neither stored nor deflated"):
         parse_npz(zip_of((1, 8, 8), bytes(64), method))
 
@@ -306,7 +315,7 @@ def test_json_cut() -> None:
 
 @given(bits_of(JSON))
 def test_json_flipped(bit: int) -> None:
-    """Refused, or read as images of the same size: no checksum guards a digit of the text."""
+    """A changed text is refused, or read as images of the same size. JSON has no checksum."""
     try:
         x_train, y_train, x_test, y_test = parse_json(flipped(JSON, bit))
     except DataError as error:
@@ -374,7 +383,7 @@ def test_json_numbers_of_images_and_labels(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("repeated", [b"0,", b"[", b" ", b"]"])
 def test_json_bomb(repeated: bytes) -> None:
-    """A list, brackets, or nothing, without an end: 64 MiB of text in 64 kB."""
+    """Endless lists, brackets or blanks: 64 MiB of text in a file of 64 kB."""
     text = b"[[[[" + repeated * (64 * MIB // len(repeated))
     content = np.frombuffer(gzip.compress(text), np.uint8)
     assert peak_memory(lambda: read_json(content, Path("mnist.json.gz"))) < 24 * MIB
@@ -382,10 +391,10 @@ def test_json_bomb(repeated: bytes) -> None:
 
 @pytest.mark.slow
 def test_json_text_is_never_held_whole() -> None:
-    """8,000 rows of 36 pixels: 6 MB of text, 0.3 MB of pixels."""
+    """The text is never in memory as a whole: 6 MB of text for 0.3 MB of pixels."""
     row = "[" + ", ".join(["0.00392156862745098"] * 36) + "]"
     images = "[" + ", ".join([row] * 8_000) + "]"
-    text = f"[[{images}, [1]], [[], []]".encode()  # and cut, so that it is refused at the end
+    text = f"[[{images}, [1]], [[], []]".encode()  # cut, so refused at the end
     content = np.frombuffer(gzip.compress(text), np.uint8)
     assert len(text) > 5 * MIB
     assert peak_memory(lambda: read_json(content, Path("mnist.json.gz"))) < 3 * MIB

@@ -1,4 +1,4 @@
-"""Pictures with 16 bits a channel, of which scanners fill 8 to 16."""
+"""Pictures with 16 bits per channel, of which scanners use 8 to 16."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def deep_png(pixels: Array, orientation: int = 1) -> bytes:
-    """A PNG file of 16 bits a channel. Pillow cannot write colours of this depth."""
+    """Make a PNG file with 16 bits per channel. Pillow cannot write colours with this depth."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     exif = Image.Exif()
@@ -38,7 +38,10 @@ def deep_png(pixels: Array, orientation: int = 1) -> bytes:
 
 
 def deep_tiff(pixels: Array, order: str, packed: bool) -> bytes:
-    """A TIFF file of colours with 16 bits a channel in one strip, if `packed` one of zlib."""
+    """Make a TIFF file of colours with 16 bits per channel in one strip.
+
+    If `packed`, the strip is compressed by zlib.
+    """
     height, width, _ = pixels.shape
     data = pixels.astype(f"{order}u2").tobytes()
     data = zlib.compress(data) if packed else data
@@ -50,7 +53,7 @@ def deep_tiff(pixels: Array, order: str, packed: bool) -> bytes:
         struct.pack(long, 258, 3, 3, bits_at),
         struct.pack(short, 259, 3, 1, 8 if packed else 1),  # compression
         struct.pack(short, 262, 3, 1, 2),  # RGB
-        struct.pack(long, 273, 4, 1, bits_at + 6),  # the strip's place
+        struct.pack(long, 273, 4, 1, bits_at + 6),  # the strip's position in the file
         struct.pack(short, 277, 3, 1, 3),  # channels
         struct.pack(short, 278, 3, 1, height),  # rows in the strip
         struct.pack(long, 279, 4, 1, len(data)),
@@ -68,7 +71,10 @@ def noise(bits: int, channels: int) -> Array:
 @pytest.mark.parametrize("bits", range(8, 17))
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_white_is_the_largest_number_of_the_bits_in_use(bits: int, channels: int) -> None:
-    """Two channels are grey and opacity, four are colour and opacity, which has all 16 bits."""
+    """White is the largest number that the used bits can hold.
+
+    Two channels are grey and opacity, and four are colour and opacity. Opacity always has 16 bits.
+    """
     pixels = noise(bits, channels)
     if channels != 3:
         pixels[..., -1] = 2**16 - 1

@@ -1,6 +1,6 @@
-"""The pages: the Python of the lessons runs; files, functions and commands in all pages exist.
+"""The pages: their Python runs; the files, functions and commands that they name exist.
 
-The tutorials and the page on own layers take longer; tests/test_tutorials.py runs them.
+tests/test_tutorials.py runs the tutorials and the page on own layers, which takes longer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(
 
 FOLDERS = "bench|csrc|docs|examples|python|tests|tools"
 A_PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w.*/?-]*[\w*/]")
-# Paths that stand for any name, and what a command writes or links.
+# Placeholders for any name, and files that a command creates.
 PLACEHOLDER = re.compile(r"NAME|OBJECT|results/|^python/byhand/bench$")
 
 
@@ -43,7 +43,7 @@ def test_python_of_a_lesson(name: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link to a heading of the page may be called, as GitHub makes it of the heading."""
+    """Return the anchors of the page's headings, as GitHub forms them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
@@ -62,18 +62,18 @@ def broken_links(page: Path) -> list[str]:
 
 
 def missing_paths(page: Path) -> list[str]:
-    """Paths from the root of the repository, wherever they stand in the page."""
+    """Return the paths in the page that do not exist. They start at the root of the repository."""
     named = {p for p in A_PATH.findall(page.read_text()) if not PLACEHOLDER.search(p)}
     return sorted(p for p in named if not any(ROOT.glob(p.rstrip("/"))))
 
 
 def missing_functions(page: Path) -> list[str]:
-    """Functions that stand in a row of a table beside links to the files that should have them."""
+    """Return functions in rows of tables that are not in the files that the row links to."""
     missing = []
     for row in re.findall(r"^\|.*\|$", page.read_text(), re.MULTILINE):
         files = [page.parent / f for f in re.findall(r"\]\(([^()\s#]+\.(?:cc|h|py))\)", row)]
         if not files or not all(f.exists() for f in files):
-            continue  # broken_links has those
+            continue  # broken_links reports these
         code = "\n".join(f.read_text() for f in files)
         names = re.findall(r"`(\w+)`", row.rsplit("](", 1)[1])
         missing += [f"{name}: {row}" for name in names if not re.search(rf"\b{name}\b", code)]
@@ -81,14 +81,14 @@ def missing_functions(page: Path) -> list[str]:
 
 
 def unknown_names(page: Path) -> list[str]:
-    """Names in backticks, of two words or more, that no source file has."""
+    """Return the names in backticks, of two words or more, that no source file contains."""
     named = re.findall(r"`(\w+_\w+)`", page.read_text())
     return [name for name in dict.fromkeys(named) if not re.search(rf"\b{name}\b", sources())]
 
 
 def commands(text: str) -> list[str]:
-    """Calls of `byhand` in backticks and in blocks of code, without the name."""
-    text = re.sub(r"\\\n *", "", text)  # a command in several lines
+    """Return the calls of `byhand` in backticks and code blocks, without the word `byhand`."""
+    text = re.sub(r"\\\n *", "", text)  # join a command that spans several lines
     inline = re.findall(r"`(?:python -m )?byhand ([a-z][^`\n]*)`", text)
     blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
     lines = "\n".join([*blocks, *re.findall(r"^ {4}.*$", text, re.MULTILINE)])
@@ -96,19 +96,19 @@ def commands(text: str) -> list[str]:
 
 
 def refused_commands(page: Path) -> list[str]:
-    """Commands that the command line does not know, or with options that it does not have."""
+    """Return the calls with a command or an option that does not exist."""
     refused = []
     for line in commands(page.read_text()):
         words = shlex.split(re.split(r" (?:\||&&|[12]?>)", line)[0], comments=True)
         result = CliRunner().invoke(app, [*words, "--help"])
-        # An option may stand without its value in a sentence; it then takes --help for the value.
+        # In a sentence, an option may lack its value. It then takes --help as its value.
         if result.exit_code and "'--help'" not in result.output:
             refused.append(line)
     return refused
 
 
 def unknown_tool_options(text: str) -> list[str]:
-    """Options of scripts in tools/ and tests/ that neither argparse nor typer is told of."""
+    """Return the options of scripts in tools/ and tests/ that the scripts do not define."""
     found = []
     for name, rest in re.findall(r"python ((?:tools|tests)/[a-z_]+\.py)([^`\n#]*)", text):
         code = sources() + (ROOT / name).read_text()
@@ -176,7 +176,7 @@ def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_script_of_the_table_of_methods() -> None:
-    """tools/conv2d_methods.py, which docs/winograd.md names, with errors inside the bound."""
+    """tools/conv2d_methods.py, which docs/winograd.md names, has errors within the bound."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools/conv2d_methods.py"), "--batch", "2", "--rounds", "1"],
         capture_output=True,

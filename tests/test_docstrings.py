@@ -1,7 +1,7 @@
-"""Every public name has a NumPy-style docstring, and it tells the truth about the signature.
+"""Every public name has a NumPy-style docstring that agrees with the signature.
 
 A name is public if it does not begin with an underscore and is defined in one of the modules below.
-numpydoc's own validation would do the same, but it needs the whole of Sphinx.
+numpydoc's own validation would check the same, but it needs all of Sphinx.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = Path(__file__).parents[1] / "python" / "byhand"
 
-# Modules, and folders with all modules in them.
+# Modules, and folders. A folder stands for all modules in it.
 CHECKED = [
     "__init__.py",
     "checks.py",
@@ -42,7 +42,7 @@ CHECKED = [
     "training",
 ]
 
-# In this order, as numpydoc has it.
+# The sections, in numpydoc's order.
 SECTIONS = [
     "Parameters",
     "Attributes",
@@ -73,7 +73,7 @@ def modules() -> Iterator[Any]:
 
 
 def public_names() -> dict[str, Any]:
-    """Modules, their functions and classes, and what each class itself defines, by full name."""
+    """Yield modules, functions and classes, and what each class itself defines, by full name."""
     found: dict[str, Any] = {}
     for module in modules():
         found[module.__name__] = module
@@ -96,7 +96,7 @@ def public_names() -> dict[str, Any]:
 
 
 def commands(group: typer.Typer) -> list[Any]:
-    """The functions of all commands of a command line."""
+    """Return the functions of all commands of a command line."""
     below = [info.typer_instance for info in group.registered_groups]
     own = [info.callback for info in group.registered_commands]
     return own + [command for part in below if part is not None for command in commands(part)]
@@ -107,7 +107,7 @@ COMMANDS = commands(app)
 
 
 def sections(doc: str) -> dict[str, list[str]]:
-    """The lines of each section, and under "" those before the first."""
+    """Return the lines of each section. "" has the lines before the first section."""
     found: dict[str, list[str]] = {"": []}
     current, lines = found[""], doc.splitlines()
     for line, underline in zip(lines, [*lines[1:], ""], strict=True):
@@ -119,7 +119,7 @@ def sections(doc: str) -> dict[str, list[str]]:
 
 
 def arguments(function: Any) -> list[str]:
-    """The names of the arguments, as a section of Parameters has them."""
+    """Return the names of the arguments, as the section Parameters writes them."""
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parameters = inspect.signature(function).parameters.values()
     names = [stars.get(p.kind, "") + p.name for p in parameters]
@@ -128,13 +128,13 @@ def arguments(function: Any) -> list[str]:
 
 
 def documented(lines: list[str]) -> list[str]:
-    """The names that a section describes: its lines that are not indented."""
+    """Return the names that a section describes: its lines without indentation."""
     heads = [line.split(" : ")[0] for line in lines if line and not line.startswith(" ")]
     return [name for head in heads for name in head.split(", ")]
 
 
 def problems(value: Any) -> list[str]:
-    """What is wrong with the docstring of a module, a class, a function or a property."""
+    """Return what is wrong with the docstring of a module, class, function or property."""
     # A method that overrides another may inherit its docstring; a class may not.
     doc = inspect.cleandoc(value.__doc__ or "") if inspect.isclass(value) else inspect.getdoc(value)
     if not doc:
@@ -155,9 +155,9 @@ def problems(value: Any) -> list[str]:
         issubclass(value, BaseException | enum.Enum | TyperCommand | TyperGroup)
         or getattr(value, "_is_protocol", False)
     ):
-        return found  # nobody calls a protocol, and the others have the parameters of their base
+        return found  # nobody calls a protocol; the other classes inherit their parameters
     if value in COMMANDS:
-        return found  # the docstring is the text of --help, which describes each option by itself
+        return found  # the docstring is the text of --help, and each option has its own text
     names = documented(parts.get("Parameters", []))
     if not names and (dataclasses.is_dataclass(value) or hasattr(value, "_fields")):
         names = documented(parts.get("Attributes", []))

@@ -1,4 +1,4 @@
-"""tools/draw_pictures.py draws every picture of the documentation, the same bytes each time."""
+"""tools/draw_pictures.py draws every picture of the pages, with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def script() -> ModuleType:
 
 
 def drawn(module: ModuleType) -> dict[str, bytes]:
-    """The pictures of untrained networks and of random images."""
+    """Draw the pictures with untrained networks and random images."""
     networks = {
         "softmax": models.softmax_regression(),
         "mlp": models.mlp(),

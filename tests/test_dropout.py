@@ -1,4 +1,4 @@
-"""Dropout: which values go, that they are as many as they should be, and what they depend on."""
+"""Dropout: which values are dropped, how many, and what this depends on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def kept(rate: float = 0.5, seed: int = 0, step: int = 0, stream: int = 0) -> An
 
 
 def test_every_length(isa: str) -> None:
-    """A group of 64 values and its cuts; each value depends on its place, not on the length."""
+    """Every length, with whole and partial groups of 64 values.
+
+    Whether a value is dropped depends on its position, not on the length.
+    """
     rng = np.random.default_rng(0)
     x = rng.standard_normal(200, F32)
     whole = reference.dropout(x, 0.5, seed=9, step=8, stream=7)
@@ -43,7 +46,7 @@ def test_every_instruction_set_drops_the_same() -> None:
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
 def test_as_many_as_the_rate_says(rate: float) -> None:
-    """Within five standard deviations, at every one of many seeds, steps and streams."""
+    """The share of dropped values is within five standard deviations for every key."""
     deviation = np.sqrt(rate * (1 - rate) / ONES.size)
     for key in range(20):
         for name in ("seed", "step", "stream"):
@@ -52,7 +55,10 @@ def test_as_many_as_the_rate_says(rate: float) -> None:
 
 
 def test_masks_are_independent() -> None:
-    """With another seed, step, stream or place, half of the values agree, to five deviations."""
+    """With another seed, step, stream or position, half of the values agree.
+
+    The tolerance is five standard deviations.
+    """
     masks = [
         kept(seed=0),
         kept(seed=1),

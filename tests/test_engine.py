@@ -1,4 +1,4 @@
-"""Plans: the same bits as layers called by hand, one arena, nothing allocated, nothing idle."""
+"""Plans: they give the same bits as layers called by hand, use one arena and allocate nothing."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_plan_computes_what_layers_compute(
         expected = [parameter.grad.copy() for parameter in network.parameters()]
 
         for parameter in network.parameters():
-            parameter.grad.fill(np.nan)  # a plan overwrites
+            parameter.grad.fill(np.nan)  # a plan must overwrite this
         network.begin_step(n, 7)
         batch = training.batch(n)
         batch.input[...] = x
@@ -143,7 +143,7 @@ def test_a_plan_computes_what_layers_compute(
         assert planned == value or (n == 0 and np.isnan(planned) and np.isnan(value))
         assert np.array_equal(batch.output, output)
         for parameter, gradient in zip(network.parameters(), expected, strict=True):
-            # Fused convolutions add up in another order, and Winograd's has its own error.
+            # Fused convolutions add in another order, and Winograd's algorithm has its own error.
             apart = 2e-5 if any(isinstance(layer, nn.Conv2d) for layer in network.modules()) else 0
             error = np.linalg.norm(parameter.grad - gradient)
             assert error <= apart * np.linalg.norm(gradient), name
@@ -193,7 +193,8 @@ def test_a_step_allocates_nothing(name: str, rng: np.random.Generator) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # Bookkeeping of Python: less than the smallest buffer of the plan, 512 rows of 5 numbers.
+    # Python itself allocates a little, but less than the smallest buffer of the plan: 512 rows of 5
+    # numbers.
     assert peak - before < 512 * 5 * 4
     assert training.batch(512) is full and training.batch(10) is ragged
 
@@ -210,7 +211,7 @@ def arrays(batch: Batch) -> list[Array]:
 
 
 def memory(array: Array) -> Any:
-    """The array that owns the memory of a view."""
+    """Return the array that owns the memory of a view."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
@@ -225,7 +226,7 @@ def test_one_arena_holds_every_batch() -> None:
 
 
 def test_training_keeps_activations_and_two_gradients() -> None:
-    """A buffer that is needed later is not overwritten; gradients take turns in two places."""
+    """Outputs that the backward pass needs are kept, and gradients take turns in two buffers."""
     batch = plan(lenet(), 2, losses.CrossEntropyLoss()).batch(2)
     outputs = [call.y for call in batch.calls]
     kept = outputs + [array for call in batch.calls for array in call.saved] + [batch.input]
@@ -301,7 +302,7 @@ def test_changed_weights_are_seen(rng: np.random.Generator) -> None:
 
 
 def test_gradients_go_where_the_parameters_are(rng: np.random.Generator) -> None:
-    """A layer that joins another network takes its gradients along, between two steps too."""
+    """If layers join another network between two steps, their gradients move with them."""
     network = NETWORKS["mlp"]
     training = plan(network, 4, losses.CrossEntropyLoss())
     x, labels = data(rng, 4)

@@ -1,4 +1,4 @@
-"""The promises that every kernel makes, tried on each row of ops.py."""
+"""The promises that every kernel makes, tested on each row of ops.py."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def rng_of(name: str) -> np.random.Generator:
 
 @functools.cache
 def large_call(name: str, integers: bool = False) -> Call:
-    """For all instruction sets the same: its reference takes longer than they."""
+    """Return the large call. It is cached, because its reference is slow."""
     return draw(name, Fill(rng_of(name), integers), OPS[name].large)
 
 
 def array_arguments(call: Call) -> Iterator[tuple[int, str, Array]]:
-    """Position, name and value of each array; the reference has the kernels' names."""
+    """Yield the position, name and value of each array. The reference has the kernels' names."""
     names = inspect.signature(getattr(reference, call.op)).parameters
     for i, (name, value) in enumerate(zip(names, call.args, strict=False)):
         if isinstance(value, np.ndarray):
@@ -58,7 +58,10 @@ def with_argument(call: Call, i: int, value: Any) -> Call:
 
 
 def calls_with_out(rng: np.random.Generator) -> Iterator[Call]:
-    """A call for each number of arrays that `out=` takes: losses have more without a reduction."""
+    """Yield a call for each number of arrays that `out=` takes.
+
+    A loss without a reduction returns one array more.
+    """
     for name in WITH_OUT:
         by_count = {len(call.outputs()): call for call in reversed(small_calls(name, rng)[1:])}
         yield from (call for count, call in by_count.items() if count)
@@ -77,13 +80,16 @@ def test_every_public_kernel_has_a_row() -> None:
     assert set(kernels.__all__) - {"empty", "conv2d_weight_cache"} == set(OPS)
 
 
-# Arguments that change no value of a result. They have tests of their own.
+# Arguments that do not change the values of results. Other tests cover them.
 IN_NO_ROW = {"out", "weight_cache", "input_gradient", "bias_gradient"}
 
 
 @every_op
 def test_every_argument_is_in_a_row(name: str, rng: np.random.Generator) -> None:
-    """With another value than the default, so that an argument which a kernel ignores is found."""
+    """Some row gives each argument another value than its default.
+
+    Otherwise no test would notice a kernel that ignores the argument.
+    """
     given = set()
     for shape in (*OPS[name].small, OPS[name].large):
         call = draw(name, Fill(rng), shape)
@@ -98,14 +104,21 @@ def test_every_argument_is_in_a_row(name: str, rng: np.random.Generator) -> None
 
 @every_op
 def test_integers_are_exact(name: str, isa: str, threads: int) -> None:
-    """The same on all instruction sets: check_exact refuses integers that prove too little."""
+    """Small integers give exact results, except for kernels that round.
+
+    All instruction sets get the same integers. check_exact refuses integers that would prove
+    little.
+    """
     for call in small_calls(name, rng_of(name), integers=True):
         (check_exact if OPS[name].exact(call) else check)(call, call.run())
 
 
 @every_op
 def test_large_integers_are_exact(name: str, isa: str) -> None:
-    """On three threads: test_same_bits_for_any_number_of_threads is about the others."""
+    """The large call is exact on three threads.
+
+    test_same_bits_for_any_number_of_threads tests the other numbers.
+    """
     call = large_call(name, integers=True)
     with byhand.num_threads(3):
         results = call.run()
@@ -146,7 +159,10 @@ def test_same_bits_from_several_python_threads(name: str) -> None:
 
 @every_op
 def test_not_one_byte_outside_an_array(name: str, isa: str, rng: np.random.Generator) -> None:
-    """Unreadable pages beside every array, at several alignments; and alignment changes no bit."""
+    """The kernel reads and writes nothing outside its arrays, which lie between unreadable pages.
+
+    The test uses several alignments, which must not change a bit.
+    """
     for call in small_calls(name, rng):
         expected = call.run()
         for place in (("end", 0), ("start", 0), ("start", 1), ("start", 3), ("end", 5)):
@@ -198,7 +214,7 @@ def test_inputs_of_any_strides(name: str, rng: np.random.Generator) -> None:
 
 @every_op
 def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
-    """N = 0: empty results, gradients of zeros, a mean of NaN - never what memory held."""
+    """With N = 0, results are empty, gradients 0 and means NaN. They never show old memory."""
     for shape in OPS[name].empty:
         call = draw(name, Fill(rng), shape)
         check(call, call.run())
@@ -210,7 +226,7 @@ def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Genera
 
 
 def every_array(case: int, rng: np.random.Generator) -> Iterator[tuple[Call, int, str, Array]]:
-    """One call of each operator, as often as it takes arrays, with each of these in turn."""
+    """Yield one call of each operator with each of its arrays in turn."""
     for call in (small_call(name, case, rng) for name in OPS):
         for argument in array_arguments(call):
             yield call, *argument
@@ -236,7 +252,7 @@ ANY_SHAPE = ("relu", "tanh", "sigmoid", "softmax", "log_softmax", "dropout", "dr
 
 
 def test_shapes_agree(rng: np.random.Generator) -> None:
-    """One dimension more than the argument has, or than agrees with the other arguments."""
+    """An array has one dimension too many, or its shape does not agree with the other arguments."""
     for call, i, argument, array in every_array(1, rng):
         if call.op not in ANY_SHAPE and argument != "images":
             names = "|".join(argument for _, argument, _ in array_arguments(call))
@@ -257,7 +273,7 @@ def wrong_outs(out: Array) -> Iterator[tuple[type[Exception], Any]]:
 
 
 def test_out_is_checked(rng: np.random.Generator) -> None:
-    """Each array of `out` in turn is wrong in each way; nothing is written to any of them."""
+    """Each array of `out` in turn is wrong in each way. The kernel writes to none of them."""
     for call in calls_with_out(rng):
         outs = call.outputs()
         for i, out in enumerate(outs):
@@ -268,7 +284,7 @@ def test_out_is_checked(rng: np.random.Generator) -> None:
 
 
 def overlapping(array: Array, out: Array) -> tuple[Array, Array]:
-    """The two in one memory: the last element of `array` is in the first of `out`."""
+    """Return the two arrays in one memory: the end of `array` overlaps the start of `out`."""
     memory = np.zeros(array.nbytes + out.nbytes, np.uint8)
     first = (array.nbytes - 1) // out.itemsize * out.itemsize
     a, b = memory[: array.nbytes], memory[first : first + out.nbytes]
@@ -334,7 +350,7 @@ def test_signatures_have_the_references_names() -> None:
 
 
 def test_calls_that_no_signature_takes(rng: np.random.Generator) -> None:
-    """Each is a TypeError that names the function and the argument, as Python's own are."""
+    """Each call raises a TypeError that names the function and the argument, as Python's own do."""
     for name in OPS:
         call = small_call(name, -1, rng)
         kernel = getattr(kernels, name)
@@ -359,7 +375,7 @@ def test_kernels_are_pickled_by_name() -> None:
 
 
 def test_keywords_that_were_computed(rng: np.random.Generator) -> None:
-    """Python interns the keywords that stand in a program, not those that it makes."""
+    """Keywords may be computed at run time. Python interns only those in the source text."""
     x = rng.standard_normal((3, 4)).astype(np.float32)
     kwargs = {"".join(["trans", "_", "b"]): True, "".join(["al", "pha"]): 2.0}
     np.testing.assert_array_equal(kernels.gemm(x, x, **kwargs), kernels.gemm(x, x.T, alpha=2.0))

@@ -1,4 +1,4 @@
-"""The examples run as they stand, each from a folder of its own, on a small data set."""
+"""Each example runs unchanged in its own folder, on a small data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli_support import make_sets, write_folder
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
-# What the last line of each example's output begins with.
+# The beginning of the last line that each example prints.
 LAST_LINE = {
     "by_hand_kernels": "test accuracy ",
     "by_hand_layers": "test accuracy ",

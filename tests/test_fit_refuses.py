@@ -1,4 +1,4 @@
-"""If `fit` refuses its arguments or its run folder, the model is as it was before the call."""
+"""If `fit` refuses its arguments or its run folder, it does not change the model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trainer(model: models.Model, adam: bool = False, **options: Any) -> Trainer:
 
 
 def all_of(model: models.Model) -> dict[str, Any]:
-    """All that a user can see of a model, without the plans for its predictions."""
+    """Return all that a user can see of a model, except the plans for its predictions."""
     properties = {name: value for name, value in vars(model).items() if name != "children"}
     return {
         **properties,
@@ -53,7 +53,7 @@ def trained(run: Path, epochs: int = 1, **options: Any) -> Path:
 
 
 def of_another_optimizer(run: Path) -> Path:
-    """A run whose state was replaced by that of a run with another optimizer."""
+    """Make a run whose state comes from a run with another optimizer."""
     other = trained(run.with_name("other"), adam=True)
     shutil.copy(other / "state.safetensors", trained(run))
     return run
@@ -64,7 +64,7 @@ def in_the_way(run: Path) -> Path:
     return run
 
 
-# Each refusal: the arguments of the trainer, those of `fit`, and what the run folder is.
+# Each refusal: the arguments of the trainer, the arguments of `fit`, and the kind of run folder.
 Refusal = tuple[dict[str, Any], dict[str, Any], Callable[[Path], Path] | None]
 REFUSALS: dict[str, Refusal] = {
     "labels": ({}, {"train": (DATA[0], DATA[1] + 10)}, None),

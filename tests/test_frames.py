@@ -1,4 +1,7 @@
-"""A reader follows a batch from `Trainer.fit` to every kernel through a few functions of byhand."""
+"""From `Trainer.fit`, every kernel is reached through at most four functions of byhand.
+
+So a reader can follow a batch easily.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from networks import digits
 PACKAGE = str(Path(byhand.__file__).parent)
 MOST_FRAMES = 4
 
-# What happens around the batches: the checks before, and validation and files after an epoch.
+# These functions are not in the loop over batches: checks before training, and validation and files
+# after an epoch.
 OUTSIDE = {"_prepare", "_begin", "_end_epoch"}
 
 
 class Negative(nn.Module):
-    """A layer of one's own, which calls a kernel."""
+    """A user's own layer, which calls a kernel."""
 
     def forward(self, x: Any) -> Any:
         return kernels.add(-x, np.zeros_like(x))
@@ -66,7 +70,7 @@ OF_EVERY_STEP = {
 
 
 def frames_from_fit(frame: FrameType | None) -> list[str] | None:
-    """The functions of byhand from `fit` to a frame; None if it is not in the loop of `fit`."""
+    """Return the functions of byhand from `fit` to a frame. None outside the loop over batches."""
     names = []
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):

@@ -1,4 +1,4 @@
-"""Random networks beside PyTorch, and proof that a small fault in byhand would be noticed."""
+"""Random networks compared with PyTorch. The comparison notices small faults put into byhand."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from byhand.training import Trainer
 from fuzz_cases import draw_case
 from tolerance import assert_same_bits
 
-# They take half a minute, and the mutations another half. Each set has its own networks.
+# These networks take half a minute, and the mutations take another half. Each instruction set has
+# its own networks.
 PER_SET = 300 // len(testing.isas())
 
 
 @pytest.fixture
 def fuzz_networks(torch: Any) -> Any:
-    """The module, which imports PyTorch."""
+    """The module fuzz_networks, which imports PyTorch."""
     import fuzz_networks
 
     return fuzz_networks
@@ -45,7 +46,7 @@ def test_a_seed_gives_the_same_case_again() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Mutations: a fuzzer that finds nothing has proved something only if it finds these
+# Mutations: small faults in byhand. The fuzzer must find them, or finding nothing proves nothing.
 
 Patch = pytest.MonkeyPatch
 MUTATIONS: dict[str, Callable[[Patch], None]] = {}
@@ -57,13 +58,13 @@ def mutation(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
 
 
 def wrap(patch: Patch, owner: Any, name: str, around: Callable[..., Any]) -> None:
-    """Replace a function by around(function, *args, **kwargs)."""
+    """Replace a function by one that calls around(function, *args, **kwargs)."""
     inner = getattr(owner, name)
     patch.setattr(owner, name, lambda *args, **kwargs: around(inner, *args, **kwargs))
 
 
 def change_result(patch: Patch, name: str, change: Callable[[Any], None]) -> None:
-    """Let a kernel change what it wrote to `out`."""
+    """Change what a kernel wrote to `out`."""
 
     def around(kernel: Any, *args: Any, out: Any, **kwargs: Any) -> Any:
         result = kernel(*args, out=out, **kwargs)
@@ -74,7 +75,7 @@ def change_result(patch: Patch, name: str, change: Callable[[Any], None]) -> Non
 
 
 def change_argument(patch: Patch, names: str, argument: str, change: Callable[[Any], Any]) -> None:
-    """Let kernels see another value of a keyword argument."""
+    """Change the value of a keyword argument that kernels get."""
 
     def around(kernel: Any, *args: Any, **kwargs: Any) -> Any:
         if argument in kwargs:
@@ -186,7 +187,7 @@ def an_ignored_class_counts_in_the_mean(patch: Patch) -> None:
 @mutation
 def momentum_and_weight_decay_exchanged(patch: Patch) -> None:
     def around(kernel: Any, *args: Any, weight_decay: float, **rest: Any) -> None:
-        if rest.get("momentum"):  # not in the average of weights, which uses this kernel too
+        if rest.get("momentum"):  # the average of weights has none
             rest["momentum"], weight_decay = weight_decay, rest["momentum"]
         kernel(*args, weight_decay=weight_decay, **rest)
 

@@ -1,4 +1,4 @@
-"""gather_images: a batch of floats out of bytes."""
+"""gather_images makes a batch of floats from images of bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_size(isa: str, threads: int, rng: np.random.Generator) -> None:
 
 
 def test_every_byte(isa: str) -> None:
-    """255 is 255, not -1."""
+    """The byte 255 becomes 255, not -1."""
     images = np.arange(256, dtype=np.uint8).reshape(1, 256)
     batch = kernels.gather_images(images, np.array([0]), scale=1.0, offset=0.0)
     np.testing.assert_array_equal(batch, np.arange(256, dtype=F32)[None])
@@ -39,7 +39,7 @@ def test_index_of_any_integer_dtype(dtype: str) -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 3, 2**31, 2**63 - 1, -(2**63), 2**63, 2**64 - 1])
 def test_index_out_of_range(wrong: int) -> None:
-    """Negative numbers do not count from the end; and nothing is written."""
+    """Negative indices do not count from the end. If an index is refused, nothing is written."""
     images, out = np.zeros((3, 4), np.uint8), np.full((2, 4), -7, F32)
     index = np.array([0, wrong], np.uint64 if wrong >= 2**63 else np.int64)
     with pytest.raises((ValueError, IndexError), match=rf"index.*{wrong}"):
@@ -72,7 +72,7 @@ def test_index_is_a_row_of_integers() -> None:
 
 
 def positions(count: int, max_shift: int, **kwargs: int) -> list[tuple[int, int]]:
-    """The shifts of a lone pixel in the middle of each of `count` images."""
+    """Return the shifts of `count` images, each of which has one bright pixel in the middle."""
     side = 2 * max_shift + 1
     images = np.zeros((count, side, side), np.uint8)
     images[:, max_shift, max_shift] = 200
@@ -85,7 +85,11 @@ def positions(count: int, max_shift: int, **kwargs: int) -> list[tuple[int, int]
 
 @pytest.mark.slow
 def test_every_shift_is_as_likely() -> None:
-    """6,250 draws of 25 shifts: chi-squared of 24 degrees is above 51 once in a thousand."""
+    """All shifts are equally likely.
+
+    In 6,250 draws of 25 shifts, chi-squared with 24 degrees of freedom exceeds 51 with a
+    probability of 0.001.
+    """
     found = positions(6250, 2)
     counts = np.zeros((5, 5))
     for dy, dx in found:
@@ -102,7 +106,10 @@ def test_seed_and_step_change_the_shifts() -> None:
 
 
 def test_an_image_moves_alike_wherever_it_stands_in_a_batch(rng: np.random.Generator) -> None:
-    """So a batch may be gathered in parts; and all planes of an image move together."""
+    """The shift of an image does not depend on its position in the batch.
+
+    So a batch may be gathered in parts. All planes of an image have the same shift.
+    """
     images = rng.integers(1, 256, (30, 2, 9, 9)).astype(np.uint8)
     images[:, 1] = images[:, 0]
     settings = {"scale": 1.0, "offset": 0.0, "max_shift": 3, "seed": 4, "step": 5}
@@ -116,7 +123,7 @@ def test_an_image_moves_alike_wherever_it_stands_in_a_batch(rng: np.random.Gener
 
 @pytest.mark.parametrize("offset", [-1.0000001, -0.5])
 def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
-    """To the bit what a byte 0 becomes, whatever the scale."""
+    """Uncovered pixels have the same bits as a byte 0, for any scale."""
     images = np.full((40, 6, 7), 9, np.uint8)
     settings = {"scale": 1 / 127.5, "offset": offset}
     zero = kernels.gather_images(np.zeros((1, 1), np.uint8), np.array([0]), **settings)[0, 0]
@@ -156,7 +163,7 @@ def test_rows_have_no_height_to_be_shifted() -> None:
 
 
 def test_the_largest_shift(isa: str) -> None:
-    """2^32 - 1 choices a direction: nothing of the image is left."""
+    """With the largest shift, 2^32 - 1 positions per direction, nothing of the image is left."""
     images = np.full((50, 3, 3), 9, np.uint8)
     batch = kernels.gather_images(images, np.arange(50), scale=1.0, offset=0.5, max_shift=2**31 - 1)
     assert (batch == 0.5).all()

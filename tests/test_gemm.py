@@ -1,4 +1,4 @@
-"""gemm's contract: transposes, strides, alpha and beta, NaN, what is not touched, the error."""
+"""gemm's contract: transposes, strides, alpha and beta, NaN, memory outside, and the error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ transposes = pytest.mark.parametrize(
 )
 SHAPES = shapes("gemm")
 
-# (m, n, k) of every way through csrc/cpu/gemm*.cc; test_gemm_paths.py goes through each in full.
+# Shapes (m, n, k) for every path through csrc/cpu/gemm/. test_gemm_paths.py tests each in detail.
 TILES = [*product((1, 5, 6, 7, 14, 15), (1, 7, 8, 9, 15, 16, 17, 31, 32, 33), (1, 9, 17))]
 PACKED = [(57, 17, 9), (57, 131, 8), (60, 33, 17), (3, 1025, 512), (15, 1025, 512)]
 STEPS = [(7, 18, 513), (15, 33, 1025), (57, 70, 600)]
@@ -31,7 +31,7 @@ WAYS = [*PACKED, *STEPS, *DOTS, *CHUNKS]
 
 
 def stored(x: Array, transposed: bool) -> Array:
-    """The matrix as it is given where the argument says that it is transposed."""
+    """Return the matrix as the caller stores it if an argument says that it is transposed."""
     return np.ascontiguousarray(x.T) if transposed else x
 
 
@@ -81,7 +81,7 @@ def test_alpha_and_beta(transpose: dict[str, bool], isa: str, rng: np.random.Gen
 def test_beta_0_never_reads_c(
     bad: float, transpose: dict[str, bool], isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """Nor is the old content of `out` read."""
+    """The kernel does not read the old content of `out`, either."""
     fill = Fill(rng)
     for m, n, k in [*TILES, *WAYS, (7, 17, 0)]:
         c, out = np.full((m, n), bad, np.float32), np.full((m, n), bad, np.float32)
@@ -107,7 +107,7 @@ def test_alpha_means_nothing_without_depth(isa: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_zero_times_nan_is_nan(bad: float, isa: str) -> None:
-    """No product is left out because a factor is 0."""
+    """Every product is added, even if a factor is 0."""
     for m, n, k in [(6, 16, 4), (7, 17, 5), (1, 1, 1), (1, 40, 33), (40, 1, 33), *WAYS]:
         a, b = np.zeros((m, k), np.float32), np.ones((k, n), np.float32)
         a[m - 1, k - 1] = bad
@@ -120,7 +120,7 @@ def test_zero_times_nan_is_nan(bad: float, isa: str) -> None:
 
 
 def views(x: Array) -> dict[str, Array]:
-    """The matrix x through strides of every kind."""
+    """Yield views of the matrix x with strides of every kind."""
     m, n = x.shape
     spread = np.full((3 * m, 5 * n), np.nan, np.float32)
     spread[::3, ::5] = x
@@ -147,10 +147,10 @@ def test_strides(layout_a: str, isa: str, rng: np.random.Generator) -> None:
 
 
 def test_strides_of_0(isa: str, rng: np.random.Generator) -> None:
-    """Broadcast rows, columns and single values are read as they are."""
+    """Broadcast rows, columns and single values need no copy."""
 
     def fill(*shape: int) -> Array:
-        return np.abs(Fill(rng, integers=True)(*shape))  # else all of the equal sums may be 0
+        return np.abs(Fill(rng, integers=True)(*shape))  # all sums are equal, and must not be 0
 
     for m, n, k in ((7, 18, 5), (20, 33, 16), (1, 1, 3), (5, 3, 70), (7, 18, 513), (4, 5, 8192)):
         rows = np.broadcast_to(fill(1, k), (m, k)), np.broadcast_to(fill(k, 1), (k, n))
@@ -165,7 +165,7 @@ def test_strides_of_0(isa: str, rng: np.random.Generator) -> None:
 def test_the_stride_of_one_element_says_nothing(
     stride: int, isa: str, rng: np.random.Generator
 ) -> None:
-    """NumPy leaves it to chance, so the bits must not depend on it."""
+    """NumPy sets the stride of an axis with one element arbitrarily, so it must not matter."""
 
     def odd(x: Array) -> Array:
         pairs = zip(x.shape, x.strides, strict=True)
@@ -181,7 +181,7 @@ def test_the_stride_of_one_element_says_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["start", "end"])
 def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.Generator) -> None:
-    """Unreadable pages beside A, B, C and the result: no load passes a last row or column."""
+    """A, B, C and the result lie beside unreadable pages. No load passes their ends."""
     fill = Fill(rng)
     for transpose in TRANSPOSES:
         for m, n, k in [*TILES, *WAYS]:
@@ -195,7 +195,7 @@ def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.
 def test_the_error_that_the_docstring_promises(
     transpose: dict[str, bool], isa: str, rng: np.random.Generator
 ) -> None:
-    """(k + 3) 2^-24 (|alpha| |A| |B| + |beta C|), whatever the order of the sums."""
+    """The error is at most (k + 3) 2^-24 (|alpha| |A| |B| + |beta C|) in any order of the sums."""
     fill = Fill(rng)
     kwargs = {"alpha": -1.625, "beta": 0.375, **transpose}  # exact in float32
     for m, n, k in [(40, 70, 0), (40, 70, 1), (40, 70, 2), (29, 33, 5), *WAYS]:
@@ -205,7 +205,10 @@ def test_the_error_that_the_docstring_promises(
 
 
 def test_a_large_product_as_its_action_on_a_vector(isa: str, rng: np.random.Generator) -> None:
-    """Freivalds: C t against A (B t), in integers so that both are exact."""
+    """A large product, checked by Freivalds' method: C t must equal A (B t).
+
+    Integers make both sides exact.
+    """
     m, n, k = 301, 517, 403
     a, b, t = (rng.integers(-2, 3, shape).astype(np.float32) for shape in ((m, k), (k, n), (n,)))
     c = kernels.gemm(a, b).astype(np.float64)
@@ -239,7 +242,7 @@ def test_out_may_be_c_but_not_a_part_of_it(rng: np.random.Generator) -> None:
 def test_every_step_of_the_ladder(
     step: str, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """The last shape is packed, A too, and shared by the threads."""
+    """In the last shape, A and B are packed and the threads share the work."""
     for m, n, k in ((1, 1, 1), (17, 33, 9), (40, 70, 600), (60, 300, 512)):
         a, b = operands(Fill(rng, integers=True), m, n, k)
         out = np.full((m, n), np.nan, np.float32)
@@ -266,7 +269,11 @@ def test_arguments_of_the_ladder(change: dict[str, Any], said: str) -> None:
 
 
 def test_the_stride_of_a_column_of_c_changes_no_bit(isa: str, rng: np.random.Generator) -> None:
-    """With one column the product may go as a row; whether it does is not for C's layout to say."""
+    """The stride of C must not change the bits.
+
+    With one column, the kernel may compute the product as a row. C's memory layout must not decide
+    it.
+    """
     fill = Fill(rng)
     for m, k in ((8, 12), (20, 10), (33, 12), (9, 100), (1, 5)):
         a, b, wide = fill(m, k), fill(k, 1), fill(m, 3)

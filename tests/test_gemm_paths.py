@@ -1,7 +1,8 @@
-"""gemm's ways to a result: both sides of every decision that csrc/cpu/gemm*.cc takes.
+"""The paths through gemm: both sides of every decision in csrc/cpu/gemm/.
 
-Nothing tells which way a product took; these shapes reach each on every instruction set. Tiles have
-at most 14 rows and 8 vectors of 16 columns. Integers, so that any order of the sums is exact.
+No function tells which path a product took, but these shapes reach every path on every instruction
+set. Tiles have at most 14 rows and 8 vectors of 16 columns. Small integers make sums exact in any
+order.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from ops import check_exact
 from tolerance import assert_same_bits
 
 HIGHEST, WIDEST = 14, 8 * 16
-HEIGHTS = range(1, 2 * HIGHEST + 2)  # every tile alone, and two and three together
-WIDTHS = range(1, WIDEST + 2)  # whole, cut and at most half a last vector
-PACKED_B = 4 * HIGHEST + 1  # rows enough for B to be packed wherever it lies
-PACKED_A = 7 * WIDEST + 5  # columns enough for A to be packed where its rows or columns alias
+HEIGHTS = range(1, 2 * HIGHEST + 2)  # one, two and three tiles of any height
+WIDTHS = range(1, WIDEST + 2)  # the last vector is full, partial, or at most half full
+PACKED_B = 4 * HIGHEST + 1  # with this many rows, B is packed for any layout
+PACKED_A = 7 * WIDEST + 5  # with this many columns, A is packed if its rows or columns alias
 
 
 def spread(x: Array) -> Array:
-    """x with gaps of NaN in both directions, backwards in one."""
+    """Return x with gaps of NaN between rows and columns. The rows are stored backwards."""
     memory = np.full((2 * x.shape[0], 3 * x.shape[1]), np.nan, np.float32)
     memory[::-2, ::3] = x
     return memory[::-2, ::3]
 
 
 def aliased_rows(x: Array) -> Array:
-    """Rows 512 floats apart."""
+    """Return x with rows 512 floats (2 KiB) apart, so that many rows share a cache set."""
     memory = np.full((x.shape[0], 512), np.nan, np.float32)
     memory[:, : x.shape[1]] = x
     return memory[:, : x.shape[1]]
@@ -43,7 +44,7 @@ def aliased_columns(x: Array) -> Array:
 
 
 def aliased_and_spread(x: Array) -> Array:
-    """Rows 1024 floats apart, columns 2."""
+    """Return x with rows 1024 floats apart and columns 2 floats apart."""
     memory = np.full((x.shape[0], 1024), np.nan, np.float32)
     memory[:, : 2 * x.shape[1] : 2] = x
     return memory[:, : 2 * x.shape[1] : 2]
@@ -56,7 +57,7 @@ layouts_of_b = pytest.mark.parametrize("layout_b", LAYOUTS)
 
 
 def check_parts(a: Array, b: Array, rows: Iterable[int], columns: Iterable[int]) -> None:
-    """The products of the first m rows of a and the first n columns of b."""
+    """Check the products of the first m rows of a and the first n columns of b."""
     expected = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.float32)
     for m, n in product(rows, columns):
         assert_same_bits(kernels.gemm(a[:m], b[:, :n]), expected[:m, :n], f"{m} x {n}")
@@ -65,7 +66,7 @@ def check_parts(a: Array, b: Array, rows: Iterable[int], columns: Iterable[int])
 @layouts_of_a
 @layouts_of_b
 def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Tiles of every height, width and edge, with A and B in place or B packed."""
+    """Tiles of every height, width and edge. A is read in place, and B in place or packed."""
     fill = Fill(rng, integers=True)
     for k in (1, 4):
         a, b = layout_a(fill(HEIGHTS[-1], k)), layout_b(fill(k, WIDTHS[-1]))
@@ -74,7 +75,7 @@ def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random
 
 @layouts_of_b
 def test_every_panel_of_b(layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Panels of every width. Their depth is a vector of any instruction set, and some more."""
+    """Panels of every width. Their depth is one vector of any instruction set, or a little more."""
     fill = Fill(rng, integers=True)
     for k in (1, 16, 21):
         a, b = fill(PACKED_B, k), layout_b(fill(k, WIDTHS[-1]))
@@ -92,7 +93,7 @@ def test_every_panel_of_a(layout: Layout, isa: str, rng: np.random.Generator) ->
 @layouts_of_a
 @layouts_of_b
 def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Dots of every height and width: few rows and a long sum, its last vector whole or cut."""
+    """Dots of every height and width: few rows, a long sum, and a full or partial last vector."""
     fill = Fill(rng, integers=True)
     for k in (64, 67, 256, 263):
         a, b = layout_a(fill(9, k)), layout_b(fill(k, 17))
@@ -104,11 +105,11 @@ def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.
 def test_narrow_products(
     layout_a: Layout, layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """Fewer columns than lanes: dots even where B has to be transposed for them."""
+    """Products with fewer columns than lanes use dots, even if B must be transposed for them."""
     fill = Fill(rng, integers=True)
     for m, n, k in ((200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)):
         a, b = layout_a(fill(m, k)), layout_b(fill(k, n))
-        for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # a column that is no row of C's transpose
+        for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # contiguous and strided C
             call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
             check_exact(call, call.kernel())
 
@@ -118,7 +119,7 @@ def test_narrow_products(
 def test_steps_of_the_depth(
     m: int, n: int, layout_b: Layout, isa: str, rng: np.random.Generator
 ) -> None:
-    """C is scaled and added once, in the first step, whatever its stride."""
+    """C is scaled and added once, in the first step of the depth, for any stride of C."""
     fill = Fill(rng, integers=True)
     for k in (511, 512, 513, 1024, 1025):
         a, b = fill(m, k), layout_b(fill(k, n))
@@ -139,7 +140,7 @@ def test_blocks_of_columns(
 
 @pytest.mark.parametrize("m,n", [(1, 1), (1, 9), (9, 1), (7, 17)])
 def test_long_sums(m: int, n: int, isa: str, threads: int, rng: np.random.Generator) -> None:
-    """In chunks from 8192 on; C is added once, whatever its stride."""
+    """From 8192 terms on, a sum is computed in chunks. C is added once, for any stride of C."""
     fill = Fill(rng, integers=True)
     for k in (8191, 8192, 8193, 12_289):
         a, b = np.asfortranarray(fill(m, k)), fill(k, n)
@@ -152,7 +153,7 @@ def test_long_sums(m: int, n: int, isa: str, threads: int, rng: np.random.Genera
 def test_long_sums_into_the_largest_c_of_chunks(
     m: int, n: int, isa: str, rng: np.random.Generator
 ) -> None:
-    """4096 values, and one more, which is not cut into chunks."""
+    """A result of 4096 values is computed in chunks, and one of 4097 values is not."""
     fill = Fill(rng, integers=True)
     call = Call("gemm", (fill(m, 8192), fill(8192, n), fill(m, n)), {})
     check_exact(call, call.kernel())
@@ -180,7 +181,7 @@ SHARED = {
 def test_same_bits_for_any_number_of_threads(
     name: str, transposed: tuple[bool, bool], isa: str, rng: np.random.Generator
 ) -> None:
-    """And each part of C in its place."""
+    """Every part of C is written to the right position, too."""
     m, n, k = SHARED[name]
     kwargs = {"trans_a": transposed[0], "trans_b": transposed[1], "alpha": 0.5, "beta": -1.0}
 

@@ -1,4 +1,4 @@
-"""Ready handlers, and what a handler of one's own may do: stop, and fail."""
+"""The handlers of byhand, and handlers of a user that stop training or raise an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from networks import digits, trainer
 from PIL import Image
 
 # --------------------------------------------------------------------------------------------------
-# Events of files and validation, and the two ways to end training
+# The events of files and validation, and the two ways to end training
 
 
 def test_events_of_an_epoch_with_files(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def stop_at(kind: type[Event], epoch: int) -> Any:
     [(TrainingStarted, 0), (BatchEnd, 1), (Evaluated, 2), (CheckpointSaved, 2), (EpochEnd, 2)],
 )
 def test_stop_training(kind: type[Event], epochs: int, tmp_path: Path) -> None:
-    """At epoch 2; the handler after the one that stops hears of everything too."""
+    """Stop in epoch 2. Handlers after the one that stops still get all events."""
     events: list[Event] = []
     training = trainer(run=tmp_path, handlers=[stop_at(kind, 2), events.append])
     history = training.fit(digits(20), epochs=5, batch_size=10, validation=digits(10, seed=1))
@@ -96,7 +96,7 @@ def test_training_that_is_not_stopped_says_so() -> None:
 
 @pytest.mark.parametrize("kind", [BatchEnd, Evaluated, CheckpointSaved, EpochEnd])
 def test_a_handler_that_raises(kind: type[Event], tmp_path: Path) -> None:
-    """Its traceback arrives, and what lies in the folder is whole and goes on."""
+    """If a handler raises, its error reaches the caller, and the run folder stays resumable."""
 
     def careless(event: Event) -> None:
         if isinstance(event, kind) and event.epoch == 2:  # type: ignore[attr-defined]
@@ -139,7 +139,10 @@ STARTED = TrainingStarted(trainer().model, 9, 2, 10, 20, 10, None)
 
 
 def epochs_until_stop(handler: EarlyStop, losses: list[float], before: int = 0) -> int | None:
-    """The number of epochs until it stops, `before` of them in an earlier process, or None."""
+    """Return the number of epochs until the handler stops, or None.
+
+    `before` of them belong to an earlier process.
+    """
     ends = [replace(END, epoch=i + 1, validation_loss=loss) for i, loss in enumerate(losses)]
     try:
         handler(replace(STARTED, history=tuple(ends[:before])))
@@ -167,7 +170,7 @@ def test_early_stop_of_a_run_that_had_been_stopped() -> None:
 
 
 def test_early_stop_ends_training() -> None:
-    """Steps uphill after the first epoch."""
+    """After the first epoch, a negative learning rate makes the loss rise."""
     training = trainer(
         schedule=lambda step: 0.01 if step < 4 else -0.01, handlers=[EarlyStop(patience=2)]
     )
@@ -185,7 +188,10 @@ def test_early_stop_ends_training() -> None:
 def test_early_stop_restores_the_best_epoch(
     epochs: int, restore: bool, ema: float | None, tmp_path: Path
 ) -> None:
-    """Whether it stopped training or not; with an average, the average of that epoch."""
+    """The best epoch is restored, whether or not the handler stopped training.
+
+    With an average of the weights, it is the average of that epoch.
+    """
     weights: list[Any] = []
 
     def note(event: Event) -> None:
@@ -207,7 +213,7 @@ def test_early_stop_restores_the_best_epoch(
     assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
     assert training.model.trained is not None
     assert training.model.trained["epoch"] == (1 if restore else epochs)
-    if restore:  # a run that goes on finds its best epoch in the folder
+    if restore:  # a resumed run finds its best epoch in the folder
         best = byhand.load(tmp_path).state_dict()
         assert all(np.array_equal(got[name], best[name]) for name in best)
         again = trainer(schedule=lambda step: -0.01, handlers=[EarlyStop(9)], run=tmp_path, ema=ema)
@@ -222,7 +228,7 @@ def test_early_stop_restores_the_best_epoch(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Rows with numbers as numbers."""
+    """Read the rows of a log, with numbers as numbers."""
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]
     rows = csv.DictReader(path.read_text().splitlines())
@@ -288,7 +294,7 @@ def test_the_log_of_a_resumed_run(suffix: str, tmp_path: Path) -> None:
         )
     assert [row["epoch"] for row in read(path)] == [1, 1, 1, 1, 2, 2]
     with open(path, "a") as file:
-        file.write(path.read_text().splitlines()[-1][:7])  # as where a disk was full
+        file.write(path.read_text().splitlines()[-1][:7])  # as a full disk leaves it
     training = trainer(run=tmp_path / "run", handlers=[LogFile(path, every=1)])
     training.fit(digits(30), epochs=3, batch_size=10, resume=True)
     assert [row["epoch"] for row in read(path)] == [1] * 4 + [2] * 4 + [3] * 4
@@ -327,7 +333,7 @@ def test_logs_that_cannot_be() -> None:
 
 @pytest.fixture(autouse=True)
 def no_window() -> None:
-    """Also where the machine has a screen."""
+    """Use a backend without windows, even if the machine has a screen."""
     plt.switch_backend("agg")
 
 
@@ -337,20 +343,20 @@ def fit_with(plot: LivePlot, run: Path | None = None, epochs: int = 2) -> None:
 
 
 def lines_of(figure: Figure) -> dict[str, list[float]]:
-    """The x values of the lines of the loss, by their labels."""
+    """Return the x values of each line of the loss, by label."""
     return {str(line.get_label()): list(line.get_xdata()) for line in figure.axes[0].lines}
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, list[float]]]:
-    """The lines of every picture; rendering, which takes a while, is left out."""
+    """Record the lines of every picture instead of rendering it, which is slow."""
     pictures: list[dict[str, list[float]]] = []
 
     def figure_bytes(figure: Figure, suffix: str = ".png") -> bytes:
         pictures.append(lines_of(figure))
         return b"%d" % len(pictures)
 
-    import byhand.plots.curves  # noqa: F401  it would keep the replacement if imported later
+    import byhand.plots.curves  # noqa: F401  imported later, it would keep the replacement
 
     monkeypatch.setattr("byhand.plots.figure.figure_bytes", figure_bytes)
     return pictures
@@ -360,7 +366,10 @@ TRAIN, TEST = "train, while learning", "held out, after the epoch"
 
 
 def test_live_plot_writes_a_file(drawn: list[dict[str, list[float]]], tmp_path: Path) -> None:
-    """No notebook, no window. Without a pause every batch and every epoch is drawn."""
+    """Without notebook and window, the plot goes to a file.
+
+    With seconds=0, it is drawn after every batch and every epoch.
+    """
     fit_with(LivePlot(tmp_path / "live.png", seconds=0), epochs=1)
     assert drawn[0] == {TRAIN: [0.25]} and drawn[2] == {TRAIN: [0.25, 0.5, 0.75]}
     assert drawn[-1] == drawn[-2] == {TRAIN: [0.25, 0.5, 0.75, 1.0], TEST: [1]}
@@ -370,7 +379,7 @@ def test_live_plot_writes_a_file(drawn: list[dict[str, list[float]]], tmp_path: 
 def test_drawing_takes_a_tenth_of_the_time(
     drawn: list[dict[str, list[float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drawing takes a second, a batch three: the next is drawn after nine."""
+    """A drawing takes one second, and a batch three. The next drawing comes after nine seconds."""
     now = [0.0]
     clock = types.SimpleNamespace(perf_counter=lambda: now[0])
     monkeypatch.setattr("byhand.plots.live.time", clock)
@@ -399,7 +408,7 @@ def test_live_plot_is_a_png_in_the_run_folder(
 def test_live_plot_in_a_notebook(
     drawn: list[dict[str, list[float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """IPython stands for itself here: one picture is made, and then drawn anew."""
+    """A fake IPython receives one picture, and then updates of it."""
     shown: list[tuple[str, bytes]] = []
 
     class Handle:
@@ -411,7 +420,7 @@ def test_live_plot_in_a_notebook(
         shown.append(("display", picture))
         return Handle()
 
-    FigureCanvasAgg(Figure())  # matplotlib looks for IPython once, and must not find this one
+    FigureCanvasAgg(Figure())  # matplotlib looks for IPython only once, before the fake exists
     ipython = types.ModuleType("IPython")
     ipython.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
     module = types.ModuleType("IPython.display")
@@ -429,7 +438,7 @@ def test_live_plot_in_a_notebook(
 def test_live_plot_in_a_window(
     drawn: list[dict[str, list[float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A canvas that says that it has a window."""
+    """A canvas says that it has a window."""
     shown: list[dict[str, list[float]]] = []
     monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", "some")
     monkeypatch.setattr(FigureCanvasAgg, "draw_idle", lambda canvas: None)

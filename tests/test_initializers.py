@@ -1,4 +1,4 @@
-"""Initialisers: the moments and bounds that their sources give, biases, seeds."""
+"""Initialisers: the moments and bounds of the published formulas, biases, seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from byhand import models, nn
 from byhand.nn.initializers import INITIALIZERS, initialize
 
-# PyTorch's rules, torch.nn.init.calculate_gain("relu") = sqrt(2): name -> variance.
+# The variance of each initialiser by PyTorch's rules. calculate_gain("relu") is sqrt(2).
 VARIANCE = {
     "uniform": lambda fan_in, fan_out: 1 / (3 * fan_in),
     "xavier_uniform": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
@@ -32,7 +32,7 @@ def test_every_name_is_tested() -> None:
 
 @pytest.mark.parametrize("name", VARIANCE)
 def test_moments(name: str) -> None:
-    """28,800 draws or more: mean and variance lie within 4 standard errors of the definition."""
+    """With 28,800 draws or more, mean and variance are within 4 standard errors of the formula."""
     for make, fan_in, fan_out in LAYERS.values():
         layer = initialize(make(), name, 3)
         weights, variance = layer.weight.data.astype(float).ravel(), VARIANCE[name](fan_in, fan_out)
@@ -43,7 +43,7 @@ def test_moments(name: str) -> None:
             bound = math.sqrt(3) * deviation
             assert 0.999 * bound <= np.abs(weights).max() <= bound * (1 + 1e-6)
             assert len(np.unique(weights.round(6))) > 1000
-        elif "normal" in name:  # 0.27 % of a normal distribution lie beyond 3 deviations
+        elif "normal" in name:  # 0.27 % of a normal distribution is beyond 3 deviations
             assert 0.001 <= np.mean(np.abs(weights) > 3 * deviation) <= 0.0045
 
 
@@ -65,7 +65,7 @@ def test_uniform_is_what_a_model_begins_with(make: object) -> None:
 
 @pytest.mark.parametrize("make", [models.softmax_regression, models.mlp, models.lenet5])
 def test_models_by_name(make: object) -> None:
-    """The seed decides every weight; weights are changed where they lie, in one flat buffer."""
+    """The seed decides every weight. Weights are set in place, in one flat buffer."""
     assert callable(make)
     first, again, other = (make(seed=s, init="kaiming_normal") for s in (1, 1, 2))
     assert type(first) is models.Model

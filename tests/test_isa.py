@@ -1,4 +1,4 @@
-"""The choice of the instruction set, and what show_config() says of it."""
+"""The choice of the instruction set, and what show_config() prints about it."""
 
 import re
 
@@ -48,12 +48,12 @@ def test_set_isa_changes_and_restores(isa: str) -> None:
 
 
 def test_every_set_that_runs_here_is_tested() -> None:
-    """The fixture `isa` takes testing.isas(): the sets whose instructions tests run."""
+    """The fixture `isa` takes its values from testing.isas(), so tests run on all of these sets."""
     assert testing.isas() == [n for n, row in ROWS.items() if row["tested"] == "instructions"]
     assert all(row["built"] for row in ROWS.values() if row["tested"])
     assert [name for name, row in ROWS.items() if row["for_tests"]] in ([], ["lanes16"])
     if "lanes16" in ROWS and ROWS["avx512"]["built"]:
-        assert ROWS["avx512"]["tested"]  # its geometry at least
+        assert ROWS["avx512"]["tested"]  # at least in its plain C++ imitation
 
 
 def test_show_config_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
-"""Processes that are killed at random moments lose nothing: tools/kill_runs.py, a few kills of it.
+"""tools/kill_runs.py: processes that are killed at random moments lose nothing.
 
-BYHAND_KILLS=100 pytest tests/test_kill_runs.py kills that many.
+BYHAND_KILLS=100 pytest tests/test_kill_runs.py kills a hundred processes instead of a few.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Labels that are numbers or probabilities: regression with one output, soft labels, rows."""
+"""Labels that are numbers or probabilities: regression with one output, soft and one-hot labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 def regression(seed: int = 0) -> models.Model:
-    """One output: 784 - 6 - 1."""
+    """Make a model with one output: 784 - 6 - 1."""
     rng = np.random.default_rng(seed)
     hidden = nn.Linear(784, 6, rng=rng), nn.Sigmoid(), nn.Linear(6, 1, rng=rng)
     return models.Model(nn.Flatten(), *hidden)
@@ -31,11 +31,11 @@ def regression(seed: int = 0) -> models.Model:
 
 @pytest.mark.parametrize("batch_size", [7, 20])
 def test_one_output_learns_the_label_as_a_number(batch_size: int) -> None:
-    """The first losses against float64; an answer is right where it rounds to the label."""
+    """The first losses agree with float64. An answer is correct if it rounds to the label."""
     images, labels = digits(20)
     seen: list[Any] = []
     model = regression()
-    model[3].weight.data *= 10  # answers far apart
+    model[3].weight.data *= 10  # spreads the answers
     network, loss = Float64Network(model), losses.MSELoss()
     x = reference.gather_images(
         images[:, None], np.arange(20), scale=model.scale, offset=model.offset
@@ -82,7 +82,7 @@ def test_one_output_takes_any_numbers() -> None:
 
 
 def soft(labels: Array, sure: float) -> Array:
-    """`sure` for the label; what is left goes to the class after it."""
+    """Make rows with the probability `sure` for the label, and the rest for the next class."""
     rows = np.zeros((len(labels), 10))
     rows[np.arange(len(labels)), labels] = sure
     rows[np.arange(len(labels)), (labels + 1) % 10] += 1 - sure
@@ -110,11 +110,11 @@ def test_probabilities_as_labels(dtype: type) -> None:
     assert seen[1].loss == pytest.approx(expected, rel=1e-5)
     assert seen[1].error == np.mean(logits[index].argmax(axis=1) != labels[index])
     assert history[-1].error == 0
-    assert np.all(np.sort(model.predict_proba(images), axis=1)[:, -2] > 0.1)  # 1/4 is wanted
+    assert np.all(np.sort(model.predict_proba(images), axis=1)[:, -2] > 0.1)  # the target is 1/4
 
 
 def test_rows_of_one_are_labels() -> None:
-    """With either loss, to the same weights."""
+    """With either loss, one-hot rows train to the same weights as labels."""
     images, labels = digits(30)
     for loss in (losses.CrossEntropyLoss(), losses.MSELoss()):
         weights = []
@@ -151,11 +151,11 @@ def test_rows_that_are_no_probabilities(change: Any, message: str) -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_ignored_labels_do_not_weigh(reduction: str) -> None:
-    """The mean of an evaluation is over the labels that count, in whatever chunks it is done."""
+    """Ignored labels do not count in the mean of an evaluation, however it is split into chunks."""
     images, _ = digits(400)
-    images = np.tile(images, (25, 1, 1))  # more than are evaluated at a time
+    images = np.tile(images, (25, 1, 1))  # more than one chunk of an evaluation
     labels = np.random.default_rng(0).integers(0, 10, len(images))
-    labels[:9000] = 3  # more than one chunk in a row, so that whole chunks are ignored
+    labels[:9000] = 3  # longer than a chunk, so that whole chunks are ignored
     labels[5] = 4
     model = small_mlp()
     loss = losses.CrossEntropyLoss(ignore_index=3, reduction=reduction)
@@ -170,7 +170,7 @@ def small_mlp() -> models.Model:
 
 
 def test_training_with_ignored_labels(tmp_path: Path) -> None:
-    """An epoch's loss is the mean over labels that count; a batch without any is no failure."""
+    """The loss of an epoch is the mean over labels that count. A batch may have none of them."""
     images, labels = digits(60)
     labels[: 60 - 7] = 3
     seen: list[Any] = []
@@ -233,7 +233,7 @@ def test_labels_in_a_column_get_advice(dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_a_kernel_takes_floats_in_one_dimension_for_classes(dtype: type) -> None:
-    """The advice was that for probabilities: .astype(np.float32)."""
+    """The error advises .astype(np.int64), not .astype(np.float32) as for probabilities."""
     logits, labels = np.zeros((3, 4), np.float32), CLASSES.astype(dtype)
     for kernel in (kernels.softmax_cross_entropy, kernels.softmax_cross_entropy_backward):
         with pytest.raises(TypeError, match=r"convert it with \.astype\(np\.int64\)"):
@@ -247,7 +247,7 @@ def test_an_evaluation_has_the_confusion_matrix() -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (9000, 28, 28), np.uint8), rng.integers(0, 3, 9000)
     evaluation = evaluate(model, (images, labels))
-    loss, accuracy = evaluation  # still a pair
+    loss, accuracy = evaluation  # an evaluation can be unpacked as a pair
     expected = np.zeros((4, 4), int)
     for label, answer in zip(labels, model.predict(images), strict=True):
         expected[label, answer] += 1
@@ -270,7 +270,7 @@ def test_a_number_has_no_confusion_matrix() -> None:
 
 
 def test_labels_are_copied_before_they_are_checked() -> None:
-    """Another thread may write to them between the check and their use."""
+    """The labels are copied first, because another thread may change them after the check."""
     labels = np.zeros(4, np.int64)
 
     class Racing(losses.CrossEntropyLoss):

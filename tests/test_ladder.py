@@ -1,4 +1,4 @@
-"""tools/ladder.py: that every step is explained, the gains, and short runs."""
+"""tools/ladder.py: every step has an explanation, the gains are right, and short runs work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(*arguments: str) -> Ran:
 
 @pytest.fixture
 def wrong_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A contender "wrong", whose product is."""
+    """Add a contender "wrong", whose matrix product is wrong."""
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
 
 
@@ -39,7 +39,7 @@ def test_every_step_of_the_ladder_is_explained() -> None:
 
 
 def test_rungs() -> None:
-    """Steps first, a gain over the step before, none after one that failed."""
+    """The steps come first. Each gain is over the step before, if that step did not fail."""
     seconds = {"three loops": 8.0, "rows of B inside": 2.0, "packing": 1.0, "numpy": 4.0}
     one = Result({}, 1, 8, [], peak=16.0)
     for name, s in seconds.items():
@@ -64,7 +64,7 @@ LADDER = ["--size", "33", "--rounds", "2", "--seconds", "0"]
 
 @pytest.mark.slow
 def test_the_ladder(tmp_path: Path) -> None:
-    """All steps but the last on one thread, the last on two; NumPy beside both."""
+    """The last step runs on two threads, and the others on one. NumPy runs with both."""
     path, plot = tmp_path / "run.json", tmp_path / "new" / "ladder.png"
     options = ["--threads", "1,2", "--json", str(path), "--plot", str(plot)]
     result = run(*LADDER, *options)
@@ -89,7 +89,7 @@ def test_the_ladder(tmp_path: Path) -> None:
 def test_a_ladder_with_a_wrong_contender_and_without_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first turn was enough; the chart has a bar for who is wrong, too."""
+    """One round is enough here. The chart has a bar for the wrong contender, too."""
     monkeypatch.setattr(ladder, "ENOUGH", 1e-9)
     path, plot = tmp_path / "run.json", tmp_path / "ladder.png"
     options = ["--threads", "2", "--peers", "wrong", "--json", str(path), "--plot", str(plot)]

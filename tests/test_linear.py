@@ -1,4 +1,4 @@
-"""linear and its gradients beyond what every kernel is tried on: shapes of the models, adjoints."""
+"""linear and its gradients: the shapes of the models, adjoints, and fused activations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS = [
 
 
 def test_the_bias_gradient_of_many_rows(isa: str) -> None:
-    """A float32 sum of 300,000 equal values is off by 10^-5."""
+    """In float32, a simple sum of 300,000 equal values has a relative error of 10^-5."""
     dy = np.full((300_000, 3), 0.1, F32)
     np.testing.assert_allclose(kernels.linear_backward_bias(dy), 300_000 * F32(0.1), rtol=2**-23)
 
@@ -34,7 +34,7 @@ def test_the_bias_gradient_of_many_rows(isa: str) -> None:
 def test_models_and_adjoints(
     n: int, inputs: int, outputs: int, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """Exact in integers, and sum(linear(x, w) * dy) == sum(x * dX) == sum(w * dW)."""
+    """Integers are exact, and sum(linear(x, w) * dy) == sum(x * dX) == sum(w * dW)."""
     fill = Fill(rng, integers=True)
     x, w, dy = fill(n, inputs), fill(outputs, inputs), fill(n, outputs)
     results = []
@@ -53,7 +53,7 @@ def test_models_and_adjoints(
 
 
 def test_without_features() -> None:
-    """No input features: the bias. No output features: an empty result and a gradient of zeros."""
+    """Without inputs the result is the bias. Without outputs it is empty, and dx is zeros."""
     f32 = np.float32
     bias = np.arange(4, dtype=f32)
     y = kernels.linear(np.ones((3, 0), f32), np.ones((4, 0), f32), bias)
@@ -74,7 +74,7 @@ def test_nan_reaches_its_row_only() -> None:
 def test_a_fused_activation_changes_no_bit(
     activation: str, bias: bool, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """On every way through the product: (n, in, out) and what it is there for."""
+    """Test every path through the product: (n, in, out), and the path that each shape takes."""
     for n, i, o in [
         (5, 9000, 3),  # chunks of a long sum
         (64, 8192, 64),
@@ -96,16 +96,19 @@ def test_a_fused_activation_changes_no_bit(
 def test_the_fused_backward_changes_no_bit(
     activation: str | None, isa: str, rng: np.random.Generator
 ) -> None:
-    """On every way through it, for any number of threads: (n, in, out) and what it is there for."""
+    """Test every path: (n, in, out), and the path that each shape takes.
+
+    The number of threads must not change a bit, either.
+    """
     for n, i, o in [
         (128, 90, 64),  # parts of both products
-        (57, 30, 2100),  # of many rows
-        (9, 2100, 40),  # of columns: one alone has the bias
-        (300, 2100, 1),  # a row of gradients
-        (300, 1, 700),  # a column: gemm turns it round
+        (57, 30, 2100),  # parts of many rows
+        (9, 2100, 40),  # parts of columns; only one part adds up the bias
+        (300, 2100, 1),  # dW is a row
+        (300, 1, 700),  # dX is a column, which gemm computes as a row
         (8192, 64, 5),  # chunks of a long sum
         (30, 9, 8200),
-        (7, 5, 1),  # too short to share
+        (7, 5, 1),  # too small for several threads
         (3, 0, 2),
         (0, 4, 3),
     ]:
@@ -129,7 +132,7 @@ def test_the_fused_backward_changes_no_bit(
 def test_the_fused_adjoints(
     order: Any, activation: str | None, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """sum(z * dz) == sum(x * dX) == sum(w * dW) in exact integers, x and w in any order."""
+    """sum(z * dz) == sum(x * dX) == sum(w * dW) in integers, for x and w in C and Fortran order."""
     fill = Fill(rng, integers=True)
     x, w, dy = fill(96, 130), fill(70, 130), fill(96, 70)
     x, w = np.asarray(x, order=order), np.asarray(w, order=order)

@@ -1,4 +1,4 @@
-"""Losses: their formulas, PyTorch's arguments, and use in the wrong order."""
+"""Losses: their formulas, PyTorch's arguments, and calls in the wrong order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_cross_entropy(settings: dict[str, Any], rng: np.random.Generator) -> No
 
     grad = reference.softmax_cross_entropy_backward(probabilities, labels, **settings)
     backward = Call("softmax_cross_entropy_backward", (probabilities, labels), settings)
-    # The gradient's own error, and that of the probabilities it starts from.
+    # The bound of the gradient's own error, plus the error of the probabilities.
     assert_within(loss.backward(), grad, bounds.cross_entropy_backward(backward)[0] + limit[1])
 
 

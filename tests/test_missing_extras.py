@@ -1,4 +1,4 @@
-"""The error if a package is missing that an extra brings."""
+"""The error if a package of an extra is not installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 from byhand.checks import is_installed
 
-# Module, the package that it needs, how the error begins and ends.
+# The module, the package that it needs, and the beginning and end of the error.
 IMPORTS = [
     ("byhand.sklearn", "sklearn", "byhand.sklearn needs sklearn, ", "byhand[sklearn]"),
     ("byhand.pictures", "PIL", "byhand.pictures needs PIL, ", "byhand[pictures]"),

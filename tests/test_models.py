@@ -1,4 +1,4 @@
-"""Models: the three classifiers, predictions from bytes and floats, files that carry all of it."""
+"""Models: the three classifiers, predictions from bytes and floats, and complete model files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bytes_of(rng: np.random.Generator, n: int, *shape: int) -> Array:
 
 
 def small(**kwargs: Any) -> Model:
-    """A model with every kind of layer, one of them nested."""
+    """Make a model with every kind of layer, one of them nested."""
     settings: dict[str, Any] = {
         "input_shape": (2, 9, 8),
         "scale": 0.01,
@@ -90,12 +90,12 @@ def test_a_seed_decides_the_weights(make: Any) -> None:
 
 
 def assert_near(got: Array, exact: Array) -> None:
-    """Within what Winograd's convolution may be off by, in the Euclidean norm of the array."""
+    """Assert that the Euclidean norm of the error is within the bound of Winograd's convolution."""
     assert np.linalg.norm(got - exact) < 2e-5 * np.linalg.norm(exact)
 
 
 def test_lenet5_is_the_network_in_float64(rng: np.random.Generator) -> None:
-    """Whole network, forward and backward."""
+    """The whole network agrees with float64, forward and backward."""
     model = models.lenet5(seed=0)
     x = rng.standard_normal((3, 1, 28, 28), np.float32)
     expected = Float64Network(model)
@@ -212,7 +212,7 @@ def test_predictions_in_chunks_are_the_networks(n: int, rng: np.random.Generator
 
 
 def test_each_images_prediction_is_its_own(rng: np.random.Generator) -> None:
-    """In a batch of any size, and after any other batch."""
+    """A prediction does not depend on the other images of its batch, or on earlier batches."""
     model, images = models.lenet5(), bytes_of(rng, 140)
     whole = model.predict_proba(images)
     for size in (1, 3, 130):
@@ -242,7 +242,7 @@ def test_copies_of_a_model_that_has_predicted(duplicate: Any, rng: np.random.Gen
     assert np.array_equal(twin.predict_proba(images), expected)
     storage = twin.parameters()[0].storage
     assert all(parameter.storage is storage for parameter in twin.parameters())
-    storage.data.fill(0)  # the predictions see it, and the original does not
+    storage.data.fill(0)  # changes the copy's predictions, but not the original's
     assert np.allclose(twin.predict_proba(images), 0.1)
     assert np.array_equal(model.predict_proba(images), expected)
 
@@ -426,7 +426,7 @@ def test_networks_in_networks_for_ever(tmp_path: Path) -> None:
 def test_layers_of_others_cannot_be_saved(tmp_path: Path) -> None:
     class Swish(nn.Layer):
         def __init__(self, beta: float = 1.0) -> None:
-            pass  # it does not store its setting
+            pass  # beta is not stored
 
     with pytest.raises(TypeError, match="Swish cannot be saved"):
         Model(Swish(), nn.Flatten(), nn.Linear(784, 10)).save(tmp_path / "model.safetensors")
@@ -434,7 +434,7 @@ def test_layers_of_others_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_weights_from_elsewhere(tmp_path: Path, rng: np.random.Generator) -> None:
-    """A description with weights that another program wrote, without our checksum."""
+    """A file may hold our description and another program's weights, without our checksum."""
     from safetensors.numpy import save_file
 
     model = models.softmax_regression()

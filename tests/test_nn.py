@@ -1,7 +1,7 @@
 """Layers: PyTorch's numbers and names, gradients by hand, weights in flat buffers, clear errors.
 
-Small integers make every product and sum exact in float32, so that layers are compared with float64
-results at zero tolerance, ties in max pooling included.
+Small integers make every product and sum exact in float32. So layers must equal float64 results
+exactly, also if max pooling has ties.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LAYERS = {
     "flatten": (nn.Flatten(), (2, 3, 4)),
     "nested": (
         nn.Sequential(
-            nn.Sequential(nn.Conv2d(1, 3, (3, 2)), nn.ReLU()),  # a kernel that Winograd's lacks
+            nn.Sequential(nn.Conv2d(1, 3, (3, 2)), nn.ReLU()),  # Winograd has no 3 x 2 kernel
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(27, 4),
@@ -121,7 +121,7 @@ def test_results_belong_to_the_caller(rng: np.random.Generator) -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# As in PyTorch
+# Agreement with PyTorch
 
 
 def in_torch(network: nn.Module) -> Any:
@@ -130,7 +130,7 @@ def in_torch(network: nn.Module) -> Any:
     return in_torch(network)
 
 
-# PyTorch's dropout draws other numbers.
+# Dropout is left out, because PyTorch draws other random numbers.
 PYTORCH_TOO = [name for name in LAYERS if name != "dropout"]
 
 
@@ -160,7 +160,7 @@ def test_weights_go_to_pytorch_and_back(name: str, torch: Any, rng: np.random.Ge
 
 
 def test_batch_norm_trains_and_infers_as_in_pytorch(torch: Any, rng: np.random.Generator) -> None:
-    """Outputs, gradients and running statistics; then the whole state goes there and back."""
+    """Outputs, gradients and running statistics agree. The state can go to PyTorch and back."""
 
     def make() -> nn.Sequential:
         return nn.Sequential(
@@ -203,7 +203,7 @@ def test_pool_output_shapes_are_pytorchs(torch: Any) -> None:
         range(3, 8), (1, 2, 3), (1, 2, 4), (0, 1), (1, 2), (False, True)
     ):
         if padding > kernel // 2 or size + 2 * padding < dilation * (kernel - 1) + 1:
-            continue  # PyTorch refuses it; or there is no window
+            continue  # PyTorch refuses the padding, or no window fits
         layer = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
         theirs = torch.nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
         expected = theirs(torch.zeros(1, 1, size, size)).shape[1:]
@@ -220,7 +220,7 @@ def test_initial_weights_are_uniform_within_the_fan_in() -> None:
         bound = 1 / np.sqrt(fan_in)
         for values in (layer.weight.data.ravel(), layer.bias.data):
             assert np.abs(values).max() <= bound
-            spread = bound / np.sqrt(3)  # of a uniform distribution
+            spread = bound / np.sqrt(3)  # the standard deviation of a uniform distribution
             assert abs(values.mean()) < 4 * spread / np.sqrt(values.size)
             assert abs(values.std() / spread - 1) < 4 / np.sqrt(values.size)
 
@@ -315,7 +315,7 @@ def test_copies_are_whole_and_apart(duplicate: Any) -> None:
     x = np.ones((1, 3), np.float32)
     assert np.array_equal(network(x), twin(x))
     assert len({id(parameter.storage) for parameter in twin.parameters()}) == 1
-    twin.parameters()[0].storage.data.fill(0)  # the views see it
+    twin.parameters()[0].storage.data.fill(0)  # changes all parameters, which are views
     assert not twin(x).any() and network(x).any()
 
 
@@ -370,7 +370,7 @@ def test_dropout_draws_by_seed_step_and_place(rng: np.random.Generator) -> None:
     network = nn.Sequential(nn.Dropout(rng=1), nn.Residual(nn.Dropout(rng=1)), nn.Dropout(rng=1))
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
     assert [layer.stream for layer in layers] == [0, 1, 2]
-    masks = [layer(x) for _ in range(2) for layer in layers]  # a step further each time
+    masks = [layer(x) for _ in range(2) for layer in layers]  # each pass is one step further
     assert all(not np.array_equal(a, b) for a, b in itertools.combinations(masks, 2))
     first = [layer.seed for layer in layers]
     network.begin_step(first[0], 0)
@@ -533,7 +533,7 @@ def test_flops_count_a_multiplication_with_its_addition_as_two() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Settings that files and repr must not change
+# Settings that saving, loading and repr must not change
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Batch norm, dropout and shortcuts in models: training, inference, files, PyTorch."""
+"""Batch norm, dropout and residual branches in models: training, inference, files, PyTorch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def trained() -> Model:
 
 
 def test_the_seed_decides_all_for_any_number_of_threads() -> None:
-    """The trainer decides what dropout draws. The layers' own seeds do not matter."""
+    """The trainer's seed decides what dropout draws. The layers' own seeds do not matter."""
     states = []
     for threads, own in ((1, 1), (3, 2)):
         model = residual_network()
@@ -72,7 +72,7 @@ def test_the_seed_decides_all_for_any_number_of_threads() -> None:
 
 
 def test_validation_does_not_change_training(trained: Model) -> None:
-    """Nor do predictions between steps: inference draws nothing and updates nothing."""
+    """Predictions between steps do not change it either: inference draws and updates nothing."""
     model = residual_network()
     optimizer = optim.SGD(model.parameters(), 0.05, 0.9)
     trainer = Trainer(model, optimizer, handlers=[lambda event: model.predict(IMAGES[:9])])
@@ -84,7 +84,7 @@ def test_validation_does_not_change_training(trained: Model) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_predictions_are_those_of_inference(trained: Model, training: bool) -> None:
-    """Whatever mode the layers are in."""
+    """Predictions are those of inference mode, whatever mode the layers are in."""
     x = (IMAGES * np.float32(1 / 127.5) - np.float32(1)).reshape(-1, 1, 28, 28)
     expected = Float64Network(trained.eval()).forward(x)
     trained.train(training)
@@ -99,7 +99,7 @@ def test_predictions_are_those_of_inference(trained: Model, training: bool) -> N
 
 
 def test_it_learns() -> None:
-    """Ten classes by eight features, half of them dropped: far from 1 in 10."""
+    """Eight features, half of them dropped, are enough to do much better than 1 in 10."""
     model = residual_network()
     history = train(model, epochs=12)
     assert history[-1].loss < 0.8 * history[0].loss
@@ -114,12 +114,12 @@ def test_files_hold_everything(trained: Model, tmp_path: Path) -> None:
     assert np.array_equal(again.predict_proba(IMAGES), trained.predict_proba(IMAGES))
     streams = [m.stream for m in again.modules() if isinstance(m, nn.Dropout)]
     assert streams == [0, 1]
-    train(again, epochs=1)  # it has memory of its own
+    train(again, epochs=1)  # must not change `trained`
     assert not np.array_equal(again.predict_proba(IMAGES), trained.predict_proba(IMAGES))
 
 
 def test_files_open_in_pytorch(torch: Any, trained: Model, tmp_path: Path) -> None:
-    """The same names, and the same logits there; and its state comes back."""
+    """PyTorch loads the weights by name and gives the same logits, and its state can be loaded."""
     from safetensors.torch import load_file
 
     trained.save(tmp_path / "model.safetensors")
@@ -171,7 +171,7 @@ def test_a_ragged_end_of_one_image_has_no_variance() -> None:
 
 @pytest.mark.parametrize("layer", ["BatchNorm2d", "in a residual"])
 def test_batch_norm_on_planes_of_one_value(layer: str) -> None:
-    """The last image of an epoch alone has no variance: refused before any weight has moved."""
+    """A batch of one image has no variance. `fit` refuses it before any weight has changed."""
     norm: nn.Module = nn.BatchNorm2d(2)
     model = Model(
         nn.Conv2d(1, 2, 28, rng=0),
@@ -185,7 +185,7 @@ def test_batch_norm_on_planes_of_one_value(layer: str) -> None:
         trainer.fit((IMAGES[:65], LABELS[:65] % 3), epochs=1, batch_size=64)
     for name, value in model.state_dict().items():
         assert np.array_equal(value, before[name])
-    norm.eval()  # with its running statistics one image will do
+    norm.eval()  # running statistics work with one image
     trainer.fit((IMAGES[:65], LABELS[:65] % 3), epochs=1, batch_size=64)
 
 

@@ -1,4 +1,4 @@
-"""Every setting takes NumPy's scalars: what np.linspace, a search or a config file yields."""
+"""Every setting accepts NumPy scalars, such as those of np.linspace or a search."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_numpy_scalars_mean_what_pythons_numbers_mean(name: str) -> None:
 
 
 def test_arrays_stand_where_lists_may() -> None:
-    """np.unique makes class names, image.shape a shape."""
+    """Arrays may replace lists: np.unique gives class names, and image.shape gives a shape."""
     model = Model(
         nn.Conv2d(1, 2, np.array([3, 3]), rng=0),
         nn.Flatten(),

@@ -1,4 +1,4 @@
-"""Inference on one model from several Python threads, and while other calls are under way."""
+"""Inference with one model from several Python threads, also during other calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CALLS: dict[str, Call] = {
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run work(0), work(1) ... at the same time; what any of them raises is raised here."""
+    """Run work(0), work(1) ... at the same time. Raise here what one of them raises."""
     failures: list[BaseException] = []
     start = threading.Barrier(count)
 
@@ -60,7 +60,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # Python changes threads as often as it can
+    sys.setswitchinterval(1e-6)  # makes Python switch threads as often as it can
     try:
         for thread in threads:
             thread.start()
@@ -81,7 +81,7 @@ def test_threads_get_their_own_answers() -> None:
         images = rng.integers(0, 256, (size, 12, 12), np.uint8)
         labels = rng.integers(0, 5, size)
         call = list(CALLS.values())[number % len(CALLS)]
-        # A model of its own: the answers of the shared one cannot have got mixed up in it.
+        # The expected answers come from a copy, which no other thread uses.
         requests.append((call, images, labels, call(copy.deepcopy(model), images, labels)))
 
     def work(number: int) -> None:
@@ -95,7 +95,7 @@ def test_threads_get_their_own_answers() -> None:
 
 
 class Interrupted(nn.ReLU):
-    """A layer that another thread runs between the end of a run and its return."""
+    """A layer that another thread uses after the computation but before its return."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

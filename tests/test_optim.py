@@ -1,4 +1,4 @@
-"""Optimizers: PyTorch's steps, one kernel call for a network, whatever becomes of its layers."""
+"""Optimizers: PyTorch's steps, and one kernel call per network even if its layers move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from byhand import kernels, nn, optim
 
-# Dyadic numbers: a few steps from small integers are exact in float32.
+# Fractions with powers of 2: a few steps from small integers are exact in float32.
 SETTINGS = [
     {},
     {"momentum": 0.5},
@@ -42,7 +42,7 @@ def test_steps_follow_the_formula_exactly(settings: Any, rng: np.random.Generato
     velocity = [np.zeros(parameter.shape) for parameter in parameters]
     momentum, dampening = settings.get("momentum", 0.0), settings.get("dampening", 0.0)
     for step in range(3):
-        take = 1 - dampening if momentum and step else 1.0  # the first gradient is undamped
+        take = 1 - dampening if momentum and step else 1.0  # the first gradient is not damped
         set_integers(parameters, rng, "grad")
         for p, v, parameter in zip(data, velocity, parameters, strict=True):
             g = parameter.grad + settings.get("weight_decay", 0.0) * p
@@ -77,7 +77,7 @@ def test_steps_are_pytorchs(settings: Any, torch: Any, rng: np.random.Generator)
 def test_steps_of_adam_are_pytorchs(
     name: str, settings: Any, torch: Any, rng: np.random.Generator
 ) -> None:
-    """Within some roundings: their quotients are taken in another order."""
+    """Adam's steps equal PyTorch's up to rounding, because the quotients differ in order."""
     parameters = network().parameters()
     theirs = [torch.from_numpy(parameter.data.copy()) for parameter in parameters]
     ours = getattr(optim, name)(parameters, **settings)
@@ -104,7 +104,7 @@ def damped(parameters: Any, **settings: Any) -> optim.SGD:
 @pytest.mark.parametrize("make", [*ADAMS, damped])
 @pytest.mark.parametrize("how", ["state", "copy", "pickle"])
 def test_steps_go_on_as_if_never_interrupted(make: Any, how: str, rng: np.random.Generator) -> None:
-    """The moments, the velocity and the number of steps go along, bit for bit, in copies too."""
+    """The moments, the velocity and the number of steps are part of the state, and of copies."""
     first = network()
     optimizer = make(first.parameters(), weight_decay=0.1)
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_state_of_adam(make: Any) -> None:
         *((f"second_moment.{i}", shape) for i, shape in enumerate([(3, 5), (3,), (7, 3)])),
     ]
     state["steps"][...] = 7
-    assert optimizer.steps == 1  # copies
+    assert optimizer.steps == 1  # the state holds copies
     del state["steps"]
     with pytest.raises(ValueError, match=f"state does not fit {make.__name__}: missing steps"):
         optimizer.load_state_dict(state)
@@ -223,7 +223,7 @@ def test_steps_follow_layers_into_another_network(
     optimizer.step()
     assert len(calls) == 5
     for parameter, old in zip(parameters, start, strict=True):
-        assert np.array_equal(parameter.data, old - 3 * parameter.grad)  # velocities g and 2 g
+        assert np.array_equal(parameter.data, old - 3 * parameter.grad)  # velocities: g, 2 g
 
 
 def test_state_goes_from_one_optimizer_to_another(rng: np.random.Generator) -> None:
@@ -266,7 +266,7 @@ def test_a_copy_steps_its_own_network(duplicate: Any, rng: np.random.Generator) 
     before = [parameter.data.copy() for parameter in original.parameters()]
     own.step()
     for parameter, other, old in zip(twin.parameters(), original.parameters(), before, strict=True):
-        assert np.array_equal(parameter.data, old - 2 * parameter.grad)  # the second velocity
+        assert np.array_equal(parameter.data, old - 2 * parameter.grad)  # second velocity: 2 g
         assert np.array_equal(other.data, old)
     assert np.array_equal(own.state_dict()["velocity.0"], 2 * original.parameters()[0].grad)
     assert np.array_equal(optimizer.state_dict()["velocity.0"], original.parameters()[0].grad)

@@ -1,4 +1,4 @@
-"""sgd_step, adam_step and accumulate, in place on flat buffers."""
+"""sgd_step, adam_step and accumulate: in-place updates of flat buffers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LENGTHS = (*range(1, 20), 31, 32, 33, 129_388)
 
 
 def test_every_length(isa: str, threads: int, rng: np.random.Generator) -> None:
-    """Dyadic factors: exact in integers."""
+    """Factors with powers of 2 make integers exact."""
     fill = Fill(rng, integers=True)
     settings = product(LENGTHS, (0.0, 0.5), (0.0, 0.75), (0.0, 0.25), (False, True))
     for length, momentum, dampening, weight_decay, nesterov in settings:
@@ -87,7 +87,7 @@ def test_many_steps_of_adam_stay_near_the_reference(isa: str, rng: np.random.Gen
 
 @pytest.mark.parametrize("scale", [1e-10, 1.0, 1e10])
 def test_first_step_of_adam_is_the_learning_rate(scale: float, isa: str) -> None:
-    """m / sqrt(v) is +-1, whatever the gradient's size: 1 - beta2 keeps all its digits."""
+    """In the first step, m / sqrt(v) is +-1 for any gradient, so 1 - beta2 must keep its digits."""
     g = F32([-3, 5, 0.1, -0.7]) * F32(scale)
     p, m, v = np.zeros(4, F32), np.zeros(4, F32), np.zeros(4, F32)
     kernels.adam_step(p, g, m, v, step=1, lr=0.5, eps=0.0)

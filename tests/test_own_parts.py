@@ -1,4 +1,4 @@
-"""A user's own layers, losses and parameters work wherever those of byhand do."""
+"""A user's own layers, losses and parameters work everywhere byhand's do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Double(nn.Layer):
 
 
 class LoudReLU(nn.ReLU):
-    """A plan must not run ReLU in its place."""
+    """A subclass of ReLU. A plan must not run ReLU in its place."""
 
     def forward(self, x: Array) -> Array:
         return super().forward(x) + 1
@@ -67,7 +67,7 @@ class Branch(nn.Sequential):
 
 
 class LoudFlatten(nn.Flatten):
-    """A plan must not leave it out as it leaves out Flatten."""
+    """A subclass of Flatten. A plan must not omit it, although it omits Flatten."""
 
     def forward(self, x: Array) -> Array:
         return 2 * super().forward(x)
@@ -77,7 +77,7 @@ class LoudFlatten(nn.Flatten):
 
 
 class Noisy(nn.Module):
-    """Its own mode decides what it computes."""
+    """A layer that computes something else in training than in inference."""
 
     def forward(self, x: Array) -> Array:
         return x + np.float32(self.training)
@@ -87,7 +87,7 @@ class Noisy(nn.Module):
 
 
 class OneWay(nn.Layer):
-    """Runs in a plan, but has no gradient."""
+    """A layer that runs forward in a plan, but has no gradient."""
 
     def run(self, b: Any) -> None:
         np.copyto(b.y, b.x)
@@ -200,7 +200,7 @@ def test_an_own_layer_is_shown_with_its_settings() -> None:
 
 
 def test_an_own_layer_from_many_threads() -> None:
-    """It keeps its input in itself, and its mode is set for each prediction."""
+    """The layer stores its input and has a mode, and both must not mix between threads."""
     model = network(Scale(16), Noisy())
     expected = model.outputs(IMAGES)
 
@@ -212,7 +212,7 @@ def test_an_own_layer_from_many_threads() -> None:
 
 
 class Parallel(nn.Module):
-    """Two layers side by side: what reaches the second is not what the first returns."""
+    """Two layers side by side: the output of the first is not the input of the second."""
 
     def __init__(self) -> None:
         self.children = (nn.Linear(16, 8, rng=1), nn.Linear(16, 8, rng=2))
@@ -227,7 +227,10 @@ class Parallel(nn.Module):
 
 @pytest.mark.parametrize("make", [lambda: (Scale(16),), lambda: (Parallel(),)])
 def test_a_prediction_changes_nothing_of_an_own_layer(make: Callable[[], Any]) -> None:
-    """It may stand between a forward and a backward pass, and `output_shape` runs forward too."""
+    """A prediction may come between a forward and a backward pass.
+
+    `output_shape` runs forward, too. Neither may change what the layer stores.
+    """
     x = np.random.default_rng(1).standard_normal((8, 1, 4, 4), np.float32)
     models = [network(*make()) for _ in range(2)]
     for disturbed, model in enumerate(models):
@@ -324,7 +327,7 @@ def test_an_own_loss_trains_as_the_same_loss_of_byhand() -> None:
 
 
 def test_a_run_with_an_own_loss_resumes(tmp_path: Path) -> None:
-    """What the loss keeps of its last batch is not a setting of the run."""
+    """The values that the loss stores from its last batch are not settings of the run."""
     loss = OwnCrossEntropy()
     history = fit(network(), loss=loss, run=tmp_path / "run")
     assert isinstance(loss.p, np.ndarray)
@@ -373,7 +376,7 @@ def test_a_parameter_from_an_array_has_its_values() -> None:
     assert parameter.shape == (2, 3) and (parameter.data == values).all()
     assert (parameter.grad == 0).all()
     values[0, 0] = 9
-    assert parameter.data[0, 0] == 0  # a copy
+    assert parameter.data[0, 0] == 0  # the parameter copied the array
     assert nn.Parameter(np.zeros((), np.float32)).shape == ()
 
     class Scale(nn.Layer):
@@ -400,7 +403,7 @@ def test_a_shape_alone_makes_zeros() -> None:
 
 @pytest.mark.parametrize("value", [np.zeros((3, 16), np.float32), 0.0, "x", [[1.0]]])
 def test_an_array_does_not_replace_a_parameter(value: Any) -> None:
-    """It would leave the optimizer with the old one, without a word."""
+    """A parameter cannot be replaced by an array: the optimizer would silently keep the old one."""
     layer = nn.Linear(16, 3, rng=0)
     weight = layer.weight
     with pytest.raises(TypeError, match=r"weight of Linear .*\.weight\.data = array"):
@@ -422,7 +425,7 @@ def test_a_parameter_cannot_be_removed() -> None:
         del layer.bias
     assert len(layer.parameters()) == 2
     plain = nn.Linear(16, 3, bias=False)
-    plain.bias = None  # as it is
+    plain.bias = None  # no change, so it is allowed
     plain.note = "x"  # type: ignore[attr-defined]
     del plain.note  # type: ignore[attr-defined]
 
@@ -483,7 +486,7 @@ def test_a_model_starts_from_another() -> None:
     assert twin.start_from(source) == [] and twin.scale == 0.5
     assert np.array_equal(twin.outputs(IMAGES), source.outputs(IMAGES))
     names = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
-    for classes in (10, 3):  # as many, but others; fewer
+    for classes in (10, 3):  # 10 classes with other names; 3 classes
         other = models.mlp((5,), seed=3, input_shape=(1, 4, 4), classes=classes)
         other.class_names = names[:classes]
         before = other.state_dict()
@@ -494,12 +497,15 @@ def test_a_model_starts_from_another() -> None:
 
 
 def nn_of(pool: nn.Layer, *end: nn.Layer) -> Model:
-    """Images of 4 x 4, pooled to 2 x 2."""
+    """Make a model for images of 4 x 4 that pools them to 2 x 2."""
     return Model(pool, nn.Flatten(), nn.Linear(4, 3, rng=0), *end, input_shape=(1, 4, 4))
 
 
 def test_the_last_weights_are_those_of_the_classes() -> None:
-    """A layer without weights may stand at the end; Dropout may have another probability."""
+    """The last layer with weights may have layers without weights after it.
+
+    Dropout may have another probability.
+    """
     source, model = (nn_of(nn.AvgPool2d(2), nn.Dropout(p)) for p in (0.1, 0.5))
     source.class_names = ("a", "b", "c")
     assert model.start_from(source) == ["2.bias", "2.weight"]

@@ -1,4 +1,4 @@
-"""Digits on paper with more on it, on a table or cut tightly: each is found, and separately."""
+"""Digits on paper with other marks, on a table, or cut tightly: each digit is found by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 
 def page_with(digit: int = 3, side: int = 200, at: tuple[int, int] = (60, 60)) -> np.ndarray:
-    """White paper of (400, 400) with a dark digit of `side` pixels."""
+    """Make white paper, shape (400, 400), with a dark digit of `side` pixels."""
     ink = Image.fromarray(prepare(read_picture(drawing_png(digit)))).resize((side, side))
     page = np.full((400, 400), 240.0)
     part = page[at[0] : at[0] + side, at[1] : at[1] + side]
@@ -27,7 +27,10 @@ def image_of_page(page: np.ndarray) -> np.ndarray:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """1 for equal images, 0 for images without common ink; a pixel aside does not matter."""
+    """Return how similar two images are: 1 if equal, 0 without common ink.
+
+    A shift by one pixel does not matter.
+    """
     a, b = one.astype(float), other.astype(float)
     moved = [np.roll(b, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return max(float(np.minimum(a, m).sum() / np.maximum(a, m).sum()) for m in moved)
@@ -61,13 +64,13 @@ def circled(page: np.ndarray) -> np.ndarray:
 
 
 def barred(page: np.ndarray) -> np.ndarray:
-    """A narrow bar of shadow, as of a window frame, from corner to corner across the digit."""
+    """Add a narrow bar of shadow, as of a window frame, diagonally across the digit."""
     off = np.abs(np.subtract.outer(np.arange(400), np.arange(400)))
     return np.where(off < 25, 0.65, 1.0) * page
 
 
 def striped(page: np.ndarray) -> np.ndarray:
-    """Light through a blind."""
+    """Add the stripes of light that comes through a blind."""
     along = np.add.outer(np.arange(400), np.arange(400) // 2)
     return np.where(along // 30 % 2, 0.7, 1.0) * page
 
@@ -101,7 +104,7 @@ def test_what_is_on_the_paper_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("shade", [0, 128, 255])
 @pytest.mark.parametrize("width", [1, 3, 30])
 def test_a_frame_at_the_edge_is_no_ink(width: int, shade: int, dark: bool) -> None:
-    """As around a window, a cell of a form or a figure, whatever its colour."""
+    """A frame, as around a window or a cell of a form, is not ink, whatever its colour."""
     for digit in (0, 2, 5, 7):
         page = page_with(digit)[30:290, 30:290]
         alone = image_of_page(page)
@@ -124,7 +127,7 @@ def test_a_digit_of_straight_bars_is_no_frame(bars: str) -> None:
 
 
 def test_a_straight_1_is_no_frame() -> None:
-    """The inside of the supposed frame is the bar, and a notch in its edge would be ink in it."""
+    """A bar with a notch looks like a frame around the ink in the notch, but it is a 1."""
     page = np.full((200, 200), 240.0)
     page[50:150, 85:120] = 30
     page[90:98, 85:89] = 240
@@ -149,7 +152,7 @@ def test_light_size_margin_and_direction_do_not_matter(
 
 
 def around_ink(page: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The rows and columns that hold the page's ink and `margin` pixels on each side."""
+    """Return the rows and columns of the page's ink, with `margin` pixels on each side."""
     rows, columns = np.flatnonzero((page < 140).any(1)), np.flatnonzero((page < 140).any(0))
     return (
         slice(rows[0] - margin, rows[-1] + 1 + margin),
@@ -160,8 +163,8 @@ def around_ink(page: np.ndarray, margin: int) -> tuple[slice, slice]:
 @pytest.mark.slow
 @pytest.mark.parametrize("margin", [-2, 0, 1, 3, 8])
 def test_tightly_cut_pictures(margin: int) -> None:
-    """The frame touches the ink or even cuts it, as in a digit that software cut out of a form."""
-    for digit in (0, 2, 3, 4, 5, 6, 7, 8, 9):  # a 1 fills such a picture from side to side
+    """The edge of the picture touches or cuts the ink, as if software cut a digit out of a form."""
+    for digit in (0, 2, 3, 4, 5, 6, 7, 8, 9):  # without 1, which would fill the picture
         page = page_with(digit)
         found = image_of_page(page[around_ink(page, margin)])
         assert likeness(found, image_of_page(page)) > 0.55, digit
@@ -170,7 +173,7 @@ def test_tightly_cut_pictures(margin: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [8, 33, 34, 45, 46, 58])
 def test_a_sheet_on_a_table(seed: int) -> None:
-    """Sheets that were once taken for light ink: narrow, turned or on wood with strong grain."""
+    """These sheets were once taken for light ink: narrow, turned, or on wood with strong grain."""
     rng, digit = np.random.default_rng(seed), seed % 10
     ink = strength_of(digit, rng, 10)
     found = prepare(read_picture(paper.KINDS["table all round"](rng, [(digit, ink)])))
@@ -180,7 +183,7 @@ def test_a_sheet_on_a_table(seed: int) -> None:
 
 @pytest.mark.parametrize("width", range(1, 12, 2))
 def test_a_light_strip_is_a_mark_of_its_own(width: int) -> None:
-    """It is hardly wider than the edge that is cut off a sheet."""
+    """A light strip is a mark, although it is hardly wider than what is cut off a sheet's edge."""
     page = np.full((128, 40), 30.0)
     page[10:120, 15 : 15 + width] = 230
     assert image_of_page(page).any()
@@ -196,7 +199,7 @@ def test_bold_light_digits_are_no_sheets_of_paper() -> None:
 
 @pytest.mark.parametrize("digit", [1, 2, 6, 8])
 def test_a_box_hardly_larger_than_its_digit(digit: int) -> None:
-    """Its level sides are shorter than the digit is high."""
+    """The horizontal sides of the box are shorter than the digit is high."""
     page = page_with(digit, side=300, at=(50, 50))
     alone = image_of_page(page)
     rows, columns = around_ink(page, 14)
@@ -238,7 +241,7 @@ def test_a_zero_with_a_dot_in_it_is_one_mark() -> None:
 
 @pytest.mark.slow
 def test_digits_in_a_column_are_separate() -> None:
-    """The gaps between them are narrower than the pen's strokes."""
+    """The gaps between the digits are narrower than the strokes of the pen."""
     for digit in range(10):
         page = np.full((420, 200), 240.0)
         inked = page_with(digit, 120, (0, 0))[:120, :120]
@@ -253,7 +256,7 @@ def test_digits_in_a_column_are_separate() -> None:
 
 @pytest.mark.parametrize(("light", "dark"), [(200, 0.7), (200, 0.55), (230, 0.55)])
 def test_a_strip_of_paper_on_a_table_in_uneven_light(light: int, dark: float) -> None:
-    """One side of the table is lighter than the other, but far darker than the paper."""
+    """One side of the table is lighter than the other, but much darker than the paper."""
     scene = np.full((290, 550), 70.0)
     scene[65:225, 60:490] = light
     for k, digit in enumerate((2, 3, 4)):

@@ -1,4 +1,4 @@
-"""The preparation of pictures: the training set decides it, the model keeps it, commands obey."""
+"""How pictures are prepared: the training set decides, the model stores it, commands use it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Array = npt.NDArray[Any]
 
 @functools.cache
 def digits() -> Array:
-    """Ten drawings, prepared: light on dark, 28 x 28."""
+    """Return ten drawings, prepared: light on dark, 28 x 28."""
     return np.stack([prepare(read_picture(drawing_png(digit))) for digit in range(10)])
 
 
 def clothes(count: int) -> Array:
-    """Filled shapes that reach from side to side, as in Fashion-MNIST."""
+    """Make filled shapes as wide as the image, as in Fashion-MNIST."""
     rng = np.random.default_rng(0)
     images = np.zeros((count, 28, 28), np.uint8)
     for i, image in enumerate(images):
@@ -74,14 +74,14 @@ def test_the_way_that_suits_a_training_set() -> None:
 
 
 def discs(smallest: int, largest: int) -> Array:
-    """Discs in the middle of 28 x 28, in turn of the two diameters."""
+    """Make discs in the middle of 28 x 28 images, alternately with the two diameters."""
     distance = np.hypot(*(np.mgrid[:28, :28] - 13.5))
     diameters = np.array([smallest, largest] * 30)[:, np.newaxis, np.newaxis]
     return np.where(distance < diameters / 2, 255, 0).astype(np.uint8)
 
 
 def test_ink_of_other_sizes_than_in_mnist_is_plain() -> None:
-    """Fitted into the box of a digit, small and large discs would be the same."""
+    """Prepared as digits, small and large discs would become equal, so they stay plain."""
     for sizes, way in (((4, 20), "plain"), ((16, 22), "plain"), ((8, 8), "plain")):
         assert suitable(discs(*sizes)[:, np.newaxis]) == way, sizes
     assert suitable(discs(18, 20)[:, np.newaxis]) == "digits"
@@ -171,7 +171,7 @@ def test_files_of_older_versions(tmp_path: Path) -> None:
 
 
 def photographs(folder: Path, count: int = 20) -> Path:
-    """Ten class folders of drawings, dark or in colour on paper of many colours."""
+    """Write ten class folders of drawings, dark or coloured, on paper of many colours."""
     for i in range(count):
         path = folder / str(i % 10) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def accuracy(text: str) -> float:
 
 @pytest.fixture(scope="module")
 def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on class folders of PNG files, some of MNIST."""
+    """Train on class folders of PNG files, which hold a part of MNIST."""
     folder = tmp_path_factory.mktemp("digits")
     write_pictures(
         folder / "png", *(data.split(n)[0] for data, n in zip(mnist, (3000, 100), strict=True))
@@ -198,7 +198,7 @@ def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_png_files_of_digits_make_a_model_that_reads_photographs(
     trained: Path, tmp_path: Path
 ) -> None:
-    """They are 28 x 28 and prepared already, so nothing is prepared twice."""
+    """The PNG files are 28 x 28 and prepared already, so they are not prepared again."""
     out, data = trained / "run", photographs(tmp_path / "photographs")
     assert byhand.load(out / "model.safetensors").pictures == "digits"
     own = run("evaluate", out).stdout
@@ -219,7 +219,10 @@ def test_png_files_of_digits_make_a_model_that_reads_photographs(
 @pytest.mark.slow
 @pytest.mark.parametrize("frame", [0, 2])
 def test_evaluate_repeats_the_accuracy_of_the_run(frame: int, tmp_path: Path) -> None:
-    """Also if some of the pictures are not in the form that "digits" gives them, or blank in it."""
+    """`evaluate` gives the run's accuracy, also if pictures do not have the form of "digits".
+
+    One of them is too small, and one is blank.
+    """
     images = discs(20, 20)[:30]
     images[4], images[7] = discs(6, 6)[0], 0
     images = np.pad(images, ((0, 0), (frame, frame), (frame, frame)))
@@ -245,7 +248,10 @@ def test_evaluate_repeats_the_accuracy_of_the_run(frame: int, tmp_path: Path) ->
 def test_photographs_are_prepared_as_for_the_model_that_training_starts_from(
     trained: Path, tmp_path: Path
 ) -> None:
-    """Grey ones were only resized, and those in colour were refused as another network."""
+    """The pictures are prepared as for the model that training starts from.
+
+    Grey ones were once only resized, and coloured ones were refused as another network.
+    """
     data, options = photographs(tmp_path / "data"), ("--from", trained / "run", "--epochs", 1)
     for name in ("colour", "grey"):
         out = tmp_path / name
@@ -279,7 +285,7 @@ def test_evaluate_prepares_pictures_as_predict_does(trained: Path, tmp_path: Pat
         lines = run("predict", out, data, "--json", *options).stdout.splitlines()
         answers = [json.loads(line) for line in lines]
         table = run("evaluate", out, "--data", data, *options).stdout.split("Rows:")[1]
-        # evaluate keeps one of two pictures of each class for testing
+        # evaluate uses one of the two pictures of each class, the other is for training
         assert len(answers) == 20 and len(table.splitlines()) == 12
     model = byhand.load(out / "model.safetensors")
     for path in sorted(data.rglob("*.png"))[:5]:

@@ -1,4 +1,4 @@
-"""Pictures to images: reading, preparation, class folders, examples."""
+"""From pictures to images: reading, preparation, class folders, example drawings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from typer.testing import CliRunner, Result
 
 
 def a_digit() -> np.ndarray:
-    """A seven as MNIST has them."""
+    """Return an image of a seven as MNIST has it."""
     return prepare(read_picture(drawing_png(7)))
 
 
@@ -46,7 +46,7 @@ def drawn(title: str) -> bytes:
 
 def test_a_sheet_has_the_letters_of_other_languages() -> None:
     assert len({drawn(f"gr{letter}n.png") for letter in "\u00fc\u00e9\u0436\u03b1"}) == 4
-    assert drawn("\udcff")  # a name that is not Unicode
+    assert drawn("\udcff")  # a file name that is not Unicode
 
 
 # --------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_heic_and_avif_say_what_to_do() -> None:
 
 
 def cut(digit: int, ink: int, rim: int | None, soft: bool) -> bytes:
-    """Opaque ink on nothing, with a rim of another grey level."""
+    """Make a picture of opaque ink without paper, whose rim has another grey level."""
     strength = np.asarray(drawing(digit).convert("L").resize((200, 200)), float)
     paper = strength[0, 0]
     strength = np.clip(np.abs(strength - paper) / np.abs(strength - paper).max(), 0, 1)
@@ -170,7 +170,7 @@ def test_what_is_prepared_is_as_mnist_is(pixels: np.ndarray) -> None:
     for mass in (image.sum(0, dtype=float), image.sum(1, dtype=float)):
         inked = np.flatnonzero(mass)
         assert inked[-1] - inked[0] < 20
-        # As far from the middle as the frame forces it to be, and no further.
+        # The ink is only as far from the middle as the edge of the image forces it to be.
         middle = (mass * np.arange(28)).sum() / mass.sum()
         assert abs(middle - 14) <= 0.55 or inked[0] <= 1 or inked[-1] >= 26
 
@@ -248,7 +248,7 @@ def test_the_model_decides_how() -> None:
 
 @pytest.fixture(scope="module")
 def trained(mnist: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LeNet-5 after one epoch: a run folder."""
+    """The run folder of LeNet-5 after one epoch."""
     out = tmp_path_factory.mktemp("runs") / "lenet5"
     run("train", "lenet5", "--epochs", 1, "--out", out)
     return out
@@ -277,7 +277,7 @@ def test_paper_with_more_on_it_than_a_digit(trained: Path, tmp_path: Path) -> No
     result = read_pictures(trained, *kinds, *options)
     found = json.loads((tmp_path / "found.json").read_text())
     several = found["several"].pop(paper.SEVERAL)
-    found["accuracy"].pop(paper.SEVERAL)  # touching digits are one mark
+    found["accuracy"].pop(paper.SEVERAL)  # digits that touch each other are read as one
     assert several >= 0.75, result.stdout
     assert np.mean(list(found["several"].values())) <= 0.1, result.stdout
     assert np.mean(list(found["accuracy"].values())) >= 0.9, result.stdout
@@ -314,7 +314,7 @@ def test_pictures_and_back(
     for count in (7, 3):
         images = rng.integers(0, 256, (count, *size), np.uint8)
         if channels == 3:
-            images[0, :, 0, 0] = (1, 2, 3)  # in colour for sure
+            images[0, :, 0, 0] = (1, 2, 3)  # certainly a colour
         sets.append(Dataset(images, rng.integers(0, 12, count).astype(np.uint8)))
     folder = tmp_path_factory.mktemp("round") / "pictures"
     write_pictures(folder, *sets)
@@ -338,7 +338,7 @@ def test_idx_to_png_and_back_on_the_command_line(tmp_path: Path) -> None:
 
 
 def colours(folder: Path, count: int = 30) -> Path:
-    """Three classes of pictures of several sizes and modes."""
+    """Write three classes of pictures of several sizes and modes."""
     rng = np.random.default_rng(0)
     for name, colour in (("blue", (30, 40, 200)), ("green", (20, 190, 40)), ("red", (210, 30, 20))):
         (folder / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Curves: what they show, whatever the names are and whatever matplotlib's settings are."""
+"""Curves: what they show, with any names of runs and any settings of matplotlib."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cli_support import make_sets, run, write_folder
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-# Names that matplotlib would take for formulas, for lines to leave out, or for two lines.
+# Names that matplotlib would take for a formula, for a line without a legend, or for two lines.
 NAMES = [
     "$x$",
     "_run",
@@ -58,7 +58,7 @@ def test_names_are_text(name: str) -> None:
         figure = plotting.new_figure(9, 4)
         draw_curves(figure, runs)
         assert any(name in text for text in shown(figure))
-        assert plotting.figure_bytes(figure).startswith(b"\x89PNG")  # and nothing is warned about
+        assert plotting.figure_bytes(figure).startswith(b"\x89PNG")  # no warning either
 
 
 def test_the_last_values_are_said() -> None:
@@ -107,7 +107,10 @@ def test_the_settings_of_the_user_do_not_matter() -> None:
 
 @pytest.mark.slow
 def test_a_letter_that_only_another_font_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a font of matplotlib instead of a Chinese one."""
+    """A letter that the default font lacks is drawn with another font.
+
+    If no font has it, its code is drawn.
+    """
     folder = Path(plotting.DEFAULT_FONT).parent
     other = str(folder / "STIXGeneral.ttf")
     letter = chr(min(plotting._letters(other) - plotting._letters(plotting.DEFAULT_FONT)))
@@ -123,7 +126,7 @@ def test_a_letter_that_only_another_font_has(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # --------------------------------------------------------------------------------------------------
-# Trouble with a plot is not trouble with training
+# Errors in a plot do not stop training
 
 
 def trainer(plot: LivePlot, run: Path | None = None) -> Trainer:
@@ -202,7 +205,7 @@ finally:
 
 @pytest.mark.slow
 def test_a_settings_file_that_is_not_text(tmp_path: Path) -> None:
-    """Training does not need matplotlib. A picture that the user asked for does."""
+    """Training ignores a bad settings file of matplotlib, but `byhand plot` reports it."""
     (tmp_path / "rc").write_bytes(b"\xff\xfe garbage: : :\n")
     train, test = make_sets(train=30, test=10)
     write_pictures(tmp_path / "data", train, test)

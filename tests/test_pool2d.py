@@ -1,4 +1,4 @@
-"""Pooling and its gradients on every shape of shapes/pool2d.toml; ties, NaN and bad indices."""
+"""Pooling and its gradients for every shape of shapes/pool2d.toml; ties, NaN and bad indices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def inner(a: Array, b: Array) -> int:
 
 @every_shape
 def test_max_pool(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
-    """Integers with many ties: values, indices and gradients are exact; and the adjoint."""
+    """Integers with many ties: values, indices and gradients are exact, and adjoint."""
     call = draw("max_pool2d", Fill(rng, integers=True), POOL[name])
     y, indices = call.kernel()
     check(call, (y, indices))
@@ -72,7 +72,7 @@ def test_not_one_byte_outside(name: str, isa: str, rng: np.random.Generator) -> 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_every_width(stride: int, isa: str, rng: np.random.Generator) -> None:
-    """The body and the tail of a row mean the same: NaN, ties, -0 and infinities included."""
+    """NaN, ties, -0 and infinities mean the same in the vectors and in the tail of a row."""
     values = np.array([np.nan, 1, 1, -0.0, 0, -np.inf, np.inf, -2], F32)
     for width in (*range(1, 20), 31, 32, 33):
         shape = {"x": (3, 2, 5, width + 2), "kernel_size": 3, "stride": stride}
@@ -96,7 +96,7 @@ def test_nan_and_infinities(isa: str) -> None:
 
 @pytest.mark.parametrize("value", [1 / 3, 0.1, 7.7, 1e-30, 1e30])
 def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
-    """A float32 sum of 224 x 224 of them has lost four digits."""
+    """In float32, a simple sum of 224 x 224 values would lose four digits."""
     x = np.full((2, 3, 225, 227), value, F32)
     whole = np.ascontiguousarray(x[:, :, :224, :224])
     for y in (
@@ -110,7 +110,7 @@ def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
 
 
 def test_the_mean_of_large_values_is_finite(isa: str) -> None:
-    """A float32 sum of eight of them is infinite."""
+    """In float32, a sum of eight of these values would be infinite."""
     x = np.full((2, 3, 28, 28), 3e38, F32)
     np.testing.assert_allclose(kernels.avg_pool2d(x, 28), F32(3e38), rtol=2**-23)
     x[1, 2, 27, 27] = np.inf
@@ -129,7 +129,7 @@ def test_indices_out_of_the_plane(index: int) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint32, np.float32])
 def test_indices_are_what_max_pool_returns(dtype: type) -> None:
-    """Other integers are read or refused by name; floats are refused."""
+    """Indices of other integer types are read or refused by name. Floats are refused."""
     dy, indices = np.ones((1, 1, 1, 1), F32), np.full((1, 1, 1, 1), 3, dtype)
     if dtype is np.float32:
         with pytest.raises(TypeError, match="indices"):

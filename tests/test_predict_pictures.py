@@ -1,4 +1,4 @@
-"""Model.predict and its siblings on paths and PIL images, and advice for arrays of other shapes."""
+"""Model.predict and the other predictions of paths and PIL images; advice for wrong shapes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_model_decides_how() -> None:
 
 @pytest.mark.slow
 def test_the_callers_image_stays_as_it_is(files: list[Path]) -> None:
-    """JPEG may be decoded at a fraction of its size, but not in the caller's object."""
+    """byhand may decode a JPEG at a fraction of its size, but not in the caller's image."""
     file = io.BytesIO()
     drawing(4).resize((5000, 4000)).save(file, "JPEG")
     image = Image.open(file)
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_named(files: list[Path], tmp_path: Path) -> None
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """A picture of four digits."""
+    """Draw a picture of four digits."""
     page = Image.new("L", (400, 120), 255)
     for place, digit in enumerate((7, 2, 1, 0)):
         ink = Image.new("L", (60, 90), 255)
@@ -139,7 +139,7 @@ def test_class_folders_say_how_many_pictures_have_several_marks(
     options = ("--data", tmp_path / "d", "--out", tmp_path / "run", "--epochs", 1)
     said = "pictures with several marks, of which the largest is used: "
     assert f"4 {said}" in run("train", "softmax", *options, "--pictures", "digits").stderr
-    assert f"2 {said}" in run("evaluate", tmp_path / "run").stderr  # the test pictures
+    assert f"2 {said}" in run("evaluate", tmp_path / "run").stderr  # of the test set
     assert run("evaluate", tmp_path / "run", "--pictures", "plain").stderr == ""
 
 
@@ -188,7 +188,7 @@ def test_a_model_imports_pillow_for_pictures_alone() -> None:
 
 
 def answers_always(path: Path, **probabilities: float) -> Path:
-    """A model file: classes a to e, with these probabilities whatever the picture shows."""
+    """Write a model with classes a to e that answers these probabilities for every picture."""
     model = models.softmax_regression(classes=5)
     model.class_names = tuple("abcde")
     weight, bias = model.parameters()
@@ -199,7 +199,7 @@ def answers_always(path: Path, **probabilities: float) -> Path:
 
 
 def said(model: Path, picture: Path) -> str:
-    """The answer of `predict`. The notes of --json are the same."""
+    """Return the answer of `predict`. The notes of --json must be the same."""
     (line,) = run("predict", model, picture).stdout.splitlines()
     notes = json.loads(run("predict", model, picture, "--json").stdout).get("notes", [])
     assert line.split("; ")[1:] == notes
@@ -224,7 +224,7 @@ def test_a_model_with_one_output_has_no_margin(files: list[Path], tmp_path: Path
 
 @pytest.mark.parametrize("ink", [0, 255])
 def test_ink_unlike_a_stroke_is_said(ink: int, files: list[Path], tmp_path: Path) -> None:
-    """A disc is a blob, in any colours. A digit is drawn with strokes."""
+    """`predict` notes that a disc is no stroke, in any colours. Digits are drawn with strokes."""
     image = Image.new("L", (200, 200), 255 - ink)
     ImageDraw.Draw(image).ellipse((50, 50, 150, 150), fill=ink)
     image.save(tmp_path / "disc.png")
@@ -238,7 +238,7 @@ def test_ink_unlike_a_stroke_is_said(ink: int, files: list[Path], tmp_path: Path
 
 
 def test_json_has_names_if_the_classes_have(files: list[Path], tmp_path: Path) -> None:
-    """Class cherry is no digit 2."""
+    """A class with a name, such as cherry, is not shown as the digit 2."""
     model = models.mlp((5,), classes=3)
     names = model.class_names = ("apple", "banana", "cherry")
     model.save(tmp_path / "model.safetensors")

@@ -1,4 +1,4 @@
-"""tools/profile_training.py: what a step has to do, by hand, and short runs."""
+"""tools/profile_training.py: the work of a training step, counted by hand, and short runs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
-    """Three whole batches of 128 and a ragged one."""
+    """A training of three whole batches of 128 and a smaller last one."""
     return random_task("lenet5", 400, tmp_path)
 
 
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of 2 FLOP/s and 1 byte a second, four from 4 MB on."""
+    """A fake machine: 2 FLOP/s, and 1 byte per second, or 4 for arrays of 4 MB or more."""
     monkeypatch.setattr(profile, "fma_peak", lambda threads: 2.0)
     rate = lambda threads, size: 1.0 if size < 1 << 22 else 4.0  # noqa: E731
     monkeypatch.setattr(profile, "memory_rate", rate)
@@ -46,8 +46,11 @@ Matrix = Sequence[Sequence[Fraction]]
 
 
 def operations(rows: Matrix) -> costs.Transform:
-    """For a point and its negative P x takes a sum over the even columns and one over the odd,
-    P' y the sum of both rows and their difference."""
+    """Count the operations of a transform.
+
+    For a point and its negative, P x is a sum over the even columns plus or minus a sum over the
+    odd ones. P' y uses the sum and the difference of their two rows.
+    """
     pairs, size = rows[1:-1:2], len(rows[0])
     times = sum(_terms(row) for row in (rows[0], rows[-1]))
     times += sum(_terms(row[::2]) + _terms(row[1::2]) + 2 for row in pairs)
@@ -56,7 +59,7 @@ def operations(rows: Matrix) -> costs.Transform:
 
 
 def _terms(row: Sequence[Fraction]) -> int:
-    """Multiply-adds and the like of a sum; a first term of factor 1 or -1 is nothing."""
+    """Count the operations of a sum. A first term with the factor 1 or -1 costs nothing."""
     factors = [abs(factor) for factor in row if factor]
     return len(factors) - (1 in factors)
 
@@ -76,7 +79,7 @@ def test_operations_of_winograds_transforms() -> None:
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5"])
 def test_all_the_arithmetic_of_a_step_is_known(task: Task, model: str) -> None:
-    """As much as by the layers' own count: a kernel that costs.py does not know is missed."""
+    """The FLOPs of a step are those that the layers count, so costs.py knows every kernel."""
     task = dataclasses.replace(task, model=model)
     found = profile.profile(task, 1, 2, 1.0)
     calls = [row.what for row in found.rows if row.what is not None]
@@ -92,8 +95,11 @@ def test_all_the_arithmetic_of_a_step_is_known(task: Task, model: str) -> None:
 
 @pytest.mark.usefixtures("unmeasured")
 def test_lenets_costs_by_hand(task: Task) -> None:
-    """conv2 has 4 patches an image, each of 64 products for 20 x 50 pairs of channels; a transform
-    of both axes is one of each of its columns and rows."""
+    """The costs of LeNet-5's step, by hand.
+
+    conv2 has 4 patches per image, each with 64 products for 20 x 50 pairs of channels. A transform
+    of both axes is one transform per column and one per row.
+    """
     found = profile.profile(task, 1, 1, 1.0)
     found_rows = {row.name: row for row in found.rows}
     what = {name: row.what.cost for name, row in found_rows.items() if row.what is not None}
@@ -103,32 +109,31 @@ def test_lenets_costs_by_hand(task: Task) -> None:
     patch = 64 * 1000 + 12 * (16 * 50) + 16 * (26 * 20)
     assert forward.algorithm == "winograd" and forward.flops == 2 * conv2
     assert forward.needed == 2 * (n * 4 * patch + 13 * 21 * 1000)
-    assert forward.bytes == y1 + 2 * y2 + (25_000 + 50) * 4  # an index is as wide as a value
+    assert forward.bytes == y1 + 2 * y2 + (25_000 + 50) * 4  # an index has 4 bytes, as a value has
     backward = what["conv2d_pool_act_backward 20->50 5x5 on 12"]
     twice = 2 * 64 * 1000 + 16 * (26 + 26) * 20 + 12 * (14 * 50)
     assert backward.algorithm == "winograd" and backward.flops == 4 * conv2
-    assert backward.needed == 2 * (n * 4 * twice + 13 * 21 * 1000)  # forward left the weights'
+    # The forward pass has transformed the weights already.
+    assert backward.needed == 2 * (n * 4 * twice + 13 * 21 * 1000)
     assert backward.bytes == 2 * y1 + 3 * y2 + (2 * 25_000 + 50) * 4
-    rows = what["conv2d_pool_act 1->20 5x5 on 28"]  # 6 tiles of 4 outputs in a row
+    rows = what["conv2d_pool_act 1->20 5x5 on 28"]  # a row has 6 tiles of 4 outputs
     assert rows.algorithm == "winograd_rows" and rows.flops == 2 * conv1
     assert rows.needed == 2 * (n * 6 * (24 * 20 * (8 * 5 + 16) + 28 * 26) + 20 * 5 * 21)
     first = what["conv2d_pool_act_backward 1->20 5x5 on 28"]
     assert first.algorithm == "direct" and first.flops == 2 * conv1
     assert first.needed == 2 * n * 20 * 144 * 25
-    assert first.bytes == x + 3 * y1 + (500 + 20) * 4  # of the weights only the gradient
+    assert first.bytes == x + 3 * y1 + (500 + 20) * 4  # no weights, only their gradient
     gather = what["gather_images 128x1x28x28"]
     assert (gather.far, gather.span) == (n * 784, 400 * 784)
     assert gather.bytes == n * (784 + 784 * 4 + 8)
     linear = what["linear_act_backward 128x800, 128x800"]
     assert linear.flops == linear.needed == 2 * 2 * 128 * 128 * 800
     assert linear.bytes == 4 * (2 * 128 * 128 + 4 * 128 * 800 + 128)
-    last = what[
-        "linear_act_backward 128x128, 10x128"
-    ]  # no activation: what it returned is not read
+    last = what["linear_act_backward 128x128, 10x128"]  # without activation, the output is not read
     assert last.bytes == 4 * (128 * 10 + 2 * 128 * 128 + 2 * 10 * 128 + 10)
     row = found_rows["conv2d_pool_act 20->50 5x5 on 12"]
     assert (row.bound, row.floor, row.direct) == ("arithmetic", forward.needed / 2, conv2)
-    row = found_rows["sgd_step 129434"]  # with the gaps that align the parameters; 2.6 MB of 4
+    row = found_rows["sgd_step 129434"]  # parameters and gaps between them; 2.6 of 4 MB
     assert (row.bound, row.floor) == ("memory", 5 * 4 * 129_434 / 4)
 
 
@@ -141,7 +146,7 @@ def test_every_second_step_is_left_alone(task: Task) -> None:
 
 
 def test_afterwards_all_kernels_are_themselves(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where training ends in the middle of a profiled step."""
+    """After profiling, all kernels are restored, even if training stops in a profiled step."""
     watch = profile._Watch(task.batch, 10)
     calls = 0
 

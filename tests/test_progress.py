@@ -1,4 +1,4 @@
-"""The progress that a training shows, and its history."""
+"""The progress that training shows, and its history."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fit(training: Trainer, **changes: Any) -> History:
 
 
 def shown(text: str) -> list[str]:
-    """The lines as a terminal shows them in the end: what follows \\r overwrites."""
+    r"""Return the lines that a terminal shows at the end: text after \r overwrites the line."""
     lines = []
     for line in text.split("\n"):
         cells = ""
@@ -86,7 +86,7 @@ def test_a_terminal_shows_nothing_if_it_is_not_wanted(monkeypatch: pytest.Monkey
 def test_streams_that_cannot_be_written_to(
     stream: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None, as under pythonw, or closed; and a terminal that goes away does not end training."""
+    """A stream may be None, as under pythonw, or closed. A terminal may go away during training."""
     if stream is not None:
         stream.close()
     monkeypatch.setattr(sys, "stderr", stream)
@@ -114,7 +114,7 @@ def test_an_error_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_ipython_that_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its terminal, a module of that name without a shell, and one that is being imported."""
+    """IPython in a terminal, a module of this name without a shell, and one during its import."""
     modules = (lambda: object(), lambda: None)
     for get_ipython in modules:
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=get_ipython))  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def test_an_ipython_that_is_not_a_notebook(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The running line never wraps: \\r would not get back to its beginning."""
+    r"""The running line never wraps, because \r could not return to its beginning."""
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setattr("byhand.training.progress._SECONDS", 0)
     terminal = Terminal()

@@ -20,9 +20,10 @@ LABELS = np.array([3, 0, 1, 3])
 def check_gradient(
     forward: Callable[[Array], Array], gradient: Callable[[Array], Array], x: Array
 ) -> None:
-    """gradient(dy) is that of sum(forward(x) * dy), by central differences along some directions.
+    """Check that gradient(dy) is the gradient of sum(forward(x) * dy).
 
-    Directions without symmetry see every element: a wrong one changes every slope.
+    Central differences are taken along some random directions. Every element influences them, so a
+    wrong element changes every slope.
     """
     rng, step = np.random.default_rng(1), 1e-5
     dy = rng.standard_normal(np.shape(forward(x)))
@@ -63,7 +64,7 @@ def test_conv2d(name: str, rng: np.random.Generator) -> None:
 
 
 def without_ties(rng: np.random.Generator, *shape: int) -> Array:
-    """Values 0.01 apart and 0.005 from 0: no step of a difference quotient meets a kink."""
+    """Draw values at least 0.01 apart and 0.005 from 0, so that a small step meets no kink."""
     return (rng.permutation(np.prod(shape)).reshape(shape) + 0.5 - np.prod(shape) // 2) * 0.01
 
 
@@ -72,7 +73,7 @@ def test_pools(name: str, rng: np.random.Generator) -> None:
     x, kernel = without_ties(rng, *POOL[name]["x"]), POOL[name]["kernel_size"]
     window = pool_arguments(POOL[name], WINDOW)
     _, indices = reference.max_pool2d(x, kernel, **window)
-    seen = indices >= 0  # a window in the padding is -inf: it has no difference quotient
+    seen = indices >= 0  # a window in the padding gives -inf, which has no slope
     check_gradient(
         lambda x: np.where(seen, reference.max_pool2d(x, kernel, **window)[0], 0.0),
         lambda dy: reference.max_pool2d_backward(dy, indices, x.shape),
@@ -86,7 +87,7 @@ def test_pools(name: str, rng: np.random.Generator) -> None:
         try:
             reference.avg_pool2d(x, kernel, **average)
         except ValueError:
-            continue  # only a dilated window fits
+            continue  # no window fits
         check_gradient(
             lambda x: reference.avg_pool2d(x, kernel, **average),  # noqa: B023
             lambda dy: reference.avg_pool2d_backward(dy, x.shape, kernel, **average),  # noqa: B023
@@ -120,7 +121,7 @@ def test_batch_norm(shape: tuple[int, ...], training: bool, rng: np.random.Gener
 
 
 def test_philox() -> None:
-    """The known answers of Random123, the authors' own library."""
+    """The known answers of Random123, the library of Philox's authors."""
     zeros, ones = np.zeros((4, 1), np.uint64), np.full((4, 1), 2**32 - 1, np.uint64)
     for counter, key, rounds, words in (
         (zeros, (0, 0), 7, "5f6fb709 0d893f64 4f121f81 4f730a48"),
@@ -168,7 +169,10 @@ def test_squared_error(reduction: str, rng: np.random.Generator) -> None:
 
 
 def test_the_tutorials_convolution() -> None:
-    """A 5x5x3 image, two 3x3 filters, stride 2, padding 1: 3x3x2; the corner by hand."""
+    """Tutorial A's convolution: a 5x5x3 image, two 3x3 filters, stride 2, padding 1.
+
+    The output is 3x3x2, and its corner is computed by hand.
+    """
     shape = CONV["tutorial"]
     assert conv_output_shape(**shape) == (1, 2, 3, 3)
     x = np.arange(75.0).reshape(shape["x"])
@@ -179,14 +183,14 @@ def test_the_tutorials_convolution() -> None:
 
 
 def test_average_with_ceil_mode_and_padding() -> None:
-    """pytorch/pytorch#87892: a window is divided by its part inside input and padding."""
+    """A window is divided by the size of its part inside input and padding (pytorch#87892)."""
     x = np.array([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16.0]])[None, None]
     y = reference.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)[0, 0]
     np.testing.assert_allclose(y, [[14 / 9, 30 / 9, 2], [57 / 9, 11, 6], [4.5, 7.5, 4]])
 
 
 def test_ceil_mode_drops_a_window_that_starts_in_the_padding() -> None:
-    """pytorch/pytorch#116420: 9 values, window 4, stride 4, padding 2 make 3 windows, not 4."""
+    """9 values, window 4, stride 4 and padding 2 make 3 windows, not 4 (pytorch#116420)."""
     y, _ = reference.max_pool2d(np.zeros((1, 1, 9, 9)), 4, padding=2, ceil_mode=True)
     assert y.shape == (1, 1, 3, 3)
 
@@ -203,7 +207,7 @@ def test_max_pool_ties_nan_and_padding() -> None:
 
 
 def test_cross_entropy_of_masked_classes() -> None:
-    """A class with logit -inf costs nothing unless it is the target, and has no gradient."""
+    """A class with logit -inf adds no loss unless it is the target, and has no gradient."""
     logits = np.array([[0.0, -np.inf, 0.0], [0.0, -np.inf, 0.0]])
     loss, p = reference.softmax_cross_entropy(logits, np.array([2, 1]), reduction="none")
     np.testing.assert_allclose(loss, [np.log(2), np.inf])
@@ -219,7 +223,7 @@ def test_a_mean_over_no_row_is_nan() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# PyTorch, in float64
+# Comparison with PyTorch in float64
 
 
 def close(ours: Array, theirs: Any) -> None:
@@ -250,7 +254,7 @@ def test_conv2d_as_pytorch(name: str, rng: np.random.Generator, torch: Any) -> N
 
 
 def takes_padding(shape: dict[str, Any]) -> bool:
-    """PyTorch's pools take symmetric padding of at most half a window."""
+    """PyTorch's pooling takes symmetric padding of at most half a window."""
     sides = reference.sides(shape.get("padding", 0))
     kernel = reference.pair(shape["kernel_size"])
     return all(a == b and 2 * a <= k for (a, b), k in zip(sides, kernel, strict=True))
@@ -261,7 +265,10 @@ def takes_padding(shape: dict[str, Any]) -> bool:
 def test_batch_norm_as_pytorch(
     shape: tuple[int, ...], training: bool, rng: np.random.Generator, torch: Any
 ) -> None:
-    """Biased variance for the output, unbiased for the running one; momentum weighs the new."""
+    """The output uses the biased variance, and the running variance the unbiased one.
+
+    `momentum` is the weight of the new statistics.
+    """
     arrays = rng.standard_normal(shape), *rng.uniform(0.5, 2, (4, 3))
     y, mean, inv_std, *running = reference.batch_norm(
         *arrays, training=training, momentum=0.3, eps=0.01
@@ -326,7 +333,7 @@ def test_cross_entropy_as_pytorch(kind: str, rng: np.random.Generator, torch: An
         dy = rng.standard_normal(loss.shape)
         theirs.backward(torch.tensor(dy))
         if kind == "masked" and smoothing > 0:
-            continue  # an infinite loss: PyTorch's gradient is NaN, ours that of the finite classes
+            continue  # the loss is infinite: PyTorch's gradient is NaN, ours is finite
         close(reference.softmax_cross_entropy_backward(p, labels, dy, **kwargs), x.grad)
 
 
@@ -366,7 +373,7 @@ def test_sgd_as_pytorch(kwargs: dict[str, Any], rng: np.random.Generator, torch:
     for step, gradient in enumerate(rng.standard_normal((4, 5))):
         theirs.grad = torch.tensor(gradient)
         optimizer.step()
-        kwargs["dampening"] = dampening if step else 0.0  # the first gradient is undamped
+        kwargs["dampening"] = dampening if step else 0.0  # the first gradient is not damped
         p, velocity = reference.sgd_step(p, gradient, velocity, lr=0.1, **kwargs)
         close(p, theirs)
 

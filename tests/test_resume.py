@@ -1,4 +1,4 @@
-"""A run goes on after whatever ended it, to the bits of a run that was never interrupted."""
+"""A run that was interrupted in any way resumes, with the bits of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TIMES = ("seconds", "images_per_second")
 
 
 def files(folder: Path) -> dict[str, Any]:
-    """Every file's bytes, but what measures time and what names the threads."""
+    """Return every file's bytes without measured times and the number of threads."""
     found: dict[str, Any] = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -66,7 +66,7 @@ def interrupt(epoch: int, batch: int, error: type[BaseException] = KeyboardInter
 
 
 def lower_the_rate(event: Event) -> None:
-    """A handler whose deeds a resumed run must find again."""
+    """A handler that changes the learning rate. A resumed run must repeat its effects."""
     if isinstance(event, Evaluated):
         training = HANDLED[-1]
         training.optimizer.lr /= 2
@@ -76,12 +76,12 @@ def lower_the_rate(event: Event) -> None:
 
 
 def a_function() -> Callable[[int], float]:
-    """Another one at each call, as in another process."""
+    """Return a new function at each call, as another process would have."""
     return lambda step: 0.05 / (step + 1)
 
 
 def drawing(**kwargs: Any) -> Trainer:
-    """With all at once that draws, counts or averages."""
+    """Return a training that uses random draws, counters and averages, all at once."""
     rng = np.random.default_rng(4)
     model = models.Model(
         *(nn.AvgPool2d(4), nn.Conv2d(1, 4, 3, padding=1, rng=rng), nn.BatchNorm2d(4), nn.ReLU()),
@@ -161,7 +161,7 @@ def test_more_epochs_than_before(tmp_path: Path) -> None:
 
 
 def test_a_schedule_over_more_epochs(tmp_path: Path) -> None:
-    """The rate goes on where the longer cycle is; an extension that is interrupted goes on too."""
+    """The learning rate continues on the longer cycle, also if that run is interrupted, too."""
     rates: list[tuple[int, float]] = []
 
     def note(event: Event) -> None:
@@ -192,7 +192,7 @@ def test_another_schedule_over_the_same_epochs_is_refused(tmp_path: Path) -> Non
 
 
 class Halving:
-    """A schedule of the user's, whose repr has its address and tells nothing."""
+    """A user's schedule whose repr shows only its address."""
 
     def __init__(self, first: float, every: int) -> None:
         self.first, self.every = first, every
@@ -210,13 +210,16 @@ def test_schedules_compare_by_value(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"schedule\.every was 4 and is 5"):
         fit(new(tmp_path / "b", schedule=Halving(0.05, 5)), resume=True)
     other = Halving(0.05, 4)
-    other.base = 3.0  # no argument of the class, but a setting
+    other.base = 3.0  # not an argument of the class, but a setting
     with pytest.raises(ResumeError, match=r"schedule\.base was 2\.0 and is 3\.0"):
         fit(new(tmp_path / "b", schedule=other), resume=True)
 
 
 def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
-    """Its config.json has the repr of schedule and loss, and does not say which epoch counts."""
+    """A run of an earlier version resumes.
+
+    Its config.json holds the repr of schedule and loss, and not which epoch counts.
+    """
     schedule = OneCycle(0.05, 16)
     with pytest.raises(KeyboardInterrupt):
         fit(new(tmp_path, interrupt(3, 2), schedule=schedule))
@@ -233,7 +236,7 @@ def test_a_run_of_an_earlier_version(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_sgd_counted_no_steps(tmp_path: Path) -> None:
-    """Earlier versions of SGD had no dampening, and their state no number of steps."""
+    """Earlier versions of SGD had no dampening, and their state did not count the steps."""
     fit(new(tmp_path / "whole"))
     run = RunFolder(tmp_path / "old")
     with pytest.raises(KeyboardInterrupt):
@@ -339,7 +342,7 @@ def test_another_optimizer_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_run_ahead_of_the_state(tmp_path: Path) -> None:
-    """As a process leaves them that is killed between the renames: epoch 3 is not whole."""
+    """A process was killed between two renames: epoch 3 is incomplete."""
     fit(new(tmp_path / "whole"))
     fit(new(tmp_path / "parts"), epochs=2)
     early = (tmp_path / "parts" / "state.safetensors").read_bytes()

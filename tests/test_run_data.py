@@ -1,4 +1,4 @@
-"""Commands on a run use the data of the run, or say that they do not."""
+"""A command that takes a run uses the data of the run, or says that it does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHERS = tuple(Dataset(255 - part.images, part.labels) for part in SETS)
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The data of the run, and those that $BYHAND_DATA names, which claim to be MNIST."""
+    """The data of the run, and other data in $BYHAND_DATA that claim to be MNIST."""
     own, default = write_folder(tmp_path / "own", SETS), write_folder(tmp_path / "default", OTHERS)
     monkeypatch.setenv("BYHAND_DATA", str(default))
     checksum = source_of(default, *OTHERS).checksum
@@ -99,7 +99,7 @@ def test_a_run_from_python_on_a_data_set(
 def test_a_run_from_python_on_arrays(
     loss: MSELoss | None, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """They have no folder: the default data are used if they are the same, and no others."""
+    """Arrays have no folder. The default data are used only if they are the same."""
     own, default = folders
 
     def trained(name: str, part: Dataset) -> Path:
@@ -147,7 +147,7 @@ def test_data_that_were_moved(
     shutil.move(own, moved)
     line = only_line(run("evaluate", out, code=1))
     assert f"trained on data from {own}, which holds no data now" in line
-    monkeypatch.setenv("BYHAND_DATA", str(moved))  # the same data elsewhere
+    monkeypatch.setenv("BYHAND_DATA", str(moved))  # the same data in another folder
     result = run("evaluate", out)
     assert result.stderr == "" and f"\ndata {moved}\n" in result.stdout
 
@@ -155,7 +155,7 @@ def test_data_that_were_moved(
 def test_a_model_of_other_classes_is_not_tested_on_mnist(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Clothes have ten classes and 28x28 pixels too."""
+    """Fashion-MNIST also has ten classes and 28x28 pixels."""
     model = models.softmax_regression(seed=0)
     model.class_names = tuple("abcdefghij")
     model.save(tmp_path / "clothes.safetensors")
@@ -170,7 +170,7 @@ def test_a_model_of_other_classes_is_not_tested_on_mnist(
 
 @pytest.mark.slow
 def test_class_folders_are_the_same_in_every_shape(tmp_path: Path) -> None:
-    """The checksum is that of the files: another preparation is not taken for other data."""
+    """The checksum is that of the files, so the way of preparation does not change it."""
     run("data", "to-png", tmp_path / "png", "--data", write_folder(tmp_path / "own", SETS))
     model = models.softmax_regression(input_shape=(1, 20, 20), seed=0)
     train, _ = data.load_class_folders(tmp_path / "png", (1, 20, 20))
@@ -197,7 +197,7 @@ def test_the_output_names_the_data_set(folders: tuple[Path, Path], tmp_path: Pat
 def test_resume_on_moved_data_compares_the_arrays(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The folder is no setting of the run, the data are."""
+    """The folder is not a setting of the run, but the data are."""
     own, default = folders
     out = fit(tmp_path / "run", data.load_folder(own)[0])
     copy = tmp_path / "copy"

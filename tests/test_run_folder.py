@@ -1,4 +1,4 @@
-"""The files of a run folder after every epoch, at the end, and when training is stopped."""
+"""The files of a run folder: after every epoch, at the end, and after training is stopped."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_run_folder_has_it_all(tmp_path: Path) -> None:
 
 
 def test_best_is_the_lowest_validation_loss(tmp_path: Path) -> None:
-    """Steps uphill after the first epoch."""
+    """After the first epoch, a negative learning rate makes the loss rise."""
     weights: list[dict[str, Array]] = []
     training = uphill_after_the_first(
         run=tmp_path,
@@ -146,7 +146,7 @@ def test_which_epoch_counts_without_validation(tmp_path: Path) -> None:
     assert run.choose(1) == (run.epoch_path(1), 1, "epoch 1 of 2")
     with pytest.raises(CheckpointError, match="no best epoch: it had no validation images"):
         run.choose("best")
-    run.config_path.unlink()  # who copies the models alone may use them
+    run.config_path.unlink()  # copied models work without config.json
     assert run.choose().epoch == 2
 
 
@@ -169,7 +169,7 @@ def interrupt(event: Event) -> None:
 def test_what_is_left_of_a_trained_run_is_not_overwritten(
     lost: list[str], resume: bool, tmp_path: Path
 ) -> None:
-    """Whichever of its files were deleted, and however short the run was."""
+    """A trained run is not overwritten, even if files are missing or the run was short."""
     for epochs in (1, 2):
         folder = tmp_path / str(epochs)
         fit_in(folder, epochs=epochs, keep_epochs=True)
@@ -183,7 +183,7 @@ def test_what_is_left_of_a_trained_run_is_not_overwritten(
 
 
 def test_a_run_without_a_whole_epoch_is_begun_again(tmp_path: Path) -> None:
-    """Whatever a process that was killed in the first epoch, or as it ended, left behind."""
+    """A run without a complete epoch starts again, whatever files a killed process left."""
     fit_in(tmp_path / "whole", epochs=1)
     whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     for number, left in enumerate((["model"], ["model", "best"], ["model", "best", "metrics"])):
@@ -238,7 +238,10 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> No
 
 
 def test_an_epoch_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
-    """The state is twice as large as the model, whose rename would come before it."""
+    """If an epoch does not fit on the disk, the previous one stays complete.
+
+    The state is twice as large as the model and is renamed after it.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     files: dict[Path, bytes] = {}
 
@@ -279,7 +282,7 @@ def test_two_trainings_cannot_share_a_folder(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="going on"):
         fit_in(tmp_path, handlers=[handler])
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
-    fit_in(tmp_path)  # it is free again
+    fit_in(tmp_path)  # the folder can be used again
 
 
 def test_an_unwritable_folder_is_noticed_before_the_work(tmp_path: Path) -> None:
@@ -334,7 +337,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
-    """It would be waited for without end."""
+    """A pipe in place of a file is not read, because reading would never end."""
     os.mkfifo(tmp_path / "pipe")
     for read in (byhand.load, models.softmax_regression().predict):
         with pytest.raises(OSError, match=r"a device, a pipe or a socket, not a file: .*pipe'"):

@@ -1,4 +1,4 @@
-"""Schedules: PyTorch's, and steps that are not there."""
+"""Schedules: PyTorch's values, and the errors for steps that a schedule does not have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from byhand.optim.schedules import Constant, Cosine, OneCycle, StepDecay
 
-# torch.optim.lr_scheduler.OneCycleLR, PyTorch 2.13: max_lr 0.1, cycle_momentum off.
+# The values of torch.optim.lr_scheduler.OneCycleLR in PyTorch 2.13: max_lr 0.1, no cycle of
+# momentum.
 PYTORCH = {
     (10, 0.3): [
         0.0040000000000000036,
@@ -58,7 +59,7 @@ def test_one_cycle_today(pct_start: float, torch: Any) -> None:
 
 def test_short_cycles() -> None:
     assert OneCycle(0.1, 1)(0) == pytest.approx(4e-7)
-    assert OneCycle(0.1, 2, pct_start=0.5)(0) == pytest.approx(0.1)  # the peak is step 0
+    assert OneCycle(0.1, 2, pct_start=0.5)(0) == pytest.approx(0.1)  # step 0 is the peak
 
 
 def test_step_by_step() -> None:

@@ -1,4 +1,4 @@
-"""Layers that share a parameter, as tied weights do: one gradient, the sum of all uses."""
+"""Layers that share a parameter (tied weights). Its gradient is the sum over all uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 def tied() -> models.Model:
-    """Three uses of one weight: in a fused op, inside a residual branch twice, and plain."""
+    """Return a model with shared weights: in a fused op, twice in a residual branch, and plain."""
     model = models.Model(
         nn.Flatten(),
         nn.Linear(16, 16, rng=0),
@@ -62,7 +62,7 @@ def test_a_plan_adds_what_layers_by_hand_add(make: Any, rng: np.random.Generator
     expected = [parameter.grad.copy() for parameter in model.parameters()]
     batch = Plan(fused(model.layers()), model.input_shape, 6, loss=loss).batch(6)
     batch.input[...] = x
-    for _ in range(2):  # the second step overwrites what the first has left
+    for _ in range(2):  # the second step must overwrite the first one's gradient
         batch.train(labels)
         for parameter, gradient in zip(model.parameters(), expected, strict=True):
             np.testing.assert_allclose(parameter.grad, gradient, rtol=2e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Sheets of pictures: texts are whole, do not collide, and name the classes; tables that fit."""
+"""Sheets of pictures: texts are complete, do not overlap, and name the classes. Tables fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rich.cells import cell_len
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (28, 28)).astype(np.uint8)
 LONG = "a very long name of a class that nobody reads at once"
-# No letter of Egyptian is in matplotlib's font, nor, where these tests run, in another one.
+# An Egyptian hieroglyph. matplotlib's font lacks it, and so do the fonts of the test machine.
 EGYPTIAN = "\U00013000\U00013001"
 
 Box = tuple[float, float, float, float]
@@ -29,7 +29,7 @@ Box = tuple[float, float, float, float]
 
 @pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Box, str]]:
-    """Every text that is drawn, by where it is: left, top, right, bottom."""
+    """Return the position of every drawn text: left, top, right, bottom."""
     found: dict[Box, str] = {}
     original = ImageDraw.ImageDraw.text
 
@@ -42,7 +42,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Box, str]]:
 
 
 def apart(boxes: dict[Box, str], content: bytes) -> None:
-    """No text lies over another or leaves the picture."""
+    """Assert that no text overlaps another or leaves the picture."""
     import io
 
     width, height = Image.open(io.BytesIO(content)).size
@@ -75,7 +75,7 @@ def test_the_texts_of_cards_do_not_collide(count: int, texts: dict[Box, str]) ->
     cards.append(Card("a.png", thumbnail(IMAGE[:9, :, None]), IMAGE, None, "7 (6.83)"))
     apart(texts, sheet_png(cards, names))
     drawn = list(texts.values())
-    assert drawn.count("cherry tomato") >= count  # beside empty space no name is cut
+    assert drawn.count("cherry tomato") >= count  # names with enough space are not cut
     assert "7 (6.83)" in drawn
     assert any(text.startswith("...") and text.endswith("/0.png") for text in drawn)
 
@@ -150,7 +150,7 @@ def test_a_table_of_many_classes_is_a_list(monkeypatch: pytest.MonkeyPatch) -> N
     assert "The commonest mistakes:" in lines and "taken for" in lines[-1]
 
 
-# Names that a folder may have: with control characters, long, of wide letters, of several lines.
+# Names that a folder may have: control characters, many letters, wide letters, several lines.
 NAMES = ["\x1b[31mred", "two\nlines", 120 * "x", "日本", "\u202eabc", "a"]
 
 
@@ -168,7 +168,7 @@ def test_a_table_of_names_that_would_break_it(
 
 
 def test_names_of_a_test_image(tmp_path: Path) -> None:
-    """Lines of the same form, and nothing that reaches the terminal raw. JSON has the names."""
+    """Names are shown in lines of equal form, without control characters. JSON has the names."""
     model = softmax_regression(classes=len(NAMES), seed=0)
     model.class_names = tuple(NAMES)
     model.save(tmp_path / "model.safetensors")
@@ -193,5 +193,5 @@ def test_names_of_pictures(tmp_path: Path) -> None:
     command = ("predict", tmp_path / "model.safetensors", *tmp_path.glob("*.png"))
     result = run(*command, "--pictures", "plain")
     assert len(result.stdout.splitlines()) == 2 and "\x1b" not in result.stdout
-    result = run(*command, "--pictures", "digits", code=1)  # they are blank
+    result = run(*command, "--pictures", "digits", code=1)  # the pictures are blank
     assert len(result.stderr.splitlines()) == 2 and "\x1b" not in result.stderr

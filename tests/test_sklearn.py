@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-DIGITS = load_digits()  # 1,797 of 8 x 8, values from 0 to 16
+DIGITS = load_digits()  # 1,797 images of 8 x 8, values from 0 to 16
 X, Y = DIGITS.data[:600], DIGITS.target[:600]
 LATER, ANSWERS = DIGITS.data[600:900], DIGITS.target[600:900]
 
@@ -72,7 +72,7 @@ def test_settings_reach_the_model_and_its_training() -> None:
 
 
 def test_labels_of_any_kind() -> None:
-    """In the order of numpy.unique, as scikit-learn has it."""
+    """Labels are sorted as numpy.unique does, as scikit-learn expects."""
     names = np.array(["null", "eins", "zwei"], object)
     some = Y < 3
     fitted = DigitClassifier(random_state=0).fit(X[some], names[Y[some]])
@@ -98,14 +98,20 @@ def test_rows_and_images_are_the_same() -> None:
     ("factor", "shift"), [(1.0, 0.0), (1e-3, 5.0), (-1e30, 0.0), (2e37, -3e38)]
 )
 def test_numbers_of_any_range(factor: float, shift: float) -> None:
-    """Only where a value lies between the smallest and the largest counts; beyond is no error."""
+    """Only the position between the smallest and the largest value counts.
+
+    A value outside this range is not an error.
+    """
     fitted = DigitClassifier(random_state=0).fit(X * factor + shift, Y)
     assert fitted.score(LATER * factor + shift, ANSWERS) > 0.85
     fitted.predict(LATER * factor * 1.05 + shift)
 
 
 def test_lenet5_on_colour_images_that_move() -> None:
-    """Bytes, three channels, another size than MNIST's; and the model's file."""
+    """LeNet-5 learns uint8 images with three channels, shifted at random, and flat rows of pixels.
+
+    Their size is not that of MNIST.
+    """
     big = np.kron(X[:200].reshape(-1, 8, 8), np.ones((2, 2))) * 15
     images = np.stack([big, 255 - big, big], axis=1).astype(np.uint8)
     fitted = DigitClassifier("lenet5", epochs=10, max_shift=1, random_state=0).fit(images, Y[:200])
@@ -139,7 +145,7 @@ def test_random_state() -> None:
 
 
 def test_one_hidden_layer_may_be_an_integer() -> None:
-    """As in scikit-learn's MLPClassifier."""
+    """One hidden layer may be given as an integer, as in scikit-learn's MLPClassifier."""
     settings = {"epochs": 1, "random_state": 0}
     one = DigitClassifier(hidden_layer_sizes=20, **settings).fit(X, Y).predict_proba(LATER)
     same = DigitClassifier(hidden_layer_sizes=[20], **settings).fit(X, Y).predict_proba(LATER)
@@ -157,8 +163,9 @@ GRID = {
 
 @pytest.mark.slow
 def test_grid_search() -> None:
-    """The same scores in this thread, in other threads and in other processes."""
-    # Scorers that tell where a fit was scored. They are local so that loky sends them by value.
+    """A search gives the same scores in this thread, in other threads and in other processes."""
+    # Scorers that record where a fit was scored. They are local functions, so that loky sends their
+    # code.
     scoring = {
         "score": "accuracy",
         "process": lambda *_: os.getpid(),
@@ -180,7 +187,8 @@ def test_grid_search() -> None:
         processes["sequential"] == processes["threading"] == here and threads["sequential"] == main
     )
     assert not threads["threading"] & main and not processes["loky"] & here
-    assert len(scores["sequential"]) == 12 and np.ptp(scores["sequential"]) > 0.05  # they matter
+    # The settings matter.
+    assert len(scores["sequential"]) == 12 and np.ptp(scores["sequential"]) > 0.05
     assert np.array_equal(scores["threading"], scores["sequential"])
     assert np.array_equal(scores["loky"], scores["sequential"])
 
@@ -220,7 +228,7 @@ def own_network(input_shape: Any, classes: int, seed: int, width: int = 20) -> A
 @pytest.mark.slow
 def test_a_search_over_ones_own_network() -> None:
     grid = {"model": [partial(own_network, width=w) for w in (2, 30)] + ["softmax"]}
-    # In this process: others could not import the function from a file of tests.
+    # This runs in one process. Other processes could not import the function from a test file.
     search = GridSearchCV(DigitClassifier(epochs=3, random_state=0), grid, cv=2).fit(X, Y)
     assert search.best_estimator_.score(LATER, ANSWERS) > 0.8
     scores = search.cv_results_["mean_test_score"]

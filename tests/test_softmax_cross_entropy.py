@@ -39,7 +39,7 @@ def loss_calls(logits: Array, labels: Array, kwargs: dict[str, Any], fill: Fill)
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.5])
 def test_long_rows(smoothing: float, isa: str) -> None:
-    """Errors of a float32 sum over all classes would reach 10^-4."""
+    """In float32, a simple sum over all classes would have errors up to 10^-4."""
     classes = 100_003
     logits = (np.arange(classes) % 7).astype(F32)[np.newaxis]
     exact = reference.softmax(logits)[0]
@@ -72,7 +72,7 @@ def test_every_number_of_classes(isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("kwargs", KEYWORDS, ids=repr)
 def test_keywords(kwargs: dict[str, Any], isa: str, rng: np.random.Generator) -> None:
-    """For labels and, as ignore_index means nothing to them, for probabilities."""
+    """All keywords work for labels, and all but ignore_index for probabilities."""
     fill = Fill(rng)
     for n, classes in ((1, 10), (8, 10), (21, 5), (3, 33)):
         for labels in (rng.integers(0, classes, n), rng.random((n, classes), F32)):
@@ -81,7 +81,7 @@ def test_keywords(kwargs: dict[str, Any], isa: str, rng: np.random.Generator) ->
 
 
 def test_exp_at_every_exponent(isa: str, rng: np.random.Generator) -> None:
-    """The softmax of (0, -x) is exp(-x) over 1 + exp(-x): the exponential, a sum and a quotient."""
+    """The softmax of (0, -x) is exp(-x) / (1 + exp(-x)), which tests exp, a sum and a quotient."""
     x = -np.abs(np.concatenate([every_exponent(rng), rng.uniform(0, 104, 2**19).astype(F32)]))
     rows = np.stack([np.zeros_like(x), x], axis=1)
     distance = ulp_distance(kernels.softmax(rows), reference.softmax(rows))
@@ -91,7 +91,7 @@ def test_exp_at_every_exponent(isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4, 3e38])
 def test_a_shift_of_the_logits(shift: float, isa: str, rng: np.random.Generator) -> None:
-    """No overflow, whatever the size of the logits."""
+    """Adding a constant to all logits never overflows."""
     x = (Fill(rng, integers=True)(5, 10) * F32(64) + F32(shift)).astype(F32)
     for call in (Call("softmax", (x,), {}), Call("log_softmax", (x,), {})):
         check(call, call.kernel())
@@ -99,7 +99,7 @@ def test_a_shift_of_the_logits(shift: float, isa: str, rng: np.random.Generator)
 
 @pytest.mark.parametrize("classes", [1, 2, 8, 10, 17])
 def test_special_rows(classes: int, isa: str) -> None:
-    """NaN, +inf or nothing but -inf make a row NaN, and no other; a single -inf is an exact 0."""
+    """A row with NaN, +inf or only -inf gives NaN, in this row alone. A single -inf gives 0."""
     for place in range(classes):
         x = np.zeros((5, classes), F32)
         x[0, place], x[1, place], x[2], x[3, place] = np.nan, INF, -INF, -INF
@@ -117,7 +117,7 @@ def test_special_rows(classes: int, isa: str) -> None:
 def test_special_rows_have_no_part_in_others(
     soft: bool, isa: str, rng: np.random.Generator
 ) -> None:
-    """Losses are made of several rows at a time."""
+    """The kernel computes the losses of several rows at a time. NaN must stay in its row."""
     x, labels = Fill(rng)(21, 10), rng.integers(0, 10, 21)
     labels[9] = -100
     targets = reference.softmax(Fill(rng)(21, 10)).astype(F32) if soft else labels
@@ -132,7 +132,7 @@ def test_special_rows_have_no_part_in_others(
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_masked_classes(reduction: str, isa: str, rng: np.random.Generator) -> None:
-    """Logits of -inf: no NaN in the loss or the gradient, an infinite loss only for their label."""
+    """Logits of -inf give no NaN. The loss is infinite only if such a class is the label."""
     fill = Fill(rng)
     x = fill(6, 10)
     x[:, [2, 7]] = -INF
@@ -148,7 +148,7 @@ def test_masked_classes(reduction: str, isa: str, rng: np.random.Generator) -> N
 
 @pytest.mark.parametrize("ignored", [-100, -1, 3, 10, 2**40, -(2**63)])
 def test_ignored_rows(ignored: int, isa: str, rng: np.random.Generator) -> None:
-    """Any integer may be ignore_index; ignored rows cost 0, have no gradient and do not count."""
+    """ignore_index may be any integer. Ignored rows have no loss, no gradient and no weight."""
     fill = Fill(rng)
     x, labels = fill(9, 5), rng.integers(0, 3, 9)
     labels[[1, 4, 8]] = ignored
@@ -167,7 +167,7 @@ def test_ignored_rows(ignored: int, isa: str, rng: np.random.Generator) -> None:
 
 
 def test_all_rows_ignored(isa: str) -> None:
-    """The mean over no row is NaN, as in PyTorch; the gradient is zero."""
+    """The mean over no row is NaN, as in PyTorch, and the gradient is zero."""
     x, labels = np.ones((3, 4), F32), np.full(3, -100)
     assert np.isnan(kernels.softmax_cross_entropy(x, labels)[0])
     assert kernels.softmax_cross_entropy(x, labels, reduction="sum")[0] == 0
@@ -207,7 +207,7 @@ def test_labels_out_of_range(wrong: int, reduction: str) -> None:
 
 @pytest.mark.parametrize("wrong", [2**63, 2**64 - 1, 2**64 - 100])
 def test_unsigned_labels_never_wrap(wrong: int) -> None:
-    """2^64 - 100 is not -100: such a row is no ignored row."""
+    """The unsigned label 2^64 - 100 is not -100, so it is not an ignored row."""
     labels = np.array([0, wrong], np.uint64)
     with pytest.raises(ValueError, match=rf"labels.*{wrong}"):
         kernels.softmax_cross_entropy(np.zeros((2, 10), F32), labels)
@@ -215,7 +215,7 @@ def test_unsigned_labels_never_wrap(wrong: int) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_, np.complex64])
 def test_labels_of_other_dtypes(dtype: type) -> None:
-    """One label a row is an integer; floats are probabilities, one a class."""
+    """Labels with one dimension must be integers. Floats are probabilities, one per class."""
     with pytest.raises((TypeError, ValueError), match="labels"):
         kernels.softmax_cross_entropy(np.zeros((2, 10), F32), np.zeros(2, dtype))
 

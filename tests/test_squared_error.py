@@ -29,7 +29,7 @@ def test_every_length(reduction: str, isa: str, rng: np.random.Generator) -> Non
 
 
 def test_a_mean_of_many_values(isa: str) -> None:
-    """A float32 sum in one chain would stop growing at 2^24."""
+    """In float32, a sum in one chain would stop growing at 2^24."""
     x = np.zeros(2**24 + 2**22, F32)
     assert kernels.squared_error(x, np.ones_like(x)) == 1
 

@@ -1,4 +1,4 @@
-"""The thread pool: how many threads, from where, and what they must survive."""
+"""The thread pool: how many threads it has, who decides this, and what it must survive."""
 
 import functools
 import os
@@ -47,7 +47,7 @@ def test_default_is_the_affinity_mask() -> None:
         ({"OMP_NUM_THREADS": "5"}, 5),
         ({"OMP_NUM_THREADS": "4,2"}, 4),
         ({"OMP_NUM_THREADS": " 4 "}, 4),
-        ({"OMP_NUM_THREADS": "384"}, 256),  # another library's variable, on a large machine
+        ({"OMP_NUM_THREADS": "384"}, 256),  # the variable is meant for another library, too
         ({"OMP_NUM_THREADS": "99999999999999"}, 256),
         ({"BYHAND_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
         ({"BYHAND_NUM_THREADS": "3", "OMP_NUM_THREADS": "auto"}, 3),
@@ -89,7 +89,7 @@ def default_number() -> str:
     "value", ["auto", "0", "-1", "2.5", "", " ", ",", "two,2", "-99999999999", "4 2"]
 )
 def test_what_another_library_may_read_is_ignored(value: str) -> None:
-    """Other variables of OpenMP are not read at all."""
+    """Other variables of OpenMP are not read."""
     result = run(SHOW, OMP_NUM_THREADS=value, OMP_THREAD_LIMIT="x", OMP_SCHEDULE="x")
     assert result.returncode == 0, result.stderr
     assert result.stdout == default_number()
@@ -310,7 +310,7 @@ byhand.show_config()
 
 
 def test_no_more_threads_run_than_there_are_processors() -> None:
-    """256 on 2 processors were 9 times slower than 2."""
+    """256 threads on 2 processors were 9 times slower than 2 threads."""
     result = run(LIMIT).stdout
     usable = byhand.runtime.config()["usable_cpus"]
     assert result.split()[:2] == ["256", str(min(usable, 256))]

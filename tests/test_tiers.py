@@ -1,4 +1,4 @@
-"""The quick tests: what `pytest -m quick` selects, and that it leaves nothing out."""
+"""The quick tests: what `pytest -m quick` selects, and that they cover everything."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from byhand._core import testing
 
-IN_USE = testing.isa()  # before the fixture `isa` sets another one
-# Whole pages and whole processes: what happens in each has quick tests elsewhere.
+IN_USE = testing.isa()  # before the fixture `isa` changes it
+# These files run whole pages and whole processes. Quick tests of other files cover their parts.
 WHOLLY_SLOW = {
     "test_cli_process.py",
     "test_cli_train_choices.py",
@@ -45,7 +45,7 @@ def test_on_3_threads_alone(threads: int, request: pytest.FixtureRequest) -> Non
 
 
 def quick_tests(path: Path) -> set[str]:
-    """The names of the tests of a file that are not slow: by their mark or by what they need."""
+    """Return the names of the tests of a file that are not slow, by their mark or fixtures."""
     text = path.read_text()
     if "\npytestmark = pytest.mark.slow" in text:
         return set()
@@ -65,6 +65,6 @@ def test_every_file_has_quick_tests() -> None:
 
 
 def test_every_operator_is_tried_on_integers() -> None:
-    """Its table has a row for each operator: test_every_public_kernel_has_a_row."""
+    """The table has a row for each operator (test_every_public_kernel_has_a_row)."""
     quick = quick_tests(Path(__file__).with_name("test_every_kernel.py"))
     assert {"test_every_public_kernel_has_a_row", "test_integers_are_exact"} <= quick

@@ -1,4 +1,4 @@
-"""Training: a golden run in float64, the same bits again, events, files, and wrong data."""
+"""Training: a run checked in float64, reproducible bits, events, files, and wrong data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def reference_losses(
     batch_size: int,
     lr: Any,
 ) -> list[float]:
-    """The same run in float64: the definitions of reference.py, called in order."""
+    """Return the losses of the same run in float64, from the definitions in reference.py."""
     images, labels = data
     network = Float64Network(model)
     weights = [array for layer in network.weights for array in layer]
@@ -91,12 +91,12 @@ def reference_losses(
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_golden_run(name: str) -> None:
-    """Every loss of some steps against float64.
+    """The losses of some steps agree with float64.
 
-    Rounding errors stay in the weights, so the bound grows with the steps. The rounding of some
-    hundred terms averages out over images and classes: a step adds 0.3 eps of the loss at most
-    (measured), and 4 eps are allowed. A step without nesterov, or without the decay, is off by more
-    than a hundred times that.
+    Rounding errors stay in the weights, so the bound grows with the number of steps. Each loss is a
+    mean over images and classes, in which rounding errors average out: a step adds at most 0.3 eps
+    of the loss (measured). The test allows 4 eps. A step without nesterov or without weight decay
+    would be off by more than a hundred times that.
     """
     make, loss = GOLDEN[name]
     data, schedule = digits(40), OneCycle(0.02, 8)
@@ -114,11 +114,11 @@ def test_a_golden_run(name: str) -> None:
     assert len(seen) == len(expected) == 8
     for step, (got, wanted) in enumerate(zip(seen, expected, strict=True), 1):
         assert abs(got - wanted) <= 4 * EPS * step * max(wanted, 1), f"step {step}"
-    assert max(abs(a - b) for a, b in pairwise(expected)) > 1e-3  # something was learnt
+    assert max(abs(a - b) for a, b in pairwise(expected)) > 1e-3  # the network has learned
 
 
 def test_each_step_moves_its_images_anew() -> None:
-    """At the learning rate 0 a step's loss is that of its images, moved by seed and step."""
+    """At learning rate 0, the loss of a step depends only on how seed and step shift its images."""
     images, labels = digits(30)
     model, seen = models.softmax_regression(seed=1), []
     training = Trainer(
@@ -224,7 +224,10 @@ def test_evaluate_is_loss_and_accuracy() -> None:
 
 @pytest.mark.parametrize("loss", [None, losses.MSELoss()], ids=str)
 def test_a_step_allocates_no_array(loss: losses.Loss | None) -> None:
-    """From the second step on; the arrays of a step are thousands of times as large as the peak."""
+    """From the second step on, no array is allocated.
+
+    The arrays of a step are thousands of times as large as the peak.
+    """
     peaks: list[int] = []
 
     def handler(event: Event) -> None:
@@ -304,7 +307,7 @@ def test_steps_of_the_schedule_go_on_over_fits() -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Wrong use, before any work
+# Wrong use is refused before any work
 
 IMAGES, LABELS = digits(8)
 WRONG_DATA: list[tuple[Any, type[Exception], str]] = [
@@ -511,7 +514,7 @@ def test_a_recipe_is_a_whole_training(name: str) -> None:
     ("name", "epochs", "goal"), [("softmax", 10, 0.924), ("mlp", 10, 0.98), ("lenet5", 1, 0.98)]
 )
 def test_recipes_on_mnist(name: str, epochs: int, goal: float, mnist: Any) -> None:
-    """The whole recipe's mean of 3 seeds on the test set; of LeNet-5, what one epoch must reach."""
+    """The mean accuracy of three seeds with the whole recipe. For LeNet-5, one epoch only."""
     train, test = mnist
     recipe = replace(RECIPES[name], epochs=epochs)
     accuracies = []

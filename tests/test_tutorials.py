@@ -1,16 +1,16 @@
-"""README, tutorials and the page on own layers: every block of Python and shell is run, in order.
+"""README, tutorials and the page on own layers: every block of Python and shell runs, in order.
 
 The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
-2,000 images that look nothing like digits, every number of epochs is 1, and logs have a line every
-5 batches. So the tests show that the steps work, not how well.
+2,000 images that do not look like digits, every number of epochs is 1, and logs have a line every 5
+batches. So the tests show that the steps work, but not how well.
 
 A block `output` is compared with what the block above it prints. A block `text` is not, because it
 depends on the data.
 
-    BYHAND_FULL_TUTORIALS=1 pytest -n 0 -s tests/test_tutorials.py
+This command runs the pages as they are written, on MNIST. It prints their output, and names the
+folders with the files that they write:
 
-runs the pages as they are written, on MNIST, prints their output, and names the folders with the
-files that they write.
+    BYHAND_FULL_TUTORIALS=1 pytest -n 0 -s tests/test_tutorials.py
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.setenv("PYTHONPATH", str(Path(byhand.__file__).parents[1]))  # may be relative now
+    # PYTHONPATH may be relative to the folder from which the test started.
+    monkeypatch.setenv("PYTHONPATH", str(Path(byhand.__file__).parents[1]))
     if not FULL:
         data = write_folder(tmp_path / "data", make_sets(train=2000, test=500))
         monkeypatch.setenv("BYHAND_DATA", str(data))
@@ -105,7 +106,7 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(folder)
     for example in blocks(page, tmp_path / page.name):
         evaluate(example)
-    if page.parent.name == "tutorials":  # so that no page can overwrite what another one wrote
+    if page.parent.name == "tutorials":  # no page overwrites files of another
         assert {path.name for path in folder.iterdir()} <= {f"tutorial-{page.stem}"}
     if FULL:
         print(f"written to {folder}")

@@ -1,11 +1,12 @@
 """Tolerances for float32 results: equal, within the bound of a sum, or within some ULPs.
 
-No tolerance here is a matter of taste. Sums of small integers are exact in float32 whatever their
-order, so they must be equal. A float32 sum of K products differs from the true one by at most
-c * sqrt(K) * eps * sum(|a||b|), with a probability that c sets (Higham and Mary, "A new approach to
-probabilistic rounding error analysis", SIAM J. Sci. Comput. 41, 2019): for c = 2, once in some
-thousand results if every rounding were as bad as it can be, which it never is. Elementary
-functions are measured in units of the last place of the float32 result.
+Every tolerance here is derived. Sums of small integers are exact in float32 in any order, so they
+must be equal. A float32 sum of K products a * b differs from the exact sum by at most
+c * sqrt(K) * eps * sum(|a| * |b|) with a probability that depends on c (Higham and Mary, "A new
+approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41, 2019). These tests use
+c = 2. If every rounding error were as large as possible, one result in several thousand would
+exceed this bound. Real rounding errors are smaller. Errors of elementary functions are measured in
+units of the last place (ULP) of the float32 result.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 EPS = 2.0**-23
-SMALLEST = 2.0**-149  # the smallest float32 above zero, so the spacing of the results near zero
+SMALLEST = 2.0**-149  # the smallest float32 above zero, and the spacing of numbers near zero
 EXACT_BELOW = 2**24  # float32 holds every integer up to here
 
 
 def accumulation(size: npt.ArrayLike, terms: float) -> Array:
-    """Bound of the error of a float32 sum of `terms` products of absolute sum `size`."""
+    """Return the bound for a sum of `terms` products whose absolute values add up to `size`."""
     return 2 * np.sqrt(max(terms, 1)) * EPS * np.asarray(size, np.float64) + SMALLEST
 
 
 def ulp(x: npt.ArrayLike) -> Array:
-    """Spacing of float32 at x; subnormal numbers have that of the smallest normal ones."""
+    """Return the spacing of float32 at x. For subnormal numbers it is 2^-149."""
     _, exponent = np.frexp(np.asarray(x, np.float64))
     return np.ldexp(1.0, np.maximum(exponent - 24, -149))
 
 
 def ulp_distance(got: Array, expected: npt.ArrayLike) -> Array:
-    """|got - expected| in units of the last place; 0 where both are the same infinity or NaN."""
+    """Return |got - expected| in units of the last place: 0 for equal infinities or two NaN."""
     expected = np.asarray(expected, np.float64)
     alike = (got == expected) | (np.isnan(got) & np.isnan(expected))
     with np.errstate(invalid="ignore"):
@@ -60,7 +61,7 @@ def _worst(excess: Array, got: Array, expected: Array, what: str) -> str:
 
 
 def assert_within(got: Any, expected: Array, bound: npt.ArrayLike, what: str = "") -> None:
-    """Each element within its bound; NaN only where NaN is expected, infinities equal."""
+    """Assert that each element is within its bound. NaN and infinities must be as expected."""
     got = _same_kind(got, expected, what)
     bound = np.broadcast_to(np.asarray(bound, np.float64), got.shape)
     alike = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -71,10 +72,11 @@ def assert_within(got: Any, expected: Array, bound: npt.ArrayLike, what: str = "
 
 
 def assert_exact(got: Any, expected: Array, support: Array, what: str = "") -> None:
-    """Equal integers.
+    """Assert that integers are equal.
 
-    `support` is the same result for absolute inputs. It shows that the sums were exact in any
-    order; and a result with few non-zeros, where more were possible, fails: it would prove little.
+    `support` is the same result for the absolute values of the inputs. It must be below 2^24, so
+    that the sums are exact in any order. If less than 30 % of the values that could be non-zero are
+    non-zero, the assertion fails, too, because such a test would prove little.
     """
     finite = support[np.isfinite(support)]  # a maximum over no value is -inf
     assert np.all(np.abs(finite) < EXACT_BELOW), f"{what}: the integers are too large to be exact"

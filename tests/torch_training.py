@@ -1,4 +1,4 @@
-"""Losses, schedules and steps of optimizers: byhand's beside PyTorch's in float64.
+"""Losses, schedules and steps of optimizers, compared with PyTorch's in float64.
 
 As in torch_twin.py, each comparison begins from the numbers that byhand had, so that its bound is
 that of a single kernel call.

@@ -307,7 +307,7 @@ def backward_limits(module: Any, log: Log) -> tuple[Any, ...]:
 
 
 def pulled_back(function: Callable[..., Any], places: list[Any], grad: Any) -> list[Array]:
-    """The gradients of all arguments for the gradient of the function's output."""
+    """Return the gradients with respect to all arguments, given that of the function's output."""
     with torch.enable_grad():
         return [g.numpy() for g in torch.autograd.grad(function(*places), places, grad)]
 
