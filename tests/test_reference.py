@@ -84,10 +84,6 @@ def test_pools(name: str, rng: np.random.Generator) -> None:
             **pool_arguments(POOL[name], AVERAGE),
             "count_include_pad": count_include_pad,
         }
-        try:
-            reference.avg_pool2d(x, kernel, **average)
-        except ValueError:
-            continue  # no window fits
         check_gradient(
             lambda x: reference.avg_pool2d(x, kernel, **average),  # noqa: B023
             lambda dy: reference.avg_pool2d_backward(dy, x.shape, kernel, **average),  # noqa: B023
