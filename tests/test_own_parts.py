@@ -259,8 +259,47 @@ class InPlace(Double):
 
 
 def test_an_own_layer_cannot_change_the_arrays_of_others() -> None:
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(ValueError, match="backward of InPlace must not change its argument"):
         fit(network(nn.Residual(InPlace())))
+
+
+class InList(Double):
+    def __init__(self) -> None:
+        self.weights = [nn.Parameter(np.ones(16, np.float32))]
+
+
+class InAttribute(Double):
+    def __init__(self) -> None:
+        self.inner = nn.Linear(16, 16, rng=0)
+
+
+class InDict(Double):
+    def __init__(self) -> None:
+        self.inner = {"first": nn.Linear(16, 16, rng=0)}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (InList, "weights of InList holds a parameter in a list"),
+        (InAttribute, "inner of InAttribute is a Linear that is not in children"),
+        (InDict, "inner of InDict is a Linear that is not in children"),
+    ],
+)
+def test_no_parameter_is_left_out_in_silence(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        network(make())
+    with pytest.raises(TypeError, match=message):
+        make().state_dict()
+
+
+def test_a_child_may_have_a_name_too() -> None:
+    class Named(Double):
+        def __init__(self) -> None:
+            self.inner = nn.Linear(16, 16, rng=0)
+            self.children = (self.inner,)
+
+    assert [name for name, _ in Named().named_parameters()] == ["0.weight", "0.bias"]
 
 
 class OtherShape(Double):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -177,9 +177,27 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
                 yield name, value
+            elif name != "children":
+                self._check_nothing_is_hidden(name, value)
         for i, child in enumerate(self.children):
             for name, value in child.named_state():
                 yield f"{i}.{name}", value
+
+    def _check_nothing_is_hidden(self, name: str, value: Any) -> None:
+        """Raise if an attribute holds parameters that would be neither trained nor saved."""
+        items = value.values() if isinstance(value, Mapping) else value
+        for item in items if isinstance(items, list | tuple | ValuesView) else [value]:
+            where = f"{name} of {type(self).__name__}"
+            if isinstance(item, Parameter):
+                raise TypeError(
+                    f"{where} holds a parameter in a {type(value).__name__}, where it would be "
+                    "neither trained nor saved: store each parameter in an attribute of its own"
+                )
+            if isinstance(item, Module) and not any(item is part for part in self.modules()):
+                raise TypeError(
+                    f"{where} is a {type(item).__name__} that is not in children, so it would be "
+                    "neither trained nor saved: set self.children to the modules of this layer"
+                )
 
     def modules(self) -> Iterator[Module]:
         """Iterate over this module and all modules inside it, in the order in which they run.
@@ -406,11 +424,19 @@ class ByHand(Op):
         """Copy the result of `function(array)` into the array `to`."""
         array = array.view()
         array.flags.writeable = False  # other ops still need the values
-        result = function(array)
+        name = f"{function.__name__} of {type(self.module).__name__}"
+        try:
+            result = function(array)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ValueError(
+                f"{name} must not change its argument: copy the array first"
+            ) from error
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
             raise ValueError(
-                f"{function.__name__} of {type(self.module).__name__} must return an array of "
-                f"shape {to.shape} for one of shape {array.shape}, not {form(result)}"
+                f"{name} must return an array of shape {to.shape} for one of shape {array.shape}, "
+                f"not {form(result)}"
             )
         to[...] = result
 
