@@ -16,8 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// `count` neighbouring windows along an axis, each with `taps` positions inside the input, perhaps none. The
-// first of these positions in the first window is `first`.
+// `count` neighbouring windows along an axis. Each has `taps` positions inside the input; this number may be
+// 0. The first of these positions in the first window is `first`.
 struct Run {
   int64_t count, first, taps;
   int64_t padded_cells;  // the number of cells of a window inside the input and its padding
@@ -99,7 +99,7 @@ class Windows {
 };
 
 // Estimates the nanoseconds for one plane. On vectors of four lanes, each tap of four outputs takes one or
-// two operations, about half a nanosecond per output.
+// two operations. The estimate is half a nanosecond per output and tap.
 double plane_ns(const Pool2dShape& s) {
   const double outputs = static_cast<double>(s.out_h) * static_cast<double>(s.out_w);
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
@@ -195,7 +195,8 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
               ", places in a plane of the input, got ", index[i], " at ", i, " of the flattened array");
   if (plane_size == 0) return;
   // `index` is the caller's array, and another thread may write to it meanwhile. So each index is checked
-  // again when it is used. This loop is no kernel, because scattered additions gain nothing from vectors.
+  // again when it is used. This loop is not in a kernel, because scattered additions gain nothing from
+  // vectors.
   parallel_ranges(planes, ns, [=, &valid](int64_t begin, int64_t end) {
     const auto size = static_cast<uint64_t>(plane_size);
     bool all = true;

@@ -37,7 +37,7 @@ Conv2dShape with_batch(Conv2dShape s, int64_t images) {
 }
 
 // The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit L2,
-// unless those of one image are already larger.
+// unless the outputs of one image are already too large.
 int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);
 }
@@ -72,8 +72,8 @@ void scatter(const float* values, const int32_t* index, int64_t planes, int64_t 
     for (int64_t i = 0; i < count; ++i) to[*index++] += *values++;
 }
 
-// Returns the gradient with respect to the activation's input. It is computed into `gradient`. If there is no
-// activation, it is dy.
+// Returns the gradient with respect to the activation's input. Computes it into `gradient`, or returns dy if
+// there is no activation.
 const float* before_activation(Activation f, const float* dy, const float* y, int64_t count,
                                float* gradient) {
   const auto activate_backward = backward_kernel(f);
@@ -82,9 +82,9 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Convolves some images by the method that was chosen for the whole batch. If the caller is one of several
-// tasks, the calling thread works alone. If it is the only task, conv2d may share its work with other
-// threads. The results have the same bits as those of conv2d.
+// Convolves some images by the method that was chosen for the whole batch. If several threads run the tasks
+// of conv2d_pool_act, each task convolves on its own thread alone. Otherwise, for example if there is one
+// task only, conv2d may share its work with other threads. The results have the same bits as those of conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
@@ -211,7 +211,8 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
       maxima_(s),
       at_a_time_(way_ == Way::kMaxima ? 1 : images_at_a_time(s)),
       size_(way_ == Way::kWinograd ? winograd_.size_of_sums() : s.out_channels * s.group_in() * s.taps()) {
-  // The number of images whose weight gradients one task adds into the same partial sum.
+  // The number of images whose weight gradients one task adds into the same partial sum. It is larger if
+  // there would be too many partial sums.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
   // If there are as many gradients as 2 x 2 windows, each gradient can lie in a window of its own.

@@ -25,14 +25,15 @@ using ops::Matrix;
 
 namespace {
 
-// While a tile reads a row of an unpacked B, it prefetches from this row what a tile further on will read.
-// This constant is the distance in tiles. The tile prefetches as many cache lines as its own part of the row
-// fills if that is aligned to cache lines. If it is not aligned, it lies in one line more. That line is
-// prefetched only by the following tile. At a distance of one tile, this would be too late.
+// While a tile reads its part of a row of an unpacked B, it prefetches the part that a later tile will read.
+// This constant is the distance in tiles. The tile prefetches as many cache lines as an aligned part has. A
+// part that is not aligned lies in one more line. Only the following tile prefetches this line, as the first
+// line of the next part. With a distance of one tile, this would be too late, because the following tile is
+// the one that needs the line.
 constexpr int64_t kTilesAhead = 2;
 
-// The number of values that are prefetched from each row of A of the next tile of rows. After these few cache
-// lines, the hardware prefetcher recognises the stream and fetches the rest.
+// The number of values that are prefetched from each row of A that the next tile of rows reads. After these
+// few cache lines, the hardware prefetcher recognises the stream and fetches the rest.
 constexpr int64_t kValuesAhead = 64;
 void prefetch_rows(const Matrix& a) {
   for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kCacheLineFloats)
@@ -71,7 +72,7 @@ struct Block {
   float* a_panel;   // room for a tile's rows of A; null if A is not packed
   float* b_panels;  // room for all panels of the block; null if B is not packed
   bool prefetch;
-  const Product* finished;  // the product in the last step, which completes its rows; otherwise null
+  const Product* finished;  // the product, whose activation the last step applies; null before the last step
 
   float* b_panel(int64_t j) const {
     return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth;
@@ -137,9 +138,9 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Returns whether packing A pays: its rows or columns lie a multiple of 2 KB apart, and enough tiles use the
-// copy. Values at such distances evict each other, because L1 can keep only a few of their cache lines
-// (section 7 of docs/gemm.md). Otherwise packing gains nothing.
+// Returns whether packing A pays: its rows or columns lie a multiple of 2 KB apart, and enough tiles read the
+// same rows of A, so that they share one copy. Values at such distances evict each other, because L1 can keep
+// only a few of their cache lines (section 7 of docs/gemm.md). Otherwise packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
   constexpr int64_t kAliased = 512, kUses = 8;  // 512 floats are 2 KB
   return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
@@ -149,7 +150,8 @@ bool worth_packing_a(const Matrix& a, const Tiling& t) {
 
 Blocking blocking_for(const GemmKernels& k) {
   // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps beyond 512 gain
-  // nothing. The values of B in a block fit kSharedFloats, because each tile of rows reads all of them.
+  // nothing. A block is so narrow that its values of B fit kSharedFloats, because each tile of rows reads all
+  // of them.
   const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
   return {k.rows, depth, kSharedFloats / depth, true, true};
 }

@@ -26,7 +26,8 @@ struct WinogradPatches {
 // Patches before the transform: one patch in each of `count` channels, at the same place of the plane. The
 // values in rows row_begin to row_end - 1 and columns column_begin to column_end - 1 of the patch lie inside
 // the plane. All other values lie outside and count as zero. `values` points to the first value of the first
-// patch, even if this value lies outside.
+// patch, even if this value lies outside. It points to const, because most functions only read the patches. A
+// function that has a parameter `to` of this type writes to them.
 struct WinogradImages {
   int64_t count;
   const float* values;
@@ -73,8 +74,9 @@ using WinogradForward = void (*)(const WinogradImages& from, const WinogradPatch
 
 struct WinogradTransform {
   WinogradForward forward;
-  // Overwrites the values of `to` that lie inside with the adjoint of `forward`. Adds bias[i] to each value
-  // of channel i unless `bias` is null.
+  // Computes the adjoint of `forward`, and adds bias[i] to each value of channel i unless `bias` is null.
+  // Stores the values that lie inside the plane in `to`. The first row and the first column of the patches
+  // must lie inside.
   void (*adjoint)(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias);
 };
 
@@ -86,11 +88,11 @@ struct WinogradTransformKernels {
   void (*input_adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
   WinogradTransform weight[2];  // G
   WinogradTransform output[2];  // A
-  // Computes the adjoint of output[1], adds `bias` unless it is null, and pools the result. Writes y and
-  // index of `to`.
+  // Computes the adjoint of output[1], adds `bias` unless it is null, and pools the result. Writes to `to.y`
+  // and `to.index`, although they point to const.
   void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
-  // Transforms patches as output[1].forward does. The patches are zero, except that each pooling window of
-  // `from` has its value in `y` at its position in `index`.
+  // Transforms patches as output[1].forward does. Each pooling window of `from` puts its value from `y` at
+  // the position that `index` gives. All other values of the patches are zero.
   void (*from_maxima)(const WinogradMaxima& from, const WinogradPatches& to, int lanes);
 };
 

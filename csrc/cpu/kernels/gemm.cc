@@ -25,8 +25,8 @@ static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 // rows without a separate addition.
 constexpr int kGroup = 4;
 
-// Tiles with fewer rows do not prefetch, because their other loads already use all that the core can do per
-// cycle.
+// Tiles with fewer rows do not prefetch. A tile makes one prefetch per cache line of B. With so few rows, it
+// does not make enough multiply-adds per cache line to hide this instruction.
 constexpr int kMinRowsToPrefetch = 4;
 // The number of vectors per cache line of 64 bytes.
 constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
@@ -102,8 +102,8 @@ void tile(const GemmTile& t) {
     }
   }
 
-  // Makes the compiler compute the mask of a cut edge a second time, for the stores. This costs less than a
-  // register that holds the mask during the loop.
+  // With AVX2, the loop keeps the mask for its loads of B in a vector register. From here on, the compiler
+  // computes the mask again for each row that needs it, so that this register is free for alpha and beta.
   BYHAND_KEEP(cut);
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {

@@ -143,9 +143,11 @@ class Pool {
   // Returns true if at least this number of workers is spinning or working.
   bool awake(int workers) const { return awake_.load(std::memory_order_relaxed) >= workers; }
 
-  // Returns true if calls that are too short to wake a worker arrive so quickly that a worker woken now is
-  // still spinning when the next call comes.
-  bool worth_waking() const { return now_ns() - last_short_call_.load(std::memory_order_relaxed) < kAwakeNs; }
+  // Returns true if the last call below kWorthWakingNs came less than kAwakeNs ago. If calls go on at this
+  // rate, a worker that is woken now is still spinning when the next call comes.
+  bool worth_waking() const {
+    return now_ns() - last_call_below_waking_.load(std::memory_order_relaxed) < kAwakeNs;
+  }
 
   // Returns true if the caller and the worker are too far apart to share a call of `ns` (see kFarNs).
   bool too_far(double ns) const {
@@ -156,7 +158,7 @@ class Pool {
 
   // Records a call of `ns`, shared or not, for worth_waking and too_far.
   void note(double ns) {
-    if (ns < kWorthWakingNs) last_short_call_.store(now_ns(), std::memory_order_relaxed);
+    if (ns < kWorthWakingNs) last_call_below_waking_.store(now_ns(), std::memory_order_relaxed);
     if (!far()) return;
     if (ns < kWorthSharingFarNs)
       short_calls_.fetch_add(1, std::memory_order_relaxed);
@@ -214,8 +216,9 @@ class Pool {
 
   // The system may wake a worker on the caller's own processor although another one is idle. The two then
   // take turns there for tens of milliseconds. So the workers of this call are kept off the caller's
-  // processor, and again each time the caller has moved. This also replaces the affinity that a new worker
-  // inherits from the thread that started it.
+  // processor. If the caller has moved since its last call, they are kept off its new processor instead.
+  // Setting the affinity of a new worker also replaces the affinity that the worker inherits from the thread
+  // that started it.
   void leave_this_cpu(int helpers) {
     const int cpu = current_cpu();
     for (int i = 0; i < helpers; ++i) {
@@ -226,8 +229,9 @@ class Pool {
   }
 
   // Closes the job and waits until all workers have left it. `times_line` is true if there is one worker and
-  // it ran tasks. Its core wrote `state_` last, when it joined the job. So the time to fetch `state_` is the
-  // time that the line takes from that core. It enters the mean, less the time for reading the clock.
+  // it ran tasks. The worker's core wrote `state_` last, when the worker joined or left the job. So fetching
+  // `state_` takes as long as the line takes from that core to this one. This time, less the time for reading
+  // the clock, enters the mean.
   void close_and_wait(bool times_line) {
     const int64_t first = now_ns(), before = now_ns();
     uint32_t state = state_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
@@ -282,7 +286,7 @@ class Pool {
   static constexpr int kNowhere = -2;  // no processor yet; -1 is an unknown one
   int kept_off_[kMaxThreads];          // the processor that each worker is kept off
   std::atomic<int> awake_{0};          // the number of workers that do not sleep
-  std::atomic<int64_t> last_short_call_{0}, last_long_call_{0};
+  std::atomic<int64_t> last_call_below_waking_{0}, last_long_call_{0};
   std::atomic<int64_t> line_ns_{0};  // kMeanOf times the mean time that a line takes
   std::atomic<uint32_t> short_calls_{0};
   std::atomic<uint32_t> state_{0};

@@ -11,9 +11,10 @@
 namespace byhand::cpu {
 namespace {
 
-// A block takes as many input channels as give one register tile at most this depth, the number of channels
-// times taps. It takes at least one channel, so a filter with more taps exceeds the number. The weights of a
-// tile (6 x 512 values, 12 KB) stay in L1 while it runs over all outputs of the staged block.
+// The largest depth of a register tile. The depth is the number of input channels in a block, times the
+// number of taps. A block takes as many channels as this limit allows, but at least one, even if a filter has
+// more taps than the limit. The weights of a tile (6 x 512 values, 12 KB) stay in L1 while it runs over all
+// outputs of the staged block.
 constexpr int64_t kDepth = 512;
 
 // The number of values that a task stages at a time. They stay in L2 while all output channels use them.
@@ -170,9 +171,10 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
     for (int64_t first = 0; first < positions;) {
       const Range taps = p.tap_rows[first_row + p.position[first].row];
       int vectors = 0;
-      // A tile ends if the next output row reads other tap rows. Otherwise some rows of the tile would add
-      // products with padding zeros, which are NaN if a weight is infinite. Which rows do so would depend on
-      // where the band begins, and thus on the number of threads.
+      // A tile ends if the next output row reads other tap rows. Otherwise some output rows of the tile would
+      // add products of weights and padding zeros. Such a product is NaN if the weight is infinite. Which
+      // output rows get these products would depend on where the band begins, and thus on the number of
+      // threads.
       for (; vectors < most && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];
@@ -202,8 +204,8 @@ void correlate(const Correlation& c) {
       c.batch * c.groups * p.bands, fma_ns(outputs * static_cast<double>(p.depth())), [&](int64_t task) {
         const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
         ScratchFrame task_frame;
-        // The last vector of a row reads beyond the row, and at the end beyond the staged values. Hence the
-        // zeros behind them. These lanes are never stored.
+        // The last vector of a row may read beyond the row. In the last row, it reads beyond the staged
+        // values, so zeros follow these values. Lanes beyond a row are never stored.
         const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
         float* const staged = task_frame.allocate<float>(staged_size + lanes);
         std::fill_n(staged + staged_size, lanes, 0.0f);

@@ -1,10 +1,11 @@
 // Winograd's algorithm. It multiplies transformed patches, which takes fewer products than the direct
 // algorithm.
 //
-// An 8 x 8 patch of a channel of x and an r x r kernel give (9 - r) x (9 - r) outputs from 64 products. This
-// is 4 products per output instead of 25 for r = 5, and 1.8 instead of 9 for r = 3. In the formulas, d is a
-// patch of input channel c, g is the kernel from c to output channel o, * multiplies value by value, a prime
-// denotes the transpose, and B, G and A are the matrices of kernels/conv2d_winograd_matrices.py. Forward:
+// An 8 x 8 patch of a channel of x and r x r weights give (9 - r) x (9 - r) outputs from 64 products. This is
+// 4 products per output instead of 25 for r = 5, and 1.8 instead of 9 for r = 3. In the formulas, d is a
+// patch of input channel c, g is the r x r weights from c to output channel o, * multiplies value by value, a
+// prime denotes the transpose, and B, G and A are the matrices of kernels/conv2d_winograd_matrices.py.
+// Forward:
 //
 //   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
 //
@@ -28,7 +29,7 @@ namespace byhand::cpu {
 // The duration of the transform of one patch of one channel, in multiply-adds.
 inline constexpr double kWinogradTransform = 600;
 
-// A convolution with kernels of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
+// A convolution with filters of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
 // shape and, if the second constructor made it, the transformed weights. The arrays x, y, dy and dx may hold
 // the whole batch or only some images of it: a method counts patches from the beginning of the arrays that it
 // gets. No operand is empty. A method runs on the calling thread unless its comment says otherwise, and
@@ -53,14 +54,14 @@ class Winograd {
   // Computes the outputs of these patches.
   void forward(Range patches, const float* x, const float* bias, float* y) const;
   // Computes the maxima of the 2 x 2 windows of these patches (y) and their positions in the planes (index).
-  // This is possible only with kernels of 5 x 5, for which pools() returns true.
+  // This is possible only with filters of 5 x 5, for which pools() returns true.
   bool pools() const { return shape_.kernel.h == 5; }
   void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
   struct Gradients {
     // Two forms. With `index == nullptr`, `dy` holds whole planes. Otherwise `dy` holds one value per 2 x 2
     // pooling window, `index` its position in the plane, every other gradient is zero, and `outputs` must
-    // cover all channels. Only kernels of 5 x 5 take this form.
+    // cover all channels. Only filters of 5 x 5 take this form.
     const float* dy;
     const int32_t* index;
     // The input gradient is added to the values in `dx`, because patches overlap. Null if it is not wanted.
