@@ -489,7 +489,8 @@ def test_a_folder_that_holds_another_data_set_is_left_alone(world: World, tmp_pa
     write_idx(tmp_path, make_arrays(train=9))
     (tmp_path / NAMES[3]).unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    reason = f"{tmp_path} lacks {NAMES[3]}, .* not MNIST alone: {tmp_path}/train-images"
+    differ = f"{tmp_path} holds files that differ from those of MNIST: {tmp_path}/train-images"
+    reason = rf"{differ}.*\. The folder also lacks {NAMES[3]}\."
     with pytest.raises(DataError, match=reason):
         data.fetch(tmp_path)
     with pytest.raises(DataError, match=f"{tmp_path} holds no whole data set: {NAMES[3]} missing"):

@@ -83,10 +83,11 @@ void check_no_overlap(const py::array& array, const char* name, std::initializer
   for (const py::array& other : others) {
     const Span b = span_of(other);
     if (a.begin < b.end && b.begin < a.end && a.begin != a.end && b.begin != b.end)
-      throw py::value_error(std::string(name) +
-                            " must not overlap another array of the call, got one that shares " +
-                            std::to_string(std::min(a.end, b.end) - std::max(a.begin, b.begin)) +
-                            " bytes of memory; pass a separate array");
+      throw py::value_error(
+          std::string(name) +
+          " must not overlap another array of the call, but the memory ranges of both have " +
+          std::to_string(std::min(a.end, b.end) - std::max(a.begin, b.begin)) +
+          " bytes in common; pass a separate array");
   }
 }
 

@@ -141,8 +141,8 @@ def _say_watched(history: Sequence[EpochEnd]) -> None:
     last = history[-1]
     best = next((end for end in reversed(history) if end.best), last)
     say(
-        f"Test accuracy after epoch {last.epoch}: {accuracy(last)}. The last epoch counts, so the "
-        "test set did not choose it."
+        f"Test accuracy after epoch {last.epoch}: {accuracy(last)}. This is the last epoch. No "
+        "epoch was chosen by its test accuracy."
     )
     if best is not last:
         say(

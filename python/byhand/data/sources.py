@@ -5,10 +5,10 @@ source is given up at its first failure. It is a failure if no bytes arrive for 
 source is not a failure. The first bytes of a file that is not complete yet are kept as a part
 (`part.py`). The next source or the next fetch continues the part.
 
-Each source runs in its own thread. If the source is silent for too long, it is abandoned: the main
-thread does not wait for its thread, which can no longer write to a part. Threads are necessary
-because urllib cannot limit the time of name resolution, of the attempts to connect to all addresses
-of a host, or of a header that arrives one byte per second.
+Each source runs in its own thread. If a source is silent for too long, it is abandoned: the main
+thread no longer waits, and the thread of the source can no longer write to a part. Threads are
+necessary because urllib cannot limit the time of name resolution, of the attempts to connect to all
+addresses of a host, or of a header that arrives one byte per second.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from .part import Part, remove_parts
 ProgressCallback = Callable[[str, int, int], None]
 
 # Requests the rest of a file. Called with the number of bytes that the part already has. Returns a
-# position and chunks of bytes. The position is that of the first returned byte in the file. It is
-# the number that the function got, or 0 if the source sends the whole file.
+# position and chunks of bytes. The position is that of the first returned byte in the file: the
+# number that the function got, or 0 if the source sends the whole file.
 Request = Callable[[int], tuple[int, Iterable[bytes]]]
 
 CONNECT_SECONDS = 5.0  # the longest wait for an answer to a request
@@ -146,7 +146,8 @@ class Attempt:
         if start != part.size:
             self._clear(part)
         for chunk in chunks:
-            # The read of the socket already fails after SILENCE_SECONDS, one second earlier.
+            # One second more than the timeout of the socket. So a read without an answer fails
+            # first, with its own error.
             self.expect("silent", SILENCE_SECONDS + 1)
             with self._lock:
                 self._check_not_abandoned()
@@ -338,11 +339,11 @@ def fetch(
     here = find_files(folder)
     others = [str(path) for name, path in here.items() if not is_official(name, path)]
     if others:
-        lacks = "" if is_complete(here) else f" lacks {', '.join(_missing(here))}, and it"
+        lacks = "" if is_complete(here) else f" The folder also lacks {', '.join(_missing(here))}."
         raise DataError(
-            f"{folder}{lacks} is not MNIST alone: {', '.join(others)} differs from the published "
-            "file. If it is your own data set, it is used as it is without a fetch; if it is a "
-            "damaged copy, delete it"
+            f"{folder} holds files that differ from those of MNIST: {', '.join(others)}.{lacks} "
+            "If this is your own data set, byhand uses it without fetching anything; if one of "
+            "these files is a damaged copy, delete it"
         )
     if is_complete(here):
         remove_parts(folder, OFFICIAL)

@@ -78,7 +78,7 @@ class Batch:
     shape : tuple of int
         The shape of one image.
     memory : Memory
-        The source of the arrays, for the number of images in the batch.
+        Gives out the arrays, each for the number of images in this batch.
     loss : PlannedLoss or None
         The loss of a training plan. With None, this is an inference plan.
     """

@@ -39,7 +39,7 @@ _LONGER = 1.15
 # their lengths are similar if the shorter one has more than this share of the longer one's length.
 _SHORTER = 0.85
 # If the level of a line is below this share of the ink's level, strokes that cross the line can be
-# told from the line itself.
+# distinguished from the line.
 _FAINT = 0.75
 
 
@@ -51,9 +51,10 @@ _Box = tuple[int, int, int, int]
 class _Line:
     """A piece of ink in the small copy that may be a line: a narrow band around a curve.
 
-    The line covers the pixels from `first` to `end` (exclusive) along its own direction. These are
-    columns, or rows if the line is upright. For each of them, `middle` has the position of the
-    line's centre across that direction. `width` is in pixels.
+    A line that is not upright covers the columns from `first` to `end` (exclusive). For each of
+    these columns, `middle` holds the row of the line's centre. An upright line covers the rows from
+    `first` to `end`, and `middle` holds the column of its centre for each row. `width` is in
+    pixels.
     """
 
     upright: bool
