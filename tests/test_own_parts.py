@@ -168,6 +168,41 @@ def test_an_own_layer_in_files_and_runs(tmp_path: Path) -> None:
     assert trainer.fit((IMAGES, LABELS), epochs=3, **arguments)[:2] == history
 
 
+class Slope(nn.Module):
+    """y = x * slope, with one learnable number."""
+
+    def __init__(self) -> None:
+        self.slope = nn.Parameter(np.full((), 0.5, np.float32))
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x * self.slope.data
+
+    def backward(self, grad_output: Array) -> Array:
+        self.slope.grad += np.sum(grad_output * self.x)
+        return grad_output * self.slope.data
+
+
+def test_a_parameter_of_one_number_in_files_and_runs(tmp_path: Path) -> None:
+    model = network(Slope())
+    fit(model, run=tmp_path / "run")
+    slope = model.state_dict()["2.slope"]
+    assert slope.shape == () and slope != 0.5
+    model.save(tmp_path / "model.safetensors")
+    again = byhand.load(tmp_path / "model.safetensors", layers=[Slope])
+    assert np.array_equal(again.predict_proba(IMAGES), model.predict_proba(IMAGES))
+
+    resumed = network(Slope())
+    optimizer = optim.SGD(resumed.parameters(), lr=0.1, momentum=0.5)
+    trainer = byhand.Trainer(resumed, optimizer, run=tmp_path / "run")
+    trainer.fit((IMAGES, LABELS), epochs=3, batch_size=3, seed=4, resume=True)
+    fit_longer = network(Slope())
+    optimizer = optim.SGD(fit_longer.parameters(), lr=0.1, momentum=0.5)
+    byhand.Trainer(fit_longer, optimizer).fit((IMAGES, LABELS), epochs=3, batch_size=3, seed=4)
+    for name, value in fit_longer.state_dict().items():
+        assert np.array_equal(resumed.state_dict()[name], value), name
+
+
 def test_what_no_file_can_hold(tmp_path: Path) -> None:
     class Linear(nn.Linear):
         pass
