@@ -91,7 +91,7 @@ bool parse_bool(py::handle object, const char* name) {
   if (type != "numpy.bool" && type != "numpy.bool_")
     throw py::type_error(std::string(name) + " must be True or False, got " + shown(object));
   const int truth = PyObject_IsTrue(object.ptr());
-  if (truth < 0) throw py::error_already_set();  // a class of this name from another library
+  if (truth < 0) throw py::error_already_set();  // a class of another library may have this name
   return truth == 1;
 }
 

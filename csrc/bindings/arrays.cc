@@ -50,8 +50,9 @@ py::array float_array(py::handle object, const char* name, int dimensions) {
   return array;
 }
 
-// Returns the array itself if it is C-contiguous, aligned and of dtype T, otherwise a copy that is. The copy
-// is a plain ndarray, even if the argument is of a subclass, whose methods may report anything.
+// Returns the array itself if it is C-contiguous, aligned and of dtype T, otherwise a copy with these
+// properties. The copy is a plain ndarray, even if the argument is of a subclass of ndarray, because the
+// methods of a subclass may report anything.
 template <class T>
 py::array contiguous(const py::array& array) {
   if (is_contiguous(array) && has_dtype<T>(array)) return array;
@@ -123,7 +124,7 @@ MatrixInput::MatrixInput(py::handle object, const char* name)
   constexpr py::ssize_t kSize = sizeof(float);
   const bool is_aligned = array_.strides(0) % kSize == 0 && array_.strides(1) % kSize == 0 &&
                           reinterpret_cast<intptr_t>(array_.data()) % kSize == 0;
-  if (!is_aligned) array_ = contiguous<float>(array_);  // such as a field of a structured array
+  if (!is_aligned) array_ = contiguous<float>(array_);  // a field of a structured array may need this
   const int64_t rows = array_.shape(0), columns = array_.shape(1);
   // In NumPy, a dimension with one element may have any stride. A driver may choose the algorithm by the
   // strides, and the result must not depend on an arbitrary number. So such a dimension gets the stride of a

@@ -104,13 +104,13 @@ running_mean, running_var : ndarray, shape (channels,), float32
 training : bool
     True for training, False for inference.
 momentum : float, default 0.1
-    Weight of the statistics of x in the update of the running statistics, from 0 to 1. Notes
-    states the formula.
+    Weight of the statistics of x in the update of the running statistics, from 0 to 1. The
+    formula is in the notes below.
 eps : float, default 1e-5
     Number that is added to the variance to avoid a division by 0. It must be at least 0.
 out : (ndarray, ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither an
-    input nor each other. Each may be None.
+    input nor each other. For an item that is None, the function makes a new array.
 
 Returns
 -------
@@ -170,7 +170,8 @@ input_gradient : bool, default True
     Whether to compute grad_x.
 out : (ndarray, ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither an
-    input nor each other. Each may be None. The first must be None if input_gradient is False.
+    input nor each other. For an item that is None, the function makes a new array. The first
+    item must be None if input_gradient is False.
 
 Returns
 -------

@@ -94,8 +94,8 @@ groups : int, default 1
     reads only its own group of input channels.
 algorithm : {"auto", "direct", "winograd"}, default "auto"
     "winograd" is possible for filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one
-    group. "auto" takes the algorithm that is faster for these shapes. Notes states the accuracy
-    of both.
+    group. "auto" takes the algorithm that is faster for these shapes. The notes below state the
+    accuracy of both algorithms.
 out : ndarray, shape (N, out_channels, OH, OW), float32, optional
     Receives the result. It must be writable and C-contiguous, and must not overlap an input.
 

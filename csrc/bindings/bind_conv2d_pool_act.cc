@@ -133,7 +133,7 @@ weight_cache : ndarray, float32, optional
     changed.
 out : (ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither an
-    input nor each other. Either may be None.
+    input nor each other. For an item that is None, the function makes a new array.
 
 Returns
 -------
@@ -199,7 +199,8 @@ weight_cache : ndarray, float32, optional
     As given to `conv2d_pool_act`.
 out : (ndarray, ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither an
-    input nor each other. Each may be None. It must be None if its gradient is not computed.
+    input nor each other. For an item that is None, the function makes a new array. The item of
+    a gradient that is not computed must be None.
 
 Returns
 -------

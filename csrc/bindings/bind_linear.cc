@@ -233,7 +233,8 @@ bias_gradient : bool, default True
     Whether to compute grad_bias.
 out : (ndarray, ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither an
-    input nor each other. Each may be None. It must be None if its gradient is not computed.
+    input nor each other. For an item that is None, the function makes a new array. The item of
+    a gradient that is not computed must be None.
 
 Returns
 -------

@@ -134,7 +134,7 @@ step : int
 lr : float, default 0.001
     Learning rate.
 beta1, beta2 : float, default 0.9 and 0.999
-    Factors by which the old moments are multiplied, from 0 to below 1.
+    Factors by which the old moments are multiplied, at least 0 and less than 1.
 eps : float, default 1e-08
     Number that is added to the root of the second moment to avoid a division by 0.
 weight_decay : float, default 0.0

@@ -98,7 +98,7 @@ ceil_mode : bool, default False
     in the padding after the input, or beyond that padding, is dropped.
 out : (ndarray, ndarray), optional
     Receive the results. They must be writable and C-contiguous, and must overlap neither x nor
-    each other. Either may be None.
+    each other. For an item that is None, the function makes a new array.
 
 Returns
 -------

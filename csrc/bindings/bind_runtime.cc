@@ -78,8 +78,9 @@ dict
     - "runs_here", whether this CPU has it;
     - "active", whether kernels use it;
     - "for_tests", whether only tests use it;
-    - "tested", the part of it that tests on this machine can run. "instructions" is all of it.
-      "geometry" is its lanes and masks, imitated in plain code. None is nothing.)");
+    - "tested", what tests on this machine can check: "instructions" if the kernels for the
+      instruction set run here, "geometry" if only kernels with the same lanes and masks run here,
+      such as an imitation in plain C++, and None if neither do.)");
   define<get_num_threads>(m, "get_num_threads()", R"(Return the number of threads that a kernel may use.
 
 After the import of byhand, the number is BYHAND_NUM_THREADS if that is set, otherwise

@@ -168,7 +168,7 @@ labels : ndarray, shape (N,), any integer dtype, or shape (N, classes), float32
     The class of each row, or a probability for each row and class.
 ignore_index : int, default -100
     Rows with this integer label are ignored: their loss is 0, and the mean does not count
-    them. It may be any integer.
+    them. Any integer is allowed.
 label_smoothing : float, default 0.0
     Share e of each row's target, from 0 to 1, that is spread evenly over all classes.
 reduction : {"mean", "sum", "none"}, default "mean"

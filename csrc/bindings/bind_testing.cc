@@ -80,7 +80,7 @@ void bind_testing(py::module_& m) {
       },
       "Return the name of the instruction set in use.");
   m.def("set_isa", cpu::set_isa, py::arg("name"),
-        "Use this instruction set from the next call on. No kernel may run during this call.");
+        "Use the instruction set `name` for all later calls. No kernel may run during this call.");
   m.def("default_num_threads", cpu::default_num_threads,
         "Return what get_num_threads() returns after the import.");
   m.def(
@@ -90,12 +90,12 @@ void bind_testing(py::module_& m) {
         "Measure the floating-point operations per second of one thread that only multiplies and adds in "
         "registers.");
   m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
-        "Measure how many bytes per second one thread reads and writes if it uses the same `bytes` "
-        "repeatedly.");
+        "Measure how many bytes per second one thread reads and writes while it adds one array to another "
+        "repeatedly. Both arrays together have `bytes` bytes.");
   m.def("gemm_ladder_steps", cpu::ladder_steps,
         "Return the names of the steps that lead from three loops to gemm.");
   m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
-        "Compute a @ b by one of gemm_ladder_steps(). The last step uses all threads, the others one.");
+        "Compute a @ b by one of gemm_ladder_steps(). The last step uses all threads, every other step one.");
   m.def("conv_method", conv_method, py::arg("function"), py::arg("x_shape"), py::arg("weight_shape"),
         py::kw_only(), py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
         py::arg("groups") = 1, py::arg("algorithm") = "auto",

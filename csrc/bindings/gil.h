@@ -8,7 +8,7 @@ namespace byhand::bindings {
 // Releases the GIL for the lifetime of this object. Unlike pybind11's class, it is safe at the end of the
 // process. If a daemon thread asks for the GIL while Python shuts down, Python before 3.14 ends this thread
 // by unwinding its stack. If the unwinding left a destructor, C++ would call std::terminate. So this
-// destructor catches it, and the thread sleeps until the process has ended.
+// destructor stops the unwinding, and the thread sleeps until the process has ended.
 class GilRelease {
  public:
   GilRelease() : state_(PyEval_SaveThread()) {}
