@@ -200,8 +200,8 @@ def test_images_without_pixels(tmp_path: Path) -> None:
         ({"y_test": np.array(["7"])}, "y_test must hold integers, not <U1"),
         ({"x_train": IMAGES / 255}, "x_train must hold integers, not float64"),
         ({"x_train": IMAGES.view([("a", "u1")])}, "x_train must hold integers"),
-        ({"y_train": ARRAYS[1].astype(np.int64) + 256}, "int64 from 2.. to 2.., not whole bytes"),
-        ({"y_train": ARRAYS[1].astype(np.int64) - 10}, "not whole bytes"),
+        ({"y_train": ARRAYS[1].astype(np.int64) + 256}, "from 0 to 255, not int64 from 2.. to 2.."),
+        ({"y_train": ARRAYS[1].astype(np.int64) - 10}, "must be integers from 0 to 255"),
     ],
 )
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -332,11 +332,11 @@ SET = f"[{IMAGE}, {LABEL}]"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 of 3 sets"),
+        ("", "3 sets of square images, not 0"),
         ("{}", "ends early or goes on"),
         ("[]", r"numbers at \(0,\)"),
         ("[[[1, 2]]]", r"numbers at \(0, 0, 0\)"),
-        (f"[{SET}, {SET}]", "2 of 3 sets"),
+        (f"[{SET}, {SET}]", "3 sets of square images, not 2"),
         (f"[{SET}, {SET}, {SET}, {SET}]", r"numbers at \(0, 3, 0, 0\)"),
         (f"[{SET}, {SET}, {SET}] [{SET}]", r"numbers at \(1, 0, 0, 0\)"),
         (f"[{SET}, {SET}, {SET}", "ends early"),
@@ -344,16 +344,19 @@ SET = f"[{IMAGE}, {LABEL}]"
         (f"[{SET}, {SET}, {SET}]]", "nested in another way"),
         (f'[{SET}, "train", {SET}, {SET}]', "where a list is expected"),
         (f"[{SET}, {SET}, [[{IMAGE}], {LABEL}]]", "nested in another way"),
-        (f"[{SET}, {SET}, [{IMAGE}]]", "2 of 3 sets"),
+        (f"[{SET}, {SET}, [{IMAGE}]]", "3 sets of square images, not 2"),
         (f"[{SET}, {SET}, [{IMAGE}, {LABEL}, {LABEL}]]", r"numbers at \(0, 2, 2\)"),
         (f'[{SET}, {SET}, [[["0", "0"]], {LABEL}]]', "not of numbers"),
         (f"[{SET}, {SET}, [[[{{}}]], {LABEL}]]", "not of numbers"),
         (f"[{SET}, {SET}, [[[true]], {LABEL}]]", "not of numbers"),
         (f"[{SET}, {SET}, [[1, [0]], {LABEL}]]", "where a list is expected"),
-        (f"[{SET}, {SET}, [[[0], 1], {LABEL}]]", "2 pixels|pixels among|where a list"),
-        (f"[{SET}, {SET}, [[[0, 1]], {LABEL}]]", "2 pixels among 4s"),
-        (f"[{SET}, {SET}, [{IMAGE}, [7.0]]]", "not whole bytes"),
-        (f"[{SET}, {SET}, [{IMAGE}, [256]]]", "not whole bytes"),
+        (f"[{SET}, {SET}, [[[0], 1], {LABEL}]]", "not 4 and then 1 pixels"),
+        (
+            f"[{SET}, {SET}, [[[0, 1]], {LABEL}]]",
+            "not 4 and then 2 pixels",
+        ),
+        (f"[{SET}, {SET}, [{IMAGE}, [7.0]]]", "must be integers from 0 to 255"),
+        (f"[{SET}, {SET}, [{IMAGE}, [256]]]", "must be integers from 0 to 255"),
         (f"[{SET}, {SET}, [{IMAGE}, [7,, 8]]]", "Expecting value"),
         *(
             (f"[{SET.replace('0.6', x)}, {SET}, {SET}]", "not whole steps")
@@ -363,7 +366,7 @@ SET = f"[{IMAGE}, {LABEL}]"
         (f"[{SET.replace('0.6', '1' * 30)}, {SET}, {SET}]", "not of numbers"),
         (
             "[[[[0, 0, 0]], [1]], [[[0, 0, 0]], [1]], [[[0, 0, 0]], [1]]]",
-            "3 pixels, not of a square",
+            "3 sets of square images, not 3 sets of images with 3 pixels",
         ),
         ("é", "ascii"),
     ],

@@ -45,7 +45,7 @@ def say_numbers(labels: NDArray[Any], predicted: NDArray[np.int64]) -> None:
 
 
 def say_confusion(names: Sequence[str], table: NDArray[np.int64]) -> None:
-    """Print a confusion matrix, or a list of the most common mistakes if it is too wide.
+    """Print a confusion matrix, or the most common mistakes if the matrix is too wide.
 
     Parameters
     ----------

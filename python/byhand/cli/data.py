@@ -58,7 +58,8 @@ def load(
         The names of the labels. They are an error for class folders, whose own names are the names
         of the classes.
     pictures : Pictures or None
-        How the pictures of class folders are prepared. If it is None, the pictures decide it.
+        How the pictures of class folders are prepared. If it is None, a sample of the pictures
+        decides: see `byhand.data.load_class_folders`.
     folder_names : sequence of str, optional
         The names that class folders may have, in the order of their labels. By default they may
         have any names.

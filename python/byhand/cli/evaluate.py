@@ -56,7 +56,7 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
     model : Model
         The model.
     which : str
-        Which epoch of the run it is, in words. It is empty for a file.
+        The epoch of the run that the model is from, in words. Empty if `path` is a file.
 
     Raises
     ------

@@ -93,7 +93,8 @@ class Job:
     data : Path or None
         The folder of --data.
     pictures : Pictures or None
-        How the pictures of class folders are prepared. If it is None, the pictures decide it.
+        How the pictures of class folders are prepared. If it is None, a sample of the pictures
+        decides: see `byhand.data.load_class_folders`.
     validation : float or None
         The share of the training images that is held out to measure every epoch. If it is None,
         the test images measure every epoch.
@@ -102,8 +103,8 @@ class Job:
     start : Path or None
         The model of --from. The training starts with its weights.
     shape : tuple of int or None
-        The shape of the images into which class folders are converted. It is given for a run to
-        resume.
+        The shape of the images into which class folders are converted. It is given only if a run
+        is resumed.
     note : str
         A note for the user about a learning rate that byhand has chosen.
     """
@@ -201,8 +202,8 @@ class Job:
         Returns
         -------
         (model, which) or None
-            The model, and which epoch of a run it is, in words. The result is None if the option
-            was not given.
+            The model, and the epoch of the run that it is from, in words. The result is None if the
+            option was not given.
 
         Raises
         ------
@@ -428,12 +429,12 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """Return the recipe with these fields changed, and a note if this changes its learning rate.
+    """Return `recipe` with `changes`, and a note if another batch size changes its learning rate.
 
-    If the optimizer changes, so does its default learning rate. For the optimizer of the default
-    recipe, SGD, it is the rate of that recipe. For the others, it is `ADAM_LR`. The weight decay of
-    a recipe for AdamW is decoupled from the gradient, so another optimizer gets the weight decay of
-    the default recipe instead.
+    If `changes` name another optimizer, the default learning rate changes, too. The default for
+    SGD, the optimizer of the `default` recipe, is the rate of that recipe. The default for all
+    other optimizers is `ADAM_LR`. The weight decay of a recipe for AdamW is decoupled from the
+    gradient, so another optimizer gets the weight decay of the `default` recipe instead.
     """
     changes = dict(changes)
     if changes.get("momentum") == 0:

@@ -163,7 +163,10 @@ def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
 
 
 class _Sheet:
-    """The sheet of `--show`. It collects the cards until they are drawn."""
+    """The picture of `--show`. It collects a card for each file until `write` draws all cards.
+
+    A card shows a picture, the image that the model got from it, and the answer.
+    """
 
     def __init__(self, path: Path, model: Model) -> None:
         from byhand.pictures.sheet import MOST_CARDS, Card
@@ -208,7 +211,8 @@ def _predict_files(
     way = preparation(model, pictures)
     if split and way != "digits":
         raise typer.BadParameter(
-            "it finds digits on paper, but this model's pictures are plain: use --pictures digits",
+            "the option finds digits on paper, but pictures for this model are only resized: use "
+            "--pictures digits",
             param_hint="--split",
         )
     all_read, read_count = True, 0

@@ -70,8 +70,8 @@ def reproduce(
     tutorial, but `byhand train --recipe best`.
 
     The exit code is 1 if a published result is not reached or a check fails. A published accuracy p
-    is reached if ours is lower by at most its standard error, sqrt(p (1 - p) / n) for n test
-    images.
+    is reached if ours is at least p - sqrt(p (1 - p) / n). The root is the standard error of p for
+    n test images.
     """
     from byhand.reproduce import TUTORIALS, plain, run_checks, train_figures
 
@@ -143,8 +143,8 @@ def _header(start: float, images: int) -> str:
     return (
         f"{date.today().isoformat()}, byhand {byhand.__version__}, {machine.describe()['cpu']} "
         f"with {isa}, {get_num_threads()} threads, {seconds:.0f} s. Accuracies are means over the "
-        f"seeds, on {images:,} test images. Seconds are of one seed, with the evaluation after "
-        "each epoch."
+        f"seeds, on {images:,} test images. Seconds are for one seed, including the evaluation "
+        "after each epoch."
     )
 
 

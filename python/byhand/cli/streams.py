@@ -77,7 +77,7 @@ def exit_code(interruption: KeyboardInterrupt) -> int:
 
 
 def corrected(code: str | int | None) -> str | int | None:
-    """Correct the exit code of typer, which is that of Ctrl-C after any signal.
+    """Correct the exit code of typer. After any signal, typer exits with the code of Ctrl-C.
 
     Parameters
     ----------

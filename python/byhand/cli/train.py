@@ -38,7 +38,7 @@ from byhand.training.run_folder import RunFolder
 
 
 def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
-    """Make an option for a field of the recipes, which have its default value.
+    """Make an option for a setting whose default value is in the recipe of the network.
 
     --help shows the default. If the recipes of the networks differ, it shows one per network.
     """

@@ -58,7 +58,7 @@ def _single_type(hint: Any) -> Any:
 
 
 def _prepare(info: ParameterInfo, kind: Any) -> None:
-    """Give an option its converter, unless it has one already because commands share it."""
+    """Give an option its converter. An option that several commands share may already have one."""
     if kind is bool or info.parser is not None:
         return
     if info.metavar is None and isinstance(info, OptionInfo):

@@ -101,7 +101,9 @@ def load_folder(
     except DataError as error:
         raise DataError(f"{folder}: {error}") from error
     if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(f"{folder}: training and test images differ in size: {train}, {test}")
+        raise DataError(
+            f"{folder}: training and test images differ in size: training {train}, test {test}"
+        )
     return train, test
 
 
@@ -200,7 +202,7 @@ def what_is_missing(folder: Path) -> str:
         missing = ", ".join(name for name in IDX_NAMES if name not in files)
         return (
             f"{folder} holds no whole data set: {missing} missing; if the other files are MNIST's, "
-            f"to complete them: {command}"
+            f"fetch the missing ones with: {command}"
         )
     if not _holds_other_things(folder):
         return f"{folder} is empty; to fetch MNIST into it: {command}"
@@ -213,7 +215,7 @@ def what_is_missing(folder: Path) -> str:
 
 
 def folder_inside(folder: Path) -> Path | None:
-    """Return the first folder inside a folder that holds a data set. None if there is no such one.
+    """Return the first folder inside `folder` that holds a data set, or None.
 
     The function looks into NAME and NAME/raw for each folder NAME. torchvision, for example, keeps
     MNIST in MNIST/raw.

@@ -86,8 +86,8 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
     """Read one array of an .npz archive.
 
-    Before the array is allocated, three sizes must agree: the size in the header of the array, its
-    size in the directory of the archive, and `limit`, the size of the archive in bytes.
+    Before the array is allocated, its size in its header must equal its size in the directory of
+    the archive. An archive of `limit` bytes must be able to hold that many bytes.
     """
     info = archive.getinfo(f"{name}.npy")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
@@ -153,17 +153,26 @@ def read_json(content: Bytes, path: Path) -> Arrays:
                         row = _unscale(values)
                         width = width or row.size
                         if row.size != width:
-                            raise DataError(f"an image of {row.size} pixels among {width}s")
+                            raise DataError(
+                                f"images must have the same size, not {width} and then {row.size} "
+                                "pixels"
+                            )
                         pixels[split] += row.data
                     case (0, (0 | 1 | 2) as split, 1):
                         labels[split] = _bytes(values)
                     case (0, 0 | 1 | 2, 0) if values.size == 0:
                         pass  # a set without images
                     case _:
-                        raise DataError(f"numbers at {place}, not images or labels of 3 sets")
+                        raise DataError(
+                            f"numbers at {place}, where neither images nor labels of one of the 3 "
+                            "sets can be"
+                        )
         side = math.isqrt(width)
         if len(labels) != 3 or side * side != width:
-            raise DataError(f"{len(labels)} of 3 sets, images of {width} pixels, not of a square")
+            raise DataError(
+                f"there must be 3 sets of square images, not {len(labels)} sets of images with "
+                f"{width} pixels"
+            )
         images = [np.frombuffer(part, np.uint8).reshape(-1, side, side) for part in pixels]
     except _MALFORMED as error:
         raise DataError(f"{path}: {error}") from error
@@ -222,5 +231,8 @@ def _bytes(values: NDArray[Any]) -> Bytes:
     if values.size == 0:
         return values.astype(np.uint8)
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
-        raise DataError(f"{values.dtype} from {values.min()} to {values.max()}, not whole bytes")
+        raise DataError(
+            f"numbers must be integers from 0 to 255, not {values.dtype} from {values.min()} to "
+            f"{values.max()}"
+        )
     return np.ascontiguousarray(values, np.uint8)

@@ -175,13 +175,15 @@ def _described(stream: BinaryIO | gzip.GzipFile, path: Path) -> list[tuple[str, 
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _ELEMENTS:
         raise DataError(
-            f"{path}: not an IDX file: it starts with {magic.hex(' ') or 'nothing'}, an IDX file "
-            "with 00 00, a type from 08 to 0e and its number of dimensions"
+            f"{path}: not an IDX file: it starts with {magic.hex(' ') or 'nothing'}, but an IDX "
+            "file starts with 00 00, a type from 08 to 0e and the number of dimensions"
         )
     kind, size = _ELEMENTS[magic[2]]
     ndim = magic[3]
     if not 1 <= ndim <= _MOST_DIMENSIONS:
-        raise DataError(f"{path}: {ndim} dimensions; IDX files have 1 to {_MOST_DIMENSIONS} here")
+        raise DataError(
+            f"{path}: the number of dimensions must be from 1 to {_MOST_DIMENSIONS}, not {ndim}"
+        )
     rows = [
         ("0-1", magic[:2].hex(" "), "always zero"),
         ("2", magic[2:3].hex(), f"type of the elements: {kind}"),
@@ -203,7 +205,7 @@ def _described(stream: BinaryIO | gzip.GzipFile, path: Path) -> list[tuple[str, 
         found += len(chunk)
     if found != promised:
         raise DataError(
-            f"{path}: the header promises {promised:,} bytes of elements, there are {found:,}"
+            f"{path}: the header promises {promised:,} bytes of elements, but there are {found:,}"
         )
     if promised:
         more = " ..." if promised > _SHOWN else ""

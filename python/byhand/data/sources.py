@@ -127,7 +127,7 @@ class Attempt:
                 if part.sha256() != digest:
                     wrong = f"{part.size:,} of {size:,} bytes with SHA-256 {part.sha256()}"
                     part.clear()
-                    raise DataError(f"{name}: {wrong}, not {digest}")
+                    raise DataError(f"{name}: {wrong}, but the published SHA-256 is {digest}")
                 part.finish()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
