@@ -147,9 +147,9 @@ class Arena(Memory):
     def _find_block(self, size: int) -> int:
         """Choose a free block for a buffer of `size` floats per image, or make a new block.
 
-        Of the free blocks, the one that must grow least is chosen, and the smallest of several that
-        need not grow. For example, with free blocks of 10 and 50 floats, a buffer of 8 floats gets
-        the block of 10, and a buffer of 20 floats the block of 50.
+        The method chooses the free block that must grow least. If several blocks need not grow, it
+        chooses the smallest of them. For example, with free blocks of 10 and 50 floats, a buffer of
+        8 floats gets the block of 10, and a buffer of 20 floats the block of 50.
         """
         if not self._free:
             self._sizes.append(size)

@@ -61,9 +61,9 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written, or `path` is a folder, a device, a pipe or a socket, which a
-        rename would replace with a file. The error has the path, the error number of the system,
-        and the subclass of OSError that belongs to this number.
+        If the file cannot be written, or `path` is a folder, a device, a pipe or a socket.
+        The error has the path, the error number of the system, and the subclass of OSError that
+        belongs to this number.
     """
     write_together({as_path("path", path): data})
 
@@ -115,7 +115,10 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def _target(path: Path) -> Path:
-    """Follow symbolic links, and check that the result is a regular file or does not exist."""
+    """Follow symbolic links, and check that the result is a regular file or does not exist.
+
+    Otherwise the rename would replace a device, a pipe or a socket with a file.
+    """
     with contextlib.suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

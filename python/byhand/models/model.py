@@ -367,7 +367,7 @@ class Model(Sequential):
         Returns
         -------
         list of str
-            The names of the weights that were kept. It is empty if all of them were replaced.
+            The names of the weights that kept their initial values. Empty if all were replaced.
 
         Raises
         ------
@@ -377,8 +377,8 @@ class Model(Sequential):
         """
         if instance("source", source, Model).input_shape != self.input_shape:
             raise ValueError(
-                "the models differ in more than the last layer: "
-                f"images {source.input_shape} and {self.input_shape}"
+                "the models differ in more than the last layer: the trained model takes images "
+                f"{source.input_shape}, the new one {self.input_shape}"
             )
         same_classes = source.class_names == self.class_names
         kept = copy_weights(source, self, last_too=same_classes)

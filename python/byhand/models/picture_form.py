@@ -85,7 +85,7 @@ def suitable(images: NDArray[Any]) -> str:
     - its centre of mass is at most 2/28 of a side away from the middle,
     - its span differs from the median span by at most 2/28.
 
-    Of a large set, at most 1,000 evenly spaced images are examined.
+    At most 1,000 evenly spaced images of a large set are examined.
     """
     if images.shape[1] != 1 or len(images) == 0:
         return "plain"

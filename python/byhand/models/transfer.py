@@ -46,10 +46,10 @@ def _other_layers(
 ) -> list[str]:
     """List the pairs of layers that differ. The pair with the number `last` may differ."""
     if len(source) != len(children):
-        return [f"{len(source)} and {len(children)} layers"]
+        return [f"{len(source)} layers in the trained model, {len(children)} in the new one"]
     pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != last]
     return [
-        f"{old!r} and {new!r}"
+        f"{old!r} in the trained model, {new!r} in the new one"
         for old, new in pairs
         if repr(old) != repr(new) and not (type(old) is nn.Dropout and type(new) is nn.Dropout)
     ]

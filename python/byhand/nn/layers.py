@@ -207,7 +207,7 @@ class Conv2d(_Weighted):
 
 
 class _Pool2d(Layer):
-    """The base of MaxPool2d and AvgPool2d, which set the arguments of their kernel."""
+    """The base of MaxPool2d and AvgPool2d. `_geometry` holds the arguments of the kernel."""
 
     dilation: tuple[int, int] = (1, 1)
 
@@ -336,9 +336,9 @@ class _Activation(Layer):
     """The base of elementwise functions whose derivative is a function of their output."""
 
     _forward: ClassVar[Any]
-    """The kernel (x, out=) of the output."""
+    """The kernel that computes the output: kernel(x, out=y)."""
     _gradient: ClassVar[Any]
-    """The kernel (grad_output, output, out=) of the gradient with respect to the input."""
+    """The kernel that computes the gradient: kernel(grad_output, output, out=grad_x)."""
 
     def run(self, b: Call) -> None:
         self._forward(b.x, out=b.y)
@@ -429,7 +429,8 @@ def _windows(layer: Conv2d | _Pool2d, shape: Shape, ceil_mode: bool = False) -> 
             windows -= 1
         if windows < 1:
             raise ValueError(
-                f"{layer!r}: its window is larger than the padded input {with_batch(shape)}"
+                f"{layer!r}: its window is larger than the input {with_batch(shape)} and its "
+                "padding"
             )
         counts.append(windows)
     return counts[0], counts[1]

@@ -38,7 +38,7 @@ class _BatchNorm(Layer):
         new, new_statistic = Parameter.without_memory, Statistic.without_memory
         self.weight, self.bias = new(shape), new(shape)
         self.running_mean, self.running_var = new_statistic(shape), new_statistic(shape)
-        if rng is not NO_WEIGHTS:  # nothing is drawn
+        if rng is not NO_WEIGHTS:  # the initial values are constants, so `rng` draws nothing
             share_storage([self.weight, self.bias])
             share_storage([self.running_mean, self.running_var])
             self.weight.data.fill(1.0)

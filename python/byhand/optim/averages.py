@@ -144,7 +144,8 @@ class WeightAverage:
     def _find_pieces(self) -> None:
         """Find the pieces for `update`: parameters that one kernel call can update together.
 
-        If layers move into another network, their storage changes, and this is called again.
+        If layers move into another network, their storage changes, and `update` calls this method
+        again.
         """
         self._storages = [parameter.storage for parameter in self._parameters]
         self._pieces = [
