@@ -135,8 +135,8 @@ def test_squared_error_takes_any_rows() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows * 0.9, r"rows of the labels of train must be probabilities.*in row 0"),
-        (lambda rows: rows - [[0.5] + [-0.5] + [0] * 8], "probabilities, from 0 up.*in row"),
+        (lambda rows: rows * 0.9, r"rows of the labels of train must be probabilities.*row 0 is"),
+        (lambda rows: rows - [[0.5] + [-0.5] + [0] * 8], "probabilities, not negative.*but row"),
         (lambda rows: rows * np.inf, "labels of train must be finite"),
         (lambda rows: rows[:, :9], r"train has 8 images but labels of shape \(8, 9\)"),
     ],

@@ -248,7 +248,7 @@ def test_ones_own_network_must_fit() -> None:
 
 
 def test_floats_do_not_move() -> None:
-    with pytest.raises(TypeError, match="must be uint8 to be moved, not float32"):
+    with pytest.raises(TypeError, match="must be uint8 to be shifted, not float32"):
         DigitClassifier(max_shift=1).fit(X, Y)
 
 

@@ -158,7 +158,7 @@ def test_images_of_float32_are_bytes_divided_by_255() -> None:
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
         assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-5)
     moving = Trainer(model, optim.SGD(model.parameters(), 0.1), max_shift=1)
-    with pytest.raises(TypeError, match="images of train must be uint8 to be moved, not float32"):
+    with pytest.raises(TypeError, match="images of train must be uint8 to be shifted, not float32"):
         moving.fit((form, labels), epochs=1)
 
 

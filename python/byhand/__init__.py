@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 try:
-    # Import _core before NumPy: _core refuses to run in a sub-interpreter, NumPy would only warn.
+    # Import _core before NumPy: _core refuses to run in a sub-interpreter, but NumPy only warns.
     from byhand._core import __version__  # isort: skip
     from byhand import data, kernels, models, nn, optim, training
     from byhand.models import Model

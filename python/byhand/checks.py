@@ -350,7 +350,8 @@ def as_path(name: str, value: Any) -> Path:
         If `value` is not a path.
     """
     try:
-        # Path.expanduser would raise an error if the home folder is unknown. This keeps the ~.
+        # If the home folder is unknown, this function keeps the ~. Path.expanduser would raise an
+        # error.
         return Path(os.path.expanduser(value))
     except TypeError:
         raise TypeError(f"{name} must be a str or a pathlib.Path, not {value!r}") from None

@@ -123,8 +123,8 @@ def ink_of(pixels: Pixels, likely: bool = True) -> Ink:
     strong = max(_LEAST_CONTRAST, _LEAST_SIGNAL * noise)
     half = (float(smooth.max()) - middle) / 2
     if strong > half > 0 and _has_full_ink((smooth - middle) / (2 * half)):
-        # If this variation were noise, half of the largest level would not count as ink. But the
-        # picture has clear ink, so the variation comes from stripes of shadow.
+        # With this `noise`, half of the largest level would not count as ink. But the picture has
+        # clear ink, so most of the variation is not noise. It comes from stripes of shadow.
         strong = max(_LEAST_CONTRAST, half)
     light = gain = np.ones_like(ground)
     if darker:
@@ -154,7 +154,7 @@ def _paper_along_edge(coarse: Floats) -> Floats | None:
     off = np.abs(coarse - paper).max(axis=-1)
     off /= max(float(off.max()), 1e-6)
     written = off > _WRITTEN
-    if not written.any():  # blank
+    if not written.any():  # the picture is blank
         return None
     rows, columns = np.flatnonzero(written.any(axis=1)), np.flatnonzero(written.any(axis=0))
     extent = max((np.ptp(rows) + 1) / len(off), (np.ptp(columns) + 1) / off.shape[1])

@@ -21,10 +21,10 @@ _LEAST = 0.04
 # The paper around a printed box covers more, so the inside of the box is not taken for a sheet.
 _BESIDE = 0.1
 # The surroundings of a sheet are dim if their median brightness is less than the share `_DIM` of
-# the sheet's brightness. A dark table is dim, a shadow on paper is not. Both are measured within
-# `_BAND` pixels of the sheet's outline. The sheet's brightness there is the quantile
-# `_SHEET_QUANTILE`: darker pixels may be written on, or belong to a light part of the table that
-# was taken for the sheet.
+# the sheet's brightness. A dark table is dim, a shadow on paper is not. Both brightnesses are
+# measured within `_BAND` pixels of the sheet's outline. The sheet's brightness there is the
+# quantile `_SHEET_QUANTILE`: darker pixels may be written on, or belong to a light part of the
+# table that was taken for the sheet.
 _DIM, _BAND, _SHEET_QUANTILE = 0.38, 4, 0.25
 # If the surroundings are not dim, at most this share of a sheet's outline lies on the picture's
 # edge. This excludes the lit part of a sheet that fills the picture and has a shadow across it: a

@@ -153,7 +153,7 @@ def plain(pixels: Pixels, channels: int, height: int, width: int) -> Pixels:
         If `channels` is neither 1 nor 3.
     """
     if channels not in (1, 3):
-        raise PictureError(f"the model takes {channels} channels, pictures have 1 or 3")
+        raise PictureError(f"the model takes {channels} channels, but pictures have 1 or 3")
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     image = image.convert("L" if channels == 1 else "RGB")
     resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))

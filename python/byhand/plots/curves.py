@@ -131,7 +131,10 @@ def _draw_run(
     batches: LossCurve | None,
     faint: bool,
 ) -> Line2D:
-    """Draw one run. Return its line for the legend: the held-out or else the training loss."""
+    """Draw one run. Return its line for the legend.
+
+    It is the line of the held-out loss or, if there is none, the line of the training loss.
+    """
     loss, error = panels
     epochs = [end.epoch for end in history]
     trained = {"color": colour, "ls": "--", "label": TRAIN, "alpha": 0.35 if faint else 0.8}
@@ -160,7 +163,10 @@ def _colours(count: int) -> list[Any]:
 
 
 def _scale(axes: Any) -> None:
-    """Make the y axis logarithmic if the values are positive and far apart, else begin it at 0."""
+    """Make the y axis logarithmic if the values are positive and far apart.
+
+    Otherwise the axis begins at 0.
+    """
     values = [float(y) for line in axes.lines for y in line.get_ydata() if math.isfinite(y)]
     if not values or min(values) <= 0 or max(values) < _LOG_RATIO * min(values):
         # The factor leaves room for the legend above the highest point.

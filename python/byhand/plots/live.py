@@ -35,10 +35,10 @@ class LivePlot:
     Parameters
     ----------
     path : path, optional
-        The file. Its name must end in .png, .pdf or .svg. If it is given, a notebook and a window
-        write it too, at the end of the training. If it is not given and the curves are drawn into a
-        file, this is curves.png in the run folder or, if there is no run folder, in the current
-        folder.
+        The file for the curves. Its name must end in .png, .pdf or .svg. If the curves are shown in
+        a notebook or a window, they are also written to this file, at the end of the training. If
+        `path` is not given, curves that cannot be shown are drawn into curves.png, in the run
+        folder or, if there is no run folder, in the current folder.
     seconds : float, optional
         The time between two drawings, in seconds. If it is not given, drawing takes about a tenth
         of the training time.
@@ -101,7 +101,7 @@ class LivePlot:
                 self._draw()
 
     def _find_screen(self, folder: Path) -> _File | _Notebook | _Window:
-        """Choose where to draw. `folder` is the folder of a file without a given path."""
+        """Choose where to draw. A file goes into `folder` if the user has given no path."""
         screen: _Notebook | _Window | None = _Notebook.find()
         if screen is None:
             with contextlib.suppress(Exception):  # draw into a file if there can be no window

@@ -160,8 +160,8 @@ class Figure:
         ours : float
             Our figure.
         slack : float
-            Our accuracy may be lower than the figure by this much, in percent. It is ignored for a
-            loss.
+            The number of percentage points by which our accuracy may be lower than the figure. It
+            is ignored for a loss.
 
         Returns
         -------

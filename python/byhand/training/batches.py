@@ -134,14 +134,14 @@ class TrainingBatches:
                 f"max_shift must be less than the images' {side} pixels, not {max_shift}"
             )
         if max_shift > 0 and data.images.dtype != np.uint8:
-            raise TypeError(f"images of train must be uint8 to be moved, not {data.images.dtype}")
+            raise TypeError(f"images of train must be uint8 to be shifted, not {data.images.dtype}")
         must_have_gradients(model)
         smallest = images % batch_size or min(batch_size, images)
         for layer, shape in model.layer_inputs(model.input_shape):
             if smallest < layer.least_batch(shape):
                 raise ValueError(
-                    f"batch_size {batch_size} makes a batch of {smallest} of {images} images, "
-                    f"which is too small for {layer!r}: choose another batch size"
+                    f"batch_size {batch_size} divides the {images} images so that one batch has "
+                    f"the size {smallest}, too small for {layer!r}: choose another batch size"
                 )
         self._ignores_labels = loss.counted(data.wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)

@@ -82,7 +82,7 @@ def check_loss(model: Model, loss: Loss | None) -> Loss:
     Raises
     ------
     TypeError
-        If `loss` is not an instance of Loss, or is one of a subclass without `forward`.
+        If `loss` is not an instance of Loss, or if its class does not define `forward`.
     ValueError
         If the model has one output and the loss compares classes.
     """
@@ -213,8 +213,8 @@ def _check_rows(name: str, labels: NDArray[Any], loss: Loss) -> tuple[NDArray[An
         if wrong.any():
             i = int(wrong.argmax())
             raise ValueError(
-                f"rows of the labels of {name} must be probabilities, from 0 up and 1 in sum, "
-                f"not {rows[i].tolist()} in row {i}"
+                f"rows of the labels of {name} must be probabilities, not negative and with a sum "
+                f"of 1, but row {i} is {rows[i].tolist()}"
             )
     return rows.argmax(axis=1), rows
 

@@ -23,9 +23,10 @@ from byhand.models import Model
 class StopTraining(Exception):
     """The exception that a handler raises to end the training.
 
-    The other handlers still get the current event. At `BatchEnd`, the rest of the epoch is left
-    out, and neither the history nor the run folder gets the epoch. At `Evaluated` or
-    `CheckpointSaved`, the epoch is completed first. Then `fit` sends `TrainingEnded` and returns.
+    The other handlers still get the current event. If the exception is raised at `BatchEnd`, the
+    rest of the epoch is left out, and neither the history nor the run folder gets the epoch. If it
+    is raised at `Evaluated` or `CheckpointSaved`, the epoch is completed first. Then `fit`
+    sends `TrainingEnded` and returns.
     """
 
 
@@ -109,7 +110,7 @@ class Evaluated:
     images : int
         The number of validation images.
     loss : float
-        Their mean loss.
+        The mean loss over the validation images.
     accuracy : float
         The fraction of right answers.
     seconds : float

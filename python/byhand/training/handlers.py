@@ -43,7 +43,7 @@ class EarlyStop:
     patience : int
         The number of epochs in a row without a new lowest loss.
     min_delta : float
-        The lowest loss so far is replaced by a loss that is lower by more than this.
+        A loss counts as a new lowest loss if it is lower than the previous one by more than this.
     restore_best : bool
         Whether the model gets the weights of the epoch with the lowest validation loss at the end
         of the training, whether or not it was stopped early. Otherwise it keeps its last weights.
@@ -161,7 +161,7 @@ class LogFile:
             self._mean, self._begin = RunningMean(), time.perf_counter()
 
     def _start(self, epochs: int) -> None:
-        """Begin the log. Of an existing log, keep only the lines of the first `epochs` epochs."""
+        """Begin the log. If it exists, keep only its lines of the first `epochs` epochs."""
         kept = self._rows(epochs) if epochs and self.path.exists() else []
         header = ",".join(self.COLUMNS) + "\n" if self._csv else ""
         write_atomic(self.path, (header + "".join(map(self._line, kept))).encode())

@@ -48,7 +48,7 @@ def table_head(history: Sequence[EpochEnd]) -> str:
     Parameters
     ----------
     history : sequence of EpochEnd
-        The epochs of the table. If one of them was validated, there are columns for that.
+        The epochs of the table. If one of them was validated, the validation has columns, too.
     """
     titles = "epoch    loss    error"
     if any(end.validation_loss is not None for end in history):

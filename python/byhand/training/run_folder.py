@@ -148,7 +148,7 @@ class RunFolder:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FileExistsError(
-                    f"{self.path} is the folder of a run that is going on: choose another"
+                    f"{self.path} is the folder of a run that is going on: choose another folder"
                 ) from None
             except OSError:
                 pass  # a file system without locks
@@ -232,7 +232,7 @@ class RunFolder:
     def _existing(self, path: Path) -> Path:
         """Return `path` if the file exists, otherwise raise an error that says why it does not.
 
-        It must be one of the files that every run has after its first epoch.
+        `path` must be one of the files that every run has after its first epoch.
         """
         if os.path.lexists(path):
             return path
@@ -278,7 +278,9 @@ class RunFolder:
             wanted = config.get("counts", "last" if best is None else "best")
         if wanted == "best":
             if best is None:
-                raise CheckpointError(f"{self.path} has no best epoch: it had no validation images")
+                raise CheckpointError(
+                    f"{self.path} has no best epoch: the run had no validation images"
+                )
             wanted = best
         number = last if wanted == "last" else int(wanted)
         path = {best: self.best_path, last: self.model_path}.get(number, self.epoch_path(number))

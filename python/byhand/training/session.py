@@ -40,7 +40,7 @@ class Session:
     started : TrainingStarted
         The first event. It has the number of epochs and the sizes of the batches and the data.
     batches : TrainingBatches
-        The training set, which it divides into batches.
+        Divides the training set into batches.
     validation : CheckedData or None
         The validation set.
     seed : int
