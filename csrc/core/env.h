@@ -5,10 +5,11 @@
 
 namespace byhand::env {
 
-// Returns BYHAND_NUM_THREADS. If that is not set, returns the first number of OMP_NUM_THREADS, or 0 if that
-// is not set, either. Throws std::invalid_argument if BYHAND_NUM_THREADS is not a whole number from 1 to
-// `most`. OMP_NUM_THREADS belongs to other libraries, which accept larger numbers and words such as "auto".
-// Here, a larger number counts as `most`, and a value that is not a positive number counts as not set.
+// Returns the number in BYHAND_NUM_THREADS. If this variable is not set, returns the first number in
+// OMP_NUM_THREADS, or 0 if neither variable is set. Throws std::invalid_argument if BYHAND_NUM_THREADS is not
+// a whole number from 1 to `most`. OMP_NUM_THREADS belongs to other libraries, which accept larger numbers
+// and words such as "auto". In OMP_NUM_THREADS, a number above `most` counts as `most`, and a value that is
+// not a positive number counts as not set.
 int num_threads(int most);
 
 // Returns BYHAND_ISA, or "" if it is not set.

@@ -9,8 +9,8 @@ namespace byhand {
 namespace {
 
 constexpr size_t kAlignment = kCacheLineBytes;
-constexpr size_t kSmallestBlock = size_t{1} << 20;
-constexpr size_t kMostKept = size_t{64} << 20;
+constexpr size_t kSmallestBlock = size_t{1} << 20;  // the minimum size of a block, in bytes
+constexpr size_t kMostKept = size_t{64} << 20;      // the largest number of bytes that a thread keeps
 
 struct Block {
   char* data;
@@ -24,9 +24,9 @@ Block make_block(size_t size) {
   return {data, size};
 }
 
-// The memory of a block never moves while a frame is open. When the last frame closes, several blocks are
-// replaced by one block of their total size, so that the next call finds a single block. Blocks that would
-// make it larger than kMostKept do not count. They are only freed.
+// A block never moves in memory while a frame is open. When the last frame closes, several blocks are
+// replaced by one block of their total size, so that the next call finds a single block. A block that would
+// make this total larger than kMostKept is freed and does not count.
 struct Stack {
   std::vector<Block> blocks;
   size_t block = 0;  // the index of the block in use

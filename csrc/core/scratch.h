@@ -4,8 +4,8 @@
 //   ScratchFrame frame;
 //   float* panel = frame.allocate<float>(count);   // not initialised; valid until `frame` goes out of scope
 //
-// When a call ends, its thread keeps up to 64 MiB for the next calls and frees the rest. So a second call
-// with the same sizes allocates nothing if it needs at most 64 MiB.
+// When the last open frame of a thread closes, the thread keeps up to 64 MiB for its next frames and frees
+// the rest. So a second call of an operator with the same sizes allocates nothing if it needs at most 64 MiB.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,8 @@
 
 namespace byhand {
 
-// The size of a cache line. Memory moves between caches and cores in pieces of this size.
+// The size of a cache line, in bytes and in floats. Memory moves between caches and cores in pieces of this
+// size.
 inline constexpr int64_t kCacheLineBytes = 64, kCacheLineFloats = kCacheLineBytes / int64_t{sizeof(float)};
 
 class ScratchFrame {

@@ -33,8 +33,8 @@ void check_output(const int64_t (&dimensions)[4], Pair stride, Padding p) {
                   ", ", p.bottom, "), (", p.left, ", ", p.right, "))");
 }
 
-// Returns the number of windows along one axis. A window has `kernel` taps, the positions that it reads, at a
-// distance of `dilation`. Windows begin `stride` apart. The axis has `size` values, with `before` and `after`
+// Returns the number of windows along one axis. A window reads `kernel` positions, its taps, which lie
+// `dilation` apart. Windows begin `stride` apart. The axis has `size` values, with `before` and `after`
 // positions of padding around them. With `ceil_mode`, the last window may end beyond the padding, but it must
 // begin within the input or the padding before it.
 int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t dilation,

@@ -8,8 +8,8 @@
 namespace byhand {
 
 // The size in bytes of the largest array that a shape may describe. No machine has that much memory. The
-// workspace that an algorithm needs for an array is less than 8 times as large, so its size fits int64, too,
-// and can be computed before anything is allocated.
+// workspace that an algorithm needs for an array is less than 8 times as large as the array. So the size of
+// the workspace fits int64, too, and can be computed before anything is allocated.
 inline constexpr int64_t kMostBytes = int64_t{1} << 60;
 
 // Returns whether a float32 array of these dimensions has at most kMostBytes. Dimensions of 0 are skipped, so

@@ -26,6 +26,7 @@ struct Shift {
   uint64_t seed = 0;
   uint32_t step = 0;
 };
+// The largest max_shift. With it, the number of shifts along an axis, 2 max_shift + 1, still fits 32 bits.
 inline constexpr int64_t kLargestShift = (int64_t{1} << 31) - 1;
 // The stream number of shifts. It is the largest one, because dropout layers use the streams from 0 on.
 inline constexpr uint32_t kShiftStream = UINT32_MAX;

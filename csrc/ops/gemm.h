@@ -21,8 +21,8 @@ struct Matrix {
   Matrix transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// The cost of A B in multiply-adds: rows * columns * depth, with the depth k, and one more for each value of
-// the result. Each value is written even if the depth is 0.
+// Returns the cost of A B in multiply-adds. Each value of the result costs k, and one more for writing the
+// value, which is done even if k is 0.
 inline double multiply_adds(const Matrix& a, const Matrix& b) {
   return static_cast<double>(a.rows) * static_cast<double>(b.columns) * static_cast<double>(a.columns + 1);
 }

@@ -18,8 +18,8 @@ struct Sgd {
 //   p -= lr (nesterov ? g + momentum v : v)
 // If momentum is 0, the old v is not read. If weight_decay is 0, g is the gradient itself, even if p is NaN.
 // Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in
-// the form of torch.optim.SGD. PyTorch does not dampen the first gradient: pass dampening = 0 in the first
-// step.
+// the form of torch.optim.SGD. PyTorch does not dampen the first gradient. To do the same, pass dampening = 0
+// in the first step.
 void sgd_step(const Sgd& sgd, int64_t count, float* parameters, const float* gradients, float* velocity);
 
 struct Adam {
