@@ -20,8 +20,9 @@ namespace {
 // Computing the sums of these values takes much longer than adding them to the sums of the other blocks.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
-// x, cut into blocks. A block is some neighbouring channels of some neighbouring images. In ChannelBlock, an
-// image is a row. The shape alone decides the blocks, not the number of threads.
+// Cuts x into blocks. A block holds some neighbouring channels of some neighbouring images. The part of one
+// image that lies in a block is a row of the block (ChannelBlock). The shape alone decides the blocks, not
+// the number of threads.
 class Blocks {
  public:
   explicit Blocks(const BatchNormShape& s)
@@ -47,12 +48,13 @@ class Blocks {
     });
   }
 
-  // The number of values of one channel in block i.
+  // The number of values that one channel has in a block. i is the number of the block, as in for_each.
   int64_t values(int64_t i) const { return std::min(rows_, shape_.batch - i * rows_) * shape_.plane; }
 
  private:
   BatchNormShape shape_;
-  int64_t channels_, rows_, across_;  // channels and rows per block, the number of blocks per row
+  int64_t channels_, rows_;  // the number of channels and of rows (images) per block
+  int64_t across_;           // the number of blocks that cover all channels
 };
 
 bool empty(const BatchNormShape& s) { return s.channels == 0 || s.count() == 0; }
@@ -104,7 +106,7 @@ void channel_moments(const BatchNormShape& s, const Blocks& blocks, const float*
   });
 }
 
-// y = (x - center) * scale + shift, with one value of each per channel.
+// The arrays of the formula y = (x - center) * scale + shift. Each has one value per channel.
 struct Normalization {
   float *center, *scale, *shift;
 };
@@ -121,8 +123,8 @@ void normalize(const Blocks& blocks, const float* x, const Normalization& f, flo
 }
 
 // Returns the new running statistic. A finite value beyond the range of float32, such as the variance of
-// values of 1e20, becomes the largest float32. Infinity would make every later result of inference a
-// constant.
+// values of 1e20, becomes the largest float32. With an infinite running variance, y would be the constant
+// beta in every later inference.
 float mix(float momentum, float old_value, double new_value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   const double mixed = (1 - static_cast<double>(momentum)) * old_value + momentum * new_value;
@@ -179,12 +181,12 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
 
 namespace {
 
-// Returns the error that rounding to float32 has left in the saved mean. `saved` is the mean that
-// batch_norm_training returned, and `mean_deviation` is the mean of x - saved, which is this error. If the
-// deviation is too large to be a rounding error, the caller has passed another value than the mean of x. Then
-// the result is 0, so that this value is used as it is.
+// Returns the error that rounding to float32 has left in the saved mean. `saved` is the mean that the caller
+// passes, and `mean_deviation` the mean of x - saved. If batch_norm_training returned `saved`, then
+// `mean_deviation` is the rounding error. If `mean_deviation` is larger than any rounding error, the caller
+// has passed another value than the mean of x. Then the result is 0, so that `saved` is used as it is.
 double lost_in_rounding(float saved, double mean_deviation) {
-  constexpr double kHalfUlp = 0x1.00001p-24;  // relative, with a little margin
+  constexpr double kHalfUlp = 0x1.00001p-24;  // the largest relative rounding error, with a little margin
   return std::abs(mean_deviation) <= kHalfUlp * std::abs(static_cast<double>(saved)) ? mean_deviation : 0;
 }
 
@@ -230,7 +232,9 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {
     constant[c] = static_cast<float>(-dbeta / count - x_slope * lost);
   });
   if (g.dx == nullptr) return;
-  if (!g.training) {  // dx = scale * dy does not depend on x, so a NaN in x must not reach it
+  if (!g.training) {
+    // dx = scale * dy does not depend on x, so a NaN in x must not reach dx. `slope` and `constant` become
+    // zeros, and normalize computes (dy - 0) * scale + 0.
     std::fill_n(slope, s.channels, 0.0f);
     std::fill_n(constant, s.channels, 0.0f);
     return normalize(blocks, g.dy, {slope, scale, constant}, g.dx);

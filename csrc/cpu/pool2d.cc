@@ -16,8 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// `count` neighbouring windows along an axis. Each has `taps` positions inside the input; this number may be
-// 0. The first of these positions in the first window is `first`.
+// `count` neighbouring windows along an axis. Each of them has the same number of positions inside the input.
+// This number is `taps`; it may be 0. `first` is the first of these positions in the first window.
 struct Run {
   int64_t count, first, taps;
   int64_t padded_cells;  // the number of cells of a window inside the input and its padding
@@ -98,8 +98,8 @@ class Windows {
   Axis rows_, columns_;
 };
 
-// Estimates the nanoseconds for one plane. On vectors of four lanes, each tap of four outputs takes one or
-// two operations. The estimate is half a nanosecond per output and tap.
+// Estimates the nanoseconds for one plane: 20 ns, and half a nanosecond per output and tap. On vectors of
+// four lanes, a tap of four outputs takes one or two operations.
 double plane_ns(const Pool2dShape& s) {
   const double outputs = static_cast<double>(s.out_h) * static_cast<double>(s.out_w);
   return 20 + outputs * static_cast<double>(s.kernel.h) * static_cast<double>(s.kernel.w) / 2;
@@ -113,7 +113,8 @@ bool is_global(const Pool2dShape& s) {
          s.dilation.w == 1 && pad.top + pad.bottom + pad.left + pad.right == 0;
 }
 
-// Calls body(p, begin, count) for each plane p. Its `count` values begin at offset `begin` of the array.
+// Calls body(p, begin, count) for each plane p. The plane has `count` values, which begin at offset `begin`
+// of the array.
 template <class Body>
 void for_whole_planes(const Pool2dShape& s, const Body& body) {
   const int64_t count = s.in_h * s.in_w;

@@ -15,8 +15,8 @@ namespace {
 
 const double kNs = memory_ns(3 * sizeof(float));  // estimated nanoseconds per value
 
-// The number of values per partial sum. The partial sums are added in order, so the bits of the result do not
-// depend on the threads.
+// The number of values per partial sum. It is fixed, and the partial sums are added in order, so the bits of
+// the result do not depend on the number of threads.
 constexpr int64_t kBlock = 16384;
 
 }  // namespace

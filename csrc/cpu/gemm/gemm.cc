@@ -24,7 +24,7 @@ void gemm(float alpha, Matrix a, Matrix b, float beta, Matrix c, float* out) {
   if (beta == 0) {                // C is not read, but its pointer must be valid
     c = {out, m, n, n, 1};
   } else if ((n == 1 ? c.row_stride : c.column_stride) != 1 &&
-             c.data != out) {  // its rows are not contiguous
+             c.data != out) {  // the products below need a C with contiguous rows
     copy(c, out);
     c = {out, m, n, n, 1};
   }

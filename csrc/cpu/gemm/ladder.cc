@@ -51,7 +51,8 @@ void register_tile(const Matrix& a, const Matrix& b, float* out) {
   multiply_by_tiles(product(a, b, out), {kernels<GemmKernels>().rows, kWhole, kWhole, false, false});
 }
 
-// The depth is cut into steps, so that a tile's rows of A stay in L1, and the columns into blocks.
+// The depth is cut into steps, so that a tile's rows of A stay in L1. The columns are cut into blocks, so
+// that a block's part of B stays in L2 and L3.
 void blocks(const Matrix& a, const Matrix& b, float* out) {
   Blocking blocking = blocking_for(kernels<GemmKernels>());
   blocking.prefetch = blocking.pack = false;

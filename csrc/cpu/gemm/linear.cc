@@ -95,7 +95,7 @@ void linear_backward_input(Matrix dy, Matrix weight, float* dx) { gemm(1, dy, we
 void linear_backward_weight(Matrix dy, Matrix x, float* dw) { gemm(1, dy.transposed(), x, 0, {}, dw); }
 
 void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db) {
-  constexpr int64_t kColumns = 64;
+  constexpr int64_t kColumns = 64;  // the number of columns per task
   const Matrix whole{dy, rows, columns, columns, 1};
   parallel_for(ceil_div(columns, kColumns), memory_ns(static_cast<double>(rows * kColumns) * 4),
                [&](int64_t i) {
@@ -107,8 +107,8 @@ void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float*
 void linear_act_backward(Activation f, const LinearGradients& g) {
   const Matrix dy{g.dy, g.x.rows, g.weight.rows, g.weight.rows, 1};
   const Product dw = product(dy.transposed(), g.x, g.dw), dx = product(dy, g.weight, g.dx);
-  // Parts have the bits of gemm, unless gemm would sum in chunks or, for a single column, transpose the
-  // product.
+  // In parts, the products have the same bits as by gemm, with two exceptions: if gemm sums in chunks, and if
+  // dw and dx have a single column, because gemm then transposes the product.
   const bool in_parts = g.x.columns > 1 && !summed_in_chunks(dw) && !summed_in_chunks(dx);
   if (in_parts && worth_sharing(dw.ns()))  // dx takes about as long as dw
     backward_in_parts(backward_kernel(f), g, dw, dx);

@@ -19,10 +19,10 @@ namespace {
 constexpr double kDotTransposeCost = 24;
 
 // The measured cost of loading a vector for dot products, in multiply-adds of vectors. Rows are seldom
-// aligned to more than 4 values, so longer vectors often cross the border of a cache line.
+// aligned to more than 4 values, so a load of a longer vector often crosses the border of a cache line.
 double load_cost(const GemmKernels& k) { return k.lanes > 4 ? 2.4 : 1.25; }
 
-// The costs per row of C by tiles and by dot products.
+// Return the cost per row of C, by tiles and by dot products.
 double cost_by_tiles(const Product& g) {
   const double lanes = kernels<GemmKernels>().lanes;
   const double m = static_cast<double>(g.rows()), depth = static_cast<double>(g.depth());
@@ -38,7 +38,7 @@ double cost_by_dots(const Product& g) {
   const double m = static_cast<double>(g.rows()), n = static_cast<double>(g.columns());
   const double lanes = k.lanes, depth = static_cast<double>(g.depth());
   const double padded_depth = std::ceil(depth / lanes) * lanes;
-  // Adding up the lanes of a sum takes six multiply-adds of vectors.
+  // Adding up the lanes of a sum takes as long as six multiply-adds of vectors.
   const double sums = n * per_product * (padded_depth + 6 * lanes);
   return sums + (g.a.column_stride == 1 ? 0 : kDotTransposeCost * depth) +
          (g.b.row_stride == 1 ? 0 : kDotTransposeCost * n * depth / m);

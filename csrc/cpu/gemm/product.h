@@ -20,7 +20,7 @@ struct Product {
   float* out;
   int64_t out_row_stride;
   ActivationKernels::Forward activation = nullptr;  // f, applied to rows as soon as they are complete
-  bool b_is_updated = false;  // true if B is weights, to which all threads write after each training step
+  bool b_is_updated = false;  // true if B holds weights, to which all threads write in each training step
 
   int64_t rows() const { return a.rows; }
   int64_t columns() const { return b.columns; }
@@ -31,10 +31,10 @@ struct Product {
 // How multiply_by_tiles cuts a product into blocks, and what it does for the caches.
 struct Blocking {
   int64_t rows;     // the number of rows in the highest tile
-  int64_t depth;    // the length of a step of the depth
-  int64_t columns;  // the number of columns in a block
+  int64_t depth;    // the maximum length of a step of the depth
+  int64_t columns;  // about the maximum number of columns in a block; a block consists of whole tiles
   bool prefetch;
-  bool pack;  // whether A is packed if packing pays; B is always packed if its rows are not contiguous
+  bool pack;  // if true, A is packed if this pays; B is packed in any case if its rows are not contiguous
 };
 Blocking blocking_for(const GemmKernels&);
 
@@ -51,7 +51,7 @@ void multiply_by_dots(const Product&);
 bool better_by_dots(const Product&);
 // Computes the product by dot products or by tiles, on one thread.
 void multiply(const Product&, bool by_dots);
-// Computes the product by the faster of the two, on one thread.
+// Computes the product by the faster of the two methods, on one thread.
 void multiply(const Product&);
 // Computes the product on all threads.
 void multiply_on_all_threads(const Product&);
@@ -78,13 +78,15 @@ class Parts {
  private:
   const Product g_;
   Cut cut_;
-  const bool by_dots_;  // chosen for the whole product, because the number of threads decides the parts
+  // Chosen for the whole product, so that the method does not depend on the parts. Their number depends on
+  // the number of threads.
+  const bool by_dots_;
 };
 
-// Applies f to complete rows of out, `rows` x `columns` values from `out` on.
+// Applies the product's activation to complete rows of out: to `rows` x `columns` values from `out` on.
 void activate(const Product&, float* out, int64_t rows, int64_t columns);
 
-// Return a part of a matrix, without copying it.
+// Return some rows or some columns of a matrix, without copying them.
 ops::Matrix rows_of(const ops::Matrix&, Range rows);
 ops::Matrix columns_of(const ops::Matrix&, Range columns);
 

@@ -11,17 +11,17 @@
 namespace byhand::cpu {
 namespace {
 
-// Reading a value of A or B from an outer cache takes as long as this number of multiply-adds.
+// The cost of reading a value of A or B from an outer cache, in multiply-adds.
 constexpr double kReadCost = 3;
 
-// If two cores write into one row of C, the prefetcher of one core fetches cache lines that the other core is
-// about to write. This delays the other core by about 70 ns per row, the time of this number of
-// multiply-adds.
+// The additional cost of a row of C into which two cores write, in multiply-adds. The prefetcher of one core
+// fetches cache lines that the other core is about to write. This delays the other core by about 70 ns per
+// row.
 constexpr double kSharedRowCost = 4000;
 
-// The optimizer writes the weights after every training step. Before a core can write a cache line that other
-// cores have read, it must take the line back from them. This takes 9 ns per line. Divided among the values
-// of a line, it is the time of this number of multiply-adds.
+// The additional cost of one weight that a part reads, in multiply-adds. The optimizer writes the weights
+// after every training step. Before a core can write a cache line that other cores have read, it must take
+// the line back from them. This takes 9 ns per line, which the cost divides among the 16 values of the line.
 constexpr double kTakenBackCost = 30;
 
 // Returns the cut whose largest part is the cheapest. The cost of a part is counted in multiply-adds per
@@ -44,8 +44,9 @@ Parts::Cut best_cut(const Product& g, int64_t parts) {
   return best;
 }
 
-// A long sum into a small C is cut into chunks of the depth, so that the threads have something to share. The
-// shape alone decides the chunks, and their sums are added in order.
+// A product is cut into chunks of the depth if its depth is at least 2 * kChunk and C has at most kSmallC
+// values. Such a C is too small to share, but the threads can share the chunks. A chunk has at most kChunk
+// terms of each sum. The depth alone decides the chunks, and their sums are added in order.
 constexpr int64_t kChunk = 4096, kSmallC = 64 * 64;
 
 void multiply_in_chunks(const Product& g) {
@@ -65,12 +66,12 @@ void multiply_in_chunks(const Product& g) {
   activate(g, g.out, g.rows(), g.columns());
 }
 
-// Returns the number of parts in the direction of the rows. Cuts a long product into more parts than threads
-// if the cut itself is free, that is, if no part has to pack B. If the system pauses one thread, the other
-// threads take over its remaining parts.
+// Returns the number of parts in the direction of the rows. If the cut itself is free, that is, if no part
+// has to pack B, a long product gets up to 8 times as many parts as `cut` has. If the system then pauses one
+// thread, the other threads take over its remaining parts.
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
-  constexpr double kPartNs = 3'000'000;  // the minimum duration of a part
-  constexpr int64_t kTiles = 4;          // the minimum number of tiles of rows in a part
+  constexpr double kPartNs = 3'000'000;  // the minimum duration of a part, in nanoseconds
+  constexpr int64_t kTiles = 4;          // the minimum height of a part, in tiles
   if (g.b.column_stride != 1) return cut.rows;
   const double parts = static_cast<double>(cut.rows * cut.columns);
   const int64_t finer = std::min(static_cast<int64_t>(g.ns() / parts / kPartNs),

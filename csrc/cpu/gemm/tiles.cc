@@ -25,15 +25,15 @@ using ops::Matrix;
 
 namespace {
 
-// While a tile reads its part of a row of an unpacked B, it prefetches the part that a later tile will read.
-// This constant is the distance in tiles. The tile prefetches as many cache lines as an aligned part has. A
-// part that is not aligned lies in one more line. Only the following tile prefetches this line, as the first
-// line of the next part. With a distance of one tile, this would be too late, because the following tile is
-// the one that needs the line.
+// How far B is prefetched, in tiles: while a tile reads its part of a row of an unpacked B, it prefetches the
+// part that belongs to the tile kTilesAhead tiles later. It prefetches as many cache lines as an aligned part
+// has. A part that is not aligned lies in one more line. Only the following tile prefetches this line, as the
+// first line of the next part. With a distance of one tile, this would be too late, because the following
+// tile is the one that needs the line.
 constexpr int64_t kTilesAhead = 2;
 
-// The number of values that are prefetched from each row of A that the next tile of rows reads. After these
-// few cache lines, the hardware prefetcher recognises the stream and fetches the rest.
+// The number of values that are prefetched from the beginning of each row of A, for the next tile of rows.
+// After these few cache lines, the hardware prefetcher recognises the stream and fetches the rest.
 constexpr int64_t kValuesAhead = 64;
 void prefetch_rows(const Matrix& a) {
   for (int64_t p = 0; p < std::min(a.columns, kValuesAhead); p += kCacheLineFloats)
@@ -82,8 +82,8 @@ struct Block {
   void multiply_row(GemmTile t, int64_t rows) const;
 };
 
-// Packs all panels of equal width together. Reading whole rows of B from memory is faster than reading the
-// pieces of one panel.
+// Packs all panels of equal width together, because reading long pieces of the rows of B from memory is
+// faster than reading the short pieces that belong to one panel.
 void Block::pack_b() const {
   const auto width = [&](int64_t j) { return tiling.columns(j).end - tiling.columns(j).begin; };
   for (int64_t j = column_tiles.begin; j < column_tiles.end;) {
@@ -142,14 +142,15 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
 // same rows of A, so that they share one copy. Values at such distances evict each other, because L1 can keep
 // only a few of their cache lines (section 7 of docs/gemm.md). Otherwise packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  constexpr int64_t kAliased = 512, kUses = 8;  // 512 floats are 2 KB
+  constexpr int64_t kAliased = 512;  // 2 KB, in floats
+  constexpr int64_t kUses = 8;       // the minimum number of tiles that share a copy
   return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
 }
 
 }  // namespace
 
 Blocking blocking_for(const GemmKernels& k) {
-  // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps beyond 512 gain
+  // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps longer than 512 gain
   // nothing. A block is so narrow that its values of B fit kSharedFloats, because each tile of rows reads all
   // of them.
   const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
