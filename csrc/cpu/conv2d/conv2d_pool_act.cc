@@ -140,7 +140,8 @@ void conv2d_clear_weight_cache(float* cache) { Winograd::clear_cache(cache); }
 
 namespace {
 
-// The backward pass. Each task takes some images and goes through four stages, for a few images at a time:
+// The backward pass. A task takes some images of the batch. It takes a few of its images at a time
+// (at_a_time_) through four stages:
 //   1. compute dz, the gradient with respect to the activation's input;
 //   2. check the indices;
 //   3. add to the bias gradient;
@@ -173,7 +174,8 @@ class PoolActBackward {
   int64_t plane() const { return s_.out_h * s_.out_w; }
   int64_t pooled() const { return s_.out_channels * g_.outputs; }
   const int32_t* checked(const int32_t* index, int64_t images, int32_t* copy) const;
-  void planes_of(const Images& i, float* planes) const;
+  void planes_of(const Images& i, float* planes) const;  // writes dz as whole planes of gradients
+  // Stage 4 in the ways kWinograd and kPlanes. `planes` has room for the planes of these images.
   void by_winograd(const Images& i, float* planes, bool add, float* sums) const;
   void by_planes(const Images& i, float* planes, float* sums) const;
 
@@ -211,12 +213,13 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
       maxima_(s),
       at_a_time_(way_ == Way::kMaxima ? 1 : images_at_a_time(s)),
       size_(way_ == Way::kWinograd ? winograd_.size_of_sums() : s.out_channels * s.group_in() * s.taps()) {
-  // The number of images whose weight gradients one task adds into the same partial sum. It is larger if
-  // there would be too many partial sums.
+  // The number of images per task: a quarter of the batch, but from 4 to 16. A task adds their weight
+  // gradients into one partial sum. If this would give more than max_partial_sums(size_) tasks, each task
+  // takes more images.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
   // If there are as many gradients as 2 x 2 windows, each gradient can lie in a window of its own.
-  // by_winograd checks whether it does.
+  // by_winograd checks whether all gradients do.
   if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);
@@ -256,9 +259,10 @@ void PoolActBackward::run(int64_t task) const {
         static_cast<float>(kernels<ReduceKernels>().sum(total + o * g_.outputs, g_.outputs));
 }
 
-// Another thread may write to the caller's indices between the check and the use. So the check and the use
-// both read a copy. If `copy` is null, the kernel reads the caller's indices again. It masks each index
-// (ConvPooledDot::last), so it never reads outside its array.
+// Checks the indices of some images. Copies them to `copy` first and returns the copy, or returns the
+// caller's indices if `copy` is null. Another thread may write to the caller's indices between the check and
+// the use, so the check and the use must read the same copy. Without a copy, the kernel reads the caller's
+// indices again. It masks each index (ConvPooledDot::last), so it never reads outside its array.
 const int32_t* PoolActBackward::checked(const int32_t* index, int64_t images, int32_t* copy) const {
   if (copy) std::copy_n(index, images * pooled(), copy);
   const int32_t* const used = copy ? copy : index;
@@ -307,7 +311,7 @@ void PoolActBackward::finish() const {
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm algorithm, Activation f,
                               const ConvPoolGradients& g) {
   if (s.batch * s.out_channels * g.outputs == 0) {
-    conv_method(s, algorithm, ConvDirection::kWeightGradient);  // throws if it cannot take the shape
+    conv_method(s, algorithm, ConvDirection::kWeightGradient);  // throws if `algorithm` cannot take the shape
     std::fill_n(g.dw, s.out_channels * s.group_in() * s.taps(), 0.0f);
     if (g.db) std::fill_n(g.db, s.out_channels, 0.0f);
     if (g.dx) std::fill_n(g.dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);

@@ -8,13 +8,13 @@
 namespace byhand::cpu {
 
 int64_t max_partial_sums(int64_t size) {
-  constexpr int64_t kFloats = int64_t{1} << 22;
+  constexpr int64_t kFloats = int64_t{1} << 22;  // the maximum size of all partial sums together: 16 MiB
   return std::clamp<int64_t>(kFloats / std::max<int64_t>(size, 1), 1, kMaxPartialSums);
 }
 
 int64_t partial_sum_count(const Conv2dShape& s, int64_t size) {
-  // Minimum number of output positions per partial sum. With this many, clearing and adding the partial sums
-  // costs less than 1 % of computing them.
+  // The minimum number of output positions per partial sum. With this many, clearing and adding the partial
+  // sums costs less than 1 % of computing them.
   constexpr int64_t kPositions = 2048;
   const int64_t positions = s.batch * s.out_h * s.out_w;
   return std::min(s.batch, std::clamp<int64_t>(positions / kPositions, 1, max_partial_sums(size)));

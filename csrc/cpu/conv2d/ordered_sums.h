@@ -11,8 +11,8 @@ namespace byhand::cpu {
 
 // The largest number of partial sums.
 inline constexpr int64_t kMaxPartialSums = 8;
-// The largest number of partial sums of `size` floats each. It is lower for a large size, to bound their
-// memory.
+// Returns the largest number of partial sums of `size` floats each, from 1 to kMaxPartialSums. All of them
+// together have at most 16 MiB, unless one alone has more.
 int64_t max_partial_sums(int64_t size);
 
 // Returns the number of partial sums for a weight gradient of `size` floats.

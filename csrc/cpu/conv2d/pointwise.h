@@ -1,11 +1,11 @@
-// Convolution with kernels of 1 x 1, stride 1 and no padding: a matrix product for each image and group.
+// Convolution with filters of 1 x 1, stride 1 and no padding: a matrix product for each image and group.
 #pragma once
 
 #include "core/shapes.h"
 
 namespace byhand::cpu {
 
-// Returns whether the convolution has kernels of 1 x 1, stride 1 and no padding.
+// Returns whether the convolution has filters of 1 x 1, stride 1 and no padding.
 bool is_pointwise(const Conv2dShape& s);
 
 // These functions compute conv2d and its gradients as in ops/conv2d.h. No operand is empty. bias may be null.

@@ -17,13 +17,14 @@ namespace {
 // outputs of the staged block.
 constexpr int64_t kDepth = 512;
 
-// The number of values that a task stages at a time. They stay in L2 while all output channels use them.
+// The maximum number of values that a task stages at a time, unless a band of a single row needs more. They
+// stay in L2 while all output channels use them.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
 // A correlation that is cut into blocks of input channels and bands of output rows, with the tables that its
 // tasks share. The depth of a tile runs over (tap row, channel of the block, tap column). In this order, the
-// tap rows that an output row reads inside the image are one contiguous range, and the tap rows in the
-// padding are skipped.
+// tap rows that lie inside the image for an output row are one contiguous range of the depth. So a tile can
+// skip the tap rows in the padding.
 struct Plan {
   const Correlation& c;
   const ConvTileKernels& kernels;
@@ -34,16 +35,18 @@ struct Plan {
   const Range* tap_rows;     // for each output row, the tap rows that it reads inside the image
   const float* bias;         // zeros if the correlation has none
   float* weights = nullptr;  // (group, output, channel block, tap row, channel, tap column)
-  int64_t* offset[2] = {};   // the offset of each depth index in a staged block: [0] full, [1] the last block
-  ConvPosition* position = nullptr;  // the vectors of a band
+  // The offset of each depth index in a staged block: [0] for full blocks, [1] for the last block.
+  int64_t* offset[2] = {};
+  ConvPosition* position = nullptr;  // the vectors of outputs of a band
 
-  int64_t depth() const { return c.channels * c.rows.count * c.columns.count; }  // of all blocks
+  int64_t depth() const { return c.channels * c.rows.count * c.columns.count; }  // the sum over all blocks
   int64_t channels_of(int64_t block) const {
     return std::min(block_channels, c.channels - block * block_channels);
   }
 };
 
-// Returns the tiles with wide vectors, unless they waste more lanes in a row of outputs.
+// Returns the tiles with wide vectors for rows of `outputs` values. If wide vectors would have more idle
+// lanes than narrow ones, returns the tiles with narrow vectors.
 const ConvTileKernels& kernels_for(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
   const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
@@ -147,9 +150,9 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
   return p;
 }
 
-// Computes the outputs of one band of one image and group from one staged block of channels. Later blocks
-// continue the sums in y. The shape alone decides the blocks, so the bits do not depend on the number of
-// threads.
+// Computes the outputs of one band from one staged block of channels. `image` is the number of a pair of an
+// image and a group: image number * groups + group. Later blocks continue the sums in y. The shape alone
+// decides the blocks, so the bits do not depend on the number of threads.
 void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t block, const float* staged) {
   const ConvTileKernels& k = p.kernels;
   const Correlation& c = p.c;

@@ -12,11 +12,11 @@ namespace byhand::cpu {
 // where  in_y = oy * rows.stride + rows.tap[ty],  in_x = ox * columns.stride + columns.tap[tx],
 // and    w(g, o, c, ty, tx) = weight[g * weight_group + o * weight_output + c * weight_channel +
 //                                    row_offset[ty] + column_offset[tx]].
-// A value of x outside the image counts as 0. rows.tap rises or falls throughout. bias may be null. x and y
-// are contiguous.
+// A value of x outside the image counts as 0. The taps of `rows` are in rising or in falling order. bias may
+// be null. x and y are contiguous.
 struct Correlation {
   int64_t batch, groups, channels, outputs;  // `channels` input and `outputs` output channels per group
-  Pair source, out;
+  Pair source, out;                          // the sizes of a plane of x and of a plane of y
   TapAxis rows, columns;
   const float* x;
   const float* weight;

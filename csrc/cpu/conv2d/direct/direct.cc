@@ -19,17 +19,17 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
 }
 
 // Along one axis, the inputs phase, phase + stride, phase + 2 stride, ... get their gradients through the
-// same taps. They are called a phase, and input j of the phase is phase + j * stride. In the forward pass,
-// output o reads input o * stride + k * dilation - padding through tap k. So input j of the phase gets its
-// gradient through tap k from output j + (phase + padding - k * dilation) / stride, if that is a whole
+// same taps. These inputs are called a phase, and input j of the phase is phase + j * stride. In the forward
+// pass, output o reads input o * stride + k * dilation - padding through tap k. So input j of the phase gets
+// its gradient through tap k from output j + (phase + padding - k * dilation) / stride, if that is a whole
 // number. With a kernel of 3, stride 2 and no padding, phase 0 has taps 0 and 2, and phase 1 has tap 1.
 struct PhaseAxis {
   TapAxis taps;     // the taps that reach this phase
-  int64_t* offset;  // of the weight of each of these taps, in the filter
+  int64_t* offset;  // for each of these taps, the offset of its weight in the filter
   int64_t size;     // the number of inputs in the phase
 };
 
-// `step` is the distance of two neighbouring taps in the filter.
+// `step` is the distance in memory of the weights of two neighbouring taps.
 PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
                      int64_t padding, int64_t step, ScratchFrame& frame) {
   int64_t* const tap = frame.allocate<int64_t>(kernel);
@@ -44,7 +44,7 @@ PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, 
   return {{count, tap, 1}, offset, ceil_div(in - phase, stride)};
 }
 
-// Computes dx at the inputs of one phase per axis: a correlation of dy with the taps that reach them.
+// Computes dx at the inputs of one phase per axis: a correlation of dy with the taps that reach these inputs.
 void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
   const PhaseAxis rows =

@@ -12,13 +12,16 @@ namespace byhand::cpu {
 
 namespace {
 
-// The last position in a plane of outputs, rounded up to 2^n - 1.
+// The last position in a plane of outputs, rounded up to 2^n - 1, so that kernels can use it as a mask of
+// positions (ConvPooledDot::last).
 int64_t last_position(const Conv2dShape& s) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(s.out_h * s.out_w)) - 1);
 }
 
-// The number of floats in the slots of an input channel. They stay in L2 while all output channels read them.
-// There is a slot for every position up to last_position. Those beyond the plane stay uninitialised.
+// The number of floats in all slots of one input channel (see fill_slots). They stay in L2 while all output
+// channels read them, because `takes` limits their number. There is a slot for every position up to
+// last_position and every row of taps. The slots beyond the padded input stay uninitialised. They are read
+// only if another thread changes an index meanwhile.
 int64_t slot_floats(const Conv2dShape& s) {
   return (last_position(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
 }
@@ -51,8 +54,8 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
 }
 
 // Writes one slot for each row of the padded input and each output column x: the kPooledSlot values of that
-// row from x on, side by side. A vector that holds a slot lies within one cache line. Every second vector
-// that is loaded from the plane itself would cross one.
+// row from x on, side by side. A vector that holds a slot lies within one cache line. If vectors were loaded
+// from the plane itself, every second one would lie in two cache lines.
 void PooledDots::fill_slots(const float* x, float* slots) const {
   ScratchFrame frame;
   const int64_t row = s_.out_w * kPooledSlot, width = s_.out_w + kPooledSlot;
@@ -63,7 +66,8 @@ void PooledDots::fill_slots(const float* x, float* slots) const {
   const bool padded = s_.padding.left > 0 || s_.padding.right > 0;
   for (int64_t y = 0; y < s_.in_h; ++y, slots += row) {
     const float* from = x + y * s_.in_w;
-    // The last slots of a row reach beyond its end. Those values belong to no tap, but they must be readable.
+    // The last slots of a row reach beyond the end of the row. The values there belong to no tap, but they
+    // must be readable.
     if (padded || y * s_.in_w + width > s_.in_h * s_.in_w) {
       std::copy_n(from, s_.in_w, line + s_.padding.left);
       from = line;

@@ -1,7 +1,7 @@
 // The weight gradient of a convolution that is followed by max pooling. Each pooling window passes its
 // gradient to one output of the convolution, so most of the gradients dy are zero. This algorithm reads only
-// those that are not. It is used if the caller does not want the input gradient. The direct algorithm for the
-// input gradient needs whole planes of dy.
+// those that are not zero. It is used only if the caller does not want the input gradient, because the direct
+// algorithm for the input gradient needs whole planes of dy in any case.
 #pragma once
 
 #include "core/shapes.h"
@@ -12,6 +12,8 @@ class PooledDots {
  public:
   explicit PooledDots(const Conv2dShape& s) : s_(s) {}
 
+  // Returns whether this class can take the shape: stride 1, dilation 1, one group, filters of at most
+  // kMaxPooledTapRows x kPooledSlot taps, and so small planes that the slots of one channel fit half of L2.
   static bool takes(const Conv2dShape& s);
 
   // Adds the weight gradient of one image x to dw. Each output channel has `count` gradients dz, which lie at

@@ -15,7 +15,7 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
   return {kernel, tap, stride};
 }
 
-// The range of i in [0, count) for which begin + i * stride lies in [0, size).
+// Returns the range of i in [0, count) for which begin + i * stride lies in [0, size).
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
   const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
   const int64_t beyond = begin >= size ? 0 : std::min(count, ceil_div(size - begin, stride));

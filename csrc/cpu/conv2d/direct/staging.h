@@ -19,7 +19,8 @@ struct TapAxis {
   int64_t stride;
 };
 
-// The taps with which forward and the weight gradient read the input, in memory of `frame`.
+// Return the taps with which forward and the weight gradient read the input, along the rows or the columns.
+// The table of the taps lies in memory of `frame`.
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);
 TapAxis forward_columns(const Conv2dShape& s, ScratchFrame& frame);
 
@@ -32,9 +33,9 @@ struct StagedAxis {
   TapAxis taps;
   int64_t outputs;
   int64_t planes, extent;
-  int64_t* origin;  // source index of each plane's first value
-  int64_t* plane;
-  int64_t* shift;
+  int64_t* origin;  // for each plane, the source index of its first value
+  int64_t* plane;   // for each tap, the number of its plane
+  int64_t* shift;   // for each tap, the index of the value that output 0 reads
 };
 
 class Staging {

@@ -12,26 +12,29 @@ namespace {
 // the inputs of every channel and tap, one tile of columns after the other.
 constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
 
-// The number of input values that are staged at a time. They stay in L2 while the tiles of all output
-// channels read them.
+// The maximum number of input values that are staged at a time, unless one channel needs more. They stay in
+// L2 while the tiles of all output channels read them.
 constexpr int64_t kStagedFloats = kL2Floats / 2;
 
 // The maximum number of images that one call of the kernel sums up in registers before it adds the sums to
 // dw.
 constexpr int64_t kMaxImages = 16;
 
+// Returns the number of output rows per band. kTileFloats limits it, but it is at least 1.
 int64_t band_of(const Conv2dShape& s) {
   const int64_t fitting =
       std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_w), 1, s.out_h);
   return ceil_div(s.out_h, ceil_div(s.out_h, fitting));
 }
 
-// With stride 1 and without padding, neighbouring outputs read neighbouring values of x itself.
+// Returns whether x must be staged. With stride 1 and without padding, neighbouring outputs read neighbouring
+// values of x itself.
 bool needs_staging(const Conv2dShape& s) {
   return s.stride.h != 1 || s.stride.w != 1 || s.padding.top != 0 || s.padding.bottom != 0 ||
          s.padding.left != 0 || s.padding.right != 0;
 }
 
+// Returns the number of images per band. kTileFloats limits it, but it is at least 1.
 int64_t images_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
                              kMaxImages);
@@ -44,7 +47,7 @@ struct WeightDots::Band {
   ConvDot dots;
   int64_t first_image, first_row;
   int64_t length;     // the number of values of dy in one channel of one image of the band
-  const float* next;  // dy of the next band; null: none
+  const float* next;  // dy of the next band, or null if this band is the last one
   float* staged;      // room for the staged inputs; null if nothing is staged
 };
 

@@ -21,8 +21,8 @@ class WeightDots {
   // The number of units that the weights are cut into. A unit holds the weights between one tile of output
   // channels and one block of input channels of a group.
   int64_t units() const { return s_.groups * blocks_ * row_tiles_; }
-  // Adds the sums over these images to the weights of these units. The order in which a sum is added depends
-  // only on the images.
+  // Adds the sums over these images to the weights of these units. The order of the additions depends only on
+  // the images.
   void add(Range images, Range units, const float* dy, const float* x, float* dw) const;
 
  private:
@@ -33,14 +33,14 @@ class WeightDots {
   const Conv2dShape& s_;
   int64_t images_, band_;  // the number of images, and of output rows, per band
   TapAxis rows_, columns_;
-  Staging staging_;                    // of a band
+  Staging staging_;                    // copies the inputs of a band
   bool stages_;                        // if false, the kernels read x itself
   int64_t channel_size_, row_stride_;  // of a staged band, or of x if nothing is staged
   int64_t block_channels_, blocks_;    // channels per block, and blocks per group
   int64_t row_tiles_;                  // tiles of output channels per group
   int64_t* offset_;                    // where the kernels find each channel and tap of a block
-  // The vectors of outputs of a band. `whole` ones fill all lanes. A row whose length is no multiple of the
-  // lanes ends with a `cut` one.
+  // The vectors of outputs of a band. The vectors of whole_positions_ fill all lanes. Each row whose length
+  // is no multiple of the number of lanes ends with a vector of cut_positions_.
   ConvPosition *whole_positions_, *cut_positions_;
 };
 

@@ -1,5 +1,5 @@
 // Winograd's algorithm by channels. It is for weights that do not stay in the caches once they are
-// transformed. The transformed weights of 3 x 3 kernels are 7 times as large as the weights. A task
+// transformed: the transformed weights of 3 x 3 filters are 7 times as large as the weights. A task
 // transforms the weights of a few channels just before it uses them. The price is that every weight is
 // transformed again for each block of patches.
 #include <algorithm>
@@ -13,9 +13,10 @@
 namespace byhand::cpu {
 namespace {
 
-// The channels of the result (the output channels in forward, the input channels in the input gradient) are
-// cut into parts of at most kOwn, one per task. The sum runs over the other channels, at most kDepth at a
-// time. The transformed weights of kOwn x kDepth channels stay in L2.
+// The maximum numbers of channels that a task transforms weights for at a time. The result (y in forward, dx
+// in the input gradient) is cut into parts of at most kOwn channels, one part per task. The sum over the
+// channels of the other array (x or dy) takes at most kDepth channels at a time. The transformed weights
+// between kOwn and kDepth channels (256 KB) stay in L2.
 constexpr int64_t kOwn = 16, kDepth = 64;
 
 // The number of parts that the channels of the result are cut into.
@@ -88,7 +89,7 @@ void Winograd::backward_input_by_channels(const float* dy, const float* weight, 
 }
 
 void Winograd::backward_weight_by_channels(const float* dy, const float* x, float* dw) const {
-  // The channels per task. Their transformed weight gradient stays in L2.
+  // The maximum numbers of output and input channels per task. Their transformed weight gradient stays in L2.
   constexpr int64_t kOutputs = 20, kInputs = 40;
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);

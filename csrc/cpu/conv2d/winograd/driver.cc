@@ -76,7 +76,7 @@ void winograd_backward_input(const Conv2dShape& s, const float* dy, const float*
 }
 
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
-  constexpr int64_t kOutputs = 64;  // output channels per task
+  constexpr int64_t kOutputs = 64;  // the maximum number of output channels per task
   const Winograd w(s);
   const int64_t patches = s.batch * w.patches(), size = w.size_of_sums();
   if (patches <= w.block()) return w.backward_weight_by_channels(dy, x, dw);

@@ -5,7 +5,7 @@
 
 namespace byhand::cpu {
 
-// Returns whether Winograd's algorithm can compute this convolution. It must have kernels of 3 x 3 or 5 x 5,
+// Returns whether Winograd's algorithm can compute this convolution. It must have filters of 3 x 3 or 5 x 5,
 // stride 1, dilation 1 and one group.
 bool winograd_takes(const Conv2dShape& s);
 
@@ -17,8 +17,8 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
 
-// Estimates the multiply-adds of one direction for one image, without winograd_rows_forward. A transform
-// counts as the number of multiply-adds that take as long.
+// Estimates the multiply-adds of one direction for one image, by the algorithm that transforms in both axes
+// (not that of winograd_rows_forward). A transform counts as the number of multiply-adds that take as long.
 double winograd_cost(const Conv2dShape& s);
 
 }  // namespace byhand::cpu

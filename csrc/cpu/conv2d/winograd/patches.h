@@ -77,7 +77,7 @@ inline Operand by_columns(const Patches& p, int64_t first = 0) {
   return {p.data() + first * lanes(), p.plane(), lanes(), p.row_stride()};
 }
 
-// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p]. Each of these is a patch of 64 values, and *
+// out[i, j] = (out[i, j] if `add`) + sum_p a[i, p] * b[j, p]. Each element is a patch of 64 values, and *
 // multiplies value by value.
 void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns, int64_t depth,
               const WinogradPatches& out, int64_t out_row, int64_t out_column, bool add);
@@ -92,7 +92,7 @@ struct Tiling {
         columns(ceil_div(s.out_w, step)),
         per_image(rows * columns) {}
 
-  // Patch t of x, and patch t of y, in all channels.
+  // Return patch t of x, or patch t of y, in all channels.
   WinogradImages inputs(int64_t t, const float* x, int64_t channels) const {
     return window(t, x, channels, {s.in_h, s.in_w}, kWinogradSize, s.padding.top, s.padding.left);
   }
@@ -132,19 +132,21 @@ struct Tiling {
   }
 };
 
-// The kernels from the input channels `in` to output channel o.
+// Returns the weights from the input channels `in` to output channel o, as patches of r x r values.
 inline WinogradImages kernels_of(const Conv2dShape& s, const float* weight, int64_t o, Range in) {
   const int r = static_cast<int>(s.kernel.h);
   return {in.end - in.begin, weight + (o * s.in_channels + in.begin) * r * r, r * r, r, 0, r, 0, r};
 }
 
-// The same patches in some of their channels.
+// Returns the same patches, but only those of some channels.
 inline WinogradImages channels_of(WinogradImages images, Range channels) {
   images.values += channels.begin * images.channel;
   images.count = channels.end - channels.begin;
   return images;
 }
 
+// Estimate the nanoseconds for transforming this number of patches of one channel, and for multiplying this
+// number of patches of all channels.
 inline double transforms_ns(int64_t patches) {
   return fma_ns(static_cast<double>(patches) * kWinogradTransform);
 }

@@ -15,8 +15,9 @@
 namespace byhand::cpu {
 namespace {
 
-// The number of output rows that are computed together in each channel. The more rows, the longer is each
-// write to the plane. The input rows that 4 rows need still fit L1.
+// The number of output rows that are computed together in each channel. These rows are written to the plane
+// in one piece, so more rows make longer writes. The transformed input rows that 4 output rows need still fit
+// L1.
 constexpr int64_t kRowsTogether = 4;
 
 struct Tiling {
@@ -28,7 +29,7 @@ struct Tiling {
         channel(tiles * kWinogradSize * lanes),
         row(s.in_channels * channel) {}
   const int lanes;
-  const int64_t taps, tile_outputs, tiles;  // taps and tiles per row, outputs per tile
+  const int64_t taps, tile_outputs, tiles;  // taps per row of weights, outputs per tile, tiles per row
   const int64_t channel, row;               // floats of a transformed row, in one channel and in all channels
 };
 
@@ -100,9 +101,10 @@ struct Planes {
   T* data;
   int64_t channels, height, width;
 
-  // Writes `rows` rows of channel c, from row y of each lane's band on. kDivisor is 2 after pooling,
-  // otherwise 1. If lanes have different numbers of rows, each row is written alone. The kernel copies 32-bit
-  // values, which may be integers.
+  // Writes `rows` rows of channel c, from row y of each lane's band on. `values` has the shape (rows, width,
+  // lanes). kDivisor is 2 if the planes are pooled, otherwise 1, because `lanes` counts rows before the
+  // pooling. If lanes have different numbers of rows, each row is written separately. The kernel copies
+  // 32-bit values, which may be integers.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;
@@ -124,7 +126,8 @@ struct Planes {
 
 // Estimates the multiply-adds per image.
 double winograd_rows_cost(const Conv2dShape& s) {
-  // The cost of transforming a tile of inputs, and of transforming to one output, in one channel.
+  // The costs in multiply-adds, per channel: of transforming a tile of inputs, and of computing an output
+  // from the products of a tile.
   constexpr double kInput = 40, kOutput = 8;
   const RowBands bands(s);
   const int64_t tile_outputs = kWinogradSize + 1 - s.kernel.w;
@@ -136,7 +139,8 @@ double winograd_rows_cost(const Conv2dShape& s) {
   return tiles * (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
 }
 
-// Chooses the number of bands with the least work, and the smallest such number.
+// Chooses the number of bands per image for which a lane computes the fewest rows in all groups together. Of
+// several such numbers, it takes the smallest.
 RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
   const int64_t lanes = kernels<WinogradRowKernels>().lanes, pairs = ceil_div(s.out_h, 2);
   for (int64_t b = 1; b <= std::min(lanes, pairs); ++b) {
@@ -147,9 +151,9 @@ RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
 
 WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
     : shape_(s), bands_(s) {
-  // The output channels are cut into few parts, because every part transforms the inputs again. There are at
-  // most as many parts as give kTasks tasks in total. A part has at least kMultiplyAdds, over all images, and
-  // about kOutputs channels or more.
+  // The output channels are cut into few parts, because every part transforms the inputs again. Cutting gives
+  // at most kTasks tasks. A part has at least kMultiplyAdds multiply-adds, over all images, and at least
+  // about kOutputs channels.
   constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
   const auto worth =
       static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
@@ -167,7 +171,8 @@ double WinogradRows::ns() const {
 }
 
 // Calls compute(pairs, rows, lanes, o, y) for each output channel o of the task and for up to kRowsTogether
-// rows at a time, which begin at row y of every band.
+// rows of outputs at a time. `rows` is their number, and they begin at row y of every band. pairs[i] holds
+// the operands for the rows y + 2 i and y + 2 i + 1.
 template <class Compute>
 void WinogradRows::visit(int64_t task, const float* x, const float* bias, const Compute& compute) const {
   const Conv2dShape& s = shape_;

@@ -1,8 +1,9 @@
 // Winograd's algorithm along rows, for few input channels. m = 9 - r neighbouring outputs of a row take 8
 // products for each row of r weights, instead of m * r.
 //
-// In the formulas, d is 8 neighbouring inputs of row y of a channel, g_i is row i of its kernel, a prime
-// denotes the transpose, and B, G and A are the matrices of kernels/conv2d_winograd_matrices.py:
+// In the formulas, d is 8 neighbouring inputs of row y of a channel, g_i is row i of the r x r weights for
+// this channel, a prime denotes the transpose, and B, G and A are the matrices of
+// kernels/conv2d_winograd_matrices.py:
 //
 //   V_y = B d   U_i = G g_i   m outputs of row y = A' (sum over channels and i of U_i * V_(y+i))
 //

@@ -16,8 +16,8 @@ namespace byhand::cpu {
 
 namespace {
 
-// `multiply` sums over the depth, the index p, in steps of this length. What a tile reads of both operands in
-// one step stays in L1.
+// The maximum number of terms p that `multiply` adds in one step. The vectors of both operands that a tile
+// reads in one step stay in L1.
 constexpr int64_t kDepth = 64;
 
 }  // namespace
@@ -114,8 +114,8 @@ double Winograd::ns(int64_t patches) const {
   return transforms_ns(patches * (shape_.in_channels + shape_.out_channels)) + products_ns(shape_, patches);
 }
 
-// Calls store(t, sums) for each patch t of outputs. `sums` are its values in all channels, before the
-// transform to outputs.
+// Calls store(t, sums) for each patch t of outputs. `sums` holds M_o (see winograd.h) of patch t for all
+// output channels o.
 template <class Store>
 void Winograd::forward(Range patches, const float* x, const Store& store) const {
   const Tiling tiling(shape_);
