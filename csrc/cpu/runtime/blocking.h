@@ -12,7 +12,8 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // larger. Drivers leave a share of each cache to data that is read only once.
 inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
 inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
-// L2 and one core's share of L3 together, for data that is read repeatedly, in long contiguous pieces.
+// The number of floats that fit L2 and one core's share of L3 together. It is for data that is read
+// repeatedly, in long contiguous pieces.
 inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 
 // The indices from begin to end - 1.
@@ -29,7 +30,7 @@ inline Range split(int64_t total, int64_t parts, int64_t i) {
 // per nanosecond, is half of the slowest peak that we know.
 inline double fma_ns(double count) { return count / 20; }
 // The approximate duration of an operation that reads and writes this number of bytes and does little
-// arithmetic.
+// arithmetic. The rate is 10 bytes per nanosecond.
 inline double memory_ns(double bytes) { return bytes / 10; }
 
 }  // namespace byhand::cpu

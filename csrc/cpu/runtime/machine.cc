@@ -15,7 +15,7 @@ namespace {
 
 struct Affinity {
   cpu_set_t set;  // has room for 1024 processors
-  bool known;     // false if the system does not tell, as on a machine with more processors
+  bool known;  // false if the system does not tell the mask, as on a machine with more than 1024 processors
 };
 
 // Returns the current affinity mask of the process, that is, of its main thread. It may differ from the mask
@@ -42,7 +42,8 @@ double quota_v1(const std::string& folder) {
   return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-// Returns the same for a folder of cgroup v2. Its file cpu.max holds "QUOTA PERIOD" or "max PERIOD".
+// Returns the limit that a cgroup v2 folder sets, in the same form. The file cpu.max holds "QUOTA PERIOD" or
+// "max PERIOD".
 double quota_v2(const std::string& folder) {
   std::ifstream file(folder + "/cpu.max");
   std::string quota;

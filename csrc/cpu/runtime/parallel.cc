@@ -27,8 +27,8 @@ namespace {
 //   worker       a thread of the pool, which sleeps or spins between two calls;
 //   participant  the calling thread, or a worker that takes tasks of its call;
 //   line         a cache line, here always the one that holds the pool's state (Pool::state_);
-//   far, near    two cores are far from each other if a line that one has written takes kFarNs or longer, on
-//                average, to reach the other; otherwise they are near.
+//   far, near    two cores are far from each other if a line that one of them has written takes kFarNs or
+//                longer, on average, to reach the other; otherwise they are near.
 // The duration of a call is an estimate for one thread. Estimates by fma_ns are longer than the true times,
 // because fma_ns assumes half of the slowest peak that we know.
 
@@ -37,23 +37,24 @@ namespace {
 // kWorthSharingNs while they spin.
 constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 
-// A line arrives from a near core after 20 to 60 ns. It takes 100 to 180 ns if the two cores share no cache,
-// as happens in virtual machines. Calls with an estimate below kWorthSharingFarNs are short, the other calls
-// are long. Two threads on far cores lose more than they gain by sharing short calls. For example, the calls
-// of a step of softmax regression are estimated at 16 to 50 us. The step takes 60 us with two threads on near
-// cores, 150 us with two threads on far cores and 77 us with one thread. So two threads on far cores share a
-// short call in two cases only: within kBetweenLongCallsNs after a long call; and in kProbes of every
-// kProbeCycle short calls, to measure the distance again. The rule applies to two threads only, because more
-// have not been measured.
+// kFarNs is the border between near and far cores, in nanoseconds: a line arrives from a near core after 20
+// to 60 ns. It takes 100 to 180 ns if the two cores share no cache, as happens in virtual machines. Calls
+// with an estimate below kWorthSharingFarNs are short, the other calls are long. Two threads on far cores
+// lose more than they gain by sharing short calls. For example, the calls of a step of softmax regression are
+// estimated at 16 to 50 us. The step takes 60 us with two threads on near cores, 150 us with two threads on
+// far cores and 77 us with one thread. So two threads on far cores share a short call in two cases only:
+// within kBetweenLongCallsNs after a long call; and in kProbes of every kProbeCycle short calls, to measure
+// the distance again. The rule applies to two threads only, because it has not been measured with more
+// threads.
 constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;
 
-// The number of times that a worker looks for a job before it sleeps. 4000 times take about 50 us on Zen, as
-// long as the gap between two kernels of a training step, and more on CPUs whose `pause` instruction is
-// slower. Longer spinning would take the core from other programs.
+// The number of times that a worker looks for a job before it sleeps. On Zen, 4000 times take about 50 us,
+// which is as long as the gap between two kernels of a training step. On CPUs whose `pause` instruction is
+// slower, they take longer. A larger number would take the core from other programs.
 constexpr int kSpins = 4000;
-// A worker that was woken less than this time ago is certainly still spinning.
+// A worker that was woken less than this number of nanoseconds ago is certainly still spinning.
 constexpr int64_t kAwakeNs = 30'000;
 
 void spin_pause() {
@@ -97,8 +98,8 @@ struct alignas(kCacheLineBytes) Taken {
 };
 
 // One call of parallel_for. Each participant has a range of the tasks. Two calls with the same number of
-// tasks give each thread the same range. So what a thread wrote in one call is in its cache when the next
-// call gives it the same rows. A thread that has finished its range takes tasks from the ranges of the other
+// tasks give each thread the same range. So what a thread wrote in one call is in its cache when it runs the
+// same tasks of the next call. A thread that has finished its range takes tasks from the ranges of the other
 // participants.
 struct Job {
   TaskRef task;
@@ -135,9 +136,9 @@ struct Job {
 };
 
 // The workers, and the one job that they work on. The 32 bits of `state_` describe this job: bits 0 to 15
-// count the workers in it, bit 16 says whether it is open, and the upper 15 bits are its number. For example,
-// 0x70002 is job 3, which is open and has two workers. A worker joins only an open job, and the caller closes
-// the job before it waits. So a worker that wakes up late delays nobody.
+// count the workers that are in the job, bit 16 says whether the job is open, and the upper 15 bits are the
+// number of the job. For example, 0x70002 is job 3, which is open and has two workers. A worker joins only an
+// open job, and the caller closes the job before it waits. So a worker that wakes up late delays nobody.
 class Pool {
  public:
   // Returns true if at least this number of workers is spinning or working.
@@ -294,7 +295,7 @@ class Pool {
   Taken taken_[kMaxThreads];
 };
 
-// Never destroyed, because workers may still sleep in it while the process ends.
+// The pool is never destroyed, because workers may still sleep in it while the process ends.
 std::atomic<Pool*> pool{nullptr};
 std::atomic<int> wanted{0};  // 0 until it is set
 std::atomic<int> limit{0};   // 0 until it is set to usable_cpus() or by set_thread_limit

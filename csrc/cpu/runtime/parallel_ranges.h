@@ -8,8 +8,8 @@
 
 namespace byhand::cpu {
 
-// The duration of a piece. It is so long that the time for handing out the piece, about 100 ns, matters
-// little.
+// The approximate duration of a piece, in nanoseconds. It is so long that the time for handing out the piece,
+// about 100 ns, matters little.
 inline constexpr double kPieceNs = 2'500;
 
 // Calls body(begin, end) for pieces of [0, count). An item takes about `ns_per_item` > 0. `count` and

@@ -32,7 +32,7 @@ double best_rate(double seconds, double work, const Run& run) {
 }  // namespace
 
 double fma_peak(double seconds) {
-  constexpr int64_t kSteps = 100'000;  // about a millisecond
+  constexpr int64_t kSteps = 100'000;  // steps per run, which takes some tenths of a millisecond
   const PeakKernels& k = kernels<PeakKernels>();
   volatile float kept = 0;  // keeps the compiler from removing the work
   return best_rate(seconds, static_cast<double>(kSteps) * k.flops_per_step,
@@ -42,7 +42,9 @@ double fma_peak(double seconds) {
 double memory_rate(int64_t bytes, double seconds) {
   // The bytes of one value of each array, and the bytes that adding them moves: two reads and one write.
   constexpr int64_t kPair = 2 * sizeof(float), kMoved = 3 * sizeof(float);
-  constexpr int64_t kRun = int64_t{1} << 22;  // bytes per run, which takes some tens of microseconds
+  // The bytes that the arrays of all passes of a run have together. With arrays in L1, a run takes some tens
+  // of microseconds.
+  constexpr int64_t kRun = int64_t{1} << 22;
   require(bytes >= kPair, "bytes must be at least ", kPair, ", got ", bytes);
   const int64_t count = bytes / kPair, passes = std::max<int64_t>(1, kRun / bytes);
   ScratchFrame frame;

@@ -28,7 +28,7 @@ struct Row {
   int lanes;
   void (*fill)(KernelTable&);  // null if this build has no kernels for the instruction set
   bool (*runs_here)();
-  bool for_tests = false;  // if true, it is used only on request
+  bool for_tests = false;  // if true, the instruction set is used only on request
   KernelTable table{};
 };
 
@@ -69,7 +69,7 @@ Row rows[] = {
 
 bool usable(const Row& row) { return row.fill != nullptr && row.runs_here(); }
 
-// Returns IsaStatus::tested.
+// Returns IsaStatus::tested for the instruction set of this row.
 const char* tested(const Row& row) {
   if (usable(row)) return "instructions";
   if (row.fill != nullptr)

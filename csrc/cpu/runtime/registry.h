@@ -12,16 +12,17 @@ namespace byhand::cpu {
 template <class Kernels>
 const Kernels& kernels();
 
-// Chooses the instruction set. Throws std::invalid_argument if BYHAND_ISA names one that cannot be used.
+// Chooses the instruction set. Throws std::invalid_argument if BYHAND_ISA names an instruction set that
+// cannot be used.
 void choose_kernels();
 
 struct IsaStatus {
   std::string name;
   bool built, runs_here, active;
-  bool for_tests;  // if true, it is used only on request
+  bool for_tests;  // if true, the instruction set is used only on request
   // What tests on this machine can cover. "instructions": the kernels themselves run here. "geometry": they
-  // do not, but the kernels of another set with the same number of lanes do, with the same edges and masks.
-  // Null: nothing.
+  // do not, but the kernels of another instruction set with the same number of lanes do. Those have the same
+  // tiles and treat partly filled vectors in the same way. Null: nothing.
   const char* tested;
 };
 // Returns the status of every instruction set. The best one is the last.

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-POINTS = 4000
-ROUNDS = 300
+POINTS = 4000  # the number of points at which a polynomial is fitted
+ROUNDS = 300  # the number of least-squares fits of Lawson's algorithm
 
 
 def chebyshev(low: float, high: float) -> Float64:

@@ -18,7 +18,7 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-inline constexpr float kLog2E = 0x1.715476p0f;
+inline constexpr float kLog2E = 0x1.715476p0f;      // the base-2 logarithm of e, 1 / log(2)
 inline constexpr float kLog2High = 0x1.62e4p-1f;    // the first 15 bits of log(2)
 inline constexpr float kLog2Low = 0x1.7f7d1cp-20f;  // log(2) - kLog2High
 // For |x| < 2^22, x + kRound - kRound is x rounded to an integer. The lowest bits of the float x + kRound

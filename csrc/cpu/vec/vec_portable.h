@@ -151,8 +151,9 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
 inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }
 
-// Adds the upper half of the lanes to the lower half, halves the rest in the same way, and so on until one
-// lane is left. Every instruction set with this number of lanes adds in the same order.
+// Adds the upper half of the lanes to the lower half, then the upper half of the remaining lanes to their
+// lower half, and so on until one lane is left. Every instruction set with this number of lanes adds in the
+// same order.
 inline float sum(Vec a) {
   float lane[Vec::kLanes];
   a.store(lane);
@@ -212,8 +213,8 @@ using HalfVec = Vec;
 inline HalfVec low_half(Vec a) { return a; }
 #endif
 
-// Loads p[0] to p[3] into the first four lanes. If Vec has more lanes, the next four get q[0] to q[3], and
-// all others 0. store_fours is the reverse.
+// Loads p[0] to p[3] into the first four lanes. If Vec has more lanes, the next four lanes get q[0] to q[3],
+// and all other lanes get 0. store_fours is the reverse.
 inline Vec load_fours(const float* p, const float* q) {
   Vec r = Vec::zero();
   for (int i = 0; i < 4; ++i) {
@@ -253,7 +254,7 @@ inline Vec high_of_fours(Vec a, Vec b) {
   return r;
 }
 // Loads two values from p and two from p + step into the first four lanes. If Vec has more lanes, the next
-// four get two values from q and two from q + step, and all others 0.
+// four lanes get two values from q and two from q + step, and all other lanes get 0.
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
   const float* const twos[4] = {p, p + step, q, q + step};
   float lane[Vec::kLanes] = {};
