@@ -30,8 +30,8 @@ void tanh_all(const float* x, int64_t count, float* y) {
   map(x, count, y, [](Vec v) { return tanh(v); });
 }
 
-// (1 - y) * (1 + y) is more accurate than 1 - y * y. If y is near 1, the difference 1 - y is exact, but y *
-// y is rounded.
+// (1 - y) * (1 + y) is more accurate than 1 - y * y: if y is near 1, the difference 1 - y is exact, but the
+// product y * y is rounded.
 void tanh_backward(const float* dy, const float* y, int64_t count, float* dx) {
   map(dy, y, count, dx, [](Vec g, Vec v) { return g * ((Vec::set(1) - v) * (Vec::set(1) + v)); });
 }

@@ -22,8 +22,8 @@ inline void for_rows(const ChannelBlock& b, int64_t first, F f) {
 }
 
 // Makes two passes over each channel. The first computes the mean and rounds it to float32. The second adds
-// up the deviations from this rounded mean and their squares. The sum of the deviations would be zero
-// without the rounding. The driver uses it to correct the rounding error.
+// up the deviations from this rounded mean, and the squares of the deviations. The sum of the deviations
+// would be zero without the rounding. The driver uses this sum to correct the rounding error.
 void moments(const float* x, const ChannelBlock& b, float* center, double* sum, double* squares) {
   const double count = static_cast<double>(b.rows * b.length);
   for_channels(

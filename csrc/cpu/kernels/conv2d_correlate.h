@@ -7,9 +7,9 @@
 
 namespace byhand::cpu {
 
-// A register tile has rows x positions accumulators. Each row of the tile is an output channel. Each
-// position is a vector of neighbouring outputs in one row of an image. Tiles with few rows leave registers
-// for more positions.
+// The largest numbers of rows and positions of a register tile, for all instruction sets. A tile has rows x
+// positions accumulators. Each row of the tile is an output channel. Each position is a vector of
+// neighbouring outputs in one row of an image. Tiles with few rows leave registers for more positions.
 inline constexpr int kConvRows = 6, kMaxConvPositions = 8;
 
 // y[v][r * y_stride + lane] = start + sum over p of w[r * w_stride + p] * x[v][offset[p] + lane] for each
@@ -30,7 +30,7 @@ using ConvTileKernel = void (*)(const ConvTile&);
 
 struct ConvTileKernels {
   int lanes;
-  int positions[kConvRows];                           // [r - 1]: their largest number in a tile with r rows
+  int positions[kConvRows];                           // [r - 1]: the largest number in a tile with r rows
   ConvTileKernel tile[kConvRows][kMaxConvPositions];  // [rows - 1][positions - 1]
 };
 

@@ -19,9 +19,10 @@ constexpr int kRows = kRegisters >= 32 ? 5 : 4, kColumns = kRegisters >= 32 ? 5 
 inline HalfVec load(const float* p, const Constant<kLanes>&) { return HalfVec::load(p); }
 inline HalfVec load(const float* p, int n) { return HalfVec::load(p, n); }
 
-// total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. `row` is the stride of the
-// rows of dy. The inputs of all columns stay in registers while the rows of dy are loaded one by one. With
-// the rows of dy in registers instead, GCC 12 would need more registers than there are.
+// total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. A row of dy is an output
+// channel, and `row` is the stride of these rows. A column of x is a pair of an input channel and a tap. The
+// inputs of all columns stay in registers while the rows of dy are loaded one by one. With the rows of dy in
+// registers instead, GCC 12 would need more registers than there are.
 template <int kR, int kC, class Lanes>
 inline void add_products(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
                          Lanes lanes, HalfVec (&total)[kR][kC]) {

@@ -10,7 +10,7 @@ namespace byhand::cpu {
 struct ConvPosition {
   int64_t y;    // the offset of the first output, or of its gradient, in the plane of outputs
   int64_t x;    // the offset of the input that the first output reads through a tap whose own offset is 0
-  int64_t row;  // the number of the row of outputs
+  int64_t row;  // the number of the row of outputs, counted from the first row of the band
   int count;    // the number of outputs, at most the number of lanes
 };
 
@@ -52,10 +52,15 @@ struct ConvPooledDot {
   float* dw;       // (rows, tap rows, columns)
   int64_t dw_row;  // the stride of the rows of dw
 };
+// The number of floats in a slot, which limits the number of taps in a row, and the maximum number of rows of
+// taps.
 inline constexpr int kPooledSlot = 8, kMaxPooledTapRows = 7;
 using ConvPooledDotKernel = void (*)(const ConvPooledDot&);
 
-inline constexpr int kMaxDotRows = 5, kMaxDotColumns = 5, kPooledRows = 2;
+// The size of the largest tile of a ConvDot, for all instruction sets.
+inline constexpr int kMaxDotRows = 5, kMaxDotColumns = 5;
+// The maximum number of output channels that a ConvPooledDot takes.
+inline constexpr int kPooledRows = 2;
 
 struct WeightGradientKernels {
   int lanes;

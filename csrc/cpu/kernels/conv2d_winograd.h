@@ -13,6 +13,7 @@
 
 namespace byhand::cpu {
 
+// A transformed patch has kWinogradSize rows of kWinogradSize values.
 inline constexpr int kWinogradSize = 8, kWinogradValues = kWinogradSize * kWinogradSize;
 
 // Transformed patches. Value q of patch i is at data[q / lanes * plane + i * lanes + q % lanes], where
@@ -49,6 +50,7 @@ struct WinogradTile {
 };
 using WinogradTileKernel = void (*)(const WinogradTile&);
 
+// The size of the largest WinogradTile, for all instruction sets.
 inline constexpr int kMaxWinogradRows = 5, kMaxWinogradColumns = 5;
 
 struct WinogradProductKernels {

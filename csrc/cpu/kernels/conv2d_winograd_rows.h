@@ -21,7 +21,7 @@ struct WinogradRowPair {
   int rows;         // the number of rows of outputs to write, 1 or 2; not read by `maxima`, which needs both
 };
 
-inline constexpr int kMaxRowLanes = 16;
+inline constexpr int kMaxRowLanes = 16;  // the largest number of lanes, for all instruction sets
 
 struct WinogradRowKernels {
   int lanes;  // at most kMaxRowLanes

@@ -5,6 +5,7 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+// The number of rounds of Philox, of words per block, and of blocks per group of values.
 constexpr int kRounds = 7, kWords = 4, kBlocks = kDropoutGroup / kWords;
 
 inline IVec broadcast(uint64_t word) { return IVec::set(static_cast<int32_t>(static_cast<uint32_t>(word))); }

@@ -5,8 +5,8 @@
 
 namespace byhand::cpu {
 
-// The random number generator gives blocks of four words. Each group of kDropoutGroup values takes its random
-// words from 16 consecutive blocks.
+// The number of values that share 16 consecutive blocks of random words. The random number generator gives
+// blocks of four words, one word per value.
 inline constexpr int kDropoutGroup = 64;
 struct DropoutCounter {
   uint64_t seed;

@@ -6,9 +6,10 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// A tile of r rows and v vectors of columns needs r * v registers for sums, v registers for vectors of B and
-// one register for a value of A. Instruction sets with 16 vector registers have no mask registers, so the
-// mask of a cut edge (GemmEdge) needs one more vector register.
+// The number of vector registers that a tile may use. A tile of r rows and v vectors of columns needs r * v
+// registers for sums, v registers for vectors of B and one register for a value of A. Instruction sets with
+// 16 vector registers have no mask registers, so the mask of a cut edge (GemmEdge) needs one more vector
+// register.
 constexpr int kTileRegisters = kRegisters - (kRegisters < 32);
 // Returns the width in vectors of the widest tile with `rows` rows.
 constexpr int widest_tile(int rows) {
@@ -20,13 +21,13 @@ constexpr int widest_tile(int rows) {
 constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
 static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 
-// Rows of A are addressed in groups of four, from one pointer per group. An x86 load can add a register, or
-// twice a register, to a pointer. So two registers, with stride and 3 * stride, are enough to reach all four
-// rows without a separate addition.
+// The number of rows of A that are addressed from one pointer. An x86 load can add a register, or twice a
+// register, to a pointer. So two registers, with stride and 3 * stride, are enough to reach four rows without
+// a separate addition.
 constexpr int kGroup = 4;
 
-// Tiles with fewer rows do not prefetch. A tile makes one prefetch per cache line of B. With so few rows, it
-// does not make enough multiply-adds per cache line to hide this instruction.
+// The minimum number of rows of a tile that prefetches. A tile makes one prefetch per cache line of B. With
+// fewer rows, it does not make enough multiply-adds per cache line to hide this instruction.
 constexpr int kMinRowsToPrefetch = 4;
 // The number of vectors per cache line of 64 bytes.
 constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
@@ -126,8 +127,9 @@ void tile(const GemmTile& t) {
   }
 }
 
-// The largest dot tile has kDotTileRows x 5 sums. This is enough to keep the units for multiply-adds busy
-// with few loads per multiply-add. A tile of a single row needs more columns to have enough sums.
+// The numbers of rows and columns of the largest dot tiles. A tile of kDotTileRows x 5 sums is enough to keep
+// the units for multiply-adds busy with few loads per multiply-add. A tile of a single row needs more columns
+// to have enough sums.
 constexpr int kDotTileRows = kRegisters >= 32 ? 4 : 2;
 constexpr int dot_columns(int rows) {
   if (rows > 1) return 5;

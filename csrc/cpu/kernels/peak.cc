@@ -8,9 +8,10 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Each chain is a sequence of multiply-adds, each of which needs the result of the previous one. Two units
-// with a latency of 4 cycles need 8 independent chains to be always busy. A latency of 5 cycles, as on older
-// CPUs, needs 10 chains. The 12 chains, the factor and the term fit into 16 registers.
+// The number of chains. A chain is a sequence of multiply-adds, each of which needs the result of the
+// previous one. Two units with a latency of 4 cycles need 8 independent chains to be always busy. A latency
+// of 5 cycles, as on older CPUs, needs 10 chains. The 12 chains, the factor and the term fit into 16
+// registers.
 constexpr int kChains = 12;
 
 float fma_chains(int64_t steps) {

@@ -104,7 +104,7 @@ struct SoftTargets {
   }
 };
 
-// Returns the same loss for a row whose label is an array of probabilities.
+// Returns the loss of a row whose label is an array of probabilities, by the formula of integer_loss.
 float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec top, Vec log_sum) {
   const SoftTargets targets(target, classes);
   return sum_of_row(classes, [=](int64_t i, auto n) {
