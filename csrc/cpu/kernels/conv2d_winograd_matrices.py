@@ -30,7 +30,7 @@ SIZE = 8
 # A point and its negative are neighbours. Their two rows of a matrix are equal in even columns and
 # differ in sign in odd columns, so the kernels multiply by both together (conv2d_winograd_sums.h).
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
-KERNELS = (3, 5)
+KERNELS = (3, 5)  # the numbers r of weights
 
 
 def product(roots: list[Fraction]) -> list[Fraction]:

@@ -40,8 +40,9 @@ class TaskRef {
 };
 
 // Runs task(0) ... task(count - 1), each exactly once, in any order and on any thread, and returns when all
-// have ended. The calling thread works too. If a task throws an exception, it is thrown again here, after the
-// others have ended.
+// tasks have ended. The calling thread works too. If a task throws an exception, parallel_for throws the same
+// exception when no task runs any more. Whether it still runs the tasks that had not begun by then depends on
+// the number of threads.
 //
 // `ns_per_task` is the approximate duration of one task on one thread. The calling thread works alone if the
 // work is too short to share, if the call comes from inside a task, or if another thread is using the pool.
