@@ -146,7 +146,7 @@ indices : ndarray, shape (N, out_channels, PH, PW), int32
 Raises
 ------
 TypeError
-    If an array is not a float32 ndarray, or another argument has the wrong type.
+    If an array is not an ndarray of the dtype above, or another argument has the wrong type.
 ValueError
     If the shapes do not agree, pool_size is larger than the convolution's output, the
     activation is unknown, or weight_cache or `out` is not as described above.)");

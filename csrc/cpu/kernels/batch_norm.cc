@@ -15,7 +15,8 @@ inline void for_channels(const ChannelBlock& b, Plane plane, Columns columns) {
   for (int64_t c = 0; c < b.channels; ++c) plane(c);
 }
 
-// Calls f(offset) for each row. `offset` is the position in the block of the row's value number `first`.
+// Calls f(first + r * row_stride) for each row r of the block. The argument of f is the offset of value
+// `first` of row r.
 template <class F>
 inline void for_rows(const ChannelBlock& b, int64_t first, F f) {
   for (int64_t r = 0; r < b.rows; ++r) f(first + r * b.row_stride);

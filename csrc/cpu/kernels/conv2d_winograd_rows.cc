@@ -76,8 +76,9 @@ void inputs(const float* x, int64_t tiles, float* v) {
 template <class P>
 inline void outputs(const WinogradRowPair& w, int64_t tile, Vec (&y)[2][P::kColumns]) {
   constexpr int kTaps = kSize + 1 - P::kColumns;
-  // The number of products per row of outputs that are summed at a time. It is chosen so that the
-  // accumulators of both rows fit into the registers.
+  // In each of the two rows of outputs, a tile has 8 sums of products U * V. This constant is the number of
+  // these sums that are computed at a time. It is chosen so that the accumulators of both rows fit into the
+  // registers.
   constexpr int kPoints = kRegisters >= 32 ? kSize : kSize / 2;
   Vec product[2][kSize];
   BYHAND_UNROLL
@@ -130,20 +131,20 @@ void maxima(const WinogradRowPair& w, const int32_t* place, int32_t offset, floa
   const auto columns = static_cast<int32_t>(w.columns);
   float lane[kLanes];
   __builtin_memcpy(lane, place, sizeof lane);
-  const IVec corner = bits(Vec::load(lane));
+  const IVec places = bits(Vec::load(lane));
   for (int32_t first = 0; first + 1 < columns; first += kStep) {
     Vec y[2][kStep];
     outputs<P>(w, first / kStep, y);
     BYHAND_UNROLL
     for (int j = 0; j < kStep; j += 2) {
       if (first + j + 1 >= columns) break;
-      const int32_t here = offset + first + j;  // the position of the window, without place[n]
+      const int32_t here = offset + first + j;  // lane n: the window's first output is at place[n] + here
       WindowMaximum best{y[0][j], IVec::set(here)};
       BYHAND_UNROLL
       for (int i = 1; i < 4; ++i) best.visit(y[i / 2][j + i % 2], IVec::set(here + i / 2 * columns + i % 2));
       const int64_t window = (first + j) / 2;
       best.value.store(to + window * kLanes);
-      (corner + best.place).store(index + window * kLanes);
+      (places + best.place).store(index + window * kLanes);
     }
   }
 }

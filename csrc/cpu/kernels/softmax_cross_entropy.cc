@@ -109,8 +109,8 @@ float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec to
   const SoftTargets targets(target, classes);
   return sum_of_row(classes, [=](int64_t i, auto n) {
     const Vec t = targets.load_row(target.probabilities + i, n), zero = Vec::zero();
-    // If t is 0, the term must be 0, even if x is -inf. Therefore the term is then t * log_sum, which is 0,
-    // or NaN if log_sum is NaN.
+    // If t is 0, the term must be 0 even if x is -inf, but 0 * inf is NaN. So if t is 0, x is left out, and
+    // the term is t * log_sum: 0, or NaN if log_sum is NaN.
     return t * select((t < zero) | (t > zero), log_sum - (load(x + i, n) - top), log_sum);
   });
 }

@@ -8,8 +8,9 @@
 namespace byhand::cpu {
 namespace {
 
-// The maximum number of values of dy that a tile reads. They stay in L1 while the kernel multiplies them by
-// the inputs of every channel and tap, one tile of columns after the other.
+// The maximum number of values of dy that a tile reads, unless one row of outputs in each of its output
+// channels already has more. The values stay in L1 while the kernel multiplies them by the inputs of every
+// input channel and tap. The kernel takes a few pairs of channel and tap (a tile of columns) at a time.
 constexpr int64_t kTileFloats = kL1Floats * 3 / 8;
 
 // The maximum number of input values that are staged at a time, unless one channel needs more. They stay in
@@ -42,7 +43,7 @@ int64_t images_of(const Conv2dShape& s) {
 
 }  // namespace
 
-// A band is some output rows of some images. `add` takes one band after the other through all of its units.
+// A band is some output rows of some images. For each band, `add` computes all units that it was given.
 struct WeightDots::Band {
   ConvDot dots;
   int64_t first_image, first_row;
@@ -51,8 +52,10 @@ struct WeightDots::Band {
   float* staged;      // room for the staged inputs; null if nothing is staged
 };
 
-// Prefetches rows of dy into L2. `dy` is the first row of the next tile, or of the next band if this tile is
-// the band's last one. The rows are too short to be recognised by the hardware prefetchers.
+// Prefetches a part of the next tile's dy into L2. A row here is the part of the band in one output channel
+// of one image. It is too short to be recognised by the hardware prefetchers. `rows` counts these rows. The
+// rows of a channel, one per image, come one after another. `dy` points to row 0 of the next tile or, after
+// the band's last tile, to row 0 of the next band.
 void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const float* const row = dy + i % band.dots.images * band.dots.dy_image_stride +
