@@ -24,8 +24,8 @@ Shape = dict[str, Any]
 class Op:
     """A row of the table.
 
-    `make(fill, **shape)` draws the positional arguments of the kernel. A shape may also hold
-    keyword arguments of the kernel, which `keywords` names.
+    `make(fill, **shape)` draws the positional arguments of the kernel. A shape is a
+    dictionary. It may also hold keyword arguments of the kernel. `keywords` lists their names.
     """
 
     make: Callable[..., tuple[Any, ...]]

@@ -309,7 +309,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "checksum of the validation data was",
     ),
     "none": ({}, {"validation": None}, "the number of validation images was 20 and is 0"),
-    "epochs": ({}, {"epochs": 1}, "epochs must be at least 2, which .* has already"),
+    "epochs": ({}, {"epochs": 1}, "epochs must be at least 2, because .* already has 2"),
 }
 
 

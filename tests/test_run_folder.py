@@ -312,7 +312,7 @@ def test_a_run_without_its_config_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="file is not a folder, so it cannot be that of a ru"):
+    with pytest.raises(FileExistsError, match="file is not a folder, so it cannot be a run folder"):
         fit_in(tmp_path / "file")
 
 

@@ -407,8 +407,10 @@ class ByHand(Op):
 
     def run_backward(self, b: Call) -> None:
         # The module's `backward` adds to the `.grad` of its parameters, but an op must overwrite
-        # `b.gradients`. Usually, `b.gradients` are the same arrays as `.grad`. But if layers share
-        # a parameter, they are other arrays, and `.grad` must keep its values.
+        # `b.gradients`. Usually, `b.gradients` are the same arrays as `.grad`. But if a layer that
+        # has already run backward shares a parameter, the plan passes an extra array for it and
+        # adds this array to `.grad` afterwards (`_extra_gradients` in engine/plan.py). So `.grad`
+        # must keep its values.
         parameters = self.module.parameters()
         before = [parameter.grad.copy() for parameter in parameters]
         self.module.zero_grad()
@@ -435,8 +437,8 @@ class ByHand(Op):
             ) from error
         if not isinstance(result, np.ndarray) or result.shape != to.shape:
             raise ValueError(
-                f"{name} must return an array of shape {to.shape} for one of shape {array.shape}, "
-                f"not {form(result)}"
+                f"{name} got an array of shape {array.shape} and must return an array of shape "
+                f"{to.shape}, not {form(result)}"
             )
         to[...] = result
 

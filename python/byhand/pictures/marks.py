@@ -32,10 +32,10 @@ from .paper import sheet_corners, sheet_in
 
 # The smallest level of a stroke's edge, as a share of the ink's level.
 _EDGE = 0.2
-# A pixel has full ink if its level is more than the share `_FULL` of the ink's level, or of the
-# largest level in its piece if that is lower. A piece is mostly shadow if less than the share
-# `_SHADOW` of its pixels has full ink. In a stroke, at least 0.63 of the pixels have full ink, in
-# spite of the blurred edges.
+# A pixel has full ink if its level is more than `_FULL` times the ink's level. In a piece that
+# nowhere reaches the ink's level, the piece's own largest level takes the place of the ink's level.
+# A piece is mostly shadow if less than the share `_SHADOW` of its pixels has full ink. In a stroke,
+# at least 0.63 of the pixels have full ink, in spite of the blurred edges.
 _FULL, _SHADOW = 0.5, 0.5
 # A piece with less than this share of the heaviest piece's ink is a speck.
 _SPECK = 0.04
@@ -168,7 +168,8 @@ def _marks_of_part(pixels: Pixels) -> list[Mark]:
             return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
     ink = ink_of(pixels)
     found = _marks(ink)
-    # Perhaps `ink_of` was wrong to choose light or dark ink. Light ink may in fact be paper.
+    # If `ink_of` chose wrongly between light and dark ink, there may be no marks, or what it took
+    # for light ink may be paper. In these cases, try the other choice.
     if not found or (not ink.darker and _is_paper(largest(found))):
         other = _marks(ink_of(pixels, likely=False))
         if not found or (other and _is_writing(largest(other), 1)):
@@ -195,11 +196,12 @@ def largest(found: list[Mark]) -> Mark:
 def _is_writing(mark: Mark, sides: int) -> bool:
     """Return true if the largest mark is a stroke and touches at most `sides` sides of its part.
 
-    The part is the inside of a supposed frame, or a supposed sheet of paper. The check catches two
-    mistakes. First, the supposed sheet may be a bold light digit. Then the mark is the shading
+    The part of the picture is one of these: the inside of a supposed frame, a supposed sheet of
+    paper, or the whole picture with the other choice between light and dark ink. The check catches
+    two mistakes. First, the supposed sheet may be a bold light digit. Then the mark is the shading
     along the digit's edge, which touches two sides, or the hole of an 8, which is a blob. Second,
     the supposed frame may be a digit made of straight bars. Then the mark is the middle bar of an
-    8, which touches the sides, or the rough edge of a 1.
+    8, or the rough edge of a 1. Both touch the sides.
     """
     touched = sum(side <= 0 for side in mark.box[:2]) + sum(side >= 1 for side in mark.box[2:])
     return mark.is_stroke and touched <= sides
@@ -330,9 +332,9 @@ def _groups(p: _Pieces) -> list[NDArray[np.intp]]:
     small = np.minimum(p.extent[:, None], p.extent) < 0.35 * size
     # First reason to join two pieces: one is above the other, like the bar of a 5 above its bow.
     # They overlap in at least half of the narrower one's width, and the gap is at most the pen's
-    # width or 0.12 of the taller one's height. Two heavy pieces that are together taller than a
-    # digit may be two digits in a column, so only the gap of a broken stroke is allowed between
-    # them.
+    # width or 0.12 of the taller one's height. Two pieces of similar mass that are together taller
+    # than a digit may be two digits in a column, so only the gap of a broken stroke is allowed
+    # between them.
     height, width = np.moveaxis(
         np.maximum(p.sides[:, np.newaxis, 2:], p.sides[:, 2:])
         - np.minimum(p.sides[:, np.newaxis, :2], p.sides[:, :2]),

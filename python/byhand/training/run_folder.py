@@ -124,8 +124,8 @@ class RunFolder:
         Yields
         ------
         Checkpoint or None
-            The state of the resumed run after its last complete epoch. The lines of later epochs
-            are removed from metrics.jsonl. None if a new run begins.
+            The state of the resumed run after its last complete epoch, or None if a new run begins.
+            In a resumed run, the lines of later epochs are removed from metrics.jsonl.
 
         Raises
         ------
@@ -141,7 +141,9 @@ class RunFolder:
         """
         text = config_text(config)
         if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{self.path} is not a folder, so it cannot be that of a run")
+            raise FileExistsError(
+                f"{self.path} is not a folder, so it cannot be a run folder: choose another path"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         with opened(self.path) as folder:
             try:
@@ -325,9 +327,13 @@ class RunFolder:
         tensors, description = read_state(self.state_path)
         epoch, history = description["epoch"], self.history()
         if len(history) < epoch:
-            raise CheckpointError(f"{self.metrics_path} has not all of the run's {epoch} epochs")
+            raise CheckpointError(
+                f"{self.metrics_path} does not have all {epoch} epochs of the run"
+            )
         if epochs < epoch:
-            raise ResumeError(f"epochs must be at least {epoch}, which {self.path} has already")
+            raise ResumeError(
+                f"epochs must be at least {epoch}, because {self.path} already has {epoch} epochs"
+            )
         return Checkpoint(self.state_path, tensors, description, history[:epoch])
 
     # ----------------------------------------------------------------------------------------------
@@ -345,9 +351,9 @@ class RunFolder:
         model : bytes
             The content of model.safetensors.
         state : bytes
-            The content of state.safetensors. It replaces the old file after the files above, so if
-            this file is new, those are new too. A resumed run continues after the epoch that this
-            file names.
+            The content of state.safetensors. This file is renamed to its final name after the model
+            files and metrics.jsonl. So if state.safetensors is new, they are new too. A resumed run
+            continues after the epoch that state.safetensors names.
         keep : bool
             Whether the model is also written to `epoch_path`.
         """
@@ -378,8 +384,9 @@ def load(
     path : path
         A .safetensors file or a run folder.
     epoch : {"best", "last"} or int, optional
-        The epoch of a run folder. By default, `RunFolder.choose` chooses: the epoch with the lowest
-        validation loss if the run was validated to choose an epoch, otherwise the last one.
+        The epoch of a run folder. By default, `RunFolder.choose` chooses the epoch with the lowest
+        validation loss if the run was trained with `Trainer.fit(choose_by_validation=True)` and
+        validation images, otherwise the last one.
     layers : iterable of classes
         The classes of the user's own layers in the model. A file names its layers but has no code,
         so loading a file never executes code from it.
