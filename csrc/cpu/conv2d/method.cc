@@ -13,7 +13,7 @@ using ops::ConvAlgorithm;
 ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirection direction) {
   if (algorithm == ConvAlgorithm::kWinograd)
     require(winograd_takes(s),
-            "algorithm \"winograd\" takes kernels of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one "
+            "algorithm \"winograd\" takes filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one "
             "group, got ",
             s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
             s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
