@@ -139,10 +139,11 @@ The output and the new running statistics are::
 For the running variance, the statistic of x is its unbiased variance. If N is 0, the running
 statistics do not change. In training, a NaN or an infinity in x makes the whole channel NaN.
 
-Sums are taken in double precision. The terms of the variance are deviations from the means of
-parts of x, so neither a large mean nor values up to 1e37 cost digits. A running variance that
-is too large for float32, for example that of values near 1e20, becomes the largest float32
-number.
+Sums are taken in double precision. The variance is computed in parts. For each part of x, the
+function adds up the squares of the deviations from the mean of this part. Then it combines
+these sums. So a large mean costs no digits, and values up to 1e37 do not overflow. A running
+variance that is too large for float32, for example that of values near 1e20, becomes the
+largest float32 number.
 
 References
 ----------

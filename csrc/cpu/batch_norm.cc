@@ -15,9 +15,9 @@ using namespace cpu;
 
 namespace {
 
-// A block has about kBlockFloats values. They fit L1, so a kernel that reads a block twice finds it there the
-// second time. Unless the batch is smaller, a block has at least about kShare values of each of its channels.
-// With this many, adding up the sums of all blocks takes little time compared with computing them.
+// A block has about kBlockFloats values. They fit into L1, so a kernel that reads a block twice finds it
+// there the second time. Unless the batch is smaller, a block has at least about kShare values of each of its
+// channels. With this many, adding up the sums of all blocks takes little time compared with computing them.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
 // Cuts x into blocks. A block holds some neighbouring channels of some neighbouring images. The part of one

@@ -36,7 +36,7 @@ Conv2dShape with_batch(Conv2dShape s, int64_t images) {
   return s;
 }
 
-// The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit L2,
+// The number of images, from 1 to 16, that a task convolves before it pools them. Their outputs fit into L2,
 // unless the outputs of one image are already too large.
 int64_t images_at_a_time(const Conv2dShape& s) {
   return std::clamp<int64_t>(kL2Floats / std::max<int64_t>(1, s.out_channels * s.out_h * s.out_w), 1, 16);

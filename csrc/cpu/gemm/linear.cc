@@ -107,8 +107,9 @@ void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float*
 void linear_act_backward(Activation f, const LinearGradients& g) {
   const Matrix dy{g.dy, g.x.rows, g.weight.rows, g.weight.rows, 1};
   const Product dw = product(dy.transposed(), g.x, g.dw), dx = product(dy, g.weight, g.dx);
-  // In parts, the products have the same bits as by gemm, with two exceptions: if gemm sums in chunks, and if
-  // dw and dx have a single column, because gemm then transposes the product.
+  // backward_in_parts gives the same bits as gemm, except in two cases: gemm sums a product in chunks, or dw
+  // and dx have a single column, so gemm computes the transposed products. In these two cases, and if the
+  // products are too short to share, the gradients are computed in turn.
   const bool in_parts = g.x.columns > 1 && !summed_in_chunks(dw) && !summed_in_chunks(dx);
   if (in_parts && worth_sharing(dw.ns()))  // dx takes about as long as dw
     backward_in_parts(backward_kernel(f), g, dw, dx);

@@ -50,9 +50,10 @@ inline void store_part(Vec v, float* p) {
 }
 inline int clamp_part(int n) { return n < 0 ? 0 : n > kPartSize ? kPartSize : n; }
 
-// A transformed patch in memory (WinogradPatches). Its 64 values are stored as 8 rows. `lanes` is the vector
-// width of the product kernels, which may be larger than the width kLanes of the transforms. A vector of the
-// product kernels holds two rows if it has 16 lanes, one row if it has 8, and half of a row if it has 4.
+// A transformed patch in memory (WinogradPatches). Its 64 values are stored as 8 rows. Each stored row is a
+// column of the transformed patch: see `transform`. `lanes` is the vector width of the product kernels, which
+// may be larger than the width kLanes of the transforms. A vector of the product kernels holds two rows if it
+// has 16 lanes, one row if it has 8, and half of a row if it has 4.
 struct TransformedPatch {
   float* data;
   int64_t plane;
@@ -95,7 +96,7 @@ inline void load_rows(const float* values, int64_t channel, int64_t stride, Patc
   }
 }
 
-// Transforms the patches in x, which load_rows has loaded, and stores the results. `channels` is the number
+// Transforms the patches in x, laid out as by load_rows, and stores the results. `channels` is the number
 // of channels to store, at most kSharing, and c is the first of them.
 //
 // `expand` multiplies each column by P. Between its two calls, x is transposed, so that the second call

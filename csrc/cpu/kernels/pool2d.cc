@@ -122,8 +122,9 @@ bool inside(const int32_t* place, int64_t count, int32_t last) {
   return !any_bit(signs & IVec::set(INT32_MIN));
 }
 
-// A position lies in its window if its offset from the corner is 0, 1, row or row + 1. This is true if either
-// the offset or the offset minus `row` is 0 without its lowest bit.
+// A position lies in its 2 x 2 window if its offset from the window's corner is 0, 1, row or row + 1, where
+// `row` is the width of the plane. To test this, clear the lowest bit of the offset and of the offset minus
+// `row`. One of the two results must be 0.
 bool in_windows(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows, int32_t row) {
   const IVec zero = IVec::set(0), even = IVec::set(~1);
   IVec outside = zero;

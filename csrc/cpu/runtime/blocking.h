@@ -8,11 +8,11 @@ namespace byhand::cpu {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The number of floats that fit each cache. Every CPU of the last ten years has caches of this size or
+// The number of floats that fit into each cache. Every CPU of the last ten years has caches of this size or
 // larger. Drivers leave a share of each cache to data that is read only once.
 inline constexpr int64_t kL1Floats = 32 * 1024 / 4;
 inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
-// The number of floats that fit L2 and one core's share of L3 together. It is for data that is read
+// The number of floats that fit into L2 and one core's share of L3 together. It is for data that is read
 // repeatedly, in long contiguous pieces.
 inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 

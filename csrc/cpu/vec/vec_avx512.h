@@ -105,7 +105,8 @@ template <int kBits>
 inline IVec shift_right(IVec a) {  // arithmetic
   return {_mm512_srai_epi32(a.v, kBits)};
 }
-// The 64-bit products of the lanes of two vectors, read as unsigned numbers: the upper and the lower 32 bits.
+// The 64-bit products of the lanes of two vectors: the upper and the lower 32 bits. The lanes count as
+// unsigned numbers.
 struct WideProduct {
   IVec high, low;
 };

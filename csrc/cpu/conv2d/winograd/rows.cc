@@ -17,7 +17,7 @@ namespace {
 
 // The number of output rows that are computed together in each channel. These rows are written to the plane
 // in one piece, so more rows make longer writes. The transformed input rows that 4 output rows need still fit
-// L1.
+// into L1.
 constexpr int64_t kRowsTogether = 4;
 
 struct Tiling {
@@ -151,9 +151,10 @@ RowBands::RowBands(const Conv2dShape& s) : bands(1), rows(0), groups(0) {
 
 WinogradRows::WinogradRows(const Conv2dShape& s, const float* weight, ScratchFrame& frame)
     : shape_(s), bands_(s) {
-  // The output channels are cut into few parts, because every part transforms the inputs again. Cutting gives
-  // at most kTasks tasks. A part has at least kMultiplyAdds multiply-adds, over all images, and at least
-  // about kOutputs channels.
+  // There is one task for each pair of a group and a part of the output channels. Every part transforms the
+  // inputs again, so the channels are cut into several parts only under three conditions: there are at most
+  // kTasks tasks; a part has at least kMultiplyAdds multiply-adds over all images; and a part has about
+  // kOutputs channels or more.
   constexpr int64_t kTasks = 8, kOutputs = 8, kMultiplyAdds = 200'000;
   const auto worth =
       static_cast<int64_t>(winograd_rows_cost(s) * static_cast<double>(s.batch)) / kMultiplyAdds;
