@@ -24,8 +24,9 @@ Shape = dict[str, Any]
 class Op:
     """A row of the table.
 
-    `make(fill, **shape)` draws the positional arguments of the kernel. A shape is a
-    dictionary. It may also hold keyword arguments of the kernel. `keywords` lists their names.
+    `make(fill, **shape)` draws the positional arguments of the kernel. A shape is a dictionary. It
+    holds the sizes of the arrays, for example `{"nio": (9, 33, 17)}`, and may also hold keyword
+    arguments of the kernel. `keywords` lists which keys are such arguments.
     """
 
     make: Callable[..., tuple[Any, ...]]

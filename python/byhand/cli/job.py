@@ -429,12 +429,16 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 
 
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
-    """Return `recipe` with `changes`, and a note if another batch size changes its learning rate.
+    """Return `recipe` with `changes`, and a note about the learning rate.
 
-    If `changes` name another optimizer, the default learning rate changes, too. The default for
-    SGD, the optimizer of the `default` recipe, is the rate of that recipe. The default for all
-    other optimizers is `ADAM_LR`. The weight decay of a recipe for AdamW is decoupled from the
-    gradient, so another optimizer gets the weight decay of the `default` recipe instead.
+    The note is empty unless `changes` give a batch size that is not the recipe's, and no learning
+    rate. It says whether the rate depends on this batch size.
+
+    If `changes` name another optimizer than the recipe's, the learning rate changes too, unless
+    `changes` give one. SGD gets the rate of `default`, the network's default recipe, which always
+    uses SGD. Adam and AdamW get `ADAM_LR`. The weight decay of an AdamW recipe suits only AdamW,
+    because AdamW decouples it from the gradient. Another optimizer gets the weight decay of
+    `default` instead, unless `changes` give one.
     """
     changes = dict(changes)
     if changes.get("momentum") == 0:

@@ -213,9 +213,11 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
 def _parts(root: Path) -> dict[str, list[Path]]:
     """Return the folders in `root` of the training, the test and the validation set.
 
-    The folders are called train, test and so on. If there is no folder train, all folders may have
-    the same words before and after these names, as seg_train and seg_test do. Each of the three
-    lists may be empty.
+    Usually these folders have plain names: train, test, val or a form of them, such as training. If
+    no training folder has a plain name, the function looks for names with further words, such as
+    seg_train and seg_test. Names with the same further words form a group. The function takes such
+    a group if it is the only one that has a training set and also a test or validation set. Each of
+    the three lists may be empty.
     """
     sets: dict[str, dict[str, list[Path]]] = {}
     for folder in _folders(root):

@@ -37,8 +37,8 @@ class TrainingBatch:
     loss : Loss
         Its method `counted` returns the number of images over which the loss is averaged.
     ignores_labels : bool
-        Whether the loss ignores some labels of the training set. If not, `loss.counted` is never
-        called, because the loss is averaged over all images.
+        Whether the loss ignores some labels of the training set. If not, `score` does not call
+        `loss.counted`, because the loss is averaged over all images.
 
     Attributes
     ----------
