@@ -196,7 +196,8 @@ Notes
 -----
 The loss of a row is -sum(t * log_softmax(logits)). The target t of an integer label is 1 for
 its class and 0 for the others. Label smoothing turns t into (1 - e) * t + e / classes. A
-target of 0 adds no loss, even if the logit is -inf. Sums are taken in double precision.
+target of 0 adds no loss, even if the logit is -inf. The losses of the rows are added in double
+precision.
 
 References
 ----------

@@ -26,7 +26,8 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
   const double best = by_rows ? winograd_rows_cost(s) : patches_cost;
   const double direct =
       direction == ConvDirection::kInputGradient ? direct_backward_input_cost(s) : direct_cost(s);
-  // A multiply-add of the direct algorithm counts as 0.8 of one (section 6 of docs/convolution.md).
+  // A multiply-add of the direct algorithm counts as 0.8 of a multiply-add of Winograd's algorithm (section 6
+  // of docs/convolution.md).
   if (algorithm == ConvAlgorithm::kAuto && best >= 0.8 * direct) return plain;
   return by_rows ? ConvMethod::kWinogradRows : ConvMethod::kWinograd;
 }

@@ -60,8 +60,9 @@ void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float
   });
 }
 
-// For each group, dw (out, in) is dy x', summed over images, or the transpose of x dy'. The product that
-// transposes the smaller operand is faster.
+// For each group, dw (out, in) is the sum of dy x' over images, where x' is the transpose of x. Equally, it
+// is the transpose of the sum of x dy'. Of these two forms, the faster one is that in which the smaller of dy
+// and x is transposed.
 void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   const Products p(s);
   const int64_t size = p.out * p.in, sums = partial_sum_count(s, s.groups * size), tasks = sums * s.groups;

@@ -19,7 +19,7 @@ struct Product {
   int64_t c_row_stride;
   float* out;
   int64_t out_row_stride;
-  ActivationKernels::Forward activation = nullptr;  // f, applied to rows as soon as they are complete
+  ActivationKernels::Forward activation = nullptr;  // f, applied to values as soon as they are complete
   bool b_is_updated = false;  // true if B holds weights, to which all threads write in each training step
 
   int64_t rows() const { return a.rows; }
@@ -83,7 +83,8 @@ class Parts {
   const bool by_dots_;
 };
 
-// Applies the product's activation to complete rows of out: to `rows` x `columns` values from `out` on.
+// Applies the product's activation to a block of `rows` x `columns` values whose sums are complete. `out`
+// points to the first value of the block.
 void activate(const Product&, float* out, int64_t rows, int64_t columns);
 
 // Return some rows or some columns of a matrix, without copying them.

@@ -151,8 +151,8 @@ bool worth_packing_a(const Matrix& a, const Tiling& t) {
 
 Blocking blocking_for(const GemmKernels& k) {
   // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps longer than 512 gain
-  // nothing. A block is so narrow that its values of B fit kSharedFloats, because each tile of rows reads all
-  // of them.
+  // nothing. A block is so narrow that it has at most about kSharedFloats values of B, because each tile of
+  // rows reads all of them.
   const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
   return {k.rows, depth, kSharedFloats / depth, true, true};
 }

@@ -32,9 +32,9 @@ struct ConvDot {
 };
 using ConvDotKernel = void (*)(const ConvDot&);
 
-// The weight gradient of one input channel after max pooling, if dy is zero except for `count` values per
-// output channel. Row r of dz, place and dw is an output channel. dz[r, i] is a value of dy, and place[r, i]
-// is its position in the plane of outputs.
+// The weight gradient of a convolution that is followed by max pooling, for one input channel. dy is zero
+// except for `count` values per output channel. Row r of dz, place and dw is an output channel. dz[r, i] is a
+// value of dy, and place[r, i] is its position in the plane of outputs.
 //     dW[r, ty, tx] += sum over i of dz[r, i] * x[place[r, i] * kPooledSlot + ty * x_row + tx]
 // x consists of slots of kPooledSlot floats. The slot at p * kPooledSlot + ty * x_row holds the inputs that
 // the output at position p reads through row ty of the taps.
@@ -47,13 +47,13 @@ struct ConvPooledDot {
   // inside x.
   int32_t last;
   const float* x;
-  int64_t x_row;
+  int64_t x_row;   // the distance in x of neighbouring rows of taps
   int columns;     // the number of taps in a row, at most kPooledSlot
   float* dw;       // (rows, tap rows, columns)
   int64_t dw_row;  // the stride of the rows of dw
 };
-// The number of floats in a slot, which limits the number of taps in a row, and the maximum number of rows of
-// taps.
+// kPooledSlot is the number of floats in a slot, and therefore the maximum number of taps in a row.
+// kMaxPooledTapRows is the maximum number of rows of taps.
 inline constexpr int kPooledSlot = 8, kMaxPooledTapRows = 7;
 using ConvPooledDotKernel = void (*)(const ConvPooledDot&);
 

@@ -254,8 +254,8 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
 //            0 0 1 1          2 3 2 3
 //            2 2 3 3          0 1 0 1
 //            2 2 3 3          2 3 2 3
-// There is one vector per tap. In each group of four lanes, which belongs to one channel, lane w holds this
-// tap of window w.
+// There is one vector per tap. Each group of four lanes belongs to one channel. In the vector of tap i, lane
+// w of a group holds tap i of window w.
 //
 // Returns the positions of the first tap of each window in the plane of outputs.
 inline IVec first_tap_positions(const WinogradMaxima& w) {

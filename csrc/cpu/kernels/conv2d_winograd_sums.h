@@ -1,6 +1,6 @@
 // Products of Winograd's matrices with vectors x of at most 8 elements. Every element is a Vec, so each lane
-// computes a product of its own. Because the compiler knows the matrices, most elements that are 0, 1 or -1
-// need no multiplication. Two rows of a matrix that differ only in signs share their sums.
+// computes a product of its own. Because the compiler knows the matrices, most of their factors that are 0, 1
+// or -1 need no multiplication. Two rows of a matrix that differ only in signs share their sums.
 #pragma once
 
 #include "cpu/kernels/conv2d_winograd.h"

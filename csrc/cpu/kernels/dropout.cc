@@ -25,8 +25,9 @@ inline void philox(uint64_t seed, IVec (&word)[kWords]) {
   }
 }
 
-// Returns 1 + u, a number from 1 to below 2. The upper 23 bits of the word become the mantissa of this
-// number.
+// Returns 1 + u in each lane, where u is the upper 23 bits of the word divided by 2^23 (ops/dropout.h). These
+// bits become the mantissa of the result. 0x3F800000 is the sign and the exponent of all numbers from 1 to
+// below 2. The mask clears the copies of the sign bit that the arithmetic shift moves in.
 inline Vec one_to_two(IVec word) {
   return from_bits((shift_right<9>(word) & IVec::set(0x007FFFFF)) | IVec::set(0x3F800000));
 }
@@ -34,8 +35,8 @@ inline Vec one_to_two(IVec word) {
 // Writes the random words of kLanes consecutive blocks of a group, from block i on, to `word`.
 inline void draw(const DropoutCounter& at, int64_t group, int i, IVec (&word)[kWords]) {
   const uint64_t block = static_cast<uint64_t>(group) * kBlocks + static_cast<uint64_t>(i);
-  // This sum cannot overflow 32 bits, because group * kBlocks is a multiple of 16, and i plus the lane is
-  // below 16.
+  // Lane n takes block number `block` + n. Only the lower 32 bits of the number change, because
+  // group * kBlocks is a multiple of 16, and i + n is below 16.
   word[0] = broadcast(block) + IVec::iota(1);
   word[1] = broadcast(block >> 32);
   word[2] = broadcast(at.step);

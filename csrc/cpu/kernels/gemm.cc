@@ -22,8 +22,8 @@ constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
 static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
 
 // The number of rows of A that are addressed from one pointer. An x86 load can add a register, or twice a
-// register, to a pointer. So two registers, with stride and 3 * stride, are enough to reach four rows without
-// a separate addition.
+// register, to a pointer. So a register with the stride of the rows reaches rows 1 and 2, and a second
+// register with 3 * stride reaches row 3. No row needs a separate addition.
 constexpr int kGroup = 4;
 
 // The minimum number of rows of a tile that prefetches. A tile makes one prefetch per cache line of B. With
@@ -174,7 +174,9 @@ void dot(const GemmDot& t) {
 
 // Transposes blocks of kLanes rows of the matrix. If the panel is narrower than a vector, each store writes
 // some values too many. They are overwritten by the next store, which begins where the valid values end.
-// Behind the last store there must be room for the additional values (see gemm.h).
+// Behind the last store there must be room for the additional values (see gemm.h). In a wider panel, only the
+// last block of rows may be narrower than a vector. Its stores are cut (`cut`), because the values behind
+// them belong to the panel's first block and have already been stored.
 void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {

@@ -111,8 +111,10 @@ bool any_bit(IVec v) {
   return some != 0;
 }
 
-// The sign bit of p | (last - (p & INT32_MAX)) is set if, and only if, p is negative or larger than `last`.
-// The subtraction cannot overflow, because p & INT32_MAX is not negative.
+// For a position p, the sign bit of p | (last - (p & INT32_MAX)) is set if, and only if, p is negative or
+// larger than `last`. If p is negative, its own sign bit is set. Otherwise p & INT32_MAX is p itself, and
+// last - p is negative if p is larger than `last`. The subtraction cannot overflow, because neither of its
+// operands is negative.
 bool inside(const int32_t* place, int64_t count, int32_t last) {
   IVec signs = IVec::set(0);
   for_vectors(count, [=, &signs](int64_t i, auto n) {

@@ -12,9 +12,9 @@ double sum_in_double(const float* x, int64_t count) {
 }
 
 // The sum is taken in double precision, because in float32 the sum of a plane of 224 x 224 equal values has a
-// relative error of 3e-5. Before that, each group of eight vectors is added pairwise in float32. This is
-// exact for equal values and makes the function four times as fast. If a float32 sum overflows, the whole
-// array is summed again in double precision.
+// relative error of 3e-5. Before that, eight vectors at a time are added pairwise in float32, so each lane
+// has the sum of eight values. This is exact for equal values and makes the function four times as fast. If a
+// float32 sum overflows, the whole array is summed again in double precision.
 double sum_all(const float* x, int64_t count) {
   constexpr int kLanes = Vec::kLanes;
   DoubleSum total;

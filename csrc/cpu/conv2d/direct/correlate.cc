@@ -45,8 +45,8 @@ struct Plan {
   }
 };
 
-// Returns the tiles with wide vectors for rows of `outputs` values. If wide vectors would have more idle
-// lanes than narrow ones, returns the tiles with narrow vectors.
+// Returns the tiles for rows of `outputs` values: those with wide vectors, unless wide vectors would have
+// more idle lanes than narrow ones.
 const ConvTileKernels& kernels_for(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
   const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };

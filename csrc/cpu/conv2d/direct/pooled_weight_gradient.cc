@@ -19,9 +19,9 @@ int64_t last_position(const Conv2dShape& s) {
 }
 
 // The number of floats in all slots of one input channel (see fill_slots). They stay in L2 while all output
-// channels read them, because `takes` limits their number. There is a slot for every position up to
-// last_position and every row of taps. The slots beyond the padded input stay uninitialised. They are read
-// only if another thread changes an index meanwhile.
+// channels read them, because `takes` limits their number. The output at position p reads slot p + ty * out_w
+// for row ty of the taps, and p may be any number up to last_position. The slots beyond the padded input stay
+// uninitialised. They are read only if another thread changes an index meanwhile.
 int64_t slot_floats(const Conv2dShape& s) {
   return (last_position(s) + 1 + (s.kernel.h - 1) * s.out_w) * kPooledSlot;
 }
@@ -53,9 +53,9 @@ void PooledDots::add(const float* dz, const int32_t* index, int64_t count, const
   }
 }
 
-// Writes one slot for each row of the padded input and each output column x: the kPooledSlot values of that
-// row from x on, side by side. A vector that holds a slot lies within one cache line. If vectors were loaded
-// from the plane itself, every second one would lie in two cache lines.
+// Writes one slot for each row of the padded input and each output column: the kPooledSlot values of the row
+// that begin at this column, side by side. A vector that holds a slot lies within one cache line. If vectors
+// were loaded from the plane itself, every second one would lie in two cache lines.
 void PooledDots::fill_slots(const float* x, float* slots) const {
   ScratchFrame frame;
   const int64_t row = s_.out_w * kPooledSlot, width = s_.out_w + kPooledSlot;

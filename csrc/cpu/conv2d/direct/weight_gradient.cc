@@ -53,9 +53,10 @@ struct WeightDots::Band {
 };
 
 // Prefetches a part of the next tile's dy into L2. A row here is the part of the band in one output channel
-// of one image. It is too short to be recognised by the hardware prefetchers. `rows` counts these rows. The
-// rows of a channel, one per image, come one after another. `dy` points to row 0 of the next tile or, after
-// the band's last tile, to row 0 of the next band.
+// of one image. It is too short to be recognised by the hardware prefetchers. `rows` are the numbers of the
+// rows to prefetch. With n images in the band, row i lies in image i mod n and in output channel floor(i / n)
+// of the next tile. `dy` points to row 0 of the next tile or, after the band's last tile, to row 0 of the
+// next band.
 void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const float* const row = dy + i % band.dots.images * band.dots.dy_image_stride +

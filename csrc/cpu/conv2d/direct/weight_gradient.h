@@ -1,5 +1,5 @@
-// The direct algorithm for the weight gradient. Each weight is a dot product over images and output
-// positions: of dy and of the values of x that its tap reads.
+// The direct algorithm for the weight gradient. The gradient of each weight is a dot product over images and
+// output positions: of dy and of the values of x that the weight is multiplied by.
 #pragma once
 
 #include "core/scratch.h"

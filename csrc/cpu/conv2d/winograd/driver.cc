@@ -52,8 +52,8 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
   parallel_for(w.tasks(), w.ns(), [&](int64_t i) { w.forward(i, x, bias, y); });
 }
 
-// Each task takes whole images. Patches of one image overlap in dx, so two tasks would write to the same
-// values.
+// Each task takes whole images. If two tasks shared an image, they would write to the same values, because
+// the patches of an image overlap in dx.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   const int64_t image = s.in_channels * s.in_h * s.in_w;
   const Winograd untransformed(s);

@@ -40,6 +40,8 @@ class Patches {
   }
 
   // Returns an upper bound of the size() of a matrix with this number of patches, for any number of lanes.
+  // Each plane is longer than its vectors by less than two cache lines. There are at most kWinogradValues / 4
+  // planes, which is their number with 4 lanes.
   static int64_t most(int64_t patches) {
     return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats;
   }
@@ -145,8 +147,8 @@ inline WinogradImages channels_of(WinogradImages images, Range channels) {
   return images;
 }
 
-// Estimate the nanoseconds for transforming this number of patches of one channel, and for multiplying this
-// number of patches of all channels.
+// Estimate the nanoseconds for transforming `patches` patches of one channel, and for multiplying `patches`
+// patches in all channels by the transformed weights.
 inline double transforms_ns(int64_t patches) {
   return fma_ns(static_cast<double>(patches) * kWinogradTransform);
 }

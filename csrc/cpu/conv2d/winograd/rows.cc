@@ -102,9 +102,9 @@ struct Planes {
   int64_t channels, height, width;
 
   // Writes `rows` rows of channel c, from row y of each lane's band on. `values` has the shape (rows, width,
-  // lanes). kDivisor is 2 if the planes are pooled, otherwise 1, because `lanes` counts rows before the
-  // pooling. If lanes have different numbers of rows, each row is written separately. The kernel copies
-  // 32-bit values, which may be integers.
+  // lanes). y counts rows of these planes, but lanes.first counts rows before the pooling. So kDivisor is 2
+  // if the planes are pooled, otherwise 1. If lanes have different numbers of rows, each row is written
+  // separately. The kernel copies 32-bit values, which may be integers.
   template <int kDivisor>
   void write(const float* values, const Lanes& lanes, int64_t c, int64_t y, int64_t rows) const {
     const int64_t at_once = lanes.alike ? rows : 1;

@@ -47,9 +47,10 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
 
 namespace {
 
-// Returns the number of patches per block, from 20 to 80. Within these limits, the transformed patches of a
-// block, in all channels, stay in L2. But the transformed weights are read again for every block. So if these
-// weights are larger than L2, a block has as many values as they have, again within the limits.
+// Returns the number of patches per block. The transformed patches of a block, in all channels, should fit
+// into L2. But the transformed weights are read again for every block. So if these weights are larger than
+// L2, the transformed patches may take as much memory as the weights. In both cases, a block has at least 20
+// and at most 80 patches.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);

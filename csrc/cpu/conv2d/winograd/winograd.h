@@ -7,12 +7,13 @@
 // prime denotes the transpose, and B, G and A are the matrices of kernels/conv2d_winograd_matrices.py.
 // Forward:
 //
-//   V = B d B'   U = G g G'   M_o = sum_c U_oc * V_c   y = A' M A
+//   V_c = B d B'   U_oc = G g G'   M_o = sum_c U_oc * V_c   y_o = A' M_o A
 //
-// Both gradients come from the adjoints (transposes) of these linear maps. With Q = A dy A' for each patch:
+// Both gradients come from the adjoints (transposes) of these linear maps. With Q_o = A dy_o A' for each
+// patch:
 //
-//   dx += B' (sum_o U_oc * Q_o) B   for each patch; patches overlap in dx
-//   dg  = G' (sum over patches of Q_o * V_c) G
+//   dx_c += B' (sum_o U_oc * Q_o) B   for each patch; patches overlap in dx
+//   dg    = G' (sum over patches of Q_o * V_c) G
 //
 // An infinity or a NaN in a patch may spoil all of its outputs. Values beyond 1e36 may overflow and do the
 // same.
