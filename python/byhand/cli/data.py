@@ -171,7 +171,9 @@ def preparation(model: Model, wanted: Pictures | None) -> Pictures:
 
 
 def said_preparation(model: Model, way: Pictures) -> str:
-    """Return how pictures were prepared and, if there is another way, the option for it, in words.
+    """Return a text that says how pictures were prepared, and how to choose the other way.
+
+    The text names the other way only if the model can take pictures that are prepared in that way.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ def _training(path: Path, model: Model) -> str:
 
 
 def _job(path: Path) -> dict[str, str]:
-    """Return the settings of the `byhand train` that made the model, if one did."""
+    """Return the rows on network and recipe, or {} if config.json lacks these settings."""
     try:
         job = job_of(stored_settings(config_of(path) or {}))
     except (typer.BadParameter, TypeError, ValueError):

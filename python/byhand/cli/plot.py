@@ -64,9 +64,9 @@ def draw_curves(path: Path, runs: Mapping[str, Sequence[EpochEnd]], title: str) 
 
 
 def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
-    """Return the history of each run, under the last components of the run's path.
+    """Return the history of each run. The key of a run is the end of its path.
 
-    All keys have the same number of components: the smallest number with which no two keys are
+    All keys have the same number of path components: the smallest number with which no two keys are
     equal.
     """
     paths = [Path(os.path.abspath(run)) for run in runs]

@@ -103,7 +103,7 @@ def predict(
             raise typer.Exit(1)
 
 
-# An answer with a lower probability is reported as unsure.
+# An answer whose probability is below this value is reported as unsure.
 _SURE = 0.8
 
 

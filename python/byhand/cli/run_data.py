@@ -23,10 +23,10 @@ def load_of_run(
 ) -> tuple[Dataset, Dataset]:
     """Load the data in `root` or, if it is None, the data of the run that the model is from.
 
-    The function prints a warning if the data differs from that of the run. It also prints a warning
-    if it uses the default data because there is no config.json that names the data. For class
-    folders, the training set is left empty if the checksum of its files is enough for the
-    comparison.
+    The function prints a warning if the data differs from that of the run. If `root` is None and
+    the model has no config.json, the function reads the data that commands use without --data, and
+    prints a warning. For class folders, the training set is left empty unless the comparison needs
+    its images.
 
     Parameters
     ----------
@@ -133,7 +133,11 @@ def data_to_resume(run: RunFolder) -> Path | None:
 
 
 def _recorded(config: Mapping[str, Any]) -> Path | None:
-    """Return the folder that the run recorded for its data set, otherwise that of --data."""
+    """Return the folder of the data set in config.json.
+
+    If config.json describes no data set, return the folder that --data named. The result is None if
+    config.json has neither of them.
+    """
     try:
         data = config.get("data")
         folder = data["folder"] if data else config["notes"]["job"]["data"]

@@ -86,8 +86,9 @@ def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
 def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> NDArray[Any]:
     """Read one array of an .npz archive.
 
-    Before the array is allocated, its size in its header must equal its size in the directory of
-    the archive. An archive of `limit` bytes must be able to hold that many bytes.
+    Before the array is allocated, the function checks two things: the size in the array's header
+    equals the size in the directory of the archive, and an archive of `limit` bytes can hold an
+    array of this size.
     """
     info = archive.getinfo(f"{name}.npy")
     deflated = info.compress_type == zipfile.ZIP_DEFLATED

@@ -369,7 +369,7 @@ def fetch(
 
 
 def _ask(source: DownloadSource, attempt: Attempt) -> None:
-    """Fetch the missing files from `source`, or raise its error. Abandon it if it is silent."""
+    """Fetch the missing files from `source`. Raise its error, or TimeoutError if it is silent."""
     missing = _missing(find_files(attempt.folder))
     failures: list[Exception] = []
 

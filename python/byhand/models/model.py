@@ -434,7 +434,7 @@ class Model(Sequential):
 
 
 # The function that reads pictures for a model. byhand/__init__.py sets it to a call of
-# `byhand.pictures.images_for`. This module does not import it, because it needs pillow.
+# `byhand.pictures.images_for`. This module does not import `byhand.pictures`, which needs pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
 
 

@@ -17,7 +17,7 @@ PICTURES = ("digits", "plain")
 # pixels that JPEG compression makes beside a stroke count as background, too.
 _DARK = 32
 # In an image of a digit, at least one pixel has the value _LIGHT or more, and the ink covers less
-# than this share of the area.
+# than the share _MOST_INK of the area.
 _LIGHT, _MOST_INK = 128, 0.5
 # The largest distance of the centre of mass from the middle of the image, as a share of a side:
 # _OFF_CENTRE for the images of a training set, _CENTRED for a single image.
@@ -26,7 +26,8 @@ _OFF_CENTRE, _CENTRED = 2 / 28, 0.75 / 28
 # side: 20/28 in MNIST. The median span of a training set of digits is in this range. The span of
 # each image differs from the median by at most _SLACK.
 _SMALLEST_SPAN, _LARGEST_SPAN, _SLACK = 0.6, 0.75, 2 / 28
-# The share of the training images that must look like MNIST's, and the most images to examine.
+# In a training set of digits, at least the share _SHARE of the images looks like MNIST's. At most
+# _SAMPLE images are examined.
 _SHARE, _SAMPLE = 0.9, 1000
 
 
@@ -111,9 +112,10 @@ def suitable(images: NDArray[Any]) -> str:
 def is_in_form(image: NDArray[np.uint8], box: tuple[int, int]) -> bool:
     """Return whether an image looks like MNIST's already, so that it needs no preparation.
 
-    Three conditions must hold. The brightest pixel is light. The ink just fits into the box, give
-    or take 2/28 of a side of the image. Along each axis, the centre of mass is in the middle, or
-    the ink comes within one pixel of the edge of the image, so that it could not be moved further.
+    Three conditions must hold. The brightest pixel is light. The ink fits into the box and fills
+    its height or its width, with a tolerance of 2/28 of a side of the image. Along each axis,
+    the centre of mass is in the middle, or the ink comes within one pixel of the edge of the image,
+    so that it could not be moved further.
 
     Parameters
     ----------
@@ -153,7 +155,7 @@ def _off_centre(mass: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _extent(mass: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the number of pixels from the first to the last that has ink, for each image.
+    """Return, for each image, the number of rows or columns from the first to the last with ink.
 
     `mass` has the shape (N, side): the sums of the pixels of each row, or of each column.
     """

@@ -17,7 +17,7 @@ from byhand.nn.layers import ACTIVATIONS, Conv2d, Linear, MaxPool2d, ReLU, Sigmo
 __all__ = ["fused"]
 
 
-# From the class of an activation to the name that kernels know: {ReLU: "relu", ...}.
+# The name of each activation in the kernels, by the class of its layer: {ReLU: "relu", ...}.
 NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
 
 

@@ -39,7 +39,7 @@ def _uniform(bound: Callable[[int, int], float]) -> Draw:
 
 
 def _normal(deviation: Callable[[int, int], float]) -> Draw:
-    """Return a function that draws normal weights with the mean 0 and this standard deviation."""
+    """Return a function that draws normal weights (mean 0, standard deviation `deviation`)."""
 
     def draw(
         rng: np.random.Generator, shape: Shape, fan_in: int, fan_out: int

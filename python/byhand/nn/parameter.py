@@ -199,7 +199,8 @@ def flat_pieces(
 
     The caller has a flat array with a part for each parameter, such as the velocities of an
     optimizer. A piece is a group of parameters that lie at the same distances from each other in
-    their storage and in the caller's array. So a piece is one slice of each.
+    their storage and in the caller's array. So a piece is one slice of the storage and one slice of
+    the caller's array.
 
     For example, all parameters of a Sequential, in their order, are one piece. The parameters of
     two networks, one after the other, are two pieces.

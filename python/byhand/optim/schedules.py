@@ -67,7 +67,7 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A learning rate that may rise linearly at first (warm-up), and falls along half a cosine.
+    """A learning rate that falls along half a cosine, after an optional linear rise (warm-up).
 
     Without warm-up, this is torch.optim.lr_scheduler.CosineAnnealingLR.
 

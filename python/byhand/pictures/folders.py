@@ -32,7 +32,8 @@ Shape = tuple[int, int, int]
 _LARGEST = 64
 _GREY_SIDE, _COLOUR_SIDE = 28, 32
 
-# If the caller does not say how to prepare the pictures, a sample of about this many decides it.
+# If the caller does not say how to prepare the pictures, a sample of at most this many pictures
+# decides it.
 _SAMPLE = 200
 
 # The share of each class that becomes the test set, if the folder has no test set.
@@ -64,8 +65,9 @@ def load_pictures(
     pictures : {"plain", "digits"} or None
         How to prepare the pictures. If it is None, a sample of the pictures decides it.
     class_names : sequence of str or None
-        The classes in the order of their labels. If it is None, the names of the folders decide it:
-        numbers are their own labels, and other names are sorted.
+        The classes in the order of their labels. If it is None, the classes are the names of the
+        folders in sorted order. If all of these names are numbers from 0 to 255, each number is the
+        label.
     only_test : bool
         Leave the training set empty. Its files are read for the checksum, but not decoded.
 
@@ -258,7 +260,11 @@ def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], li
 
 
 def _shape(files: Sequence[File]) -> Shape:
-    """Return the pictures' shape if all have the same small size, otherwise the default shape."""
+    """Return the shape of the images.
+
+    If all pictures have the same size of at most 64 x 64, the images keep this size. Otherwise they
+    are 28 x 28, or 32 x 32 if any picture has colour.
+    """
     channels = 3 if any(_has_colour(file) for file in files) else 1
     sizes = {(file.height, file.width) for file in files}
     height, width = next(iter(sizes))

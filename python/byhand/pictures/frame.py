@@ -20,11 +20,11 @@ _LEVELS = (16, 32, 64, 128)
 _STRAY = 0.02
 # On each of the four sides of the inside, at least this share of the pixels must have another
 # colour than the frame. `_FULL` is for the outermost frame, `_FULL_INSIDE` for the frames inside
-# it. The rest of a side may be writing that touches the frame. If the picture shows a row of
-# boxes, a side has less than `_FULL`, because of the gaps between the boxes. So the paper around
-# them is not taken for a frame. An 8 made of straight bars has more than `_FULL_INSIDE` and is
-# taken for a frame. `marks` then refuses its middle bar as writing, because the bar touches the
-# sides.
+# it. The rest of a side may have the frame's colour, for example if writing in this colour touches
+# the frame. If the picture shows a row of boxes, a side has less than `_FULL`, because of the gaps
+# between the boxes. So the paper around them is not taken for a frame. An 8 made of straight bars
+# has more than `_FULL_INSIDE` and is taken for a frame. `marks` then refuses its middle bar as
+# writing, because the bar touches the sides.
 _FULL, _FULL_INSIDE = 0.9, 0.8
 # The edge of a frame is blurred, so a rim of the inside is cut off. Its width is this share of the
 # picture's shorter side.

@@ -43,8 +43,8 @@ _WRITTEN, _EVEN, _UNEVEN = 0.6, 0.15, 0.1
 _CROSSING = 0.45
 # Pictures with at least this many pixels per side are averaged over 3 x 3 pixels against noise.
 _SMOOTH = 64
-# In a shadow, the paper is darker, and ink differs less from it. To make up for the shadow, the
-# difference is multiplied by at most this factor.
+# In a shadow, the paper is darker, and ink differs less from it. To correct this, the difference is
+# multiplied by a factor, which is at most `_MOST_GAIN`.
 _MOST_GAIN = 2.5
 
 # Ink differs from the ground by at least `_LEAST_CONTRAST` grey levels, and by at least
@@ -63,8 +63,8 @@ class Ink:
     Parameters
     ----------
     level : ndarray, shape (H, W), float32
-        The difference from the paper in grey levels, with shadows made up for. It is about 0 on
-        paper. It is not averaged, so edges of strokes are as sharp as in the picture.
+        The difference from the paper in grey levels, corrected for shadows. It is about 0 on paper.
+        It is not averaged, so edges of strokes are as sharp as in the picture.
     smooth : ndarray, shape (H, W), float32
         `level`, averaged over 3 x 3 pixels against the noise of single pixels.
     strong : ndarray, shape (H, W), float32

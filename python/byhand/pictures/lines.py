@@ -111,7 +111,8 @@ def without_lines(ink: Ink) -> Ink:
 def _without(level: Floats, band: Mask, written: Mask, upright: bool) -> Floats:
     """Return the level without the lines in the band.
 
-    All lines of the band have the same direction. `written` is the mask of the ink without lines.
+    `band` is the mask of these lines. They are all upright, or all are not. `written` is the mask
+    of the ink that belongs to no line.
     """
     line, ink = np.percentile(level[band], 85), np.percentile(level[written], 90)
     crossing = (line + ink) / 2 if line < _FAINT * ink else np.inf
@@ -194,8 +195,8 @@ def _printed_lines(mask: Mask, found: list[_Line]) -> list[_Line]:
     """Return the printed lines among the candidates.
 
     They are the largest set of candidates that are all longer than the writing. The writing is the
-    ink that remains without this set. If there is no such set, the lines may be the sides of a box
-    around the writing.
+    ink that remains without this set. If there is no such set, the function looks for the
+    sides of a box around the writing.
     """
     if not found:
         return []

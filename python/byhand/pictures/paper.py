@@ -145,7 +145,8 @@ def sheet_corners(piece: Mask) -> tuple[NDArray[np.float64], float] | None:
     edges = np.diff(corners, axis=0, append=corners[:1])
     along = edges / np.hypot(*edges.T)[:, np.newaxis]
     across = along[:, ::-1] * (-1, 1)
-    # The area of the rectangle around the hull that is parallel to each of the hull's edges.
+    # For each edge of the hull: the area of the smallest rectangle around the hull that has a side
+    # parallel to this edge.
     rectangles = (np.ptp(corners @ along.T, axis=0) + 1) * (np.ptp(corners @ across.T, axis=0) + 1)
     # In two dimensions, `hull.volume` is the area of the hull and `hull.area` its perimeter. The
     # hull of `points` ends at the centres of pixels. The hull of the whole pixels is larger by half

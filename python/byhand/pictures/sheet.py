@@ -60,7 +60,7 @@ class Card:
     probabilities : ndarray, shape (classes,), float32, optional
         The probability of each class. It is not given if the model's answer is a number.
     answer : str
-        The answer, if there are no probabilities.
+        The answer as text. It is drawn only if there are no probabilities.
     error : str
         The error, if there is no picture.
     """
@@ -109,8 +109,8 @@ def thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
 def tiles_png(tiles: Sequence[Tile], across: int = 5) -> bytes:
     """Draw tiles in rows.
 
-    All columns have the same width. It is that of the widest text, but at most 340 pixels, and at
-    least that of an image.
+    All columns have the same width: the width of the widest text, but at least 168 pixels (the
+    longer side of an image) and at most 340 pixels, plus a margin.
 
     Parameters
     ----------

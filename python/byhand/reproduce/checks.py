@@ -1,4 +1,4 @@
-"""Check the steps of the tutorials for which they state no figure, one check per step.
+"""Check those steps of the tutorials that have no published figure, with one check per step.
 
 A figure is a result that a tutorial states: an accuracy or a loss (`figures.py`).
 """
@@ -150,7 +150,9 @@ def _lenet(sets: Sets, epochs: int | None) -> Model:
 
 
 def search(sets: Sets, epochs: int | None) -> Check:
-    """Search for the best layers, activation, initial weights and optimizer, with 3 folds.
+    """Search for the best layers, activation, initial weights and optimizer.
+
+    The search compares the settings by 3-fold cross-validation.
 
     Parameters
     ----------

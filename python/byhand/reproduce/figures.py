@@ -65,7 +65,7 @@ class Way:
     batch_size : int
         The number of images per step.
     published_epochs : int, optional
-        The number of epochs that the tutorial trains for. None if it is `epochs`.
+        The number of epochs that the tutorial trains for. None if it is equal to `epochs`.
     best_pass : bool
         Whether the result is that of the epoch with the lowest test loss, as in tutorial A.
         Otherwise it is that of the last epoch.

@@ -141,7 +141,7 @@ def check_data(name: str, data: DatasetLike, model: Model, loss: Loss) -> Checke
 
 
 def _images_and_labels(name: str, data: DatasetLike) -> tuple[Any, Any]:
-    """Return the two arrays of a data set or a pair. The only check here is for masked arrays."""
+    """Return the two arrays of a data set or a pair. Refuse masked arrays."""
     if isinstance(data, tuple):
         if len(data) != 2:
             raise ValueError(f"{name} must be (images, labels), not {len(data)} things")

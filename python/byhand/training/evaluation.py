@@ -76,7 +76,8 @@ def evaluate(model: Model, data: DatasetLike, *, loss: Loss | None = None) -> Ev
     data : data set or pair (images, labels)
         As in `Trainer.fit`.
     loss : Loss, optional
-        CrossEntropyLoss() if it is not given, or MSELoss() if the model has one output.
+        If it is not given, it is MSELoss() for a model with one output, and CrossEntropyLoss() for
+        any other model.
 
     Returns
     -------

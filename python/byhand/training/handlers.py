@@ -43,10 +43,12 @@ class EarlyStop:
     patience : int
         The number of epochs in a row without a new lowest loss.
     min_delta : float
-        A loss counts as a new lowest loss if it is lower than the previous one by more than this.
+        A loss counts as a new lowest loss if it is below the previous lowest loss by more than
+        this.
     restore_best : bool
-        Whether the model gets the weights of the epoch with the lowest validation loss at the end
-        of the training, whether or not it was stopped early. Otherwise it keeps its last weights.
+        If true, then at the end of the training the model gets the weights of the epoch with the
+        lowest validation loss, even if the training was not stopped early. If false, it keeps its
+        last weights.
 
     Raises
     ------
@@ -106,7 +108,7 @@ class EarlyStop:
 
 
 class LogFile:
-    """Writes a line per epoch and, if `every` is given, per some batches, as CSV or JSON lines.
+    """Writes a line after each epoch and, if wanted, after some batches, as CSV or JSON lines.
 
     Parameters
     ----------
@@ -121,8 +123,8 @@ class LogFile:
     Raises
     ------
     ValueError
-        If the name has another ending. At the start of a resumed run, if the file exists but is not
-        such a log.
+        If the name has another ending. Also at the start of a resumed run, if the file exists but
+        is not such a log.
 
     Notes
     -----

@@ -80,9 +80,9 @@ class Recipe:
 
         Notes
         -----
-        For SGD, the rate is proportional to the batch size up to the recipe's own size, and the
-        same for larger batches. For Adam and AdamW, it is proportional to the square root of the
-        batch size.
+        For SGD, the rate is proportional to the batch size if the batches are smaller than the
+        recipe's. Larger batches get the recipe's own rate. For Adam and AdamW, the rate is
+        proportional to the square root of the batch size.
 
         The table shows the accuracy in % on held-out images after training by the recipe with
         another batch size and seed 0. The first number is with the rate of this rule. The number

@@ -91,8 +91,8 @@ def describe(value: object) -> Any:
     Returns
     -------
     JSON value
-        A dict with the class and the settings of an object. A number, a text, a bool or None as it
-        is. The repr of anything else, such as a function.
+        A number, a text, a bool or None is returned as it is. An object with settings becomes a
+        dict with its class and its settings. Anything else, such as a function, becomes its repr.
     """
     settings = _settings(value)
     if settings and not inspect.isroutine(value):
@@ -169,7 +169,7 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     return settings
 
 
-# What error messages call a setting. A setting that is not in this table is called by its key.
+# The names of settings in error messages. A setting that is not in this table is called by its key.
 _WORDS = {
     "batch_size": "the batch size",
     "crc32.train": "the checksum of the training data",

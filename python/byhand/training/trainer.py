@@ -38,10 +38,10 @@ class Trainer(TrainerSettings):
         layer that `eval` was called on computes as in inference. `fit` warns if the whole model is
         in inference mode.
     optimizer : Optimizer
-        Made with all parameters of the model, or with some of them. The others are not trained.
+        An optimizer of all or some of the model's parameters. The other parameters are not trained.
     loss : Loss, optional
-        CrossEntropyLoss() if it is not given, or MSELoss() if the model has one output. Its
-        reduction must be "mean".
+        If it is not given, it is MSELoss() for a model with one output, and CrossEntropyLoss() for
+        any other model. Its reduction must be "mean".
     schedule : callable, optional
         A function from the number of a training step to the learning rate. Steps are counted from 0
         over all calls of `fit`. If it is not given, `optimizer.lr` stays as it is.
@@ -151,7 +151,7 @@ class Trainer(TrainerSettings):
         FileExistsError, OSError
             Before any work, if the folder holds a trained run and `resume` is false, if the folder
             holds files of another program under the names of a run's files, or if it is not
-            writable. OSError also later, if a file cannot be written.
+            writable. OSError is also raised later if a file cannot be written.
         FloatingPointError
             If the loss or the learning rate is not finite.
 
