@@ -34,6 +34,9 @@ MAY_INCLUDE = {
     "cpu/conv2d/winograd": DRIVERS | {"cpu/conv2d/winograd", SUMS},
     "cpu/conv2d": DRIVERS | {"cpu/conv2d", "cpu/conv2d/direct", "cpu/conv2d/winograd"},
     "bindings": {"core", "ops", "bindings"},
+    "cuda": {"core", "ops", "cuda"},
+    "simt": {"simt", "simt/include"},
+    "simt/include": {"simt/include"},
 }
 DRIVER_FOLDERS = {folder for folder in MAY_INCLUDE if folder.startswith("cpu")} - {
     "cpu/vec",
@@ -65,6 +68,7 @@ PYTHON_ORDER = [
     "sklearn",
     "pictures",
     "reproduce",
+    "simt",
     "bench",
     "cli",
     "__main__",
@@ -72,7 +76,7 @@ PYTHON_ORDER = [
 CORE = PYTHON_ORDER[: PYTHON_ORDER.index("plots")]
 CORE_MAY_IMPORT = {"numpy", "safetensors", "platformdirs"}
 
-CPP_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".h", ".cc"})
+CPP_FILES = sorted(p for p in CSRC.rglob("*") if p.suffix in {".h", ".cc", ".cu", ".cuh"})
 PYTHON_FILES = sorted(
     [p for p in PACKAGE.rglob("*.py") if "bench" not in p.parts and p != PACKAGE / "__init__.py"]
     + list((ROOT / "bench").glob("*.py"))

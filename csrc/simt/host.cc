@@ -1,0 +1,360 @@
+// The functions of CUDA that a program's host code calls.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <string>
+
+#include "simt/block.h"
+#include "simt/include/cuda_runtime.h"
+#include "simt/report.h"
+#include "simt/shadow.h"
+
+namespace {
+
+constexpr size_t kUsualDynamicShared = 48 << 10, kMostDynamicShared = 227 << 10;
+
+cudaError_t last_error = cudaSuccess;
+simt::Line unseen_error_line;  // of a launch whose error nobody has asked for
+cudaError_t unseen_error = cudaSuccess;
+
+cudaError_t fail(cudaError_t error) { return last_error = error; }
+
+std::map<const void*, size_t> dynamic_limits;  // of kernels that cudaFuncSetAttribute has named
+
+uint64_t hash = 0xcbf29ce484222325;  // of all bytes that the host sees
+
+void at_end() {
+  if (unseen_error != cudaSuccess)
+    simt::report({"launch-error",
+                  std::string("A kernel was not launched: ") + cudaGetErrorString(unseen_error) +
+                      ". The program never asked cudaGetLastError().",
+                  simt::Place(unseen_error_line),
+                  "",
+                  {},
+                  {}});
+  if (const char* const path = getenv("SIMT_HASH"))
+    if (FILE* const file = fopen(path, "w")) {
+      fprintf(file, "%016llx\n", static_cast<unsigned long long>(hash));
+      fclose(file);
+    }
+}
+[[maybe_unused]] const int registered = atexit(&at_end);
+
+void not_from_a_kernel(const char* function, simt::Line line) {
+  if (simt::current_thread())
+    simt::report({"host-function",
+                  std::string("A kernel calls ") + function + ", which only the host may.",
+                  simt::Place(line),
+                  "",
+                  {},
+                  {}});
+}
+
+cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, simt::Line line) {
+  using simt::Owner;
+  not_from_a_kernel("cudaMemcpy", line);
+  if (bytes == 0) return cudaSuccess;
+  const Owner target = simt::owner_of(to, bytes, "The target of cudaMemcpy", line);
+  const Owner source = simt::owner_of(from, bytes, "The source of cudaMemcpy", line);
+  const Owner wanted_target =
+      kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice ? Owner::kDevice : Owner::kHost;
+  const Owner wanted_source =
+      kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice ? Owner::kDevice : Owner::kHost;
+  const auto fits = [](Owner is, Owner wanted) { return is == wanted || is == Owner::kBoth; };
+  if (kind != cudaMemcpyDefault && !(fits(target, wanted_target) && fits(source, wanted_source))) {
+    const auto name = [](Owner owner) {
+      return owner == Owner::kDevice ? "the device" : owner == Owner::kHost ? "the host" : "both";
+    };
+    simt::report({"copy-direction",
+                  std::string("cudaMemcpy copies from ") + name(wanted_source) + " to " +
+                      name(wanted_target) + " by its last argument, but the source belongs to " +
+                      name(source) + " and the target to " + name(target) + ".",
+                  simt::Place(line),
+                  "",
+                  {},
+                  {}});
+  }
+  memmove(to, from, bytes);
+  if (simt::has_shadow(to) && simt::has_shadow(from))
+    simt::copy_initialized(to, from, bytes);
+  else if (simt::has_shadow(to))
+    simt::set_initialized(to, bytes);
+  if (target != Owner::kDevice) simt::add_to_results(to, bytes);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+void simt::add_to_results(const void* data, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i)
+    hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+}
+
+// ---- memory
+
+cudaError_t simt_malloc(void** address, size_t bytes, simt::Memory kind, simt::Line line) {
+  not_from_a_kernel("cudaMalloc", line);
+  if (!address) return fail(cudaErrorInvalidValue);
+  *address = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  *address = simt::allocate(bytes, kind, line);
+  return *address ? cudaSuccess : fail(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFree(void* address, simt::Line line) {
+  not_from_a_kernel("cudaFree", line);
+  if (!address) return cudaSuccess;
+  if (!simt::release(address, line))
+    simt::report({"invalid-free",
+                  "cudaFree is called for " + simt::hexadecimal(reinterpret_cast<uintptr_t>(address)) +
+                      ", which is no address that cudaMalloc gave.",
+                  simt::Place(line),
+                  "",
+                  {},
+                  {}});
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* address, simt::Line line) { return cudaFree(address, line); }
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, simt::Line line) {
+  simt::host_waits();
+  return copy(to, from, bytes, kind, line);
+}
+// A copy from or to memory that no kernel can see has ended when the function returns: the driver copies it
+// first.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t,
+                            simt::Line line) {
+  copy(to, from, bytes, kind, line);
+  if (simt::has_shadow(to) && simt::has_shadow(from)) {
+    simt::count_copy();
+    simt::note_copy(to, bytes, simt::Access::kWrite, line);
+    simt::note_copy(from, bytes, simt::Access::kRead, line);
+  } else if (simt::has_shadow(from)) {
+    simt::host_waits();
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                         size_t height, cudaMemcpyKind kind, simt::Line line) {
+  if (width > to_pitch || width > from_pitch) return fail(cudaErrorInvalidValue);
+  for (size_t i = 0; i < height; ++i)
+    cudaMemcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width,
+               kind, line);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* to, int value, size_t bytes, simt::Line line) {
+  not_from_a_kernel("cudaMemset", line);
+  if (bytes == 0) return cudaSuccess;
+  simt::owner_of(to, bytes, "The target of cudaMemset", line);
+  if (!simt::has_shadow(to)) return fail(cudaErrorInvalidValue);
+  memset(to, value, bytes);
+  simt::set_initialized(to, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t, simt::Line line) {
+  return cudaMemset(to, value, bytes, line);
+}
+
+cudaError_t simt_copy_to_symbol(const void* symbol, size_t room, const void* from, size_t bytes,
+                                size_t offset, simt::Line line) {
+  not_from_a_kernel("cudaMemcpyToSymbol", line);
+  if (offset + bytes > room) return fail(cudaErrorInvalidValue);
+  if (!simt::has_shadow(symbol)) return fail(cudaErrorInvalidSymbol);
+  memcpy(static_cast<char*>(const_cast<void*>(symbol)) + offset, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t simt_copy_from_symbol(void* to, const void* symbol, size_t room, size_t bytes, size_t offset,
+                                  simt::Line line) {
+  not_from_a_kernel("cudaMemcpyFromSymbol", line);
+  simt::host_waits();
+  if (offset + bytes > room) return fail(cudaErrorInvalidValue);
+  if (!simt::has_shadow(symbol)) return fail(cudaErrorInvalidSymbol);
+  memcpy(to, static_cast<const char*>(symbol) + offset, bytes);
+  simt::add_to_results(to, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  *total_bytes = simt::memory_bytes();
+  *free_bytes = simt::memory_bytes() - simt::bytes_in_use();
+  return cudaSuccess;
+}
+
+// ---- launches
+
+void simt::launch(const char* name, Line line, const void* kernel, const Configuration& c,
+                  void (*body)(void*), void* data) {
+  not_from_a_kernel("a kernel (dynamic parallelism is not emulated)", line);
+  const dim3 g = c.grid, b = c.block;
+  size_t most_shared = kUsualDynamicShared;
+  for (const auto& [named, bytes] : dynamic_limits)  // the address of a template is not known
+    if (named == kernel || !kernel) most_shared = std::max(most_shared, bytes);
+  cudaError_t error = cudaSuccess;
+  if (uint64_t{b.x} * b.y * b.z == 0 || uint64_t{b.x} * b.y * b.z > kMaxThreads || b.x > 1024 || b.y > 1024 ||
+      b.z > 64 || uint64_t{g.x} * g.y * g.z == 0 || g.x > 0x7fffffff || g.y > 65535 || g.z > 65535)
+    error = cudaErrorInvalidConfiguration;
+  else if (c.dynamic_shared > most_shared)
+    error = cudaErrorInvalidValue;
+  if (error != cudaSuccess) {
+    fail(error);
+    unseen_error = error, unseen_error_line = line;
+    return;
+  }
+  const Launch description{name, line, {g.x, g.y, g.z}, {b.x, b.y, b.z}, c.dynamic_shared};
+  run(description, body, data);
+}
+
+cudaError_t simt_set_dynamic_shared(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+  if (value < 0 || static_cast<size_t>(value) > kMostDynamicShared) return fail(cudaErrorInvalidValue);
+  dynamic_limits[kernel] = static_cast<size_t>(value);
+  return cudaSuccess;
+}
+
+// ---- errors
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last_error;
+  last_error = unseen_error = cudaSuccess;
+  return error;
+}
+cudaError_t cudaPeekAtLastError() {
+  unseen_error = cudaSuccess;
+  return last_error;
+}
+cudaError_t cudaDeviceSynchronize() {
+  simt::host_waits();
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceReset() { return cudaDeviceSynchronize(); }
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidSymbol:
+      return "cudaErrorInvalidSymbol";
+    case cudaErrorInvalidDevicePointer:
+      return "cudaErrorInvalidDevicePointer";
+    case cudaErrorInvalidMemcpyDirection:
+      return "cudaErrorInvalidMemcpyDirection";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+  }
+  return "unknown error";
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidSymbol:
+      return "invalid device symbol";
+    case cudaErrorInvalidDevicePointer:
+      return "invalid device pointer";
+    case cudaErrorInvalidMemcpyDirection:
+      return "invalid copy direction for memcpy";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorNotReady:
+      return "device not ready";
+  }
+  return "unrecognized error code";
+}
+
+// ---- devices, streams and events. Everything that is launched has ended when the launch returns.
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice); }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
+  if (device != 0) return fail(cudaErrorInvalidDevice);
+  *p = {};
+  snprintf(p->name, sizeof p->name, "byhand simt, an emulator");
+  p->totalGlobalMem = simt::memory_bytes();
+  p->sharedMemPerBlock = kUsualDynamicShared, p->sharedMemPerBlockOptin = kMostDynamicShared;
+  p->sharedMemPerMultiprocessor = kMostDynamicShared, p->totalConstMem = 64 << 10;
+  p->regsPerBlock = 65536, p->warpSize = 32, p->maxThreadsPerBlock = 1024,
+  p->maxThreadsPerMultiProcessor = 2048;
+  p->maxThreadsDim[0] = p->maxThreadsDim[1] = 1024, p->maxThreadsDim[2] = 64;
+  p->maxGridSize[0] = 0x7fffffff, p->maxGridSize[1] = p->maxGridSize[2] = 65535;
+  p->clockRate = 1, p->major = 7, p->minor = 5, p->multiProcessorCount = 1, p->managedMemory = 1;
+  p->memoryClockRate = 1, p->memoryBusWidth = 1;
+  return cudaSuccess;
+}
+
+struct SimtStream {};
+struct SimtEvent {
+  std::chrono::steady_clock::time_point time;
+  bool recorded = false;
+};
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new SimtStream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaDeviceSynchronize(); }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new SimtEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  event->recorded = true;
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaDeviceSynchronize(); }
+cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (!begin->recorded || !end->recorded) return fail(cudaErrorInvalidResourceHandle);
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return cudaSuccess;
+}
+
+// A failed assert() of the C library.
+extern "C" [[noreturn]] void __assert_fail(const char* condition, const char* file, unsigned line,
+                                           const char*) {
+  if (simt::current_thread()) simt::assertion_failed(condition, file, line);
+  fprintf(stderr, "%s:%u: the assertion %s does not hold\n", file, line, condition);
+  abort();
+}

@@ -1,0 +1,201 @@
+// CUDA C++ for the emulator: what a program gets from nvcc and from the real cuda_runtime.h. The command
+// `byhand simt` rewrites what is no C++ (kernel<<<...>>>, extern __shared__, __device__ variables), and
+// includes this file in front of the program, as nvcc does.
+#pragma once
+
+#include <stddef.h>
+
+#include <device_functions.h>
+
+#define __CUDACC__ 1
+#define __global__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static thread_local
+#define __simt_device_variable__ __attribute__((section("simt_device")))
+#define __constant__ __attribute__((section("simt_constant")))
+
+// ---- the functions of the host
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidSymbol = 13,
+  cudaErrorInvalidDevicePointer = 17,
+  cudaErrorInvalidMemcpyDirection = 21,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+};
+typedef cudaError_t cudaError;
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault,
+};
+typedef struct SimtStream* cudaStream_t;
+typedef struct SimtEvent* cudaEvent_t;
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem, sharedMemPerBlock, totalConstMem;
+  int regsPerBlock, warpSize, maxThreadsPerBlock, maxThreadsDim[3], maxGridSize[3];
+  int clockRate, major, minor, multiProcessorCount, maxThreadsPerMultiProcessor;
+  size_t sharedMemPerMultiprocessor, sharedMemPerBlockOptin;
+  int l2CacheSize, memoryClockRate, memoryBusWidth, concurrentKernels, managedMemory;
+};
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+  cudaFuncAttributePreferredSharedMemoryCarveout
+};
+enum cudaFuncCache {
+  cudaFuncCachePreferNone,
+  cudaFuncCachePreferShared,
+  cudaFuncCachePreferL1,
+  cudaFuncCachePreferEqual
+};
+enum {
+  cudaStreamDefault = 0,
+  cudaStreamNonBlocking = 1,
+  cudaEventDefault = 0,
+  cudaEventBlockingSync = 1,
+  cudaEventDisableTiming = 2,
+  cudaMemAttachGlobal = 1,
+  cudaHostAllocDefault = 0,
+  cudaHostAllocPortable = 1,
+  cudaHostAllocMapped = 2,
+  cudaCpuDeviceId = -1
+};
+
+cudaError_t simt_malloc(void** address, size_t bytes, simt::Memory kind, simt::Line line);
+cudaError_t cudaFree(void* address, simt::Line line = SIMT_LINE);
+cudaError_t cudaFreeHost(void* address, simt::Line line = SIMT_LINE);
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                       simt::Line line = SIMT_LINE);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream = nullptr, simt::Line line = SIMT_LINE);
+cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                         size_t height, cudaMemcpyKind kind, simt::Line line = SIMT_LINE);
+cudaError_t cudaMemset(void* to, int value, size_t bytes, simt::Line line = SIMT_LINE);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream = nullptr,
+                            simt::Line line = SIMT_LINE);
+cudaError_t simt_copy_to_symbol(const void* symbol, size_t room, const void* from, size_t bytes,
+                                size_t offset, simt::Line line);
+cudaError_t simt_copy_from_symbol(void* to, const void* symbol, size_t room, size_t bytes, size_t offset,
+                                  simt::Line line);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaDeviceReset();
+cudaError_t cudaGetLastError();
+cudaError_t cudaPeekAtLastError();
+const char* cudaGetErrorString(cudaError_t error);
+const char* cudaGetErrorName(cudaError_t error);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaStreamCreate(cudaStream_t* stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
+cudaError_t simt_set_dynamic_shared(const void* kernel, cudaFuncAttribute attribute, int value);
+
+template <class T>
+cudaError_t cudaMalloc(T** address, size_t bytes, simt::Line line = SIMT_LINE) {
+  return simt_malloc(reinterpret_cast<void**>(address), bytes, simt::Memory::kDevice, line);
+}
+template <class T>
+cudaError_t cudaMallocManaged(T** address, size_t bytes, unsigned = cudaMemAttachGlobal,
+                              simt::Line line = SIMT_LINE) {
+  return simt_malloc(reinterpret_cast<void**>(address), bytes, simt::Memory::kManaged, line);
+}
+template <class T>
+cudaError_t cudaMallocHost(T** address, size_t bytes, unsigned = 0, simt::Line line = SIMT_LINE) {
+  return simt_malloc(reinterpret_cast<void**>(address), bytes, simt::Memory::kPinned, line);
+}
+template <class T>
+cudaError_t cudaHostAlloc(T** address, size_t bytes, unsigned, simt::Line line = SIMT_LINE) {
+  return simt_malloc(reinterpret_cast<void**>(address), bytes, simt::Memory::kPinned, line);
+}
+template <class T>
+cudaError_t cudaMemcpyToSymbol(const T& symbol, const void* from, size_t bytes, size_t offset = 0,
+                               cudaMemcpyKind = cudaMemcpyHostToDevice, simt::Line line = SIMT_LINE) {
+  return simt_copy_to_symbol(&symbol, sizeof symbol, from, bytes, offset, line);
+}
+template <class T>
+cudaError_t cudaMemcpyFromSymbol(void* to, const T& symbol, size_t bytes, size_t offset = 0,
+                                 cudaMemcpyKind = cudaMemcpyDeviceToHost, simt::Line line = SIMT_LINE) {
+  return simt_copy_from_symbol(to, &symbol, sizeof symbol, bytes, offset, line);
+}
+template <class T>
+cudaError_t cudaGetSymbolAddress(void** address, const T& symbol) {
+  *address = const_cast<void*>(static_cast<const void*>(&symbol));
+  return cudaSuccess;
+}
+template <class T>
+cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute attribute, int value) {
+  return simt_set_dynamic_shared(reinterpret_cast<const void*>(kernel), attribute, value);
+}
+template <class T>
+cudaError_t cudaFuncSetCacheConfig(T*, cudaFuncCache) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemPrefetchAsync(const void*, size_t, int, cudaStream_t = nullptr) {
+  return cudaSuccess;
+}
+
+// ---- launches
+
+namespace simt {
+
+struct Configuration {
+  dim3 grid, block;
+  size_t dynamic_shared = 0;
+  cudaStream_t stream = nullptr;
+};
+
+// Checks the limits, and runs the grid. A wrong configuration is an error that cudaGetLastError() returns.
+void launch(const char* name, Line line, const void* kernel, const Configuration& configuration,
+            void (*body)(void*), void* data);
+
+template <class Body>
+SIMT_PLAIN void launch_body(const char* name, Line line, const void* kernel,
+                            const Configuration& configuration, Body& body) {
+  launch(
+      name, line, kernel, configuration, [](void* data) SIMT_PLAIN { (*static_cast<Body*>(data))(); }, &body);
+}
+
+// kernel<<<grid, block>>>(arguments) becomes launcher("kernel", line, {grid, block}, kernel)(arguments). The
+// arguments are converted to the kernel's parameters once, and every thread gets copies.
+template <class... Parameters>
+auto launcher(const char* name, Line line, Configuration configuration, void (*kernel)(Parameters...)) {
+  return [=](std::type_identity_t<Parameters>... arguments) SIMT_PLAIN {
+    auto body = [&]() SIMT_PLAIN { kernel(arguments...); };
+    launch_body(name, line, reinterpret_cast<const void*>(kernel), configuration, body);
+  };
+}
+
+// The same for a function template, whose arguments the compiler deduces: `call` passes its arguments to it.
+template <class Call>
+auto template_launcher(const char* name, Line line, Configuration configuration, Call call) {
+  return [=](auto... arguments) SIMT_PLAIN {
+    auto body = [&]() SIMT_PLAIN { call(arguments...); };
+    launch_body(name, line, nullptr, configuration, body);
+  };
+}
+
+}  // namespace simt

@@ -1,0 +1,244 @@
+// The functions that kernels call: indices, barriers, warp operations, atomic functions and mathematics. They
+// have the names and the meaning of CUDA C++.
+#pragma once
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <type_traits>
+
+#include <simt_api.h>
+#include <vector_types.h>
+
+// ---- indices
+
+namespace simt {
+inline uint3 to_uint3(Extent e) { return {e.x, e.y, e.z}; }
+inline dim3 to_dim3(Extent e) { return {e.x, e.y, e.z}; }
+}  // namespace simt
+
+#define threadIdx (::simt::to_uint3(::simt::thread_index()))
+#define blockIdx (::simt::to_uint3(::simt::block_index()))
+#define blockDim (::simt::to_dim3(::simt::block_extent()))
+#define gridDim (::simt::to_dim3(::simt::grid_extent()))
+static const int warpSize = 32;
+
+// ---- barriers and fences. The default argument is the line of the call.
+
+inline void __syncthreads(::simt::Line line = SIMT_LINE) {
+  ::simt::block_barrier(::simt::Vote::kNone, false, line);
+}
+inline int __syncthreads_or(int predicate, ::simt::Line line = SIMT_LINE) {
+  return ::simt::block_barrier(::simt::Vote::kOr, predicate != 0, line);
+}
+inline int __syncthreads_and(int predicate, ::simt::Line line = SIMT_LINE) {
+  return ::simt::block_barrier(::simt::Vote::kAnd, predicate != 0, line);
+}
+inline int __syncthreads_count(int predicate, ::simt::Line line = SIMT_LINE) {
+  return ::simt::block_barrier(::simt::Vote::kCount, predicate != 0, line);
+}
+inline void __threadfence() { ::simt::thread_fence(); }
+inline void __threadfence_block() { ::simt::thread_fence(); }
+inline void __threadfence_system() { ::simt::thread_fence(); }
+inline void __nanosleep(unsigned) {}
+
+// ---- warp operations
+
+namespace simt {
+
+template <class T>
+uint64_t to_word(T value) {
+  static_assert(sizeof(T) <= 8, "a warp operation takes values of at most 8 bytes");
+  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
+    return static_cast<uint64_t>(static_cast<int64_t>(value));
+  } else {
+    uint64_t word = 0;
+    __builtin_memcpy(&word, &value, sizeof value);
+    return word;
+  }
+}
+template <class T>
+T from_word(uint64_t word) {
+  T value;
+  __builtin_memcpy(&value, &word, sizeof value);
+  return value;
+}
+template <class T>
+T in_warp(WarpOp op, unsigned mask, T value, int lane, int width, Line line, const char* name) {
+  return from_word<T>(warp_operation(op, mask, to_word(value), lane, width, std::is_signed_v<T>, line, name));
+}
+
+}  // namespace simt
+
+inline void __syncwarp(unsigned mask = 0xffffffffu, ::simt::Line line = SIMT_LINE) {
+  ::simt::warp_operation(::simt::WarpOp::kSync, mask, 0, 0, 32, false, line, "__syncwarp");
+}
+#define SIMT_SHUFFLE(name, op, argument)                                                                 \
+  template <class T>                                                                                     \
+  T name(unsigned mask, T value, argument, int width = 32, ::simt::Line line = SIMT_LINE) {              \
+    return ::simt::in_warp(::simt::WarpOp::op, mask, value, static_cast<int>(lane), width, line, #name); \
+  }
+SIMT_SHUFFLE(__shfl_sync, kShuffle, int lane)
+SIMT_SHUFFLE(__shfl_up_sync, kShuffleUp, unsigned lane)
+SIMT_SHUFFLE(__shfl_down_sync, kShuffleDown, unsigned lane)
+SIMT_SHUFFLE(__shfl_xor_sync, kShuffleXor, int lane)
+#undef SIMT_SHUFFLE
+
+inline unsigned __ballot_sync(unsigned mask, int predicate, ::simt::Line line = SIMT_LINE) {
+  return static_cast<unsigned>(::simt::warp_operation(::simt::WarpOp::kBallot, mask, predicate != 0, 0, 32,
+                                                      false, line, "__ballot_sync"));
+}
+inline int __any_sync(unsigned mask, int predicate, ::simt::Line line = SIMT_LINE) {
+  return ::simt::warp_operation(::simt::WarpOp::kBallot, mask, predicate != 0, 0, 32, false, line,
+                                "__any_sync") != 0;
+}
+inline int __all_sync(unsigned mask, int predicate, ::simt::Line line = SIMT_LINE) {
+  return ::simt::warp_operation(::simt::WarpOp::kBallot, mask, predicate != 0, 0, 32, false, line,
+                                "__all_sync") == mask;
+}
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value, ::simt::Line line = SIMT_LINE) {
+  return static_cast<unsigned>(::simt::warp_operation(::simt::WarpOp::kMatchAny, mask, ::simt::to_word(value),
+                                                      0, 32, false, line, "__match_any_sync"));
+}
+#define SIMT_REDUCE(name, op)                                                               \
+  template <class T>                                                                        \
+  T name(unsigned mask, T value, ::simt::Line line = SIMT_LINE) {                           \
+    static_assert(sizeof(T) == 4 && std::is_integral_v<T>, #name " takes int or unsigned"); \
+    return ::simt::in_warp(::simt::WarpOp::op, mask, value, 0, 32, line, #name);            \
+  }
+SIMT_REDUCE(__reduce_add_sync, kAdd)
+SIMT_REDUCE(__reduce_min_sync, kMin)
+SIMT_REDUCE(__reduce_max_sync, kMax)
+SIMT_REDUCE(__reduce_and_sync, kAnd)
+SIMT_REDUCE(__reduce_or_sync, kOr)
+SIMT_REDUCE(__reduce_xor_sync, kXor)
+#undef SIMT_REDUCE
+inline unsigned __activemask(::simt::Line line = SIMT_LINE) { return ::simt::active_mask(line); }
+
+// ---- atomic functions. They return the value before the change.
+
+namespace simt {
+template <class T, class F>
+SIMT_PLAIN T change(T* address, F function, Line line, bool compares = false) {
+  atomic_access(address, sizeof(T), line, compares);
+  const T before = *address;
+  *address = function(before);
+  return before;
+}
+template <class T>
+using Same = typename std::type_identity<T>::type;
+}  // namespace simt
+
+#define SIMT_ATOMIC(name, expression)                                                        \
+  template <class T>                                                                         \
+  T name(T* address, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {                 \
+    return ::simt::change(address, [=](T old) SIMT_PLAIN -> T { return expression; }, line); \
+  }
+SIMT_ATOMIC(atomicAdd, static_cast<T>(old + value))
+SIMT_ATOMIC(atomicSub, static_cast<T>(old - value))
+SIMT_ATOMIC(atomicExch, value)
+SIMT_ATOMIC(atomicMin, value < old ? value : old)
+SIMT_ATOMIC(atomicMax, old < value ? value : old)
+SIMT_ATOMIC(atomicAnd, static_cast<T>(old& value))
+SIMT_ATOMIC(atomicOr, static_cast<T>(old | value))
+SIMT_ATOMIC(atomicXor, static_cast<T>(old ^ value))
+SIMT_ATOMIC(atomicInc, old >= value ? T{0} : static_cast<T>(old + 1))
+SIMT_ATOMIC(atomicDec, old == 0 || old > value ? value : static_cast<T>(old - 1))
+#undef SIMT_ATOMIC
+template <class T>
+T atomicCAS(T* address, ::simt::Same<T> compare, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {
+  return ::simt::change(
+      address, [=](T old) SIMT_PLAIN -> T { return old == compare ? value : old; }, line, true);
+}
+
+// ---- mathematics: what math.h lacks
+
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+inline float __expf(float x) { return expf(x); }
+inline float __exp10f(float x) { return powf(10.0f, x); }
+inline float __logf(float x) { return logf(x); }
+inline float __log2f(float x) { return log2f(x); }
+inline float __log10f(float x) { return log10f(x); }
+inline float __powf(float x, float y) { return powf(x, y); }
+inline float __sinf(float x) { return sinf(x); }
+inline float __cosf(float x) { return cosf(x); }
+inline float __tanf(float x) { return tanf(x); }
+inline float __fdividef(float x, float y) { return x / y; }
+inline float __fadd_rn(float x, float y) { return x + y; }
+inline float __fsub_rn(float x, float y) { return x - y; }
+inline float __fmul_rn(float x, float y) { return x * y; }
+inline float __fmaf_rn(float x, float y, float z) { return fmaf(x, y, z); }
+inline float __fdiv_rn(float x, float y) { return x / y; }
+inline float __frcp_rn(float x) { return 1.0f / x; }
+inline float __fsqrt_rn(float x) { return sqrtf(x); }
+inline float __frsqrt_rn(float x) { return 1.0f / sqrtf(x); }
+inline float __saturatef(float x) { return x >= 1.0f ? 1.0f : x > 0.0f ? x : 0.0f; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline int __clzll(long long x) { return x == 0 ? 64 : __builtin_clzll(static_cast<unsigned long long>(x)); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __ffsll(long long x) { return __builtin_ffsll(x); }
+inline unsigned __brev(unsigned x) {
+  unsigned y = 0;
+  for (int i = 0; i < 32; ++i) y = y << 1 | (x >> i & 1);
+  return y;
+}
+inline int __mul24(int x, int y) { return x * y; }
+inline unsigned __umul24(unsigned x, unsigned y) { return x * y; }
+inline int __mulhi(int x, int y) { return static_cast<int>(static_cast<long long>(x) * y >> 32); }
+inline unsigned __umulhi(unsigned x, unsigned y) {
+  return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
+}
+#define SIMT_BITS(name, To, From)       \
+  inline To name(From x) {              \
+    To y;                               \
+    __builtin_memcpy(&y, &x, sizeof y); \
+    return y;                           \
+  }
+SIMT_BITS(__float_as_int, int, float)
+SIMT_BITS(__int_as_float, float, int)
+SIMT_BITS(__float_as_uint, unsigned, float)
+SIMT_BITS(__uint_as_float, float, unsigned)
+SIMT_BITS(__double_as_longlong, long long, double)
+SIMT_BITS(__longlong_as_double, double, long long)
+#undef SIMT_BITS
+inline int __float2int_rn(float x) { return static_cast<int>(rintf(x)); }
+inline int __float2int_rz(float x) { return static_cast<int>(x); }
+inline float __int2float_rn(int x) { return static_cast<float>(x); }
+inline long long clock64() { return static_cast<long long>(::clock()); }
+inline void __trap(::simt::Line line = SIMT_LINE) {
+  ::simt::assertion_failed("__trap()", line.file, static_cast<unsigned>(line.number));
+}
+
+#define SIMT_MIN_MAX(T)                            \
+  inline T min(T a, T b) { return b < a ? b : a; } \
+  inline T max(T a, T b) { return a < b ? b : a; }
+SIMT_MIN_MAX(int)
+SIMT_MIN_MAX(unsigned)
+SIMT_MIN_MAX(long)
+SIMT_MIN_MAX(unsigned long)
+SIMT_MIN_MAX(long long)
+SIMT_MIN_MAX(unsigned long long)
+#undef SIMT_MIN_MAX
+inline unsigned min(int a, unsigned b) { return min(static_cast<unsigned>(a), b); }
+inline unsigned min(unsigned a, int b) { return min(a, static_cast<unsigned>(b)); }
+inline unsigned max(int a, unsigned b) { return max(static_cast<unsigned>(a), b); }
+inline unsigned max(unsigned a, int b) { return max(a, static_cast<unsigned>(b)); }
+inline float min(float a, float b) { return fminf(a, b); }
+inline float max(float a, float b) { return fmaxf(a, b); }
+inline double min(double a, double b) { return fmin(a, b); }
+inline double max(double a, double b) { return fmax(a, b); }
+inline double min(float a, double b) { return fmin(a, b); }
+inline double min(double a, float b) { return fmin(a, b); }
+inline double max(float a, double b) { return fmax(a, b); }
+inline double max(double a, float b) { return fmax(a, b); }
