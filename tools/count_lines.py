@@ -4,7 +4,8 @@
     python tools/count_lines.py --files     # also the number for each file
 
 The parts are the core (`byhand.training` and all that it needs), the rest of the Python package,
-`bench`, `tools` and `csrc`. Stub files (`.pyi`) and tests are not counted.
+`bench`, `tools`, and `csrc` with CUDA and its emulator apart. Stub files (`.pyi`) and tests are not
+counted.
 """
 
 from __future__ import annotations
@@ -90,7 +91,11 @@ def parts() -> Iterator[tuple[str, list[Path]]]:
     yield "rest of the package", [path for path in package if path not in core]
     yield "bench", sorted((ROOT / "bench").rglob("*.py"))
     yield "tools", sorted((ROOT / "tools").rglob("*.py"))
-    yield "csrc", sorted(p for p in (ROOT / "csrc").rglob("*") if p.suffix in CPP_SUFFIXES)
+    sources = sorted(p for p in (ROOT / "csrc").rglob("*") if p.suffix in CPP_SUFFIXES)
+    apart = ("cuda", "simt")
+    yield "csrc", [p for p in sources if p.relative_to(ROOT / "csrc").parts[0] not in apart]
+    for name in apart:
+        yield f"csrc/{name}", [p for p in sources if p.relative_to(ROOT / "csrc").parts[0] == name]
 
 
 def main() -> None:

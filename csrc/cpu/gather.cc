@@ -32,9 +32,9 @@ struct Move {
 Move draw(const Shift& shift, int64_t index) {
   const auto row = static_cast<uint64_t>(index);
   const Random4 bits = philox4x32(
-      {static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32), shift.step, kShiftStream}, shift.seed);
+      {{static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32), shift.step, kShiftStream}}, shift.seed);
   const auto choices = static_cast<uint32_t>(2 * shift.max_shift + 1);
-  return {below(choices, bits[0]) - shift.max_shift, below(choices, bits[1]) - shift.max_shift};
+  return {below(choices, bits.words[0]) - shift.max_shift, below(choices, bits.words[1]) - shift.max_shift};
 }
 
 // Shifts one plane, and fills the places that no pixel moves to with `background`. The plane is moved as one

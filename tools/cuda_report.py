@@ -1,0 +1,159 @@
+"""Compile the CUDA kernels with nvcc, and report what a GPU is not needed for.
+
+    python tools/cuda_report.py                          # registers, spills and main loops
+    python tools/cuda_report.py --every-architecture     # compile for all that nvcc knows
+
+The table has one row per kernel: its registers, its static shared memory, and its main loop, which
+is the loop with the most multiply-adds (FFMA). The exit code is 1 if nvcc warns, if a kernel spills
+registers to memory, or if less than 75 % of the instructions in the main loop of a product are
+multiply-adds. cuobjdump and nvdisasm, which show the machine code, are on PyPI as
+nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm. Without them, the column of the main loop is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LEAST_SHARE = 0.75  # of multiply-adds in the main loop of a product
+_ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
+_SPILL = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
+_USED = re.compile(r"Used (\d+) registers(?:.*?(\d+) bytes smem)?")
+_INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\d+\s+)?([A-Z][A-Z0-9_.]*)([^;]*);")
+
+
+@dataclass
+class Kernel:
+    """What ptxas says of a kernel, and what its machine code shows."""
+
+    name: str
+    registers: int = 0
+    shared: int = 0
+    spilled: int = 0
+    multiply_adds: int = 0  # in the main loop
+    instructions: int = 0  # in the main loop
+
+    @property
+    def share(self) -> float | None:
+        """The share of multiply-adds in the main loop, or None if nothing is known of it."""
+        return self.multiply_adds / self.instructions if self.instructions else None
+
+
+def read_ptxas(text: str) -> list[Kernel]:
+    """Read the report of `nvcc -Xptxas -v` for one architecture."""
+    kernels: list[Kernel] = []
+    for line in text.splitlines():
+        if entry := _ENTRY.search(line):
+            kernels.append(Kernel(entry.group(1)))
+        elif kernels and (spill := _SPILL.search(line)):
+            kernels[-1].spilled = int(spill.group(1)) + int(spill.group(2))
+        elif kernels and (used := _USED.search(line)):
+            kernels[-1].registers, kernels[-1].shared = int(used.group(1)), int(used.group(2) or 0)
+    return kernels
+
+
+def main_loop(sass: list[tuple[int, str, str]]) -> tuple[int, int]:
+    """Return the multiply-adds and all instructions of the loop with the most multiply-adds.
+
+    A loop is what lies between a branch backwards and its target. A loop that contains another one
+    counts with it, so the smallest of the loops with the most multiply-adds is taken.
+    """
+    best = (0, 0)
+    for address, name, operands in sass:
+        target = re.search(r"0x([0-9a-f]+)", operands)
+        if name != "BRA" or target is None or int(target.group(1), 16) > address:
+            continue
+        body = [n for a, n, _ in sass if int(target.group(1), 16) <= a <= address]
+        found = (body.count("FFMA"), len(body))
+        if found[0] > best[0] or (found[0] == best[0] and found[1] < best[1]):
+            best = found
+    return best
+
+
+def read_sass(text: str) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """Split the output of `cuobjdump -sass` into kernels and their instructions."""
+    for part in text.split("Function : ")[1:]:
+        name = part.split(None, 1)[0]
+        yield name, [(int(a, 16), op, rest) for a, op, rest in _INSTRUCTION.findall(part)]
+
+
+def compile_kernels(file: Path, architecture: str, folder: Path) -> list[Kernel]:
+    """Compile a file for one architecture, and read the reports on its kernels."""
+    cubin = folder / f"{file.stem}.cubin"
+    flags = ["-std=c++20", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings", "-Xptxas", "-v"]
+    report = _call(["nvcc", *flags, f"-arch={architecture}", "-cubin", "-o", str(cubin), str(file)])
+    kernels = {kernel.name: kernel for kernel in read_ptxas(report)}
+    if shutil.which("cuobjdump") and shutil.which("nvdisasm"):
+        for name, sass in read_sass(_call(["cuobjdump", "-sass", str(cubin)])):
+            if name in kernels:
+                kernels[name].multiply_adds, kernels[name].instructions = main_loop(sass)
+    return list(kernels.values())
+
+
+def _call(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def _plain(names: list[str]) -> list[str]:
+    text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True)
+    shorter = re.sub(
+        r"byhand::cuda::|\(anonymous namespace\)::|^void ", "", text.stdout, flags=re.M
+    )
+    return [
+        re.sub(r"\(.*$", "", re.sub(r"\(\w+\)(?=\d)", "", line)) for line in shorter.splitlines()
+    ]
+
+
+def main() -> int:
+    """Compile, print the table, and return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--architecture", default="sm_90", help="default: %(default)s")
+    parser.add_argument(
+        "--every-architecture",
+        action="store_true",
+        help="compile for all architectures of this nvcc, and print only what is wrong",
+    )
+    chosen = parser.parse_args()
+    files = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    architecture = "all-major" if chosen.every_architecture else chosen.architecture
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        for file in files:
+            if chosen.every_architecture:
+                flags = ["-std=c++20", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings"]
+                target = str(Path(name) / "object.o")
+                verbose = ["-Xptxas", "-v", f"-arch={architecture}", "-c", "-o", target]
+                report = _call(["nvcc", *flags, *verbose, str(file)])
+                kernels = read_ptxas(report)
+            else:
+                kernels = compile_kernels(file, architecture, Path(name))
+                print(f"{file.name}")
+                for kernel, plain in zip(kernels, _plain([k.name for k in kernels]), strict=True):
+                    loop = f"{kernel.multiply_adds} of {kernel.instructions}"
+                    print(
+                        f"  {plain:70} {kernel.registers:4} registers {kernel.shared:6} bytes "
+                        f"shared  {loop if kernel.multiply_adds else '':>12}"
+                    )
+            wrong += [f"{k.name} spills {k.spilled} bytes" for k in kernels if k.spilled]
+            wrong += [
+                f"{k.name}: {k.share:.0%} of the main loop are multiply-adds"
+                for k in kernels
+                if "product_kernel" in k.name and k.share is not None and k.share < LEAST_SHARE
+            ]
+    print("\n".join(wrong) or f"no spills in {len(files)} files for {architecture}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
