@@ -82,9 +82,10 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Convolves some images by the method that was chosen for the whole batch. If several threads run the tasks
-// of conv2d_pool_act, each task convolves on its own thread alone. Otherwise, for example if there is one
-// task only, conv2d may share its work with other threads. The results have the same bits as those of conv2d.
+// Convolves some images by the method that was chosen for the whole batch. The results have the same bits as
+// those of conv2d. Both of Winograd's methods compute on the calling thread alone. The direct method calls
+// conv2d, which calls parallel_for. If this call comes from a task that several threads share, it stays on
+// the calling thread, too. Otherwise, for example if conv2d_pool_act has only one task, threads may share it.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
@@ -113,7 +114,8 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
   const bool winograd = method == ConvMethod::kWinograd;
   const Winograd w = winograd ? Winograd(s, weight, frame, cache) : Winograd(s);
   const bool in_registers = winograd && w.pools() && two_by_two;
-  const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kMaxPartialSums)));
+  constexpr int64_t kTasks = 8;  // the minimum number of tasks if there are enough images
+  const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kTasks)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
   parallel_for(tasks, ns / static_cast<double>(tasks), [&](int64_t i) {
     const Range own = split(s.batch, tasks, i);
@@ -218,8 +220,8 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   // takes more images.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
-  // If there are as many gradients as 2 x 2 windows, each gradient can lie in a window of its own.
-  // by_winograd checks whether all gradients do.
+  // The windows of the pooling are not known here, only the number of its outputs. If this is the number of
+  // 2 x 2 windows, the pooling may be 2 x 2. by_winograd then checks that each index lies in its own window.
   if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);

@@ -10,8 +10,10 @@ namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
 // Computes kPositions vectors of outputs in each of kRows output channels. Their sums stay in registers over
-// all input channels and taps. The computation is that of a tile of the matrix product (gemm.cc) with the
-// weights as A and the inputs as B, except that a table, `offset`, says where each row of B begins.
+// the whole `depth`, which covers the taps and the input channels of one block. If there are several blocks
+// of input channels, the call for the next block begins with the stored sums. The computation is that of a
+// tile of the matrix product (gemm.cc) with the weights as A and the inputs as B, except that a table,
+// `offset`, says where each row of B begins.
 template <int kRows, int kPositions>
 void tile(const ConvTile& t) {
   Vec sum[kRows][kPositions];

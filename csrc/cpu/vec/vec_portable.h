@@ -28,6 +28,8 @@ struct Vec {
   Floats v;
 
   static Vec zero() { return {Floats{}}; }
+  // A scalar minus a vector is a vector, so the compiler copies x to all lanes. x - 0 is x, also if x is -0,
+  // but -0 + 0 would be +0.
   static Vec set(float x) { return {x - Floats{}}; }
   static Vec load(const float* p) {
     Vec r;
