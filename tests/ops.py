@@ -25,8 +25,9 @@ class Op:
     """A row of the table.
 
     `make(fill, **shape)` draws the positional arguments of the kernel. A shape is a dictionary. It
-    holds the sizes of the arrays, for example `{"nio": (9, 33, 17)}`, and may also hold keyword
-    arguments of the kernel. `keywords` lists which keys are such arguments.
+    holds the sizes of the arrays. For example, a shape of `linear` is `{"nio": (9, 33, 17)}`:
+    9 images, 33 inputs, 17 outputs. A shape may also hold keyword arguments of the kernel.
+    `keywords` lists their names.
     """
 
     make: Callable[..., tuple[Any, ...]]
