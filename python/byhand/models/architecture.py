@@ -125,7 +125,8 @@ def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
     types: Mapping[str, Callable[..., Module]] = {**own, **_TYPES}
     if name not in types:
         raise ValueError(
-            f"unknown layer {name!r}: if it is a class of your own, use load(path, layers=[{name}])"
+            f"unknown layer {name!r}: if it is a class of your own, load the model in Python with "
+            f"byhand.load(path, layers=[{name}]), because the command byhand cannot load it"
         )
     check_keys(f"a {name}", description, ("type", "arguments"))
     arguments = description["arguments"]
