@@ -500,7 +500,7 @@ def test_the_folder_in_which_torchvision_keeps_mnist_is_named(tmp_path: Path) ->
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     write_idx(tmp_path / "MNIST" / "raw", make_arrays())
     for root, inner in ((tmp_path, "MNIST/raw"), (tmp_path / "MNIST", "raw")):
-        said = f"{root}: no data set, but {root / inner} holds one: name that folder"
+        said = f"{root}: no data set, but {root / inner} holds one: give that folder instead"
         with pytest.raises(DataError, match=re.escape(said)):
             data.load_folder(root)
         with pytest.raises(DataError, match=re.escape(said)):

@@ -229,11 +229,14 @@ def test_ink_unlike_a_stroke_is_said(ink: int, files: list[Path], tmp_path: Path
     ImageDraw.Draw(image).ellipse((50, 50, 150, 150), fill=ink)
     image.save(tmp_path / "disc.png")
     sure = answers_always(tmp_path / "sure.safetensors", c=0.96)
-    assert said(sure, tmp_path / "disc.png") == "c (96.00 %); unlike a pen's stroke"
+    assert (
+        said(sure, tmp_path / "disc.png")
+        == "c (96.00 %); looks like a blob, not like a pen's strokes"
+    )
     assert said(sure, files[2]) == "c (96.00 %)"
     unsure = answers_always(tmp_path / "unsure.safetensors", c=0.5, d=0.47)
     assert said(unsure, tmp_path / "disc.png") == (
-        "c (50.00 %); unlike a pen's stroke; unsure: perhaps d (47.00 %)"
+        "c (50.00 %); looks like a blob, not like a pen's strokes; unsure: perhaps d (47.00 %)"
     )
 
 

@@ -253,7 +253,7 @@ def _say_one(
     if count > 1:
         notes.append(f"the largest of {count} marks")
     if not symbols.strokes:
-        notes.append("unlike a pen's stroke")
+        notes.append("looks like a blob, not like a pen's strokes")
     if doubt := answer.doubt(model.class_names):
         notes.append(doubt)
     said = "; ".join([str(answer), *notes])

@@ -40,10 +40,11 @@ def say_header(
     parameters = sum(parameter.size for parameter in event.model.parameters())
     validation = f", {event.validation_images:,} validation"
     held_out = "" if job.validation is None else validation
+    pictures = "this model's default for --pictures in predict and evaluate"
     lines = {
         "model": f"{job.title}: {parameters:,} parameters",
         "data": f"{event.images:,} training{held_out} and {test_images:,} test images, {source}",
-        "pictures": f"{event.model.pictures}: how predict and evaluate prepare pictures",
+        "pictures": f"{event.model.pictures}, {pictures}",
         "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
         "": optimizer_words(recipe),
         "seed": str(job.seed),

@@ -1,4 +1,4 @@
-"""Read a data set from a folder, in any of the forms in which MNIST is published."""
+"""Read a data set from a folder, in one of three forms in which MNIST is published."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def is_complete(files: dict[str, Path]) -> bool:
 def what_is_missing(folder: Path) -> str:
     """Return a sentence that says why a folder holds no data set, and what to do.
 
-    The sentence suggests to fetch MNIST into the folder, unless the folder holds other files and
+    The sentence suggests fetching MNIST into the folder, unless the folder holds other files and
     none of MNIST's files.
 
     Parameters
@@ -207,10 +207,11 @@ def what_is_missing(folder: Path) -> str:
     if not _holds_other_things(folder):
         return f"{folder} is empty; to fetch MNIST into it: {command}"
     if (inner := folder_inside(folder)) is not None:
-        return f"{folder}: no data set, but {inner} holds one: name that folder"
+        return f"{folder}: no data set, but {inner} holds one: give that folder instead"
     return (
-        f"{folder}: no data set: {', '.join(IDX_NAMES)} missing, and no {NPZ_NAME}. Folders of "
-        "pictures, one for each class, are loaded by byhand.data.load_class_folders or --data"
+        f"{folder}: no data set, because it holds neither {', '.join(IDX_NAMES)} nor {NPZ_NAME} "
+        f"nor {JSON_NAME}. Folders of pictures, one for each class, are loaded by "
+        "byhand.data.load_class_folders or --data"
     )
 
 

@@ -56,7 +56,7 @@ class Loss(PlannedLoss):
         return ()
 
     def counted(self, target: NDArray[Any]) -> int:
-        """Return the number of rows that the mean loss of a batch counts.
+        """Return the number of rows over which the loss of a batch is averaged.
 
         Parameters
         ----------

@@ -34,9 +34,9 @@ class Trainer(TrainerSettings):
     Parameters
     ----------
     model : Model
-        The model to train. `fit` leaves each layer in its mode: a batch normalization or dropout
-        layer that `eval` was called on computes as in inference. `fit` warns if the whole model is
-        in inference mode.
+        The model to train. `fit` does not change the mode of a layer. If `eval` was called on a
+        batch normalization or dropout layer, this layer computes as in inference. `fit` warns if
+        the whole model is in inference mode.
     optimizer : Optimizer
         An optimizer of all or some of the model's parameters. The other parameters are not trained.
     loss : Loss, optional
@@ -115,7 +115,8 @@ class Trainer(TrainerSettings):
             numbers (N,). CrossEntropyLoss(ignore_index=k) leaves the images of class k out of the
             loss. A label that is no class, such as -100, raises a ValueError.
         epochs : int
-            The number of passes over `train`. The epochs of a resumed run count from its beginning.
+            The number of passes over `train`. For a resumed run, this is the total number,
+            including the epochs before the interruption.
         batch_size : int
             The number of images in a batch. The last batch of an epoch may be smaller.
         validation : data set or pair (images, labels), optional
@@ -134,8 +135,8 @@ class Trainer(TrainerSettings):
             none. The model gets the weights of that epoch. From there on, every bit is the same as
             if the run had not been interrupted, on the same instruction set. All settings that
             affect the results must be the same, with one exception: `epochs` may be another number.
-            Then the `total_steps` of a schedule may differ too, and the new schedule continues at
-            the number of the next step.
+            Then the `total_steps` of the schedule may differ too. From the next step on, the
+            learning rates come from the new schedule. The number of the step is not set back.
 
         Returns
         -------
