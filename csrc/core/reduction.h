@@ -7,9 +7,9 @@ namespace byhand {
 // no losses is NaN. Sums are taken in double precision, in an order that depends only on the shape.
 enum class Reduction { kNone, kSum, kMean };
 
-// The gradient with respect to the loss. With Reduction::kNone, `each` holds one gradient per loss, or is
-// null if all of them are 1, and `value` is 1. With the other reductions, `each` is null and `value` is the
-// gradient.
+// The gradient with respect to the loss. With Reduction::kNone, `value` is 1, and `each` holds one gradient
+// per loss or, if all of these gradients are 1, is null. With the other reductions, `each` is null and
+// `value` is the gradient.
 struct GradLoss {
   const float* each;
   float value;

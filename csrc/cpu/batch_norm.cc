@@ -16,8 +16,9 @@ using namespace cpu;
 namespace {
 
 // A block has about kBlockFloats values. They fit into L1, so a kernel that reads a block twice finds it
-// there the second time. Unless the batch is smaller, a block has at least about kShare values of each of its
-// channels. With this many, adding up the sums of all blocks takes little time compared with computing them.
+// there the second time. A block has at least about kShare values of each of its channels, unless the whole
+// batch has fewer values per channel. With kShare values, adding up the sums of all blocks takes little time
+// compared with computing them.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
 
 // Cuts x into blocks. A block holds some neighbouring channels of some neighbouring images. The part of one

@@ -36,8 +36,8 @@ struct ConvPoolGradients {
   float* db;  // null if it is not wanted
 };
 // Computes the gradients dx, dw and db with respect to x, weight and bias from dy, the gradient with respect
-// to y. Throws std::invalid_argument if an index is not from 0 to out_h * out_w - 1. The results are then
-// undefined.
+// to y. Throws std::invalid_argument if an index is not from 0 to out_h * out_w - 1. In this case, the values
+// of dx, dw and db are undefined.
 void conv2d_pool_act_backward(const Conv2dShape& s, ConvAlgorithm, Activation, const ConvPoolGradients&);
 
 }  // namespace byhand::ops

@@ -4,7 +4,8 @@
 // with the same data and the same strides. Apart from that, it overlaps no input.
 //
 // If beta is 0, C is not read, so a NaN in it has no effect. If alpha or k is 0, A and B are not read.
-// Otherwise NaN and infinity follow IEEE arithmetic: products with a zero are not skipped.
+// A NaN or an infinity in a matrix that is read follows IEEE arithmetic: products with a zero are not
+// skipped.
 //
 // Source: Dongarra et al., "A set of level 3 Basic Linear Algebra Subprograms", ACM TOMS 16 (1990).
 #pragma once

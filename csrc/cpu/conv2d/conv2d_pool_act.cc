@@ -82,10 +82,11 @@ const float* before_activation(Activation f, const float* dy, const float* y, in
   return gradient;
 }
 
-// Convolves some images by the method that was chosen for the whole batch. The results have the same bits as
-// those of conv2d. Both of Winograd's methods compute on the calling thread alone. The direct method calls
-// conv2d, which calls parallel_for. If this call comes from a task that several threads share, it stays on
-// the calling thread, too. Otherwise, for example if conv2d_pool_act has only one task, threads may share it.
+// Convolves some images by the method that was chosen for the whole batch. Winograd's two methods compute on
+// the calling thread alone. The other two methods call parallel_for. If several threads run the tasks of
+// conv2d_pool_act, this inner parallel_for stays on the calling thread. If one thread runs all tasks, for
+// example because there is only one, the inner parallel_for may share its work with other threads. The
+// results have the same bits as those of conv2d.
 void convolve(ConvMethod method, const Winograd& w, const Conv2dShape& s, const float* x, const float* weight,
               const float* bias, float* y) {
   if (method == ConvMethod::kWinograd) return w.forward({0, s.batch * w.patches()}, x, bias, y);
@@ -220,8 +221,9 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   // takes more images.
   const int64_t images = std::clamp<int64_t>(ceil_div(s.batch, 4), 4, 16);
   tasks_ = std::min(ceil_div(s.batch, images), max_partial_sums(size_));
-  // The windows of the pooling are not known here, only the number of its outputs. If this is the number of
-  // 2 x 2 windows, the pooling may be 2 x 2. by_winograd then checks that each index lies in its own window.
+  // The size of the pooling windows is not known here, only the number of gradients per plane. If it is the
+  // number of 2 x 2 windows, the pooling may have been 2 x 2. by_winograd then checks that each index lies in
+  // its own window.
   if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);

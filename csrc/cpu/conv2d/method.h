@@ -15,9 +15,9 @@ enum class ConvMethod {
 enum class ConvDirection { kForward, kInputGradient, kWeightGradient };
 
 // Returns the method for this shape. With kAuto, it is the method that is estimated to be the cheapest
-// (section 6 of docs/convolution.md). With kWinograd, it is the cheaper of Winograd's two methods. A shape
-// with an empty operand gets kDirect or kPointwise. Throws std::invalid_argument if `algorithm` is kWinograd
-// and Winograd's algorithm cannot take the shape.
+// (section 6 of docs/convolution.md). With kWinograd, it is the cheaper of Winograd's two methods. If the
+// batch or one of the numbers of channels is 0, the method is kDirect or kPointwise. Throws
+// std::invalid_argument if `algorithm` is kWinograd and Winograd's algorithm cannot take the shape.
 ConvMethod conv_method(const Conv2dShape& s, ops::ConvAlgorithm algorithm, ConvDirection direction);
 
 }  // namespace byhand::cpu

@@ -60,9 +60,9 @@ void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float
   });
 }
 
-// For each group, dw (out, in) is the sum of dy x' over images, where x' is the transpose of x. Equally, it
-// is the transpose of the sum of x dy'. Of these two forms, the faster one is that in which the smaller of dy
-// and x is transposed.
+// For each group, dw (out, in) is the sum of dy x' over images, where a prime denotes the transpose. Computed
+// in another way, dw is the transpose of the sum of x dy'. The faster way is the one that transposes the
+// smaller of the two arrays dy and x.
 void pointwise_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   const Products p(s);
   const int64_t size = p.out * p.in, sums = partial_sum_count(s, s.groups * size), tasks = sums * s.groups;

@@ -8,7 +8,8 @@ namespace byhand::cpu {
 // Returns whether the convolution has filters of 1 x 1, stride 1 and no padding.
 bool is_pointwise(const Conv2dShape& s);
 
-// These functions compute conv2d and its gradients as in ops/conv2d.h. No operand is empty. bias may be null.
+// These functions compute conv2d and its gradients as in ops/conv2d.h. The result must not be empty. For the
+// weight gradient, dy must not be empty, either. bias may be null.
 void pointwise_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
                        float* y);
 void pointwise_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);

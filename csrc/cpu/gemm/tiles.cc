@@ -26,10 +26,11 @@ using ops::Matrix;
 namespace {
 
 // How far B is prefetched, in tiles: while a tile reads its part of a row of an unpacked B, it prefetches the
-// part that belongs to the tile kTilesAhead tiles later. It prefetches as many cache lines as an aligned part
-// has. A part that is not aligned lies in one more line. Only the following tile prefetches this line, as the
-// first line of the next part. With a distance of one tile, this would be too late, because the following
-// tile is the one that needs the line.
+// part that belongs to the tile kTilesAhead tiles later. It prefetches the number of cache lines that an
+// aligned part has. A part that is not aligned lies in one more line, which is also the first line of the
+// next part. So the last line of tile 2's part is prefetched together with the part of tile 3. With a
+// distance of two tiles, this happens while tile 1 runs. With a distance of one tile, it would happen while
+// tile 2 runs, which is too late, because tile 2 itself needs the line.
 constexpr int64_t kTilesAhead = 2;
 
 // The number of values that are prefetched from the beginning of each row of A, for the next tile of rows.
@@ -138,9 +139,10 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Returns whether packing A pays: its rows or columns lie a multiple of 2 KB apart, and enough tiles read the
-// same rows of A, so that they share one copy. Values at such distances evict each other, because L1 can keep
-// only a few of their cache lines (section 7 of docs/gemm.md). Otherwise packing gains nothing.
+// Returns whether packing A pays. It pays if the rows or columns of A lie a multiple of 2 KB apart, and at
+// least kUses tiles read the same rows of A, so that they share one copy. Values at such distances evict each
+// other, because L1 can keep only a few of their cache lines (section 7 of docs/gemm.md). At other distances,
+// packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
   constexpr int64_t kAliased = 512;  // 2 KB, in floats
   constexpr int64_t kUses = 8;       // the minimum number of tiles that share a copy

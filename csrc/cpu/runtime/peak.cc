@@ -40,7 +40,8 @@ double fma_peak(double seconds) {
 }
 
 double memory_rate(int64_t bytes, double seconds) {
-  // The bytes of one value of each array, and the bytes that adding them moves: two reads and one write.
+  // The bytes of a pair of values, one of each array, and the bytes that adding the pair moves: two reads and
+  // one write.
   constexpr int64_t kPair = 2 * sizeof(float), kMoved = 3 * sizeof(float);
   // The bytes that the arrays of all passes of a run have together. With arrays in L1, a run takes some tens
   // of microseconds.

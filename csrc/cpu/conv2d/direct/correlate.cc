@@ -157,7 +157,7 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
   const ConvTileKernels& k = p.kernels;
   const Correlation& c = p.c;
   const int64_t group = image % c.groups, plane = c.out.h * c.out.w;
-  const int64_t row_depth = p.channels_of(block) * c.columns.count;  // of one tap row
+  const int64_t row_depth = p.channels_of(block) * c.columns.count;  // the depth of one tap row
   const int64_t* const offset = p.offset[block == p.blocks - 1];
   const float* const weights =
       p.weights + group * c.outputs * p.depth() + block * p.block_channels * c.rows.count * c.columns.count;
@@ -174,10 +174,10 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
     for (int64_t first = 0; first < positions;) {
       const Range taps = p.tap_rows[first_row + p.position[first].row];
       int vectors = 0;
-      // A tile ends if the next output row reads other tap rows. Otherwise some output rows of the tile would
-      // add products of weights and padding zeros. Such a product is NaN if the weight is infinite. Which
-      // output rows get these products would depend on where the band begins, and thus on the number of
-      // threads.
+      // A tile ends if the next output row reads other tap rows. If it did not end there, some output rows of
+      // the tile would add products of weights and padding zeros. Such a product is NaN if the weight is
+      // infinite. Which output rows get these products would depend on where the band begins, and thus on the
+      // number of threads.
       for (; vectors < most && first + vectors < positions; ++vectors) {
         const ConvPosition& at = p.position[first + vectors];
         const Range& inside = p.tap_rows[first_row + at.row];

@@ -5,8 +5,8 @@
 
 namespace byhand::cpu {
 
-// The same operators as conv2d and its gradients in ops/conv2d.h. For forward and the weight gradient, no
-// operand may be empty. For the input gradient, only out_channels may be 0. bias may be null.
+// These functions compute conv2d and its gradients as in ops/conv2d.h. The result must not be empty. For the
+// weight gradient, dy must not be empty, either. bias may be null.
 void direct_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y);
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);

@@ -13,7 +13,8 @@ namespace byhand::cpu {
 // dw[o, c, ty, tx] += sum over n, oy, ox of dy[n, o, oy, ox] * x[n, c of the group of o, in_y, in_x]
 // where  in_y = oy * stride.h + ty * dilation.h - padding.top,
 //        in_x = ox * stride.w + tx * dilation.w - padding.left.
-// No operand is empty. `add` runs on the calling thread, and several threads may call it at the same time.
+// dy and dw are not empty. `add` runs on the calling thread, and several threads may call it at the same
+// time.
 class WeightDots {
  public:
   WeightDots(const Conv2dShape& s, ScratchFrame& frame);

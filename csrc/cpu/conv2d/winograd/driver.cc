@@ -75,8 +75,9 @@ void winograd_backward_input(const Conv2dShape& s, const float* dy, const float*
   });
 }
 
-// The patches are cut into `sums` parts, each with a partial sum of its own, and the output channels into
-// `parts` parts. There is one task for each pair of a part of the patches and a part of the output channels.
+// The patches are cut into `sums` parts and the output channels into `parts` parts. Each task adds up the
+// transformed weight gradient of one part of the channels over one part of the patches. If there are too few
+// patches for a second block, the tasks are blocks of channels instead.
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   constexpr int64_t kOutputs = 64;  // the maximum number of output channels per task
   const Winograd w(s);

@@ -9,8 +9,9 @@ namespace byhand::cpu {
 // stride 1, dilation 1 and one group.
 bool winograd_takes(const Conv2dShape& s);
 
-// These functions compute conv2d and its gradients as in ops/conv2d.h, for shapes that winograd_takes. No
-// operand is empty. bias may be null. winograd_rows_forward transforms along rows only (winograd/rows.h).
+// These functions compute conv2d and its gradients as in ops/conv2d.h, for shapes for which winograd_takes
+// returns true. The result must not be empty, and neither the batch nor a number of channels may be 0. bias
+// may be null. winograd_rows_forward transforms along rows only (winograd/rows.h).
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y);
 void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
                            float* y);

@@ -64,8 +64,8 @@ class Patches {
   float* data_;
 };
 
-// An operand a or b of `multiply`. `plane` is the distance of two planes, `row` the stride of i in a[i, p],
-// and `depth` the stride of p.
+// An operand a or b of `multiply`. `plane` is the distance of two planes, `row` the stride of the first index
+// of a[i, p] or b[j, p], and `depth` the stride of p.
 struct Operand {
   const float* data;
   int64_t plane, row, depth;

@@ -98,8 +98,9 @@ Winograd::Winograd(const Conv2dShape& s, const float* weight, ScratchFrame& fram
   if (cache && std::memcmp(mark, &table, sizeof table) == 0 && std::memcmp(copy, weight, bytes(count)) == 0)
     return;
   // Another thread may write to the weights at the same time. So each weight is read only once, into the
-  // copy, and the transform reads the copy. Otherwise the copy and the transformed weights could come from
-  // different weights, and later calls would use the wrong transform, because they compare the copy only.
+  // copy, and the transform reads the copy. If the transform read the weights again, it could get other
+  // values than the copy. Later calls compare only the copy with their weights, so they would use the wrong
+  // transform.
   if (cache) clear_cache(cache);
   parallel_for(s.out_channels, transforms_ns(s.in_channels), [&](int64_t o) {
     if (cache) std::memcpy(copy + o * row, weight + o * row, bytes(row));

@@ -33,8 +33,8 @@ inline constexpr double kWinogradTransform = 600;
 // A convolution with filters of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
 // shape and, if the second constructor made it, the transformed weights. The arrays x, y, dy and dx may hold
 // the whole batch or only some images of it: a method counts patches from the beginning of the arrays that it
-// gets. No operand is empty. A method runs on the calling thread unless its comment says otherwise, and
-// several threads may call methods at the same time.
+// gets. No number of channels is 0. A method runs on the calling thread unless its comment says otherwise,
+// and several threads may call methods at the same time.
 class Winograd {
  public:
   explicit Winograd(const Conv2dShape& s);
