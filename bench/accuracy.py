@@ -71,7 +71,9 @@ def command(
     contenders = contenders_of(peers)
     counts = threads_of(threads, [config()["usable_cpus"]])
     folder = _folder(data)
-    load_folder(folder)  # refuses malformed files; later, no contender has to wait for the disk
+    # This refuses malformed files, and brings the files into the page cache. So no contender
+    # has to wait for the disk later.
+    load_folder(folder)
 
     def measure(contest: Contest, _: str) -> list[Result]:
         able = [contender for contender in contenders if _learns(contest, contender)]
@@ -84,7 +86,7 @@ def command(
 
 
 def _folder(root: Path | None) -> Path:
-    """Return the folder that byhand.data.mnist reads. Nothing is fetched."""
+    """Return `root`, or if it is None the folder that `mnist` reads. Nothing is fetched."""
     folder = data_folder(root)
     if not is_complete(find_files(folder)):
         raise DataError(
@@ -96,8 +98,8 @@ def _folder(root: Path | None) -> Path:
 def _learns(contest: Contest, contender: Contender) -> bool:
     """Whether a contender can train with a recipe.
 
-    The question starts a process of the contender. This also brings the files of its library into
-    the cache of the disk.
+    To find out, this function starts a process of the contender. The process also brings the files
+    of its library into the page cache, so that a later process need not wait for the disk.
     """
     try:
         return bool(contest.alone(contender, "has", "learn")[0])
@@ -139,7 +141,11 @@ def _learn(contest: Contest, contender: Contender, course: Course, target: float
 
 
 def _over_seeds(name: str, results: Sequence[Result]) -> Learned:
-    """Return a contender's medians over the seeds that reached the target, and mean accuracies."""
+    """Sum up the trainings of a contender with all seeds.
+
+    The medians are over the seeds that reached the target. The mean accuracies are over all seeds
+    whose training did not fail.
+    """
     runs = [e for r in results for e in r.entries if isinstance(e, Learned) and e.contender == name]
     reached = [run for run in runs if run.times]
     ratios = [run.ratio for run in reached if run.ratio is not None]

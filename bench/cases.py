@@ -24,7 +24,8 @@ class Case:
 
     flops : floating-point operations of matrix products and convolutions per image; 0 for the other
         kernels, whose speed is limited by memory.
-    fixed : whether the work is the same for every batch size. If so, `flops` is that of a call.
+    fixed : whether the work is the same for every batch size. If so, `flops` counts a whole call
+        instead of an image.
     """
 
     op: str

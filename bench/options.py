@@ -107,7 +107,7 @@ def counts_of(text: str, default: Sequence[int], largest: int, option: str) -> l
 def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
     """Return the numbers of threads in the text, or the default.
 
-    Without a default, these are 1 and the number of processors.
+    If `default` is None, the default is 1 and the number of processors.
     """
     default = [1, config()["usable_cpus"]] if default is None else default
     return counts_of(text, default, MOST_THREADS, "--threads")

@@ -55,7 +55,8 @@ class Clock:
 def peak_rss() -> int:
     """Return the largest memory that this process had, in bytes.
 
-    On Linux, the result of getrusage is at least the peak of the parent process, so it is not used.
+    On Linux, the result of getrusage is at least the peak of the parent process. So it is used only
+    if /proc cannot be read.
     """
     try:
         status = Path("/proc/self/status").read_text()

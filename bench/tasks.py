@@ -19,7 +19,8 @@ Index = NDArray[np.int64]
 
 IMAGE = (1, 28, 28)
 EPOCH = 60_000
-# Number of steps whose losses must agree with the reference. So must the weights after them.
+# Number of first steps that are checked: the loss of each step and the weights after the last step
+# must agree with the reference.
 VERIFIED = 3
 # The networks, and the activation of each unless the user asks for another one.
 MODELS = {"softmax": "", "mlp": "relu", "lenet5": "tanh"}
@@ -167,7 +168,7 @@ class Training(ABC):
 
     @abstractmethod
     def epoch(self, number: int, steps: int | None) -> Sample:
-        """Time `steps` steps of a shuffled epoch, or all if it is None.
+        """Time `steps` steps of a shuffled epoch, or all of its steps if `steps` is None.
 
         The first step is not counted, unless all steps run in one call.
         """

@@ -113,7 +113,10 @@ class Peer:
         self._compiled = compiled
 
     def kernel(self, case: Case, batch: int) -> KernelJob | None:
-        """Return None if PyTorch has no such operator, or if this layout does not matter for it."""
+        """Return None if PyTorch has no such operator.
+
+        In the channels-last layout, also return None if it is neither a convolution nor a pooling.
+        """
         planes = "conv2d" in case.op or "pool2d" in case.op
         if case.op not in OPS or (self._channels_last and not planes):
             return None

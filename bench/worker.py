@@ -43,7 +43,10 @@ class Worker:
         return self._job.sample(amount)
 
     def learn(self, course: Course) -> tuple[list[float], list[float]]:
-        """Return the accuracy after each epoch, and the time, on the clock that processes share."""
+        """Return the accuracies after the epochs, and the times at which the epochs ended.
+
+        The times are those of CLOCK_MONOTONIC, which all processes share.
+        """
         ends: list[float] = []
         accuracies: list[float] = []
 

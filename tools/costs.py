@@ -107,7 +107,8 @@ def _several(value: Any) -> Sequence[Any]:
 def _not_read(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> int:
     """Return the bytes of the arguments that the call does not read.
 
-    The weights are needed for the gradient of the input only, and the output for the activation.
+    The weights are read only if the gradient of the input is computed, and the output only if there
+    is an activation.
     """
     _, output, *_, weight, activation = arguments
     of_weight = 0 if keywords["input_gradient"] else weight.nbytes

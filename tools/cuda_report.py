@@ -1,4 +1,4 @@
-"""Compile the CUDA kernels with nvcc, and report what a GPU is not needed for.
+"""Compile the CUDA kernels with nvcc, and report what can be checked without a GPU.
 
     python tools/cuda_report.py                          # registers, spills and main loops
     python tools/cuda_report.py --every-architecture     # compile for all that nvcc knows
@@ -63,8 +63,9 @@ def read_ptxas(text: str) -> list[Kernel]:
 def main_loop(sass: list[tuple[int, str, str]]) -> tuple[int, int]:
     """Return the multiply-adds and all instructions of the loop with the most multiply-adds.
 
-    A loop is what lies between a branch backwards and its target. A loop that contains another one
-    counts with it, so the smallest of the loops with the most multiply-adds is taken.
+    A loop is what lies between a branch backwards and its target. An outer loop counts the
+    multiply-adds of the loops inside it, too. If several loops have the most multiply-adds, the one
+    with the fewest instructions is taken, which is the innermost of them.
     """
     best = (0, 0)
     for address, name, operands in sass:

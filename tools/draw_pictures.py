@@ -339,7 +339,7 @@ def draw_learning(histories: Mapping[str, Sequence[EpochEnd]]) -> bytes:
 
 
 def _smaller(content: bytes, width: int, colours: int) -> bytes:
-    """Return a PNG file of at most this width, with a palette. It takes a third of the bytes."""
+    """Return a PNG file of at most this width, with a palette, in a third of the bytes."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
     if image.width > width:
         size = (width, round(image.height * width / image.width))

@@ -29,7 +29,7 @@ from typing import Any
 import matplotlib.figure  # noqa: F401  # imported here once, and not in every child
 import numpy as np
 from byhand import set_num_threads
-from byhand.cli import app, main  # noqa: F401  # the same
+from byhand.cli import app, main  # noqa: F401  # app, too, only once
 from byhand.data import Dataset
 from byhand.files.tensors import read_tensors
 from byhand.pictures.folders import write_idx

@@ -295,7 +295,7 @@ def _grid(contrast: float) -> Callable[[Rng, list[Mark]], bytes]:
     """Return the kind whose lines have this contrast with the paper, relative to the ink's."""
 
     def kind(rng: Rng, marks: list[Mark]) -> bytes:
-        """Draw a digit of 0.9 to 2.4 squares on squared paper, or on lined paper (15 %)."""
+        """Draw a digit 0.9 to 2.4 squares high on squared paper, or on lined paper (15 %)."""
         unit = _unit(rng, 50, 200)
         sheet = new_sheet(rng, rng.uniform(1.5, 4), rng.uniform(1.5, 4), unit)
         h, w = sheet.pixels.shape[:2]
@@ -415,7 +415,10 @@ def _page(rng: Rng, marks: list[Mark]) -> bytes:
 
 
 def _pencil(rng: Rng, marks: list[Mark]) -> bytes:
-    """Draw a faint pencil line: up to 15 to 27 grey levels darker than the paper, with grain."""
+    """Draw a faint pencil line with grain.
+
+    Where it is darkest, it is 15 to 27 grey levels darker than the paper.
+    """
     unit = _unit(rng, 60, 250)
     sheet = new_sheet(rng, rng.uniform(1.4, 4), rng.uniform(1.4, 4), unit)
     h, w = sheet.pixels.shape[:2]

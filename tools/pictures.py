@@ -154,7 +154,7 @@ def _off_centre(rng: np.random.Generator) -> Scene:
 
 
 def _turned(rng: np.random.Generator) -> Scene:
-    """Stored turned or mirrored, with the EXIF orientation that tells so."""
+    """A picture that is stored turned or mirrored, with the EXIF orientation that says how."""
     return Scene(orientation=int(rng.integers(2, 9)), jpeg=90 if rng.random() < 0.5 else None)
 
 

@@ -160,7 +160,8 @@ def profile(task: Task, threads: int, steps: int, peak: float) -> Profile:
 def _size(moved: int) -> int:
     """Round a number of bytes up to a power of two, and to at least 64 KB.
 
-    With less data, the loop that measures the rate would limit it, and not the memory.
+    With less data, the rate would be limited by the overhead of the loop that measures it, and not
+    by the memory.
     """
     return int(max(1 << 16, 1 << (max(moved, 1) - 1).bit_length()))
 
@@ -257,7 +258,7 @@ class _Watch:
 
 
 class _Taps:
-    """While the taps are on, the function around(name, kernel) takes the place of each kernel."""
+    """While the taps are on, each kernel is replaced by the result of around(name, kernel)."""
 
     def __init__(self, around: Callable[[str, Callable[..., Any]], Callable[..., Any]]) -> None:
         names = {getattr(kernels, name): name for name in kernels.__all__}

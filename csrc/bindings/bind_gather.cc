@@ -36,7 +36,7 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
 void bind_gather(py::module_& m) {
   define<gather_images>(
       m, "gather_images(images, index, *, scale, offset, max_shift=0, seed=0, step=0, out=None)",
-      R"(Make a batch, images[index] * scale + offset, and shift each image at random if asked to.
+      R"(Make a batch, images[index] * scale + offset, and shift each image at random if max_shift > 0.
 
 Parameters
 ----------

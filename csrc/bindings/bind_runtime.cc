@@ -80,7 +80,7 @@ dict
     - "for_tests", whether only tests use it;
     - "tested", what tests on this machine can check: "instructions" if the kernels for the
       instruction set run here, "geometry" if only kernels with the same lanes and masks run here,
-      such as an imitation in plain C++, and None if neither do.)");
+      such as an imitation in plain C++, and None if neither runs here.)");
   define<get_num_threads>(m, "get_num_threads()", R"(Return the number of threads that a kernel may use.
 
 After the import of byhand, the number is BYHAND_NUM_THREADS if that is set, otherwise

@@ -59,8 +59,8 @@ target : ndarray, shape of prediction, float32
 reduction : {"mean", "sum", "none"}, default "mean"
     Whether to return the mean of the squares, their sum, or each of them.
 out : ndarray, shape of prediction, float32, optional
-    Receives the squared errors if reduction is "none"; otherwise it must be None. It must be
-    writable and C-contiguous, and must not overlap an input.
+    Receives the squared errors if reduction is "none". It must be writable and C-contiguous,
+    and must not overlap an input. With any other reduction, `out` must be None.
 
 Returns
 -------

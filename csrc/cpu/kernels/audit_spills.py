@@ -71,11 +71,12 @@ class Function:
         return [loop for loop in loops if not any(other < loop for other in loops)]
 
     def _loop(self, tail: int, head: int) -> frozenset[int]:
-        """Return all instructions on paths from `head` to `tail`, a jump back to `head`.
+        """Return the instructions of the loop that ends at `tail` with a jump back to `head`.
 
-        The result is empty if the tail can be reached without passing the head, because then the
-        two do not form a loop. Compilers often move rarely executed code to the end of a function.
-        Such code ends with a jump back to the place at which the execution continues.
+        These are all instructions on paths from `head` to `tail`. The result is empty if the tail
+        can be reached without passing the head, because the jump then closes no loop. For example,
+        compilers often move rarely executed code to the end of a function. Such code ends with a
+        jump back to the place at which the execution continues.
         """
         found, to_visit = {head, tail}, {tail} - {head}
         while to_visit:

@@ -10,8 +10,8 @@ namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
 // Computes kPositions vectors of outputs in each of kRows output channels. Their sums stay in registers over
-// the whole `depth`, which covers the taps and the input channels of one block. If there are several blocks
-// of input channels, the call for the next block begins with the stored sums. The computation is that of a
+// all taps and all input channels of a block. If the driver cuts the input channels into several blocks, a
+// later block begins with the sums that the block before it has stored in y. The computation is that of a
 // tile of the matrix product (gemm.cc) with the weights as A and the inputs as B, except that a table,
 // `offset`, says where each row of B begins.
 template <int kRows, int kPositions>

@@ -16,7 +16,7 @@ inline constexpr int kConvRows = 6, kMaxConvPositions = 8;
 // position v, row r and lane. `start` is bias[r], or the previous value of y if `bias` is null. The kernel
 // reads x in all lanes, but reads and writes y only in the first count[v] lanes.
 struct ConvTile {
-  int64_t depth;  // the number of pairs p of an input channel and a tap
+  int64_t depth;  // the number of pairs p of an input channel (of one block) and a tap
   const float* w;
   int64_t w_stride;
   const int64_t* offset;

@@ -73,7 +73,7 @@ inline Vec load_columns(const float* row, int part, int columns) {
 
 // The number of channels that share a Patch: two if their patches have four columns, one otherwise. Each row
 // of a shared Patch holds the four values of the first channel, and then the four values of the second
-// channel.
+// channel. If a row has two parts, part 0 therefore belongs to the first channel and part 1 to the second.
 template <class P>
 constexpr int kSharing = 2 * P::kColumns == kSize ? 2 : 1;
 
@@ -322,6 +322,9 @@ inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w
   return load_twos(floats(copy[0]), floats(copy[1]), 2);
 }
 
+// If a patch has two parts, part 0 holds the first channel and part 1 the second. If it has one part, this
+// part holds both: the first channel from `offset`, the second from `next_offset`. If only one channel is
+// left, it is loaded twice, as in load_rows.
 void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
   using P = WinogradOutput5;
   const IVec first = first_tap_positions(from);

@@ -52,8 +52,9 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index)
   });
 }
 
-// Windows with more taps than this are summed in double precision. In float32, the mean of 224 x 224 equal
-// values has a relative error of up to 1e-3.
+// Windows with more taps than this are summed in double precision. In float32, one lane would add all taps of
+// a window one after the other, and the mean of 224 x 224 equal values would have a relative error of up to
+// 1e-3.
 constexpr int64_t kMaxFloatTaps = 16;
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y) {

@@ -11,9 +11,10 @@ double sum_in_double(const float* x, int64_t count) {
   return total.total();
 }
 
-// The sum is taken in double precision, because in float32 the sum of a plane of 224 x 224 equal values has a
-// relative error of 3e-5. Before that, eight vectors at a time are added pairwise in float32, so each lane
-// has the sum of eight values. This is exact for equal values and makes the function four times as fast. If a
+// The sum is taken in double precision. In float32, the sum of a plane of 224 x 224 equal values has a
+// relative error of 3e-5, although each lane adds only a part of the values. To save conversions, eight
+// vectors at a time are first added pairwise in float32, and then each lane adds one sum of eight values in
+// double precision. Such a sum is exact for equal values, and the function is four times as fast. If a
 // float32 sum overflows, the whole array is summed again in double precision.
 double sum_all(const float* x, int64_t count) {
   constexpr int kLanes = Vec::kLanes;

@@ -46,7 +46,8 @@ inline Vec copy_sign(Vec magnitude, Vec sign) {
 }
 
 // For |x| <= 104, `reduce` finds an integer n and a remainder r with x = n log(2) + r and |r| <= 0.3475,
-// which is a little more than log(2) / 2.
+// which is a little more than log(2) / 2. So exp(x) = 2^n exp(r). If n may be too small for the exponent
+// field of a float, a positive kBias keeps 2^(n + kBias) a normal number.
 struct Reduced {
   Vec expm1;  // expm1(r)
   Vec power;  // 2^(n + kBias)

@@ -193,7 +193,7 @@ struct DoubleSum {
 };
 
 #if BYHAND_LANES == 16
-// A vector of 8 lanes, as with AVX-512. This imitation is a Vec whose upper half is not used.
+// A vector of 8 lanes, as in vec_avx512.h. Here it is a Vec of 16 lanes whose upper half is not used.
 struct HalfVec {
   static constexpr int kLanes = 8;
   Vec whole;
