@@ -48,7 +48,8 @@ def show_config() -> None:
 def _state(isa: dict[str, Any]) -> str:
     """Describe whether this build has an instruction set, this CPU runs it, and kernels use it.
 
-    Tests run AVX-512's kernels on other CPUs, too: `lanes16` imitates its lanes and masks in C++.
+    The instruction set `lanes16` imitates the lanes and masks of AVX-512 in C++, so that tests can
+    run the kernels for AVX-512 on other CPUs, too.
     """
     if not isa["built"]:
         return "not in this build"

@@ -174,7 +174,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the shape of an image is different.
+            If the shape of an image differs from that of the training images.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float32, np.uint8], allow_nd=True, reset=False)
@@ -202,7 +202,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the shape of an image is different.
+            If the shape of an image differs from that of the training images.
         """
         likeliest = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[likeliest])

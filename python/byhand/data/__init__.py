@@ -132,10 +132,10 @@ def load_class_folders(
         Chooses the pictures of the test set if the folder has no test set.
     pictures : {"plain", "digits"}, optional
         How to turn pictures into images. "plain" resizes them. "digits" cuts out the ink, scales it
-        to the size that digits have in MNIST, and centres it. It leaves pictures unchanged that
-        already have this form. By default, it is "digits" if the resized training pictures look
-        like images of MNIST (`picture_form.suitable`), otherwise "plain". `source.pictures` of both
-        sets has the result.
+        to the size that digits have in MNIST, and centres it. Pictures that already
+        have this form stay unchanged. If `pictures` is not given, the training pictures decide: the
+        result is "digits" if they look like images of MNIST after resizing
+        (`picture_form.suitable`), otherwise "plain". `source.pictures` of both sets has the result.
     class_names : sequence of str, optional
         The classes in the order of their labels. If they are not given, they are the names of the
         folders in sorted order. If all of these names are numbers from 0 to 255, each number is the
@@ -160,16 +160,16 @@ def load_class_folders(
     Warns
     -----
     DataWarning
-        If files were left out, or if the folder may be read otherwise than the user meant it. For
-        example, the folder taken as ROOT may have been meant as a class.
+        If files were left out, or if the user may have meant another layout of the folder. For
+        example, the folder that was taken as ROOT may have been meant as a class.
 
     Notes
     -----
     Only one picture at a time is in memory beside the images. Loading 60,000 pictures of 256 x 256
     takes less than 500 MB of memory in addition to the images.
     """
-    # This folder may not import `pictures`, which is above it and needs Pillow. So the module is
-    # loaded by name, and only on request.
+    # No import statement: `byhand.data` may not depend on `byhand.pictures`, a higher layer that
+    # needs Pillow. So the module is loaded by name, and only in this function.
     folders = importlib.import_module("byhand.pictures.folders")
     train, test = folders.load_pictures(root, shape, seed, pictures, class_names)
     return train, test

@@ -112,7 +112,8 @@ def _checked(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         if largest >= 2**63:
             raise ValueError(f"labels must be less than 2**63, not {largest}")
         labels = labels.astype(np.int64)
-    images = np.ascontiguousarray(images)  # otherwise the kernel would copy all for each batch
+    # If the images were not contiguous, the kernel would copy all of them for each batch.
+    images = np.ascontiguousarray(images)
     return (images[:, np.newaxis] if images.ndim == 3 else images), labels
 
 

@@ -60,7 +60,7 @@ class Dataset:
     labels : ndarray, uint8, shape (N,)
         The class of each image.
     class_names : tuple of str or None
-        The names of the labels 0, 1, and so on. None if the labels have no other names.
+        The names of the labels 0, 1, and so on. None if the classes have no names.
     source : Source or None
         Where the data set was read from. None if it was made in Python.
 

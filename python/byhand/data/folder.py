@@ -55,7 +55,7 @@ def load_folder(
     class_names : sequence of str, optional
         The names of the labels 0, 1, and so on. If they are not given, they are the lines of
         classes.txt, class_names.txt or labels.txt in the folder. If there is no such file, the
-        labels have no other names.
+        classes have no names.
 
     Returns
     -------

@@ -221,6 +221,7 @@ def _unscale(values: NDArray[Any]) -> Bytes:
             pixels = np.rint(values * scale)
             # A float32 that was written in decimal is off by up to 3e-8. A value of one scale and a
             # different value of the other scale differ by at least 1 / (255 * 256) = 1.5e-5.
+            # The tolerance of 1e-6 lies between these two numbers.
             if np.all((np.abs(pixels / scale - values) <= 1e-6) & (pixels <= 255)):
                 exact: Bytes = pixels.astype(np.uint8)
                 return exact

@@ -104,7 +104,7 @@ def remove_parts(folder: Path, names: Iterable[str]) -> None:
 def _open_locked(path: Path) -> FileIO | None:
     """Open and lock a file, to read from its start and to append.
 
-    Return None if another process has the lock.
+    Return None if another process has the lock, or if it has just renamed or removed the file.
     """
     file = FileIO(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), "r+")
     try:
@@ -115,7 +115,7 @@ def _open_locked(path: Path) -> FileIO | None:
     except OSError:
         pass  # a file system without locks
     # Between `os.open` and `flock`, the process that had the lock may have renamed or removed the
-    # file. Then `path` is another file or none.
+    # file. Then `path` is another file or none, and this lock does not protect it.
     if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
         file.close()
         return None

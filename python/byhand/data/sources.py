@@ -87,7 +87,7 @@ class Attempt:
         self.end_of_silence = time.monotonic() + seconds
 
     def abandon(self) -> None:
-        """Stop all writes of the thread. Another source may then continue its file."""
+        """Stop all writes of the thread. Then another source may continue the thread's file."""
         with self._lock:
             self._abandoned = True
             if self._part is not None:
@@ -250,7 +250,7 @@ class NpmPackage:
     npm : str
         The path of the program npm.
     name : str
-        The command without its options.
+        The command `npm pack PACKAGE` without options. Error messages call the source by it.
     """
 
     npm: str

@@ -125,7 +125,7 @@ class Arena(Memory):
         Parameters
         ----------
         n : int
-            The number of images in the new batch, at most `most` of `allocate`.
+            The number of images in the new batch, at most the argument `most` of `allocate`.
         """
         self.n, self._next = n, 0
 

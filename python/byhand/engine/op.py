@@ -220,7 +220,8 @@ def bind_all_backward(
         The source of the other arrays.
     grad_x : ndarray, float32, or None
         The array for the gradient with respect to the input of the first call. If it is None, this
-        gradient is not needed, and the backward pass ends at the first call that has parameters.
+        gradient is not needed. Then the calls in front of the first one with parameters have no
+        backward pass.
     keep : bool
         Whether the caller still needs `grad_y` after the backward pass.
 

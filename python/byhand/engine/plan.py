@@ -149,7 +149,11 @@ class Batch:
 
 
 def _add_gradients(call: Call, extra: Mapping[int, Array]) -> None:
-    """Run an op backward. If gradient i has an extra array, compute it there and then add it."""
+    """Run an op backward that shares parameters with an op that has run backward before.
+
+    The op computes each gradient i of a shared parameter in the array `extra[i]`, which is then
+    added to the gradient of the parameter.
+    """
     targets = call.gradients
     call.gradients = tuple(extra.get(i, gradient) for i, gradient in enumerate(targets))
     call.op.run_backward(call)
@@ -172,7 +176,7 @@ def _extra_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
     Returns
     -------
     list of dict of int to ndarray
-        For each call, {i: array} for each of its gradients i that needs an extra array.
+        A dict for each call: the extra array of gradient i, for each i that needs one.
     """
     written: set[int] = set()
     extras = []

@@ -117,7 +117,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 def _target(path: Path) -> Path:
     """Follow symbolic links, and check that the result is a regular file or does not exist.
 
-    Otherwise the rename would replace a device, a pipe or a socket with a file.
+    Without this check, the rename would replace a device, a pipe or a socket with a file.
     """
     with contextlib.suppress(FileNotFoundError):
         mode = path.stat().st_mode

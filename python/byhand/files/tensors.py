@@ -65,7 +65,7 @@ def tensors_file(tensors: Mapping[str, Array], description: Mapping[str, Any]) -
     from safetensors.numpy import save  # imported late, so that `import byhand` stays fast
 
     text = json.dumps(description, allow_nan=False)
-    # Not np.ascontiguousarray, which gives a scalar the shape (1,).
+    # np.ascontiguousarray would give a scalar the shape (1,).
     whole = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     metadata = {_DESCRIPTION: text, _CHECKSUM: _checksum(text, whole)}
     return _sorted_metadata(save(whole, metadata))

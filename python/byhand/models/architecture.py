@@ -117,7 +117,7 @@ def build_all(descriptions: Any, own: Mapping[str, type[Module]]) -> list[Module
 
 
 def _build(description: Any, own: Mapping[str, type[Module]]) -> Module:
-    """Make a layer whose weights have no memory: a damaged file may claim weights of any size."""
+    """Make a layer. Its weights have no memory, because a damaged file may claim any size."""
     name = description.get("type") if isinstance(description, dict) else None
     if name in _CONTAINERS:
         check_keys(f"a {name}", description, ("type", "layers"))

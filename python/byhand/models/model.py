@@ -26,8 +26,8 @@ from byhand.models.transfer import copy_weights
 from byhand.nn import Module, Sequential
 from byhand.nn.fusion import fused
 
-# A dtype, because it is compared in every step. A comparison with the type numpy.uint8 would create
-# a dtype each time.
+# Every step compares the dtype of the images with this dtype. A comparison with the type
+# numpy.uint8 would create a new dtype each time.
 _BYTES = np.dtype(np.uint8)
 
 
@@ -248,7 +248,7 @@ class Model(Sequential):
     def _read(self, images: Any, pictures: str | None) -> Any:
         """Turn pictures into images. Return anything else unchanged."""
         if pictures is None and isinstance(images, np.ndarray):
-            return images  # a shortcut: the code below takes a tenth of the time of the MLP
+            return images  # fast: the code below would take a tenth of the MLP's prediction time
         sources = list(images) if isinstance(images, list | tuple) else [images]
         if all(map(is_picture, sources)) and read_pictures is not None:
             return read_pictures(self, sources, pictures)

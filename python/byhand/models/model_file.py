@@ -59,8 +59,8 @@ def _model(
         raise ValueError(f"trained must be an object, not {trained!r}")
     shared = description.pop("shared", {})
     check_keys("the description", description, keys)
-    # Older files have no entry "pictures", or the entry "mnist". Both mean "digits" for images of
-    # one channel, and "plain" for others.
+    # In older files, the entry "pictures" is missing or has the value "mnist". Both mean "digits"
+    # for images of one channel, and "plain" for others.
     preprocessing = description["preprocessing"]
     if isinstance(preprocessing, dict):
         preprocessing = {"pictures": "mnist", **preprocessing}

@@ -44,7 +44,7 @@ def copy_weights(source: nn.Sequential, network: nn.Sequential, *, last_too: boo
 def _other_layers(
     source: Sequence[nn.Module], children: Sequence[nn.Module], last: int
 ) -> list[str]:
-    """List the pairs of layers that differ. The pair with the number `last` may differ."""
+    """List the pairs of layers that differ, except pair `last`, which is allowed to differ."""
     if len(source) != len(children):
         return [f"{len(source)} layers in the trained model, {len(children)} in the new one"]
     pairs = [pair for i, pair in enumerate(zip(source, children, strict=True)) if i != last]

@@ -99,7 +99,7 @@ class Sequential(Module):
         """Compute the gradients for the batch of the last `forward`: backpropagation.
 
         This method calls `backward` of each layer, from the last to the first. Each layer gets the
-        gradient that the call before returned, and adds the gradients of its parameters to their
+        gradient that the previous call returned, and adds the gradients of its parameters to their
         `.grad`.
 
         Parameters

@@ -25,7 +25,8 @@ class Dropout(Layer):
     p : float
         The probability that a value is set to zero, from 0 to 1.
     rng : numpy.random.Generator, int or None
-        The source of the attribute `seed`: a generator, a seed, or None for a random seed.
+        The source from which the attribute `seed` is drawn: a generator, the seed of a new
+        generator, or None for a random one.
 
     Attributes
     ----------

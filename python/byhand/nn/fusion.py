@@ -106,7 +106,7 @@ def _conv_pool_activation(
 
 Rule = tuple[tuple[type[Layer], ...], Callable[..., Op | None]]
 
-# If several rules match, the first one counts. The last rule swaps ReLU and the maximum, which
+# If several rules match, the first one is used. The last rule swaps ReLU and the maximum, which
 # is allowed: max(relu(a), relu(b)) = relu(max(a, b)). The swap can change the position of the
 # maximum only in a window without a positive value. There the output is 0, so the gradient is 0
 # too.

@@ -145,8 +145,8 @@ class Layer(Module, Op):
 def is_by_hand(module: Module) -> bool:
     """Return whether a plan must call `forward` and `backward` of a module.
 
-    In general it does not: a plan calls `run` and `run_backward` of a layer of byhand.nn, and
-    replaces a network by the layers that its method `layers` returns. But if a user's subclass
+    In general, the result is False: a plan calls `run` and `run_backward` of a layer of byhand.nn,
+    and replaces a network by the layers that its method `layers` returns. But if a user's subclass
     overrides `forward` or `backward`, only these two methods compute what the user wants.
 
     Parameters

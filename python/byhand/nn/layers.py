@@ -289,7 +289,7 @@ class AvgPool2d(_Pool2d):
     ceil_mode : bool
         Whether the last window of a row or a column may reach beyond the padded input.
     count_include_pad : bool
-        Whether the mean counts the zeros of the padding.
+        Whether the zeros of the padding count as values of the window.
     """
 
     def __init__(

@@ -172,7 +172,7 @@ class Module:
         name : str
             The name.
         parameter : Parameter
-            The parameter or, if it is a `Statistic`, the running statistic.
+            A parameter, or a running statistic, which is an instance of `Statistic`.
         """
         for name, value in vars(self).items():
             if isinstance(value, Parameter):

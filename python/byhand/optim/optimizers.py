@@ -62,8 +62,8 @@ class Optimizer:
         self._offsets, size = aligned_offsets(sizes)
         self._values = {name: kernels.empty((size,)) for name in self._buffer_names}
         # The number of steps. It is a float32 array, so that it is saved like all other state.
-        # float32 counts only up to 2^24 steps. Then it stays there, which has no effect: the bias
-        # correction of Adam is 1 by then for all usual betas.
+        # float32 counts only up to 2^24 steps. Then the number stays the same. This has no effect,
+        # because the bias correction of Adam is 1 by then for all usual betas.
         self._steps = kernels.empty((1,))
         for values in (self._steps, *self._values.values()):
             values.fill(0.0)
@@ -170,7 +170,7 @@ class SGD(Optimizer):
         If a setting is not a number, or an element of `parameters` is not a Parameter.
     ValueError
         If a setting is out of range, a parameter occurs twice, or `parameters` is empty. Also if
-        `nesterov` is True and `momentum` is 0 or `dampening` is not 0.
+        `nesterov` is True, but `momentum` is 0 or `dampening` is not 0.
 
     Notes
     -----

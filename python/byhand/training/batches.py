@@ -107,7 +107,7 @@ class TrainingBatches:
     ------
     ValueError
         If `max_shift` is not less than the images' size, or an epoch would have a batch that is too
-        small for a layer, as a single image is for BatchNorm1d.
+        small for a layer. For example, BatchNorm1d cannot train on a batch of one image.
     TypeError
         If `max_shift` is not 0 and the images are not uint8, or a layer has no backward pass.
     """
@@ -162,8 +162,8 @@ class TrainingBatches:
         Returns
         -------
         list of ndarray, shape (n,), int64
-            The numbers of the images of each batch. `byhand.data.batches` with the same seed has
-            the order of epoch 1.
+            The numbers of the images of each batch. `byhand.data.batches` with the same seed yields
+            the images in the order of epoch 1.
         """
         order = stream(self._seed, epoch).permutation(len(self._data.images))
         size = self._batch_size

@@ -53,7 +53,7 @@ class CheckedData(NamedTuple):
         return self.answers if self.targets is None else self.targets
 
     def checksum(self) -> str:
-        """Compute the CRC-32 of all bytes. A resumed run recognizes its data by it.
+        """Compute the CRC-32 of all bytes, by which a resumed run recognizes its data.
 
         Returns
         -------

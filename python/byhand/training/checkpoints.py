@@ -61,8 +61,8 @@ def read_config(path: Path) -> dict[str, Any]:
     OSError
         If the file cannot be read.
     CheckpointError
-        If the file is not that of a run, or if one of the entries "counts", "data", "crc32" and
-        "notes" has a wrong type or value.
+        If the file does not describe a run, or if one of the entries "counts" (which epoch is the
+        result of the run), "data", "crc32" and "notes" has a wrong type or value.
     """
     try:
         config = json.loads(_content(path))
@@ -237,13 +237,14 @@ class Checkpoint(NamedTuple):
         """
         with self._errors_name_the_file():
             state = self.part("optimizer")
-            # The SGD of earlier versions did not count its steps.
+            # In earlier versions, SGD did not save its number of steps. Use the run's number.
             state.setdefault("steps", np.array([self.description["step"]], np.float32))
             optimizer.load_state_dict(state)
             if average is not None:
                 average.load_state_dict(self.part("ema"), self.description["averaged"])
+            # Restore the settings, too, because a handler may have changed them during training.
             for name, value in self.description["optimizer"].items():
-                if name != "type":  # a handler may have changed the settings during training
+                if name != "type":
                     setattr(optimizer, name, value)
             model.load_state_dict(self.part("model"))
         step: int = self.description["step"]

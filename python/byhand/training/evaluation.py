@@ -114,7 +114,8 @@ def measure(
     data : CheckedData
     loss : Loss
     confusion : ndarray, shape (classes, classes), int64, optional
-        The counts are added to this array, which `Evaluation` describes.
+        The number of images for each pair of right class and answer is added to this array: see
+        the attribute `confusion` of `Evaluation`.
 
     Returns
     -------

@@ -25,8 +25,8 @@ class StopTraining(Exception):
 
     The other handlers still get the current event. If the exception is raised at `BatchEnd`, the
     rest of the epoch is left out, and neither the history nor the run folder gets the epoch. If it
-    is raised at `Evaluated` or `CheckpointSaved`, the epoch is completed first. Then `fit`
-    sends `TrainingEnded` and returns.
+    is raised at `Evaluated` or `CheckpointSaved`, the epoch is completed first. In every case,
+    `fit` finally sends `TrainingEnded` and returns.
     """
 
 

@@ -87,8 +87,9 @@ class Recipe:
         The table shows the accuracy in % on held-out images after training by the recipe with
         another batch size and seed 0. The first number is with the rate of this rule. The number
         in parentheses is with the recipe's own rate, which is 0.05 for softmax and mlp, 0.1 for
-        lenet5, and 0.003 for mlp with Adam. It is missing if both rates are equal. At 10.6 % the
-        network has died: it gives the same answer for every image. At NaN the training diverged.
+        lenet5, and 0.003 for mlp with Adam. If both rates are equal, there is no
+        second number. At 10.6 % the network has died: it gives the same answer for every image. At
+        NaN the training diverged.
 
         ============  ===========  ===========  ===========  ===========  ===========  ===========
         batch size    16           32           64           256          512          1024

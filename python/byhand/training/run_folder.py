@@ -49,9 +49,9 @@ class ChosenEpoch(NamedTuple):
     Attributes
     ----------
     path : Path
-        The file with its model.
+        The file with the model of this epoch.
     epoch : int
-        Its number, counted from 1.
+        The number of the epoch, counted from 1.
     description : str
         A description, such as "epoch 3 of 5, the one with the lowest loss on the validation
         images".
@@ -63,7 +63,7 @@ class ChosenEpoch(NamedTuple):
 
 
 class RunFolder:
-    """The files of one training run. `Trainer.fit` says when they are written.
+    """The files of one training run. The notes of `Trainer.fit` say when they are written.
 
     Parameters
     ----------

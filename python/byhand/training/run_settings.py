@@ -154,12 +154,13 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     settings = {name: value for name, value in config.items() if name not in FREE}
     schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
     if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
-        # The schedule sets the rate in each step, so the optimizer has the rate of the last step.
+        # The schedule sets the learning rate in each step. So `lr` of the optimizer is the rate of
+        # some step and not a setting.
         settings["optimizer"] = optimizer = {k: v for k, v in optimizer.items() if k != "lr"}
     if isinstance(optimizer, dict) and optimizer.get("type") == "SGD":
-        settings["optimizer"] = {"dampening": 0.0, **optimizer}  # earlier versions did not have it
+        settings["optimizer"] = {"dampening": 0.0, **optimizer}  # earlier versions had no dampening
     if config.get("epochs") != other.get("epochs") and isinstance(schedule, dict):
-        # If the number of epochs differs, so does the length of a schedule over all epochs.
+        # If the number of epochs differs, `total_steps` of a schedule over all epochs differs too.
         settings["schedule"] = {k: v for k, v in schedule.items() if k != "total_steps"}
     model = settings.get("model")
     if isinstance(model, dict) and isinstance(model.get("preprocessing"), dict):

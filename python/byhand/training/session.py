@@ -208,10 +208,10 @@ class TrainerSettings:
             )
 
     def _check_schedule(self, first: int, count: int) -> None:
-        """Check the rates of the first and the last step.
+        """Check the learning rates of the first and the last of `count` steps.
 
-        A schedule may raise an error for one of them. For example, `OneCycle` does so if the last
-        step is beyond its `total_steps`.
+        `first` is the number of the first step. A schedule may raise an error for one of the two.
+        For example, `OneCycle` does so if the last step is beyond its `total_steps`.
         """
         if self.schedule is not None:
             for step in (first, first + count - 1):

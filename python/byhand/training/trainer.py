@@ -70,8 +70,8 @@ class Trainer(TrainerSettings):
     progress : bool, optional
         Whether `fit` prints a line after each epoch and, below these lines, a status line about the
         current epoch. If it is not given, `fit` prints them only in a terminal or a notebook. If it
-        is True and there is neither, `fit` prints the lines of the epochs to stderr, without the
-        status line. If it is False, `fit` prints nothing.
+        is True but there is no terminal or notebook, `fit` prints the lines of the epochs to
+        stderr, without the status line. If it is False, `fit` prints nothing.
 
     Attributes
     ----------
