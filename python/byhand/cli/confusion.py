@@ -85,9 +85,10 @@ def _square(
 
 
 def _list(table: NDArray[np.int64], names: Sequence[str]) -> tuple[int, list[str]]:
-    """Return the lines of a list of the classes and of the most common mistakes.
+    """Return 0 and the lines of a list of the classes and of the most common mistakes.
 
-    The first value is a width of 0, because the list is printed at any width.
+    The 0 replaces the width that `_square` returns. The caller does not compare it with the width
+    of the terminal, because it prints the list at any width.
     """
     first = max(len("actual"), *map(cell_len, names))
     lines = [f"{'actual':>{first}}  accuracy  images"]

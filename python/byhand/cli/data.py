@@ -32,7 +32,8 @@ app = typer.Typer(no_args_is_help=True, help="Fetch MNIST, and show and convert 
 
 # The number of images that `byhand data show` draws.
 _SHOWN = 10
-# The message before MNIST is fetched. It may take seconds until the first byte arrives.
+# This message is printed before MNIST is fetched, because it may take seconds until the first byte
+# arrives.
 _FETCHING = "MNIST is not here yet and is fetched from the web"
 
 
@@ -55,8 +56,8 @@ def load(
     shape : sequence of int, optional
         The shape (channels, height, width) that the pictures of class folders become.
     class_names : sequence of str, optional
-        The names of the labels. They are an error for class folders, whose own names are the names
-        of the classes.
+        The names of the labels. They must not be given if the data set consists of class folders,
+        because the names of these folders are the names of the classes.
     pictures : Pictures or None
         How the pictures of class folders are prepared. If it is None, a sample of the pictures
         decides: see `byhand.data.load_class_folders`.

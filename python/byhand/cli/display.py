@@ -38,7 +38,8 @@ class TrainingDisplay:
     log_every : int, optional
         Also print a line every N batches, in the form of the PaddlePaddle book's log.
     watched : str
-        The table's name for the images that measure each epoch: "test" or "val".
+        The word in the table's header for the images on which each epoch is measured: "test" or
+        "val".
     """
 
     def __init__(self, log_every: int | None = None, watched: str = "test") -> None:

@@ -1,4 +1,4 @@
-"""The pages of --help: plain text for 80 columns that is the same with every version of typer."""
+"""The pages of --help: plain text, 80 columns wide, and the same with every version of typer."""
 
 from __future__ import annotations
 

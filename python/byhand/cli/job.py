@@ -225,7 +225,7 @@ class Job:
         source : Model
             The model of --from.
         which : str
-            Which epoch of a run `source` is, in words.
+            The epoch of the run that `source` is from, in words. Empty if it is from a file.
         model : Model
             The model to change.
 
@@ -281,7 +281,7 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     Raises
     ------
     typer.BadParameter
-        If no network is named, or if the network does not have one of the settings.
+        If no network is named, or if a setting is given that the network does not have.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     if "model" not in given:
@@ -317,7 +317,7 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
         The run folder.
     settings : mapping
         Settings that replace those of the run, by name. A setting that is None counts as not given.
-        The trainer later refuses settings that must not differ.
+        If one of them must not change during a run, the trainer refuses it later.
 
     Returns
     -------
@@ -431,8 +431,8 @@ def _activation(model: ModelName, wanted: str | None) -> Activation | None:
 def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[Recipe, str]:
     """Return `recipe` with `changes`, and a note about the learning rate.
 
-    The note is empty unless `changes` give a batch size that is not the recipe's, and no learning
-    rate. It says whether the rate depends on this batch size.
+    If `changes` give another batch size than the recipe's, but no learning rate, the note says
+    whether the learning rate was adapted to this batch size. In all other cases, it is empty.
 
     If `changes` name another optimizer than the recipe's, the learning rate changes too, unless
     `changes` give one. SGD gets the rate of `default`, the network's default recipe, which always

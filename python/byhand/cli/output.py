@@ -78,7 +78,7 @@ def say_field(name: str, text: str, width: int = 8) -> None:
 
 
 def warn(text: str) -> None:
-    """Print lines on stderr, after the name of the command.
+    """Print lines on stderr. The first line begins with "byhand: ".
 
     Parameters
     ----------

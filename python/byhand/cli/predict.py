@@ -135,9 +135,9 @@ class _Answer:
     def fields(self, model: Model) -> dict[str, Any]:
         """Return the answer as JSON fields.
 
-        If the classes have names, the fields are the name of the class and the probabilities by
-        name. Otherwise they are the digit and a list of probabilities. For a model with one output,
-        they are the digit and the output.
+        For a model with one output, the fields are the digit and the output. If the classes have
+        names other than 0, 1, 2 and so on, the fields are the name of the class and the
+        probabilities by name. For any other model, they are the digit and a list of probabilities.
         """
         if self.probabilities is None:
             return {"digit": self.digit, "number": self.number}
@@ -163,9 +163,10 @@ def _answer(model: Model, image: NDArray[np.uint8]) -> _Answer:
 
 
 class _Sheet:
-    """The picture of `--show`. It collects a card for each file until `write` draws all cards.
+    """The picture of `--show`. It collects cards until `write` draws them.
 
-    A card shows a picture, the image that the model got from it, and the answer.
+    There is one card for each file or, with `--split`, for each symbol. A card shows a picture, the
+    image that the model got from it, and the answer.
     """
 
     def __init__(self, path: Path, model: Model) -> None:
@@ -244,8 +245,8 @@ def _say_one(
 ) -> None:
     """Print the answer for the largest symbol, and the reasons to doubt it.
 
-    `json_way` says how the picture was prepared if the answer is printed as JSON; otherwise it is
-    None.
+    If the answer is printed as JSON, `json_way` says how the picture was prepared. If it is printed
+    as text, `json_way` is None.
     """
     image, count = symbols.images[symbols.main], len(symbols.images)
     answer = _answer(model, image)

@@ -91,7 +91,11 @@ def optimizer_words(recipe: Recipe) -> str:
 
 
 def _resumed(job: Job, event: TrainingStarted) -> str:
-    """Say after which epoch a run continues and, if its length has changed, at which rate."""
+    """Return a text that says after which epoch a run continues.
+
+    If epochs remain and their total number has changed, the text says so. Unless the schedule is
+    constant, it then also names the learning rate of the next step.
+    """
     done, before = len(event.history), event.history[-1].epochs
     if before == event.epochs or done == event.epochs:
         return f"after epoch {done}"

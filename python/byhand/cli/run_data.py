@@ -24,9 +24,12 @@ def load_of_run(
     """Load the data in `root` or, if it is None, the data of the run that the model is from.
 
     The function prints a warning if the data differs from that of the run. If `root` is None and
-    the model has no config.json, the function reads the data that commands use without --data, and
-    prints a warning. For class folders, the training set is left empty unless the comparison needs
-    its images.
+    no config.json is found (see `config_of`), the function reads the data that commands use without
+    --data, and prints a warning.
+
+    The training set of class folders is left empty, which saves time, with one exception: if
+    config.json has no checksum of the data set, the images themselves are compared with those of
+    the run.
 
     Parameters
     ----------

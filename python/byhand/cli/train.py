@@ -1,4 +1,4 @@
-"""`byhand train`."""
+"""The command `byhand train`."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def load_pictures(
         How to prepare the pictures. If it is None, a sample of the pictures decides it.
     class_names : sequence of str or None
         The classes in the order of their labels. If it is None, the classes are the names of the
-        folders in sorted order. If all of these names are numbers from 0 to 255, each number is the
-        label.
+        folders in sorted order. If all of these names are numbers from 0 to 255, the label of each
+        class is its number.
     only_test : bool
         Leave the training set empty. Its files are read for the checksum, but not decoded.
 
@@ -239,7 +239,8 @@ def _class_names(
         )
     values = {int(name): name for name in names} if numbers else {}
     if len(values) == len(names) and max(values) < _MOST_CLASSES:
-        # The label of a digit is its value, even if other digits have no pictures.
+        # The names are different numbers from 0 to 255, and the label of each is its value. If a
+        # smaller number has no folder, it becomes a class without pictures.
         return tuple(values.get(value, str(value)) for value in range(max(values) + 1))
     return tuple(names)
 
@@ -304,9 +305,10 @@ def _load(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     """Return the images, their labels and the checksum of the files.
 
-    The function holds only one original picture at a time in memory. The checksum includes files
-    that are skipped, because it must not depend on how the pictures are prepared. If `pictures` is
-    None, the function reads the files for the checksum only, and returns no images.
+    The function holds only one original picture at a time in memory. It may skip a file with one
+    way of preparing the pictures and not with the other. The checksum must not depend on the way,
+    so it includes the skipped files. If `pictures` is None, the function reads the files for the
+    checksum only, and returns no images.
     """
     labels = {normalize("NFC", name): label for label, name in enumerate(names)}
     images = np.empty((len(files), *(shape[1:] if shape[0] == 1 else shape)), np.uint8)

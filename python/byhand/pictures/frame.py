@@ -13,8 +13,9 @@ from .ink import Mask, Pixels, rim_of, scaled_down
 _SIDE = 1024
 # The largest number of nested frames, such as the page around a figure and the figure's border.
 _MOST = 4
-# A pixel belongs to the inside if its difference from the frame's colour is larger than a threshold
-# that is above the noise of the frame. These thresholds, in grey levels, are tried in turn.
+# A pixel belongs to the inside if its difference from the frame's colour is larger than a
+# threshold. The threshold must be above the noise of the frame, which is not known. Therefore these
+# thresholds, in grey levels, are tried in turn.
 _LEVELS = (16, 32, 64, 128)
 # The largest share of a row or column of the frame that may have another colour than the frame.
 _STRAY = 0.02
@@ -22,9 +23,10 @@ _STRAY = 0.02
 # colour than the frame. `_FULL` is for the outermost frame, `_FULL_INSIDE` for the frames inside
 # it. The rest of a side may have the frame's colour, for example if writing in this colour touches
 # the frame. If the picture shows a row of boxes, a side has less than `_FULL`, because of the gaps
-# between the boxes. So the paper around them is not taken for a frame. An 8 made of straight bars
-# has more than `_FULL_INSIDE` and is taken for a frame. `marks` then refuses its middle bar as
-# writing, because the bar touches the sides.
+# between the boxes. So the paper around them is not taken for a frame. The outer bars of an 8 made
+# of straight bars are taken for a frame, because more than `_FULL_INSIDE` of each side within them
+# is paper. The only mark inside is then the middle bar. It touches the sides, so `marks` does not
+# accept it as writing, and searches the whole picture.
 _FULL, _FULL_INSIDE = 0.9, 0.8
 # The edge of a frame is blurred, so a rim of the inside is cut off. Its width is this share of the
 # picture's shorter side.

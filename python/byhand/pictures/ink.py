@@ -38,8 +38,8 @@ _TIGHT = 0.85
 # lies between the two, these pixels are not paper and strokes alone: there is also a shadow or a
 # table.
 _WRITTEN, _EVEN, _UNEVEN = 0.6, 0.15, 0.1
-# A stroke that is cut off at the picture's edge covers at most this share of the picture's shorter
-# side. A longer run along the edge is no stroke.
+# If a stroke is cut off at the picture's edge, it covers a run of pixels along this edge. The run's
+# length is at most this share of the picture's shorter side. A longer run is no stroke.
 _CROSSING = 0.45
 # Pictures with at least this many pixels per side are averaged over 3 x 3 pixels against noise.
 _SMOOTH = 64

@@ -242,12 +242,12 @@ def _main(rest: Mask) -> _Box | None:
 def _plausible(
     found: list[_Line], lines: list[_Line], box: _Box, shape: tuple[int, ...]
 ) -> list[_Line]:
-    """Return the lines that are printed, and not the stem of a 4 or a 1, which is also straight.
+    """Return those of `lines` that are printed, without stems of digits such as 4 and 1.
 
-    A line that ends at the edge of the picture is a printed line. A horizontal line is printed if
-    it extends beyond the writing at both ends. A vertical line must do the same, and there must be
-    such a line on either side of the writing. Shorter lines that join two printed lines, such as
-    the short sides of a box, are added.
+    Stems are also straight. A line that ends at the edge of the picture is a printed line. A
+    horizontal line is printed if it extends beyond the writing in `box` at both ends. A vertical
+    line must do the same, and there must be such a line on either side of the writing. Shorter
+    lines of `found` that join two printed lines, such as the short sides of a box, are added.
     """
     middle = (box[1] + box[3]) / 2
     near = _near(shape)

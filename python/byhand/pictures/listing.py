@@ -47,7 +47,7 @@ _SYSTEM = {
     "lost+found",
 }
 # The name of a folder that holds a part of the data, such as seg_train, test_images or x-valid. The
-# words `before` and `after` the part are usually the name of the data set.
+# groups `before` and `after` match the other words, which are usually the name of the data set.
 _PART = re.compile(
     r"(?P<before>.*?[ ._-])?"
     r"(?:(?P<train>train)(?:ing)?|(?P<test>test)(?:ing)?|(?P<val>val)(?:id|idation)?)"
@@ -166,7 +166,8 @@ def list_pictures(report: Report) -> tuple[list[File], list[File] | None]:
     Parameters
     ----------
     report : Report
-        Its `root` is the folder. The function adds the files that it leaves out.
+        `report.root` is the folder to search. The function adds to the report the files that it
+        leaves out.
 
     Returns
     -------
@@ -343,7 +344,7 @@ def _file(path: Path, name: str, report: Report) -> File | None:
 
 
 def _head(path: Path) -> tuple[int, int, bool] | None:
-    """Return the height, the width, and true if the file stores no colour.
+    """Return the height and the width of a picture file, and whether it stores no colour.
 
     The function reads the header only. It returns None if the file is no picture.
     """

@@ -10,7 +10,7 @@ are no marks. These terms describe ink:
   square of the ground's brightness, so that pieces on a dark table count less.
 - The extent of a piece or of a mark is its height or its width, whichever is larger.
 - The thickness of a piece is its width in pixels where it is thickest. The thickness of a mark is
-  divided by the mark's extent.
+  that of its thickest piece, divided by the mark's extent.
 - A blob is a piece that is too thick for its extent to be a stroke.
 - A frame is a border of one colour along all four sides of the picture (`frame.py`).
 """
@@ -236,8 +236,8 @@ def _marks(ink: Ink) -> list[Mark]:
 def _pieces(ink: Ink) -> _Pieces:
     """Return the pieces of ink that may belong to a mark.
 
-    The function leaves out specks, and outlines around other pieces. It also leaves out blobs and
-    pieces that touch the picture's edge if the other pieces have enough ink.
+    The function leaves out specks, and outlines around other pieces. If the other pieces have
+    enough ink, it also leaves out blobs, and pieces that touch the picture's edge.
     """
     strong = ink.smooth > ink.strong
     peak = _peak(ink, strong)
@@ -282,8 +282,8 @@ def _outlines(labels: NDArray[np.int32], boxes: list[tuple[slice, ...]], wanted:
 def _without_shadows(mask: Mask, ink: Ink, peak: float) -> Mask:
     """Return the mask without shadows. If a piece is mostly shadow, only its full ink is kept.
 
-    A narrow bar of shadow is not part of the ground, so it is found as ink. It makes one piece with
-    the digit that it crosses.
+    A narrow bar of shadow is not part of the ground, so it is found as ink. The bar and the digit
+    that it crosses form one piece.
     """
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     most = ndimage.maximum(ink.smooth, labels, np.arange(count + 1))

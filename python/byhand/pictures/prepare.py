@@ -28,7 +28,8 @@ _NORMAL = 2.0
 # The width of strokes is measured in a copy of the picture. The longer side of the copy has at most
 # this number of pixels.
 _MEASURED = 64
-# Strokes are thickened in a picture that is larger than the final image by this factor.
+# Strokes are thickened in a copy of the ink that is larger, by this factor, than the ink in the
+# final image.
 _FINE = 6
 
 

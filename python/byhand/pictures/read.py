@@ -174,8 +174,9 @@ def _brighten_deep_colour(image: Image.Image, file: BinaryIO | Image.Image) -> N
     """Add the low bytes of colours with 16 bits to the image if its high bytes are small.
 
     Files with 16 bits per channel often hold only the 8 to 14 bits of a scanner. Their high bytes
-    alone show a nearly black picture. The largest value of red, green and blue needs b bits, at
-    least 8. The function shifts the colours so that 2**b - 1 becomes white, as `_eight_bits` does.
+    alone show a nearly black picture. Let b be the number of bits of the largest value of red,
+    green and blue, but at least 8. The function shifts the colours so that 2**b - 1 becomes white.
+    `_eight_bits` does the same for grey.
     Alpha stays as it is. If `file` is a PIL image, it has lost its low bytes already, so it is not
     changed.
     """
@@ -211,9 +212,9 @@ def _with_raw_mode(tile: Any, mode: str) -> Any:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Convert a grey image of more than 8 bits per pixel to 8 bits.
 
-    Files with 16 bits per pixel often hold only the 8 to 14 bits of a scanner. The lightest pixel
-    needs b bits, at least 8, and the value 2**b - 1 becomes white. In images of 32 bits, integers
-    or floats, the darkest pixel becomes 0 and the lightest pixel 255.
+    Files with 16 bits per pixel often hold only the 8 to 14 bits of a scanner. Let b be the number
+    of bits of the lightest pixel's value, but at least 8. Then the value 2**b - 1 becomes white. In
+    images of 32 bits, integers or floats, the darkest pixel becomes 0 and the lightest pixel 255.
     """
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
@@ -239,10 +240,10 @@ def _without_equal_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _on_ground(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay a picture (H, W, 3) on a ground of one colour on which its content is visible.
 
-    If the opaque pixels are paper with ink on it, the ground gets the colour of the paper, their
-    median. Otherwise the content is the shape of the opaque pixels, for example ink that was cut
-    out of its paper. The ground is then white if the opaque pixels are dark, and black if they are
-    light. If no pixel is opaque, all pixels are treated as opaque.
+    If the opaque pixels are paper with ink on it, the ground gets their median colour, which is the
+    colour of the paper. If they are not, the content is the shape of the opaque pixels, for example
+    ink that was cut out of its paper. The ground is then white if the opaque pixels are dark, and
+    black if they are light. If no pixel is opaque, all pixels are treated as opaque.
     """
     opaque = alpha >= _OPAQUE
     if not opaque.any():

@@ -47,7 +47,7 @@ _PAPER, _FRAME, _TEXT, _FAINT, _BAR_COLOUR, _BEST, _ERROR = (
 
 @dataclass(frozen=True)
 class Card:
-    """The entry of one file in the sheet of `byhand predict --show`.
+    """The entry of one file or, with --split, one symbol in the sheet of `byhand predict --show`.
 
     Parameters
     ----------

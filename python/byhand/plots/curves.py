@@ -25,7 +25,8 @@ TRAIN, TEST = "train, while learning", "held out, after the epoch"
 # The y axis is logarithmic if the largest value is at least this number times the smallest value.
 _LOG_RATIO = 5.0
 
-# matplotlib's colours C0 to C9. If there are more runs, their colours are from a colour map.
+# The number of matplotlib's colours C0 to C9. If there are more runs than this, all runs get their
+# colours from a colour map.
 _COLOURS = 10
 
 
@@ -54,7 +55,8 @@ def curves_bytes(
     runs : mapping of sequence of EpochEnd
         The epochs of each run, by its name.
     title : str
-        The title above the curves. By default it is the name of the run, if there is only one.
+        The title above the curves. By default it is the name of the run, or empty if there are
+        several runs.
     suffix : str
         The format, one of PLOT_FORMATS.
 
@@ -89,7 +91,8 @@ def draw_curves(
     runs : mapping of sequence of EpochEnd
         The epochs of each run, by its name.
     title : str
-        The title above the curves. By default it is the name of the run, if there is only one.
+        The title above the curves. By default it is the name of the run, or empty if there are
+        several runs.
     batches : LossCurve, optional
         The training loss of a single run, with several points per epoch. It replaces the dashed
         line of the loss, which has one point per epoch.

@@ -28,9 +28,9 @@ _POINTS = 20
 class LivePlot:
     """A handler that draws the loss and the error on training and validation images as curves.
 
-    In a notebook, the curves are a picture below the cell, which each drawing replaces. Elsewhere
-    they are in a window if matplotlib can open one, otherwise in a file. If a drawing fails, a
-    warning says why, the training continues, and nothing more is drawn.
+    In a notebook, the curves are a picture below the cell. Each drawing replaces this picture.
+    Outside a notebook, they are in a window or, if matplotlib can open none, in a file. If a
+    drawing fails, a warning says why, the training continues, and nothing more is drawn.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class LivePlot:
     ModuleNotFoundError
         If matplotlib is not installed. It comes with `byhand[cli]`.
     ValueError
-        If the name has another ending.
+        If the name of `path` has none of these three endings, or if `seconds` is negative.
     """
 
     def __init__(
@@ -143,7 +143,8 @@ class LivePlot:
             if self._screen is not None:
                 self._screen.show(self._figure())
         end = time.perf_counter()
-        # By default, wait nine times as long as the drawing took, so that it takes a tenth of all.
+        # By default, wait nine times as long as the drawing took, so that drawing takes a tenth of
+        # the training time.
         self._next = end + (9 * (end - begin) if self.seconds is None else self.seconds)
 
 

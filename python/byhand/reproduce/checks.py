@@ -20,7 +20,8 @@ from byhand.pictures.folders import write_pictures
 from byhand.reproduce.figures import Row, Sets
 from byhand.training.recipes import RECIPES
 
-# The number of images for the search over settings, and for the conversion to PNG files and back.
+# The number of images for the search over settings, and the number of images that are converted to
+# PNG files and back.
 _SEARCHED, _CONVERTED = 5000, 500
 
 
@@ -36,7 +37,7 @@ class Check(NamedTuple):
     result : str
         The result, as text.
     passed : bool or None
-        Whether the check has passed. None if it has no criterion, or if a package is missing.
+        Whether the check has passed. None if there is no criterion, or if a package is missing.
     """
 
     tutorial: str
