@@ -130,12 +130,14 @@ def result(c: Call) -> tuple[Array]:
     return (OPERATORS[c.op](*c.args, **c.kwargs),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_integers_are_exact(name: str, rng: np.random.Generator) -> None:
     for c in calls(Fill(rng, integers=True), SHAPES[name]):
         check_exact(c, result(c))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet-conv2", "dilation-stride", "groups"])
 def test_floats_are_within_the_bound(name: str, rng: np.random.Generator) -> None:
     for c in calls(Fill(rng), SHAPES[name]):

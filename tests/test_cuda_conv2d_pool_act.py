@@ -113,6 +113,7 @@ def results(c: Call) -> tuple[Array, ...]:
     return conv2d_pool_act_backward(*c.args, **c.kwargs)[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["conv2d_pool_act", "conv2d_pool_act_backward"])
 @pytest.mark.parametrize("shape", SMALL, ids=str)
 def test_every_shape(op: str, shape: dict[str, Any], rng: np.random.Generator) -> None:
@@ -166,6 +167,7 @@ def test_what_is_not_wanted(rng: np.random.Generator) -> None:
             assert one is None or np.array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [-1, 13 * 11, 2**31 - 1, -(2**31)])
 def test_bad_indices(wrong: int, rng: np.random.Generator) -> None:
     args = list(backward_arguments(rng))

@@ -147,6 +147,7 @@ def test_a_fused_activation_changes_no_bit(
             assert_same_bits(linear(x, w, b, activation), d.get(y, z.shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_fused_backward_changes_no_bit(

@@ -117,6 +117,7 @@ def check_loss(x: Array, labels: Array, fill: Fill, **kwargs: Any) -> None:
     check(expected, (backward(p, labels, *each, **kwargs),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 2, 10, 15, 16, 17, 31, 32, 33, 100, 1025, 4096, 4097])
 def test_every_size_of_a_team(classes: int, rng: np.random.Generator) -> None:
     """Half a warp, a warp or a block per row, all of them full and not full."""
