@@ -87,7 +87,7 @@ kernel_size : int or (int, int)
     Size of the windows, as one number or (height, width).
 stride : int or (int, int), optional
     Distance between neighbouring windows. It is kernel_size if not given, so that windows do
-    not overlap.
+    not overlap if the dilation is 1.
 padding : int, (int, int) or ((int, int), (int, int)), default 0
     Width of the border around each image: one number for every side, (height, width), or
     ((top, bottom), (left, right)). The border has no values, so a maximum is never there.

@@ -223,9 +223,11 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return images.reshape(shape)
 
     def _preprocessing(self, X: NDArray[Any]) -> tuple[float, float]:
-        """Return the model's scale and offset, for which pixel * scale + offset is standardised.
+        """Return the scale and the offset with which the network gets standardised images.
 
-        A pixel from 0 to 255 stands for the value low + pixel * (high - low) / 255 of an image.
+        The model computes byte * scale + offset for an image of uint8. An image of float32 in
+        [0, 1] counts as 255 times its values. So the byte b stands for the value
+        low + b * (high - low) / 255 of an image that the user gave.
         """
         low, high = self.value_range_
         mean = math.fsum(values.sum() for _, values in _in_float64(X)) / X.size

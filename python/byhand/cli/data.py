@@ -51,8 +51,8 @@ def load(
     Parameters
     ----------
     root : Path or None
-        The folder of --data. None is the default folder. MNIST is fetched into the default folder
-        if it holds no data.
+        The folder of --data. None is the folder that BYHAND_DATA names, otherwise the cache folder.
+        MNIST is fetched into it if it is empty or does not exist.
     shape : sequence of int, optional
         The shape (channels, height, width) that the pictures of class folders become.
     class_names : sequence of str, optional
@@ -114,7 +114,9 @@ def warnings_said() -> Iterator[None]:
             else:
                 show(message, category, *place)
 
-        setattr(warnings, "showwarning", say_it)  # noqa: B010 (its type has names for `place`)
+        # setattr, because mypy refuses an assignment: the declared type of showwarning names each
+        # of the arguments that `*place` collects.
+        setattr(warnings, "showwarning", say_it)  # noqa: B010
         yield
 
 

@@ -18,7 +18,7 @@ from .read import PictureError
 # The side of the box into which the ink is scaled, as a share of the image's side.
 _BOX = 20 / 28
 
-# A pixel belongs to a stroke if its ink has more than this share of the full level.
+# A pixel belongs to a stroke if its ink, from 0 (paper) to 1 (full ink), is more than this.
 _CORE = 0.5
 
 # Widths of strokes in pixels, for a box of 20 x 20. Strokes thinner than `_THIN` are thickened to

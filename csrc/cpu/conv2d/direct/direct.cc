@@ -18,11 +18,12 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
   return table;
 }
 
-// Along one axis, the inputs phase, phase + stride, phase + 2 stride, ... get their gradients through the
-// same taps. These inputs are called a phase, and input j of the phase is phase + j * stride. In the forward
-// pass, output o reads input o * stride + k * dilation - padding through tap k. So input j of the phase gets
-// its gradient through tap k from output j + (phase + padding - k * dilation) / stride, if that is a whole
-// number. With a kernel of 3, stride 2 and no padding, phase 0 has taps 0 and 2, and phase 1 has tap 1.
+// Along one axis, the inputs at the positions f, f + stride, f + 2 * stride, ... get their gradients through
+// the same taps. These inputs form phase f, with f from 0 to stride - 1. Input j of the phase is at position
+// f + j * stride. In the forward pass, output o reads position o * stride + k * dilation - padding through
+// tap k. So input j of the phase gets its gradient through tap k from output j + (f + padding - k * dilation)
+// / stride, if that is a whole number. With 3 taps, stride 2 and no padding, phase 0 has taps 0 and 2, and
+// phase 1 has tap 1.
 struct PhaseAxis {
   TapAxis taps;     // the taps that reach this phase
   int64_t* offset;  // for each of these taps, the offset of its weight in the filter

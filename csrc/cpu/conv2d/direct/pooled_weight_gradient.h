@@ -13,8 +13,8 @@ class PooledDots {
   explicit PooledDots(const Conv2dShape& s) : s_(s) {}
 
   // Returns whether this class can take the shape: stride 1, dilation 1, one group, filters of at most
-  // kMaxPooledTapRows x kPooledSlot taps, and planes so small that the slots of one channel fit into half of
-  // L2.
+  // kMaxPooledTapRows x kPooledSlot taps, and planes so small that the slots of one input channel fit into
+  // half of L2. A slot is a copy of kPooledSlot neighbouring inputs of a row: see fill_slots.
   static bool takes(const Conv2dShape& s);
 
   // Adds the weight gradient of one image x to dw. Each output channel has `count` gradients dz, which lie at

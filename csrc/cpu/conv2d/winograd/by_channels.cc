@@ -1,7 +1,9 @@
 // Winograd's algorithm by channels. It is for weights that do not stay in the caches once they are
 // transformed: the transformed weights of 3 x 3 filters are 7 times as large as the weights. A task
 // transforms the weights of a few channels just before it uses them. The price is that every weight is
-// transformed again for each block of patches.
+// transformed again for each block of patches. The weight gradient, for which no weights are transformed, is
+// computed by channels if the batch has no more patches than one block: a task computes the transformed
+// gradient of a few channels, and transforms it back while it is in the cache.
 #include <algorithm>
 #include <cstdint>
 
@@ -15,8 +17,9 @@ namespace {
 
 // The maximum numbers of channels that a task transforms weights for at a time. The result (y in forward, dx
 // in the input gradient) is cut into parts of at most kOwn channels, one part per task. The sum over the
-// channels of the other array (x or dy) takes at most kDepth channels at a time. The transformed weights
-// between kOwn and kDepth channels (256 KB) stay in L2.
+// channels of the other array (x or dy) takes at most kDepth channels at a time. There is a filter for each
+// pair of one of kOwn channels and one of kDepth channels. These 16 * 64 transformed filters of 64 values
+// take 256 KB and stay in L2.
 constexpr int64_t kOwn = 16, kDepth = 64;
 
 // The number of parts that the channels of the result are cut into.

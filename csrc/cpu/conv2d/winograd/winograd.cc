@@ -49,8 +49,8 @@ namespace {
 
 // Returns the number of patches per block. The transformed patches of a block, in all channels, should fit
 // into L2. But the transformed weights are read again for every block. So if these weights are larger than
-// L2, the transformed patches may take as much memory as the weights. In both cases, a block has at least 20
-// and at most 80 patches.
+// L2, the transformed patches may take as much memory as the transformed weights. In both cases, a block has
+// at least 20 and at most 80 patches.
 int64_t block_of(const Conv2dShape& s) {
   const int64_t channels = s.in_channels + s.out_channels;
   const int64_t fitting = kL2Floats / (kWinogradValues * channels);
