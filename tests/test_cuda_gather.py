@@ -135,3 +135,7 @@ def test_nothing_to_gather() -> None:
 def test_wrong_shifts(max_shift: int) -> None:
     with pytest.raises(RuntimeError, match=f"max_shift must be from 0 to .*, got {max_shift}"):
         gather(np.zeros((3, 1, 4, 4), np.uint8), np.array([0]), max_shift=max_shift)
+
+
+def test_a_bad_index_of_an_image_without_pixels() -> None:
+    assert gather(np.zeros((3, 1, 0, 4), np.uint8), np.array([3]), bad=True).size == 0

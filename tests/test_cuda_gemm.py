@@ -41,6 +41,14 @@ def test_strided_operands() -> None:
         np.testing.assert_array_equal(d.get(out, (10, 12)), a @ b)
 
 
+def test_an_infinite_factor_of_an_empty_sum_has_no_effect() -> None:
+    with device() as d:
+        nothing, c = Matrix(0, 2, 0, 1, 1), d.matrix(np.ones((2, 3), np.float32))
+        out = d.empty(6)
+        call("gemm", np.inf, nothing, Matrix(0, 0, 3, 3, 1), 2.0, c, out)
+        np.testing.assert_array_equal(d.get(out, (2, 3)), np.full((2, 3), 2.0))
+
+
 def test_out_may_be_c() -> None:
     rng = np.random.default_rng(2)
     a, b, c = (integers(rng, shape, False) for shape in ((70, 9), (9, 70), (70, 70)))

@@ -1,9 +1,10 @@
 // Batch normalization of ops/batch_norm.h.
 //
 // In training, a block of 512 threads does everything for its channels: it adds up their values, computes the
-// factors of each channel, and then reads the values again and writes the results. By then the values are in
-// the L2 cache. No other block needs anything of these channels, so no scratch memory and no second launch is
-// needed. The threads of a block are laid over x (batch, channels, plane) in one of two ways:
+// factors of each channel, and then reads the values again and writes the results. If the channels that are
+// computed at the same time fit into the L2 cache, the values are there by then. No other block needs
+// anything of these channels, so no scratch memory and no second launch is needed. The threads of a block are
+// laid over x (batch, channels, plane) in one of two ways:
 //
 //   planes of 16 values or more: a channel per block       smaller planes: 8 neighbouring channels per block
 //
@@ -93,7 +94,8 @@ __device__ double inverse_std(double variance, float eps) { return rsqrt(varianc
 // ------------------------------------------------------------------------------------------------------------
 // Training. Three passes over the values of a channel:
 //   1. The mean, rounded to float32, is the center.
-//   2. The sums of x - center and of its square give the exact mean and the variance. Both sums are small
+//   2. The sums of x - center and of its square give a far more exact mean and the variance. Both sums are
+//   small
 //      even if the mean is large, so no two large numbers are subtracted.
 //   3. y = (x - center) * scale + shift. The shift corrects the rounding of the center, whose error is
 //      visible in y if the mean is many standard deviations from zero.

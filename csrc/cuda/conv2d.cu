@@ -187,8 +187,8 @@ struct WindowParts {
 
   explicit WindowParts(const Conv2dShape& s) {
     constexpr int64_t kBlocks = 512;  // enough to occupy a GPU
-    constexpr int64_t kLeast =
-        256;  // windows per part: with fewer, writing and adding the sums takes too long
+    // The minimum number of windows per part. With fewer, writing and adding the sums would take too long.
+    constexpr int64_t kLeast = 256;
     const int64_t windows = s.batch * s.out_h * s.out_w;
     const int64_t tiles = s.groups * parts(s.group_out(), kTile) * parts(s.group_in() * s.taps(), kTile);
     const int64_t wanted = std::min(parts(kBlocks, std::max<int64_t>(tiles, 1)), parts(windows, kLeast));
@@ -344,9 +344,13 @@ void conv2d_backward_weight(const Conv2dShape& s, ops::ConvAlgorithm algorithm, 
   check_algorithm(algorithm);
   const int64_t size = s.out_channels * s.group_in() * s.taps();
   if (size == 0) return;
+  if (s.batch == 0) {
+    check(cudaMemsetAsync(dweight, 0, static_cast<size_t>(size) * sizeof(float), stream()),
+          "conv2d_backward_weight");
+    return;
+  }
+  check_sizes(s);
   const WindowParts windows(s);
-  // Without windows, dweight is 0: a product of depth 0. The sizes of the image do not matter then.
-  if (s.batch > 0) check_sizes(s);
   const Blocks blocks{windows.count, parts(s.group_in() * s.taps(), kTile), parts(s.group_out(), kTile)};
   float* const sums = windows.count > 1 ? scratch : dweight;
   backward_weight_kernel<<<block_count(s, blocks), kProductThreads, 0, stream()>>>(s, windows.size, blocks,

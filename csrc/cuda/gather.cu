@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads)
     gather_kernel(ops::ImageBytes images, const int64_t* index, int64_t count, float scale, float offset,
                   ops::Shift shift, float* to, int* bad) {
   const int64_t size = images.planes * images.height * images.width,
-                parts_of_image = (size + kPixels - 1) / kPixels;
+                parts_of_image = max(int64_t{1}, (size + kPixels - 1) / kPixels);
   const auto height = static_cast<Number>(images.height), width = static_cast<Number>(images.width);
   for (int64_t part = blockIdx.x; part < count * parts_of_image; part += gridDim.x) {
     const int64_t place = part / parts_of_image, first = part % parts_of_image * kPixels;
@@ -72,9 +72,10 @@ void gather_images(const ops::ImageBytes& images, const int64_t* index, int64_t 
   if (shift.max_shift < 0 || shift.max_shift > ops::kLargestShift)
     throw std::invalid_argument("max_shift must be from 0 to " + std::to_string(ops::kLargestShift) +
                                 ", got " + std::to_string(shift.max_shift));
-  if (count == 0 || images.size() == 0) return;
+  if (count == 0) return;
   const auto kernel = images.size() <= INT32_MAX ? gather_kernel<uint32_t> : gather_kernel<uint64_t>;
-  const int64_t blocks = count * parts(images.size(), kPixels);
+  // An image without pixels has one part, too, which checks its index.
+  const int64_t blocks = count * std::max<int64_t>(1, parts(images.size(), kPixels));
   kernel<<<static_cast<unsigned>(std::min<int64_t>(blocks, INT32_MAX)), kThreads, 0, stream()>>>(
       images, index, count, scale, offset, shift, to, bad);
   check_launch("gather_images");

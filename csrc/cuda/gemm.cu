@@ -24,12 +24,13 @@ struct StoreSum {
 }  // namespace
 
 void gemm(float alpha, ops::Matrix a, ops::Matrix b, float beta, ops::Matrix c, float* out) {
-  // If alpha is 0, A and B are not read: a product of depth 0 gives zeros.
+  // If alpha is 0, A and B are not read: a product of depth 0 gives zeros. An infinite alpha times such a
+  // zero would be NaN, so the factor is 1 then.
   const int64_t depth = alpha == 0.0f ? 0 : a.columns;
+  const float factor = depth == 0 ? 1.0f : alpha;
   product(Operand{a.data, a.rows, depth, a.row_stride, a.column_stride},
           Operand{b.data, b.columns, depth, b.column_stride, b.row_stride},
-          StoreSum{alpha == 0.0f ? 1.0f : alpha, beta, c.data, c.row_stride, c.column_stride, out, b.columns},
-          "gemm");
+          StoreSum{factor, beta, c.data, c.row_stride, c.column_stride, out, b.columns}, "gemm");
 }
 
 }  // namespace byhand::cuda

@@ -16,10 +16,12 @@ inline void check(cudaError_t error, const char* what) {
     throw std::runtime_error(std::string("cuda: ") + what + ": " + cudaGetErrorString(error));
 }
 
-// To be called after every launch.
+// To be called after every launch. An error of an earlier kernel or copy may show only here, so `op` is not
+// always to blame.
 inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 
-// The stream of the calling thread. It is made at the first call and lives as long as the thread.
+// The stream of the calling thread. It is made at the first call, for the device that is current then, and
+// lives as long as the thread. So a thread uses one device.
 inline cudaStream_t stream() {
   struct Stream {
     cudaStream_t handle = nullptr;

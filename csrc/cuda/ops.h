@@ -1,12 +1,13 @@
 // The operators of csrc/ops on an NVIDIA GPU: the same names, arguments and meaning. All pointers are
 // addresses of the device. A function returns when its kernels are in the stream of the calling thread, not
-// when they are done.
+// when they are done. This stream (launch.h) does not wait for copies in other streams, and they do not wait
+// for it: copies belong into the same stream.
 //
 // The host does not wait for results, so there are two differences:
 // - A scalar result, such as a loss, is written to an address of the device.
 // - Labels and indices are checked on the device. If one of them is bad, a function writes 1 to `bad`, unless
-//   `bad` is null. It never writes 0: the caller does that. The results of a row with a bad label, and of
-//   an image with a bad index, are NaN. Nothing outside of the arrays is read or written.
+//   `bad` is null. It never writes 0: the caller does that. The loss and the gradient of a row with a bad
+//   label are NaN, and so is an image with a bad index. Nothing outside of the arrays is read or written.
 #pragma once
 
 #include "ops/activation.h"

@@ -30,8 +30,8 @@ namespace {
 using ops::Labels;
 
 // Returns the sum of term(j) over all j below `count`, to all threads of the team. A thread adds 32 terms in
-// float32, and these sums in double precision: the error of a single float32 sum would grow with the length
-// of the row.
+// float32, and its sums of 32 terms in double precision: the error of a single float32 sum would grow with
+// the length of the row. The sums of the threads, at most 1024, are added in float32.
 template <int kTeam, class Term>
 __device__ float sum_of_row(int64_t count, const Term& term) {
   double sum = 0;

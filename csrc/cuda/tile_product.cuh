@@ -57,8 +57,8 @@ struct Operand {
   }
 };
 
-// A tile of an operand in shared memory. The 4 extra values per row keep float4 accesses aligned, and spread
-// the values of one row of the operand over the banks.
+// A tile of an operand in shared memory. The 4 extra values per row keep float4 accesses aligned. When
+// threads store values along the depth, at most two of them meet in one bank.
 using SharedTile = float[kDepth][kTile + 4];
 
 // Loads a thread's part of the tile that begins at (row, depth) into registers. Values outside are 0.

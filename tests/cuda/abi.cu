@@ -35,10 +35,12 @@ void* device_allocate(size_t bytes) {
 }
 void device_free(void* address) { cudaFree(address); }
 void to_device(void* to, const void* from, size_t bytes) {
-  cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice);
+  cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda::stream());
+  cudaStreamSynchronize(cuda::stream());
 }
 void to_host(void* to, const void* from, size_t bytes) {
-  cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost);
+  cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda::stream());
+  cudaStreamSynchronize(cuda::stream());
 }
 
 const char* gemm(float alpha, const ops::Matrix* a, const ops::Matrix* b, float beta, const ops::Matrix* c,
