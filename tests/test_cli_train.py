@@ -186,7 +186,11 @@ def test_the_best_recipe_and_what_changes_it(folder: Path, tmp_path: Path) -> No
     [
         (["--batch-size", 16], 0.05 / 8, "the rate is 0.05 for batches of 128, so 0.00625 here"),
         (["--batch-size", 64], 0.05 / 2, "the rate is 0.05 for batches of 128, so 0.025 here"),
-        (["--batch-size", 256], 0.05, "that of batches of 128: a higher one would diverge"),
+        (
+            ["--batch-size", 256],
+            0.05,
+            "of batches of 128: with a higher one, training may fail",
+        ),
         (["--batch-size", 32, "--optimizer", "adam"], 0.0015, "0.003 for batches of 128"),
         (["--batch-size", 16, "--lr", 0.05], 0.05, ""),
         (["--batch-size", 128], 0.05, ""),

@@ -138,7 +138,8 @@ void maxima(const WinogradRowPair& w, const int32_t* place, int32_t offset, floa
     BYHAND_UNROLL
     for (int j = 0; j < kStep; j += 2) {
       if (first + j + 1 >= columns) break;
-      const int32_t here = offset + first + j;  // lane n: the window's first output is at place[n] + here
+      // In lane n, the window's first output has the position place[n] + here in its plane.
+      const int32_t here = offset + first + j;
       WindowMaximum best{y[0][j], IVec::set(here)};
       BYHAND_UNROLL
       for (int i = 1; i < 4; ++i) best.visit(y[i / 2][j + i % 2], IVec::set(here + i / 2 * columns + i % 2));

@@ -1,9 +1,9 @@
 // Elementary functions of vectors. fit_polynomials.py computes the coefficients.
 //
 // The largest errors, in units in the last place (ulp), are 1.03 for exp, 0.87 for log, 2.50 for tanh and
-// 2.41 for sigmoid. They are the same with and without fused multiply-adds. They were measured with every
-// float from 0.01 to the point from which the result is constant, and with every fifteenth of the other
-// floats.
+// 2.41 for sigmoid. They are the same with and without fused multiply-adds. The errors were measured
+// with two sets of floats: every float whose magnitude is at least 0.01, as far as the result still changes
+// with it, and every fifteenth of the other floats.
 //
 // exp and log first reduce their argument to a small interval, on which a polynomial approximates the
 // function. The reduction follows Cody and Waite, "Software Manual for the Elementary Functions" (1980).

@@ -454,5 +454,5 @@ def _recipe(recipe: Recipe, default: Recipe, changes: dict[str, Any]) -> tuple[R
         if changes["lr"] != recipe.lr:
             note = f"the rate is {recipe.lr:g} for batches of {usual}, so {changes['lr']:.3g} here"
         else:
-            note = f"the rate is that of batches of {usual}: a higher one would diverge"
+            note = f"the rate is that of batches of {usual}: with a higher one, training may fail"
     return dataclasses.replace(recipe, **changes), note
