@@ -158,9 +158,15 @@ void open_barrier(unsigned threads) {
   int arrived = 0, agreed = 0;
   for (unsigned i = 0; i < threads; ++i)
     if (m.threads[i].status == Status::kAtBarrier) ++arrived, agreed += m.threads[i].predicate;
+  // If every thread has called __threadfence() since the last barrier, a later release covers what all of
+  // them did before this one.
+  bool all_fenced = true;
+  for (unsigned i = 0; i < threads; ++i)
+    all_fenced &= m.threads[i].status != Status::kAtBarrier || m.threads[i].fence_epoch == m.block.epoch;
   ++m.block.epoch;
   for (unsigned i = 0; i < threads; ++i) {
     ThreadState& t = m.threads[i];
+    if (all_fenced && t.status == Status::kAtBarrier) t.fence_epoch = m.block.epoch;
     for (const Acquired& a : t.acquired) acquire(m.block.acquired, a);
     t.acquired.clear();
     if (t.status != Status::kAtBarrier) continue;
@@ -248,8 +254,10 @@ void compute(ThreadState& t, unsigned mask, const uint64_t (&values)[kWarp]) {
   }
 }
 
-// If all lanes of the mask have arrived, computes their results and lets them go on.
-void complete_warp_operation(ThreadState& last) {
+// If all lanes of the mask have arrived, computes their results and lets them go on. A lane that waits with
+// another mask may arrive later, unless each of the two masks names the other lane, or nobody can run
+// (`stuck`).
+void complete_warp_operation(ThreadState& last, bool stuck) {
   const unsigned mask = last.mask;
   uint64_t values[kWarp] = {};
   for (unsigned i = 0; i < kWarp; ++i) {
@@ -266,12 +274,14 @@ void complete_warp_operation(ThreadState& last) {
                  "The mask " + mask_text(mask) + " of " + last.name + " names lane " + std::to_string(i) +
                      ", but that thread has ended.");
     if (t->status != Status::kAtWarpOperation) return;
-    if (t->mask != mask || t->op != last.op)
+    if (t->mask != mask || t->op != last.op) {
+      if (!stuck && !(t->mask >> lane_of(last) & 1)) return;
       finding_of(last, "warp-mask",
                  std::string("Lane ") + std::to_string(lane_of(last)) + " calls " + last.name +
                      " with the mask " + mask_text(mask) + ", which names lane " + std::to_string(i) +
                      ". But that lane waits in " + t->name + " with the mask " + mask_text(t->mask) + " in " +
                      line_text(t->line) + ".");
+    }
     values[i] = t->value;
   }
   for (unsigned i = 0; i < kWarp; ++i)
@@ -283,6 +293,10 @@ void complete_warp_operation(ThreadState& last) {
   // __syncwarp orders memory. The other operations do not: CUDA C++ Programming Guide, "Warp Shuffle
   // Functions" and "Warp Vote Functions".
   if (last.op != WarpOp::kSync) return;
+  for (unsigned i = 0; i < kWarp; ++i)
+    for (unsigned j = 0; (mask >> i & 1) && j < kWarp; ++j)
+      if ((mask >> j & 1) && i != j)
+        for (const Acquired& a : lane_state(last, j)->acquired) acquire(lane_state(last, i)->acquired, a);
   Warp& warp = warp_of(last);
   uint32_t joined[kWarp] = {};
   for (unsigned i = 0; i < kWarp; ++i)
@@ -356,7 +370,7 @@ void run_block(uint32_t number) {
     for (unsigned i = 0; i < threads; ++i) {
       ThreadState& t = m.threads[i];
       if (t.status != Status::kAtWarpOperation) continue;
-      complete_warp_operation(t);  // reports an ended lane
+      complete_warp_operation(t, true);  // reports an ended lane, and different masks
       for (unsigned lane = 0; lane < kWarp; ++lane)
         if (const ThreadState* const other = lane_state(t, lane);
             (t.mask >> lane & 1) && other->status != Status::kAtWarpOperation)
@@ -523,7 +537,7 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int lane, int 
                std::string("The width of ") + name + " must be 1, 2, 4, 8, 16 or 32, not " +
                    std::to_string(width) + ".");
   t.status = Status::kAtWarpOperation;
-  complete_warp_operation(t);
+  complete_warp_operation(t, false);
   wait(t, t.status);
   return t.result;
 }
@@ -542,9 +556,17 @@ void atomic_access(void* address, size_t bytes, Line line, bool compares) {
   Releases& releases = m.releases[word];
   if (!releases.empty()) acquire(t.acquired, {&releases, m.release_count});
   if (t.fence_epoch) {
-    Release release{++m.release_count, t.fence_epoch, static_cast<uint16_t>(number_of(t)), {}};
+    Release release{m.release_count + 1, t.fence_epoch, static_cast<uint16_t>(number_of(t)), {}};
     std::copy_n(t.fence_known, kWarp, release.known);
-    releases[m.block.number].push_back(release);
+    std::vector<Release>& of_block = releases[m.block.number];
+    // A thread that waits in a loop releases the same again and again.
+    const auto is_known = [&](const Release& r) {
+      return r.thread == release.thread && r.epoch == release.epoch &&
+             std::equal(r.known, r.known + kWarp, release.known);
+    };
+    if (std::any_of(of_block.begin(), of_block.end(), is_known)) return;
+    ++m.release_count;
+    of_block.push_back(release);
   }
 }
 

@@ -131,6 +131,21 @@ SIMT_PLAIN T change(T* address, F function, Line line, bool compares = false) {
 }
 template <class T>
 using Same = typename std::type_identity<T>::type;
+// Integers wrap around.
+template <class T>
+SIMT_PLAIN T wrapping_sum(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) + static_cast<std::make_unsigned_t<T>>(b));
+  else
+    return a + b;
+}
+template <class T>
+SIMT_PLAIN T wrapping_difference(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) - static_cast<std::make_unsigned_t<T>>(b));
+  else
+    return a - b;
+}
 }  // namespace simt
 
 #define SIMT_ATOMIC(name, expression)                                                        \
@@ -138,8 +153,8 @@ using Same = typename std::type_identity<T>::type;
   T name(T* address, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {                 \
     return ::simt::change(address, [=](T old) SIMT_PLAIN -> T { return expression; }, line); \
   }
-SIMT_ATOMIC(atomicAdd, static_cast<T>(old + value))
-SIMT_ATOMIC(atomicSub, static_cast<T>(old - value))
+SIMT_ATOMIC(atomicAdd, ::simt::wrapping_sum(old, value))
+SIMT_ATOMIC(atomicSub, ::simt::wrapping_difference(old, value))
 SIMT_ATOMIC(atomicExch, value)
 SIMT_ATOMIC(atomicMin, value < old ? value : old)
 SIMT_ATOMIC(atomicMax, old < value ? value : old)
@@ -193,8 +208,13 @@ inline unsigned __brev(unsigned x) {
   for (int i = 0; i < 32; ++i) y = y << 1 | (x >> i & 1);
   return y;
 }
-inline int __mul24(int x, int y) { return x * y; }
-inline unsigned __umul24(unsigned x, unsigned y) { return x * y; }
+// The low 32 bits of the product of the low 24 bits of each factor.
+inline unsigned __umul24(unsigned x, unsigned y) { return (x & 0xffffffu) * (y & 0xffffffu); }
+inline int __mul24(int x, int y) {
+  const long long a = static_cast<int>(static_cast<unsigned>(x) << 8) >> 8;
+  const long long b = static_cast<int>(static_cast<unsigned>(y) << 8) >> 8;
+  return static_cast<int>(static_cast<unsigned>(a * b));
+}
 inline int __mulhi(int x, int y) { return static_cast<int>(static_cast<long long>(x) * y >> 32); }
 inline unsigned __umulhi(unsigned x, unsigned y) {
   return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);

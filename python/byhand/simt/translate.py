@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SKIPPED = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|R"(?P<d>[^()\\\s]*)\(.*?\)(?P=d)"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
+    r"""//[^\n]*|/\*.*?\*/|R"(?P<d>[^()\\\s]*)\(.*?\)(?P=d)"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])*'""",
     re.DOTALL,
 )
 _OPEN, _CLOSE = "([{", ")]}"
@@ -25,10 +25,13 @@ _TEMPLATE_KERNEL = re.compile(
     r"\btemplate\s*<[^;{}]*?>[^;{}]*?\b__global__\b[^;{}()]*?(?:__launch_bounds__\s*\([^()]*\)[^;{}()]*?)?(\w+)\s*\("
 )
 _DYNAMIC_SHARED = re.compile(
-    r"\bextern\s+(?:__align__\s*\(\s*\w+\s*\)\s*)?__shared__\s+(?:__align__\s*\(\s*\w+\s*\)\s*|alignas\s*\(\s*\w+\s*\)\s*)?"
+    r"\bextern\s+(?:volatile\s+)?(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?__shared__\s+"
+    r"(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
     r"([\w:<>\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;"
 )
 _DEVICE = re.compile(r"\b__device__\b")
+_STATIC_SHARED = re.compile(r"\bstatic\s+(?=__shared__\b)|(?<=\b__shared__)\s+static\b")
+_OPERATOR = re.compile(r"\boperator\s*(?:\(\s*\)|\[\s*\]|[^\w\s(]+)")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
 _ATTRIBUTE = re.compile(
     r"\s*(?:__align__|alignas|__launch_bounds__|__attribute__)\s*\((?:[^()]|\([^()]*\))*\)"
@@ -122,6 +125,7 @@ def translate(text: str, path: Path, included: Mapping[str, str] | None = None) 
             for m in re.finditer(r"\b__noinline__\b", code)
         ),
     ]
+    edits += [(m.start(), m.end(), " ") for m in _STATIC_SHARED.finditer(code)]
     for match in _INCLUDE.finditer(text):
         name = (included or {}).get(match.group(1))
         if name:
@@ -237,7 +241,9 @@ def _device(code: str) -> Iterator[tuple[int, int, str]]:
     """
     code = _DIRECTIVE.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), code)
     for match in _DEVICE.finditer(code):
-        rest = _ATTRIBUTE.sub(lambda m: " " * len(m.group()), code[match.end() :][:2000])
+        rest = code[match.end() :][:2000]
+        for hidden in (_ATTRIBUTE, _OPERATOR):  # their brackets and signs are none of a declaration
+            rest = hidden.sub(lambda m: "x" * len(m.group()), rest)
         mark = re.search(r"[;=\[{(]", rest)
         if mark is None or "__global__" in rest[: mark.start()]:
             continue
