@@ -11,20 +11,12 @@ import reference
 from calls import Array, Call, Fill
 from cuda_support import Device, call, device
 from ops import check
+from test_softmax_cross_entropy import KEYWORDS
 from tolerance import assert_same_bits
 
 F32 = np.float32
 INF = np.inf
 REDUCTIONS = ["none", "sum", "mean"]  # in the order of the enumeration Reduction
-KEYWORDS = [
-    {},
-    {"reduction": "sum"},
-    {"reduction": "none"},
-    {"label_smoothing": 0.1},
-    {"label_smoothing": 1.0, "reduction": "none"},
-    {"ignore_index": 2, "label_smoothing": 0.3},
-    {"ignore_index": 2, "reduction": "none"},
-]
 
 
 class Labels(ctypes.Structure):

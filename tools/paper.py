@@ -417,7 +417,7 @@ def _page(rng: Rng, marks: list[Mark]) -> bytes:
 def _pencil(rng: Rng, marks: list[Mark]) -> bytes:
     """Draw a faint pencil line with grain.
 
-    Where it is darkest, it is 15 to 27 grey levels darker than the paper.
+    The darkest pixels of the line are 15 to 27 grey levels darker than the paper.
     """
     unit = _unit(rng, 60, 250)
     sheet = new_sheet(rng, rng.uniform(1.4, 4), rng.uniform(1.4, 4), unit)

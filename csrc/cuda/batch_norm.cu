@@ -24,8 +24,7 @@ namespace {
 using ops::BatchNormGradients;
 using ops::BatchNormShape;
 
-constexpr int kWarp = 32, kThreads = 512, kWarps = kThreads / kWarp;
-constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kThreads = 512, kWarps = kThreads / kWarp;
 constexpr int64_t kSmallPlane = 16;  // planes with fewer values have 8 channels per block
 
 // The number of values that a thread reads before it uses the first of them. If there are few channels, there

@@ -32,6 +32,10 @@ inline cudaStream_t stream() {
   return own.handle;
 }
 
+// The threads of a warp, and a mask that names all of them.
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
 // The number of parts of `size` values that hold `count` values.
 inline int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 

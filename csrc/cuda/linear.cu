@@ -68,8 +68,6 @@ auto gradient(const Operand& dy, const float* y) {
     return ActivationGradient<F>(dy, y);
 }
 
-constexpr int kWarp = 32;
-
 // Sums the columns of dz, 32 columns per block. Warp w reads the rows w, w + 32, w + 64, ... of dz, and its
 // lanes read neighbouring columns:
 //

@@ -12,8 +12,7 @@
 namespace byhand::cuda {
 namespace {
 
-constexpr int kWarp = 32, kThreads = 256, kWarps = kThreads / kWarp;
-constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
 // ------------------------------------------------------------------------------------------------------------
 // Windows

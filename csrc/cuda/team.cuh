@@ -19,15 +19,12 @@
 // The order of the additions depends only on kTeam, so the result has the same bits in every run.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
 #include <type_traits>
 
-namespace byhand::cuda {
+#include "cuda/launch.h"
 
-inline constexpr unsigned kAllLanes = 0xffffffff;
-inline constexpr int kWarp = 32;
+namespace byhand::cuda {
 
 // The threads per block for a team: one large team, or as many small teams as fit into 256 threads.
 template <int kTeam>

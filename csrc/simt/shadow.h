@@ -39,7 +39,8 @@ size_t memory_bytes();
 // The host waits for the device: it may touch again what kernels and copies have used.
 void host_waits();
 
-// Whose memory a range is. Managed memory belongs to both. Memory that is not allocated is a finding.
+// Returns who owns a range of memory: the host, the device or, for managed memory, both. A range of the
+// device that is not allocated is a finding.
 enum class Owner { kHost, kDevice, kBoth };
 Owner owner_of(const void* address, size_t bytes, const char* function, Line line);
 // Whether the range is in the memory of kernels, which has shadow words. Pinned memory is, although it is the

@@ -225,7 +225,7 @@ class Module:
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode or inference mode. A new module is in training mode.
 
-        Of the layers of byhand.nn, only Dropout and batch normalisation differ between the modes.
+        In byhand.nn, only Dropout and batch normalisation compute differently in the two modes.
 
         Parameters
         ----------
