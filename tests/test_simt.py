@@ -207,6 +207,50 @@ def test_arguments_status_and_headers_in_folders(tmp_path: Path) -> None:
     assert run(path, ["7"]) == Outcome(status=7)
 
 
+DEVICE_OF_ENVIRONMENT = """
+int main() {
+  int count = -1, driver = -1, *x = nullptr;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  cudaDriverGetVersion(&driver);
+  const cudaError_t allocation = cudaMalloc(&x, 1 << 20);
+  const cudaError_t smaller = cudaMalloc(&x, 1000);
+  cudaStream_t stream = nullptr;
+  const cudaError_t made = cudaStreamCreate(&stream);
+  printf("%s %d %d", cudaGetErrorName(error), count, driver > 0);
+  const cudaError_t errors[] = {allocation, smaller, made, cudaGetLastError()};
+  for (const cudaError_t e : errors) printf(" %s", cudaGetErrorName(e));
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("SIMT_DEVICES", "0", "cudaErrorNoDevice 0 1" + 4 * " cudaErrorNoDevice"),
+        (
+            "SIMT_DRIVER",
+            "0",
+            "cudaErrorInsufficientDriver 0 0" + 4 * " cudaErrorInsufficientDriver",
+        ),
+        (
+            "SIMT_MEMORY",
+            "1000",
+            "cudaSuccess 1 1 cudaErrorMemoryAllocation cudaSuccess cudaSuccess"
+            " cudaErrorMemoryAllocation",
+        ),
+    ],
+)
+def test_device_that_the_environment_describes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    path = write_program(tmp_path, DEVICE_OF_ENVIRONMENT)
+    monkeypatch.setenv(variable, value)
+    with (tmp_path / "output").open("wb") as file:
+        assert run(path, output=file.fileno()) == Outcome()
+    assert (tmp_path / "output").read_text() == expected
+
+
 # ---- the translation
 
 

@@ -1,39 +1,32 @@
-// The functions of CUDA that a program's host code calls.
-#include <fcntl.h>
+// The functions of CUDA for memory and launches, which a program's host code calls.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <string>
 
 #include "simt/block.h"
+#include "simt/host.h"
 #include "simt/include/cuda_runtime.h"
 #include "simt/report.h"
 #include "simt/shadow.h"
 
 namespace {
 
-constexpr size_t kUsualDynamicShared = 48 << 10, kMostDynamicShared = 227 << 10;
-
-cudaError_t last_error = cudaSuccess;
-simt::Line unseen_error_line;  // of a launch whose error nobody has asked for
-cudaError_t unseen_error = cudaSuccess;
-
-cudaError_t fail(cudaError_t error) { return last_error = error; }
+using simt::fail;
 
 std::map<const void*, size_t> dynamic_limits;  // of kernels that cudaFuncSetAttribute has named
 
 uint64_t hash = 0xcbf29ce484222325;  // of all bytes that the host sees
 
 void at_end() {
-  if (unseen_error != cudaSuccess)
+  if (simt::unseen_error.error != cudaSuccess)
     simt::report({"launch-error",
-                  std::string("A kernel was not launched: ") + cudaGetErrorString(unseen_error) +
+                  std::string("A kernel was not launched: ") + cudaGetErrorString(simt::unseen_error.error) +
                       ". The program never asked cudaGetLastError().",
-                  simt::Place(unseen_error_line),
+                  simt::Place(simt::unseen_error.line),
                   "",
                   {},
                   {}});
@@ -88,6 +81,30 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
   return cudaSuccess;
 }
 
+cudaError_t free_memory(const char* function, void* address, std::initializer_list<simt::Memory> kinds,
+                        simt::Line line) {
+  not_from_a_kernel(function, line);
+  if (!address) return cudaSuccess;
+  const std::string call =
+      std::string(function) + " is called for " + simt::hexadecimal(reinterpret_cast<uintptr_t>(address));
+  const auto kind = simt::kind_of(address);
+  if (kind && std::find(kinds.begin(), kinds.end(), *kind) == kinds.end())
+    simt::report({"invalid-free",
+                  call + ", which " + simt::allocating_function(*kind) + " gave.",
+                  simt::Place(line),
+                  "",
+                  {},
+                  {}});
+  if (!simt::release(address, function, line))
+    simt::report({"invalid-free",
+                  call + ", which is no address that " + simt::allocating_function(*kinds.begin()) + " gave.",
+                  simt::Place(line),
+                  "",
+                  {},
+                  {}});
+  return cudaSuccess;
+}
+
 }  // namespace
 
 void simt::add_to_results(const void* data, size_t bytes) {
@@ -101,25 +118,37 @@ cudaError_t simt_malloc(void** address, size_t bytes, simt::Memory kind, simt::L
   not_from_a_kernel("cudaMalloc", line);
   if (!address) return fail(cudaErrorInvalidValue);
   *address = nullptr;
+  if (const cudaError_t error = simt::device_error()) return fail(error);
   if (bytes == 0) return cudaSuccess;
   *address = simt::allocate(bytes, kind, line);
   return *address ? cudaSuccess : fail(cudaErrorMemoryAllocation);
 }
 
+// cudaFree may free what cudaMallocAsync gave. Every other function for freeing belongs to one for
+// allocating.
 cudaError_t cudaFree(void* address, simt::Line line) {
-  not_from_a_kernel("cudaFree", line);
-  if (!address) return cudaSuccess;
-  if (!simt::release(address, line))
-    simt::report({"invalid-free",
-                  "cudaFree is called for " + simt::hexadecimal(reinterpret_cast<uintptr_t>(address)) +
-                      ", which is no address that cudaMalloc gave.",
-                  simt::Place(line),
-                  "",
-                  {},
-                  {}});
+  return free_memory("cudaFree", address,
+                     {simt::Memory::kDevice, simt::Memory::kManaged, simt::Memory::kPool}, line);
+}
+cudaError_t cudaFreeAsync(void* address, cudaStream_t, simt::Line line) {
+  return free_memory("cudaFreeAsync", address, {simt::Memory::kPool}, line);
+}
+cudaError_t cudaFreeHost(void* address, simt::Line line) {
+  return free_memory("cudaFreeHost", address, {simt::Memory::kPinned}, line);
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  const auto kind = simt::kind_of(pointer);
+  void* const address = const_cast<void*>(pointer);
+  *attributes = {cudaMemoryTypeUnregistered, 0, nullptr, address};
+  if (!kind) return cudaSuccess;
+  attributes->devicePointer = address;
+  attributes->type = *kind == simt::Memory::kManaged  ? cudaMemoryTypeManaged
+                     : *kind == simt::Memory::kPinned ? cudaMemoryTypeHost
+                                                      : cudaMemoryTypeDevice;
+  if (attributes->type == cudaMemoryTypeDevice) attributes->hostPointer = nullptr;
   return cudaSuccess;
 }
-cudaError_t cudaFreeHost(void* address, simt::Line line) { return cudaFree(address, line); }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, simt::Line line) {
   simt::host_waits();
@@ -145,6 +174,14 @@ cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t fro
   for (size_t i = 0; i < height; ++i)
     cudaMemcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width,
                kind, line);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream, simt::Line line) {
+  if (width > to_pitch || width > from_pitch) return fail(cudaErrorInvalidValue);
+  for (size_t i = 0; i < height; ++i)
+    cudaMemcpyAsync(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
+                    width, kind, stream, line);
   return cudaSuccess;
 }
 
@@ -180,12 +217,6 @@ cudaError_t simt_copy_from_symbol(void* to, const void* symbol, size_t room, siz
   return cudaSuccess;
 }
 
-cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *total_bytes = simt::memory_bytes();
-  *free_bytes = simt::memory_bytes() - simt::bytes_in_use();
-  return cudaSuccess;
-}
-
 // ---- launches
 
 void simt::launch(const char* name, Line line, const void* kernel, const Configuration& c,
@@ -203,7 +234,7 @@ void simt::launch(const char* name, Line line, const void* kernel, const Configu
     error = cudaErrorInvalidValue;
   if (error != cudaSuccess) {
     fail(error);
-    unseen_error = error, unseen_error_line = line;
+    unseen_error = {error, line};
     return;
   }
   const Launch description{name, line, {g.x, g.y, g.z}, {b.x, b.y, b.z}, c.dynamic_shared};
@@ -212,142 +243,9 @@ void simt::launch(const char* name, Line line, const void* kernel, const Configu
 
 cudaError_t simt_set_dynamic_shared(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<size_t>(value) > kMostDynamicShared) return fail(cudaErrorInvalidValue);
+  if (value < 0 || static_cast<size_t>(value) > simt::kLargestDynamicShared)
+    return fail(cudaErrorInvalidValue);
   dynamic_limits[kernel] = static_cast<size_t>(value);
-  return cudaSuccess;
-}
-
-// ---- errors
-
-cudaError_t cudaGetLastError() {
-  const cudaError_t error = last_error;
-  last_error = unseen_error = cudaSuccess;
-  return error;
-}
-cudaError_t cudaPeekAtLastError() {
-  unseen_error = cudaSuccess;
-  return last_error;
-}
-cudaError_t cudaDeviceSynchronize() {
-  simt::host_waits();
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceReset() { return cudaDeviceSynchronize(); }
-
-const char* cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "cudaSuccess";
-    case cudaErrorInvalidValue:
-      return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation:
-      return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidConfiguration:
-      return "cudaErrorInvalidConfiguration";
-    case cudaErrorInvalidSymbol:
-      return "cudaErrorInvalidSymbol";
-    case cudaErrorInvalidDevicePointer:
-      return "cudaErrorInvalidDevicePointer";
-    case cudaErrorInvalidMemcpyDirection:
-      return "cudaErrorInvalidMemcpyDirection";
-    case cudaErrorInvalidDevice:
-      return "cudaErrorInvalidDevice";
-    case cudaErrorInvalidResourceHandle:
-      return "cudaErrorInvalidResourceHandle";
-    case cudaErrorNotReady:
-      return "cudaErrorNotReady";
-  }
-  return "unknown error";
-}
-const char* cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "no error";
-    case cudaErrorInvalidValue:
-      return "invalid argument";
-    case cudaErrorMemoryAllocation:
-      return "out of memory";
-    case cudaErrorInvalidConfiguration:
-      return "invalid configuration argument";
-    case cudaErrorInvalidSymbol:
-      return "invalid device symbol";
-    case cudaErrorInvalidDevicePointer:
-      return "invalid device pointer";
-    case cudaErrorInvalidMemcpyDirection:
-      return "invalid copy direction for memcpy";
-    case cudaErrorInvalidDevice:
-      return "invalid device ordinal";
-    case cudaErrorInvalidResourceHandle:
-      return "invalid resource handle";
-    case cudaErrorNotReady:
-      return "device not ready";
-  }
-  return "unrecognized error code";
-}
-
-// ---- devices, streams and events. Everything that is launched has ended when the launch returns.
-
-cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
-  return cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice); }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
-  if (device != 0) return fail(cudaErrorInvalidDevice);
-  *p = {};
-  snprintf(p->name, sizeof p->name, "byhand simt, an emulator");
-  p->totalGlobalMem = simt::memory_bytes();
-  p->sharedMemPerBlock = kUsualDynamicShared, p->sharedMemPerBlockOptin = kMostDynamicShared;
-  p->sharedMemPerMultiprocessor = kMostDynamicShared, p->totalConstMem = 64 << 10;
-  p->regsPerBlock = 65536, p->warpSize = 32, p->maxThreadsPerBlock = 1024,
-  p->maxThreadsPerMultiProcessor = 2048;
-  p->maxThreadsDim[0] = p->maxThreadsDim[1] = 1024, p->maxThreadsDim[2] = 64;
-  p->maxGridSize[0] = 0x7fffffff, p->maxGridSize[1] = p->maxGridSize[2] = 65535;
-  p->clockRate = 1, p->major = 7, p->minor = 5, p->multiProcessorCount = 1, p->managedMemory = 1;
-  p->memoryClockRate = 1, p->memoryBusWidth = 1;
-  return cudaSuccess;
-}
-
-struct SimtStream {};
-struct SimtEvent {
-  std::chrono::steady_clock::time_point time;
-  bool recorded = false;
-};
-
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new SimtStream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaDeviceSynchronize(); }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new SimtEvent;
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->time = std::chrono::steady_clock::now();
-  event->recorded = true;
-  return cudaSuccess;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaDeviceSynchronize(); }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaDeviceSynchronize(); }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  if (!begin->recorded || !end->recorded) return fail(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
   return cudaSuccess;
 }
 

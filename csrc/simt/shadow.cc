@@ -169,6 +169,9 @@ const char* verb(Access access) {
 
 std::string bytes_text(size_t bytes) { return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes"); }
 
+// Whether the host must not use the memory.
+bool is_device(Memory kind) { return kind == Memory::kDevice || kind == Memory::kPool; }
+
 // The allocation that an address of the heap lies in or behind, or null. It may have been freed.
 const std::pair<const uintptr_t, Allocation>* allocation_at(uintptr_t address) {
   const auto& all = memories().allocations;
@@ -181,10 +184,8 @@ std::string place_in_heap(uintptr_t address) {
   const auto* const i = allocation_at(address);
   if (!i) return "at " + hexadecimal(address) + ", where nothing is allocated";
   const size_t offset = address - i->first, bytes = i->second.bytes;
-  static const char* const functions[] = {"cudaMalloc", "cudaMallocManaged", "cudaMallocHost"};
-  const std::string what = "the " + bytes_text(bytes) + " that " +
-                           functions[static_cast<int>(i->second.kind)] + " gave on line " +
-                           std::to_string(i->second.line.number);
+  const std::string what = "the " + bytes_text(bytes) + " that " + allocating_function(i->second.kind) +
+                           " gave on line " + std::to_string(i->second.line.number);
   if (offset < bytes) return "at byte " + std::to_string(offset) + " of " + what;
   return bytes_text(offset - bytes) + " behind the end of " + what;
 }
@@ -375,7 +376,7 @@ void check_device_access(const Region& r, uintptr_t address, size_t bytes, Acces
 void check_host_access(const Region& r, uintptr_t address, size_t bytes, Access access, Place place) {
   if (r.kind == Region::Kind::kHeap) {
     const auto* const i = allocation_at(address);
-    if (i && i->second.kind != Memory::kDevice) {
+    if (i && !is_device(i->second.kind)) {
       for (uintptr_t at = address; at < address + bytes; ++at) {
         const size_t word = (at - r.begin) / kWordBytes;
         if (!(r.states[word] >> (4 + (at - r.begin) % kWordBytes) & 1))
@@ -541,7 +542,7 @@ void begin_block_memory() {
 void* allocate(size_t bytes, Memory kind, Line line) {
   Memories& m = memories();
   constexpr size_t kAlign = 256;
-  if (bytes > memory_bytes() - m.in_use) return nullptr;
+  if (bytes > memory_bytes() || m.in_use > memory_bytes() - bytes) return nullptr;
   // Between two allocations lies as much room as the larger one of them takes, so that an index that is too
   // large does not hit the next one.
   const size_t room = (std::max(bytes, Memories::kGap) + kAlign - 1) / kAlign * kAlign;
@@ -551,25 +552,25 @@ void* allocate(size_t bytes, Memory kind, Line line) {
   m.allocations[address] = {bytes, kind, false, line, {}};
   m.in_use += bytes;
   const size_t first = (address - m.heap.begin) / kWordBytes;
-  const uint8_t state = static_cast<uint8_t>(kAllocated | (kind == Memory::kDevice ? 0 : kInitialized));
+  const uint8_t state = static_cast<uint8_t>(kAllocated | (is_device(kind) ? 0 : kInitialized));
   memset(m.heap.states + first, state, bytes / kWordBytes);
   if (bytes % kWordBytes) {
     const unsigned mask = (1u << bytes % kWordBytes) - 1;
     m.heap.states[first + bytes / kWordBytes] = static_cast<uint8_t>(state & (mask << 4 | mask));
   }
-  if (kind == Memory::kDevice) memset(reinterpret_cast<void*>(address), kPoison, bytes);
+  if (is_device(kind)) memset(reinterpret_cast<void*>(address), kPoison, bytes);
   return reinterpret_cast<void*>(address);
 }
 
-bool release(void* address, Line line) {
+bool release(void* address, const char* function, Line line) {
   Memories& m = memories();
   const auto i = m.allocations.find(reinterpret_cast<uintptr_t>(address));
   if (i == m.allocations.end()) return false;
   Allocation& a = i->second;
   if (a.freed)
     report({"double-free",
-            "cudaFree is called for memory that was freed on line " + std::to_string(a.freed_at.text().line) +
-                ".",
+            std::string(function) + " is called for memory that was freed on line " +
+                std::to_string(a.freed_at.text().line) + ".",
             Place(line),
             "",
             {},
@@ -584,11 +585,23 @@ bool release(void* address, Line line) {
 size_t bytes_in_use() { return memories().in_use; }
 
 size_t memory_bytes() {
-  static const size_t bytes = [] {
-    const char* const text = getenv("SIMT_MEMORY");
-    return text ? strtoull(text, nullptr, 10) : size_t{2} << 30;
-  }();
-  return bytes;
+  const char* const text = getenv("SIMT_MEMORY");
+  return text ? strtoull(text, nullptr, 10) : size_t{16} << 30;
+}
+
+std::optional<Memory> kind_of(const void* pointer) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  const Region* const r = region_of(address);
+  if (!r || is_shared(*r)) return {};
+  if (r->kind != Region::Kind::kHeap) return Memory::kDevice;
+  const auto* const i = allocation_at(address);
+  if (!i || i->second.freed || address - i->first >= i->second.bytes) return {};
+  return i->second.kind;
+}
+
+const char* allocating_function(Memory kind) {
+  static const char* const names[] = {"cudaMalloc", "cudaMallocManaged", "cudaMallocHost", "cudaMallocAsync"};
+  return names[static_cast<int>(kind)];
 }
 
 void host_waits() { memories().waited_for = launch_number(); }
@@ -614,8 +627,8 @@ Owner owner_of(const void* pointer, size_t bytes, const char* function, Line lin
                      Place(line));
     i += count;
   }
-  const Memory kind = r->kind == Region::Kind::kHeap ? allocation_at(address)->second.kind : Memory::kDevice;
-  return kind == Memory::kDevice ? Owner::kDevice : kind == Memory::kManaged ? Owner::kBoth : Owner::kHost;
+  const Memory kind = *kind_of(pointer);
+  return is_device(kind) ? Owner::kDevice : kind == Memory::kManaged ? Owner::kBoth : Owner::kHost;
 }
 
 void note_copy(const void* pointer, size_t bytes, Access access, Line line) {

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <optional>
+
 #include "simt/report.h"
 
 namespace simt {
@@ -33,9 +35,13 @@ void check_shared_size();
 // Returns null if there is no room.
 void* allocate(size_t bytes, Memory kind, Line line);
 // Returns false if the address is not the first byte of memory that is allocated. Freed memory is a finding.
-bool release(void* address, Line line);
+bool release(void* address, const char* function, Line line);
 size_t bytes_in_use();
+// The size of the device's memory: SIMT_MEMORY bytes if the environment has this variable, otherwise 16 GiB.
 size_t memory_bytes();
+// The kind of memory that an address belongs to, or nothing if it is the host's or is not allocated.
+std::optional<Memory> kind_of(const void* address);
+const char* allocating_function(Memory kind);
 // The host waits for the device: it may touch again what kernels and copies have used.
 void host_waits();
 

@@ -82,7 +82,8 @@ unsigned active_mask(Line line);
 
 // ---- memory
 
-enum class Memory { kDevice, kManaged, kPinned };
+// Memory of cudaMalloc, cudaMallocManaged, cudaMallocHost and cudaMallocAsync.
+enum class Memory { kDevice, kManaged, kPinned, kPool };
 
 // The first byte of the dynamic shared memory, which has the size that the launch names.
 void* dynamic_shared();
