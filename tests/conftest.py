@@ -16,6 +16,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import byhand
+import devices
 import numpy as np
 import pytest
 from byhand._core import testing
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     a second. A test that needs MNIST or PyTorch is slow in any case, because the
     first such test downloads MNIST or imports PyTorch, which takes seconds.
     """
-    in_use = {"isa": testing.isa(), "threads": 3}
+    in_use = {"isa": testing.isa(), "device": testing.isa(), "cuda": None, "threads": 3}
     for item in items:
         assert isinstance(item, pytest.Function)
         slow = item.get_closest_marker("slow") or {"mnist", "torch"} & set(item.fixturenames)
@@ -62,6 +63,20 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     testing.set_isa(request.param)
     yield request.param
     testing.set_isa(before)
+
+
+@pytest.fixture(params=devices.DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test once per device: each instruction set, and CUDA with each schedule."""
+    with devices.used(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=devices.SCHEDULES)
+def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test on CUDA only, with each schedule."""
+    with devices.used(request.param):
+        yield request.param
 
 
 @pytest.fixture(params=[1, 3], ids=lambda n: f"{n}-threads")

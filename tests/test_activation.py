@@ -34,7 +34,7 @@ def test_never_beyond_the_limits(name: str, isa: str, rng: np.random.Generator) 
         assert_same_bits(kernels.tanh(-x), -y)
 
 
-def test_special_values(isa: str) -> None:
+def test_special_values(device: str) -> None:
     """Special values give the same results in every lane of a vector and in the tail."""
     tiny = 2.0**-149
     x = F32([0.0, -0.0, np.inf, -np.inf, np.nan, tiny, -tiny])
@@ -53,7 +53,7 @@ def test_special_values(isa: str) -> None:
                 np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(many[zero]))
 
 
-def test_relu_backward_where_output_is_nan(isa: str) -> None:
+def test_relu_backward_where_output_is_nan(device: str) -> None:
     dy, y = F32([1, 2, np.nan, np.inf, 5]), F32([np.nan, 0, -0.0, 0, 2.0**-149])
     for n in range(1, 20):
         got = kernels.relu_backward(np.tile(dy, n), np.tile(y, n))
@@ -72,7 +72,7 @@ def test_backward_near_saturation(name: str, isa: str, rng: np.random.Generator)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid"])
-def test_every_length(name: str, isa: str, rng: np.random.Generator) -> None:
+def test_every_length(name: str, device: str, rng: np.random.Generator) -> None:
     for length in (*range(1, 35), 63, 64, 65):
         x = Fill(rng)(length)
         for call in (Call(name, (x,), {}), Call(f"{name}_backward", (x[::-1].copy(), x), {})):

@@ -57,6 +57,7 @@ PYTHON_ORDER = [
     "files",
     "_core",
     "kernels",
+    "cuda",
     "runtime",
     "engine",
     "nn",

@@ -2,40 +2,39 @@
 #include "bindings/bind.h"
 #include "bindings/function.h"
 #include "bindings/gil.h"
-#include "ops/activation.h"
 
 namespace byhand::bindings {
 namespace {
 
-template <void (*kOp)(const float*, int64_t, float*)>
-py::array forward(py::handle x_object, py::handle out_object) {
+template <auto kOp>
+py::object forward(py::handle x_object, py::handle out_object) {
   const Input x(x_object, "x");
-  const Output<float> out(out_object, "out", x.shape(), {x.original()});
-  without_gil([&] { kOp(x.data(), x.size(), out.data()); });
+  const Output<float> out(out_object, "out", x.shape(), {x.region()});
+  without_gil([&] { (out.device().*kOp)(x.data(), x.size(), out.data()); });
   return out.array();
 }
 
-template <void (*kOp)(const float*, const float*, int64_t, float*)>
-py::array backward(py::handle dy_object, py::handle y_object, py::handle out_object) {
+template <auto kOp>
+py::object backward(py::handle dy_object, py::handle y_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output"), y(y_object, "output");
   y.expect(dy.shape(), "the shape of grad_output");
-  const Output<float> out(out_object, "out", dy.shape(), {dy.original(), y.original()});
-  without_gil([&] { kOp(dy.data(), y.data(), dy.size(), out.data()); });
+  const Output<float> out(out_object, "out", dy.shape(), {dy.region(), y.region()});
+  without_gil([&] { (out.device().*kOp)(dy.data(), y.data(), dy.size(), out.data()); });
   return out.array();
 }
 
-py::array add(py::handle a_object, py::handle b_object, py::handle out_object) {
+py::object add(py::handle a_object, py::handle b_object, py::handle out_object) {
   const Input a(a_object, "a"), b(b_object, "b");
   b.expect(a.shape(), "the shape of a");
-  const Output<float> out(out_object, "out", a.shape(), {a.original(), b.original()});
-  without_gil([&] { ops::add(a.data(), b.data(), a.size(), out.data()); });
+  const Output<float> out(out_object, "out", a.shape(), {a.region(), b.region()});
+  without_gil([&] { out.device().add(a.data(), b.data(), a.size(), out.data()); });
   return out.array();
 }
 
 }  // namespace
 
 void bind_activation(py::module_& m) {
-  define<forward<ops::relu>>(m, "relu(x, *, out=None)", R"(Compute max(x, 0) for every value x.
+  define<forward<&Device::relu>>(m, "relu(x, *, out=None)", R"(Compute max(x, 0) for every value x.
 
 Parameters
 ----------
@@ -55,8 +54,8 @@ TypeError
     If an array is not a float32 ndarray.
 ValueError
     If `out` is not as described above.)");
-  define<backward<ops::relu_backward>>(m, "relu_backward(grad_output, output, *, out=None)",
-                                       R"(Compute the gradient of relu with respect to x.
+  define<backward<&Device::relu_backward>>(m, "relu_backward(grad_output, output, *, out=None)",
+                                           R"(Compute the gradient of relu with respect to x.
 
 Parameters
 ----------
@@ -78,7 +77,7 @@ TypeError
     If an array is not a float32 ndarray.
 ValueError
     If the shapes differ, or `out` is not as described above.)");
-  define<forward<ops::tanh>>(m, "tanh(x, *, out=None)", R"(Compute the hyperbolic tangent of every value.
+  define<forward<&Device::tanh>>(m, "tanh(x, *, out=None)", R"(Compute the hyperbolic tangent of every value.
 
 Parameters
 ----------
@@ -102,7 +101,7 @@ ValueError
 Notes
 -----
 The error is less than 2.5 units in the last place. tanh(-x) is exactly -tanh(x).)");
-  define<backward<ops::tanh_backward>>(
+  define<backward<&Device::tanh_backward>>(
       m, "tanh_backward(grad_output, output, *, out=None)",
       R"(Compute the gradient of tanh with respect to x: grad_output * (1 - output**2).
 
@@ -126,8 +125,8 @@ TypeError
     If an array is not a float32 ndarray.
 ValueError
     If the shapes differ, or `out` is not as described above.)");
-  define<forward<ops::sigmoid>>(m, "sigmoid(x, *, out=None)",
-                                R"(Compute the logistic function, 1 / (1 + exp(-x)), of every value.
+  define<forward<&Device::sigmoid>>(m, "sigmoid(x, *, out=None)",
+                                    R"(Compute the logistic function, 1 / (1 + exp(-x)), of every value.
 
 Parameters
 ----------
@@ -152,7 +151,7 @@ Notes
 -----
 The error is less than 2.5 units in the last place. For very negative x the result falls to
 the smallest positive float32 number and then to 0.)");
-  define<backward<ops::sigmoid_backward>>(
+  define<backward<&Device::sigmoid_backward>>(
       m, "sigmoid_backward(grad_output, output, *, out=None)",
       R"(Compute the gradient of sigmoid with respect to x: grad_output * (1 - output) * output.
 

@@ -3,7 +3,6 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/batch_norm.h"
 
 namespace byhand::bindings {
 namespace {
@@ -20,9 +19,9 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
                      py::handle mean_object, py::handle var_object, py::handle training_object,
                      py::handle momentum_object, py::handle eps_object, py::handle out_object) {
   const Input x(x_object, "x"), gamma(gamma_object, "gamma"), beta(beta_object, "beta");
-  const InPlace running_mean(mean_object, "running_mean", {x.original(), gamma.original(), beta.original()});
+  const InPlace running_mean(mean_object, "running_mean", {x.region(), gamma.region(), beta.region()});
   const InPlace running_var(var_object, "running_var",
-                            {x.original(), gamma.original(), beta.original(), running_mean.array()});
+                            {x.region(), gamma.region(), beta.region(), running_mean.region()});
   const ops::BatchNormShape s = batch_norm_shape(x.shape());
   const Shape channels{s.channels};
   gamma.expect(channels, kPerChannel);
@@ -40,18 +39,19 @@ py::tuple batch_norm(py::handle x_object, py::handle gamma_object, py::handle be
           "x must have more than one value per channel in training, got shape ", x.shape());
   const std::vector<py::object> outs = unpack_out(out_object, 3);
   // The inputs, which no output may overlap.
-  const py::array &a = x.original(), &b = gamma.original(), &c = beta.original();
-  const py::array &d = running_mean.array(), &e = running_var.array();
+  const Region &a = x.region(), &b = gamma.region(), &c = beta.region();
+  const Region &d = running_mean.region(), &e = running_var.region();
   const Output<float> y(outs[0], "out[0]", x.shape(), {a, b, c, d, e});
-  const Output<float> mean(outs[1], "out[1]", channels, {a, b, c, d, e, y.array()});
-  const Output<float> inv_std(outs[2], "out[2]", channels, {a, b, c, d, e, y.array(), mean.array()});
+  const Output<float> mean(outs[1], "out[1]", channels, {a, b, c, d, e, y.region()});
+  const Output<float> inv_std(outs[2], "out[2]", channels, {a, b, c, d, e, y.region(), mean.region()});
   without_gil([&] {
     if (training)
-      ops::batch_norm_training(s, x.data(), gamma.data(), beta.data(), momentum, eps, running_mean.data(),
-                               running_var.data(), y.data(), mean.data(), inv_std.data());
+      y.device().batch_norm_training(s, x.data(), gamma.data(), beta.data(), momentum, eps,
+                                     running_mean.data(), running_var.data(), y.data(), mean.data(),
+                                     inv_std.data());
     else
-      ops::batch_norm_inference(s, x.data(), gamma.data(), beta.data(), eps, running_mean.data(),
-                                running_var.data(), y.data(), mean.data(), inv_std.data());
+      y.device().batch_norm_inference(s, x.data(), gamma.data(), beta.data(), eps, running_mean.data(),
+                                      running_var.data(), y.data(), mean.data(), inv_std.data());
   });
   return py::make_tuple(y.array(), mean.array(), inv_std.array());
 }
@@ -67,13 +67,12 @@ py::tuple batch_norm_backward(py::handle dy_object, py::handle x_object, py::han
   gamma.expect(channels, kPerChannel);
   mean.expect(channels, kPerChannel);
   inv_std.expect(channels, kPerChannel);
-  const Gradients gradients(
-      out_object, input_gradient, py::bool_(true), x.shape(), channels, channels,
-      {dy.original(), x.original(), gamma.original(), mean.original(), inv_std.original()});
+  const Gradients gradients(out_object, input_gradient, py::bool_(true), x.shape(), channels, channels,
+                            {dy.region(), x.region(), gamma.region(), mean.region(), inv_std.region()});
   const ops::BatchNormGradients g{dy.data(),      x.data(),       gamma.data(),
                                   mean.data(),    inv_std.data(), parse_bool(training, "training"),
                                   gradients.dx(), gradients.dw(), gradients.db()};
-  without_gil([&] { ops::batch_norm_backward(s, g); });
+  without_gil([&] { gradients.device().batch_norm_backward(s, g); });
   return gradients.arrays();
 }
 

@@ -3,7 +3,6 @@
 #include "bindings/conv2d_geometry.h"
 #include "bindings/function.h"
 #include "bindings/gil.h"
-#include "ops/conv2d.h"
 
 namespace byhand::bindings {
 namespace {
@@ -12,53 +11,56 @@ Shape output_shape(const Conv2dShape& s) { return {s.batch, s.out_channels, s.ou
 
 constexpr const char* kOutputWhy = "the shape of conv2d's output for these arguments";
 
-py::array conv2d(py::handle x_object, py::handle weight_object, py::handle bias_object, py::handle stride,
-                 py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm,
-                 py::handle out_object) {
+py::object conv2d(py::handle x_object, py::handle weight_object, py::handle bias_object, py::handle stride,
+                  py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm,
+                  py::handle out_object) {
   const Input x(x_object, "x", 4), weight(weight_object, "weight", 4);
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(x.shape(), weight.shape());
   const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({s.out_channels}, "one value per output channel of weight");
-  const Output<float> out(out_object, "out", output_shape(s),
-                          {x.original(), weight.original(), bias.original()});
-  without_gil([&] { ops::conv2d(s, geometry.algorithm, x.data(), weight.data(), bias.data(), out.data()); });
+  const Output<float> out(out_object, "out", output_shape(s), {x.region(), weight.region(), bias.region()});
+  without_gil(
+      [&] { out.device().conv2d(s, geometry.algorithm, x.data(), weight.data(), bias.data(), out.data()); });
   return out.array();
 }
 
-py::array conv2d_backward_input(py::handle dy_object, py::handle weight_object, py::handle shape_object,
-                                py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
-                                py::handle algorithm, py::handle out_object) {
+py::object conv2d_backward_input(py::handle dy_object, py::handle weight_object, py::handle shape_object,
+                                 py::handle stride, py::handle padding, py::handle dilation,
+                                 py::handle groups, py::handle algorithm, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4), weight(weight_object, "weight", 4);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(shape, weight.shape());
   dy.expect(output_shape(s), kOutputWhy);
-  const Output<float> out(out_object, "out", shape, {dy.original(), weight.original()});
-  without_gil(
-      [&] { ops::conv2d_backward_input(s, geometry.algorithm, dy.data(), weight.data(), out.data()); });
+  const Output<float> out(out_object, "out", shape, {dy.region(), weight.region()});
+  without_gil([&] {
+    out.device().conv2d_backward_input(s, geometry.algorithm, dy.data(), weight.data(), out.data());
+  });
   return out.array();
 }
 
-py::array conv2d_backward_weight(py::handle dy_object, py::handle x_object, py::handle shape_object,
-                                 py::handle stride, py::handle padding, py::handle dilation,
-                                 py::handle groups, py::handle algorithm, py::handle out_object) {
+py::object conv2d_backward_weight(py::handle dy_object, py::handle x_object, py::handle shape_object,
+                                  py::handle stride, py::handle padding, py::handle dilation,
+                                  py::handle groups, py::handle algorithm, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4), x(x_object, "x", 4);
   const Shape shape = parse_shape(shape_object, "weight_shape", 4);
   const Geometry geometry(stride, padding, dilation, groups, algorithm);
   const Conv2dShape s = geometry.shape(x.shape(), shape);
   dy.expect(output_shape(s), kOutputWhy);
-  const Output<float> out(out_object, "out", shape, {dy.original(), x.original()});
-  without_gil([&] { ops::conv2d_backward_weight(s, geometry.algorithm, dy.data(), x.data(), out.data()); });
+  const Output<float> out(out_object, "out", shape, {dy.region(), x.region()});
+  without_gil(
+      [&] { out.device().conv2d_backward_weight(s, geometry.algorithm, dy.data(), x.data(), out.data()); });
   return out.array();
 }
 
-py::array conv2d_backward_bias(py::handle dy_object, py::handle out_object) {
+py::object conv2d_backward_bias(py::handle dy_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4);
   const Shape& shape = dy.shape();
-  const Output<float> out(out_object, "out", {shape[1]}, {dy.original()});
-  without_gil(
-      [&] { ops::conv2d_backward_bias(dy.data(), shape[0], shape[1], shape[2] * shape[3], out.data()); });
+  const Output<float> out(out_object, "out", {shape[1]}, {dy.region()});
+  without_gil([&] {
+    out.device().conv2d_backward_bias(dy.data(), shape[0], shape[1], shape[2] * shape[3], out.data());
+  });
   return out.array();
 }
 

@@ -1,5 +1,3 @@
-#include "ops/conv2d_pool_act.h"
-
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "bindings/conv2d_geometry.h"
@@ -24,7 +22,7 @@ py::object conv2d_weight_cache(py::handle weight_shape) {
 // The argument weight_cache. With None, data() is null.
 class WeightCache {
  public:
-  WeightCache(py::handle object, const Shape& weight, std::initializer_list<py::array> inputs) {
+  WeightCache(py::handle object, const Shape& weight, std::initializer_list<Region> inputs) {
     if (object.is_none()) return;
     array_.emplace(object, "weight_cache", inputs);
     const Shape wanted = cache_shape(weight);
@@ -32,7 +30,7 @@ class WeightCache {
             "; make it with conv2d_weight_cache(weight.shape)");
   }
   float* data() const { return array_ ? array_->data() : nullptr; }
-  py::array array() const { return array_ ? array_->array() : py::array(); }
+  Region region() const { return array_ ? array_->region() : Region(); }
 
  private:
   std::optional<InPlace> array_;
@@ -55,15 +53,15 @@ py::tuple conv2d_pool_act(py::handle x_object, py::handle weight_object, py::han
   const Pool2dShape pool =
       make_pool2d_shape({s.batch, s.out_channels, s.out_h, s.out_w}, size, size, {}, {1, 1}, false);
   const Shape pooled{s.batch, s.out_channels, pool.out_h, pool.out_w};
-  const WeightCache cache(cache_object, weight.shape(), {x.original(), weight.original(), bias.original()});
+  const WeightCache cache(cache_object, weight.shape(), {x.region(), weight.region(), bias.region()});
   const std::vector<py::object> outs = unpack_out(out_object, 2);
   const Output<float> y(outs[0], "out[0]", pooled,
-                        {x.original(), weight.original(), bias.original(), cache.array()});
+                        {x.region(), weight.region(), bias.region(), cache.region()});
   const Output<int32_t> indices(outs[1], "out[1]", pooled,
-                                {x.original(), weight.original(), bias.original(), cache.array(), y.array()});
+                                {x.region(), weight.region(), bias.region(), cache.region(), y.region()});
   without_gil([&] {
-    ops::conv2d_pool_act(s, geometry.algorithm, pool, activation, x.data(), weight.data(), bias.data(),
-                         cache.data(), y.data(), indices.data());
+    y.device().conv2d_pool_act(s, geometry.algorithm, pool, activation, x.data(), weight.data(), bias.data(),
+                               cache.data(), y.data(), indices.data());
   });
   return py::make_tuple(y.array(), indices.array());
 }
@@ -87,15 +85,15 @@ py::tuple conv2d_pool_act_backward(py::handle dy_object, py::handle y_object, py
           " (the shape of grad_output), got ", indices.shape());
   const ops::Activation activation = parse_activation(activation_object);
   const WeightCache cache(cache_object, weight.shape(),
-                          {dy.original(), y.original(), indices.original(), x.original(), weight.original()});
+                          {dy.region(), y.region(), indices.region(), x.region(), weight.region()});
   const Gradients grads(
       out_object, input_gradient, bias_gradient, x.shape(), weight.shape(), {s.out_channels},
-      {dy.original(), y.original(), indices.original(), x.original(), weight.original(), cache.array()});
+      {dy.region(), y.region(), indices.region(), x.region(), weight.region(), cache.region()});
   const ops::ConvPoolGradients gradients{
       dy.data(),  y.data(),      indices.data(), dy.shape()[2] * dy.shape()[3],
       x.data(),   weight.data(), cache.data(),   grads.dx(),
       grads.dw(), grads.db()};
-  without_gil([&] { ops::conv2d_pool_act_backward(s, geometry.algorithm, activation, gradients); });
+  without_gil([&] { grads.device().conv2d_pool_act_backward(s, geometry.algorithm, activation, gradients); });
   return grads.arrays();
 }
 

@@ -3,20 +3,20 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/count_correct.h"
 
 namespace byhand::bindings {
 namespace {
 
-py::int_ count_correct(py::handle scores_object, py::handle labels_object) {
+py::object count_correct(py::handle scores_object, py::handle labels_object) {
   const Input scores(scores_object, "scores", 2);
   const IntegerInput labels(labels_object, "labels", 1);
   const int64_t rows = scores.shape()[0], classes = scores.shape()[1];
   require(labels.shape()[0] == rows, "labels must have shape ", Shape{rows},
           " (one class per row of scores), got ", labels.shape());
-  int64_t correct = 0;
-  without_gil([&] { correct = ops::count_correct(scores.data(), labels.data(), rows, classes); });
-  return correct;
+  const Device& device = common_device({scores.region(), labels.region()});
+  ScalarOutput<int64_t> count(device);
+  without_gil([&] { device.count_correct(scores.data(), labels.data(), rows, classes, count.data()); });
+  return count.object();
 }
 
 }  // namespace

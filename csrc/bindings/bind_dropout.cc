@@ -3,30 +3,29 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/dropout.h"
 
 namespace byhand::bindings {
 namespace {
 
-py::array apply(const Input& x, py::handle rate_object, py::handle seed, py::handle step, py::handle stream,
-                py::handle out_object) {
+py::object apply(const Input& x, py::handle rate_object, py::handle seed, py::handle step, py::handle stream,
+                 py::handle out_object) {
   const float rate = parse_float(rate_object, "rate");
   require(rate >= 0 && rate <= 1, "rate must be from 0 to 1, got ", rate);
   const ops::DropoutKey key{parse_unsigned(seed, "seed", UINT64_MAX),
                             static_cast<uint32_t>(parse_unsigned(step, "step", UINT32_MAX)),
                             static_cast<uint32_t>(parse_unsigned(stream, "stream", UINT32_MAX))};
-  const Output<float> out(out_object, "out", x.shape(), {x.original()});
-  without_gil([&] { ops::dropout(key, rate, x.data(), x.size(), out.data()); });
+  const Output<float> out(out_object, "out", x.shape(), {x.region()});
+  without_gil([&] { out.device().dropout(key, rate, x.data(), x.size(), out.data()); });
   return out.array();
 }
 
-py::array dropout(py::handle x, py::handle rate, py::handle seed, py::handle step, py::handle stream,
-                  py::handle out) {
+py::object dropout(py::handle x, py::handle rate, py::handle seed, py::handle step, py::handle stream,
+                   py::handle out) {
   return apply(Input(x, "x"), rate, seed, step, stream, out);
 }
 
-py::array dropout_backward(py::handle dy, py::handle rate, py::handle seed, py::handle step,
-                           py::handle stream, py::handle out) {
+py::object dropout_backward(py::handle dy, py::handle rate, py::handle seed, py::handle step,
+                            py::handle stream, py::handle out) {
   return apply(Input(dy, "grad_output"), rate, seed, step, stream, out);
 }
 

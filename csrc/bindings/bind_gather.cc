@@ -3,14 +3,13 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/gather.h"
 
 namespace byhand::bindings {
 namespace {
 
-py::array gather_images(py::handle images_object, py::handle index_object, py::handle scale_object,
-                        py::handle offset_object, py::handle max_shift_object, py::handle seed,
-                        py::handle step, py::handle out_object) {
+py::object gather_images(py::handle images_object, py::handle index_object, py::handle scale_object,
+                         py::handle offset_object, py::handle max_shift_object, py::handle seed,
+                         py::handle step, py::handle out_object) {
   const ExactInput<uint8_t> images(images_object, "images", 1);
   const IntegerInput index(index_object, "index", 1);
   const float scale = parse_float(scale_object, "scale"), offset = parse_float(offset_object, "offset");
@@ -26,8 +25,9 @@ py::array gather_images(py::handle images_object, py::handle index_object, py::h
                         dimensions > 1 ? shape[dimensions - 1] : 1};
   for (size_t i = 1; i + 2 < dimensions; ++i) bytes.planes *= shape[i];
   shape[0] = index.shape()[0];
-  const Output<float> out(out_object, "out", shape, {images.original(), index.original()});
-  without_gil([&] { ops::gather_images(bytes, index.data(), shape[0], scale, offset, shift, out.data()); });
+  const Output<float> out(out_object, "out", shape, {images.region(), index.region()});
+  without_gil(
+      [&] { out.device().gather_images(bytes, index.data(), shape[0], scale, offset, shift, out.data()); });
   return out.array();
 }
 

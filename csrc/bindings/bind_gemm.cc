@@ -1,11 +1,8 @@
-#include <algorithm>
-
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/gemm.h"
 
 namespace byhand::bindings {
 namespace {
@@ -14,26 +11,14 @@ ops::Matrix transposed_if(const MatrixInput& input, bool transpose) {
   return transpose ? input.matrix().transposed() : input.matrix();
 }
 
-// Returns whether the strides agree. The stride of a dimension with one element has no meaning and is
-// skipped.
-bool same_strides(const py::array& a, const py::array& b) {
-  for (py::ssize_t i = 0; i < a.ndim(); ++i)
-    if (a.shape(i) != 1 && a.strides(i) != b.strides(i)) return false;
-  return true;
+// Returns whether `out` is c itself: the same memory with the same strides. The shapes are already equal.
+// `out` may be c, because gemm reads each element of c before it writes the result to the same place.
+bool is_same_view(const Output<float>& out, const ops::Matrix& c) {
+  return out.data() == c.data && c.row_stride == c.columns && c.column_stride == 1;
 }
 
-// Returns whether `out` is c itself: the same memory with the same shape and strides. `out` may be c, because
-// gemm reads each element of c before it writes the result to the same place.
-bool same_view(py::handle out, const py::array& c) {
-  if (!py::isinstance<py::array>(out)) return false;
-  const auto array = py::reinterpret_borrow<py::array>(out);
-  return array.data() == c.data() && array.ndim() == c.ndim() &&
-         std::equal(array.shape(), array.shape() + array.ndim(), c.shape()) &&
-         (array.size() <= 1 || same_strides(array, c));
-}
-
-py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py::handle alpha_object,
-               py::handle beta_object, py::handle trans_a, py::handle trans_b, py::handle out_object) {
+py::object gemm(py::handle a_object, py::handle b_object, py::handle c_object, py::handle alpha_object,
+                py::handle beta_object, py::handle trans_a, py::handle trans_b, py::handle out_object) {
   const MatrixInput a_input(a_object, "a"), b_input(b_object, "b");
   const ops::Matrix a = transposed_if(a_input, parse_bool(trans_a, "trans_a")),
                     b = transposed_if(b_input, parse_bool(trans_b, "trans_b"));
@@ -42,18 +27,19 @@ py::array gemm(py::handle a_object, py::handle b_object, py::handle c_object, py
   const float alpha = parse_float(alpha_object, "alpha");
   const Shape shape{a.rows, b.columns};
   if (c_object.is_none()) {
-    const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original()});
-    without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, 0, {}, out.data()); });
+    const Output<float> out(out_object, "out", shape, {a_input.region(), b_input.region()});
+    without_gil(ops::multiply_adds(a, b), [&] { out.device().gemm(alpha, a, b, 0, {}, out.data()); });
     return out.array();
   }
   const MatrixInput c(c_object, "c");
   const float beta = parse_float(beta_object, "beta");
   require(c.matrix().rows == shape[0] && c.matrix().columns == shape[1], "c must have shape ", shape,
           ", the shape of the product, got ", Shape{c.matrix().rows, c.matrix().columns});
-  // If `out` is c, only a and b are checked for an overlap.
-  const py::array c_or_a = same_view(out_object, c.original()) ? a_input.original() : c.original();
-  const Output<float> out(out_object, "out", shape, {a_input.original(), b_input.original(), c_or_a});
-  without_gil(ops::multiply_adds(a, b), [&] { ops::gemm(alpha, a, b, beta, c.matrix(), out.data()); });
+  common_device({a_input.region(), b_input.region(), c.region()});
+  const Output<float> out(out_object, "out", shape, {a_input.region(), b_input.region()});
+  if (!is_same_view(out, c.matrix())) out.must_not_overlap(c.region());
+  without_gil(ops::multiply_adds(a, b),
+              [&] { out.device().gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }
 

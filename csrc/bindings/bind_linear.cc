@@ -3,13 +3,12 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/linear.h"
 
 namespace byhand::bindings {
 namespace {
 
-py::array linear_act(py::handle x_object, py::handle weight_object, py::handle bias_object,
-                     py::handle activation_object, py::handle out_object) {
+py::object linear_act(py::handle x_object, py::handle weight_object, py::handle bias_object,
+                      py::handle activation_object, py::handle out_object) {
   const MatrixInput x(x_object, "x"), weight(weight_object, "weight");
   require(weight.matrix().columns == x.matrix().columns, "weight must have shape (out_features, ",
           x.matrix().columns, "), because x has ", x.matrix().columns, " columns, got ",
@@ -18,43 +17,44 @@ py::array linear_act(py::handle x_object, py::handle weight_object, py::handle b
   const OptionalInput bias(bias_object, "bias", 1);
   bias.expect({shape[1]}, "one value per row of weight");
   const ops::Activation activation = parse_activation(activation_object);
-  const Output<float> out(out_object, "out", shape, {x.original(), weight.original(), bias.original()});
+  const Output<float> out(out_object, "out", shape, {x.region(), weight.region(), bias.region()});
   without_gil(ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
-              [&] { ops::linear(x.matrix(), weight.matrix(), bias.data(), activation, out.data()); });
+              [&] { out.device().linear(x.matrix(), weight.matrix(), bias.data(), activation, out.data()); });
   return out.array();
 }
 
-py::array linear(py::handle x, py::handle weight, py::handle bias, py::handle out) {
+py::object linear(py::handle x, py::handle weight, py::handle bias, py::handle out) {
   return linear_act(x, weight, bias, py::none(), out);
 }
 
-py::array linear_backward_input(py::handle dy_object, py::handle weight_object, py::handle out_object) {
+py::object linear_backward_input(py::handle dy_object, py::handle weight_object, py::handle out_object) {
   const MatrixInput dy(dy_object, "grad_output"), weight(weight_object, "weight");
   require(weight.matrix().rows == dy.matrix().columns, "weight must have shape (", dy.matrix().columns,
           ", in_features), because grad_output has ", dy.matrix().columns, " columns, got ",
           Shape{weight.matrix().rows, weight.matrix().columns});
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
-                          {dy.original(), weight.original()});
+                          {dy.region(), weight.region()});
   without_gil(ops::multiply_adds(dy.matrix(), weight.matrix()),
-              [&] { ops::linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
+              [&] { out.device().linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
   return out.array();
 }
 
-py::array linear_backward_weight(py::handle dy_object, py::handle x_object, py::handle out_object) {
+py::object linear_backward_weight(py::handle dy_object, py::handle x_object, py::handle out_object) {
   const MatrixInput dy(dy_object, "grad_output"), x(x_object, "x");
   require(x.matrix().rows == dy.matrix().rows, "x must have ", dy.matrix().rows,
           " rows, as grad_output has, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
-                          {dy.original(), x.original()});
+                          {dy.region(), x.region()});
   without_gil(ops::multiply_adds(dy.matrix().transposed(), x.matrix()),
-              [&] { ops::linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
+              [&] { out.device().linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
   return out.array();
 }
 
-py::array linear_backward_bias(py::handle dy_object, py::handle out_object) {
+py::object linear_backward_bias(py::handle dy_object, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 2);
-  const Output<float> out(out_object, "out", {dy.shape()[1]}, {dy.original()});
-  without_gil([&] { ops::linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data()); });
+  const Output<float> out(out_object, "out", {dy.shape()[1]}, {dy.region()});
+  without_gil(
+      [&] { out.device().linear_backward_bias(dy.data(), dy.shape()[0], dy.shape()[1], out.data()); });
   return out.array();
 }
 
@@ -74,11 +74,11 @@ py::tuple linear_act_backward(py::handle dy_object, py::handle y_object, py::han
   require(weight_shape == Shape{dy.shape()[1], x_shape[1]}, "weight must have shape ",
           Shape{dy.shape()[1], x_shape[1]}, " (columns of grad_output, columns of x), got ", weight_shape);
   const Gradients grads(out_object, input_gradient, bias_gradient, x_shape, weight_shape, {dy.shape()[1]},
-                        {dy.original(), y ? y->original() : dy.original(), x.original(), weight.original()});
+                        {dy.region(), y ? y->region() : dy.region(), x.region(), weight.region()});
   const ops::LinearGradients gradients{
       dy.data(), y ? y->data() : nullptr, x.matrix(), weight.matrix(), grads.dx(), grads.dw(), grads.db()};
   without_gil(2 * ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
-              [&] { ops::linear_act_backward(activation, gradients); });
+              [&] { grads.device().linear_act_backward(activation, gradients); });
   return grads.arrays();
 }
 

@@ -3,8 +3,6 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/activation.h"
-#include "ops/optimizer.h"
 
 namespace byhand::bindings {
 namespace {
@@ -13,26 +11,28 @@ void sgd_step(py::handle parameters_object, py::handle gradients_object, py::han
               py::handle lr, py::handle momentum, py::handle dampening, py::handle weight_decay,
               py::handle nesterov) {
   const Input gradients(gradients_object, "gradients");
-  const InPlace parameters(parameters_object, "parameters", {gradients.original()});
-  const InPlace velocity(velocity_object, "velocity", {gradients.original(), parameters.array()});
+  const InPlace parameters(parameters_object, "parameters", {gradients.region()});
+  const InPlace velocity(velocity_object, "velocity", {gradients.region(), parameters.region()});
   gradients.expect(parameters.shape(), "the shape of parameters");
   require(velocity.shape() == parameters.shape(), "velocity must have shape ", parameters.shape(),
           " (the shape of parameters), got ", velocity.shape());
   const ops::Sgd sgd{parse_float(lr, "lr"), parse_float(momentum, "momentum"),
                      parse_double(dampening, "dampening"), parse_float(weight_decay, "weight_decay"),
                      parse_bool(nesterov, "nesterov")};
-  without_gil(
-      [&] { ops::sgd_step(sgd, parameters.size(), parameters.data(), gradients.data(), velocity.data()); });
+  without_gil([&] {
+    parameters.device().sgd_step(sgd, parameters.size(), parameters.data(), gradients.data(),
+                                 velocity.data());
+  });
 }
 
 void adam_step(py::handle parameters_object, py::handle gradients_object, py::handle first_object,
                py::handle second_object, py::handle step_object, py::handle lr, py::handle beta1,
                py::handle beta2, py::handle eps, py::handle weight_decay, py::handle decoupled) {
   const Input gradients(gradients_object, "gradients");
-  const InPlace parameters(parameters_object, "parameters", {gradients.original()});
-  const InPlace first(first_object, "first_moment", {gradients.original(), parameters.array()});
+  const InPlace parameters(parameters_object, "parameters", {gradients.region()});
+  const InPlace first(first_object, "first_moment", {gradients.region(), parameters.region()});
   const InPlace second(second_object, "second_moment",
-                       {gradients.original(), parameters.array(), first.array()});
+                       {gradients.region(), parameters.region(), first.region()});
   gradients.expect(parameters.shape(), "the shape of parameters");
   require(first.shape() == parameters.shape(), "first_moment must have shape ", parameters.shape(),
           " (the shape of parameters), got ", first.shape());
@@ -46,16 +46,16 @@ void adam_step(py::handle parameters_object, py::handle gradients_object, py::ha
                        parse_bool(decoupled, "decoupled")};
   const int64_t step = parse_integer(step_object, "step");
   without_gil([&] {
-    ops::adam_step(adam, step, parameters.size(), parameters.data(), gradients.data(), first.data(),
-                   second.data());
+    parameters.device().adam_step(adam, step, parameters.size(), parameters.data(), gradients.data(),
+                                  first.data(), second.data());
   });
 }
 
 void accumulate(py::handle target_object, py::handle x_object) {
   const Input x(x_object, "x");
-  const InPlace target(target_object, "target", {x.original()});
+  const InPlace target(target_object, "target", {x.region()});
   x.expect(target.shape(), "the shape of target");
-  without_gil([&] { ops::add(target.data(), x.data(), target.size(), target.data()); });
+  without_gil([&] { target.device().add(target.data(), x.data(), target.size(), target.data()); });
 }
 
 }  // namespace

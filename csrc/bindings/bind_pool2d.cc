@@ -3,7 +3,6 @@
 #include "bindings/function.h"
 #include "bindings/gil.h"
 #include "core/check.h"
-#include "ops/pool2d.h"
 
 namespace byhand::bindings {
 namespace {
@@ -24,14 +23,14 @@ py::tuple max_pool2d(py::handle x_object, py::handle kernel_size, py::handle str
   const Pool2dShape s =
       pool_shape(x.shape(), kernel_size, stride, padding, parse_pair(dilation, "dilation"), ceil_mode);
   const std::vector<py::object> outs = unpack_out(out_object, 2);
-  const Output<float> y(outs[0], "out[0]", output_shape(s), {x.original()});
-  const Output<int32_t> indices(outs[1], "out[1]", output_shape(s), {x.original(), y.array()});
-  without_gil([&] { ops::max_pool2d(s, x.data(), y.data(), indices.data()); });
+  const Output<float> y(outs[0], "out[0]", output_shape(s), {x.region()});
+  const Output<int32_t> indices(outs[1], "out[1]", output_shape(s), {x.region(), y.region()});
+  without_gil([&] { y.device().max_pool2d(s, x.data(), y.data(), indices.data()); });
   return py::make_tuple(y.array(), indices.array());
 }
 
-py::array max_pool2d_backward(py::handle dy_object, py::handle indices_object, py::handle shape_object,
-                              py::handle out_object) {
+py::object max_pool2d_backward(py::handle dy_object, py::handle indices_object, py::handle shape_object,
+                               py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4);
   const ExactInput<int32_t> indices(indices_object, "indices", 0);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
@@ -39,36 +38,36 @@ py::array max_pool2d_backward(py::handle dy_object, py::handle indices_object, p
           " (the shape of grad_output), got ", indices.shape());
   require(shape[0] == dy.shape()[0] && shape[1] == dy.shape()[1], "input_shape must be (", dy.shape()[0],
           ", ", dy.shape()[1], ", height, width), for the batch and channels of grad_output, got ", shape);
-  const Output<float> out(out_object, "out", shape, {dy.original(), indices.original()});
+  const Output<float> out(out_object, "out", shape, {dy.region(), indices.region()});
   without_gil([&] {
-    ops::max_pool2d_backward(dy.data(), indices.data(), shape[0] * shape[1], dy.shape()[2] * dy.shape()[3],
-                             shape[2] * shape[3], out.data());
+    out.device().max_pool2d_backward(dy.data(), indices.data(), shape[0] * shape[1],
+                                     dy.shape()[2] * dy.shape()[3], shape[2] * shape[3], out.data());
   });
   return out.array();
 }
 
 constexpr Pair kNoDilation{1, 1};
 
-py::array avg_pool2d(py::handle x_object, py::handle kernel_size, py::handle stride, py::handle padding,
-                     py::handle ceil_mode, py::handle count_include_pad, py::handle out_object) {
+py::object avg_pool2d(py::handle x_object, py::handle kernel_size, py::handle stride, py::handle padding,
+                      py::handle ceil_mode, py::handle count_include_pad, py::handle out_object) {
   const Input x(x_object, "x", 4);
   const Pool2dShape s = pool_shape(x.shape(), kernel_size, stride, padding, kNoDilation, ceil_mode);
-  const Output<float> out(out_object, "out", output_shape(s), {x.original()});
+  const Output<float> out(out_object, "out", output_shape(s), {x.region()});
   const bool include_pad = parse_bool(count_include_pad, "count_include_pad");
-  without_gil([&] { ops::avg_pool2d(s, include_pad, x.data(), out.data()); });
+  without_gil([&] { out.device().avg_pool2d(s, include_pad, x.data(), out.data()); });
   return out.array();
 }
 
-py::array avg_pool2d_backward(py::handle dy_object, py::handle shape_object, py::handle kernel_size,
-                              py::handle stride, py::handle padding, py::handle ceil_mode,
-                              py::handle count_include_pad, py::handle out_object) {
+py::object avg_pool2d_backward(py::handle dy_object, py::handle shape_object, py::handle kernel_size,
+                               py::handle stride, py::handle padding, py::handle ceil_mode,
+                               py::handle count_include_pad, py::handle out_object) {
   const Input dy(dy_object, "grad_output", 4);
   const Shape shape = parse_shape(shape_object, "input_shape", 4);
   const Pool2dShape s = pool_shape(shape, kernel_size, stride, padding, kNoDilation, ceil_mode);
   dy.expect(output_shape(s), "the shape of avg_pool2d's output for these arguments");
-  const Output<float> out(out_object, "out", shape, {dy.original()});
+  const Output<float> out(out_object, "out", shape, {dy.region()});
   const bool include_pad = parse_bool(count_include_pad, "count_include_pad");
-  without_gil([&] { ops::avg_pool2d_backward(s, include_pad, dy.data(), out.data()); });
+  without_gil([&] { out.device().avg_pool2d_backward(s, include_pad, dy.data(), out.data()); });
   return out.array();
 }
 

@@ -1,10 +1,7 @@
-#include <cstdlib>
-
-#include "bindings/arrays.h"
 #include "bindings/bind.h"
+#include "bindings/device_array.h"
 #include "bindings/function.h"
 #include "core/check.h"
-#include "core/scratch.h"
 #include "cpu/runtime/machine.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
@@ -34,16 +31,14 @@ py::object config() {
   return result;
 }
 
-py::array empty(py::handle shape_object, py::handle device_object) {
-  const auto device = parse_string(device_object, "device");
-  require(device == "cpu", "device must be \"cpu\", got \"", device, "\"");
+py::object empty(py::handle shape_object, py::handle device_object) {
+  const Device& device = device_named(parse_string(device_object, "device"));
   const Shape shape = parse_shape(shape_object, "shape");
+  if (&device != &cpu_device()) return py::cast(DeviceArray(device, py::dtype::of<float>(), shape));
   size_t bytes = sizeof(float);
   for (const int64_t d : shape) bytes *= static_cast<size_t>(d);
-  constexpr size_t kLine = kCacheLineBytes;
-  void* const memory = std::aligned_alloc(kLine, (bytes / kLine + 1) * kLine);
-  if (memory == nullptr) throw std::bad_alloc();
-  return py::array_t<float>(shape, static_cast<float*>(memory), py::capsule(memory, std::free));
+  void* const memory = device.allocate(bytes);
+  return py::array_t<float>(shape, static_cast<float*>(memory), py::capsule(memory, device.release));
 }
 
 py::object get_num_threads() { return py::int_(cpu::wanted_threads()); }

@@ -5,18 +5,17 @@
 #include "bindings/gil.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
-#include "ops/softmax_cross_entropy.h"
 
 namespace byhand::bindings {
 namespace {
 
-template <void (*kOp)(const float*, int64_t, int64_t, float*)>
-py::array over_last_axis(py::handle x_object, py::handle out_object) {
+template <auto kOp>
+py::object over_last_axis(py::handle x_object, py::handle out_object) {
   const Input x(x_object, "x");
   require(!x.shape().empty(), "x must have at least 1 dimension, got shape ()");
-  const Output<float> out(out_object, "out", x.shape(), {x.original()});
+  const Output<float> out(out_object, "out", x.shape(), {x.region()});
   const int64_t classes = x.shape().back(), rows = classes == 0 ? 0 : x.size() / classes;
-  without_gil([&] { kOp(x.data(), rows, classes, out.data()); });
+  without_gil([&] { (out.device().*kOp)(x.data(), rows, classes, out.data()); });
   return out.array();
 }
 
@@ -31,8 +30,8 @@ class LabelsInput {
             labels_.smoothing);
     // A one-dimensional array of floats is probably meant as classes. IntegerInput refuses it, and the
     // message says how to convert it.
-    if (py::isinstance<py::array>(object) && py::reinterpret_borrow<py::array>(object).ndim() != 1 &&
-        py::reinterpret_borrow<py::array>(object).dtype().kind() == 'f') {
+    const AnyArray array(object, "labels", "np.asarray converts it");
+    if (array.dimensions() != 1 && array.dtype().kind() == 'f') {
       probabilities_.emplace(object, "labels", 2);
       probabilities_->expect(logits, "one probability per row and class");
       labels_.probabilities = probabilities_->data();
@@ -44,7 +43,7 @@ class LabelsInput {
     }
   }
   const ops::Labels& labels() const { return labels_; }
-  const py::array& original() const { return integers_ ? integers_->original() : probabilities_->original(); }
+  const Region& region() const { return integers_ ? integers_->region() : probabilities_->region(); }
 
  private:
   std::optional<IntegerInput> integers_;
@@ -61,39 +60,38 @@ py::tuple softmax_cross_entropy(py::handle logits_object, py::handle labels_obje
   const int64_t rows = logits.shape()[0], classes = logits.shape()[1];
   if (reduction == Reduction::kNone) {
     const std::vector<py::object> outs = unpack_out(out_object, 2);
-    const Output<float> losses(outs[0], "out[0]", {rows}, {logits.original(), labels.original()});
+    const Output<float> losses(outs[0], "out[0]", {rows}, {logits.region(), labels.region()});
     const Output<float> probabilities(outs[1], "out[1]", logits.shape(),
-                                      {logits.original(), labels.original(), losses.array()});
+                                      {logits.region(), labels.region(), losses.region()});
     without_gil([&] {
-      ops::softmax_cross_entropies(logits.data(), labels.labels(), rows, classes, losses.data(),
-                                   probabilities.data());
+      losses.device().softmax_cross_entropies(logits.data(), labels.labels(), rows, classes, losses.data(),
+                                              probabilities.data());
     });
     return py::make_tuple(losses.array(), probabilities.array());
   }
-  const Output<float> probabilities(out_object, "out", logits.shape(),
-                                    {logits.original(), labels.original()});
-  float loss = 0;
+  const Output<float> probabilities(out_object, "out", logits.shape(), {logits.region(), labels.region()});
+  ScalarOutput<float> loss(probabilities.device());
   without_gil([&] {
-    loss = ops::softmax_cross_entropy(logits.data(), labels.labels(), rows, classes, reduction,
-                                      probabilities.data());
+    probabilities.device().softmax_cross_entropy(logits.data(), labels.labels(), rows, classes, reduction,
+                                                 probabilities.data(), loss.data());
   });
-  return py::make_tuple(float32_scalar(loss), probabilities.array());
+  return py::make_tuple(loss.object(), probabilities.array());
 }
 
-py::array softmax_cross_entropy_backward(py::handle probabilities_object, py::handle labels_object,
-                                         py::handle grad_loss_object, py::handle ignore_index,
-                                         py::handle label_smoothing, py::handle reduction_object,
-                                         py::handle out_object) {
+py::object softmax_cross_entropy_backward(py::handle probabilities_object, py::handle labels_object,
+                                          py::handle grad_loss_object, py::handle ignore_index,
+                                          py::handle label_smoothing, py::handle reduction_object,
+                                          py::handle out_object) {
   const Input probabilities(probabilities_object, "probabilities", 2);
   const Shape& shape = probabilities.shape();
   const LabelsInput labels(labels_object, ignore_index, label_smoothing, shape);
   const Reduction reduction = parse_reduction(reduction_object);
   const GradLossInput grad_loss(grad_loss_object, reduction, {shape[0]});
   const Output<float> out(out_object, "out", shape,
-                          {probabilities.original(), labels.original(), grad_loss.original()});
+                          {probabilities.region(), labels.region(), grad_loss.region()});
   without_gil([&] {
-    ops::softmax_cross_entropy_backward(probabilities.data(), labels.labels(), shape[0], shape[1], reduction,
-                                        grad_loss.grad_loss(), out.data());
+    out.device().softmax_cross_entropy_backward(probabilities.data(), labels.labels(), shape[0], shape[1],
+                                                reduction, grad_loss.grad_loss(), out.data());
   });
   return out.array();
 }
@@ -101,8 +99,8 @@ py::array softmax_cross_entropy_backward(py::handle probabilities_object, py::ha
 }  // namespace
 
 void bind_softmax_cross_entropy(py::module_& m) {
-  define<over_last_axis<ops::softmax>>(m, "softmax(x, *, out=None)",
-                                       R"(Compute exp(x) / sum(exp(x)) over the last axis.
+  define<over_last_axis<&Device::softmax>>(m, "softmax(x, *, out=None)",
+                                           R"(Compute exp(x) / sum(exp(x)) over the last axis.
 
 Parameters
 ----------
@@ -127,8 +125,8 @@ ValueError
 Notes
 -----
 The result is computed from the exponentials of x - max(x), so that none of them overflows.)");
-  define<over_last_axis<ops::log_softmax>>(m, "log_softmax(x, *, out=None)",
-                                           R"(Compute the logarithm of softmax over the last axis.
+  define<over_last_axis<&Device::log_softmax>>(m, "log_softmax(x, *, out=None)",
+                                               R"(Compute the logarithm of softmax over the last axis.
 
 Parameters
 ----------

@@ -3,7 +3,6 @@
 #include "bindings/gil.h"
 #include "bindings/reduction.h"
 #include "core/check.h"
-#include "ops/squared_error.h"
 
 namespace byhand::bindings {
 namespace {
@@ -14,32 +13,34 @@ py::object squared_error(py::handle prediction_object, py::handle target_object,
   target.expect(prediction.shape(), "the shape of prediction");
   const Reduction reduction = parse_reduction(reduction_object);
   if (reduction == Reduction::kNone) {
-    const Output<float> out(out_object, "out", prediction.shape(),
-                            {prediction.original(), target.original()});
-    without_gil(
-        [&] { ops::squared_errors(prediction.data(), target.data(), prediction.size(), out.data()); });
+    const Output<float> out(out_object, "out", prediction.shape(), {prediction.region(), target.region()});
+    without_gil([&] {
+      out.device().squared_errors(prediction.data(), target.data(), prediction.size(), out.data());
+    });
     return out.array();
   }
   require(out_object.is_none(),
           "out must be None unless reduction is \"none\", because the loss is a number");
-  float loss = 0;
-  without_gil(
-      [&] { loss = ops::squared_error(prediction.data(), target.data(), prediction.size(), reduction); });
-  return float32_scalar(loss);
+  const Device& device = common_device({prediction.region(), target.region()});
+  ScalarOutput<float> loss(device);
+  without_gil([&] {
+    device.squared_error(prediction.data(), target.data(), prediction.size(), reduction, loss.data());
+  });
+  return loss.object();
 }
 
-py::array squared_error_backward(py::handle prediction_object, py::handle target_object,
-                                 py::handle grad_loss_object, py::handle reduction_object,
-                                 py::handle out_object) {
+py::object squared_error_backward(py::handle prediction_object, py::handle target_object,
+                                  py::handle grad_loss_object, py::handle reduction_object,
+                                  py::handle out_object) {
   const Input prediction(prediction_object, "prediction"), target(target_object, "target");
   target.expect(prediction.shape(), "the shape of prediction");
   const Reduction reduction = parse_reduction(reduction_object);
   const GradLossInput grad_loss(grad_loss_object, reduction, prediction.shape());
   const Output<float> out(out_object, "out", prediction.shape(),
-                          {prediction.original(), target.original(), grad_loss.original()});
+                          {prediction.region(), target.region(), grad_loss.region()});
   without_gil([&] {
-    ops::squared_error_backward(prediction.data(), target.data(), prediction.size(), reduction,
-                                grad_loss.grad_loss(), out.data());
+    out.device().squared_error_backward(prediction.data(), target.data(), prediction.size(), reduction,
+                                        grad_loss.grad_loss(), out.data());
   });
   return out.array();
 }

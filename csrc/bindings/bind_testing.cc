@@ -18,14 +18,14 @@
 namespace byhand::bindings {
 namespace {
 
-py::array gemm_ladder(const std::string& step, py::handle a_object, py::handle b_object,
-                      py::handle out_object) {
+py::object gemm_ladder(const std::string& step, py::handle a_object, py::handle b_object,
+                       py::handle out_object) {
   const Input a(a_object, "a", 2), b(b_object, "b", 2);
   require(a.shape()[1] == b.shape()[0], "b must have ", a.shape()[1],
           " rows, the number of columns of a, got ", b.shape()[0]);
   const int64_t m = a.shape()[0], n = b.shape()[1], k = b.shape()[0];
   require(m > 0 && n > 0 && k > 0, "a and b must not be empty, got shapes ", a.shape(), " and ", b.shape());
-  const Output<float> out(out_object, "out", {m, n}, {a.original(), b.original()});
+  const Output<float> out(out_object, "out", {m, n}, {a.region(), b.region()});
   without_gil(
       [&] { cpu::ladder_multiply(step, {a.data(), m, k, k, 1}, {b.data(), k, n, n, 1}, out.data()); });
   return out.array();

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "ops/device.h"
+
 namespace byhand::bindings {
 
 struct Parameter {
@@ -113,6 +115,10 @@ void translate_exception() {
     error.restore();
   } catch (const py::builtin_exception& error) {
     error.set_error();
+  } catch (const OutOfMemory& error) {
+    PyErr_SetString(PyExc_MemoryError, error.what());
+  } catch (const MissingOperator& error) {
+    PyErr_SetString(PyExc_NotImplementedError, error.what());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::invalid_argument& error) {

@@ -16,7 +16,7 @@ class GradLossInput {
  public:
   GradLossInput(py::handle object, Reduction reduction, const Shape& shape);
   GradLoss grad_loss() const { return {each_ ? each_->data() : nullptr, value_}; }
-  py::array original() const { return each_ ? each_->original() : py::array(); }
+  Region region() const { return each_ ? each_->region() : Region(); }
 
  private:
   std::optional<Input> each_;

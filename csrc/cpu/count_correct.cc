@@ -11,7 +11,8 @@ namespace byhand::ops {
 
 using namespace cpu;
 
-int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes) {
+void count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes,
+                   int64_t* count) {
   for (int64_t i = 0; i < rows; ++i)
     require(labels[i] >= 0 && labels[i] < classes, "labels[", i, "] must be from 0 to ", classes - 1,
             ", a class, got ", labels[i]);
@@ -21,7 +22,7 @@ int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, 
   parallel_ranges(rows, row_ns, [=, &correct](int64_t begin, int64_t end) {
     correct += kernel(scores + begin * classes, labels + begin, end - begin, classes);
   });
-  return correct;
+  *count = correct;
 }
 
 }  // namespace byhand::ops

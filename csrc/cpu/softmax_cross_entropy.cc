@@ -83,15 +83,15 @@ void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows,
   losses_of_rows(x, labels, rows, classes, losses, probabilities);
 }
 
-float softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
-                            Reduction reduction, float* probabilities) {
+void softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
+                           Reduction reduction, float* probabilities, float* loss) {
   const int64_t count = check_labels(labels, rows, classes);
   ScratchFrame frame;
   float* const losses = frame.allocate<float>(rows);
   losses_of_rows(x, labels, rows, classes, losses, probabilities);
   double total = 0;
   for (int64_t i = 0; i < rows; ++i) total += losses[i];
-  return static_cast<float>(reduction == Reduction::kMean ? total / static_cast<double>(count) : total);
+  *loss = static_cast<float>(reduction == Reduction::kMean ? total / static_cast<double>(count) : total);
 }
 
 void softmax_cross_entropy_backward(const float* probabilities, const Labels& labels, int64_t rows,

@@ -28,7 +28,8 @@ void squared_errors(const float* prediction, const float* target, int64_t count,
   });
 }
 
-float squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction) {
+void squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction,
+                   float* error) {
   const auto kernel = kernels<SquaredErrorKernels>().sum;
   const int64_t blocks = ceil_div(count, kBlock);
   ScratchFrame frame;
@@ -39,7 +40,7 @@ float squared_error(const float* prediction, const float* target, int64_t count,
   });
   double total = 0;
   for (int64_t i = 0; i < blocks; ++i) total += sums[i];
-  return static_cast<float>(reduction == Reduction::kMean ? total / static_cast<double>(count) : total);
+  *error = static_cast<float>(reduction == Reduction::kMean ? total / static_cast<double>(count) : total);
 }
 
 void squared_error_backward(const float* prediction, const float* target, int64_t count, Reduction reduction,

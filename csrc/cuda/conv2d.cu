@@ -21,6 +21,7 @@
 
 #include "core/check.h"
 #include "cuda/conv2d_loaders.cuh"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 
 namespace byhand::cuda {
@@ -334,13 +335,8 @@ void conv2d_backward_input(const Conv2dShape& s, ops::ConvAlgorithm algorithm, c
   check_launch("conv2d_backward_input");
 }
 
-int64_t conv2d_backward_weight_scratch(const Conv2dShape& s) {
-  const WindowParts windows(s);
-  return windows.count > 1 ? windows.count * s.out_channels * s.group_in() * s.taps() : 0;
-}
-
 void conv2d_backward_weight(const Conv2dShape& s, ops::ConvAlgorithm algorithm, const float* dy,
-                            const float* x, float* dweight, float* scratch) {
+                            const float* x, float* dweight) {
   check_algorithm(algorithm);
   const int64_t size = s.out_channels * s.group_in() * s.taps();
   if (size == 0) return;
@@ -352,7 +348,8 @@ void conv2d_backward_weight(const Conv2dShape& s, ops::ConvAlgorithm algorithm, 
   check_sizes(s);
   const WindowParts windows(s);
   const Blocks blocks{windows.count, parts(s.group_in() * s.taps(), kTile), parts(s.group_out(), kTile)};
-  float* const sums = windows.count > 1 ? scratch : dweight;
+  const Scratch<float> scratch(windows.count > 1 ? windows.count * size : 0);
+  float* const sums = windows.count > 1 ? scratch.data() : dweight;
   backward_weight_kernel<<<block_count(s, blocks), kProductThreads, 0, stream()>>>(s, windows.size, blocks,
                                                                                    dy, x, sums);
   check_launch("conv2d_backward_weight");

@@ -6,6 +6,7 @@
 //              planes ------> dx, dw                       dz ---> db
 #include "cuda/activation.cuh"
 #include "cuda/each.cuh"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 
 namespace byhand::cuda {
@@ -69,35 +70,30 @@ const float* before_activation(ops::Activation f, const float* dy, const float* 
 
 }  // namespace
 
-int64_t conv2d_pool_act_scratch(const Conv2dShape& s) { return s.batch * s.out_channels * s.out_h * s.out_w; }
-
 void conv2d_pool_act(const Conv2dShape& s, ops::ConvAlgorithm algorithm, const Pool2dShape& pool,
-                     ops::Activation f, const float* x, const float* weight, const float* bias, float* y,
-                     int32_t* index, float* scratch) {
-  cuda::conv2d(s, algorithm, x, weight, bias, scratch);
+                     ops::Activation f, const float* x, const float* weight, const float* bias,
+                     float* /*cache*/, float* y, int32_t* index) {
+  const Scratch<float> planes(s.batch * s.out_channels * s.out_h * s.out_w);
+  cuda::conv2d(s, algorithm, x, weight, bias, planes.data());
   with_activation(f, [&](auto activation) {
-    const PoolWindow<decltype(activation)> window{scratch,    s.out_h * s.out_w, s.out_w, pool.kernel,
-                                                  pool.out_h, pool.out_w,        y,       index};
+    const PoolWindow<decltype(activation)> window{planes.data(), s.out_h * s.out_w, s.out_w, pool.kernel,
+                                                  pool.out_h,    pool.out_w,        y,       index};
     for_each(pool.planes() * pool.out_h * pool.out_w, window, "conv2d_pool_act");
   });
 }
 
-int64_t conv2d_pool_act_backward_scratch(const Conv2dShape& s, int64_t outputs) {
-  return s.batch * s.out_channels * (s.out_h * s.out_w + outputs) + conv2d_backward_weight_scratch(s);
-}
-
 void conv2d_pool_act_backward(const Conv2dShape& s, ops::ConvAlgorithm algorithm, ops::Activation f,
-                              const ops::ConvPoolGradients& g, float* scratch, int* bad) {
+                              const ops::ConvPoolGradients& g) {
   const int64_t plane_count = s.batch * s.out_channels, plane_size = s.out_h * s.out_w;
   const int64_t count = plane_count * g.outputs;
-  float* const planes = scratch;
-  float* const dz_scratch = planes + plane_count * plane_size;
-  float* const parts_scratch = dz_scratch + count;
-  if (bad) for_each(count, CheckIndex{g.index, plane_size, bad}, "conv2d_pool_act_backward");
-  const float* const dz = before_activation(f, g.dy, g.y, count, dz_scratch);
-  max_pool2d_backward(dz, g.index, plane_count, g.outputs, plane_size, planes, nullptr);
-  if (g.dx) cuda::conv2d_backward_input(s, algorithm, planes, g.weight, g.dx);
-  cuda::conv2d_backward_weight(s, algorithm, planes, g.x, g.dw, parts_scratch);
+  const Scratch<float> planes(plane_count * plane_size);
+  const Scratch<float> dz_memory(f == ops::Activation::kNone ? 0 : count);
+  for_each(count, CheckIndex{g.index, plane_size, flag_of(Checked::kConv2dPoolActBackward)},
+           "conv2d_pool_act_backward");
+  const float* const dz = before_activation(f, g.dy, g.y, count, dz_memory.data());
+  max_pool2d_backward(dz, g.index, plane_count, g.outputs, plane_size, planes.data());
+  if (g.dx) cuda::conv2d_backward_input(s, algorithm, planes.data(), g.weight, g.dx);
+  cuda::conv2d_backward_weight(s, algorithm, planes.data(), g.x, g.dw);
   if (g.db) cuda::conv2d_backward_bias(dz, s.batch, s.out_channels, g.outputs, g.db);
 }
 

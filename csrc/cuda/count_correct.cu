@@ -10,6 +10,7 @@
 // vote. Then the block counts its correct rows, and adds their number to `count`. This addition of integers
 // is atomic. Integers have the same sum in every order.
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 #include "cuda/team.cuh"
 
@@ -41,12 +42,12 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes, int64_t* count,
-                   int* bad) {
+void count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes,
+                   int64_t* count) {
   check(cudaMemsetAsync(count, 0, sizeof *count, stream()), "count_correct");
   if (rows == 0) return;
-  count_kernel<<<static_cast<unsigned>(parts(rows, kRows)), kThreads, 0, stream()>>>(scores, labels, rows,
-                                                                                     classes, count, bad);
+  count_kernel<<<static_cast<unsigned>(parts(rows, kRows)), kThreads, 0, stream()>>>(
+      scores, labels, rows, classes, count, flag_of(Checked::kCountCorrect));
   check_launch("count_correct");
 }
 

@@ -14,6 +14,7 @@
 
 #include "core/counter_random.h"
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 #include "cuda/team.cuh"
 
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void gather_images(const ops::ImageBytes& images, const int64_t* index, int64_t count, float scale,
-                   float offset, const ops::Shift& shift, float* to, int* bad) {
+                   float offset, const ops::Shift& shift, float* to) {
   if (shift.max_shift < 0 || shift.max_shift > ops::kLargestShift)
     throw std::invalid_argument("max_shift must be from 0 to " + std::to_string(ops::kLargestShift) +
                                 ", got " + std::to_string(shift.max_shift));
@@ -77,7 +78,7 @@ void gather_images(const ops::ImageBytes& images, const int64_t* index, int64_t 
   // An image without pixels has one part, too, which checks its index.
   const int64_t blocks = count * std::max<int64_t>(1, parts(images.size(), kPixels));
   kernel<<<static_cast<unsigned>(std::min<int64_t>(blocks, INT32_MAX)), kThreads, 0, stream()>>>(
-      images, index, count, scale, offset, shift, to, bad);
+      images, index, count, scale, offset, shift, to, flag_of(Checked::kGatherImages));
   check_launch("gather_images");
 }
 

@@ -1,4 +1,4 @@
-// Launches: every kernel runs in the stream of the calling thread, and every launch is checked.
+// Launches: every kernel runs in the one stream of this library, and every launch is checked.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,28 +8,34 @@
 #include <stdexcept>
 #include <string>
 
+#include "cuda/launch_limit.h"
+
 namespace byhand::cuda {
 
-// Throws std::runtime_error if `error` is one. `what` names the operator.
+// Throws std::runtime_error if `error` is one. `what` names the operator. After some errors, such as an
+// access to a wrong address, every later call fails, too. The message then says so.
 inline void check(cudaError_t error, const char* what) {
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string("cuda: ") + what + ": " + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  cudaGetLastError();
+  const bool is_lost = cudaDeviceSynchronize() != cudaSuccess;
+  throw std::runtime_error(
+      std::string("cuda: ") + what + ": " + cudaGetErrorString(error) +
+      (is_lost ? "; this process cannot use the GPU any more and must be restarted" : ""));
 }
 
 // To be called after every launch. An error of an earlier kernel or copy may show only here, so `op` is not
 // always to blame.
 inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 
-// The stream of the calling thread. It is made at the first call, for the device that is current then, and
-// lives as long as the thread. So a thread uses one device.
+// The stream of all work. It is made at the first call, and never destroyed. All threads share it, so that an
+// array that one thread has computed is complete before the kernels of another thread read it.
 inline cudaStream_t stream() {
-  struct Stream {
-    cudaStream_t handle = nullptr;
-    Stream() { check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "a stream"); }
-    ~Stream() { cudaStreamDestroy(handle); }
-  };
-  static thread_local Stream own;
-  return own.handle;
+  static const cudaStream_t handle = [] {
+    cudaStream_t made = nullptr;
+    check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "a stream");
+    return made;
+  }();
+  return handle;
 }
 
 // The threads of a warp, and a mask that names all of them.
@@ -38,11 +44,6 @@ inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 // The number of parts of `size` values that hold `count` values.
 inline int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
-// The largest number of blocks of a launch, for kernels whose blocks take several parts of the work. 4096
-// blocks fill every GPU. Tests choose a small number, because an emulated GPU would need minutes for more
-// than 4096 blocks.
-inline int64_t most_blocks = 4096;
 
 // The number of blocks for `count` items of work, if a block does `size` of them at a time.
 inline unsigned blocks_for(int64_t count, int64_t size) {

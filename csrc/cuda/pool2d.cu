@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 
 namespace byhand::cuda {
@@ -266,12 +267,12 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
 }
 
 void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, int64_t outputs,
-                         int64_t plane_size, float* dx, int* bad) {
+                         int64_t plane_size, float* dx) {
   // An empty plane has a tile, too, so that its indices are checked.
   const int64_t tiles_per_plane = std::max<int64_t>(1, parts(plane_size, kTile));
   if (planes == 0) return;
   max_backward_kernel<<<blocks_for(planes * tiles_per_plane, kWarps), kThreads, 0, stream()>>>(
-      dy, index, planes, outputs, plane_size, tiles_per_plane, dx, bad);
+      dy, index, planes, outputs, plane_size, tiles_per_plane, dx, flag_of(Checked::kMaxPool2dBackward));
   check_launch("max_pool2d_backward");
 }
 

@@ -21,6 +21,7 @@
 #include <cmath>
 
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 #include "cuda/team.cuh"
 
@@ -224,33 +225,34 @@ void log_softmax(const float* x, int64_t rows, int64_t classes, float* y) {
 }
 
 void softmax_cross_entropies(const float* x, const ops::Labels& labels, int64_t rows, int64_t classes,
-                             float* losses, float* probabilities, int* bad) {
+                             float* losses, float* probabilities) {
   if (rows == 0) return;
   with_team(classes, [&](auto team) {
     constexpr int kTeam = decltype(team)::value;
     cross_entropies_kernel<kTeam><<<blocks_of<kTeam>(rows), kTeamThreads<kTeam>, 0, stream()>>>(
-        x, labels, rows, classes, losses, probabilities, bad);
+        x, labels, rows, classes, losses, probabilities, flag_of(Checked::kSoftmaxCrossEntropy));
   });
   check_launch("softmax_cross_entropies");
 }
 
 void softmax_cross_entropy(const float* x, const ops::Labels& labels, int64_t rows, int64_t classes,
-                           Reduction reduction, float* probabilities, float* losses, float* loss, int* bad) {
-  softmax_cross_entropies(x, labels, rows, classes, losses, probabilities, bad);
-  sum_losses_kernel<<<1, kSumThreads, 0, stream()>>>(losses, labels, rows, reduction == Reduction::kMean,
-                                                     loss);
+                           Reduction reduction, float* probabilities, float* loss) {
+  const Scratch<float> losses(rows);
+  cuda::softmax_cross_entropies(x, labels, rows, classes, losses.data(), probabilities);
+  sum_losses_kernel<<<1, kSumThreads, 0, stream()>>>(losses.data(), labels, rows,
+                                                     reduction == Reduction::kMean, loss);
   check_launch("softmax_cross_entropy");
 }
 
 void softmax_cross_entropy_backward(const float* probabilities, const ops::Labels& labels, int64_t rows,
-                                    int64_t classes, Reduction reduction, GradLoss grad_loss, float* dx,
-                                    int* bad) {
+                                    int64_t classes, Reduction reduction, GradLoss grad_loss, float* dx) {
   if (rows == 0) return;
   with_team(classes, [&](auto team) {
     constexpr int kTeam = decltype(team)::value;
     const unsigned blocks = static_cast<unsigned>(std::min(parts(rows, kTeams<kTeam>), kBackwardBlocks));
     backward_kernel<kTeam><<<blocks, kTeamThreads<kTeam>, 0, stream()>>>(
-        probabilities, labels, rows, classes, reduction == Reduction::kMean, grad_loss, dx, bad);
+        probabilities, labels, rows, classes, reduction == Reduction::kMean, grad_loss, dx,
+        flag_of(Checked::kSoftmaxCrossEntropy));
   });
   check_launch("softmax_cross_entropy_backward");
 }

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "cuda/launch.h"
+#include "cuda/memory.h"
 #include "cuda/ops.h"
 #include "cuda/team.cuh"
 
@@ -20,6 +21,7 @@ namespace byhand::cuda {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kPartialSums = 1024;  // the largest number of blocks of the sum
 // The smallest number of values that a block of the sum adds, if there are that many.
 constexpr int64_t kValuesPerBlock = 4096;
 
@@ -72,15 +74,16 @@ void squared_errors(const float* prediction, const float* target, int64_t count,
 }
 
 void squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction,
-                   double* partial_sums, float* error) {
+                   float* error) {
   const int sums = static_cast<int>(std::min<int64_t>(parts(count, kValuesPerBlock), kPartialSums));
+  const Scratch<double> partial_sums(sums);
   if (sums > 0) {
     partial_sums_kernel<<<static_cast<unsigned>(sums), kThreads, 0, stream()>>>(prediction, target, count,
-                                                                                partial_sums);
+                                                                                partial_sums.data());
     check_launch("squared_error");
   }
   const double divisor = reduction == Reduction::kMean ? static_cast<double>(count) : 1.0;
-  whole_sum_kernel<<<1, kPartialSums, 0, stream()>>>(partial_sums, sums, divisor, error);
+  whole_sum_kernel<<<1, kPartialSums, 0, stream()>>>(partial_sums.data(), sums, divisor, error);
   check_launch("squared_error");
 }
 

@@ -6,8 +6,8 @@
 
 namespace byhand::ops {
 
-// scores (rows, classes) and labels (rows) are contiguous. Throws std::invalid_argument if a label is not
-// from 0 to classes - 1.
-int64_t count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes);
+// Writes the number of correct rows to `count`. scores (rows, classes) and labels (rows) are contiguous.
+// Throws std::invalid_argument if a label is not from 0 to classes - 1.
+void count_correct(const float* scores, const int64_t* labels, int64_t rows, int64_t classes, int64_t* count);
 
 }  // namespace byhand::ops

@@ -3,6 +3,11 @@
 
 #include <stdint.h>
 
+#include <cmath>
+
+#include "core/adam.h"
+#include "core/check.h"
+
 namespace byhand::ops {
 
 struct Sgd {
@@ -39,5 +44,27 @@ struct Adam {
 // Throws std::invalid_argument, before it writes anything, if step < 1 or a beta is not from 0 to below 1.
 void adam_step(const Adam& adam, int64_t step, int64_t count, float* parameters, const float* gradients,
                float* first_moment, float* second_moment);
+
+// Checks the arguments of adam_step as it promises, and returns the factors of this step. They are computed
+// in double. If beta2 were float32, 1 - beta2 would keep only five digits.
+inline AdamFactors adam_factors(const Adam& adam, int64_t step) {
+  require(step >= 1, "step must be at least 1, got ", step);
+  require(adam.beta1 >= 0 && adam.beta1 < 1, "beta1 must be from 0 to below 1, got ", adam.beta1);
+  require(adam.beta2 >= 0 && adam.beta2 < 1, "beta2 must be from 0 to below 1, got ", adam.beta2);
+  const auto exponent = static_cast<double>(step);
+  const double first_bias = 1 - std::pow(adam.beta1, exponent);
+  const double second_bias = 1 - std::pow(adam.beta2, exponent);
+  return {
+      .keep_first = static_cast<float>(adam.beta1),
+      .take_first = static_cast<float>(1 - adam.beta1),
+      .keep_second = static_cast<float>(adam.beta2),
+      .take_second = static_cast<float>(1 - adam.beta2),
+      .rate = static_cast<float>(adam.lr / first_bias),
+      .root = static_cast<float>(1 / std::sqrt(second_bias)),
+      .eps = static_cast<float>(adam.eps),
+      .decay = static_cast<float>(adam.decoupled ? 0 : adam.weight_decay),
+      .shrink = static_cast<float>(adam.decoupled ? 1 - adam.lr * adam.weight_decay : 1),
+  };
+}
 
 }  // namespace byhand::ops

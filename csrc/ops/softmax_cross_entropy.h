@@ -34,10 +34,10 @@ struct Labels {
 // Writes the loss of each row to `losses` (rows,) and softmax(x) to `probabilities`.
 void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows, int64_t classes,
                              float* losses, float* probabilities);
-// Returns the sum of the losses, or their mean over the rows that are not ignored, and writes softmax(x) to
-// `probabilities`. The mean over no rows is NaN.
-float softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
-                            Reduction reduction, float* probabilities);
+// Writes the sum of the losses, or their mean over the rows that are not ignored, to `loss`, and softmax(x)
+// to `probabilities`. The mean over no rows is NaN.
+void softmax_cross_entropy(const float* x, const Labels& labels, int64_t rows, int64_t classes,
+                           Reduction reduction, float* probabilities, float* loss);
 
 // `probabilities` is softmax(x). With Reduction::kMean, dx is divided by the number of rows that are not
 // ignored.

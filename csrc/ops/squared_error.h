@@ -12,8 +12,9 @@ namespace byhand::ops {
 
 // Writes each e_i to `errors`.
 void squared_errors(const float* prediction, const float* target, int64_t count, float* errors);
-// Returns the sum or the mean of all e_i.
-float squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction);
+// Writes the sum or the mean of all e_i to `error`.
+void squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction,
+                   float* error);
 
 // With Reduction::kMean, the gradient is divided by `count`.
 void squared_error_backward(const float* prediction, const float* target, int64_t count, Reduction reduction,

@@ -24,8 +24,7 @@ struct Schedule {
   enum class Kind { kForward, kReverse, kOddEven, kRandom } kind = Kind::kForward;
   std::mt19937 random;
 
-  Schedule() {
-    const char* const name = getenv("SIMT_SCHEDULE");
+  explicit Schedule(const char* name) {
     if (!name || !strcmp(name, "forward")) return;
     if (!strcmp(name, "reverse")) {
       kind = Kind::kReverse;
@@ -47,7 +46,7 @@ struct Schedule {
 };
 
 struct Machine {
-  Schedule schedule;
+  Schedule schedule{getenv("SIMT_SCHEDULE")};
   std::vector<ThreadState> threads = std::vector<ThreadState>(kMaxThreads);
   std::vector<Warp> warps = std::vector<Warp>(kMaxThreads / kWarp);
   std::vector<unsigned> order;
@@ -580,3 +579,7 @@ void assertion_failed(const char* condition, const char* file, unsigned line) {
 }
 
 }  // namespace simt
+
+// Chooses the schedule of all later launches: "forward", "reverse", "odd-even", or the seed of a random
+// order. Tests find this function by its name.
+extern "C" void simt_set_schedule(const char* name) { simt::machine().schedule = simt::Schedule(name); }

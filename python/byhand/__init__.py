@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 try:
     # Import _core before NumPy: _core refuses to run in a sub-interpreter, but NumPy only warns.
     from byhand._core import __version__  # isort: skip
-    from byhand import data, kernels, models, nn, optim, training
+    from byhand import cuda, data, kernels, models, nn, optim, training
+    from byhand._core import DeviceArray, asarray
     from byhand.models import Model
     from byhand.models import model as _model
     from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
@@ -46,9 +47,12 @@ def _read_pictures(model: Model, sources: Sequence[Any], pictures: str | None) -
 _model.read_pictures = _read_pictures
 
 __all__ = [
+    "DeviceArray",
     "Model",
     "Trainer",
     "__version__",
+    "asarray",
+    "cuda",
     "data",
     "evaluate",
     "get_num_threads",

@@ -8,6 +8,7 @@
 #include <device_functions.h>
 
 #define __CUDACC__ 1
+#define SIMT_EMULATED 1
 #define CUDART_VERSION 12080
 #define __global__
 #define __host__

@@ -1,0 +1,430 @@
+#include "bindings/device_array.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "bindings/arrays.h"
+#include "bindings/bind.h"
+#include "bindings/dlpack.h"
+#include "bindings/function.h"
+#include "bindings/gil.h"
+#include "core/check.h"
+
+namespace byhand::bindings {
+namespace {
+
+// The devices that have been loaded, by name. The GIL protects this map.
+std::map<std::string, const Device*>& devices() {
+  static auto& all = *new std::map<std::string, const Device*>{{"cpu", &cpu_device()}};
+  return all;
+}
+
+// Makes the device of another module known. `capsule` holds its table.
+void add_device(py::handle capsule) {
+  const auto* const device = static_cast<const Device*>(PyCapsule_GetPointer(capsule.ptr(), "byhand.Device"));
+  if (device == nullptr) throw py::error_already_set();
+  require(device->table_bytes == sizeof(Device), "the device was built for another version of byhand");
+  devices()[device->name] = device;
+}
+
+Shape checked(Shape shape) {
+  require(is_countable(shape.data(), shape.size()), "an array of shape ", shape, " would be too large");
+  return shape;
+}
+
+int64_t product(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+}  // namespace
+
+const Device& device_named(const std::string& name) {
+  const auto found = devices().find(name);
+  if (found != devices().end()) return *found->second;
+  require(name == "cuda", "device must be \"cpu\" or \"cuda\", got \"", name, "\"");
+  py::module_::import("byhand.cuda").attr("load")();
+  return *devices().at(name);
+}
+
+DeviceArray::DeviceArray(const Device& device, py::dtype dtype, Shape shape)
+    : device_(&device),
+      dtype_(std::move(dtype)),
+      shape_(checked(std::move(shape))),
+      size_(product(shape_)),
+      memory_(device.allocate(static_cast<size_t>(bytes())), device.release),
+      data_(memory_.get()) {}
+
+DeviceArray::DeviceArray(const DeviceArray& other, py::dtype dtype, Shape shape, int64_t offset)
+    : device_(other.device_),
+      dtype_(std::move(dtype)),
+      shape_(std::move(shape)),
+      size_(product(shape_)),
+      memory_(other.memory_),
+      data_(static_cast<char*>(other.data_) + offset) {}
+
+namespace {
+
+// Returns a view of the items `begin` to `end` along the first axis.
+DeviceArray rows(const DeviceArray& a, int64_t begin, int64_t end) {
+  Shape shape = a.shape();
+  const int64_t row_bytes = shape[0] == 0 ? 0 : a.bytes() / shape[0];
+  shape[0] = std::max<int64_t>(end - begin, 0);
+  return {a, a.dtype(), shape, begin * row_bytes};
+}
+
+// a[key], where `key` is an integer, a slice with step 1, or an ellipsis.
+DeviceArray item(const DeviceArray& a, py::handle key) {
+  if (key.is(py::ellipsis())) return a;
+  if (a.shape().empty())
+    throw py::index_error("an array without dimensions has no items; use array.to(\"cpu\")");
+  const int64_t length = a.shape()[0];
+  if (py::isinstance<py::slice>(key)) {
+    Py_ssize_t begin, end, step;
+    if (PySlice_Unpack(key.ptr(), &begin, &end, &step) < 0) throw py::error_already_set();
+    PySlice_AdjustIndices(length, &begin, &end, step);
+    require(step == 1, "a slice of a DeviceArray must have step 1, got ", step,
+            "; array.to(\"cpu\") has every slice");
+    return rows(a, begin, end);
+  }
+  if (!PyIndex_Check(key.ptr()))
+    throw py::type_error("a DeviceArray takes an integer, a slice or ... as index, got " + type_name(key) +
+                         "; array.to(\"cpu\") takes every index");
+  int64_t i = parse_integer(key, "index");
+  if (i < -length || i >= length)
+    throw py::index_error("index " + std::to_string(i) + " is out of range for the first axis of shape " +
+                          to_string(a.shape()));
+  i = i < 0 ? i + length : i;
+  const DeviceArray row = rows(a, i, i + 1);
+  return {row, a.dtype(), Shape(a.shape().begin() + 1, a.shape().end()), 0};
+}
+
+DeviceArray reshaped(const DeviceArray& a, const py::args& sizes) {
+  const py::handle given = sizes.size() == 1 ? py::handle(sizes[0]) : py::handle(sizes);
+  std::vector<int64_t> wanted;
+  if (py::isinstance<py::sequence>(given))
+    for (const py::handle size : given) wanted.push_back(parse_integer(size, "shape"));
+  else
+    wanted.push_back(parse_integer(given, "shape"));
+  Shape shape(wanted.begin(), wanted.end());
+  const auto unknown = std::find(shape.begin(), shape.end(), -1);
+  if (unknown != shape.end()) {
+    *unknown = 1;
+    const int64_t others = product(shape);
+    *unknown = others == 0 ? 0 : a.size() / others;
+  }
+  const bool is_shape = std::all_of(shape.begin(), shape.end(), [](int64_t size) { return size >= 0; });
+  require(is_shape && product(shape) == a.size(), "shape must have the ", a.size(),
+          " values of the array, got ", Shape(wanted.begin(), wanted.end()));
+  return {a, a.dtype(), shape, 0};
+}
+
+DeviceArray viewed(const DeviceArray& a, const py::dtype& dtype) {
+  require(dtype.itemsize() == a.dtype().itemsize(), "dtype must have ", a.dtype().itemsize(),
+          " bytes per value, as ", std::string(py::str(a.dtype())), " has, got ",
+          std::string(py::str(dtype)));
+  return {a, dtype, a.shape(), 0};
+}
+
+// Copies the values of `source`, an array of NumPy or a DeviceArray of the same device, shape and dtype.
+void assign(const DeviceArray& target, py::handle source) {
+  AnyArray from(source, "the new value", "byhand.asarray and np.asarray make arrays");
+  require(from.shape() == target.shape(), "the new value must have shape ", target.shape(), ", got ",
+          from.shape());
+  if (!from.dtype().equal(target.dtype()))
+    throw py::type_error("the new value must have the dtype " + std::string(py::str(target.dtype())) +
+                         ", got " + std::string(py::str(from.dtype())));
+  const bool is_on_cpu = &from.device() == &cpu_device();
+  require(is_on_cpu || &from.device() == &target.device(), "the new value must be on ", target.device().name,
+          ", got ", from.device().name);
+  const py::object contiguous = is_on_cpu ? py::array::ensure(source, py::array::c_style) : from.object();
+  const void* const values = AnyArray(contiguous, "", "").data();
+  const auto copy = is_on_cpu ? target.device().from_host : target.device().copy;
+  without_gil([&] { copy(target.data(), values, static_cast<size_t>(target.bytes())); });
+}
+
+py::array to_host(const DeviceArray& a) {
+  py::array result(a.dtype(), a.shape());
+  void* const to = result.mutable_data();
+  without_gil([&] { a.device().to_host(to, a.data(), static_cast<size_t>(a.bytes())); });
+  return result;
+}
+
+// The dtypes of arrays on devices.
+py::dtype device_dtype(const py::array& array) {
+  const char kind = array.dtype().kind();
+  const auto bytes = array.itemsize();
+  if (kind == 'f' && bytes == 4) return py::dtype::of<float>();
+  if (kind == 'i' && bytes == 4) return py::dtype::of<int32_t>();
+  if (kind == 'i' && bytes == 8) return py::dtype::of<int64_t>();
+  if (kind == 'u' && bytes == 1) return py::dtype::of<uint8_t>();
+  throw py::type_error("x must have the dtype float32, int32, int64 or uint8, got " +
+                       std::string(py::str(array.dtype())) + "; convert it with .astype");
+}
+
+py::object asarray(py::handle object, py::handle device_object) {
+  const Device& device = device_named(parse_string(device_object, "device"));
+  if (py::isinstance<DeviceArray>(object)) {
+    const auto& a = object.cast<const DeviceArray&>();
+    if (&a.device() == &device) return py::reinterpret_borrow<py::object>(object);
+    return asarray(to_host(a), device_object);
+  }
+  const py::array array = py::module_::import("numpy").attr("asarray")(object);
+  if (&device == &cpu_device()) return array;
+  const py::dtype dtype = device_dtype(array);  // without the byte order, which may be a foreign one
+  DeviceArray result(device, dtype, Shape(array.shape(), array.shape() + array.ndim()));
+  assign(result, array.attr("astype")(dtype, py::arg("copy") = false));
+  return py::cast(std::move(result));
+}
+
+void fill(const DeviceArray& a, py::handle value_object) {
+  if (!a.dtype().equal(py::dtype::of<float>()))
+    throw py::type_error("fill needs an array of dtype float32, got " + std::string(py::str(a.dtype())));
+  const float value = parse_float(value_object, "value");
+  without_gil([&] { a.device().fill(static_cast<float*>(a.data()), a.size(), value); });
+}
+
+DeviceArray copied(const DeviceArray& a) {
+  DeviceArray result(a.device(), a.dtype(), a.shape());
+  without_gil([&] { a.device().copy(result.data(), a.data(), static_cast<size_t>(a.bytes())); });
+  return result;
+}
+
+py::object number(const DeviceArray& a) {
+  require(a.size() == 1, "only an array of one value is a number, got shape ", a.shape());
+  return to_host(a).attr("item")();
+}
+
+std::string text(const DeviceArray& a) {
+  return "DeviceArray(shape=" + to_string(a.shape()) + ", dtype=" + std::string(py::str(a.dtype())) +
+         ", device=\"" + a.device().name + "\")";
+}
+
+// https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3. All work on the array is
+// done when this returns, so nobody has to wait for a stream.
+py::dict cuda_array_interface(const DeviceArray& a) {
+  without_gil([&] { a.device().synchronize(); });
+  py::dict result;
+  result["shape"] = py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
+  result["typestr"] = a.dtype().attr("str");
+  result["data"] = py::make_tuple(a.size() == 0 ? 0 : reinterpret_cast<uintptr_t>(a.data()), false);
+  result["strides"] = py::none();
+  result["stream"] = py::none();
+  result["version"] = 3;
+  return result;
+}
+
+py::tuple dlpack_device(const DeviceArray& a) {
+  return py::make_tuple(a.device().is_gpu ? kDLCUDA : kDLCPU, 0);
+}
+
+// A tensor for another library, and the view of the array that keeps its memory alive.
+struct Exported {
+  DeviceArray array;
+  DLManagedTensor tensor;
+};
+
+// https://data-apis.org/array-api/latest/API_specification/generated/array_api.array.__dlpack__.html. All
+// work on the array is done when this returns, so the stream of the caller need not wait.
+py::capsule dlpack(const DeviceArray& a, const py::object& /*stream*/, const py::object& /*max_version*/,
+                   const py::object& device, const py::object& copy) {
+  if (!device.is_none() && !device.equal(dlpack_device(a)))
+    throw py::buffer_error(std::string("the array is on ") + a.device().name +
+                           "; array.to(\"cpu\") copies it to the CPU");
+  const bool is_copied = !copy.is_none() && parse_bool(copy, "copy");
+  auto exported = std::make_unique<Exported>(Exported{is_copied ? copied(a) : a, {}});
+  without_gil([&] { a.device().synchronize(); });
+  const DeviceArray& array = exported->array;
+  const char kind = array.dtype().kind();
+  exported->tensor.dl_tensor = {
+      .data = array.data(),
+      .device = {a.device().is_gpu ? kDLCUDA : kDLCPU, 0},
+      .ndim = static_cast<int32_t>(array.shape().size()),
+      .dtype = {kind == 'f'   ? kDLFloat
+                : kind == 'i' ? kDLInt
+                              : kDLUInt,
+                static_cast<uint8_t>(8 * array.dtype().itemsize()), 1},
+      .shape = const_cast<int64_t*>(array.shape().data()),
+      .strides = nullptr,
+      .byte_offset = 0,
+  };
+  exported->tensor.manager_ctx = exported.get();
+  exported->tensor.deleter = [](DLManagedTensor* self) {
+    const py::gil_scoped_acquire gil;  // the array holds a dtype
+    delete static_cast<Exported*>(self->manager_ctx);
+  };
+  // Whoever takes the tensor renames the capsule and calls the deleter later. Otherwise, the capsule does.
+  PyObject* const capsule = PyCapsule_New(&exported->tensor, "dltensor", [](PyObject* self) {
+    if (!PyCapsule_IsValid(self, "dltensor")) return;
+    auto* const tensor = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(self, "dltensor"));
+    tensor->deleter(tensor);
+  });
+  if (capsule == nullptr) throw py::error_already_set();
+  exported.release();
+  return py::reinterpret_steal<py::capsule>(capsule);
+}
+
+[[noreturn]] void refuse_conversion(const DeviceArray& a, const py::args&, const py::kwargs&) {
+  throw py::type_error(std::string("an array on ") + a.device().name +
+                       " is not converted to NumPy unasked; array.to(\"cpu\") returns a NumPy array");
+}
+
+py::tuple reduced(const DeviceArray& a) {
+  return py::make_tuple(py::module_::import("byhand._core").attr("asarray"),
+                        py::make_tuple(to_host(a), a.device().name));
+}
+
+}  // namespace
+
+void bind_device_array(py::module_& m) {
+  py::class_<DeviceArray>(m, "DeviceArray", R"(An array in the memory of a device other than the CPU.
+
+`byhand.asarray(x, device="cuda")` makes one, and `array.to("cpu")` copies it back to NumPy. All
+functions of `byhand.kernels` take such arrays, if all arrays of a call are on the same device,
+and return arrays of that device. A function may return before the device has computed the
+result. Copying a result to the CPU waits for it.
+
+The array is C-contiguous. Slices along the first axis, `reshape` and `view` share its memory.)")
+      .def_property_readonly(
+          "shape",
+          [](const DeviceArray& a) {
+            return py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
+          },
+          "tuple of int: The size of each axis.")
+      .def_property_readonly("dtype", &DeviceArray::dtype, "numpy.dtype: float32, int32, int64 or uint8.")
+      .def_property_readonly(
+          "ndim", [](const DeviceArray& a) { return a.shape().size(); }, "int: The number of axes.")
+      .def_property_readonly("size", &DeviceArray::size, "int: The number of values.")
+      .def_property_readonly("nbytes", &DeviceArray::bytes, "int: The number of bytes.")
+      .def_property_readonly(
+          "device", [](const DeviceArray& a) { return a.device().name; }, "str: The name of the device.")
+      .def(
+          "to", [](py::handle self, py::handle device) { return asarray(self, device); }, py::arg("device"),
+          R"(Copy the array to a device.
+
+Parameters
+----------
+device : {"cpu", "cuda"}
+    The device.
+
+Returns
+-------
+ndarray or DeviceArray
+    A NumPy array for "cpu". If the array is on the device already, the array itself.
+
+Raises
+------
+RuntimeError
+    If the device cannot be used, or one of its earlier computations failed.
+ValueError
+    If the device is unknown, or a label or an index of an earlier call on this device was out
+    of range.)")
+      .def("reshape", reshaped, R"(Return a view with another shape and the same number of values.
+
+Parameters
+----------
+*shape : int, or one tuple of int
+    The new shape. One size may be -1, which stands for the size that fits.
+
+Returns
+-------
+DeviceArray
+    The view.
+
+Raises
+------
+ValueError
+    If the shape has another number of values.)")
+      .def(
+          "view",
+          [](const DeviceArray& a, const py::object& dtype) {
+            return viewed(a, py::dtype::from_args(dtype));
+          },
+          py::arg("dtype"), R"(Return a view whose bytes are read as another dtype of the same size.
+
+Parameters
+----------
+dtype : dtype
+    The new dtype.
+
+Returns
+-------
+DeviceArray
+    The view.
+
+Raises
+------
+ValueError
+    If a value of the new dtype has another number of bytes.)")
+      .def("copy", copied, R"(Return a copy on the same device.)")
+      .def(
+          "fill", [](const DeviceArray& a, py::handle value) { fill(a, value); }, py::arg("value"),
+          R"(Set all values of a float32 array.
+
+Parameters
+----------
+value : float
+    The value.
+
+Raises
+------
+TypeError
+    If the array is not float32, or the value is not a number.)")
+      .def("item", number, R"(Return the value of an array of size 1 as a Python number.
+
+Raises
+------
+ValueError
+    If the array has more than one value or none.)")
+      .def("__len__",
+           [](const DeviceArray& a) {
+             if (a.shape().empty()) throw py::type_error("an array without dimensions has no len()");
+             return a.shape()[0];
+           })
+      .def("__getitem__", [](const DeviceArray& a, py::handle key) { return item(a, key); })
+      .def("__setitem__",
+           [](const DeviceArray& a, py::handle key, py::handle value) { assign(item(a, key), value); })
+      .def("__float__", [](const DeviceArray& a) { return py::float_(number(a)); })
+      .def("__int__", [](const DeviceArray& a) { return py::int_(number(a)); })
+      .def("__repr__", text)
+      .def("__reduce__", reduced)
+      .def("__array__", refuse_conversion)
+      .def_property_readonly("__cuda_array_interface__", cuda_array_interface)
+      .def("__dlpack__", dlpack, py::kw_only(), py::arg("stream") = py::none(),
+           py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
+           py::arg("copy") = py::none())
+      .def("__dlpack_device__", dlpack_device)
+      .attr("__array_ufunc__") = py::none();  // NumPy then refuses arithmetic instead of copying
+  m.def("add_device", add_device, py::arg("capsule"),
+        "Make the device of another extension module known. `capsule` holds its table.");
+  define<asarray>(m, "asarray(x, device='cpu')", R"(Copy an array to a device, unless it is there already.
+
+Parameters
+----------
+x : array_like or DeviceArray
+    The array. For a device other than the CPU, its dtype must be float32, int32, int64 or uint8.
+device : {"cpu", "cuda"}, default "cpu"
+    The device.
+
+Returns
+-------
+ndarray or DeviceArray
+    A NumPy array for "cpu", otherwise a DeviceArray. If `x` is an array on this device, it is
+    returned without a copy.
+
+Raises
+------
+MemoryError
+    If the device has too little free memory.
+RuntimeError
+    If the device cannot be used.
+TypeError
+    If the dtype is none of those above.
+ValueError
+    If the device is unknown.)");
+}
+
+}  // namespace byhand::bindings

@@ -1,0 +1,23 @@
+// What the module byhand._cuda (module.cc) says of the GPU.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "ops/device.h"
+
+namespace byhand::cuda {
+
+// The table of operators. It can be used if why_not() is empty.
+const Device& device();
+
+// Returns why the GPU cannot be used, and what to do about it, or an empty string if it can.
+std::string why_not();
+
+struct Info {
+  std::string name;
+  size_t free_bytes, total_bytes;
+};
+Info info();
+
+}  // namespace byhand::cuda

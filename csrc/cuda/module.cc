@@ -1,0 +1,82 @@
+// The extension module byhand._cuda. It hands the table of the GPU's operators to byhand._core, and says
+// whether there is a GPU. Importing it does not touch the GPU.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <exception>
+
+#include "cuda/device.h"
+#include "cuda/launch_limit.h"
+
+namespace {
+
+using namespace byhand;
+
+// Returns work(), or null with a RuntimeError if it throws.
+template <class Work>
+PyObject* guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
+}
+
+PyObject* why_not(PyObject*, PyObject*) {
+  return guarded([] {
+    const std::string reason = cuda::why_not();
+    return reason.empty() ? Py_NewRef(Py_None) : PyUnicode_FromString(reason.c_str());
+  });
+}
+
+PyObject* info(PyObject*, PyObject*) {
+  return guarded([] {
+    const cuda::Info found = cuda::info();
+    return Py_BuildValue("{s:s,s:n,s:n}", "name", found.name.c_str(), "free_bytes",
+                         static_cast<Py_ssize_t>(found.free_bytes), "total_bytes",
+                         static_cast<Py_ssize_t>(found.total_bytes));
+  });
+}
+
+PyObject* set_most_blocks(PyObject*, PyObject* argument) {
+  const long long count = PyLong_AsLongLong(argument);
+  if (count == -1 && PyErr_Occurred()) return nullptr;
+  cuda::most_blocks = count;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef methods[] = {
+    {"why_not", why_not, METH_NOARGS, "Return why the GPU cannot be used, or None if it can."},
+    {"info", info, METH_NOARGS, "Return the name of the GPU and its memory: free_bytes and total_bytes."},
+    {"set_most_blocks", set_most_blocks, METH_O,
+     "Set the largest number of blocks of a launch. Only tests need this function."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    "_cuda",
+    "The operators on NVIDIA GPUs.",
+    -1,
+    methods,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__cuda() {
+  PyObject* const module = PyModule_Create(&definition);
+  if (module == nullptr) return nullptr;
+  PyObject* const table = PyCapsule_New(const_cast<Device*>(&cuda::device()), "byhand.Device", nullptr);
+  if (table == nullptr || PyModule_AddObject(module, "device", table) < 0 ||
+      PyModule_AddObject(module, "is_emulated", PyBool_FromLong(!cuda::device().is_gpu)) < 0) {
+    Py_XDECREF(table);
+    Py_DECREF(module);
+    return nullptr;
+  }
+  return module;
+}
