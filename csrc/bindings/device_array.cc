@@ -167,6 +167,8 @@ py::dtype device_dtype(const py::array& array) {
 
 py::object asarray(py::handle object, py::handle device_object) {
   const Device& device = device_named(parse_string(device_object, "device"));
+  if (&device == &cpu_device() && py::isinstance<py::array>(object))
+    return py::reinterpret_borrow<py::object>(object);
   if (py::isinstance<DeviceArray>(object)) {
     const auto& a = object.cast<const DeviceArray&>();
     if (&a.device() == &device) return py::reinterpret_borrow<py::object>(object);

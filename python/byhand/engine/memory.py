@@ -14,13 +14,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand._core import DeviceArray, asarray
 
 Shape = tuple[int, ...]
+
+# An array of NumPy, or a DeviceArray. This type is NumPy's, because the engine and the layers treat
+# both in the same way: they pass them to kernels, take slices and change shapes.
 Array = NDArray[np.float32]
 
 # Every block and every parameter starts at a multiple of this number of floats: 16 floats are 64
 # bytes, one cache line.
 ALIGNMENT = 16
+
+
+def device_of(array: Array | DeviceArray) -> str:
+    """Return the name of the device that holds an array, such as "cpu".
+
+    Parameters
+    ----------
+    array : ndarray or DeviceArray
+        The array.
+    """
+    return array.device if isinstance(array, DeviceArray) else "cpu"
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array of NumPy or a DeviceArray.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+    """
+    return isinstance(value, (np.ndarray, DeviceArray))
+
+
+def assign(target: NDArray[Any], values: NDArray[Any]) -> None:
+    """Copy the values of an array into another one, which may be on another device.
+
+    Parameters
+    ----------
+    target : ndarray or DeviceArray
+        The array to overwrite.
+    values : ndarray or DeviceArray, shape and dtype of target
+        The values to copy.
+    """
+    target[...] = asarray(values, device_of(target))
+
+
+def host_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of an array in the memory of the CPU.
+
+    Parameters
+    ----------
+    array : ndarray or DeviceArray
+        The array.
+    """
+    return array.to("cpu") if isinstance(array, DeviceArray) else array.copy()
 
 
 class Buffer(NamedTuple):
@@ -52,10 +102,12 @@ class Memory:
     ----------
     n : int
         The number of images in the batch.
+    device : str
+        The device to allocate on, as in `kernels.empty`.
     """
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, n: int, device: str = "cpu") -> None:
+        self.n, self.device = n, device
 
     def take(self, buffer: Buffer) -> NDArray[Any]:
         """Return an array that shares memory with no other array until `release`.
@@ -70,7 +122,7 @@ class Memory:
         ndarray, shape (n, *buffer.shape)
             The array. Its values are undefined.
         """
-        return kernels.empty((self.n, *buffer.shape)).view(buffer.dtype)
+        return kernels.empty((self.n, *buffer.shape), self.device).view(buffer.dtype)
 
     def release(self, *arrays: NDArray[Any]) -> None:
         """Allow later calls of `take` to use the memory of these arrays.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape
+from byhand.engine.memory import Arena, Array, Buffer, Memory, Shape, device_of
 from byhand.engine.op import Call, Op, Saved, bind_all, bind_all_backward
 
 # A plan keeps the bound calls for its largest batch size, and for up to this number of smaller
@@ -35,7 +35,7 @@ class PlannedLoss(Protocol):
         """
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
-        """Return the loss of a batch.
+        """Return the loss of a batch. On a GPU, it is a DeviceArray without dimensions.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Batch:
         Returns
         -------
         numpy.float32
-            The loss of the batch.
+            The loss of the batch. On a GPU, it is a DeviceArray without dimensions.
 
         Raises
         ------
@@ -184,7 +184,7 @@ def _extra_gradients(calls: Sequence[Call]) -> list[dict[int, Array]]:
         extra = {}
         for i, gradient in enumerate(call.gradients):
             if id(gradient) in written:
-                extra[i] = kernels.empty(gradient.shape)
+                extra[i] = kernels.empty(gradient.shape, device_of(gradient))
             written.add(id(gradient))
         extras.append(extra)
     return extras

@@ -28,10 +28,13 @@ class InferencePlans:
     ----------
     make : callable
         The function that makes a plan. Its argument is the number of images in the largest batch.
+    device : str
+        The device of the plans.
     """
 
-    def __init__(self, make: Callable[[int], Plan]) -> None:
+    def __init__(self, make: Callable[[int], Plan], device: str) -> None:
         self._make = make
+        self.device = device
         # `append` and `pop` of a list are atomic, so this class needs no lock. A lock would do
         # harm: if another thread held it during a fork, nobody would release it in the child
         # process.

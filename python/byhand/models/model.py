@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand._core import asarray
 from byhand.checks import instance, integer, listed, with_batch
-from byhand.engine.memory import Array
+from byhand.engine.memory import Array, assign, device_of
 from byhand.engine.plan import Plan
 from byhand.engine.pool import CHUNK, InferencePlans
 from byhand.files.atomic import write_atomic
@@ -278,21 +279,23 @@ class Model(Sequential):
         if n == 0:
             return logits
         plans = self._plans
-        if plans is None:
-            plans = self._plans = InferencePlans(self._new_plan)
+        device = self.device
+        if plans is None or plans.device != device:
+            plans = self._plans = InferencePlans(self._new_plan, device)
         plan = plans.take(min(n, CHUNK))
         try:
             for start in range(0, n, CHUNK):
                 end = min(start + CHUNK, n)
                 batch = plan.batch(end - start)
-                self.gather(images, np.arange(start, end), batch.input)
-                logits[start:end] = batch.forward()
+                self.gather(images[start:end], np.arange(end - start), batch.input)
+                assign(logits[start:end], batch.forward())
         finally:
             plans.give_back(plan)
         return logits
 
     def _new_plan(self, batch_size: int) -> Plan:
-        return Plan(fused(self.layers(), training=False), self.input_shape, batch_size)
+        ops = fused(self.layers(), training=False)
+        return Plan(ops, self.input_shape, batch_size, device=self.device)
 
     def gather(
         self,
@@ -313,11 +316,15 @@ class Model(Sequential):
         index : ndarray, shape (n,), int64
             The numbers of the images in the batch.
         out : ndarray, shape (n, channels, height, width), float32
-            The array to write to.
+            The array to write to. If it is on a GPU, `images` of uint8 and `index` may be there,
+            too. Otherwise they are copied to it.
         max_shift, seed, step : int
             As in `kernels.gather_images`. They are ignored for images of float32.
         """
+        device = device_of(out)
         if images.dtype == _BYTES:
+            if device != "cpu":
+                images, index = asarray(images, device), asarray(index, device)
             kernels.gather_images(
                 images,
                 index,
@@ -329,9 +336,12 @@ class Model(Sequential):
                 out=out,
             )
         else:
-            images.take(index, axis=0, out=out, mode="clip")
-            out *= np.float32(255 * self.scale)
-            out += np.float32(self.offset)
+            batch = out if device == "cpu" else np.empty(out.shape, np.float32)
+            images.take(index, axis=0, out=batch, mode="clip")
+            batch *= np.float32(255 * self.scale)
+            batch += np.float32(self.offset)
+            if device != "cpu":
+                assign(out, batch)
 
     def check_images(self, images: Any) -> NDArray[Any]:
         """Check that an array holds images of this model.

@@ -51,8 +51,15 @@ class Sequential(Module):
     def _share_storage(self) -> None:
         """Move all parameters into one storage, unless they have no memory yet (NO_WEIGHTS)."""
         parameters = self.parameters()
-        if all(parameter.storage is not None for parameter in parameters):
-            share_storage(parameters)
+        storages = [parameter.storage for parameter in parameters]
+        devices = sorted({storage.device for storage in storages if storage is not None})
+        if len(devices) > 1:
+            raise ValueError(
+                f"the layers must be on one device, but they are on {' and '.join(devices)}: move "
+                "them first, with layer.to(device)"
+            )
+        if None not in storages:
+            share_storage(parameters, *devices)
 
     def __getitem__(self, i: int) -> Module:
         return self.children[i]

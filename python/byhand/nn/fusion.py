@@ -52,7 +52,9 @@ class _ConvPoolActivation(Op):
         self._conv = conv
         self._pool = pool
         self._name = NAMES[type(activation)]
-        self._weight_cache = kernels.conv2d_weight_cache(conv.weight.shape)
+        # Only the CPU's algorithms transform the weights.
+        on_cpu = conv.device == "cpu"
+        self._weight_cache = kernels.conv2d_weight_cache(conv.weight.shape) if on_cpu else None
 
     def output_shape(self, shape: Shape) -> Shape:
         return self._pool.output_shape(self._conv.output_shape(shape))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import form
-from byhand.engine.memory import Array, Memory, Shape
+from byhand.engine.memory import Array, Memory, Shape, device_of, is_array
 from byhand.engine.op import Branch, Call, Op
 from byhand.nn.module import ByHand, Module, undefined
 
@@ -84,14 +84,14 @@ class Layer(Module, Op):
         ValueError
             If the layer does not take an input of this shape.
         """
-        if not isinstance(x, np.ndarray) or x.ndim == 0:
+        if not is_array(x) or x.ndim == 0:
             raise TypeError(f"x must be an array with a batch axis, not {form(x)}")
         _check_float32("x", x)
         if self.is_view:
             y = x.reshape((len(x), *self.output_shape(x.shape[1:])))
             call = Call(self, x, y, (), inference=False)
         else:
-            call = self.bind(x, Memory(len(x)))
+            call = self.bind(x, Memory(len(x), device_of(x)))
             call.op.run(call)
         self._last = call
         return call.y  # not self._last.y, because another thread may have run the layer meanwhile
@@ -124,7 +124,7 @@ class Layer(Module, Op):
         last = self._last
         if last is None:
             raise RuntimeError(f"backward of {self!r} was called before forward")
-        if not isinstance(grad_output, np.ndarray) or grad_output.shape != last.y.shape:
+        if not is_array(grad_output) or grad_output.shape != last.y.shape:
             raise ValueError(
                 f"grad_output of {self!r} must have the shape {last.y.shape} of the output, "
                 f"but it is {form(grad_output)}"
@@ -132,10 +132,11 @@ class Layer(Module, Op):
         _check_float32("grad_output", grad_output)
         if self.is_view:
             return grad_output.reshape(last.x.shape)
-        grad_x = kernels.empty(last.x.shape)
-        last.op.bind_backward(last, grad_output, Memory(len(grad_x)), grad_x)
+        device = device_of(last.x)
+        grad_x = kernels.empty(last.x.shape, device)
+        last.op.bind_backward(last, grad_output, Memory(len(grad_x), device), grad_x)
         targets = last.gradients
-        last.gradients = tuple(kernels.empty(target.shape) for target in targets)
+        last.gradients = tuple(kernels.empty(target.shape, device) for target in targets)
         last.op.run_backward(last)
         for target, gradient in zip(targets, last.gradients, strict=True):
             kernels.accumulate(target, gradient)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from byhand import kernels
 from byhand.checks import form, integer, number
-from byhand.engine.memory import Array, Buffer, Shape
+from byhand.engine.memory import Array, Buffer, Shape, assign, device_of, host_copy, is_array
 from byhand.engine.op import Saved
 from byhand.engine.plan import PlannedLoss
 from byhand.nn.layer import overrides
@@ -96,12 +96,13 @@ class Loss(PlannedLoss):
         TypeError, ValueError
             If an argument is not an array, or the shapes or dtypes do not fit each other.
         """
-        if not isinstance(prediction, np.ndarray) or prediction.ndim == 0:
+        if not is_array(prediction) or prediction.ndim == 0:
             raise TypeError(
                 f"prediction must be an array with a batch axis, not {form(prediction)}"
             )
         n, shape = prediction.shape[0], prediction.shape[1:]
-        saved = tuple(kernels.empty((n, *b.shape)) for b in self.saved(shape))
+        device = device_of(prediction)
+        saved = tuple(kernels.empty((n, *b.shape), device) for b in self.saved(shape))
         value = self.run(prediction, target, saved)
         self._last = prediction, target, saved
         return value
@@ -125,7 +126,7 @@ class Loss(PlannedLoss):
         if self._last is None:
             raise RuntimeError(f"backward of {self!r} was called before forward")
         prediction, target, saved = self._last
-        grad = kernels.empty(prediction.shape)
+        grad = kernels.empty(prediction.shape, device_of(prediction))
         self.run_backward(prediction, target, saved, grad)
         return grad
 
@@ -238,13 +239,15 @@ class LossByHand(PlannedLoss):
         return ()
 
     def run(self, prediction: Array, target: NDArray[Any], saved: Saved) -> np.float32:
+        if device_of(prediction) != "cpu":  # the loss computes with NumPy
+            prediction, target = host_copy(prediction), host_copy(target)
         value: np.float32 = np.float32(self._loss.forward(prediction, target))
         return value
 
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
-        grad[...] = self._loss.backward()
+        assign(grad, self._loss.backward())
 
 
 def planned(loss: Loss) -> Loss | LossByHand:

@@ -13,9 +13,9 @@ import numpy as np
 
 from byhand import kernels
 from byhand.checks import flag, form
-from byhand.engine.memory import Array, Shape
+from byhand.engine.memory import Array, Shape, host_copy
 from byhand.engine.op import Call, Op
-from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays
+from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays, move
 
 Self = TypeVar("Self", bound="Module")
 
@@ -222,6 +222,45 @@ class Module:
         """Set the gradients of all parameters to zero."""
         clear_gradients(self.parameters())
 
+    @property
+    def device(self) -> str:
+        """The device of the parameters, such as "cpu". It is "cpu" if there are none."""
+        storages = (parameter.storage for parameter in self.parameters())
+        return next((storage.device for storage in storages if storage is not None), "cpu")
+
+    def to(self: Self, device: str) -> Self:
+        """Move all parameters and running statistics to a device.
+
+        From then on, the module computes there. It takes arrays of this device and returns such
+        arrays. The methods of `Model` that predict still take and return NumPy arrays.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+            The device.
+
+        Returns
+        -------
+        Module
+            This module.
+
+        Raises
+        ------
+        TypeError
+            If the module has a layer of yours, which computes with NumPy on the CPU.
+        RuntimeError, ValueError
+            If the device cannot be used or is unknown. The message says why.
+        MemoryError
+            If the device has too little free memory. Then nothing has moved.
+        """
+        kernels.empty((0,), device)  # raises an error if the device cannot be used
+        by_hand = [m for m in self.modules() if any(isinstance(op, ByHand) for op in m.layers())]
+        if by_hand and device != "cpu":
+            kind = type(by_hand[-1]).__name__
+            raise TypeError(f"{kind} computes with NumPy, so it cannot be moved to {device}")
+        move((parameter for _, parameter in self.named_state()), device)
+        return self
+
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode or inference mode. A new module is in training mode.
 
@@ -269,7 +308,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the values of all parameters and running statistics, by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_state()}
+        return {name: host_copy(parameter.data) for name, parameter in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set the values of all parameters and running statistics.

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
-from byhand.engine.memory import Array, Shape, aligned_offsets
+from byhand._core import asarray
+from byhand.engine.memory import (
+    Array,
+    Shape,
+    aligned_offsets,
+    assign,
+    device_of,
+    is_array,
+)
 
 
 class Storage:
@@ -25,11 +33,14 @@ class Storage:
     ----------
     size : int
         The number of floats in each buffer.
+    device : str
+        The device to allocate on, as in `kernels.empty`.
     """
 
-    def __init__(self, size: int) -> None:
-        self.data = kernels.empty((size,))
-        self.grad = kernels.empty((size,))
+    def __init__(self, size: int, device: str = "cpu") -> None:
+        self.device = device
+        self.data = kernels.empty((size,), device)
+        self.grad = kernels.empty((size,), device)
         self.data.fill(0.0)
         self.grad.fill(0.0)
 
@@ -133,13 +144,14 @@ class Parameter:
         self._data = storage.data[part].reshape(self.shape)
         self._grad = storage.grad[part].reshape(self.shape)
         if old[0] is not None and old[1] is not None:
-            self._data[...], self._grad[...] = old
+            assign(self._data, old[0])
+            assign(self._grad, old[1])
 
     def _assign(self, name: str, target: Array, value: Any) -> None:
         _check_float32(f".{name}", value, ", and zero_grad() to clear gradients")
         if value.shape != self.shape:
             raise ValueError(f".{name} has the shape {self.shape}, not {value.shape}")
-        target[...] = value
+        assign(target, value)
 
     def __getstate__(self) -> tuple[Shape, Array | None, Array | None]:
         # A copy or a pickle holds only the values of this parameter, not the storage of the whole
@@ -150,7 +162,7 @@ class Parameter:
         shape, data, grad = state
         self._set_shape(shape)
         if data is not None and grad is not None:
-            share_storage([self])
+            share_storage([self], device_of(data))
             self.data, self.grad = data, grad
 
     def __repr__(self) -> str:
@@ -158,8 +170,8 @@ class Parameter:
 
 
 def _check_float32(name: str, value: Any, also: str = "") -> None:
-    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
-        form = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+    if not is_array(value) or value.dtype != np.float32:
+        form = value.dtype if is_array(value) else type(value).__name__
         raise TypeError(f"{name} takes a float32 array, not {form}: use .astype(np.float32){also}")
 
 
@@ -178,18 +190,39 @@ class Statistic(Parameter):
     __slots__ = ()
 
 
-def share_storage(parameters: Sequence[Parameter]) -> None:
+def share_storage(parameters: Sequence[Parameter], device: str = "cpu") -> None:
     """Move parameters into one new storage, in this order, each at the start of a cache line.
 
     Parameters
     ----------
     parameters : sequence of Parameter
         The parameters. They may belong to several networks.
+    device : str
+        The device of the storage.
     """
     offsets, size = aligned_offsets([parameter.size for parameter in parameters])
-    storage = Storage(size)
+    storage = Storage(size, device)
     for parameter, offset in zip(parameters, offsets, strict=True):
         parameter.bind(storage, offset)
+
+
+def move(parameters: Iterable[Parameter], device: str) -> None:
+    """Move parameters to a device. Those that share a storage share one there, too.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters. Those without memory are left as they are.
+    device : str
+        The device.
+    """
+    moving = [p for p in parameters if p.storage is not None and p.storage.device != device]
+    storages = {parameter.storage for parameter in moving}
+    # All memory is allocated first, so that nothing has moved if there is too little.
+    moved = {old: Storage(old.data.size, device) for old in storages if old is not None}
+    for parameter in moving:
+        assert parameter.storage is not None
+        parameter.bind(moved[parameter.storage], parameter.offset)
 
 
 def flat_pieces(
@@ -299,12 +332,12 @@ def load_arrays(targets: Mapping[str, Array], state: Mapping[str, Any], owner: s
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be arrays by name, as from state_dict(), not {state!r}")
-    arrays = {name: np.asarray(value) for name, value in state.items()}
+    arrays = {name: asarray(value) for name, value in state.items()}
     problems = misfits({name: target.shape for name, target in targets.items()}, arrays)
     if problems:
         raise ValueError(f"state does not fit {owner}: {'; '.join(problems)}")
     for name, target in targets.items():
-        target[...] = arrays[name]
+        assign(target, arrays[name])
 
 
 class _Sentinel(Enum):

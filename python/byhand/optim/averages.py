@@ -8,7 +8,7 @@ from typing import Any
 
 from byhand import kernels
 from byhand.checks import number
-from byhand.engine.memory import Array, aligned_offsets
+from byhand.engine.memory import Array, aligned_offsets, device_of, host_copy
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, flat_pieces, load_arrays
 
@@ -76,8 +76,10 @@ class WeightAverage:
         self.updates = 0
         self._parameters = tuple(parameters)
         self._offsets, size = aligned_offsets([p.size for p in self._parameters])
-        self._flat = kernels.empty((size,))
-        self._unused_velocity = kernels.empty((size,))  # `sgd_step` requires the array
+        device = device_of(self._parameters[0].data) if self._parameters else "cpu"
+        self._flat = kernels.empty((size,), device)
+        # `sgd_step` requires this array.
+        self._unused_velocity = kernels.empty((size,), device)
         self._flat.fill(0.0)
         self._storages: list[Storage | None] = []
         self._pieces: list[tuple[Array, Array, Array]] = []
@@ -114,7 +116,7 @@ class WeightAverage:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the averages by name: "0" for the first parameter, and so on."""
-        return {str(i): average.copy() for i, average in enumerate(self._views())}
+        return {str(i): host_copy(average) for i, average in enumerate(self._views())}
 
     def load_state_dict(self, state: Mapping[str, Any], updates: int) -> None:
         """Set the averages and the number of updates.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from byhand import kernels
+from byhand._core import asarray
 from byhand.checks import finite, flag, listed, not_negative, number
-from byhand.engine.memory import Array, aligned_offsets
+from byhand.engine.memory import Array, aligned_offsets, device_of, host_copy
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, clear_gradients, flat_pieces, load_arrays
 
@@ -98,7 +99,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the state by name: "steps", and for example "velocity.0"."""
-        return {name: values.copy() for name, values in self._named_values().items()}
+        return {name: host_copy(values) for name, values in self._named_values().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set the state, for example to continue an interrupted training.
@@ -137,9 +138,12 @@ class Optimizer:
     def _find_pieces(self) -> None:
         """Find the pieces for `step`: parameters that one kernel call can change together.
 
-        If layers move into another network, their storage changes, and `step` calls this again.
+        If layers move into another network or to another device, their storage changes, and `step`
+        calls this again. The optimizer's own arrays then move to the device, too.
         """
         self._storages = [parameter.storage for parameter in self.parameters]
+        device = device_of(self.parameters[0].data)
+        self._values = {name: asarray(values, device) for name, values in self._values.items()}
         self._pieces = [
             (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))
             for storage, there, here in flat_pieces(self.parameters, self._offsets)

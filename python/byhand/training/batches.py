@@ -5,12 +5,12 @@ A plan (`byhand.engine.plan`) is the list of the kernel calls of a network, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from byhand._core import asarray
 from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
 from byhand.nn.fusion import fused
@@ -19,68 +19,48 @@ from byhand.nn.losses import Loss, planned
 from byhand.nn.module import Module
 from byhand.nn.parameter import stream
 from byhand.training.checked_data import CheckedData
-from byhand.training.evaluation import count_right_answers
-
-BatchScore = tuple[float, int, int]
-"""The mean loss of a batch, the number of images in the mean, and the number of wrong answers."""
 
 
-class TrainingBatch:
-    """A batch of n images in the arrays of a plan.
-
-    Parameters
-    ----------
-    plan : engine.plan.Batch
-        The plan for n images. `plan.train(target)` computes the loss and the gradients.
-    data : CheckedData
-        The training set.
-    loss : Loss
-        Its method `counted` returns the number of images over which the loss is averaged.
-    ignores_labels : bool
-        Whether the loss ignores some labels of the training set. If not, `score` does not call
-        `loss.counted`, because the loss is averaged over all images.
+class Part(NamedTuple):
+    """The part of an epoch that one batch takes, on the device that trains.
 
     Attributes
     ----------
-    images : int
-        The number n of images.
+    index : ndarray, shape (n,), int64
+        The numbers of the images.
     answers : ndarray, shape (n,)
         The right class of each image, or the right number if the model has one output.
     target : ndarray, shape (n,) or (n, outputs)
         What the loss compares the network's output with.
+    counted : int
+        The number of images over which the loss is averaged. The loss may ignore some labels.
     """
 
-    def __init__(self, plan: Batch, data: CheckedData, loss: Loss, ignores_labels: bool) -> None:
-        self.plan = plan
-        self.images = n = len(plan.input)
-        self.answers: NDArray[Any] = np.empty(n, data.answers.dtype)
-        self.target: NDArray[Any] = self.answers
-        if data.targets is not None:
-            self.target = np.empty_like(data.targets[:n])
-        self._loss = loss
-        self._ignores_labels = ignores_labels
+    index: NDArray[np.int64]
+    answers: NDArray[Any]
+    target: NDArray[Any]
+    counted: int
 
-    def score(self, loss: np.float32) -> BatchScore:
-        """Score the batch after `plan.train` has run.
 
-        Parameters
-        ----------
-        loss : float32
-            The value that `plan.train` returned.
+class TrainingBatch(NamedTuple):
+    """A batch in the arrays of a plan.
 
-        Returns
-        -------
-        loss : float
-            The mean loss. It is 0 if the loss ignores every label of the batch.
-        counted : int
-            The number of images over which the loss is averaged.
-        wrong : int
-            The number of images for which the model's answer was wrong.
-        """
-        n = self.images
-        counted = self._loss.counted(self.target) if self._ignores_labels else n
-        wrong = n - count_right_answers(self.plan.output, self.answers)
-        return float(loss) if counted else 0.0, counted, wrong
+    Attributes
+    ----------
+    plan : engine.plan.Batch
+        The plan for this number of images. `plan.train(target)` computes the loss and the
+        gradients.
+    images : int
+        The number of images.
+    answers, target, counted
+        As in `Part`.
+    """
+
+    plan: Batch
+    images: int
+    answers: NDArray[Any]
+    target: NDArray[Any]
+    counted: int
 
 
 class TrainingBatches:
@@ -146,12 +126,15 @@ class TrainingBatches:
         self._ignores_labels = loss.counted(data.wanted) < images
         ops, largest = fused(model.layers()), min(batch_size, images)
         self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
+        self._device = device
+        # A GPU gathers images of bytes. Others are gathered on the CPU.
+        self._has_bytes = data.images.dtype == np.uint8
+        self._images = asarray(data.images, device) if self._has_bytes else data.images
         # The layers that draw random numbers. `begin_step` is called only for these, because the
         # calls for all layers would take a microsecond per step.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
-        self._batches: dict[int, TrainingBatch] = {}
 
-    def shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
+    def shuffled(self, epoch: int) -> list[Part]:
         """Divide the images into the batches of an epoch, in a random order.
 
         Parameters
@@ -161,21 +144,31 @@ class TrainingBatches:
 
         Returns
         -------
-        list of ndarray, shape (n,), int64
-            The numbers of the images of each batch. `byhand.data.batches` with the same seed yields
-            the images in the order of epoch 1.
+        list of Part
+            One per batch. `byhand.data.batches` with the same seed yields the images in the order
+            of epoch 1.
         """
-        order = stream(self._seed, epoch).permutation(len(self._data.images))
-        size = self._batch_size
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        data, size = self._data, self._batch_size
+        order = stream(self._seed, epoch).permutation(len(data.images))
+        wanted = data.wanted[order]
+        index = asarray(order, self._device) if self._has_bytes else order
+        target = asarray(wanted, self._device)
+        answers = target if data.targets is None else asarray(data.answers[order], self._device)
+        parts = []
+        for start in range(0, len(order), size):
+            part = slice(start, start + size)
+            labels = wanted[part]
+            counted = self._loss.counted(labels) if self._ignores_labels else len(labels)
+            parts.append(Part(index[part], answers[part], target[part], counted))
+        return parts
 
-    def gather(self, index: NDArray[np.int64], step: int) -> TrainingBatch:
-        """Copy images, shifted and scaled, and their labels into the arrays of the plan.
+    def gather(self, part: Part, step: int) -> TrainingBatch:
+        """Copy images, shifted and scaled, into the input of the plan.
 
         Parameters
         ----------
-        index : ndarray, shape (n,), int64
-            The numbers of the images.
+        part : Part
+            The images of the batch.
         step : int
             The number of this training step, counted from 0. Together with the seed, it decides the
             shifts of the images and the draws of dropout.
@@ -183,49 +176,18 @@ class TrainingBatches:
         Returns
         -------
         TrainingBatch
-            The batch. The next call with the same number of images overwrites it.
+            The batch. The next call with the same number of images overwrites its images.
         """
-        n = len(index)
-        batch = self._batches.get(n) or self._new_batch(n)
+        n = len(part.index)
+        plan = self._plan.batch(n)
         self._model.gather(
-            self._data.images,
-            index,
-            batch.plan.input,
+            self._images,
+            part.index,
+            plan.input,
             max_shift=self._max_shift,
             seed=self._seed,
             step=step,
         )
-        self._data.answers.take(index, out=batch.answers, mode="clip")
-        if self._data.targets is not None:
-            self._data.targets.take(index, axis=0, out=batch.target, mode="clip")
         for module in self._drawing:
             module.begin_step(self._seed, step)
-        return batch
-
-    def _new_batch(self, n: int) -> TrainingBatch:
-        batch = TrainingBatch(self._plan.batch(n), self._data, self._loss, self._ignores_labels)
-        self._batches[n] = batch
-        return batch
-
-
-def epoch_means(scores: Sequence[BatchScore], images: int) -> tuple[float, float]:
-    """Compute the means of an epoch.
-
-    Parameters
-    ----------
-    scores : sequence of BatchScore
-        One per batch.
-    images : int
-        The number of images in the epoch.
-
-    Returns
-    -------
-    loss, error : float
-        The mean loss, and the fraction of images for which the model's answer was wrong.
-    """
-    total, total_counted, total_wrong = 0.0, 0, 0
-    for loss, counted, wrong in scores:  # sum() rounds differently in different Python versions
-        total += loss * counted
-        total_counted += counted
-        total_wrong += wrong
-    return total / total_counted, total_wrong / images
+        return TrainingBatch(plan, n, part.answers, part.target, part.counted)

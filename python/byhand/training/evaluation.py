@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byhand import kernels
+from byhand._core import asarray
 from byhand.checks import instance
 from byhand.engine.memory import Array
 from byhand.models import Model
@@ -151,7 +152,9 @@ def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
     Returns
     -------
     int
+        On a GPU, a DeviceArray without dimensions.
     """
     if output.shape[1] == 1:
+        output, answers = asarray(output), asarray(answers)  # NumPy compares on the CPU
         return int(np.count_nonzero(np.rint(output[:, 0]) == answers))
     return kernels.count_correct(output, answers)

@@ -121,8 +121,8 @@ def _settings(value: object) -> dict[str, Any]:
 # Comparison
 
 # Settings that may differ between the first run and its resumption, because they do not affect the
-# results.
-FREE = ("byhand", "threads", "notes", "epochs", "counts", "data")
+# results. Only the device does: each device rounds in its own way.
+FREE = ("byhand", "device", "threads", "notes", "epochs", "counts", "data")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

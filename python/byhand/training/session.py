@@ -68,7 +68,7 @@ class TrainerSettings:
     optimizer : Optimizer
     loss : Loss, optional
     schedule : callable, optional
-    device : {"cpu"}
+    device : {"cpu", "cuda"}, optional
     handlers : iterable of callables
     run : path, optional
     notes : mapping, optional
@@ -86,7 +86,7 @@ class TrainerSettings:
         *,
         loss: Loss | None = None,
         schedule: Callable[[int], float] | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         handlers: Iterable[Callable[[Event], object]] = (),
         run: str | os.PathLike[str] | None = None,
         notes: Mapping[str, Any] | None = None,
@@ -98,8 +98,6 @@ class TrainerSettings:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
         _check_parameters(optimizer, model)
-        if device != "cpu":
-            raise ValueError(f"device must be 'cpu', not {device!r}")
         self.model = model
         self.optimizer = optimizer
         self.loss = check_loss(model, loss)
@@ -108,7 +106,7 @@ class TrainerSettings:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule must be a function of the step, not {schedule!r}")
         self.schedule = schedule
-        self.device = device
+        self.device = model.device if device is None else device
         if not isinstance(handlers, Iterable):
             raise TypeError(f"handlers must be a list of functions, not {handlers!r}")
         self.handlers = tuple(handlers)
@@ -126,6 +124,7 @@ class TrainerSettings:
         self.step = 0
         self.average: WeightAverage | None = None
         self.stopping = False
+        model.to(self.device)
 
     def _prepare(
         self,
@@ -249,6 +248,7 @@ class TrainerSettings:
                 "train": data.checksum(),
                 "validation": None if validation is None else validation.checksum(),
             },
+            "device": self.device,
             "threads": get_num_threads(),
             "notes": self.notes,
             "data": describe_source(train),

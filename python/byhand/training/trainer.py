@@ -9,12 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from byhand.optim.averages import WeightAverage
-from byhand.training.batches import BatchScore, epoch_means
 from byhand.training.checked_data import DatasetLike
 from byhand.training.checkpoints import Checkpoint, state_bytes
 from byhand.training.evaluation import Evaluation, measure
 from byhand.training.events import (
-    BatchEnd,
     CheckpointSaved,
     EpochEnd,
     Evaluated,
@@ -25,6 +23,7 @@ from byhand.training.events import (
 )
 from byhand.training.history import History
 from byhand.training.progress import open_progress
+from byhand.training.scores import BatchScore, EpochScores, epoch_means
 from byhand.training.session import Session, TrainerSettings
 
 
@@ -45,8 +44,12 @@ class Trainer(TrainerSettings):
     schedule : callable, optional
         A function from the number of a training step to the learning rate. Steps are counted from 0
         over all calls of `fit`. If it is not given, `optimizer.lr` stays as it is.
-    device : {"cpu"}
-        Where the model computes.
+    device : {"cpu", "cuda"}, optional
+        The device to train on. The model and the state of the optimizer move there, and stay there
+        after `fit`. If it is not given, it is the device of the model. On "cuda", the images of
+        uint8 lie in the memory of the GPU. The losses of 16 batches are copied to the CPU together,
+        so the events `BatchEnd` of these batches come one after the other, when the last of them
+        has run.
     handlers : iterable of callables
         Each handler is called with every event, such as `BatchEnd`. If a handler raises
         `StopTraining`, the training ends and `fit` returns as after the last epoch. Any other
@@ -89,7 +92,9 @@ class Trainer(TrainerSettings):
     ValueError
         If the optimizer has parameters that are not the model's, the loss is not a mean or does not
         fit the model, `ema` is not at least 0 and less than 1, JSON cannot hold the notes, or the
-        device is not "cpu".
+        device is unknown.
+    RuntimeError
+        If the device cannot be used. The message says why.
     """
 
     def fit(
@@ -133,7 +138,8 @@ class Trainer(TrainerSettings):
         resume : bool
             Continue the run in the folder after its last complete epoch, or begin a run if there is
             none. The model gets the weights of that epoch. From there on, every bit is the same as
-            if the run had not been interrupted, on the same instruction set. All settings that
+            if the run had not been interrupted, on the same device and instruction set. All
+            settings that
             affect the results must be the same, with one exception: `epochs` may be another number.
             Then the `total_steps` of the schedule may differ too. From the next step on, the
             learning rates come from the new schedule. The number of the step is not set back.
@@ -179,31 +185,29 @@ class Trainer(TrainerSettings):
         with self._begin(session, resume) as history:
             while len(history) < session.started.epochs and not self.stopping:
                 epoch, begin = len(history) + 1, time.perf_counter()
-                scores = []
-                for number, index in enumerate(batches.shuffled(epoch), 1):
-                    batch = batches.gather(index, self.step)
-                    value = batch.plan.train(batch.target)  # forward, loss and backward
-                    loss, counted, wrong = batch.score(value)
+                scores = EpochScores(self.device)
+                for number, part in enumerate(batches.shuffled(epoch), 1):
+                    batch = batches.gather(part, self.step)
+                    loss = batch.plan.train(batch.target)  # forward, loss and backward
                     if self.schedule is not None:
                         self.optimizer.lr = self._scheduled_rate(self.step)
-                    if not (math.isfinite(loss) and math.isfinite(self.optimizer.lr)):
-                        raise _divergence(loss, self.optimizer.lr, number, epoch)
+                    # `known` are the scores that are known now: on the CPU, that of this batch.
+                    lr, last = self.optimizer.lr, number == count
+                    known = scores.add(number, batch, loss, lr, last=last)
+                    _check_finite(known, lr, number, epoch)
                     self.optimizer.step()
                     self.step += 1
                     if self.average is not None:
                         self.average.update()
-                    scores.append((loss, counted, wrong))
                     if self.handlers or self._progress is not None:
-                        images, error, rate = batch.images, wrong / batch.images, self.optimizer.lr
-                        self.tell(
-                            BatchEnd(epoch, number, count, images, counted, loss, error, rate)
-                        )
+                        for score in known:
+                            self.tell(score.event(epoch, count))
                         if self.stopping:
                             break
                 # An epoch does not count if a handler stopped the training after one of its
                 # batches, even the last one.
                 if not self.stopping:
-                    self._end_epoch(session, history, scores, time.perf_counter() - begin)
+                    self._end_epoch(session, history, scores.known, time.perf_counter() - begin)
         return history
 
     def tell(self, event: Event) -> None:
@@ -328,6 +332,15 @@ class Trainer(TrainerSettings):
             "validation_images": started.validation_images,
             "validation_accuracy": end.validation_accuracy,
         }
+
+
+def _check_finite(scores: Sequence[BatchScore], lr: float, batch: int, epoch: int) -> None:
+    """Raise if the learning rate of a batch or one of the losses is not finite."""
+    for score in scores:
+        if not math.isfinite(score.loss):
+            raise _divergence(score.loss, score.lr, score.batch, epoch)
+    if not math.isfinite(lr):
+        raise _divergence(0.0, lr, batch, epoch)
 
 
 def _divergence(loss: float, rate: float, batch: int, epoch: int) -> FloatingPointError:
