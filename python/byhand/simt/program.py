@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from byhand.simt.translate import TranslationError, local_includes, translate
 
 SCHEDULES = ("forward", "reverse", "odd-even")
@@ -226,6 +224,44 @@ def compile_library(sources: Sequence[Path], target: Path, includes: Sequence[Pa
         os.replace(made, target)
 
 
+def compile_object(
+    source: Path, target: Path, includes: Sequence[Path] = (), flags: Sequence[str] = ()
+) -> None:
+    """Compile a CUDA file to an object file that can be linked with the emulator.
+
+    Parameters
+    ----------
+    source : Path
+        The `.cu` file.
+    target : Path
+        The path of the object file.
+    includes : sequence of Path
+        Folders in which files that are included in quotation marks are found.
+    flags : sequence of str
+        More flags for the C++ compiler.
+
+    Raises
+    ------
+    SimtError
+        If there is no compiler, or the file cannot be compiled.
+    """
+    with tempfile.TemporaryDirectory(prefix="byhand-simt-") as name:
+        translated = _translate_files(source, Path(name), includes)
+        _compile(
+            [
+                *(_compiler(), *_FLAGS, "-O0"),
+                "-fsanitize=thread,bounds,signed-integer-overflow,integer-divide-by-zero",
+                *("-include", "cuda_runtime.h", "-Wno-unknown-pragmas", "-Wno-attributes"),
+                *flags,
+                f"-I{source_folder() / 'simt' / 'include'}",
+                *(f"-I{path}" for path in (source.parent.resolve(), *includes)),
+                *("-x", "c++", "-c", str(translated), "-o", str(target)),
+            ]
+        )
+    names = [f"--redefine-sym={name}=simt_{name}" for name in ("memcpy", "memmove", "memset")]
+    _call(["objcopy", *names, str(target)])
+
+
 def _link(
     files: Sequence[Path],
     folder: Path,
@@ -236,28 +272,12 @@ def _link(
 ) -> None:
     """Translate and compile each file into the folder, and link them with the emulator."""
     compiler = _compiler()
-    objects = []
-    for i, file in enumerate(files):
-        below = folder / str(i)
-        below.mkdir()
-        translated = _translate_files(file, below, includes)
-        objects.append(str(below / "program.o"))
-        _compile(
-            [
-                *(compiler, *_FLAGS, "-O0"),
-                "-fsanitize=thread,bounds,signed-integer-overflow,integer-divide-by-zero",
-                *("-include", "cuda_runtime.h", "-Wno-unknown-pragmas", "-Wno-attributes"),
-                *(f"-D{define}" for define in defines),
-                f"-I{source_folder() / 'simt' / 'include'}",
-                *(f"-I{path}" for path in (file.parent.resolve(), *includes)),
-                *("-x", "c++", "-c", str(translated), "-o", objects[-1]),
-            ]
-        )
-        names = [f"--redefine-sym={name}=simt_{name}" for name in ("memcpy", "memmove", "memset")]
-        _call(["objcopy", *names, objects[-1]])
+    objects = [folder / f"{i}.o" for i in range(len(files))]
+    for file, made in zip(files, objects, strict=True):
+        compile_object(file, made, includes, [f"-D{define}" for define in defines])
     runtime = str(_runtime(compiler))
     libraries = ["-ldl", "-lm", "-lpthread"]
-    _call([compiler, *flags, *objects, runtime, "-o", str(target), *libraries])
+    _call([compiler, *flags, *map(str, objects), runtime, "-o", str(target), *libraries])
 
 
 def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Path:
@@ -302,6 +322,8 @@ def _runtime(compiler: str) -> Path:
     key = hashlib.sha256(" ".join([compiler, *_FLAGS]).encode() + version)
     for file in sorted((folder / "simt").rglob("*.*")):
         key.update(file.read_bytes())
+    import platformdirs  # compile_object must work without it
+
     cache = Path(platformdirs.user_cache_dir("byhand")) / "simt"
     library = cache / f"simt-{key.hexdigest()[:16]}.o"
     if not library.exists():
