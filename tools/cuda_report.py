@@ -1,26 +1,33 @@
 """Compile the CUDA kernels with nvcc, and report what can be checked without a GPU.
 
-    python tools/cuda_report.py                          # registers, spills and main loops
-    python tools/cuda_report.py --every-architecture     # compile for all that nvcc knows
+    python tools/cuda_report.py
+    python tools/cuda_report.py --architecture sm_80
 
 The table has one row per kernel: its registers, its static shared memory, and its main loop, which
 is the loop with the most multiply-adds (FFMA). The exit code is 1 if nvcc warns, if a kernel spills
 registers to memory, or if less than 75 % of the instructions in the main loop of a product are
-multiply-adds. cuobjdump and nvdisasm, which show the machine code, are on PyPI as
+multiply-adds. nvcc is the one that a build with BYHAND_CUDA=ON uses (tools/find_cuda.py). If such a
+build makes warnings errors (CMAKE_COMPILE_WARNING_AS_ERROR), it fails at the first spill, on every
+architecture. cuobjdump and nvdisasm, which show the machine code, are on PyPI as
 nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm. Without them, the column of the main loop is empty.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from find_cuda import ToolkitError, find_toolkit
 
 ROOT = Path(__file__).parents[1]
 LEAST_SHARE = 0.75  # of multiply-adds in the main loop of a product
@@ -86,11 +93,11 @@ def read_sass(text: str) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
         yield name, [(int(a, 16), op, rest) for a, op, rest in _INSTRUCTION.findall(part)]
 
 
-def compile_kernels(file: Path, architecture: str, folder: Path) -> list[Kernel]:
+def compile_kernels(nvcc: str, architecture: str, folder: Path, file: Path) -> list[Kernel]:
     """Compile a file for one architecture, and read the reports on its kernels."""
     cubin = folder / f"{file.stem}.cubin"
     flags = ["-std=c++20", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings", "-Xptxas", "-v"]
-    report = _call(["nvcc", *flags, f"-arch={architecture}", "-cubin", "-o", str(cubin), str(file)])
+    report = _call([nvcc, *flags, f"-arch={architecture}", "-cubin", "-o", str(cubin), str(file)])
     kernels = {kernel.name: kernel for kernel in read_ptxas(report)}
     if shutil.which("cuobjdump") and shutil.which("nvdisasm"):
         for name, sass in read_sass(_call(["cuobjdump", "-sass", str(cubin)])):
@@ -120,32 +127,23 @@ def main() -> int:
     """Compile, print the table, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--architecture", default="sm_90", help="default: %(default)s")
-    parser.add_argument(
-        "--every-architecture",
-        action="store_true",
-        help="compile for all architectures of this nvcc, and print only what is wrong",
-    )
-    chosen = parser.parse_args()
+    architecture = parser.parse_args().architecture
+    try:
+        nvcc = find_toolkit().nvcc
+    except ToolkitError as error:
+        sys.exit(str(error))
     files = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
-    architecture = "all-major" if chosen.every_architecture else chosen.architecture
     wrong = []
-    with tempfile.TemporaryDirectory() as name:
-        for file in files:
-            if chosen.every_architecture:
-                flags = ["-std=c++20", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings"]
-                target = str(Path(name) / "object.o")
-                verbose = ["-Xptxas", "-v", f"-arch={architecture}", "-c", "-o", target]
-                report = _call(["nvcc", *flags, *verbose, str(file)])
-                kernels = read_ptxas(report)
-            else:
-                kernels = compile_kernels(file, architecture, Path(name))
-                print(f"{file.name}")
-                for kernel, plain in zip(kernels, _plain([k.name for k in kernels]), strict=True):
-                    loop = f"{kernel.multiply_adds} of {kernel.instructions}"
-                    print(
-                        f"  {plain:70} {kernel.registers:4} registers {kernel.shared:6} bytes "
-                        f"shared  {loop if kernel.multiply_adds else '':>12}"
-                    )
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = pool.map(partial(compile_kernels, nvcc, architecture, Path(name)), files)
+        for file, kernels in zip(files, compiled, strict=True):
+            print(f"{file.name}")
+            for kernel, plain in zip(kernels, _plain([k.name for k in kernels]), strict=True):
+                loop = f"{kernel.multiply_adds} of {kernel.instructions}"
+                print(
+                    f"  {plain:70} {kernel.registers:4} registers {kernel.shared:6} bytes "
+                    f"shared  {loop if kernel.multiply_adds else '':>12}"
+                )
             wrong += [f"{k.name} spills {k.spilled} bytes" for k in kernels if k.spilled]
             wrong += [
                 f"{k.name}: {k.share:.0%} of the main loop are multiply-adds"
