@@ -76,6 +76,7 @@ def faults_of(path: Path) -> list[Fault]:
 
 FILES = sorted(PROGRAMS.glob("*.cu"))
 FAULTS = [fault for path in FILES for fault in faults_of(path)]
+NOT_SEEN_WITH_CLANG = ("vectors-1-misaligned", "vectors-3-misaligned", "structures-2-misaligned")
 
 
 @pytest.mark.slow
@@ -87,8 +88,8 @@ def test_correct_program_has_no_finding(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_fault_is_found(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if fault.path.stem == "vectors" and fault.form in ("FAULT_1", "FAULT_3") and is_clang():
-        pytest.skip("Clang copies a float4 with memcpy, which needs no alignment")
+    if str(fault) in NOT_SEEN_WITH_CLANG and is_clang():
+        pytest.skip("Clang copies a structure with memcpy, which needs no alignment")
     compiled = program.compile_program(fault.path, tmp_path, [fault.form])
     monkeypatch.setattr(program, "compile_program", lambda *_: compiled)
     options: Any = {"strict": fault.strict, "seconds": 1 if fault.kind == "hang" else 60}

@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 
+#include "simt/memory.h"
 #include "simt/shadow.h"
 
 namespace simt {
@@ -63,7 +64,7 @@ struct Machine {
   unsigned release_count = 0;
 };
 Machine& machine() {
-  static Machine m;
+  static Machine& m = *new Machine;  // never destroyed, as memories()
   return m;
 }
 
@@ -114,7 +115,7 @@ void wait(ThreadState& t, Status status) {
 void finding_of(ThreadState& t, const char* kind, const std::string& message) {
   in_emulator = true;
   machine().thread = &t;
-  report({kind, message, Place(t.line), "", {}, {}});
+  report({kind, message, Place(t.line)});
 }
 
 void acquire(std::vector<Acquired>& all, const Acquired& more) {
@@ -384,10 +385,7 @@ void on_alarm(int) {
   report({"hang",
           "The kernel still runs after the longest time that --seconds gives. Some thread waits for ever, or "
           "the kernel is too large for an emulator.",
-          place_of_launch(),
-          "",
-          {},
-          {}});
+          place_of_launch()});
 }
 
 void on_fault(int, siginfo_t* info, void*) {
@@ -448,12 +446,7 @@ int run(const Launch& launch, void (*body)(void*), void* data) {
 bool in_emulator = false;
 
 void report_stack_overflow() {
-  report({"stack-overflow",
-          "A thread needs more than 256 KiB for its local variables.",
-          place_of_launch(),
-          "",
-          {},
-          {}});
+  report({"stack-overflow", "A thread needs more than 256 KiB for its local variables.", place_of_launch()});
 }
 bool in_kernel() { return machine().launch != nullptr; }
 void count_copy() { ++machine().launches; }
@@ -570,12 +563,8 @@ void atomic_access(void* address, size_t bytes, Line line, bool compares) {
 }
 
 void assertion_failed(const char* condition, const char* file, unsigned line) {
-  report({"assertion",
-          std::string("The assertion ") + condition + " does not hold.",
-          Place(Line{file, static_cast<int>(line)}),
-          "",
-          {},
-          {}});
+  report({"assertion", std::string("The assertion ") + condition + " does not hold.",
+          Place(Line{file, static_cast<int>(line)})});
 }
 
 }  // namespace simt

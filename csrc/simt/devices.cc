@@ -9,7 +9,7 @@
 
 #include "simt/block.h"
 #include "simt/host.h"
-#include "simt/shadow.h"
+#include "simt/memory.h"
 
 // ---- errors
 

@@ -17,8 +17,7 @@ using simt::Place;
 
 void check(const void* address, size_t bytes, Access access, bool natural, void* instruction) {
   if (simt::in_emulator) return;
-  simt::check_access(reinterpret_cast<uintptr_t>(address), bytes, access, natural,
-                     Place(reinterpret_cast<uintptr_t>(instruction)));
+  simt::check_access(reinterpret_cast<uintptr_t>(address), bytes, access, natural, Place(instruction));
 }
 
 }  // namespace
@@ -87,16 +86,28 @@ void* __tsan_memset(void* to, int value, size_t n) {
   return memset(to, value, n);
 }
 
-// The program is also compiled with -fsanitize=bounds,signed-integer-overflow,integer-divide-by-zero. Its
-// compiler calls these functions if an index leaves an array, or a number its range. They have a description
-// of the place.
+// The program is also compiled with
+// -fsanitize=alignment,bounds,signed-integer-overflow,integer-divide-by-zero. Its compiler calls these
+// functions if an address does not fit its type, an index leaves an array, or a number leaves its range. They
+// have a description of the place.
 struct SourceLocation {
   const char* file;
   uint32_t line, column;
 };
 void arithmetic_finding(const char* kind, const char* message, const SourceLocation* at) {
   if (!simt::current_thread() || simt::in_emulator) return;  // what the host does is not our subject
-  simt::report({kind, message, Place(simt::Line{at->file, static_cast<int>(at->line)}), "", {}, {}});
+  simt::report({kind, message, Place(simt::Line{at->file, static_cast<int>(at->line)})});
+}
+struct TypeMismatch {
+  SourceLocation at;
+  const void* type;
+  uint8_t log_alignment, kind;  // 0: the object is read, 1: it is written
+};
+void __ubsan_handle_type_mismatch_v1(TypeMismatch* mismatch, uintptr_t address) {
+  if (!simt::current_thread() || simt::in_emulator) return;
+  const SourceLocation& at = mismatch->at;
+  simt::check_alignment(address, size_t{1} << mismatch->log_alignment,
+                        Place(simt::Line{at.file, static_cast<int>(at.line)}));
 }
 void __ubsan_handle_out_of_bounds(SourceLocation* at, uintptr_t index) {
   const std::string message =

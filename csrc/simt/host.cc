@@ -10,6 +10,7 @@
 #include "simt/block.h"
 #include "simt/host.h"
 #include "simt/include/cuda_runtime.h"
+#include "simt/memory.h"
 #include "simt/report.h"
 #include "simt/shadow.h"
 
@@ -26,10 +27,7 @@ void at_end() {
     simt::report({"launch-error",
                   std::string("A kernel was not launched: ") + cudaGetErrorString(simt::unseen_error.error) +
                       ". The program never asked cudaGetLastError().",
-                  simt::Place(simt::unseen_error.line),
-                  "",
-                  {},
-                  {}});
+                  simt::Place(simt::unseen_error.line)});
   if (const char* const path = getenv("SIMT_HASH"))
     if (FILE* const file = fopen(path, "w")) {
       fprintf(file, "%016llx\n", static_cast<unsigned long long>(hash));
@@ -40,12 +38,8 @@ void at_end() {
 
 void not_from_a_kernel(const char* function, simt::Line line) {
   if (simt::current_thread())
-    simt::report({"host-function",
-                  std::string("A kernel calls ") + function + ", which only the host may.",
-                  simt::Place(line),
-                  "",
-                  {},
-                  {}});
+    simt::report({"host-function", std::string("A kernel calls ") + function + ", which only the host may.",
+                  simt::Place(line)});
 }
 
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, simt::Line line) {
@@ -67,10 +61,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
                   std::string("cudaMemcpy copies from ") + name(wanted_source) + " to " +
                       name(wanted_target) + " by its last argument, but the source belongs to " +
                       name(source) + " and the target to " + name(target) + ".",
-                  simt::Place(line),
-                  "",
-                  {},
-                  {}});
+                  simt::Place(line)});
   }
   memmove(to, from, bytes);
   if (simt::has_shadow(to) && simt::has_shadow(from))
@@ -89,19 +80,12 @@ cudaError_t free_memory(const char* function, void* address, std::initializer_li
       std::string(function) + " is called for " + simt::hexadecimal(reinterpret_cast<uintptr_t>(address));
   const auto kind = simt::kind_of(address);
   if (kind && std::find(kinds.begin(), kinds.end(), *kind) == kinds.end())
-    simt::report({"invalid-free",
-                  call + ", which " + simt::allocating_function(*kind) + " gave.",
-                  simt::Place(line),
-                  "",
-                  {},
-                  {}});
+    simt::report(
+        {"invalid-free", call + ", which " + simt::allocating_function(*kind) + " gave.", simt::Place(line)});
   if (!simt::release(address, function, line))
     simt::report({"invalid-free",
                   call + ", which is no address that " + simt::allocating_function(*kinds.begin()) + " gave.",
-                  simt::Place(line),
-                  "",
-                  {},
-                  {}});
+                  simt::Place(line)});
   return cudaSuccess;
 }
 

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <map>
+#include <vector>
+
 #include "simt/block.h"
 
 namespace simt {
@@ -101,12 +104,37 @@ std::string hexadecimal(uintptr_t address) {
   return text;
 }
 
+// The lines that places name. They are never destroyed, because a finding may come at the very end.
+static std::vector<Line>& lines() {
+  static auto& all = *new std::vector<Line>;
+  return all;
+}
+
+Place::Place(Line line) {
+  static auto& ids = *new std::map<std::pair<const char*, int>, uint32_t>;
+  uint32_t& id = ids[{line.file, line.number}];
+  if (id == 0) {
+    id = kIsLine | static_cast<uint32_t>(lines().size());
+    lines().push_back(line);
+  }
+  id_ = id;
+}
+
+Place::Place(const void* instruction) {
+  static const uintptr_t base = module_of(reinterpret_cast<uintptr_t>(&module_of)).base;
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(instruction) - base;
+  if (offset < kIsLine) id_ = static_cast<uint32_t>(offset);
+}
+
 // addr2line, which belongs to every C++ compiler's tools, turns an address into a line.
 Place::Text Place::text() const {
-  if (line_.file) return {shortened(line_.file), "", line_.number};
-  const Module module = module_of(address_);
-  if (!address_ || module.file.empty()) return {};
-  const uintptr_t offset = address_ - 1 - module.base;  // -1: of the call, not of the next line
+  if (id_ & kIsLine) {
+    const Line line = lines()[id_ & ~kIsLine];
+    return {shortened(line.file), "", line.number};
+  }
+  const Module module = module_of(reinterpret_cast<uintptr_t>(&module_of));
+  if (!id_ || module.file.empty()) return {};
+  const uintptr_t offset = id_ - 1;  // -1: of the call, not of the next line
   const std::string command =
       "addr2line -f -C -e '" + module.file + "' " + hexadecimal(offset) + " 2>/dev/null";
   Text text;

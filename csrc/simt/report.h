@@ -9,12 +9,13 @@
 
 namespace simt {
 
-// Where something happened in the program: at an instruction, or on a line.
+// Where something happened in the program: at an instruction, or on a line. A place is small, because shadow
+// memory has a lot of them.
 class Place {
  public:
   Place() = default;
-  explicit Place(uintptr_t address) : address_(address) {}
-  explicit Place(Line line) : line_(line) {}
+  explicit Place(const void* instruction);
+  explicit Place(Line line);
 
   // "file.cu:12", and the function if it is known.
   struct Text {
@@ -24,8 +25,9 @@ class Place {
   Text text() const;
 
  private:
-  uintptr_t address_ = 0;
-  Line line_{};
+  static constexpr uint32_t kIsLine = 1u << 31;
+  // 0: unknown. With kIsLine: the number of a line, otherwise the offset of an instruction in the program.
+  uint32_t id_ = 0;
 };
 
 struct Thread {
@@ -36,8 +38,8 @@ struct Finding {
   std::string kind;     // a word, such as "race"
   std::string message;  // whole sentences
   Place place;
-  std::string other;  // what the other thread did, such as "wrote it"
-  Place other_place;
+  std::string other{};  // what the other thread did, such as "wrote it"
+  Place other_place{};
   Thread other_thread{};
 };
 

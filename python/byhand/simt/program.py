@@ -250,7 +250,7 @@ def compile_object(
         _compile(
             [
                 *(_compiler(), *_FLAGS, "-O0"),
-                "-fsanitize=thread,bounds,signed-integer-overflow,integer-divide-by-zero",
+                "-fsanitize=thread,alignment,bounds,signed-integer-overflow,integer-divide-by-zero",
                 *("-include", "cuda_runtime.h", "-Wno-unknown-pragmas", "-Wno-attributes"),
                 *flags,
                 f"-I{source_folder() / 'simt' / 'include'}",
