@@ -96,14 +96,6 @@ std::string waits_for(const ThreadState& t) {
 
 // ---- switching
 
-void entry() {
-  Machine& m = machine();
-  m.body(m.data);
-  report_doubtful_read();
-  m.thread->status = Status::kEnded;
-  m.thread->fibre.leave_for_good();
-}
-
 // Gives up control until the scheduler finds the thread ready.
 void wait(ThreadState& t, Status status) {
   report_doubtful_read();
@@ -218,6 +210,7 @@ uint64_t combine(const ThreadState& t, uint64_t a, uint64_t b) {
   }
 }
 
+// Computes the result of a thread. `mask` names the lanes that take part.
 void compute(ThreadState& t, unsigned mask, const uint64_t (&values)[kWarp]) {
   const auto each = [&](auto function) {
     for (unsigned i = 0; i < kWarp; ++i)
@@ -231,10 +224,13 @@ void compute(ThreadState& t, unsigned mask, const uint64_t (&values)[kWarp]) {
     case WarpOp::kShuffleDown:
     case WarpOp::kShuffleXor: {
       const int source = source_lane(t, static_cast<int>(lane_of(t)));
-      if (source < 0 || source >= static_cast<int>(kWarp) || !(mask >> source & 1))
+      const bool is_lane = 0 <= source && source < static_cast<int>(kWarp);
+      if (!is_lane || !(mask >> source & 1))
         finding_of(t, "shuffle-lane",
                    std::string(t.name) + " reads lane " + std::to_string(source) +
-                       ", which is not in the mask " + mask_text(mask) + ". Its value is undefined.");
+                       (is_lane && t.mask >> source & 1 ? ", which has ended"
+                                                        : ", which is not in the mask " + mask_text(t.mask)) +
+                       ". Its value is undefined.");
       t.result = values[source];
       return;
     }
@@ -254,11 +250,12 @@ void compute(ThreadState& t, unsigned mask, const uint64_t (&values)[kWarp]) {
   }
 }
 
-// If all lanes of the mask have arrived, computes their results and lets them go on. A lane that waits with
-// another mask may arrive later, unless each of the two masks names the other lane, or nobody can run
-// (`stuck`).
+// If all lanes of the mask have arrived or ended, computes their results and lets them go on. A lane that
+// waits with another mask may arrive later, unless each of the two masks names the other lane, or nobody can
+// run
+// (`stuck`). A mask may name lanes that have ended: CUDA C++ Programming Guide, "Warp Shuffle Functions".
 void complete_warp_operation(ThreadState& last, bool stuck) {
-  const unsigned mask = last.mask;
+  unsigned mask = last.mask;  // of the lanes that take part
   uint64_t values[kWarp] = {};
   for (unsigned i = 0; i < kWarp; ++i) {
     if (!(mask >> i & 1)) continue;
@@ -266,19 +263,23 @@ void complete_warp_operation(ThreadState& last, bool stuck) {
     if (!t) {
       machine().thread = &last;
       finding_of(last, "warp-mask",
-                 "The mask " + mask_text(mask) + " of " + last.name + " names lane " + std::to_string(i) +
-                     ", but the warp has no such thread.");
+                 "The mask " + mask_text(last.mask) + " of " + last.name + " names lane " +
+                     std::to_string(i) + ", but the warp has no such thread.");
     }
-    if (t->status == Status::kEnded)
-      finding_of(last, "warp-mask",
-                 "The mask " + mask_text(mask) + " of " + last.name + " names lane " + std::to_string(i) +
-                     ", but that thread has ended.");
+    if (t->status == Status::kEnded) {
+      if (is_strict())
+        finding_of(last, "warp-mask",
+                   "The mask " + mask_text(last.mask) + " of " + last.name + " names lane " +
+                       std::to_string(i) + ", but that thread has ended.");
+      mask &= ~(1u << i);
+      continue;
+    }
     if (t->status != Status::kAtWarpOperation) return;
-    if (t->mask != mask || t->op != last.op) {
+    if (t->mask != last.mask || t->op != last.op) {
       if (!stuck && !(t->mask >> lane_of(last) & 1)) return;
       finding_of(last, "warp-mask",
                  std::string("Lane ") + std::to_string(lane_of(last)) + " calls " + last.name +
-                     " with the mask " + mask_text(mask) + ", which names lane " + std::to_string(i) +
+                     " with the mask " + mask_text(last.mask) + ", which names lane " + std::to_string(i) +
                      ". But that lane waits in " + t->name + " with the mask " + mask_text(t->mask) + " in " +
                      line_text(t->line) + ".");
     }
@@ -333,6 +334,20 @@ bool answer_active_masks(unsigned threads) {
 
 // ---- blocks
 
+// What a fibre runs.
+void entry() {
+  Machine& m = machine();
+  m.body(m.data);
+  report_doubtful_read();
+  ThreadState& own = *m.thread;
+  own.status = Status::kEnded;
+  for (unsigned lane = 0; lane < kWarp; ++lane)  // those that wait for this thread need not wait any longer
+    if (ThreadState* const other = lane_state(own, lane);
+        other && other->status == Status::kAtWarpOperation && (other->mask >> lane_of(own) & 1))
+      complete_warp_operation(*other, false);
+  own.fibre.leave_for_good();
+}
+
 void run_block(uint32_t number) {
   Machine& m = machine();
   m.block.number = number;
@@ -366,14 +381,15 @@ void run_block(uint32_t number) {
       ended += t.status == Status::kEnded;
     }
     if (ran || ended == threads || answer_active_masks(threads)) continue;
-    // Nobody can run. A lane whose mask names a thread that has ended or waits elsewhere never goes on.
+    // Nobody can run. A lane whose mask names a thread that waits elsewhere never goes on.
     for (unsigned i = 0; i < threads; ++i) {
       ThreadState& t = m.threads[i];
       if (t.status != Status::kAtWarpOperation) continue;
-      complete_warp_operation(t, true);  // reports an ended lane, and different masks
+      complete_warp_operation(t, true);  // reports different masks
       for (unsigned lane = 0; lane < kWarp; ++lane)
-        if (const ThreadState* const other = lane_state(t, lane);
-            (t.mask >> lane & 1) && other->status != Status::kAtWarpOperation)
+        if (const ThreadState* const other = lane_state(t, lane); (t.mask >> lane & 1) &&
+                                                                  other->status != Status::kAtWarpOperation &&
+                                                                  other->status != Status::kEnded)
           finding_of(t, "deadlock",
                      "No thread of the block can go on. " + waits_for(t) + " " + waits_for(*other));
     }

@@ -23,7 +23,7 @@ __device__ int reserve(int* count) {
   if (lane == leader) first = atomicAdd(count, __popc(active));
 #endif
 #ifndef FAULT_3
-  first = __shfl_sync(active, first, leader);  // FAULT_1: warp-mask in keep_positive
+  first = __shfl_sync(active, first, leader);  // FAULT_1 strict: warp-mask in keep_positive
 #endif
   return first + __popc(active & ((1u << lane) - 1));
 }
@@ -39,7 +39,7 @@ __global__ void count_kinds(const int* kinds, int* counts, int n) {
   const unsigned here = __ballot_sync(0xffffffff, i < n);
   if (i >= n) return;
 #ifdef FAULT_4
-  const unsigned same = __match_any_sync(0xffffffff, kinds[i]);  // FAULT_4: warp-mask in count_kinds
+  const unsigned same = __match_any_sync(0xffffffff, kinds[i]);  // FAULT_4 strict: warp-mask in count_kinds
 #else
   const unsigned same = __match_any_sync(here, kinds[i]);
 #endif

@@ -6,7 +6,7 @@
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
 
 __device__ float max_of_warp(float x, unsigned mask) {
-  for (int s = 16; s > 0; s /= 2) x = fmaxf(x, __shfl_xor_sync(mask, x, s));  // FAULT_1: shuffle-lane in softmax_warp; FAULT_2: warp-mask in softmax_warp
+  for (int s = 16; s > 0; s /= 2) x = fmaxf(x, __shfl_xor_sync(mask, x, s));  // FAULT_1: shuffle-lane in softmax_warp; FAULT_2: shuffle-lane in softmax_warp
   return x;
 }
 __device__ float sum_of_warp(float x) {

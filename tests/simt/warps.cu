@@ -34,7 +34,7 @@ __global__ void halves(int* y) {
 #else
     constexpr unsigned mask = kLow;
 #endif
-    for (int s = 8; s > 0; s /= 2) value += __shfl_xor_sync(mask, value, s);  // FAULT_4: warp-mask in halves; FAULT_5: warp-mask in halves
+    for (int s = 8; s > 0; s /= 2) value += __shfl_xor_sync(mask, value, s);  // FAULT_4: warp-mask in halves; FAULT_5 strict: warp-mask in halves
   } else {
     int most = value;
     for (int s = 8; s > 0; s /= 2)
@@ -59,7 +59,7 @@ __global__ void two_barriers(int* y) {
   atomicAdd(&sum, 1);
 #ifdef FAULT_7
   if (threadIdx.x % 32 == 31) return;
-  const int any = __any_sync(kAll, threadIdx.x == 3);  // FAULT_7: warp-mask in two_barriers
+  const int any = __any_sync(kAll, threadIdx.x == 3);  // FAULT_7 strict: warp-mask in two_barriers
 #else
   const int any = __any_sync(kAll, threadIdx.x % 32 == 3);
 #endif

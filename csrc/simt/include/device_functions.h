@@ -96,8 +96,8 @@ inline int __any_sync(unsigned mask, int predicate, ::simt::Line line = SIMT_LIN
                                 "__any_sync") != 0;
 }
 inline int __all_sync(unsigned mask, int predicate, ::simt::Line line = SIMT_LINE) {
-  return ::simt::warp_operation(::simt::WarpOp::kBallot, mask, predicate != 0, 0, 32, false, line,
-                                "__all_sync") == mask;
+  return ::simt::warp_operation(::simt::WarpOp::kBallot, mask, predicate == 0, 0, 32, false, line,
+                                "__all_sync") == 0;
 }
 template <class T>
 unsigned __match_any_sync(unsigned mask, T value, ::simt::Line line = SIMT_LINE) {
