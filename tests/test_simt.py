@@ -29,7 +29,7 @@ PROGRAMS = Path(__file__).parent / "simt"
 SCHEDULES = ("forward", "reverse", "odd-even", "1", "2")
 MARKER = re.compile(
     r"(?P<form>FAULT_\d+)(?P<strict> strict)?: (?P<kind>[a-z-]+)"
-    r"(?: in (?P<kernel>[\w<>, ]+?))?(?P<nowhere> at 0)?\s*(?:;|$)"
+    r"(?: in (?P<kernel>[^;]+?))?(?P<nowhere> at 0)?\s*(?:;|$)"
 )
 
 
@@ -295,12 +295,18 @@ LAUNCH = '::simt::launcher("{0}", SIMT_LINE, ::simt::Configuration{{{1}}}, {0})'
         ("k <<< 1, 2, 3 * sizeof(int) >>> (x);", "k", ["1", "2", "3 * sizeof(int)"]),
         ("a::k<<<1, b[i, 2], 0, s>>>(x);", "a::k", ["1", "b[i, 2]", "0", "s"]),
         ("if (y) k<<<(n >> 3), 8>>>(x);", "k", ["(n >> 3)", "8"]),
+        ("all[i + 1][f(2)]<<<1, 2>>>(x);", "all[i + 1][f(2)]", ["1", "2"]),
+        ("if (a > b) p->steps.of(3)[0] <<<1, 2>>>(x);", "p->steps.of(3)[0]", ["1", "2"]),
+        ("return (c > 3 ? a : b)<<<1, 2>>>(x);", "(c > 3 ? a : b)", ["1", "2"]),
+        ("x = y; (*k)<<<1, 2>>>(x);", "(*k)", ["1", "2"]),
+        ("else k <int> <<<1, 2>>>(x);", "k <int>", ["1", "2"]),
     ],
 )
 def test_launch(text: str, name: str, configuration: list[str]) -> None:
     kinds = ("::dim3", "::dim3", "size_t", "::cudaStream_t")
     parts = [f"static_cast<{k}>({c})" for k, c in zip(kinds, configuration, strict=False)]
-    expected = re.sub(r"[\w:]+\s*<<<.*>>>\s*", LAUNCH.format(name, ", ".join(parts)), text)
+    before, _, after = text.partition(f"{name}<<<" if f"{name}<<<" in text else f"{name} <<<")
+    expected = before + LAUNCH.format(name, ", ".join(parts)) + after.partition(">>>")[2]
     assert re.sub(r"\s", "", translated(text)) == re.sub(r"\s", "", expected)
 
 
@@ -337,6 +343,7 @@ def test_dynamic_shared_memory() -> None:
         ("__device__ int n;", True),
         ("static __device__ float table[2][3] = {{1}};", True),
         ("__device__ __align__(16) float4 v;", True),
+        ("__device__ const float* p;", True),
         ("__device__ void f();", False),
         ("__host__ __device__ float f(float x) { return x; }", False),
         ("__device__ __forceinline__ int f() { return 3; }", False),
@@ -345,6 +352,23 @@ def test_dynamic_shared_memory() -> None:
 )
 def test_device_variables(text: str, is_variable: bool) -> None:
     assert ("__simt_device_variable__" in translated(text)) == is_variable
+
+
+@pytest.mark.parametrize(
+    ("text", "is_const"),
+    [
+        ("__device__ const int n = 3;", True),
+        ("static const __device__ float table[2] = {1};", True),
+        ("int* p; __constant__ const int* const q = nullptr;", True),
+        ("__device__ constexpr const char* name = nullptr;", True),
+        ("__device__ const int* p;", False),
+        ("__constant__ float weights[9];", False),
+        ("const int a = 3; __constant__ int b;", False),
+        ("__device__ const float* f(const float* const x);", False),
+    ],
+)
+def test_constant_variables(text: str, is_const: bool) -> None:
+    assert ("__simt_const_variable__" in translated(text)) == is_const
 
 
 @pytest.mark.parametrize(

@@ -587,4 +587,6 @@ void assertion_failed(const char* condition, const char* file, unsigned line) {
 
 // Chooses the schedule of all later launches: "forward", "reverse", "odd-even", or the seed of a random
 // order. Tests find this function by its name.
-extern "C" void simt_set_schedule(const char* name) { simt::machine().schedule = simt::Schedule(name); }
+extern "C" [[gnu::visibility("default")]] void simt_set_schedule(const char* name) {
+  simt::machine().schedule = simt::Schedule(name);
+}

@@ -10,13 +10,14 @@
 
 #include "simt/block.h"
 
-// The linker collects the variables of the program that are __device__ or __constant__ in a section each, and
-// defines these symbols. They are weak, because a program may have no such variable.
-// The dynamic shared memory. An `extern __shared__` array outside of functions is another name of it.
+// The linker collects the variables of the program that are __device__, __constant__ or const in a section
+// each, and defines these symbols. They are weak, because a program may have no such variable. The dynamic
+// shared memory. An `extern __shared__` array outside of functions is another name of it.
 extern "C" {
 alignas(256) char simt_dynamic_memory[227 << 10];
 [[gnu::weak]] extern char __start_simt_device[], __stop_simt_device[];
 [[gnu::weak]] extern char __start_simt_constant[], __stop_simt_constant[];
+[[gnu::weak]] extern char __start_simt_const[], __stop_simt_const[];
 }
 
 namespace simt {
@@ -160,21 +161,23 @@ std::string place_in_heap(uintptr_t address) {
 
 // It is never destroyed, because the program may free memory in the destructor of a global variable.
 Memories& memories() {
-  static Memories& m = *new Memories{make_shared(),
-                                     make_region(Region::Kind::kDynamicShared, simt_dynamic_memory,
-                                                 simt_dynamic_memory + kMostDynamicShared, 0),
-                                     make_region(Region::Kind::kVariable, __start_simt_device,
-                                                 __stop_simt_device, kAllocated | kInitialized),
-                                     make_region(Region::Kind::kConstant, __start_simt_constant,
-                                                 __stop_simt_constant, kAllocated | kInitialized),
-                                     make_heap(),
-                                     {}};
+  static Memories& m = *new Memories{
+      make_shared(),
+      make_region(Region::Kind::kDynamicShared, simt_dynamic_memory, simt_dynamic_memory + kMostDynamicShared,
+                  0),
+      make_region(Region::Kind::kVariable, __start_simt_device, __stop_simt_device,
+                  kAllocated | kInitialized),
+      make_region(Region::Kind::kConstant, __start_simt_constant, __stop_simt_constant,
+                  kAllocated | kInitialized),
+      make_region(Region::Kind::kConstant, __start_simt_const, __stop_simt_const, kAllocated | kInitialized),
+      make_heap(),
+      {}};
   return m;
 }
 
 const Region* region_of(uintptr_t address) {
   const Memories& m = memories();
-  for (const Region* r : {&m.heap, &m.shared, &m.dynamic, &m.device, &m.constant})
+  for (const Region* r : {&m.heap, &m.shared, &m.dynamic, &m.device, &m.constant, &m.read_only})
     if (address >= r->begin && address < r->end) return r;
   return nullptr;
 }
@@ -204,7 +207,7 @@ std::string place_in(const Region& r, uintptr_t address) {
     case Region::Kind::kVariable:
       return "of the __device__ " + variable_at(address);
     default:
-      return "of the __constant__ " + variable_at(address);
+      return (&r == &memories().read_only ? "of the const " : "of the __constant__ ") + variable_at(address);
   }
 }
 

@@ -53,7 +53,7 @@ struct Allocation {
 };
 
 struct Memories {
-  Region shared, dynamic, device, constant, heap;
+  Region shared, dynamic, device, constant, read_only, heap;
   std::map<uintptr_t, Allocation> allocations;  // also freed ones, until their addresses are used again
   size_t in_use = 0;
   uint32_t waited_for = 0;  // the last launch that the host has waited for

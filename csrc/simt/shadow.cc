@@ -209,16 +209,17 @@ void check_host_access(const Region& r, uintptr_t address, size_t bytes, Access 
   // An index that is too large, or negative, leads to memory beside a region.
   constexpr uintptr_t kNear = 4096;
   const Memories& m = memories();
-  for (const Region* r : {&m.shared, &m.dynamic, &m.device, &m.constant})
+  for (const Region* r : {&m.shared, &m.dynamic, &m.device, &m.constant, &m.read_only})
     if (!is_variable && r->begin != r->end && address - (r->begin - kNear) < r->end - r->begin + 2 * kNear)
       report({"out-of-bounds",
               "A thread " + std::string(verb(access)) + " " + bytes_text(bytes) + " " +
                   (address < r->begin ? bytes_text(r->begin - address) + " before the first"
                                       : bytes_text(address - r->end) + " behind the last") +
                   " of the " +
-                  (is_shared(*r)    ? "__shared__"
-                   : r == &m.device ? "__device__"
-                                    : "__constant__") +
+                  (is_shared(*r)      ? "__shared__"
+                   : r == &m.device   ? "__device__"
+                   : r == &m.constant ? "__constant__"
+                                      : "const") +
                   " variables.",
               place});
   report({"host-pointer",

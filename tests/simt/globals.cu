@@ -9,6 +9,11 @@ __constant__ int origin = 2;
 __device__ int calls = 0;
 __device__ float table[4][8];
 __device__ float* pointer;
+__device__ const float weights[3] = {0.25f, 0.5f, 0.25f};
+const __device__ int first_weight = 1;
+static __device__ constexpr int kWeights = 3;
+__constant__ const int doubled[2] = {2, 4};
+__device__ const float* read_only_data;  // the pointer itself is not constant
 namespace settings {
 __device__ float scale = 0.5f;
 }
@@ -46,6 +51,21 @@ __global__ void fill_table() {
   table[threadIdx.y][threadIdx.x] = 10.0f * threadIdx.y + threadIdx.x;
 #endif
 }
+__device__ float weight(const float* all, int i) {
+  return all[i];  // FAULT_9: out-of-bounds in use_constants
+}
+__global__ void use_constants(const float* x) {
+  if (threadIdx.x == 0) read_only_data = x;
+  __syncthreads();
+  float sum = 0.0f;
+#ifdef FAULT_9
+  for (int k = 0; k < 16 * kWeights; ++k) sum += weight(weights, k);
+#else
+  for (int k = 0; k < kWeights; ++k) sum += weight(weights, k);
+#endif
+  const int* const factors = doubled;
+  table[0][threadIdx.x] = sum * factors[first_weight] + read_only_data[threadIdx.x];
+}
 __global__ void use_pointer() {
   pointer[threadIdx.x] = 1.0f;  // FAULT_7: null-pointer in use_pointer
 }
@@ -81,6 +101,10 @@ int main() {
   float last = 0.0f;
   CHECK(cudaMemcpyFromSymbol(&last, table, sizeof last, sizeof table - sizeof last));
   REQUIRE(last == 37.0f);
+  use_constants<<<1, 8>>>(d_x);
+  CHECK(cudaMemcpyFromSymbol(&last, table, sizeof last, 7 * sizeof last));
+  REQUIRE(last == 4.0f + 7.0f);
+  static_assert(kWeights == 3);
   void* address = nullptr;
   CHECK(cudaGetSymbolAddress(&address, table));
   CHECK(cudaMemset(address, 0, sizeof table));

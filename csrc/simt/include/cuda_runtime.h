@@ -19,6 +19,7 @@
 #define __shared__ static thread_local
 #define __simt_device_variable__ __attribute__((section("simt_device")))
 #define __constant__ __attribute__((section("simt_constant")))
+#define __simt_const_variable__ __attribute__((section("simt_const")))
 
 // ---- the functions of the host
 

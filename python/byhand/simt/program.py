@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from byhand.simt.translate import TranslationError, local_includes, translate
+from byhand.simt.translate import TranslationError, kernel_templates, local_includes, translate
 
 SCHEDULES = ("forward", "reverse", "odd-even")
 """The orders in which the threads of a block take their turns."""
@@ -283,6 +283,7 @@ def _link(
 def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Path:
     """Translate a program, and the files that it includes in quotation marks, into a folder."""
     copies: dict[Path, Path] = {}
+    templates: set[str] = set()  # of the files that have been translated
 
     def copy_of(path: Path) -> Path:
         real = path.resolve()
@@ -295,9 +296,10 @@ def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Pa
                 if places:
                     included[name] = str(copy_of(places[0]))
             try:
-                copy.write_text(translate(text, path, included))
+                copy.write_text(translate(text, path, included, templates))
             except TranslationError as error:
                 raise SimtError(f"{path}:{error.line}: {error}") from None
+            templates.update(kernel_templates(text))
         return copies[real]
 
     return copy_of(source)

@@ -4,7 +4,8 @@
   is a template, a generic lambda that calls it takes its place, because a template has no address.
 - `extern __shared__ float s[];` becomes a pointer to the emulator's buffer in a kernel, and
   another name of that buffer outside of functions.
-- `__device__` in front of a variable becomes the name of a section.
+- `__device__` in front of a variable becomes the name of a section. A variable that is `const`,
+  also one with `__constant__`, belongs to another section, because it is read-only.
 
 Line breaks are kept, so every statement stays on its line.
 """
@@ -12,7 +13,7 @@ Line breaks are kept, so every statement stays on its line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,14 @@ _DYNAMIC_SHARED = re.compile(
     r"(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
     r"([\w:<>\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;"
 )
-_DEVICE = re.compile(r"\b__device__\b")
+_DEVICE = re.compile(r"\b(?:__device__|__constant__)\b")
 _STATIC_SHARED = re.compile(r"\bstatic\s+(?=__shared__\b)|(?<=\b__shared__)\s+static\b")
 _OPERATOR = re.compile(r"\boperator\s*(?:\(\s*\)|\[\s*\]|[^\w\s(]+)")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
 _ATTRIBUTE = re.compile(
     r"\s*(?:__align__|alignas|__launch_bounds__|__attribute__)\s*\((?:[^()]|\([^()]*\))*\)"
 )
+_KEYWORD = re.compile(r"\b(?:return|if|else|for|while|do|case)$")
 _NAMESPACE = re.compile(r"(?:\bnamespace(?:\s+[\w:]+)?|\bextern\s+)\s*$")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 
@@ -92,7 +94,23 @@ def local_includes(text: str) -> list[str]:
     return _INCLUDE.findall(text)
 
 
-def translate(text: str, path: Path, included: Mapping[str, str] | None = None) -> str:
+def kernel_templates(text: str) -> set[str]:
+    """Return the names of the kernels that are function templates.
+
+    Parameters
+    ----------
+    text : str
+        The program.
+    """
+    return set(_TEMPLATE_KERNEL.findall(blanked(text)))
+
+
+def translate(
+    text: str,
+    path: Path,
+    included: Mapping[str, str] | None = None,
+    templates: Collection[str] = (),
+) -> str:
     """Translate a program or a header.
 
     Parameters
@@ -103,6 +121,8 @@ def translate(text: str, path: Path, included: Mapping[str, str] | None = None) 
         Its path, which messages and findings name.
     included : mapping of str to str, optional
         Other paths for files that the text includes in quotation marks.
+    templates : collection of str, optional
+        The names of kernels of included files that are function templates.
 
     Returns
     -------
@@ -115,9 +135,8 @@ def translate(text: str, path: Path, included: Mapping[str, str] | None = None) 
         If a launch is not complete.
     """
     code = blanked(text)
-    templates = set(_TEMPLATE_KERNEL.findall(code))
     edits = [
-        *_launches(text, code, templates),
+        *_launches(text, code, {*templates, *kernel_templates(text)}),
         *_dynamic_shared(code),
         *_device(code),
         *(
@@ -163,20 +182,7 @@ def _launches(text: str, code: str, templates: set[str]) -> Iterator[tuple[int, 
 
 def _launch_at(text: str, code: str, at: int) -> Launch:
     line = _line_of(code, at)
-    begin = at
-    while begin > 0 and code[begin - 1].isspace():
-        begin -= 1
-    if begin > 0 and code[begin - 1] == ">":
-        depth = 0
-        while begin > 0:
-            begin -= 1
-            depth += (code[begin] == ">") - (code[begin] == "<")
-            if depth == 0:
-                break
-        while begin > 0 and code[begin - 1].isspace():
-            begin -= 1
-    while begin > 0 and (code[begin - 1].isalnum() or code[begin - 1] in "_:"):
-        begin -= 1
+    begin = _kernel_begin(code, at)
     kernel = text[begin:at].strip()
     if not kernel:
         raise TranslationError("no kernel stands before <<<", line)
@@ -188,6 +194,37 @@ def _launch_at(text: str, code: str, at: int) -> Launch:
             line,
         )
     return Launch(begin, kernel, parts, end)
+
+
+def _kernel_begin(code: str, end: int) -> int:
+    """Return the position at which the expression that ends at `end` begins.
+
+    The expression is a name such as `a::k<int>`, an element or a member of an object, a call, or
+    anything in parentheses.
+    """
+    i = len(code[:end].rstrip())
+    while True:
+        if code[:i].endswith(">"):
+            i = len(code[: _opening(code, i, "<", ">")].rstrip())
+        while i > 0 and code[i - 1] in ")]":
+            i = _opening(code, i, _OPEN, _CLOSE)
+        name = re.search(r"\w*$", code[max(0, i - 200) : i])
+        if name and not _KEYWORD.search(code[max(0, i - 200) : i]):
+            i -= len(name.group())
+        link = re.search(r"(?:\.|->|::)\s*$", code[max(0, i - 200) : i])
+        if link is None:
+            return i
+        i = len(code[: i - len(link.group())].rstrip())
+
+
+def _opening(code: str, end: int, opening: str, closing: str) -> int:
+    """Return the position of the bracket that the one in front of `end` closes."""
+    depth = 0
+    for i in range(end - 1, -1, -1):
+        depth += (code[i] in closing) - (code[i] in opening)
+        if depth == 0:
+            return i
+    return 0
 
 
 def _split(text: str, code: str, begin: int, line: int) -> tuple[list[str], int]:
@@ -234,7 +271,7 @@ def _is_in_function(code: str, position: int) -> bool:
 
 
 def _device(code: str) -> Iterator[tuple[int, int, str]]:
-    """Find `__device__` in front of variables and of functions that call themselves.
+    """Find the marks of variables, and `__device__` in front of functions that call themselves.
 
     A declaration is one of a variable if a `;`, `=`, `[` or `{` comes before any `(`. In a
     macro, no declaration follows, so `__device__` is left as it is.
@@ -248,9 +285,20 @@ def _device(code: str) -> Iterator[tuple[int, int, str]]:
         if mark is None or "__global__" in rest[: mark.start()]:
             continue
         if mark.group() != "(":
-            yield match.start(), match.end(), "__simt_device_variable__"
+            start = max(code.rfind(c, 0, match.start()) for c in ";{}")
+            declaration = code[start + 1 : match.start()] + " " + rest[: mark.start()]
+            if _is_const(declaration):
+                yield match.start(), match.end(), "__simt_const_variable__"
+            elif match.group() == "__device__":
+                yield match.start(), match.end(), "__simt_device_variable__"
         elif _calls_itself(code, match.end() + mark.start()):
             yield match.start(), match.end(), "__simt_recursive__"
+
+
+def _is_const(declaration: str) -> bool:
+    """Return whether a declaration of a variable, without its value, makes it constant."""
+    after_pointer = declaration.rpartition("*")[2]
+    return bool(re.search(r"\bconst\b", after_pointer) or re.search(r"\bconstexpr\b", declaration))
 
 
 def _calls_itself(code: str, parenthesis: int) -> bool:
