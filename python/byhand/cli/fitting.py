@@ -28,6 +28,7 @@ def fit(
     *,
     keep_epochs: bool,
     resume: bool,
+    device: str,
 ) -> None:
     """Train a model with the settings of a job.
 
@@ -49,6 +50,8 @@ def fit(
         Whether to keep a model file of every epoch, as in `Trainer`.
     resume : bool
         Whether to continue the run in `folder`, as in `Trainer.fit`.
+    device : str
+        The device to train on.
 
     Raises
     ------
@@ -81,6 +84,7 @@ def fit(
                 "job": job.settings(),
             },
             keep_epochs=keep_epochs,
+            device=device,
             progress=False,
         )
     except ValueError as error:

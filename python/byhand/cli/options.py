@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from byhand.cuda import why_not
 from byhand.runtime import set_num_threads
 
 _DATA_HELP = (
@@ -69,6 +70,28 @@ def _set_threads(count: int | None) -> None:
     if count is not None:
         set_num_threads(count)
 
+
+class DeviceName(str, Enum):
+    """The devices."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _usable_device(device: DeviceName) -> DeviceName:
+    if device is DeviceName.cuda and (reason := why_not()) is not None:
+        raise typer.BadParameter(f"cuda cannot be used: {reason}")
+    return device
+
+
+DeviceOption = Annotated[
+    DeviceName,
+    typer.Option(
+        metavar="NAME",
+        help="Device that trains: cpu or cuda, an NVIDIA GPU.",
+        callback=_usable_device,
+    ),
+]
 
 # The callback sets the number of threads when typer reads the option. Typer does not pass the value
 # on to the command.

@@ -28,7 +28,14 @@ from byhand.cli.job import (
     job_of,
     resumed_job,
 )
-from byhand.cli.options import DataOption, Pictures, ThreadsOption, TrainingPicturesOption
+from byhand.cli.options import (
+    DataOption,
+    DeviceName,
+    DeviceOption,
+    Pictures,
+    ThreadsOption,
+    TrainingPicturesOption,
+)
 from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_result
@@ -233,12 +240,14 @@ def train(
             show_default="never",
         ),
     ] = None,
+    device: DeviceOption = DeviceName.cpu,
     threads: ThreadsOption = None,
 ) -> None:
     """Train a classifier, on MNIST unless --data names other images.
 
     Ctrl-C stops the training. The run folder keeps the last complete epoch, and --resume continues
-    from there. The result is the same, bit for bit, as without the interruption.
+    from there. The result is the same, bit for bit, as without the interruption, unless it
+    continues on another device.
     """
     if resume is not None and out is not None:
         raise typer.BadParameter("a resumed run stays in its own folder", param_hint="--out")
@@ -287,7 +296,8 @@ def train(
     check(network, sets, job.data)
     started = "" if source is None else job.start_from(*source, network)
     display = TrainingDisplay(log_every, "test" if job.validation is None else "val")
-    options = {"keep_epochs": keep_epochs, "resume": resume is not None}
+    resumes = resume is not None
+    options = {"keep_epochs": keep_epochs, "resume": resumes, "device": device.value}
     with (
         _run_folder(resume or out, job.model.value) as folder,
         _saying_what_is_kept(display, folder),
