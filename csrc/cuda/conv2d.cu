@@ -6,8 +6,8 @@
 //   input gradient C input channels       pixels of x, as windows of dy     O * taps that reach the pixels
 //   weight grad.   O output channels      C * KH * KW taps                  N * OH * OW windows of x
 //
-// One block of 64 threads computes a tile of 64 x 64 values of Z. The blocks of one launch lie in this order,
-// with the last index the fastest, so that neighbouring blocks read the same values of B:
+// One block computes one tile of Z. The blocks of one launch lie in this order, with the last index the
+// fastest, so that neighbouring blocks read the same values of B:
 //   block = ((group * phases + phase) * column tiles + column tile) * row tiles + row tile
 //
 // Phases. The input gradient of pixel iy gets a term from filter row ky and output row oy if
@@ -20,12 +20,38 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "cuda/column_sums.cuh"
 #include "cuda/conv2d_loaders.cuh"
 #include "cuda/memory.h"
 #include "cuda/ops.h"
+#include "cuda/team.cuh"
 
 namespace byhand::cuda {
 namespace {
+
+// A block computes 64 x 128 values of Z, or 16 x 128 if Z has at most 16 rows, as in the layers of LeNet-5.
+// In the narrow tile, each value of B is used for 16 multiply-adds instead of 64. So only half of the
+// instructions in its loop are multiply-adds. But in a wide tile, three quarters of them would be wasted on
+// rows that do not exist.
+//
+//            128 columns: 16 threads across          128 columns: 16 threads across
+//          +---------------------------------+     +---------------------------------+
+//   64     |  8 threads down,                |  16 |  4 threads down, 4 x 8 values   |
+//   rows   |  8 x 8 values per thread        |     +---------------------------------+
+//          +---------------------------------+
+using Wide = TileShape<64, 128, 8, 8>;
+using Narrow = TileShape<16, 128, 8, 4>;
+
+// The smallest number of blocks that fit on a multiprocessor: those with 384 threads. It limits the registers
+// per thread to 168.
+template <class Shape>
+constexpr int kBlocks = 384 / Shape::kThreads;
+
+// Calls work(Shape{}) with the shape that suits this number of rows.
+template <class Work>
+auto with_shape(int64_t rows, const Work& work) {
+  return rows <= Narrow::kRows ? work(Narrow{}) : work(Wide{});
+}
 
 // The blocks of a launch and what each one computes.
 struct Blocks {
@@ -34,10 +60,11 @@ struct Blocks {
   struct Index {
     int64_t group, phase, row, column;  // `row` and `column` begin the tile
   };
+  template <class Shape>
   __device__ Index index() const {
     const int64_t row_tile = blockIdx.x % row_tiles, rest = blockIdx.x / row_tiles;
     const int64_t column_tile = rest % column_tiles, product = rest / column_tiles;
-    return {product / phases, product % phases, row_tile * kTile, column_tile * kTile};
+    return {product / phases, product % phases, row_tile * Shape::kRows, column_tile * Shape::kColumns};
   }
 };
 
@@ -55,37 +82,33 @@ struct StoreOutput {
   }
 };
 
-// If the filters allow it, the weights are read four at a time.
-template <bool kQuads>
-__global__ void __launch_bounds__(kProductThreads)
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, kBlocks<Shape>)
     forward_kernel(Conv2dShape s, Blocks blocks, const float* x, const float* weight, const float* bias,
                    float* y) {
-  __shared__ WindowLoader::Tables tables;
-  const Blocks::Index block = blocks.index();
+  __shared__ typename DepthTable<Shape>::Shared entries;
+  const Blocks::Index block = blocks.index<Shape>();
   const int64_t channels = s.in_channels / s.groups, outputs = s.out_channels / s.groups;
   const int64_t in_plane = s.in_h * s.in_w, plane = s.out_h * s.out_w;
-  const int64_t taps = s.kernel.h * s.kernel.w, depth = channels * taps;
+  const int64_t depth = channels * s.kernel.h * s.kernel.w, first = block.group * outputs;
   const Tile tile{block.row, block.column, outputs, s.batch * plane};
   const Radix tap_radix{static_cast<int>(s.kernel.h), static_cast<int>(s.kernel.w)};
   const Radix window_radix{static_cast<int>(s.out_h), static_cast<int>(s.out_w)};
 
+  const Operand weights{weight + first * depth, outputs, depth, depth, 1};
+  MatrixLoader<Layout::kStrided, typename Shape::Rows, Operand> a(weights, tile.row);
+
   const Planes images{x + block.group * channels * in_plane, static_cast<int>(s.in_h),
                       static_cast<int>(s.in_w)};
-  const Windows windows{s.in_channels * in_plane, -s.padding.top, -s.padding.left, s.stride.h, s.stride.w};
-  const int64_t column = tile.column + threadIdx.x;
-  const Window window = column < tile.columns ? windows.at(window_radix.split(column), images) : kNoWindow;
-  const WindowLoader b(images, window, {in_plane, s.dilation.h, s.dilation.w}, tap_radix, depth, tables);
+  const Places windows{s.in_channels * in_plane, -s.padding.top, -s.padding.left, s.stride.h, s.stride.w};
+  const Places taps{in_plane, 0, 0, s.dilation.h, s.dilation.w};
+  DepthTable<Shape> table(entries, {0, depth, tap_radix, taps, images.width, {}});
+  WindowLoader<Shape> b(images, windows, window_radix, tile.column, tile.columns, table);
   __syncthreads();
 
-  const int64_t first = block.group * outputs;
-  const Operand weights{weight + first * depth, outputs, depth, depth, 1};
-  const StoreOutput store{bias ? bias + first : nullptr, y + first * plane, plane, s.out_channels * plane};
-  if constexpr (kQuads) {
-    tile_product(MatrixLoader<Layout::kDepthIsContiguous, Operand>{weights, tile.row}, b, tile, depth, store);
-  } else {
-    const StridedLoader a(weights.data, tile.row, outputs, depth, {taps, s.kernel.w, 1}, tap_radix, 0, depth);
-    tile_product(a, b, tile, depth, store);
-  }
+  tile_product<Shape>(
+      a, b, tile, depth,
+      StoreOutput{bias ? bias + first : nullptr, y + first * plane, plane, s.out_channels * plane});
 }
 
 // --- The gradient with respect to the input ---
@@ -135,11 +158,13 @@ struct StoreInputGradient {
   __device__ void operator()(int64_t i, float* column, float z) const { column[i * plane] = z; }
 };
 
-__global__ void __launch_bounds__(kProductThreads)
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, kBlocks<Shape>)
     backward_input_kernel(Conv2dShape s, PhaseSteps steps, Blocks blocks, const float* dy,
                           const float* weight, float* dx) {
-  __shared__ WindowLoader::Tables tables;
-  const Blocks::Index block = blocks.index();
+  __shared__ StoreInputGradient store;  // in shared memory, because it would take 14 registers
+  __shared__ typename DepthTable<Shape>::Shared entries;
+  const Blocks::Index block = blocks.index<Shape>();
   const int64_t channels = s.in_channels / s.groups, outputs = s.out_channels / s.groups;
   const int64_t in_plane = s.in_h * s.in_w, plane = s.out_h * s.out_w, kernel_size = s.kernel.h * s.kernel.w;
   const int64_t phases_w = s.stride.w < s.in_w ? s.stride.w : s.in_w;
@@ -156,25 +181,25 @@ __global__ void __launch_bounds__(kProductThreads)
                         is_seen ? static_cast<int>(columns.taps) : 1};
   const Radix pixel_radix{static_cast<int>(rows.pixels), static_cast<int>(columns.pixels)};
 
-  const StridedLoader a(weight + block.group * outputs * channels * kernel_size +
-                            rows.first_tap * s.kernel.w + columns.first_tap,
-                        tile.row, channels, kernel_size,
-                        {channels * kernel_size, steps.tap.h * s.kernel.w, steps.tap.w}, tap_radix, 0, depth);
+  const float* const weights = weight + block.group * outputs * channels * kernel_size +
+                               rows.first_tap * s.kernel.w + columns.first_tap;
+  const DigitStrides weight_strides{channels * kernel_size, steps.tap.h * s.kernel.w, steps.tap.w};
 
   const Planes gradients{dy + block.group * outputs * plane, static_cast<int>(s.out_h),
                          static_cast<int>(s.out_w)};
-  const Windows windows{s.out_channels * plane, rows.first_output, columns.first_output, 1, 1};
-  const int64_t column = tile.column + threadIdx.x;
-  const Window window = column < tile.columns ? windows.at(pixel_radix.split(column), gradients) : kNoWindow;
-  const WindowLoader b(gradients, window, {plane, -steps.output.h, -steps.output.w}, tap_radix, depth,
-                       tables);
+  const Places windows{s.out_channels * plane, rows.first_output, columns.first_output, 1, 1};
+  const Places taps{plane, 0, 0, -steps.output.h, -steps.output.w};
+  const Depth walk{0, depth, tap_radix, taps, gradients.width, weight_strides};
+  DepthTable<Shape> table(entries, walk);
+  OffsetLoader<Shape> a(weights, tile.row, channels, kernel_size, walk, table);
+  WindowLoader<Shape> b(gradients, windows, pixel_radix, tile.column, tile.columns, table);
+  if (threadIdx.x == 0)
+    store = {dx + block.group * channels * in_plane + iy * s.in_w + ix,
+             pixel_radix,
+             {s.in_channels * in_plane, s.stride.h * s.in_w, s.stride.w},
+             in_plane};
   __syncthreads();
-
-  tile_product(a, b, tile, depth,
-               StoreInputGradient{dx + block.group * channels * in_plane + iy * s.in_w + ix,
-                                  pixel_radix,
-                                  {s.in_channels * in_plane, s.stride.h * s.in_w, s.stride.w},
-                                  in_plane});
+  tile_product<Shape>(a, b, tile, depth, store);
 }
 
 // --- The gradient with respect to the weight ---
@@ -187,13 +212,15 @@ struct WindowParts {
   int64_t count, size;
 
   explicit WindowParts(const Conv2dShape& s) {
-    constexpr int64_t kBlocks = 512;  // enough to occupy a GPU
+    constexpr int64_t kEnough = 512;  // blocks: enough to occupy a GPU
     // The minimum number of windows per part. With fewer, writing and adding the sums would take too long.
     constexpr int64_t kLeast = 256;
     const int64_t windows = s.batch * s.out_h * s.out_w;
-    const int64_t tiles = s.groups * parts(s.group_out(), kTile) * parts(s.group_in() * s.taps(), kTile);
-    const int64_t wanted = std::min(parts(kBlocks, std::max<int64_t>(tiles, 1)), parts(windows, kLeast));
-    size = parts(parts(windows, std::max<int64_t>(wanted, 1)), kDepth) * kDepth;
+    const int64_t tiles = with_shape(s.group_out(), [&](auto shape) {
+      return s.groups * parts(s.group_out(), shape.kRows) * parts(s.group_in() * s.taps(), shape.kColumns);
+    });
+    const int64_t wanted = std::min(parts(kEnough, std::max<int64_t>(tiles, 1)), parts(windows, kLeast));
+    size = parts(parts(windows, std::max<int64_t>(wanted, 1)), Wide::kDepth) * Wide::kDepth;
     count = std::max<int64_t>(size > 0 ? parts(windows, size) : 1, 1);
   }
 };
@@ -207,11 +234,13 @@ struct StoreWeightGradient {
   __device__ void operator()(int64_t i, float* column, float z) const { column[i * row_size] = z; }
 };
 
-__global__ void __launch_bounds__(kProductThreads)
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, kBlocks<Shape>)
     backward_weight_kernel(Conv2dShape s, int64_t part_size, Blocks blocks, const float* dy, const float* x,
                            float* sums) {
-  __shared__ TapLoader::Table table;
-  const Blocks::Index block = blocks.index();
+  __shared__ typename DepthTable<Shape>::Shared entries;
+  __shared__ typename TapLoader<Shape>::Taps tap_places;
+  const Blocks::Index block = blocks.index<Shape>();
   const int64_t channels = s.in_channels / s.groups, outputs = s.out_channels / s.groups;
   const int64_t in_plane = s.in_h * s.in_w, plane = s.out_h * s.out_w;
   const int64_t taps = channels * s.kernel.h * s.kernel.w, windows_count = s.batch * plane;
@@ -221,62 +250,50 @@ __global__ void __launch_bounds__(kProductThreads)
   const Radix tap_radix{static_cast<int>(s.kernel.h), static_cast<int>(s.kernel.w)};
   const Radix window_radix{static_cast<int>(s.out_h), static_cast<int>(s.out_w)};
 
-  const StridedLoader a(dy + block.group * outputs * plane, tile.row, outputs, plane,
-                        {s.out_channels * plane, s.out_w, 1}, window_radix, begin, end);
-
   const Planes images{x + block.group * channels * in_plane, static_cast<int>(s.in_h),
                       static_cast<int>(s.in_w)};
-  const Windows windows{s.in_channels * in_plane, -s.padding.top, -s.padding.left, s.stride.h, s.stride.w};
-  const TapLoader b(images, {in_plane, s.dilation.h, s.dilation.w}, tap_radix, tile.column, taps, windows,
-                    window_radix, begin, end, table);
+  const Places windows{s.in_channels * in_plane, -s.padding.top, -s.padding.left, s.stride.h, s.stride.w};
+  const Places tap_steps{in_plane, 0, 0, s.dilation.h, s.dilation.w};
+  const DigitStrides dy_strides{s.out_channels * plane, s.out_w, 1};
+  const Depth walk{begin, end, window_radix, windows, images.width, dy_strides};
+  DepthTable<Shape> table(entries, walk);
+  OffsetLoader<Shape> a(dy + block.group * outputs * plane, tile.row, outputs, plane, walk, table);
+  TapLoader<Shape> b(images, tap_steps, tap_radix, tile.column, taps, tap_places, table);
   __syncthreads();
 
   float* dw = sums + block.phase * s.out_channels * taps + block.group * outputs * taps;
-  tile_product(a, b, tile, end - begin, StoreWeightGradient{dw, taps});
-}
-
-// dw[i] = sums[0, i] + sums[1, i] + ... One thread adds up one weight's sums, so neighbouring threads read
-// neighbouring addresses.
-__global__ void __launch_bounds__(256)
-    add_parts_kernel(const float* sums, int64_t count, int64_t size, float* dw) {
-  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= size) return;
-  float sum = sums[i];
-  for (int64_t part = 1; part < count; ++part) sum += sums[part * size + i];
-  dw[i] = sum;
+  tile_product<Shape>(a, b, tile, end - begin, StoreWeightGradient{dw, taps});
 }
 
 // --- The gradient with respect to the bias ---
 
-constexpr int kBiasThreads = 512;
+constexpr int kBiasThreads = 1024;
 
 // A block adds up one channel. Its threads read the values of the channel in turn, plane after plane: thread
-// t takes the values t, t + 512, t + 1024 and so on. Then the lanes of each warp add up their sums, and the
-// first warp adds up the sums of the warps.
+// t takes the values t, t + 1024, t + 2048 and so on. Then the threads add up their sums.
 __global__ void __launch_bounds__(kBiasThreads)
     backward_bias_kernel(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db) {
-  __shared__ double warp_sums[kBiasThreads / 32];
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   for (int64_t channel = blockIdx.x; channel < channels; channel += gridDim.x) {
     double sum = 0;
-    // The value's image n and its position i in the plane advance by 512 with a carry, without a division.
+    // The value's image n and its position i in the plane advance by kBiasThreads with a carry, without a
+    // division. A thread issues several loads before it uses the first of them: if there are few channels,
+    // there are few threads on the GPU, and only such loads keep its memory busy.
     const int64_t step_n = kBiasThreads / plane, step_i = kBiasThreads % plane;
     int64_t n = threadIdx.x / plane, i = threadIdx.x % plane;
     while (n < batch) {
-      sum += static_cast<double>(dy[(n * channels + channel) * plane + i]);
-      n += step_n;
-      i += step_i;
-      if (i >= plane) i -= plane, ++n;
+      float values[4];
+#pragma unroll
+      for (float& value : values) {
+        value = n < batch ? dy[(n * channels + channel) * plane + i] : 0.0f;
+        n += step_n;
+        i += step_i;
+        if (i >= plane) i -= plane, ++n;
+      }
+#pragma unroll
+      for (const float value : values) sum += static_cast<double>(value);
     }
-    for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_down_sync(~0u, sum, distance);
-    if (lane == 0) warp_sums[warp] = sum;
-    __syncthreads();
-    if (warp == 0) {
-      sum = lane < kBiasThreads / 32 ? warp_sums[lane] : 0;
-      for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_down_sync(~0u, sum, distance);
-      if (lane == 0) db[channel] = static_cast<float>(sum);
-    }
-    __syncthreads();  // before the next channel overwrites warp_sums
+    sum = team_sum<kBiasThreads>(sum);
+    if (threadIdx.x == 0) db[channel] = static_cast<float>(sum);
   }
 }
 
@@ -311,13 +328,13 @@ void conv2d(const Conv2dShape& s, ops::ConvAlgorithm algorithm, const float* x, 
   check_algorithm(algorithm);
   if (s.batch * s.out_channels * s.out_h * s.out_w == 0) return;
   check_sizes(s);
-  const Blocks blocks{1, parts(s.batch * s.out_h * s.out_w, kTile), parts(s.group_out(), kTile)};
-  // With a whole number of quads per filter, every group begins with a quad, too.
-  const int64_t filter = s.group_in() * s.taps();
-  const Operand weights{weight, s.group_out(), filter, filter, 1};
-  const auto kernel =
-      weights.layout() == Layout::kDepthIsContiguous ? forward_kernel<true> : forward_kernel<false>;
-  kernel<<<block_count(s, blocks), kProductThreads, 0, stream()>>>(s, blocks, x, weight, bias, y);
+  with_shape(s.group_out(), [&](auto shape) {
+    using Shape = decltype(shape);
+    const Blocks blocks{1, parts(s.batch * s.out_h * s.out_w, Shape::kColumns),
+                        parts(s.group_out(), Shape::kRows)};
+    forward_kernel<Shape>
+        <<<block_count(s, blocks), Shape::kThreads, 0, stream()>>>(s, blocks, x, weight, bias, y);
+  });
   check_launch("conv2d");
 }
 
@@ -329,9 +346,12 @@ void conv2d_backward_input(const Conv2dShape& s, ops::ConvAlgorithm algorithm, c
   // The first phase has the most pixels.
   const int64_t pixels = s.batch * parts(s.in_h, s.stride.h) * parts(s.in_w, s.stride.w);
   const int64_t phases = std::min(s.stride.h, s.in_h) * std::min(s.stride.w, s.in_w);
-  const Blocks blocks{phases, parts(pixels, kTile), parts(s.group_in(), kTile)};
-  backward_input_kernel<<<block_count(s, blocks), kProductThreads, 0, stream()>>>(s, PhaseSteps(s), blocks,
-                                                                                  dy, weight, dx);
+  with_shape(s.group_in(), [&](auto shape) {
+    using Shape = decltype(shape);
+    const Blocks blocks{phases, parts(pixels, Shape::kColumns), parts(s.group_in(), Shape::kRows)};
+    backward_input_kernel<Shape>
+        <<<block_count(s, blocks), Shape::kThreads, 0, stream()>>>(s, PhaseSteps(s), blocks, dy, weight, dx);
+  });
   check_launch("conv2d_backward_input");
 }
 
@@ -347,16 +367,19 @@ void conv2d_backward_weight(const Conv2dShape& s, ops::ConvAlgorithm algorithm, 
   }
   check_sizes(s);
   const WindowParts windows(s);
-  const Blocks blocks{windows.count, parts(s.group_in() * s.taps(), kTile), parts(s.group_out(), kTile)};
   const Scratch<float> scratch(windows.count > 1 ? windows.count * size : 0);
   float* const sums = windows.count > 1 ? scratch.data() : dweight;
-  backward_weight_kernel<<<block_count(s, blocks), kProductThreads, 0, stream()>>>(s, windows.size, blocks,
-                                                                                   dy, x, sums);
+  with_shape(s.group_out(), [&](auto shape) {
+    using Shape = decltype(shape);
+    const Blocks blocks{windows.count, parts(s.group_in() * s.taps(), Shape::kColumns),
+                        parts(s.group_out(), Shape::kRows)};
+    backward_weight_kernel<Shape>
+        <<<block_count(s, blocks), Shape::kThreads, 0, stream()>>>(s, windows.size, blocks, dy, x, sums);
+  });
   check_launch("conv2d_backward_weight");
-  if (windows.count == 1) return;
-  add_parts_kernel<<<static_cast<unsigned>(parts(size, 256)), 256, 0, stream()>>>(sums, windows.count, size,
-                                                                                  dweight);
-  check_launch("conv2d_backward_weight");
+  // dw[i] = sums[0, i] + sums[1, i] + ...
+  if (windows.count > 1)
+    column_sums(Operand{sums, size, windows.count, 1, size}, dweight, "conv2d_backward_weight");
 }
 
 void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int64_t plane, float* db) {

@@ -5,14 +5,17 @@
 // A depth index of these products counts three things at once, for example the channel, row and column of a
 // weight:
 //   p = (channel * KH + ky) * KW + kx
-// Divisions are slow on a GPU. So each thread splits its first depth index into three digits, and then adds
-// 16 to the digits with carries, as one adds numbers by hand (`Digits`).
+// Divisions are slow on a GPU. So each thread splits one depth index into its three digits, and writes the
+// result to a table in shared memory, from where all threads read it. A block of 128 threads needs a new part
+// of the table every 128 depths, and the table has two parts:
 //
-// There are two ways to share the 64 x 16 values of a tile among 64 threads, and both read neighbouring
-// addresses with neighbouring threads:
-//   WindowLoader                  thread t loads all 16 depths of row t.
-//   StridedLoader and TapLoader   thread t loads depth t % 16 of the rows t / 16, t / 16 + 4, ..., t / 16
-//   + 60.
+//   entries     | part 0: depths 0 to 127 | part 1: depths 128 to 255 |     then depths 256 to 383 in part 0
+//                      loads read this         meanwhile, prepare() writes this
+//
+// The two products in which windows occur:
+//
+//   forward, input gradient     row of B = window, which its thread keeps     depth = tap, from the table
+//   weight gradient             row of B = tap, from a table of its own       depth = window, from the table
 #pragma once
 
 #include "cuda/tile_product.cuh"
@@ -33,29 +36,6 @@ struct Radix {
     const int64_t rest = number / lows;
     return {rest / middles, static_cast<int>(rest % middles), static_cast<int>(number % lows)};
   }
-  // Adds two numbers.
-  __device__ Digits add(const Digits& a, const Digits& b) const {
-    Digits sum{a.high + b.high, a.middle + b.middle, a.low + b.low};
-    if (sum.low >= lows) sum.low -= lows, ++sum.middle;
-    if (sum.middle >= middles) sum.middle -= middles, ++sum.high;
-    return sum;
-  }
-};
-
-// The depth indices of one thread: `first`, `first` + 16, `first` + 32, ...
-struct DepthWalk {
-  Radix radix;
-  int64_t end;  // depth indices from here on do not exist
-  int64_t p;
-  Digits digits, step;
-
-  __device__ DepthWalk(Radix r, int64_t first, int64_t last)
-      : radix(r), end(last), p(first), digits(r.split(first)), step(r.split(kDepth)) {}
-  __device__ bool inside() const { return p < end; }
-  __device__ void advance() {
-    p += kDepth;
-    digits = radix.add(digits, step);
-  }
 };
 
 // The distances in memory of neighbouring values of each digit.
@@ -65,194 +45,251 @@ struct DigitStrides {
   __device__ int64_t offset(const Digits& d) const { return d.high * high + d.middle * middle + d.low * low; }
 };
 
-// How StridedLoader and TapLoader share a tile among the threads.
-inline constexpr int kRowStep = kProductThreads / kDepth;
-__device__ inline int own_depth() { return static_cast<int>(threadIdx.x) % kDepth; }
-__device__ inline int own_row() { return static_cast<int>(threadIdx.x) / kDepth; }
-__device__ inline void store_by_depth(const float (&values)[kLoads], SharedTile& tile) {
-#pragma unroll
-  for (int i = 0; i < kLoads; ++i) tile[own_depth()][own_row() + i * kRowStep] = values[i];
-}
-
-// Weights, or gradients with respect to the output: the value of row r at depth p is
-//   data[r * row_stride + strides.offset(digits of p)].
-class StridedLoader {
- public:
-  // The tile begins at `row`, and the operand has `rows` rows.
-  __device__ StridedLoader(const float* data, int64_t row, int64_t rows, int64_t row_stride,
-                           DigitStrides strides, Radix radix, int64_t first_depth, int64_t end_depth)
-      : data_(data + (row + own_row()) * row_stride),
-        step_(kRowStep * row_stride),
-        strides_(strides),
-        walk_(radix, first_depth + own_depth(), end_depth) {
-    const int64_t left = rows - row - own_row();
-    rows_left_ = static_cast<int>(left < kTile ? left : kTile);
-  }
-  __device__ void load(int64_t, float (&values)[kLoads]) {
-    const float* from = data_ + strides_.offset(walk_.digits);
-    const int rows = walk_.inside() ? rows_left_ : 0;
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i, from += step_) values[i] = i * kRowStep < rows ? *from : 0.0f;
-    walk_.advance();
-  }
-  __device__ void store(const float (&values)[kLoads], SharedTile& tile) const {
-    store_by_depth(values, tile);
-  }
-  __device__ void prepare() {}
-
- private:
-  const float* data_;  // the thread's first row
-  int64_t step_;       // the distance of its rows
-  int rows_left_;
-  DigitStrides strides_;
-  DepthWalk walk_;
-};
-
 // Planes that windows look at: the images, or the gradients with respect to the output.
 struct Planes {
   const float* data;
   int height, width;
 };
 
-// Where a window begins: the address of its first value, and its row and column in the plane. All three may
-// lie outside the plane, in the padding, so the address is a number and not yet a pointer.
-struct Window {
-  uint64_t address;
-  int y, x;
-};
-
-// How far a tap is from the beginning of its window.
-struct alignas(16) Tap {
+// Where a window begins in the planes, or how far a tap is from the beginning of its window. A window may
+// begin outside its plane, in the padding.
+struct alignas(16) Place {
   int64_t bytes;
   int y, x;
 };
 
+// Returns a place from a table with one load of 16 bytes. The compiler would make two loads of 8 bytes.
+__device__ inline Place read_place(const Place& place) {
+  const int4 v = *reinterpret_cast<const int4*>(&place);
+  return {static_cast<int64_t>(v.y) << 32 | static_cast<uint32_t>(v.x), v.z, v.w};
+}
+
 // Padded planes must be smaller than this in both directions.
 inline constexpr int64_t kMostSide = int64_t{1} << 28;
 
-// The row of a window or tap that does not exist. The sum of a window's row and a tap's row is then at least
-// kMostSide, so it is outside the plane.
-inline constexpr int kNowhere = 2 * kMostSide;
+// A window or tap that does not exist. The sum of its row and that of a tap or window is at least kMostSide,
+// so it is outside the plane.
+inline constexpr Place kNowhere{0, 2 * kMostSide, 2 * kMostSide};
 
 // Returns what a window sees through a tap. It is 0 in the padding. __ldg tells the compiler that the address
 // is in global memory.
-__device__ inline float seen(const Planes& planes, const Window& window, const Tap& tap) {
+__device__ inline float seen(const Planes& planes, const Place& window, const Place& tap) {
   // A negative number becomes a large one, so one comparison checks both ends.
   // The operator is & because && would make a branch of each comparison.
   const bool inside = static_cast<unsigned>(window.y + tap.y) < static_cast<unsigned>(planes.height) &
                       static_cast<unsigned>(window.x + tap.x) < static_cast<unsigned>(planes.width);
-  return inside ? __ldg(reinterpret_cast<const float*>(window.address + tap.bytes)) : 0.0f;
+  const uint64_t address = reinterpret_cast<uint64_t>(planes.data) + window.bytes + tap.bytes;
+  return inside ? __ldg(reinterpret_cast<const float*>(address)) : 0.0f;
 }
 
-// All windows of a convolution, with the digits image, row and column of the output. A window begins at the
-// row `first_y + row * step_y` and at the column `first_x + column * step_x` of the plane.
-struct Windows {
-  int64_t image_size;  // the distance of two images
-  int64_t first_y, first_x;
-  int64_t step_y, step_x;
+// The windows of a convolution, with the digits image, row and column of the output, or the taps of a filter,
+// with the digits channel, row and column.
+struct Places {
+  int64_t size;              // the distance in memory of two images or channels
+  int64_t first_y, first_x;  // the place with the digits 0, 0, 0
+  int64_t step_y, step_x;    // negative for the taps of a flipped filter, as in the gradient of the input
 
-  __device__ Window at(const Digits& d, const Planes& planes) const {
+  __device__ Place at(const Digits& d, int width) const {
     const int64_t y = first_y + d.middle * step_y, x = first_x + d.low * step_x;
-    const int64_t offset = d.high * image_size + y * planes.width + x;
-    return {reinterpret_cast<uint64_t>(planes.data) + offset * sizeof(float), static_cast<int>(y),
+    return {static_cast<int64_t>(sizeof(float)) * (d.high * size + y * width + x), static_cast<int>(y),
             static_cast<int>(x)};
   }
 };
-inline constexpr Window kNoWindow{0, kNowhere, kNowhere};
 
-// All taps of a filter, with the digits channel, row and column.
-struct Taps {
-  int64_t plane_size;      // the distance of two channels
-  int64_t step_y, step_x;  // negative if the filter is flipped, as in the gradient with respect to the input
+// The depth indices of a product: those from `begin` to `end`. Index p has the tap or window
+// `places.at(digits of p)`, and the offset `strides.offset(digits of p)` in the operand A.
+struct Depth {
+  int64_t begin, end;
+  Radix radix;
+  Places places;
+  int width;  // of the planes
+  DigitStrides strides;
 
-  __device__ Tap at(const Digits& d, const Planes& planes) const {
-    const int64_t y = d.middle * step_y, x = d.low * step_x;
-    const int64_t offset = d.high * plane_size + y * planes.width + x;
-    return {offset * static_cast<int64_t>(sizeof(float)), static_cast<int>(y), static_cast<int>(x)};
+  template <int kDepth>
+  __device__ int missing() const {
+    return missing_depths<kDepth>(end - begin);
   }
 };
-inline constexpr Tap kNoTap{0, kNowhere, kNowhere};
 
-// Rows of the operand are windows, the depth counts taps. A thread keeps its window in registers for the
-// whole product. The 16 taps of a step are the same for all threads: the first 16 threads compute them, one
-// each, and share them in a table. A second table takes the taps of the next step.
-class WindowLoader {
+// The table of the places and offsets. The place of a depth that does not exist is nowhere, and its offset is
+// 0.
+template <class Shape>
+class DepthTable {
  public:
-  using Tables = Tap[2][kDepth];  // in shared memory
+  static constexpr int kEntries = 2 * Shape::kThreads;  // a power of two
+  struct Shared {
+    Place places[kEntries];
+    int64_t offsets[kEntries];
+    Depth depth;  // in shared memory, because it would take 30 registers
+  };
 
-  // The caller must synchronise the block between the constructor and the first load.
-  __device__ WindowLoader(const Planes& planes, const Window& window, const Taps& taps, Radix radix,
-                          int64_t depth, Tables& tables)
-      : planes_(planes),
-        window_(window),
-        taps_(taps),
-        walk_(radix, static_cast<int>(threadIdx.x) % kDepth, depth),
-        tables_(tables) {
-    fill_table();
+  // The caller must synchronise the block between the constructor and the product.
+  __device__ DepthTable(Shared& shared, const Depth& depth)
+      : shared_(shared), next_(depth.begin - depth.template missing<Shape::kDepth>()) {
+    if (threadIdx.x == 0) shared.depth = depth;
+    fill(depth);
   }
-  __device__ void prepare() {
-    table_ ^= 1;
-    walk_.advance();
-    fill_table();
+  // Writes the next kThreads entries.
+  __device__ void fill() { fill(shared_.depth); }
+
+  // Returns the first entry of the tile that comes after the one that begins with `entry`.
+  __device__ static int advance(int entry) { return (entry + Shape::kDepth) & (kEntries - 1); }
+  __device__ const Place& place(int entry) const { return shared_.places[entry]; }
+  __device__ int64_t offset(int entry) const { return shared_.offsets[entry]; }
+
+ private:
+  __device__ void fill(const Depth& depth) {
+    if (next_ >= depth.end) return;
+    const int64_t p = next_ + threadIdx.x;
+    const bool exists = p >= depth.begin && p < depth.end;
+    const Digits d = depth.radix.split(exists ? p : 0);
+    const int entry = part_ * Shape::kThreads + static_cast<int>(threadIdx.x);
+    shared_.places[entry] = exists ? depth.places.at(d, depth.width) : kNowhere;
+    shared_.offsets[entry] = exists ? depth.strides.offset(d) : 0;
+    next_ += Shape::kThreads;
+    part_ ^= 1;
   }
-  __device__ void load(int64_t, float (&values)[kLoads]) {
+
+  Shared& shared_;
+  int64_t next_;
+  int part_ = 0;
+};
+
+// How OffsetLoader and TapLoader share a tile among the threads: thread t loads the depth t % kDepth of the
+// rows t / kDepth, t / kDepth + kThreads / kDepth, ...
+template <class Side>
+struct ByDepth {
+  static constexpr int kRowStep = Side::kThreads / Side::kDepth;
+
+  __device__ static int depth() { return static_cast<int>(threadIdx.x) % Side::kDepth; }
+  __device__ static int row(int i) { return static_cast<int>(threadIdx.x) / Side::kDepth + i * kRowStep; }
+  __device__ static void store(const float (&values)[Side::kLoads], typename Side::Shared& tile) {
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) values[i] = seen(planes_, window_, tables_[table_][i]);
+    for (int i = 0; i < Side::kLoads; ++i) tile[depth()][row(i)] = values[i];
   }
-  __device__ void store(const float (&values)[kLoads], SharedTile& tile) const {
+};
+
+// The operand A: weights, or gradients with respect to the output. The value of row r at depth p is
+//   data[r * row_stride + the offset of p in the table].
+// In place of rows beyond the operand, the last row is read.
+template <class Shape>
+class OffsetLoader {
+  using Side = typename Shape::Rows;
+
+ public:
+  // The tile begins at `row`, and the operand has `rows` rows.
+  __device__ OffsetLoader(const float* data, int64_t row, int64_t rows, int64_t row_stride,
+                          const Depth& depth, const DepthTable<Shape>& table)
+      : table_(table), missing_(depth.template missing<Shape::kDepth>()) {
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) tile[i][threadIdx.x] = values[i];
+    for (int i = 0; i < Side::kLoads; ++i) {
+      const int64_t r = row + ByDepth<Side>::row(i);
+      rows_[i] = data + (r < rows ? r : rows - 1) * row_stride;
+    }
+  }
+  __device__ void load_first() {
+    const bool exists = ByDepth<Side>::depth() >= missing_;
+    const int64_t offset = table_.offset(ByDepth<Side>::depth());
+#pragma unroll
+    for (int i = 0; i < Side::kLoads; ++i) values_[i] = exists ? rows_[i][offset] : 0.0f;
+  }
+  __device__ void load() {
+    entry_ = DepthTable<Shape>::advance(entry_);
+    const int64_t offset = table_.offset(entry_ + ByDepth<Side>::depth());
+#pragma unroll
+    for (int i = 0; i < Side::kLoads; ++i) values_[i] = rows_[i][offset];
+  }
+  __device__ void store(typename Side::Shared& tile) const { ByDepth<Side>::store(values_, tile); }
+  __device__ void prepare() {}
+
+ private:
+  const DepthTable<Shape>& table_;
+  int missing_;  // depths of the first tile
+  int entry_ = 0;
+  const float* rows_[Side::kLoads];
+  float values_[Side::kLoads];
+};
+
+// The operand B if its rows are windows and the depth counts taps. A thread keeps its windows in registers
+// for the whole product, and looks from each of them through every tap.
+template <class Shape>
+class WindowLoader {
+  using Side = typename Shape::Columns;
+
+ public:
+  // The tile begins at the window `row`, and there are `rows` windows.
+  __device__ WindowLoader(const Planes& planes, const Places& windows, Radix radix, int64_t row, int64_t rows,
+                          DepthTable<Shape>& table)
+      : planes_(planes), table_(table) {
+#pragma unroll
+    for (int k = 0; k < kWindows; ++k) {
+      const int64_t number = row + threadIdx.x + k * Side::kThreads;
+      windows_[k] = number < rows ? windows.at(radix.split(number), planes.width) : kNowhere;
+    }
+  }
+  __device__ void prepare() { table_.fill(); }
+  __device__ void load_first() { load(); }
+  __device__ void load() {
+#pragma unroll
+    for (int p = 0; p < Side::kDepth; ++p) {
+      const Place tap = read_place(table_.place(entry_ + p));
+#pragma unroll
+      for (int k = 0; k < kWindows; ++k) values_[k][p] = seen(planes_, windows_[k], tap);
+    }
+    entry_ = DepthTable<Shape>::advance(entry_);
+  }
+  __device__ void store(typename Side::Shared& tile) const {
+#pragma unroll
+    for (int k = 0; k < kWindows; ++k)
+#pragma unroll
+      for (int p = 0; p < Side::kDepth; ++p) tile[p][threadIdx.x + k * Side::kThreads] = values_[k][p];
   }
 
  private:
-  __device__ void fill_table() {
-    if (threadIdx.x < kDepth)
-      tables_[table_][threadIdx.x] = walk_.inside() ? taps_.at(walk_.digits, planes_) : kNoTap;
-  }
+  static constexpr int kWindows = Side::kSize / Side::kThreads;
+  static_assert(Side::kSize % Side::kThreads == 0);
 
   Planes planes_;
-  Window window_;
-  Taps taps_;
-  DepthWalk walk_;
-  Tables& tables_;
-  int table_ = 0;
+  DepthTable<Shape>& table_;
+  int entry_ = 0;
+  Place windows_[kWindows];
+  float values_[kWindows][Side::kDepth];
 };
 
-// Rows of the operand are taps, the depth counts windows: the other way round. The 64 taps of the tile are
-// the same in every step, and lie in a table. A thread computes one window per step, and looks at it through
-// 16 taps.
+// The operand B if its rows are taps and the depth counts windows. The taps of the tile are the same in every
+// step, and lie in a table of their own. A thread looks from one window per step through kLoads taps.
+template <class Shape>
 class TapLoader {
+  using Side = typename Shape::Columns;
+
  public:
-  using Table = Tap[kTile];  // in shared memory
+  using Taps = Place[Side::kSize];  // in shared memory
 
   // The tile begins at tap `row`, and there are `rows` taps. The caller must synchronise the block between
-  // the constructor and the first load.
-  __device__ TapLoader(const Planes& planes, const Taps& taps, Radix tap_radix, int64_t row, int64_t rows,
-                       const Windows& windows, Radix radix, int64_t first_depth, int64_t end_depth,
-                       Table& table)
-      : planes_(planes),
-        windows_(windows),
-        walk_(radix, first_depth + own_depth(), end_depth),
-        table_(table) {
-    const int64_t tap = row + threadIdx.x;
-    table[threadIdx.x] = tap < rows ? taps.at(tap_radix.split(tap), planes) : kNoTap;
+  // the constructor and the product.
+  __device__ TapLoader(const Planes& planes, const Places& taps, Radix radix, int64_t row, int64_t rows,
+                       Taps& table_of_taps, DepthTable<Shape>& table)
+      : planes_(planes), taps_(table_of_taps), table_(table) {
+    for (int own = static_cast<int>(threadIdx.x); own < Side::kSize; own += Side::kThreads)
+      table_of_taps[own] = row + own < rows ? taps.at(radix.split(row + own), planes.width) : kNowhere;
   }
-  __device__ void prepare() {}
-  __device__ void load(int64_t, float (&values)[kLoads]) {
-    const Window window = walk_.inside() ? windows_.at(walk_.digits, planes_) : kNoWindow;
+  __device__ void prepare() { table_.fill(); }
+  __device__ void load_first() { load(); }
+  __device__ void load() {
+    const Place window = read_place(table_.place(entry_ + ByDepth<Side>::depth()));
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) values[i] = seen(planes_, window, table_[own_row() + i * kRowStep]);
-    walk_.advance();
+    for (int i = 0; i < Side::kLoads; ++i)
+      values_[i] = seen(planes_, window, read_place(taps_[ByDepth<Side>::row(i)]));
+    entry_ = DepthTable<Shape>::advance(entry_);
   }
-  __device__ void store(const float (&values)[kLoads], SharedTile& tile) const {
-    store_by_depth(values, tile);
-  }
+  __device__ void store(typename Side::Shared& tile) const { ByDepth<Side>::store(values_, tile); }
 
  private:
   Planes planes_;
-  Windows windows_;
-  DepthWalk walk_;
-  const Table& table_;
+  const Taps& taps_;
+  DepthTable<Shape>& table_;
+  int entry_ = 0;
+  float values_[Side::kLoads];
 };
 
 }  // namespace byhand::cuda

@@ -1,10 +1,11 @@
 // The fully connected layer of ops/linear.h. The products are those of tile_product.cuh. What is added here:
 //   linear               adds the bias and applies f when a value of the product is stored
 //   linear_act_backward  computes dz from dy and y when a value of dz is loaded, so dz needs no memory
-//   linear_backward_bias sums the columns of dz
+//   linear_backward_bias sums the columns of dz (column_sums.cuh)
 #include <type_traits>
 
 #include "cuda/activation.cuh"
+#include "cuda/column_sums.cuh"
 #include "cuda/ops.h"
 #include "cuda/tile_product.cuh"
 
@@ -40,24 +41,32 @@ struct StoreValue {
 // The gradient with respect to the activation's input, as an operand of a product. y has the strides of dy.
 template <class F>
 struct ActivationGradient : Operand {
+  template <class T>
+  struct Loaded {
+    T dy, y;
+  };
+
   const float* y;
 
   ActivationGradient(const Operand& dy, const float* output) : Operand(dy), y(output) {}
 
-  __device__ float value(int64_t row, int64_t p) const {
-    return F::backward(Operand::value(row, p), y[offset(row, p)]);
+  template <class T>
+  __device__ void load(const float* at, Loaded<T>& loaded) const {
+    Operand::load(at, loaded.dy);
+    Operand::load(y + (at - data), loaded.y);
   }
-
-  __device__ float4 four_values(int64_t row, int64_t p) const {
-    const float4 g = Operand::four_values(row, p), v = *reinterpret_cast<const float4*>(y + offset(row, p));
-    return make_float4(F::backward(g.x, v.x), F::backward(g.y, v.y), F::backward(g.z, v.z),
-                       F::backward(g.w, v.w));
-  }
-
-  Layout layout() const {
-    return reinterpret_cast<uintptr_t>(y) % 16 == 0 ? Operand::layout() : Layout::kStrided;
+  __device__ static float value(const Loaded<float>& a) { return F::backward(a.dy, a.y); }
+  __device__ static float4 value(const Loaded<float4>& a) {
+    return make_float4(F::backward(a.dy.x, a.y.x), F::backward(a.dy.y, a.y.y), F::backward(a.dy.z, a.y.z),
+                       F::backward(a.dy.w, a.y.w));
   }
 };
+
+// Four values of dz can be read at once if this is so for both arrays.
+template <class F>
+Layout layout_of(const ActivationGradient<F>& dz) {
+  return cuda::layout_of(dz, dz.y) == Layout::kStrided ? Layout::kStrided : cuda::layout_of(dz, dz.data);
+}
 
 // Returns dz as an operand. Without an activation it is dy, and y is not read.
 template <class F>
@@ -66,36 +75,6 @@ auto gradient(const Operand& dy, const float* y) {
     return dy;
   else
     return ActivationGradient<F>(dy, y);
-}
-
-// Sums the columns of dz, 32 columns per block. Warp w reads the rows w, w + 32, w + 64, ... of dz, and its
-// lanes read neighbouring columns:
-//
-//              32 columns
-//           +-------------+
-//   row 0   | warp 0      |      sums[warp][lane]       Then warp w adds the 32 sums of column w.
-//   row 1   | warp 1      |      +-------------+
-//    ...    |  ...        |  ->  |   32 x 32   |  ->  db[w] = sums[0][w] + sums[1][w] + ...
-//   row 32  | warp 0      |      +-------------+
-//           +-------------+
-//
-// The sums are of type double: a float sum of 300,000 rows would lose two digits. The operand is dz', as in
-// the product dW = dz' x: its rows are the columns of dz.
-template <class Gradient>
-__global__ void __launch_bounds__(kWarp* kWarp) bias_kernel(Gradient dz_transposed, float* db) {
-  __shared__ double sums[kWarp][kWarp + 1];  // the extra column spreads the values of a column over the banks
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp;
-  double sum = 0.0;
-  if (first + lane < dz_transposed.rows)
-    for (int64_t i = warp; i < dz_transposed.depth; i += kWarp)
-      sum += static_cast<double>(dz_transposed.value(first + lane, i));
-  sums[warp][lane] = sum;
-  __syncthreads();
-  sum = sums[lane][warp];
-  for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    sum += __shfl_down_sync(0xffffffffu, sum, distance);
-  if (lane == 0 && first + warp < dz_transposed.rows) db[first + warp] = static_cast<float>(sum);
 }
 
 // The rows of a matrix as an operand. In a product A B', rows of A are multiplied by rows of B.
@@ -111,15 +90,6 @@ void backward_input(const Gradient& dz, const ops::Matrix& weight, float* dx, co
 template <class Gradient>
 void backward_weight(const Gradient& dz_transposed, const ops::Matrix& x, float* dw, const char* op) {
   product(dz_transposed, rows_of(x.transposed()), StoreValue{dw, x.columns}, op);
-}
-
-// db = the sum of dz over its rows
-template <class Gradient>
-void backward_bias(const Gradient& dz_transposed, float* db, const char* op) {
-  if (dz_transposed.rows == 0) return;
-  const auto blocks = static_cast<unsigned>(parts(dz_transposed.rows, kWarp));
-  bias_kernel<<<blocks, kWarp * kWarp, 0, stream()>>>(dz_transposed, db);
-  check_launch(op);
 }
 
 }  // namespace
@@ -140,7 +110,7 @@ void linear_backward_weight(ops::Matrix dy, ops::Matrix x, float* dw) {
 }
 
 void linear_backward_bias(const float* dy, int64_t rows, int64_t columns, float* db) {
-  backward_bias(Operand{dy, columns, rows, 1, columns}, db, "linear_backward_bias");
+  column_sums(Operand{dy, columns, rows, 1, columns}, db, "linear_backward_bias");
 }
 
 void linear_act_backward(ops::Activation f, const ops::LinearGradients& g) {
@@ -151,7 +121,7 @@ void linear_act_backward(ops::Activation f, const ops::LinearGradients& g) {
     const auto dz = gradient<F>(rows_of(dy), g.y);
     const auto dz_transposed = gradient<F>(rows_of(dy.transposed()), g.y);
     backward_weight(dz_transposed, g.x, g.dw, op);
-    if (g.db) backward_bias(dz_transposed, g.db, op);
+    if (g.db) column_sums(dz_transposed, g.db, op);
     if (g.dx) backward_input(dz, g.weight, g.dx, op);
   });
 }
