@@ -1,5 +1,5 @@
-// The activation functions of ops/activation.h, and the sum of two arrays: one thread per value. Each thread
-// reads its values before it writes, so a result may be the same array as an input.
+// The activation functions of ops/activation.h, and the sum of two arrays: value by value. Each thread
+// reads what belongs to an index before it writes it, so a result may be the same array as an input.
 #include "cuda/activation.cuh"
 #include "cuda/each.cuh"
 #include "cuda/ops.h"
@@ -13,7 +13,8 @@ struct Forward {
   const float* x;
   float* y;
 
-  __device__ void operator()(int64_t i) const { y[i] = F::forward(x[i]); }
+  __device__ float load(int64_t i) const { return x[i]; }
+  __device__ void store(int64_t i, float value) const { y[i] = F::forward(value); }
 };
 
 // dx = the gradient with respect to x
@@ -22,14 +23,16 @@ struct Backward {
   const float *dy, *y;
   float* dx;
 
-  __device__ void operator()(int64_t i) const { dx[i] = F::backward(dy[i], y[i]); }
+  __device__ float2 load(int64_t i) const { return {dy[i], y[i]}; }
+  __device__ void store(int64_t i, float2 v) const { dx[i] = F::backward(v.x, v.y); }
 };
 
 struct Sum {
   const float *a, *b;
   float* y;
 
-  __device__ void operator()(int64_t i) const { y[i] = a[i] + b[i]; }
+  __device__ float2 load(int64_t i) const { return {a[i], b[i]}; }
+  __device__ void store(int64_t i, float2 v) const { y[i] = v.x + v.y; }
 };
 
 }  // namespace

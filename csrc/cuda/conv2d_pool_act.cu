@@ -13,30 +13,38 @@ namespace byhand::cuda {
 namespace {
 
 // Pools window i of all planes and applies the activation. Neighbouring threads have neighbouring windows.
-template <class F>
+// The number of a window, and of a value, is a Number: uint32_t if that is large enough, because a division
+// of 64-bit numbers takes several times as long.
+template <class F, class Number>
 struct PoolWindow {
   const float* planes;  // the outputs of the convolution
-  int64_t plane_size, width;
-  Pair kernel;
-  int64_t out_h, out_w;
+  Number plane_size, width, kernel_h, kernel_w, out_h, out_w;
   float* y;
   int32_t* index;
 
-  __device__ void operator()(int64_t i) const {
-    const int64_t line = i / out_w, plane = line / out_h;
-    const int64_t row = (line - plane * out_h) * kernel.h, column = (i - line * out_w) * kernel.w;
+  struct Maximum {
+    float value;
+    Number place;
+  };
+  __device__ Maximum load(int64_t window) const {
+    const auto i = static_cast<Number>(window);
+    const Number line = i / out_w, plane = line / out_h;
+    const Number row = (line - plane * out_h) * kernel_h, column = (i - line * out_w) * kernel_w;
     const float* const from = planes + plane * plane_size;
-    int64_t place = row * width + column;
+    Number place = row * width + column;
     float best = from[place];
     // The first of equal values wins. A NaN wins over numbers, and the last NaN over earlier ones.
-    for (int64_t u = 0; u < kernel.h; ++u)
-      for (int64_t v = 0; v < kernel.w; ++v) {
-        const int64_t at = (row + u) * width + column + v;
+    for (Number u = 0; u < kernel_h; ++u)
+      for (Number v = 0; v < kernel_w; ++v) {
+        const Number at = (row + u) * width + column + v;
         const float value = from[at];
         if (value > best || isnan(value)) best = value, place = at;
       }
-    y[i] = F::forward(best);
-    index[i] = static_cast<int32_t>(place);
+    return {best, place};
+  }
+  __device__ void store(int64_t i, const Maximum& best) const {
+    y[i] = F::forward(best.value);
+    index[i] = static_cast<int32_t>(best.place);
   }
 };
 
@@ -45,8 +53,9 @@ struct CheckIndex {
   int64_t plane_size;
   int* bad;
 
-  __device__ void operator()(int64_t i) const {
-    if (index[i] < 0 || index[i] >= plane_size) atomicExch(bad, 1);
+  __device__ int32_t load(int64_t i) const { return index[i]; }
+  __device__ void store(int64_t, int32_t place) const {
+    if (place < 0 || place >= plane_size) atomicExch(bad, 1);
   }
 };
 
@@ -73,12 +82,29 @@ const float* before_activation(ops::Activation f, const float* dy, const float* 
 void conv2d_pool_act(const Conv2dShape& s, ops::ConvAlgorithm algorithm, const Pool2dShape& pool,
                      ops::Activation f, const float* x, const float* weight, const float* bias,
                      float* /*cache*/, float* y, int32_t* index) {
-  const Scratch<float> planes(s.batch * s.out_channels * s.out_h * s.out_w);
+  const int64_t count = s.batch * s.out_channels * s.out_h * s.out_w;
+  const Scratch<float> planes(count);
   cuda::conv2d(s, algorithm, x, weight, bias, planes.data());
+  const auto pool_windows = [&](auto activation, auto number) {
+    using F = decltype(activation);
+    using Number = decltype(number);
+    const auto n = [](int64_t value) { return static_cast<Number>(value); };
+    const PoolWindow<F, Number> window{planes.data(),
+                                       n(s.out_h * s.out_w),
+                                       n(s.out_w),
+                                       n(pool.kernel.h),
+                                       n(pool.kernel.w),
+                                       n(pool.out_h),
+                                       n(pool.out_w),
+                                       y,
+                                       index};
+    for_each<1>(pool.planes() * pool.out_h * pool.out_w, window, "conv2d_pool_act");
+  };
   with_activation(f, [&](auto activation) {
-    const PoolWindow<decltype(activation)> window{planes.data(), s.out_h * s.out_w, s.out_w, pool.kernel,
-                                                  pool.out_h,    pool.out_w,        y,       index};
-    for_each(pool.planes() * pool.out_h * pool.out_w, window, "conv2d_pool_act");
+    if (count <= INT32_MAX)
+      pool_windows(activation, uint32_t{});
+    else
+      pool_windows(activation, int64_t{});
   });
 }
 

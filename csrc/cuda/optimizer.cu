@@ -1,4 +1,4 @@
-// The optimizer steps of ops/optimizer.h: one thread per parameter. A step reads and writes every array once,
+// The optimizer steps of ops/optimizer.h: parameter by parameter. A step reads and writes every array once,
 // so the memory limits its speed. fmaf is written out so that every compiler rounds in the same places.
 #include "cuda/each.cuh"
 #include "cuda/ops.h"
@@ -15,11 +15,17 @@ struct SgdStep {
   const float* gradients;
   float* velocity;
 
-  __device__ void operator()(int64_t i) const {
-    const float p = parameters[i];
-    float g = gradients[i];
-    if (weight_decay != 0.0f) g = fmaf(weight_decay, p, g);
-    const float v = momentum != 0.0f ? fmaf(momentum, velocity[i], take_gradient * g) : g;
+  struct Loaded {
+    float parameter, gradient, velocity;
+  };
+  // Without momentum, the old velocity is not read, because it may have any value.
+  __device__ Loaded load(int64_t i) const {
+    return {parameters[i], gradients[i], momentum != 0.0f ? velocity[i] : 0.0f};
+  }
+  __device__ void store(int64_t i, const Loaded& old) const {
+    const float p = old.parameter;
+    const float g = weight_decay != 0.0f ? fmaf(weight_decay, p, old.gradient) : old.gradient;
+    const float v = momentum != 0.0f ? fmaf(momentum, old.velocity, take_gradient * g) : g;
     velocity[i] = v;
     parameters[i] = fmaf(-lr, nesterov ? fmaf(momentum, v, g) : v, p);
   }
@@ -30,12 +36,15 @@ struct AdamStep : AdamFactors {
   const float* gradients;
   float *first, *second;
 
-  __device__ void operator()(int64_t i) const {
-    const float p = parameters[i];
-    float g = gradients[i];
-    if (decay != 0.0f) g = fmaf(decay, p, g);
-    const float m = fmaf(keep_first, first[i], take_first * g);
-    const float v = fmaf(keep_second, second[i], take_second * g * g);
+  struct Loaded {
+    float parameter, gradient, first, second;
+  };
+  __device__ Loaded load(int64_t i) const { return {parameters[i], gradients[i], first[i], second[i]}; }
+  __device__ void store(int64_t i, const Loaded& old) const {
+    const float p = old.parameter;
+    const float g = decay != 0.0f ? fmaf(decay, p, old.gradient) : old.gradient;
+    const float m = fmaf(keep_first, old.first, take_first * g);
+    const float v = fmaf(keep_second, old.second, take_second * g * g);
     first[i] = m;
     second[i] = v;
     parameters[i] = fmaf(-rate, m / fmaf(root, sqrtf(v), eps), shrink * p);
