@@ -23,6 +23,9 @@ LARGE = {
     "large": {"x": (2, 2, 14, 20), "kernel_size": (9, 8), "stride": (2, 3), "padding": (4, 3)},
     "wide": {"x": (2, 2, 2, 140), "kernel_size": (2, 35), "stride": (1, 3), "ceil_mode": True},
     "tall": {"x": (1, 2, 150, 3), "kernel_size": (70, 1), "stride": (9, 2), "padding": (30, 0)},
+    # Strides of 2^29 and more need numbers of 64 bits.
+    "long-stride": {"x": (2, 2, 5, 7), "kernel_size": (3, 2), "stride": (2**40, 3), "padding": 1},
+    "large-long-stride": {"x": (1, 2, 9, 12), "kernel_size": (9, 9), "stride": (1, 2**29)},
 }
 
 

@@ -158,13 +158,15 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// y = gamma * (x - mean) * inv_std + beta
+// y = gamma * (x - mean) * inv_std + beta. The number of a value is a Number: uint32_t if that is large
+// enough, because a division of 64-bit numbers takes several times as long.
+template <class Number>
 __global__ void __launch_bounds__(kThreads)
     inference_kernel(BatchNormShape s, int64_t count, const float* x, const float* gamma, const float* beta,
                      const float* mean, const float* inv_std, float* y) {
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
        i += int64_t{gridDim.x} * kThreads) {
-    const int64_t c = i / s.plane % s.channels;
+    const Number c = static_cast<Number>(i) / static_cast<Number>(s.plane) % static_cast<Number>(s.channels);
     y[i] = fmaf(x[i] - mean[c], gamma[c] * inv_std[c], beta[c]);
   }
 }
@@ -252,8 +254,8 @@ void batch_norm_inference(const BatchNormShape& s, const float* x, const float* 
   check_launch("batch_norm_inference");
   const int64_t count = s.count() * s.channels;
   if (count == 0) return;
-  inference_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(s, count, x, gamma, beta, mean,
-                                                                           inv_std, y);
+  const auto kernel = count <= UINT32_MAX ? inference_kernel<uint32_t> : inference_kernel<uint64_t>;
+  kernel<<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(s, count, x, gamma, beta, mean, inv_std, y);
   check_launch("batch_norm_inference");
 }
 

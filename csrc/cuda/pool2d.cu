@@ -19,53 +19,77 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 // Windows
 
 // The positions of a window along one axis that lie in the input: `count` positions from `first` on.
+template <class Number>
 struct Taps {
-  int64_t first, count;
+  Number first, count;
 };
 
 // The windows along one axis. Window i has the positions i * stride - before + u * dilation for u < kernel.
+template <class Number>
 struct Axis {
-  int64_t in, out, kernel, stride, dilation, before, after;
+  Number in, out, kernel, stride, dilation, before, after;
 
   // The number of steps of `dilation` that lead over a distance.
-  __device__ int64_t steps(int64_t distance) const {
+  __device__ Number steps(Number distance) const {
     return dilation == 1 ? distance : (distance + dilation - 1) / dilation;
   }
 
-  __device__ Taps taps(int64_t i) const {
-    const int64_t start = i * stride - before;
-    const int64_t begin = start < 0 ? steps(-start) : 0;
-    const int64_t end = start < in ? min(kernel, steps(in - start)) : 0;
+  __device__ Taps<Number> taps(Number i) const {
+    const Number start = i * stride - before;
+    const Number begin = start < 0 ? steps(-start) : 0;
+    const Number end = start < in ? min(kernel, steps(in - start)) : 0;
     return {start + begin * dilation, end > begin ? end - begin : 0};
   }
 
   // The number of cells of window i inside the input, or inside the input and its padding. The dilation is 1.
-  __device__ int64_t cells(int64_t i, bool count_include_pad) const {
-    const int64_t start = i * stride - before;
+  __device__ Number cells(Number i, bool count_include_pad) const {
+    const Number start = i * stride - before;
     return count_include_pad ? min(start + kernel, in + after) - start : taps(i).count;
   }
 
   // The last window that begins at or before input `at`.
-  __device__ int64_t last_window(int64_t at) const { return min(out - 1, (at + before) / stride); }
+  __device__ Number last_window(Number at) const { return min(out - 1, (at + before) / stride); }
 
   // Returns whether window i, which begins at or before input `at`, reaches it. The dilation is 1.
-  __device__ bool reaches(int64_t i, int64_t at) const { return i * stride - before + kernel > at; }
+  __device__ bool reaches(Number i, Number at) const { return i * stride - before + kernel > at; }
 };
 
+// Numbers of positions are of the type Number: int32_t if that is large enough, because a division of 64-bit
+// numbers takes several times as long.
+template <class Number>
 struct Windows {
-  Axis rows, columns;
-  int64_t planes;
+  Axis<Number> rows, columns;
 
   explicit Windows(const Pool2dShape& s)
-      : rows{s.in_h, s.out_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.padding.bottom},
-        columns{s.in_w, s.out_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, s.padding.right},
-        planes(s.planes()) {}
+      : rows(axis(s.in_h, s.out_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.padding.bottom)),
+        columns(
+            axis(s.in_w, s.out_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, s.padding.right)) {}
 
-  int64_t input_count() const { return planes * rows.in * columns.in; }
-  int64_t output_count() const { return planes * rows.out * columns.out; }
-  // The number of positions of a window.
-  int64_t area() const { return rows.kernel * columns.kernel; }
+ private:
+  template <class... Numbers>
+  static Axis<Number> axis(Numbers... numbers) {
+    return {static_cast<Number>(numbers)...};
+  }
 };
+
+int64_t input_count(const Pool2dShape& s) { return s.planes() * s.in_h * s.in_w; }
+int64_t output_count(const Pool2dShape& s) { return s.planes() * s.out_h * s.out_w; }
+// The number of positions of a window.
+int64_t area(const Pool2dShape& s) { return s.kernel.h * s.kernel.w; }
+
+// Calls launch(windows) with the smaller type of numbers that suits the shape.
+template <class Launch>
+void with_windows(const Pool2dShape& s, const Launch& launch) {
+  // A position plus the extent of a window is then below 2^31.
+  constexpr int64_t kMost = int64_t{1} << 29;
+  const bool is_small = std::max({input_count(s), output_count(s), s.in_h + s.padding.top + s.padding.bottom,
+                                  s.in_w + s.padding.left + s.padding.right, s.stride.h, s.stride.w,
+                                  s.dilation.h, s.dilation.w}) < kMost;
+  if (is_small)
+    launch(Windows<int32_t>(s));
+  else
+    launch(Windows<int64_t>(s));
+}
 
 // Windows with more positions than this are shared by the lanes of a warp. A thread alone would read them too
 // slowly, and a plane that has one large window has few threads.
@@ -73,17 +97,18 @@ constexpr int64_t kThreadTaps = 64;
 
 // Calls visit(position) for positions in the plane of a window, in ascending order. If kLanes threads share
 // the window, each of them visits every kLanes-th position.
-template <int kLanes, class Visit>
-__device__ void for_taps(const Windows& w, const Taps& rows, const Taps& columns, const Visit& visit) {
-  const int64_t corner = rows.first * w.columns.in + columns.first;
-  const int64_t row = w.rows.dilation * w.columns.in, column = w.columns.dilation;
+template <int kLanes, class Number, class Visit>
+__device__ void for_taps(const Windows<Number>& w, const Taps<Number>& rows, const Taps<Number>& columns,
+                         const Visit& visit) {
+  const Number corner = rows.first * w.columns.in + columns.first;
+  const Number row = w.rows.dilation * w.columns.in, column = w.columns.dilation;
   if constexpr (kLanes == 1) {
-    for (int64_t u = 0; u < rows.count; ++u)
-      for (int64_t v = 0; v < columns.count; ++v) visit(corner + u * row + v * column);
+    for (Number u = 0; u < rows.count; ++u)
+      for (Number v = 0; v < columns.count; ++v) visit(corner + u * row + v * column);
   } else if (columns.count > 0) {
     const int lane = static_cast<int>(threadIdx.x) % kLanes;
-    const int64_t down = kLanes / columns.count, across = kLanes % columns.count;
-    int64_t u = lane / columns.count, v = lane % columns.count;
+    const Number down = kLanes / columns.count, across = kLanes % columns.count;
+    Number u = lane / columns.count, v = lane % columns.count;
     while (u < rows.count) {
       visit(corner + u * row + v * column);
       u += down, v += across;
@@ -94,13 +119,14 @@ __device__ void for_taps(const Windows& w, const Taps& rows, const Taps& columns
 
 // Calls body(i, plane, row, column) for each window i of all planes, by kLanes threads each. Its place among
 // the windows of its plane is (row, column). Neighbouring groups of threads have neighbouring windows.
-template <int kLanes, class Body>
-__device__ void for_windows(const Windows& w, int64_t count, const Body& body) {
+template <int kLanes, class Number, class Body>
+__device__ void for_windows(const Windows<Number>& w, int64_t count, const Body& body) {
   constexpr int kGroups = kThreads / kLanes;
   const int64_t first = int64_t{blockIdx.x} * kGroups + static_cast<int>(threadIdx.x) / kLanes;
   for (int64_t i = first; i < count; i += int64_t{gridDim.x} * kGroups) {
-    const int64_t line = i / w.columns.out, plane = line / w.rows.out;
-    body(i, plane, line - plane * w.rows.out, i - line * w.columns.out);
+    const auto number = static_cast<Number>(i);
+    const Number line = number / w.columns.out, plane = line / w.rows.out;
+    body(i, plane, line - plane * w.rows.out, number - line * w.columns.out);
   }
 }
 
@@ -125,14 +151,14 @@ __device__ bool wins(const Maximum& a, const Maximum& b) {
   return a.value > b.value || (a.value == b.value && a.place < b.place);
 }
 
-template <int kLanes>
+template <int kLanes, class Number>
 __global__ void __launch_bounds__(kThreads)
-    max_kernel(Windows w, int64_t count, const float* x, float* y, int32_t* index) {
-  for_windows<kLanes>(w, count, [&](int64_t i, int64_t plane, int64_t row, int64_t column) {
-    const Taps rows = w.rows.taps(row), columns = w.columns.taps(column);
+    max_kernel(Windows<Number> w, int64_t count, const float* x, float* y, int32_t* index) {
+  for_windows<kLanes>(w, count, [&](int64_t i, Number plane, Number row, Number column) {
+    const Taps<Number> rows = w.rows.taps(row), columns = w.columns.taps(column);
     const float* const from = x + plane * w.rows.in * w.columns.in;
     Maximum best{-INFINITY, -1};
-    for_taps<kLanes>(w, rows, columns, [&](int64_t at) { best.visit(from[at], at); });
+    for_taps<kLanes>(w, rows, columns, [&](Number at) { best.visit(from[at], at); });
     for (int offset = kLanes / 2; offset > 0; offset /= 2) {
       const Maximum other{__shfl_xor_sync(kAllLanes, best.value, offset),
                           __shfl_xor_sync(kAllLanes, best.place, offset)};
@@ -149,35 +175,39 @@ __global__ void __launch_bounds__(kThreads)
 // equal values has a relative error of up to 1e-3.
 constexpr int64_t kFloatTaps = 16;
 
-template <int kLanes, class Sum>
+template <int kLanes, class Sum, class Number>
 __global__ void __launch_bounds__(kThreads)
-    average_kernel(Windows w, int64_t count, bool count_include_pad, const float* x, float* y) {
-  for_windows<kLanes>(w, count, [&](int64_t i, int64_t plane, int64_t row, int64_t column) {
-    const Taps rows = w.rows.taps(row), columns = w.columns.taps(column);
+    average_kernel(Windows<Number> w, int64_t count, bool count_include_pad, const float* x, float* y) {
+  for_windows<kLanes>(w, count, [&](int64_t i, Number plane, Number row, Number column) {
+    const Taps<Number> rows = w.rows.taps(row), columns = w.columns.taps(column);
     const float* const from = x + plane * w.rows.in * w.columns.in;
     Sum sum = 0;
-    for_taps<kLanes>(w, rows, columns, [&](int64_t at) { sum += from[at]; });
+    for_taps<kLanes>(w, rows, columns, [&](Number at) { sum += from[at]; });
     for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kAllLanes, sum, offset);
     if (threadIdx.x % kLanes != 0) return;
-    const int64_t cells = w.rows.cells(row, count_include_pad) * w.columns.cells(column, count_include_pad);
+    const int64_t cells =
+        int64_t{w.rows.cells(row, count_include_pad)} * w.columns.cells(column, count_include_pad);
     const bool blind = rows.count == 0 || columns.count == 0;  // no input lies in the window
     y[i] = blind ? 0.0f : static_cast<float>(sum / static_cast<Sum>(cells));
   });
 }
 
+template <class Number>
 __global__ void __launch_bounds__(kThreads)
-    average_backward_kernel(Windows w, int64_t count, bool count_include_pad, const float* dy, float* dx) {
+    average_backward_kernel(Windows<Number> w, int64_t count, bool count_include_pad, const float* dy,
+                            float* dx) {
   const int64_t first = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   for (int64_t i = first; i < count; i += int64_t{gridDim.x} * kThreads) {
-    const int64_t line = i / w.columns.in, plane = line / w.rows.in;
-    const int64_t row = line - plane * w.rows.in, column = i - line * w.columns.in;
-    const int64_t last = w.columns.last_window(column);
+    const auto number = static_cast<Number>(i);
+    const Number line = number / w.columns.in, plane = line / w.rows.in;
+    const Number row = line - plane * w.rows.in, column = number - line * w.columns.in;
+    const Number last = w.columns.last_window(column);
     float sum = 0.0f;
-    for (int64_t r = w.rows.last_window(row); r >= 0 && w.rows.reaches(r, row); --r) {
+    for (Number r = w.rows.last_window(row); r >= 0 && w.rows.reaches(r, row); --r) {
       const float* const from = dy + (plane * w.rows.out + r) * w.columns.out;
-      const int64_t cells = w.rows.cells(r, count_include_pad);
-      for (int64_t c = last; c >= 0 && w.columns.reaches(c, column); --c)
-        sum += from[c] / static_cast<float>(cells * w.columns.cells(c, count_include_pad));
+      const Number cells = w.rows.cells(r, count_include_pad);
+      for (Number c = last; c >= 0 && w.columns.reaches(c, column); --c)
+        sum += from[c] / static_cast<float>(int64_t{cells} * w.columns.cells(c, count_include_pad));
     }
     dx[i] = sum;
   }
@@ -256,13 +286,14 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) {
-  const Windows w(s);
-  const int64_t count = w.output_count();
+  const int64_t count = output_count(s);
   if (count == 0) return;
-  if (w.area() <= kThreadTaps)
-    max_kernel<1><<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, x, y, index);
-  else
-    max_kernel<kWarp><<<blocks_for(count, kWarps), kThreads, 0, stream()>>>(w, count, x, y, index);
+  with_windows(s, [&](const auto& w) {
+    if (area(s) <= kThreadTaps)
+      max_kernel<1><<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, x, y, index);
+    else
+      max_kernel<kWarp><<<blocks_for(count, kWarps), kThreads, 0, stream()>>>(w, count, x, y, index);
+  });
   check_launch("max_pool2d");
 }
 
@@ -277,27 +308,29 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
 }
 
 void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, float* y) {
-  const Windows w(s);
-  const int64_t count = w.output_count();
+  const int64_t count = output_count(s);
   if (count == 0) return;
-  if (w.area() <= kFloatTaps)
-    average_kernel<1, float>
-        <<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
-  else if (w.area() <= kThreadTaps)
-    average_kernel<1, double>
-        <<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
-  else
-    average_kernel<kWarp, double>
-        <<<blocks_for(count, kWarps), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
+  with_windows(s, [&](const auto& w) {
+    if (area(s) <= kFloatTaps)
+      average_kernel<1, float>
+          <<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
+    else if (area(s) <= kThreadTaps)
+      average_kernel<1, double>
+          <<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
+    else
+      average_kernel<kWarp, double>
+          <<<blocks_for(count, kWarps), kThreads, 0, stream()>>>(w, count, count_include_pad, x, y);
+  });
   check_launch("avg_pool2d");
 }
 
 void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const float* dy, float* dx) {
-  const Windows w(s);
-  const int64_t count = w.input_count();
+  const int64_t count = input_count(s);
   if (count == 0) return;
-  average_backward_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(w, count, count_include_pad,
-                                                                                  dy, dx);
+  with_windows(s, [&](const auto& w) {
+    average_backward_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(
+        w, count, count_include_pad, dy, dx);
+  });
   check_launch("avg_pool2d_backward");
 }
 
