@@ -344,6 +344,7 @@ def test_dynamic_shared_memory() -> None:
         ("static __device__ float table[2][3] = {{1}};", True),
         ("__device__ __align__(16) float4 v;", True),
         ("__device__ const float* p;", True),
+        ("__device__ __managed__ int n;", False),
         ("__device__ void f();", False),
         ("__host__ __device__ float f(float x) { return x; }", False),
         ("__device__ __forceinline__ int f() { return 3; }", False),

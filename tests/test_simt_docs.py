@@ -128,7 +128,7 @@ def test_every_kind_of_finding_is_in_the_table() -> None:
     code = "".join(p.read_text() for p in (ROOT / "csrc" / "simt").glob("*.cc"))
     code += (ROOT / "python" / "byhand" / "simt" / "program.py").read_text()
     starts = [
-        r"report\(\{",
+        r"report\(\s*\{",
         r"Finding f\{",
         r"f\.kind = ",
         r'"kind": ',

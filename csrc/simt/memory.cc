@@ -10,12 +10,13 @@
 
 #include "simt/block.h"
 
-// The linker collects the variables of the program that are __device__, __constant__ or const in a section
-// each, and defines these symbols. They are weak, because a program may have no such variable. The dynamic
-// shared memory. An `extern __shared__` array outside of functions is another name of it.
+// The linker collects the variables of the program that are __device__, __managed__, __constant__ or const in
+// a section each, and defines these symbols. They are weak, because a program may have no such variable. The
+// dynamic shared memory. An `extern __shared__` array outside of functions is another name of it.
 extern "C" {
 alignas(256) char simt_dynamic_memory[227 << 10];
 [[gnu::weak]] extern char __start_simt_device[], __stop_simt_device[];
+[[gnu::weak]] extern char __start_simt_managed[], __stop_simt_managed[];
 [[gnu::weak]] extern char __start_simt_constant[], __stop_simt_constant[];
 [[gnu::weak]] extern char __start_simt_const[], __stop_simt_const[];
 }
@@ -167,6 +168,8 @@ Memories& memories() {
                   0),
       make_region(Region::Kind::kVariable, __start_simt_device, __stop_simt_device,
                   kAllocated | kInitialized),
+      make_region(Region::Kind::kManagedVariable, __start_simt_managed, __stop_simt_managed,
+                  kAllocated | kInitialized),
       make_region(Region::Kind::kConstant, __start_simt_constant, __stop_simt_constant,
                   kAllocated | kInitialized),
       make_region(Region::Kind::kConstant, __start_simt_const, __stop_simt_const, kAllocated | kInitialized),
@@ -177,7 +180,7 @@ Memories& memories() {
 
 const Region* region_of(uintptr_t address) {
   const Memories& m = memories();
-  for (const Region* r : {&m.heap, &m.shared, &m.dynamic, &m.device, &m.constant, &m.read_only})
+  for (const Region* r : {&m.heap, &m.shared, &m.dynamic, &m.device, &m.managed, &m.constant, &m.read_only})
     if (address >= r->begin && address < r->end) return r;
   return nullptr;
 }
@@ -206,6 +209,8 @@ std::string place_in(const Region& r, uintptr_t address) {
              bytes_text(dynamic_bytes);
     case Region::Kind::kVariable:
       return "of the __device__ " + variable_at(address);
+    case Region::Kind::kManagedVariable:
+      return "of the __managed__ " + variable_at(address);
     default:
       return (&r == &memories().read_only ? "of the const " : "of the __constant__ ") + variable_at(address);
   }
@@ -324,6 +329,7 @@ std::optional<Memory> kind_of(const void* pointer) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
   const Region* const r = region_of(address);
   if (!r || is_shared(*r)) return {};
+  if (r->kind == Region::Kind::kManagedVariable) return Memory::kManaged;
   if (r->kind != Region::Kind::kHeap) return Memory::kDevice;
   const auto* const i = allocation_at(address);
   if (!i || i->second.freed || address - i->first >= i->second.bytes) return {};

@@ -36,7 +36,7 @@ static_assert(sizeof(Word) == 96, "a shadow word takes 24 times the memory of it
 inline constexpr unsigned kInitialized = 0x0f, kAllocated = 0xf0;
 
 struct Region {
-  enum class Kind { kShared, kDynamicShared, kHeap, kVariable, kConstant };
+  enum class Kind { kShared, kDynamicShared, kHeap, kVariable, kManagedVariable, kConstant };
   Kind kind;
   uintptr_t begin, end;
   Word* words;
@@ -53,7 +53,7 @@ struct Allocation {
 };
 
 struct Memories {
-  Region shared, dynamic, device, constant, read_only, heap;
+  Region shared, dynamic, device, managed, constant, read_only, heap;
   std::map<uintptr_t, Allocation> allocations;  // also freed ones, until their addresses are used again
   size_t in_use = 0;
   uint32_t waited_for = 0;  // the last launch that the host has waited for

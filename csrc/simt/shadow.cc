@@ -165,36 +165,32 @@ void check_device_access(const Region& r, uintptr_t address, size_t bytes, Acces
 
 // The host may use its own memory, and managed and pinned memory that no kernel or copy uses meanwhile.
 void check_host_access(const Region& r, uintptr_t address, size_t bytes, Access access, Place place) {
-  if (r.kind == Region::Kind::kHeap) {
-    const auto* const i = allocation_at(address);
-    if (i && !is_device(i->second.kind)) {
-      for (uintptr_t at = address; at < address + bytes; ++at) {
-        const size_t word = (at - r.begin) / kWordBytes;
-        if (!(r.states[word] >> (4 + (at - r.begin) % kWordBytes) & 1))
-          report_bounds(r, at, bytes - (at - address), access, place);
-        const auto runs = [&](const Record& other) {
-          if (other.launch > memories().waited_for)
-            report({"host-too-early",
-                    "The host " + std::string(verb(access)) + " memory " + place_in(r, at) +
-                        ". A kernel or a copy that uses it on line " +
-                        std::to_string(other.place.text().line) +
-                        " may still run. Call cudaDeviceSynchronize() first.",
-                    place});
-        };
-        runs(r.words[word].write);
-        if (access != Access::kRead)
-          for (const Record& read : r.words[word].reads) runs(read);
-      }
-      if (access == Access::kRead) add_to_results(reinterpret_cast<const void*>(address), bytes);
-      return;
-    }
-  }
   if (is_shared(r)) return;  // the initial value of a variable in the section
-  report({"device-pointer",
-          "The host " + std::string(verb(access)) + " memory of the device, " + place_in(r, address) +
-              ". Copy it with cudaMemcpy" +
-              (r.kind == Region::Kind::kHeap ? "." : "ToSymbol or cudaMemcpyFromSymbol."),
-          place});
+  const auto* const i = r.kind == Region::Kind::kHeap ? allocation_at(address) : nullptr;
+  if (r.kind != Region::Kind::kManagedVariable && (!i || is_device(i->second.kind)))
+    report({"device-pointer",
+            "The host " + std::string(verb(access)) + " memory of the device, " + place_in(r, address) +
+                ". Copy it with cudaMemcpy" +
+                (r.kind == Region::Kind::kHeap ? "." : "ToSymbol or cudaMemcpyFromSymbol."),
+            place});
+  const auto runs = [&](const Record& other, uintptr_t at) {
+    if (other.launch > memories().waited_for)
+      report({"host-too-early",
+              "The host " + std::string(verb(access)) + " memory " + place_in(r, at) +
+                  ". A kernel or a copy that uses it on line " + std::to_string(other.place.text().line) +
+                  " may still run. Call cudaDeviceSynchronize() first.",
+              place});
+  };
+  for (uintptr_t at = address; at < address + bytes; ++at) {
+    const uintptr_t offset = at - r.begin;
+    if (at >= r.end || !(r.states[offset / kWordBytes] >> (4 + offset % kWordBytes) & 1))
+      report_bounds(r, at, bytes - (at - address), access, place);
+    const Word& word = r.words[offset / kWordBytes];
+    runs(word.write, at);
+    if (access != Access::kRead)
+      for (const Record& read : word.reads) runs(read, at);
+  }
+  if (access == Access::kRead) add_to_results(reinterpret_cast<const void*>(address), bytes);
 }
 
 // Reports an access to memory that is no memory of the device.
@@ -209,7 +205,7 @@ void check_host_access(const Region& r, uintptr_t address, size_t bytes, Access 
   // An index that is too large, or negative, leads to memory beside a region.
   constexpr uintptr_t kNear = 4096;
   const Memories& m = memories();
-  for (const Region* r : {&m.shared, &m.dynamic, &m.device, &m.constant, &m.read_only})
+  for (const Region* r : {&m.shared, &m.dynamic, &m.device, &m.managed, &m.constant, &m.read_only})
     if (!is_variable && r->begin != r->end && address - (r->begin - kNear) < r->end - r->begin + 2 * kNear)
       report({"out-of-bounds",
               "A thread " + std::string(verb(access)) + " " + bytes_text(bytes) + " " +
@@ -218,6 +214,7 @@ void check_host_access(const Region& r, uintptr_t address, size_t bytes, Access 
                   " of the " +
                   (is_shared(*r)      ? "__shared__"
                    : r == &m.device   ? "__device__"
+                   : r == &m.managed  ? "__managed__"
                    : r == &m.constant ? "__constant__"
                                       : "const") +
                   " variables.",
@@ -256,6 +253,12 @@ void check_alignment(uintptr_t address, size_t alignment, Place place) {
             "A thread uses an address " + place_in(*r, address) +
                 ". For this type, the address must be a multiple of " + std::to_string(alignment) + " bytes.",
             place});
+}
+
+void plain_access(const void* pointer, size_t bytes, size_t alignment, bool writes, Line line) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  check_alignment(address, alignment, Place(line));
+  check_access(address, bytes, writes ? Access::kWrite : Access::kRead, false, Place(line));
 }
 
 void report_doubtful_read() {

@@ -15,10 +15,12 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
+#define __builtin_assume(condition)
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static thread_local
 #define __simt_device_variable__ __attribute__((section("simt_device")))
 #define __constant__ __attribute__((section("simt_constant")))
+#define __managed__ __attribute__((section("simt_managed")))
 #define __simt_const_variable__ __attribute__((section("simt_const")))
 
 // ---- the functions of the host
@@ -241,6 +243,36 @@ cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute attribute, int val
 }
 template <class T>
 cudaError_t cudaFuncSetCacheConfig(T*, cudaFuncCache) {
+  return cudaSuccess;
+}
+template <class T>
+cudaError_t cudaGetSymbolSize(size_t* bytes, const T& symbol) {
+  *bytes = sizeof symbol;
+  return cudaSuccess;
+}
+// Rows of `width` bytes begin at multiples of 512 bytes.
+template <class T>
+cudaError_t cudaMallocPitch(T** address, size_t* pitch, size_t width, size_t height,
+                            simt::Line line = SIMT_LINE) {
+  *pitch = (width + 511) / 512 * 512;
+  return cudaMalloc(address, *pitch * height, line);
+}
+// The device and the host use the same addresses.
+template <class T>
+cudaError_t cudaHostGetDevicePointer(T** device, void* host, unsigned) {
+  *device = static_cast<T*>(host);
+  return cudaSuccess;
+}
+// A multiprocessor is full with 2048 threads or 32 blocks. Registers are not counted.
+template <class T>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, T*, int threads, size_t) {
+  *blocks = threads < 64 ? 32 : 2048 / threads;
+  return cudaSuccess;
+}
+template <class T>
+cudaError_t cudaOccupancyMaxPotentialBlockSize(int* least_grid, int* block, T*, size_t = 0, int limit = 0) {
+  *least_grid = 2;
+  *block = limit > 0 && limit < 1024 ? limit : 1024;
   return cudaSuccess;
 }
 inline cudaError_t cudaMemPrefetchAsync(const void*, size_t, int, cudaStream_t = nullptr) {

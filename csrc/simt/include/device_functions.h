@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <limits>
 #include <type_traits>
 
 #include <simt_api.h>
@@ -165,6 +166,14 @@ SIMT_ATOMIC(atomicInc, old >= value ? T{0} : static_cast<T>(old + 1))
 SIMT_ATOMIC(atomicDec, old == 0 || old > value ? value : static_cast<T>(old - 1))
 #undef SIMT_ATOMIC
 template <class T>
+T atomicAdd_block(T* address, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {
+  return atomicAdd(address, value, line);
+}
+template <class T>
+T atomicAdd_system(T* address, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {
+  return atomicAdd(address, value, line);
+}
+template <class T>
 T atomicCAS(T* address, ::simt::Same<T> compare, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) {
   return ::simt::change(
       address, [=](T old) SIMT_PLAIN -> T { return old == compare ? value : old; }, line, true);
@@ -172,14 +181,41 @@ T atomicCAS(T* address, ::simt::Same<T> compare, ::simt::Same<T> value, ::simt::
 
 // ---- mathematics: what math.h lacks
 
-template <class T>
-T __ldg(const T* address) {
-  return *address;
-}
+#define SIMT_LOAD(name)                                                \
+  template <class T>                                                   \
+  SIMT_PLAIN T name(const T* address, ::simt::Line line = SIMT_LINE) { \
+    ::simt::plain_access(address, sizeof(T), alignof(T), false, line); \
+    return *address;                                                   \
+  }
+SIMT_LOAD(__ldg)
+SIMT_LOAD(__ldca)
+SIMT_LOAD(__ldcg)
+SIMT_LOAD(__ldcs)
+SIMT_LOAD(__ldlu)
+SIMT_LOAD(__ldcv)
+#undef SIMT_LOAD
+#define SIMT_STORE(name)                                                                   \
+  template <class T>                                                                       \
+  SIMT_PLAIN void name(T* address, ::simt::Same<T> value, ::simt::Line line = SIMT_LINE) { \
+    ::simt::plain_access(address, sizeof(T), alignof(T), true, line);                      \
+    *address = value;                                                                      \
+  }
+SIMT_STORE(__stwb)
+SIMT_STORE(__stcg)
+SIMT_STORE(__stcs)
+SIMT_STORE(__stwt)
+#undef SIMT_STORE
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 inline float __expf(float x) { return expf(x); }
 inline float __exp10f(float x) { return powf(10.0f, x); }
+inline float rcbrtf(float x) { return 1.0f / cbrtf(x); }
+inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
+inline float sinpif(float x) { return static_cast<float>(sin(3.14159265358979323846 * x)); }
+inline float cospif(float x) { return static_cast<float>(cos(3.14159265358979323846 * x)); }
+inline void __sincosf(float x, float* s, float* c) { *s = sinf(x), *c = cosf(x); }
+inline float norm3df(float x, float y, float z) { return sqrtf(x * x + y * y + z * z); }
+inline float rnorm3df(float x, float y, float z) { return 1.0f / norm3df(x, y, z); }
 inline float __logf(float x) { return logf(x); }
 inline float __log2f(float x) { return log2f(x); }
 inline float __log10f(float x) { return log10f(x); }
@@ -196,6 +232,12 @@ inline float __fdiv_rn(float x, float y) { return x / y; }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return sqrtf(x); }
 inline float __frsqrt_rn(float x) { return 1.0f / sqrtf(x); }
+inline double __dadd_rn(double x, double y) { return x + y; }
+inline double __dsub_rn(double x, double y) { return x - y; }
+inline double __dmul_rn(double x, double y) { return x * y; }
+inline double __fma_rn(double x, double y, double z) { return fma(x, y, z); }
+inline double __ddiv_rn(double x, double y) { return x / y; }
+inline double __dsqrt_rn(double x) { return sqrt(x); }
 inline float __saturatef(float x) { return x >= 1.0f ? 1.0f : x > 0.0f ? x : 0.0f; }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
@@ -208,6 +250,28 @@ inline unsigned __brev(unsigned x) {
   for (int i = 0; i < 32; ++i) y = y << 1 | (x >> i & 1);
   return y;
 }
+inline unsigned long long __brevll(unsigned long long x) {
+  return static_cast<unsigned long long>(__brev(static_cast<unsigned>(x))) << 32 |
+         __brev(static_cast<unsigned>(x >> 32));
+}
+// Bytes 0 to 3 are those of x, 4 to 7 those of y. Each of four digits of `selector` chooses a byte of the
+// result.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+  const unsigned long long both = static_cast<unsigned long long>(y) << 32 | x;
+  unsigned result = 0;
+  for (unsigned i = 0; i < 4; ++i)
+    result |= static_cast<unsigned>(both >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+  return result;
+}
+// The upper, or lower, 32 bits of the shifted 64-bit value that `high` and `low` make.
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  const unsigned long long both = static_cast<unsigned long long>(high) << 32 | low;
+  return static_cast<unsigned>(both << (shift & 31) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  const unsigned long long both = static_cast<unsigned long long>(high) << 32 | low;
+  return static_cast<unsigned>(both >> (shift & 31));
+}
 // The low 32 bits of the product of the low 24 bits of each factor.
 inline unsigned __umul24(unsigned x, unsigned y) { return (x & 0xffffffu) * (y & 0xffffffu); }
 inline int __mul24(int x, int y) {
@@ -216,6 +280,16 @@ inline int __mul24(int x, int y) {
   return static_cast<int>(static_cast<unsigned>(a * b));
 }
 inline int __mulhi(int x, int y) { return static_cast<int>(static_cast<long long>(x) * y >> 32); }
+namespace simt {
+__extension__ using Wide = __int128;
+__extension__ using UnsignedWide = unsigned __int128;
+}  // namespace simt
+inline long long __mul64hi(long long x, long long y) {
+  return static_cast<long long>(static_cast<::simt::Wide>(x) * y >> 64);
+}
+inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
+  return static_cast<unsigned long long>(static_cast<::simt::UnsignedWide>(x) * y >> 64);
+}
 inline unsigned __umulhi(unsigned x, unsigned y) {
   return static_cast<unsigned>(static_cast<unsigned long long>(x) * y >> 32);
 }
@@ -232,9 +306,36 @@ SIMT_BITS(__uint_as_float, float, unsigned)
 SIMT_BITS(__double_as_longlong, long long, double)
 SIMT_BITS(__longlong_as_double, double, long long)
 #undef SIMT_BITS
-inline int __float2int_rn(float x) { return static_cast<int>(rintf(x)); }
-inline int __float2int_rz(float x) { return static_cast<int>(x); }
+// A number outside of the range of the result becomes the nearest one of the range, and NaN becomes 0.
+namespace simt {
+template <class To>
+To to_integer(double x) {
+  constexpr To least = std::numeric_limits<To>::min(), most = std::numeric_limits<To>::max();
+  return isnan(x)                          ? To{0}
+         : x <= static_cast<double>(least) ? least
+         : x >= static_cast<double>(most)  ? most
+                                           : static_cast<To>(x);
+}
+}  // namespace simt
+#define SIMT_TO_INTEGER(from, From, to, To)                                           \
+  inline To __##from##2##to##_rn(From x) { return ::simt::to_integer<To>(rint(x)); }  \
+  inline To __##from##2##to##_rz(From x) { return ::simt::to_integer<To>(trunc(x)); } \
+  inline To __##from##2##to##_rd(From x) { return ::simt::to_integer<To>(floor(x)); } \
+  inline To __##from##2##to##_ru(From x) { return ::simt::to_integer<To>(ceil(x)); }
+SIMT_TO_INTEGER(float, float, int, int)
+SIMT_TO_INTEGER(float, float, uint, unsigned)
+SIMT_TO_INTEGER(float, float, ll, long long)
+SIMT_TO_INTEGER(float, float, ull, unsigned long long)
+SIMT_TO_INTEGER(double, double, int, int)
+SIMT_TO_INTEGER(double, double, uint, unsigned)
+SIMT_TO_INTEGER(double, double, ll, long long)
+SIMT_TO_INTEGER(double, double, ull, unsigned long long)
+#undef SIMT_TO_INTEGER
 inline float __int2float_rn(int x) { return static_cast<float>(x); }
+inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
+inline float __ll2float_rn(long long x) { return static_cast<float>(x); }
+inline float __double2float_rn(double x) { return static_cast<float>(x); }
+inline double __int2double_rn(int x) { return x; }
 inline long long clock64() { return static_cast<long long>(::clock()); }
 inline void __trap(::simt::Line line = SIMT_LINE) {
   ::simt::assertion_failed("__trap()", line.file, static_cast<unsigned>(line.number));

@@ -89,6 +89,8 @@ enum class Memory { kDevice, kManaged, kPinned, kPool };
 void* dynamic_shared();
 // Reports the access of an atomic function. `compares`: it is atomicCAS.
 void atomic_access(void* address, size_t bytes, Line line, bool compares);
+// Reports a read, or a write, of a function for which the compiler reports none.
+void plain_access(const void* address, size_t bytes, size_t alignment, bool writes, Line line);
 [[noreturn]] void assertion_failed(const char* condition, const char* file, unsigned line);
 
 }  // namespace simt

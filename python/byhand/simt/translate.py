@@ -4,8 +4,9 @@
   is a template, a generic lambda that calls it takes its place, because a template has no address.
 - `extern __shared__ float s[];` becomes a pointer to the emulator's buffer in a kernel, and
   another name of that buffer outside of functions.
-- `__device__` in front of a variable becomes the name of a section. A variable that is `const`,
-  also one with `__constant__`, belongs to another section, because it is read-only.
+- `__device__` in front of a variable becomes the name of a section, unless the variable is also
+  `__managed__`. A variable that is `const`, also one with `__constant__`, belongs to another
+  section, because it is read-only.
 
 Line breaks are kept, so every statement stays on its line.
 """
@@ -287,7 +288,9 @@ def _device(code: str) -> Iterator[tuple[int, int, str]]:
         if mark.group() != "(":
             start = max(code.rfind(c, 0, match.start()) for c in ";{}")
             declaration = code[start + 1 : match.start()] + " " + rest[: mark.start()]
-            if _is_const(declaration):
+            if "__managed__" in declaration:
+                yield match.start(), match.end(), ""
+            elif _is_const(declaration):
                 yield match.start(), match.end(), "__simt_const_variable__"
             elif match.group() == "__device__":
                 yield match.start(), match.end(), "__simt_device_variable__"
