@@ -3,8 +3,7 @@
 `Trainer.fit` prints only its progress, by default only in a terminal or a notebook. A training step
 copies a batch of images into the input of the plan (the list of kernel calls for the network), runs
 the plan, updates the weights and calls the handlers. After the first step of each batch size, a
-step allocates no array, with two exceptions: the rounded answers of a model with one output, and
-the comparison that counts the labels which the loss does not ignore.
+step allocates no array, except for the rounded answers of a model with one output.
 """
 
 from __future__ import annotations
