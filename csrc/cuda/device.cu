@@ -14,7 +14,8 @@ struct Fill {
   float* to;
   float value;
 
-  __device__ void operator()(int64_t i) const { to[i] = value; }
+  __device__ float load(int64_t) const { return value; }
+  __device__ void store(int64_t i, float loaded) const { to[i] = loaded; }
 };
 
 void fill(float* to, int64_t count, float value) { for_each(count, Fill{to, value}, "fill"); }
