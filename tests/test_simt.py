@@ -34,7 +34,7 @@ MARKER = re.compile(
 
 
 def is_clang() -> bool:
-    command = [program._compiler(), "--version"]
+    command = [*program._compiler(), "--version"]
     return "clang" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -131,7 +131,7 @@ def test_emulator_is_clean_under_sanitizers(tmp_path: Path) -> None:
     files = sorted((folder / "simt").glob("*.cc"))
     unity.write_text("".join(f'#include "{file}"\n' for file in files))
     paths = [f"-I{folder}", f"-I{folder / 'simt' / 'include'}"]
-    subprocess.run([compiler, *flags, *paths, "-c", unity, "-o", runtime], check=True)
+    subprocess.run([*compiler, *flags, *paths, "-c", unity, "-o", runtime], check=True)
     for name, form in [
         ("softmax", "NONE"),
         ("lock", "NONE"),
@@ -142,7 +142,7 @@ def test_emulator_is_clean_under_sanitizers(tmp_path: Path) -> None:
         parts.mkdir()
         program.compile_program(PROGRAMS / f"{name}.cu", parts, [form])
         watched = parts / "watched"
-        link = [compiler, *flags, parts / "0" / "program.o", runtime, "-o", watched, "-ldl"]
+        link = [*compiler, *flags, parts / "0" / "program.o", runtime, "-o", watched, "-ldl"]
         subprocess.run(link, check=True)
         done = subprocess.run([watched], capture_output=True, text=True, check=False)
         assert done.returncode == (program.FOUND if form != "NONE" else 0), done.stderr
@@ -206,6 +206,38 @@ def test_arguments_status_and_headers_in_folders(tmp_path: Path) -> None:
     )
     assert run(path, ["0"]) == Outcome()
     assert run(path, ["7"]) == Outcome(status=7)
+
+
+RACE = """
+__device__ int total;
+__global__ void add() { ++total; }
+int main() { add<<<1, 2>>>(); }
+"""
+
+
+@pytest.mark.slow
+def test_quotation_marks_and_a_compiler_of_several_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "it's a folder"
+    folder.mkdir()
+    monkeypatch.setenv("CXX", f"env {' '.join(program._compiler())}")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    (finding,) = run(write_program(folder, RACE)).findings
+    assert (finding["kind"], finding["line"], finding["other"]["line"]) == ("race", 3, 3)
+    assert "variable total, byte 0" in finding["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body", ["for (int i = 0; i >= 0; i ^= 1) {}", "while (!atomicAdd(x, 0)) {}"]
+)
+def test_thread_that_never_ends_is_found(tmp_path: Path, body: str) -> None:
+    kernel = "__global__ void wait(int* x) { if (threadIdx.x == 1) " + body + " }"
+    main = "int main() { int* x; cudaMalloc(&x, 4); cudaMemset(x, 0, 4);\n  wait<<<1, 2>>>(x); }"
+    (finding,) = run(write_program(tmp_path, f"{kernel}\n{main}\n"), seconds=1).findings
+    assert (finding["kind"], finding["line"]) == ("hang", 3)
+    assert finding["thread"] == [1, 0, 0]
 
 
 DEVICE_OF_ENVIRONMENT = """

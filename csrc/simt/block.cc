@@ -334,6 +334,18 @@ bool answer_active_masks(unsigned threads) {
 
 // ---- blocks
 
+// A signal handler must not allocate memory, so the first alarm is only counted. The scheduler reports it
+// when the thread lets others run. If the thread has not done so one second later, it computes without using
+// memory, and the handler of the second alarm can report it.
+volatile sig_atomic_t alarms = 0;
+
+[[noreturn]] void report_hang() {
+  report({"hang",
+          "The kernel still runs after the longest time that --seconds gives. Some thread waits for ever, or "
+          "the kernel is too large for an emulator.",
+          place_of_launch()});
+}
+
 // What a fibre runs.
 void entry() {
   Machine& m = machine();
@@ -377,6 +389,7 @@ void run_block(uint32_t number) {
       ran = true;
       m.thread = &t;
       t.fibre.resume();
+      if (alarms > 0) report_hang();
       m.thread = nullptr;
       ended += t.status == Status::kEnded;
     }
@@ -398,10 +411,8 @@ void run_block(uint32_t number) {
 }
 
 void on_alarm(int) {
-  report({"hang",
-          "The kernel still runs after the longest time that --seconds gives. Some thread waits for ever, or "
-          "the kernel is too large for an emulator.",
-          place_of_launch()});
+  alarms = alarms + 1;
+  if (alarms > 1) report_hang();
 }
 
 void on_fault(int, siginfo_t* info, void*) {
@@ -429,7 +440,8 @@ void install_handlers() {
 }
 
 void set_alarm(long seconds) {
-  const itimerval timer{{0, 0}, {seconds, 0}};
+  alarms = 0;
+  const itimerval timer{{1, 0}, {seconds, 0}};  // again each second
   setitimer(ITIMER_VIRTUAL, &timer, nullptr);
 }
 

@@ -43,6 +43,13 @@ std::string json_place(const Place::Text& t) {
          ", \"function\": " + quoted(t.function);
 }
 
+// An argument of a command of the shell. Between single quotation marks, only they themselves are special.
+std::string argument(const std::string& text) {
+  std::string quoted_text = "'";
+  for (const char c : text) quoted_text += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted_text + "'";
+}
+
 // Removes the current folder from the front of a path, so that all findings name a file in the same way.
 std::string shortened(const std::string& path) {
   char folder[4096];
@@ -71,7 +78,7 @@ Module module_of(uintptr_t address) {
 
 std::string variable_at(uintptr_t address) {
   const Module module = module_of(reinterpret_cast<uintptr_t>(&module_of));
-  const std::string command = "nm -C -S --defined-only '" + module.file + "' 2>/dev/null";
+  const std::string command = "nm -C -S --defined-only " + argument(module.file) + " 2>/dev/null";
   std::string found = kUnknownVariable;
   FILE* const pipe = popen(command.c_str(), "r");
   if (!pipe) return found;
@@ -136,7 +143,7 @@ Place::Text Place::text() const {
   if (!id_ || module.file.empty()) return {};
   const uintptr_t offset = id_ - 1;  // -1: of the call, not of the next line
   const std::string command =
-      "addr2line -f -C -e '" + module.file + "' " + hexadecimal(offset) + " 2>/dev/null";
+      "addr2line -f -C -e " + argument(module.file) + " " + hexadecimal(offset) + " 2>/dev/null";
   Text text;
   FILE* const pipe = popen(command.c_str(), "r");
   if (!pipe) return text;

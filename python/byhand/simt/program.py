@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -249,7 +250,7 @@ def compile_object(
         translated = _translate_files(source, Path(name), includes)
         _compile(
             [
-                *(_compiler(), *_FLAGS, "-O0"),
+                *(*_compiler(), *_FLAGS, "-O0"),
                 "-fsanitize=thread,alignment,bounds,signed-integer-overflow,integer-divide-by-zero",
                 *("-include", "cuda_runtime.h", "-Wno-unknown-pragmas", "-Wno-attributes"),
                 *flags,
@@ -277,7 +278,7 @@ def _link(
         compile_object(file, made, includes, [f"-D{define}" for define in defines])
     runtime = str(_runtime(compiler))
     libraries = ["-ldl", "-lm", "-lpthread"]
-    _call([compiler, *flags, *map(str, objects), runtime, "-o", str(target), *libraries])
+    _call([*compiler, *flags, *map(str, objects), runtime, "-o", str(target), *libraries])
 
 
 def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Path:
@@ -305,9 +306,10 @@ def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Pa
     return copy_of(source)
 
 
-def _compiler() -> str:
-    names = filter(None, (os.environ.get("CXX"), "g++", "clang++"))
-    found = next(filter(None, (shutil.which(name.split()[0]) for name in names)), None)
+def _compiler() -> list[str]:
+    """Return the command of the C++ compiler. CXX may have several words, such as "ccache g++"."""
+    commands = (shlex.split(name) for name in (os.environ.get("CXX", ""), "g++", "clang++"))
+    found = next((command for command in commands if command and shutil.which(command[0])), None)
     if found is None:
         raise SimtError("the emulator needs a C++ compiler: install g++ or clang++, or set CXX")
     for tool in ("objcopy", "addr2line", "nm"):
@@ -316,12 +318,12 @@ def _compiler() -> str:
     return found
 
 
-def _runtime(compiler: str) -> Path:
+def _runtime(compiler: list[str]) -> Path:
     """Compile the emulator, or find what an earlier call has compiled."""
     folder = source_folder()
     files = sorted((folder / "simt").glob("*.cc"))
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    key = hashlib.sha256(" ".join([compiler, *_FLAGS]).encode() + version)
+    version = subprocess.run([*compiler, "--version"], capture_output=True, check=False).stdout
+    key = hashlib.sha256(" ".join([*compiler, *_FLAGS]).encode() + version)
     for file in sorted((folder / "simt").rglob("*.*")):
         key.update(file.read_bytes())
     import platformdirs  # compile_object must work without it
@@ -336,7 +338,7 @@ def _runtime(compiler: str) -> Path:
             made = Path(name) / "simt.o"
             include = folder / "simt" / "include"
             flags = [*_FLAGS, "-O2", f"-I{folder}", f"-I{include}"]
-            _call([compiler, *flags, "-c", str(unity), "-o", str(made)])
+            _call([*compiler, *flags, "-c", str(unity), "-o", str(made)])
             os.replace(made, library)
     return library
 
