@@ -3,13 +3,14 @@
     python tools/find_cuda.py
     python tools/find_cuda.py --toolkit /usr/local/cuda-13.0 --host-compiler g++-13
 
-CMake runs this script if BYHAND_CUDA is ON. A toolkit that is named must be complete: `--toolkit`
-(in CMake, BYHAND_CUDA_TOOLKIT), else the environment variables CUDACXX, CUDA_PATH and CUDA_HOME.
-If none is named, the script takes the first complete one of: the nvcc on PATH, the toolkit from
-PyPI among the packages of this Python (`pip install nvidia-cuda-nvcc nvidia-cuda-runtime`), and
-/usr/local/cuda. The script prints three lines: nvcc, the folder of its headers, and the CUDA
-runtime to link. If there is no complete toolkit, the script says what is missing, and the exit code
-is 1.
+CMake runs this script if BYHAND_CUDA is ON. The user can name a toolkit with `--toolkit` (in CMake,
+BYHAND_CUDA_TOOLKIT) or with the environment variables CUDACXX, CUDA_PATH and CUDA_HOME. The script
+then uses that toolkit or none. Otherwise, the script takes the first complete one of: the nvcc on
+PATH, the toolkit from PyPI among the packages of this Python (`pip install nvidia-cuda-nvcc
+nvidia-cuda-runtime`), and /usr/local/cuda.
+
+The script prints three lines: the path of nvcc, the folder of its headers, and the CUDA runtime to
+link. If there is no complete toolkit, it prints what is missing, and the exit code is 1.
 """
 
 from __future__ import annotations
