@@ -1,4 +1,4 @@
-"""Layers, models and training on the device "cuda": the same results as on the CPU, but for rounding."""
+"""Layers, models and training on the device "cuda": the results of the CPU, but for rounding."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from byhand import nn, optim
 from byhand.nn import losses
 from byhand.training import BatchEnd, Event, scores
+from sybil.document import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
 from tolerance import assert_same_bits
 
 # The emulator runs a kernel thousands of times as slowly as a GPU.
@@ -319,3 +321,14 @@ def test_a_loss_that_diverges_is_an_error(rng: np.random.Generator) -> None:
             optimizer=lambda p: optim.SGD(p, 1e18),
             fit={"batch_size": 1},
         )
+
+
+def test_the_python_of_the_page(mnist: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of docs/cuda.md runs, with 16 images of MNIST."""
+    few = [byhand.data.Dataset(part.images[:16], part.labels[:16]) for part in mnist]
+    monkeypatch.setattr(byhand.data, "mnist", lambda: tuple(few))
+    page = Path(__file__).parents[1] / "docs" / "cuda.md"
+    blocks = list(Document.parse(str(page), PythonCodeBlockParser()).examples())
+    assert len(blocks) == page.read_text().count("```python") == 2
+    for block in blocks:
+        block.evaluate()
