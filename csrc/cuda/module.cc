@@ -72,11 +72,11 @@ PyMODINIT_FUNC PyInit__cuda() {
   PyObject* const module = PyModule_Create(&definition);
   if (module == nullptr) return nullptr;
   PyObject* const table = PyCapsule_New(const_cast<Device*>(&cuda::device()), "byhand.Device", nullptr);
-  if (table == nullptr || PyModule_AddObject(module, "device", table) < 0 ||
-      PyModule_AddObject(module, "is_emulated", PyBool_FromLong(!cuda::device().is_gpu)) < 0) {
-    Py_XDECREF(table);
-    Py_DECREF(module);
-    return nullptr;
-  }
-  return module;
+  PyObject* const is_emulated = cuda::device().is_gpu ? Py_False : Py_True;
+  const bool is_complete = table != nullptr && PyModule_AddObjectRef(module, "device", table) == 0 &&
+                           PyModule_AddObjectRef(module, "is_emulated", is_emulated) == 0;
+  Py_XDECREF(table);
+  if (is_complete) return module;
+  Py_DECREF(module);
+  return nullptr;
 }
