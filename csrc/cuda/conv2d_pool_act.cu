@@ -1,9 +1,9 @@
 // Convolution, max pooling and activation of ops/conv2d_pool_act.h, composed of other operators.
 //
-//   forward    conv2d ------> scratch: whole planes ---> one kernel: maximum, its index, activation ---> y,
-//   index backward   dy, y -------> scratch: dz, the gradient before the activation
-//              dz, index ---> scratch: whole planes, which are 0 except at the maxima (max_pool2d_backward)
-//              planes ------> dx, dw                       dz ---> db
+//   forward     conv2d ----> scratch: whole planes ----> one kernel: maximum, index, activation ----> y,
+//   index backward    dy, y ----> scratch: dz, the gradient before the activation
+//               dz, index ----> scratch: whole planes, 0 except at the maxima (max_pool2d_backward)
+//               planes ----> dx, dw        dz ----> db
 #include "cuda/activation.cuh"
 #include "cuda/each.cuh"
 #include "cuda/memory.h"

@@ -74,6 +74,7 @@ struct TileShape {
   static constexpr int kDown = kRows / kThreadRows, kAcross = kColumns / kThreadColumns;
   static constexpr int kThreads = kDown * kAcross;
   static constexpr int kSteps = kThreads / kDepth;  // from one call of a loader's prepare() to the next
+  static_assert(kSteps >= 2, "a part of a table may be overwritten only one step after its last read");
   using Rows = TileSide<kRows, kDepth, kThreads>;
   using Columns = TileSide<kColumns, kDepth, kThreads>;
 };
@@ -86,10 +87,9 @@ __device__ int missing_depths(int64_t depth) {
 
 // A loader fetches one operand of the product, tile by tile along the depth. Each thread has a loader of its
 // own, which keeps the loaded values in registers. The product calls:
-//   load_first()   once, before any barrier. It loads the first tile. If the depth is 0, it must read
-//   nothing. prepare()      before the first of kSteps steps. A loader may use it to write what the loads of
-//   the next
-//                  kThreads depths read to shared memory of its own. There is a barrier before these loads.
+//   load_first()   once, before any barrier. It loads the first tile, and nothing if the depth is 0.
+//   prepare()      before the first of kSteps steps. A loader may use it to write to shared memory of its own
+//                  what the loads of the next kThreads depths read. A barrier comes before these loads.
 // and in every step:
 //   store(tile)    to put the loaded values into shared memory.
 //   load()         to load the thread's part of the next tile. It is not called in the last step.
