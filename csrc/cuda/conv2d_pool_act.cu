@@ -1,7 +1,8 @@
 // Convolution, max pooling and activation of ops/conv2d_pool_act.h, composed of other operators.
 //
-//   forward     conv2d ----> scratch: whole planes ----> one kernel: maximum, index, activation ----> y,
-//   index backward    dy, y ----> scratch: dz, the gradient before the activation
+//   forward     conv2d ----> scratch: whole planes
+//               planes ----> maximum and its index in each window, activation ----> y, index
+//   backward    dy, y ----> scratch: dz, the gradient before the activation
 //               dz, index ----> scratch: whole planes, 0 except at the maxima (max_pool2d_backward)
 //               planes ----> dx, dw        dz ----> db
 #include "cuda/activation.cuh"
