@@ -459,6 +459,7 @@ int run(const Launch& launch, void (*body)(void*), void* data) {
   ++m.launches;
   m.releases.clear();
   begin_launch_memory(launch.dynamic_shared);
+  forget_bytes();
   set_alarm(seconds_per_launch());
   std::vector<unsigned> blocks(volume(launch.grid));
   m.schedule.order(blocks);

@@ -22,7 +22,8 @@ struct Record {
   Place place{};
   uint16_t thread = 0;
   uint8_t bytes = 0;  // a bit for each byte of the word
-  bool atomic = false;
+  bool atomic : 1 = false;
+  bool is_split : 1 = false;  // shadow.cc keeps records of each byte of this word
 };
 
 // The last write, and two reads. If two reads are not ordered, a later write is not ordered after one of

@@ -1,7 +1,9 @@
 #include "simt/shadow.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
+#include <unordered_map>
 
 #include "simt/block.h"
 #include "simt/memory.h"
@@ -63,28 +65,20 @@ struct DoubtfulRead {
 };
 DoubtfulRead doubtful;
 
-void check_races(const Region& r, Word& word, uint8_t bytes, Access access, uintptr_t address, Place place) {
-  const bool atomic = access == Access::kAtomic;
+void check_races(const Region& r, Word& word, const Record& now, Access access, uintptr_t address) {
+  const bool atomic = now.atomic;
   const auto races = [&](const Record& other) {
     if (is_shared(r) && other.block != current_block()->number) return false;  // each block has its own
-    return (other.bytes & bytes) && !(atomic && other.atomic) && !is_ordered(other);
+    return (other.bytes & now.bytes) && !(atomic && other.atomic) && !is_ordered(other);
   };
   for (const Record* write : {&word.write, &word.atomic_write})
     if (races(*write) && !(write->atomic && has_acquired(address))) {
-      if (access != Access::kRead || !write->atomic) report_race(r, address, *write, true, access, place);
-      if (!doubtful.region) doubtful = {&r, address, *write, place};
+      if (access != Access::kRead || !write->atomic) report_race(r, address, *write, true, access, now.place);
+      if (!doubtful.region) doubtful = {&r, address, *write, now.place};
     }
-  const Record now{launch_number(),
-                   current_block()->number,
-                   current_block()->epoch,
-                   current_clock(),
-                   place,
-                   static_cast<uint16_t>(current_thread_number()),
-                   bytes,
-                   atomic};
   if (access != Access::kRead) {
     for (const Record& read : word.reads)
-      if (races(read)) report_race(r, address, read, false, access, place);
+      if (races(read)) report_race(r, address, read, false, access, now.place);
     const bool other_thread = word.write.block != now.block || word.write.thread != now.thread;
     if (!atomic || word.write.launch != now.launch)
       word.atomic_write = {};
@@ -101,6 +95,59 @@ void check_races(const Region& r, Word& word, uint8_t bytes, Access access, uint
     }
   // Two reads that are not ordered are kept. A read of another block replaces one of two of the same block.
   if (word.reads[0].block == word.reads[1].block && now.block != word.reads[1].block) word.reads[1] = now;
+}
+
+// A shadow word has room for one write and two reads. If threads use different bytes of a word in a launch,
+// each byte has a shadow word here. The number of such words is limited, because they are large.
+using ByteWords = std::array<Word, kWordBytes>;
+constexpr size_t kMostSplitWords = 1 << 18;
+std::unordered_map<const Word*, ByteWords>& split_words() {
+  static auto& all = *new std::unordered_map<const Word*, ByteWords>;
+  return all;
+}
+
+ByteWords& split(Word& word) {
+  ByteWords& parts = split_words()[&word];
+  for (unsigned i = 0; i < kWordBytes; ++i) {
+    const auto part_of = [i](const Record& r) {
+      Record part = r;
+      part.bytes &= static_cast<uint8_t>(1u << i);
+      return part;
+    };
+    parts[i] = {
+        part_of(word.write), part_of(word.atomic_write), {part_of(word.reads[0]), part_of(word.reads[1])}};
+  }
+  for (Record* r : {&word.write, &word.reads[0]}) r->is_split = r->launch == launch_number();
+  return parts;
+}
+
+void check_word(const Region& r, Word& word, uint8_t bytes, Access access, uintptr_t address, Place place) {
+  Record now{launch_number(),
+             current_block()->number,
+             current_block()->epoch,
+             current_clock(),
+             place,
+             static_cast<uint16_t>(current_thread_number()),
+             bytes,
+             access == Access::kAtomic};
+  const auto is_split = [&](const Record& old) { return old.launch == now.launch && old.is_split; };
+  const auto differs = [&](const Record& old) { return old.launch == now.launch && old.bytes != bytes; };
+  const bool was_split = is_split(word.write) || is_split(word.reads[0]);
+  if (!was_split) {
+    const bool must_split =
+        access == Access::kRead ? differs(word.reads[0]) || differs(word.reads[1]) : differs(word.write);
+    if (!must_split || split_words().size() >= kMostSplitWords)
+      return check_races(r, word, now, access, address);
+  }
+  ByteWords& parts = was_split ? split_words()[&word] : split(word);
+  for (unsigned i = 0; i < kWordBytes; ++i) {
+    if (!(bytes >> i & 1)) continue;
+    now.bytes = static_cast<uint8_t>(1u << i);
+    check_races(r, parts[i], now, access, address);
+  }
+  if (access == Access::kRead) return;
+  now.bytes = bytes, now.is_split = true;
+  word.write = now;  // for check_host_access
 }
 
 [[noreturn]] void report_bounds(const Region& r, uintptr_t address, size_t bytes, Access access,
@@ -158,7 +205,7 @@ void check_device_access(const Region& r, uintptr_t address, size_t bytes, Acces
       is_checked = true;
     }
     if (access != Access::kRead) state |= mask;
-    if (r.kind != Region::Kind::kConstant) check_races(r, r.words[word], mask, access, at, place);
+    if (r.kind != Region::Kind::kConstant) check_word(r, r.words[word], mask, access, at, place);
     at += last - first;
   }
 }
@@ -270,12 +317,21 @@ void forgive_reads(uintptr_t address, size_t bytes) {
   if (doubtful.region && doubtful.address - address < bytes) doubtful = {};
   const Region* const r = region_of(address);
   if (!r || !r->words) return;
-  for (uintptr_t at = address; at < address + bytes && at < r->end; at += kWordBytes)
-    for (Record& read : r->words[(at - r->begin) / kWordBytes].reads)
+  const auto forgive = [](Word& word) {
+    for (Record& read : word.reads)
       if (read.launch == launch_number() && read.block == current_block()->number &&
           read.thread == current_thread_number())
         read.atomic = true;
+  };
+  for (uintptr_t at = address; at < address + bytes && at < r->end; at += kWordBytes) {
+    Word& word = r->words[(at - r->begin) / kWordBytes];
+    forgive(word);
+    if (const auto parts = split_words().find(&word); parts != split_words().end())
+      for (Word& part : parts->second) forgive(part);
+  }
 }
+
+void forget_bytes() { split_words().clear(); }
 
 void note_copy(const void* pointer, size_t bytes, Access access, Line line) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);

@@ -25,6 +25,9 @@ void check_alignment(uintptr_t address, size_t alignment, Place place);
 void forgive_reads(uintptr_t address, size_t bytes);
 void report_doubtful_read();
 
+// To be called at the start of a launch.
+void forget_bytes();
+
 // Records what a copy, which counts as a launch, does with memory while the host goes on.
 void note_copy(const void* address, size_t bytes, Access access, Line line);
 
