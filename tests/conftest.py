@@ -34,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     a second. A test that needs MNIST or PyTorch is slow in any case, because the
     first such test downloads MNIST or imports PyTorch, which takes seconds.
     """
+    items[:] = [item for item in items if not _is_repeated(item)]
     in_use = {"isa": testing.isa(), "device": testing.isa(), "cuda": None, "threads": 3}
     for item in items:
         assert isinstance(item, pytest.Function)
@@ -41,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if not slow and all(parameters.get(key, value) == value for key, value in in_use.items()):
             item.add_marker("quick")
+
+
+def _is_repeated(item: pytest.Item) -> bool:
+    """Return whether the test differs from another one only in threads, and runs on CUDA.
+
+    The kernels of CUDA do not use the threads of the CPU.
+    """
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("device") in devices.SCHEDULES and parameters.get("threads", 1) != 1
 
 
 def pytest_terminal_summary(

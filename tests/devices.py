@@ -148,7 +148,10 @@ def _to_cuda(name: str, value: Any) -> Any:
 def _to_host(result: Any) -> Any:
     if isinstance(result, tuple):
         return tuple(map(_to_host, result))
-    return result.to("cpu")[()] if isinstance(result, byhand.DeviceArray) else result
+    if not isinstance(result, byhand.DeviceArray):
+        return result
+    array = result.to("cpu")
+    return int(array) if array.dtype == np.int64 else array[()]  # the int64 is a count
 
 
 def _into(out: Any, results: Any) -> Any:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import byhand
 import numpy as np
 import pytest
 import reference
-from byhand import kernels
+from byhand import _core, kernels
 from calls import Call, Fill
+from devices import SCHEDULES
 from ops import check_exact
 
 F32 = np.float32
 
 
-def test_every_label_of_every_length(isa: str, rng: np.random.Generator) -> None:
+def test_every_label_of_every_length(device: str, rng: np.random.Generator) -> None:
     """Integer scores: most rows have several equal largest scores, and the first one counts."""
-    for classes in (*range(1, 20), 31, 32, 33, 65):
-        labels = np.repeat(np.arange(classes), 16)
+    on_cuda = device in SCHEDULES
+    for classes in (*range(1, 7 if on_cuda else 20), 31, 32, 33, 65):
+        labels = np.repeat(np.arange(classes), 3 if on_cuda else 16)
         scores = Fill(rng, integers=True)(len(labels), classes)
         right = scores.argmax(axis=1)
-        for row, label in enumerate(labels):
+        for label in {0, classes // 2, classes - 1}:
+            assert kernels.count_correct(scores, np.full_like(right, label)) == sum(right == label)
+        for row, label in enumerate(labels[:5] if on_cuda else labels):
             expected = int(right[row] == label)
             assert kernels.count_correct(scores[row : row + 1], labels[row : row + 1]) == expected
         assert kernels.count_correct(scores, right) == len(scores)
@@ -29,12 +34,19 @@ def test_every_label_of_every_length(isa: str, rng: np.random.Generator) -> None
         )
 
 
+def test_every_row(device: str, rng: np.random.Generator) -> None:
+    """On CUDA, a block counts 8 rows."""
+    for rows in (1, 7, 8, 9, 100):
+        call = Call("count_correct", (Fill(rng)(rows, 10), rng.integers(0, 10, rows)), {})
+        check_exact(call, call.kernel())
+
+
 @pytest.mark.parametrize("place", [0, 1, 15, 16, 31, 32, 36])
-def test_nan_and_infinities(place: int, isa: str) -> None:
+def test_nan_and_infinities(place: int, device: str) -> None:
     scores = np.zeros((3, 37), F32)
     scores[:, place] = np.nan, np.inf, -np.inf
     first_zero = 1 if place == 0 else 0
-    for label in range(37):
+    for label in (0, 1, 2, place, 36) if device in SCHEDULES else range(37):
         labels = np.full(3, label)
         expected = (label == place) + (label == first_zero)
         assert kernels.count_correct(scores, labels) == expected
@@ -61,3 +73,16 @@ def test_labels_are_classes(label: int) -> None:
         kernels.count_correct(np.zeros((3, 10), F32), labels)
     with pytest.raises(ValueError, match=r"labels\[0\] must be from 0 to -1"):
         kernels.count_correct(np.zeros((3, 0), F32), labels)
+
+
+@pytest.mark.parametrize("label", [-1, 10, 2**40, -(2**40)])
+def test_a_bad_label_on_cuda(label: int, cuda: str) -> None:
+    """The first copy to the CPU reports a bad label. Its row is not correct."""
+    scores = byhand.asarray(np.zeros((3, 10), F32), "cuda")
+    labels = byhand.asarray(np.array([0, label, 0]), "cuda")
+    count = _core.count_correct(scores, labels)
+    with pytest.raises(ValueError, match="count_correct got a label that is no class"):
+        count.item()
+    assert count.item() == 2
+    with pytest.raises(ValueError, match="count_correct got a label"):
+        kernels.count_correct(np.zeros((3, 0), F32), np.zeros(3, int))

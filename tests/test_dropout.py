@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from byhand import kernels
+from byhand import _core, kernels
 from byhand._core import testing
+from devices import SCHEDULES
+from tolerance import assert_same_bits
 
 F32 = np.float32
 ONES = np.ones(100_000, F32)
@@ -18,15 +20,16 @@ def kept(rate: float = 0.5, seed: int = 0, step: int = 0, stream: int = 0) -> An
     return kernels.dropout(ONES, rate, seed=seed, step=step, stream=stream) != 0
 
 
-def test_every_length(isa: str) -> None:
+def test_every_length(device: str) -> None:
     """Every length, with whole and partial groups of 64 values.
 
     Whether a value is dropped depends on its position, not on the length.
     """
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(200, F32)
+    x = rng.standard_normal(2100, F32)
     whole = reference.dropout(x, 0.5, seed=9, step=8, stream=7)
-    for n in range(201):
+    lengths = (1, 15, 16, 17, 63, 64, 65, 81) if device in SCHEDULES else range(201)
+    for n in (*lengths, 1023, 1024, 1025, 2100):
         for function in (kernels.dropout, kernels.dropout_backward):
             got = function(x[:n], 0.5, seed=9, step=8, stream=7)
             np.testing.assert_array_equal(got, whole[:n])
@@ -42,6 +45,24 @@ def test_every_instruction_set_drops_the_same() -> None:
     finally:
         testing.set_isa(before)
     assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"seed": 2**64 - 1, "step": 2**32 - 1, "stream": 2**32 - 1},
+        {"seed": 2**40 + 1, "step": 3, "stream": 2},
+        {"seed": 0, "step": 1},
+        {"seed": 0, "step": 0, "stream": 1},
+    ],
+    ids=repr,
+)
+def test_cuda_drops_the_same_as_the_cpu(key: dict[str, int], cuda: str) -> None:
+    x = np.random.default_rng(1).standard_normal((3, 129)).astype(F32)
+    x.ravel()[:5] = np.nan, np.inf, -np.inf, -0.0, 2.0**-149
+    for rate in (0.0, 0.01, 0.3, 0.5, 0.75, 1.0):
+        on_the_cpu = _core.dropout(x, rate, **key)
+        assert_same_bits(kernels.dropout(x, rate, **key), on_the_cpu, str(rate))
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
@@ -80,7 +101,15 @@ def test_the_mean_stays() -> None:
     assert abs(y.mean() - 1) < 5 * np.sqrt(3 / ONES.size)
 
 
-def test_the_ends(isa: str) -> None:
+def test_special_values_that_are_dropped_become_zero(device: str) -> None:
+    x = F32([np.nan, np.inf, -np.inf, -0.0, 2.0**-149] * 30)
+    y = kernels.dropout(x, 0.5, seed=1, step=1)
+    is_kept = kernels.dropout(np.ones_like(x), 0.5, seed=1, step=1) != 0
+    assert_same_bits(y, np.where(is_kept, 2 * x, F32(0)))
+    assert 45 < is_kept.sum() < 105
+
+
+def test_the_ends(device: str) -> None:
     x = F32([1, -2, np.nan, np.inf, -np.inf] * 30)
     np.testing.assert_array_equal(kernels.dropout(x, 0, seed=1, step=1), x)
     np.testing.assert_array_equal(kernels.dropout(x, 1, seed=1, step=1), np.zeros_like(x))

@@ -6,7 +6,7 @@ import functools
 import inspect
 import pickle
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -18,6 +18,7 @@ import pytest
 import reference
 from byhand import kernels
 from calls import IN_PLACE, Array, Call, Fill
+from devices import SCHEDULES
 from guard import Fence
 from ops import OPS, check, check_exact, draw
 from tolerance import assert_same_bits
@@ -33,6 +34,19 @@ def small_call(name: str, case: int, rng: np.random.Generator) -> Call:
 
 def small_calls(name: str, rng: np.random.Generator, integers: bool = False) -> list[Call]:
     return [draw(name, Fill(rng, integers), shape) for shape in OPS[name].small]
+
+
+def affordable(device: str, calls: Sequence[Call]) -> list[Call]:
+    """Return the calls that do not take seconds on this device.
+
+    On CUDA, which may be emulated, these are the calls without an array of 1000 values. There is at
+    least one.
+    """
+    if device not in SCHEDULES:
+        return list(calls)
+    chosen = [call for call in calls if max(map(np.size, (*call.args, *call.expected()))) < 1000]
+    assert chosen
+    return chosen
 
 
 def rng_of(name: str) -> np.random.Generator:
@@ -103,13 +117,12 @@ def test_every_argument_is_in_a_row(name: str, rng: np.random.Generator) -> None
 
 
 @every_op
-def test_integers_are_exact(name: str, isa: str, threads: int) -> None:
+def test_integers_are_exact(name: str, device: str, threads: int) -> None:
     """Small integers give exact results, except for kernels that round.
 
-    All instruction sets get the same integers. check_exact refuses integers that would prove
-    little.
+    All devices get the same integers. check_exact refuses integers that would prove little.
     """
-    for call in small_calls(name, rng_of(name), integers=True):
+    for call in affordable(device, small_calls(name, rng_of(name), integers=True)):
         (check_exact if OPS[name].exact(call) else check)(call, call.run())
 
 
@@ -126,8 +139,8 @@ def test_large_integers_are_exact(name: str, isa: str) -> None:
 
 
 @every_op
-def test_floats_are_within_the_bound(name: str, isa: str, rng: np.random.Generator) -> None:
-    for call in small_calls(name, rng):
+def test_floats_are_within_the_bound(name: str, device: str, rng: np.random.Generator) -> None:
+    for call in affordable(device, small_calls(name, rng)):
         check(call, call.run())
 
 
@@ -180,6 +193,16 @@ def test_inputs_stay_as_they_are(rng: np.random.Generator) -> None:
                 assert_same_bits(used.args[i], array, f"{argument} of {call}")
 
 
+@every_op
+def test_inputs_on_cuda_stay_as_they_are(name: str, cuda: str, rng: np.random.Generator) -> None:
+    call = affordable(cuda, small_calls(name, rng))[-1]
+    moved = call.map(lambda array: byhand.asarray(array, "cuda"))
+    moved.kernel()
+    for i, argument, array in array_arguments(call):
+        if i not in IN_PLACE.get(name, ()):
+            assert_same_bits(moved.args[i].to("cpu"), array, f"{argument} of {call}")
+
+
 def reversed_copy(array: Array) -> Array:
     return np.flip(np.flip(array).copy())
 
@@ -213,10 +236,9 @@ def test_inputs_of_any_strides(name: str, rng: np.random.Generator) -> None:
 
 
 @every_op
-def test_an_empty_batch(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
+def test_an_empty_batch(name: str, device: str, threads: int, rng: np.random.Generator) -> None:
     """With N = 0, results are empty, gradients 0 and means NaN. They never show old memory."""
-    for shape in OPS[name].empty:
-        call = draw(name, Fill(rng), shape)
+    for call in affordable(device, [draw(name, Fill(rng), shape) for shape in OPS[name].empty]):
         check(call, call.run())
         check(call, call.run(give_out=True))
 

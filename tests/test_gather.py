@@ -4,30 +4,88 @@ from __future__ import annotations
 
 from typing import Any
 
+import byhand
 import numpy as np
 import pytest
 import reference
-from byhand import kernels
-from calls import Call
+from byhand import _core, kernels
+from calls import Array, Call
+from devices import SCHEDULES
 from ops import check, check_exact
+from tolerance import assert_same_bits
 
 F32 = np.float32
 
 
-def test_every_size(isa: str, threads: int, rng: np.random.Generator) -> None:
-    for size in (*range(1, 20), 31, 32, 33, 784):
-        args = rng.integers(0, 256, (20, size)).astype(np.uint8), rng.integers(0, 20, 33)
+def test_every_size(device: str, threads: int, rng: np.random.Generator) -> None:
+    on_cuda = device in SCHEDULES
+    sizes = (1, 7, 255, 256, 257, 1024, 1025) if on_cuda else (*range(1, 20), 784)
+    for size in (*sizes, 31, 32, 33):
+        index = rng.integers(0, 20, 3 if on_cuda else 33)
+        args = rng.integers(0, 256, (20, size)).astype(np.uint8), index
         exact = Call("gather_images", args, {"scale": 0.5, "offset": -3.0})
         check_exact(exact, exact.kernel())
         call = Call("gather_images", args, {"scale": 1 / 0.3081 / 255, "offset": -0.4242})
         check(call, call.kernel())
 
 
-def test_every_byte(isa: str) -> None:
+def test_every_byte(device: str) -> None:
     """The byte 255 becomes 255, not -1."""
     images = np.arange(256, dtype=np.uint8).reshape(1, 256)
     batch = kernels.gather_images(images, np.array([0]), scale=1.0, offset=0.0)
     np.testing.assert_array_equal(batch, np.arange(256, dtype=F32)[None])
+
+
+def rounded_once(images: Array, index: Array, **kwargs: Any) -> Array:
+    """Gather on the CPU, and round byte * scale + offset once, as a fused multiply-add does."""
+    scale, offset = F32(kwargs.pop("scale")), F32(kwargs.pop("offset"))
+    moved = _core.gather_images(images, index, scale=1.0, offset=0.0, **kwargs)
+    return (moved.astype(np.longdouble) * scale + offset).astype(F32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "max_shift"),
+    [
+        ((5, 257), 0),
+        ((7, 5, 3), 2),
+        ((3, 2, 9, 17), 1),
+        ((4, 1, 1), 1),
+        ((9, 4, 4), 9),
+        ((3, 2, 28, 28), 2),
+    ],
+)
+def test_cuda_moves_as_the_cpu_and_rounds_once(
+    shape: tuple[int, ...], max_shift: int, cuda: str, rng: np.random.Generator
+) -> None:
+    images, index = rng.integers(0, 256, shape).astype(np.uint8), rng.integers(0, shape[0], 6)
+    for key in ({}, {"seed": 2**64 - 1, "step": 3}, {"seed": 2**32}, {"step": 2**32 - 1}):
+        kwargs = {"scale": 1 / 0.3081 / 255, "offset": -0.4242, "max_shift": max_shift, **key}
+        got = kernels.gather_images(images, index, **kwargs)
+        assert_same_bits(got, rounded_once(images, index, **kwargs))
+
+
+@pytest.mark.parametrize("max_shift", [0, 2])
+@pytest.mark.parametrize("wrong", [-1, 3, 2**31, 2**63 - 1, -(2**63)])
+def test_a_bad_index_on_cuda(
+    wrong: int, max_shift: int, cuda: str, rng: np.random.Generator
+) -> None:
+    """The first copy to the CPU reports a bad index. Only its image becomes NaN."""
+    images, index = rng.integers(0, 256, (3, 2, 5, 6)).astype(np.uint8), np.array([2, wrong, 1])
+    kwargs = {"scale": 0.1, "offset": -0.5, "max_shift": max_shift}
+    arrays = (byhand.asarray(array, "cuda") for array in (images, index))
+    batch = _core.gather_images(*arrays, **kwargs)
+    with pytest.raises(ValueError, match="gather_images got an index that is none of an image"):
+        batch.to("cpu")
+    got = batch.to("cpu")
+    assert np.isnan(got[1]).all()
+    assert_same_bits(got[::2], rounded_once(images, index[::2], **kwargs))
+
+
+def test_images_without_pixels(device: str) -> None:
+    images = np.zeros((3, 1, 0, 4), np.uint8)
+    assert kernels.gather_images(images, np.array([1]), scale=1.0, offset=0.0).size == 0
+    with pytest.raises(ValueError, match="index"):
+        kernels.gather_images(images, np.array([3]), scale=1.0, offset=0.0)
 
 
 @pytest.mark.parametrize("dtype", "bhilqBHILQ")
@@ -47,7 +105,7 @@ def test_index_out_of_range(wrong: int) -> None:
     assert np.all(out == -7)
 
 
-def test_no_image_to_gather_from() -> None:
+def test_no_image_to_gather_from(device: str) -> None:
     with pytest.raises((ValueError, IndexError), match="index"):
         kernels.gather_images(np.zeros((0, 4), np.uint8), np.array([0]), scale=1.0, offset=0.0)
 
@@ -122,7 +180,7 @@ def test_an_image_moves_alike_wherever_it_stands_in_a_batch(rng: np.random.Gener
 
 
 @pytest.mark.parametrize("offset", [-1.0000001, -0.5])
-def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
+def test_uncovered_pixels_are_the_offset(offset: float, device: str) -> None:
     """Uncovered pixels have the same bits as a byte 0, for any scale."""
     images = np.full((40, 6, 7), 9, np.uint8)
     settings = {"scale": 1 / 127.5, "offset": offset}
@@ -130,6 +188,20 @@ def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
     nine = kernels.gather_images(images[:1, :1, 0], np.array([0]), **settings)[0, 0]
     batch = kernels.gather_images(images, np.arange(40), max_shift=2, **settings)
     assert set(batch.ravel()) == {zero, nine} and zero == np.float32(offset)
+
+
+def test_uncovered_pixels_of_an_infinite_scale(device: str) -> None:
+    """Uncovered pixels are the offset even if 0 * scale + offset is another number."""
+    images, index = np.full((20, 2, 2), 9, np.uint8), np.arange(20)
+    shifts = [reference.shift_of(i, 1, 0, 0) for i in range(20)]
+    for scale, offset in ((np.inf, -0.5), (1.0, -0.0)):
+        kwargs = {"scale": scale, "offset": offset}
+        for image, (dy, dx) in zip(
+            kernels.gather_images(images, index, max_shift=1, **kwargs), shifts, strict=True
+        ):
+            expected = np.full((4, 4), offset, F32)
+            expected[1 + dy : 3 + dy, 1 + dx : 3 + dx] = 9 * scale + offset
+            assert_same_bits(image, expected[1:3, 1:3])
 
 
 @pytest.mark.parametrize(
@@ -144,7 +216,9 @@ def test_uncovered_pixels_are_the_offset(offset: float, isa: str) -> None:
         ({"step": "a"}, TypeError, "step must be an integer, got 'a'"),
     ],
 )
-def test_wrong_shifts(wrong: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_wrong_shifts(
+    wrong: dict[str, Any], error: type[Exception], message: str, device: str
+) -> None:
     out = np.full((1, 4, 4), -7, F32)
     settings = {"scale": 1.0, "offset": 0.0, **wrong, "out": out}
     with pytest.raises(error, match=message):
@@ -162,7 +236,7 @@ def test_rows_have_no_height_to_be_shifted() -> None:
             kernels.gather_images(rows, index, scale=1.0, offset=0.0, max_shift=shift)
 
 
-def test_the_largest_shift(isa: str) -> None:
+def test_the_largest_shift(device: str) -> None:
     """With the largest shift, 2^32 - 1 positions per direction, nothing of the image is left."""
     images = np.full((50, 3, 3), 9, np.uint8)
     batch = kernels.gather_images(images, np.arange(50), scale=1.0, offset=0.5, max_shift=2**31 - 1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import byhand
 import numpy as np
 import pytest
 from byhand import kernels
 from byhand._core import testing
 from calls import Array, Call, Fill, shapes
+from devices import SCHEDULES
 from guard import Fence
 from numpy.lib.stride_tricks import as_strided
 from ops import check, check_exact
@@ -29,6 +31,26 @@ DOTS = [(1, 1, 67), (2, 5, 64), (4, 7, 131), (9, 1, 70), (1, 9, 70), (7, 3, 300)
 CHUNKS = [(1, 1, 8192), (5, 3, 8200), (6, 17, 12_289)]
 WAYS = [*PACKED, *STEPS, *DOTS, *CHUNKS]
 
+# Shapes (m, n, k) at the edges of the tiles of csrc/cuda/tile_product.cuh, which are 64 x 64 values
+# with steps of 16 in the depth. With the four transposes, A and B have every combination of the
+# three layouts.
+CUDA_TILES = [
+    (1, 1, 1),
+    (5, 7, 3),
+    (64, 64, 16),
+    (65, 66, 17),
+    (63, 4, 32),
+    (100, 36, 44),
+    (68, 5, 20),
+    (3, 130, 0),
+]
+CUDA_WAYS = [(65, 7, 17), (8, 68, 36)]
+
+
+def ways(device: str) -> list[tuple[int, int, int]]:
+    """Return shapes for every path of a device."""
+    return CUDA_WAYS if device in SCHEDULES else WAYS
+
 
 def stored(x: Array, transposed: bool) -> Array:
     """Return the matrix as the caller stores it if an argument says that it is transposed."""
@@ -43,7 +65,7 @@ def operands(
 
 @transposes
 def test_no_rows_no_columns_no_depth(
-    transpose: dict[str, bool], isa: str, rng: np.random.Generator
+    transpose: dict[str, bool], device: str, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
     for m, n, k in product((0, 1, 9), repeat=3):
@@ -63,9 +85,25 @@ def test_shapes(name: str, isa: str, rng: np.random.Generator) -> None:
 
 
 @transposes
-def test_alpha_and_beta(transpose: dict[str, bool], isa: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("shape", CUDA_TILES, ids=str)
+def test_tiles_of_cuda(
+    shape: tuple[int, int, int],
+    transpose: dict[str, bool],
+    cuda: str,
+    rng: np.random.Generator,
+) -> None:
     fill = Fill(rng, integers=True)
-    shapes = ((7, 17, 5), (1, 33, 6), (13, 2, 0), (40, 40, 40), (5, 3, 70), (3, 9, 513))
+    kwargs = {"alpha": 2.0, "beta": -1.0, **transpose}
+    call = Call("gemm", (*operands(fill, *shape, **transpose), fill(*shape[:2])), kwargs)
+    check_exact(call, call.kernel())
+
+
+@transposes
+def test_alpha_and_beta(transpose: dict[str, bool], device: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng, integers=True)
+    shapes = [(7, 17, 5), (13, 2, 0)]
+    if device not in SCHEDULES:
+        shapes += [(1, 33, 6), (40, 40, 40), (5, 3, 70), (3, 9, 513)]
     factors = (0, 1, -1, 0.5)
     for (m, n, k), alpha, beta in product(shapes, factors, factors):
         kwargs = {"alpha": alpha, "beta": beta, **transpose}
@@ -79,11 +117,12 @@ def test_alpha_and_beta(transpose: dict[str, bool], isa: str, rng: np.random.Gen
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @transposes
 def test_beta_0_never_reads_c(
-    bad: float, transpose: dict[str, bool], isa: str, threads: int, rng: np.random.Generator
+    bad: float, transpose: dict[str, bool], device: str, threads: int, rng: np.random.Generator
 ) -> None:
     """The kernel does not read the old content of `out`, either."""
     fill = Fill(rng)
-    for m, n, k in [*TILES, *WAYS, (7, 17, 0)]:
+    tiles = [(1, 7, 9)] if device in SCHEDULES else TILES
+    for m, n, k in [*tiles, *ways(device), (7, 17, 0)]:
         c, out = np.full((m, n), bad, np.float32), np.full((m, n), bad, np.float32)
         a, b = operands(fill, m, n, k, **transpose)
         expected = kernels.gemm(a, b, **transpose)
@@ -93,22 +132,34 @@ def test_beta_0_never_reads_c(
         assert_same_bits(kernels.gemm(a, b, beta=5.0, **transpose, out=out), expected)
 
 
-def test_alpha_0_never_reads_a_and_b(isa: str) -> None:
+def test_alpha_0_never_reads_a_and_b(device: str) -> None:
     a, c = np.full((7, 7), np.nan, np.float32), np.ones((7, 7), np.float32)
     assert_same_bits(kernels.gemm(a, a, c, alpha=0.0, beta=0.5), c / 2)
     assert_same_bits(kernels.gemm(a, a, alpha=0.0), np.zeros_like(a))
 
 
-def test_alpha_means_nothing_without_depth(isa: str) -> None:
+@pytest.mark.parametrize(("alpha", "beta", "expected"), [(0.0, 2.0, 2.0), (1.0, 0.0, 4.0)])
+def test_memory_that_cuda_does_not_read(
+    alpha: float, beta: float, expected: float, cuda: str
+) -> None:
+    """Nobody has written `unread`, so the emulator would end the process if a kernel read it."""
+    ones, unread = np.ones((4, 4), np.float32), kernels.empty((4, 4), "cuda")
+    factor, c = (unread, ones) if alpha == 0 else (ones, unread)
+    got = kernels.gemm(factor, factor, c, alpha=alpha, beta=beta)
+    np.testing.assert_array_equal(got, np.full((4, 4), expected))
+
+
+def test_alpha_means_nothing_without_depth(device: str) -> None:
     a, b, c = (np.ones(shape, np.float32) for shape in ((3, 0), (0, 9), (3, 9)))
     assert_same_bits(kernels.gemm(a, b, c, alpha=np.nan, beta=0.5), c / 2)
     assert_same_bits(kernels.gemm(a, b, alpha=np.inf), np.zeros_like(c))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_zero_times_nan_is_nan(bad: float, isa: str) -> None:
+def test_zero_times_nan_is_nan(bad: float, device: str) -> None:
     """Every product is added, even if a factor is 0."""
-    for m, n, k in [(6, 16, 4), (7, 17, 5), (1, 1, 1), (1, 40, 33), (40, 1, 33), *WAYS]:
+    shapes = [(6, 16, 4), (7, 17, 5), (1, 1, 1), (1, 40, 33), (40, 1, 33)]
+    for m, n, k in [*shapes, *ways(device)]:
         a, b = np.zeros((m, k), np.float32), np.ones((k, n), np.float32)
         a[m - 1, k - 1] = bad
         b[k - 1, n - 1] = 0
@@ -193,12 +244,12 @@ def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.
 
 @transposes
 def test_the_error_that_the_docstring_promises(
-    transpose: dict[str, bool], isa: str, rng: np.random.Generator
+    transpose: dict[str, bool], device: str, rng: np.random.Generator
 ) -> None:
     """The error is at most (k + 3) 2^-24 (|alpha| |A| |B| + |beta C|) in any order of the sums."""
     fill = Fill(rng)
     kwargs = {"alpha": -1.625, "beta": 0.375, **transpose}  # exact in float32
-    for m, n, k in [(40, 70, 0), (40, 70, 1), (40, 70, 2), (29, 33, 5), *WAYS]:
+    for m, n, k in [(40, 70, 0), (40, 70, 1), (40, 70, 2), (29, 33, 5), *ways(device)]:
         call = Call("gemm", (*operands(fill, m, n, k, **transpose), fill(m, n)), kwargs)
         bound = (k + 3) * 2.0**-24 * call.sizes()[0]
         assert_within(call.kernel()[0], call.expected()[0], bound, repr(call))
@@ -225,6 +276,13 @@ def test_shapes_that_do_not_fit(change: dict[str, Any], argument: str) -> None:
     arrays = [np.ones(size, np.float32) for size in sizes.values()]
     with pytest.raises(ValueError, match=rf"^{argument} must have .*{change[argument][0]}"):
         kernels.gemm(*arrays)
+
+
+def test_out_may_be_c_on_cuda(cuda: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng, integers=True)
+    call = Call("gemm", (fill(70, 9), fill(9, 70), fill(70, 70)), {})
+    a, b, c = (byhand.asarray(array, "cuda") for array in call.args)
+    check_exact(call, (kernels.gemm(a, b, c, out=c).to("cpu"),))
 
 
 def test_out_may_be_c_but_not_a_part_of_it(rng: np.random.Generator) -> None:
