@@ -78,7 +78,7 @@ def test_backward_near_saturation(name: str, device: str, rng: np.random.Generat
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid"])
 def test_every_length(name: str, device: str, rng: np.random.Generator) -> None:
-    for length in (*range(1, 35), 63, 64, 65, 255, 256, 257):
+    for length in (*range(1, 35), 63, 64, 65, 256, 257, 1025):
         x = Fill(rng)(length)
         for call in (Call(name, (x,), {}), Call(f"{name}_backward", (x[::-1].copy(), x), {})):
             check(call, call.kernel())
@@ -94,7 +94,7 @@ def test_place_does_not_matter(name: str, isa: str, rng: np.random.Generator) ->
 
 
 def test_add(device: str, rng: np.random.Generator) -> None:
-    for length in (*range(1, 35), 63, 64, 65, 255, 256, 257):
+    for length in (*range(1, 35), 63, 64, 65, 256, 257, 1025):
         a, b = Fill(rng)(length), Fill(rng)(length)
         assert_same_bits(kernels.add(a, b), a + b, str(length))
     a, b = F32([np.inf, np.inf, np.nan, -0.0]), F32([-np.inf, 1, 2, -0.0])
@@ -103,8 +103,8 @@ def test_add(device: str, rng: np.random.Generator) -> None:
     assert np.signbit(got[3])
 
 
-def test_a_thread_takes_several_values(cuda: str, rng: np.random.Generator) -> None:
-    x = rng.standard_normal(5 * 256 + 30, F32)
+def test_a_block_takes_several_parts(cuda: str, rng: np.random.Generator) -> None:
+    x = rng.standard_normal(5 * 1024 + 300, F32)
     with few_blocks(2):
         np.testing.assert_array_equal(kernels.relu(x), np.maximum(x, 0))
 

@@ -17,7 +17,7 @@ F32 = np.float32
 
 def lengths(device: str) -> tuple[int, ...]:
     if device in SCHEDULES:
-        return (1, 31, 32, 33, 255, 256, 257)
+        return (1, 33, 256, 257, 1025)
     return (*range(1, 20), 31, 32, 33, 129_388)
 
 
