@@ -30,7 +30,7 @@ from typing import Any
 import byhand
 import numpy as np
 import platformdirs
-from byhand import kernels
+from byhand import _core, kernels
 from byhand._core import testing
 from byhand.simt.program import compile_library
 from calls import IN_PLACE
@@ -118,6 +118,21 @@ def few_blocks(count: int) -> Iterator[None]:
         yield
     finally:
         cuda_module().set_most_blocks(4096)
+
+
+def late_error(name: str, *args: Any, **kwargs: Any) -> tuple[str, Any]:
+    """Call an operator with bad labels or indices on CUDA. Return the message, and the results.
+
+    The first copy of a result to the CPU raises the ValueError, and the second copy works.
+    """
+    function = getattr(_core, name)
+    moved = map(_to_cuda, inspect.signature(function).parameters, args)
+    results = function(*moved, **kwargs)
+    try:
+        _to_host(results)
+    except ValueError as error:
+        return str(error), _to_host(results)
+    raise AssertionError(f"{name} did not raise a ValueError")
 
 
 def _on_cuda(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

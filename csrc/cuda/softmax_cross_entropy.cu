@@ -28,6 +28,8 @@
 namespace byhand::cuda {
 namespace {
 
+// Both pointers of the labels are null if they are probabilities of no classes, because the address of an
+// empty array is null.
 using ops::Labels;
 
 // Returns the sum of term(j) over all j below `count`, to all threads of the team. A thread adds 32 terms in
@@ -139,7 +141,7 @@ __global__ void __launch_bounds__(kTeamThreads<kTeam>)
 // block.
 template <int kThreads>
 __device__ int64_t kept_rows(const Labels& labels, int64_t rows) {
-  if (labels.probabilities) return rows;
+  if (!labels.integer) return rows;
   int64_t count = 0;
   for (int64_t i = threadIdx.x; i < rows; i += kThreads) count += labels.integer[i] != labels.ignore_index;
   return team_sum<kThreads>(count);
@@ -185,7 +187,7 @@ __global__ void __launch_bounds__(kTeamThreads<kTeam>)
         dx[at + j] = (probabilities[at + j] * weight - target(j)) * scale;
       continue;
     }
-    const int64_t label = row < rows ? labels.integer[row] : labels.ignore_index;
+    const int64_t label = labels.integer && row < rows ? labels.integer[row] : labels.ignore_index;
     const bool is_ignored = label == labels.ignore_index, is_bad = !is_ignored && !is_class(label, classes);
     const float others = labels.smoothing / static_cast<float>(classes);  // the target of the other classes
     for (int64_t j = thread_of_team<kTeam>(); j < count; j += kTeam) {
