@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import byhand
@@ -10,12 +11,64 @@ import numpy as np
 import pytest
 from byhand import kernels
 from calls import Array, Call, Fill
+from devices import SCHEDULES
 from guard import Fence
 from ops import CONV, check, check_exact, conv_output_shape
 from tolerance import assert_same_bits
 
 every_shape = pytest.mark.parametrize("name", CONV)
 F32 = np.float32
+# Large shapes, and what is smaller on CUDA, because the emulator is slow.
+SMALLER_ON_CUDA = {
+    "lenet-conv1": {"x": (1, 1, 10, 9)},
+    "lenet-conv2": {"x": (1, 20, 6, 7), "weight": (17, 20, 5, 5)},
+    "same-5x5": {"x": (1, 3, 10, 14)},
+    "depthwise": {"x": (2, 5, 9, 8), "weight": (5, 1, 3, 3), "groups": 5},
+    "bands": {"x": (1, 2, 4, 70)},
+    "blocks-of-channels": {"x": (1, 43, 5, 6)},
+    "pointwise-sums": {"x": (2, 18, 9, 13)},
+}
+# Numbers beyond int, and the edges of the tiles of CUDA. A tile has 128 columns, and 16 rows or 64.
+# A step has 8 depths, and a table has the addresses of 64 depths, or of 128 if there are 64 rows.
+EDGES: dict[str, dict[str, Any]] = {
+    "stride 3, dilation 2, four phases without taps": {
+        "x": (2, 3, 7, 8),
+        "weight": (4, 3, 2, 2),
+        "stride": 3,
+        "dilation": 2,
+        "padding": 1,
+    },
+    "stride and dilation share a factor": {
+        "x": (2, 2, 9, 13),
+        "weight": (3, 2, 3, 2),
+        "stride": (4, 6),
+        "dilation": (2, 4),
+        "padding": ((1, 2), (3, 0)),
+    },
+    "stride beyond the image": {"x": (2, 2, 3, 4), "weight": (3, 2, 2, 2), "stride": 2**31},
+    "dilation beyond int": {"x": (2, 2, 3, 4), "weight": (3, 2, 1, 1), "dilation": 2**31},
+    "16 of both channels": {"x": (1, 16, 3, 4), "weight": (16, 16, 2, 2)},
+    "17 of both channels": {"x": (1, 17, 3, 4), "weight": (17, 17, 2, 2)},
+    "more than 64 of both channels": {"x": (1, 65, 2, 3), "weight": (66, 65, 1, 1)},
+    "64 outputs and one more": {"x": (1, 1, 3, 3), "weight": (65, 1, 2, 2)},
+    "128 windows": {"x": (2, 1, 1, 64), "weight": (2, 1, 1, 1)},
+    "129 windows": {"x": (3, 1, 1, 43), "weight": (2, 1, 1, 1)},
+    "129 windows of 17 channels": {"x": (3, 17, 1, 43), "weight": (17, 17, 1, 1)},
+    "129 taps": {"x": (1, 43, 1, 6), "weight": (3, 43, 1, 3)},
+    "129 taps, 17 outputs": {"x": (1, 43, 1, 6), "weight": (17, 43, 1, 3)},
+    "17 channels, 135 depths of the input gradient": {"x": (1, 17, 2, 5), "weight": (45, 17, 1, 3)},
+    "two groups of 65 outputs": {"x": (1, 4, 1, 34), "weight": (130, 2, 1, 2), "groups": 2},
+    "a group for each output channel": {
+        "x": (2, 3, 4, 4),
+        "weight": (3, 1, 3, 3),
+        "groups": 3,
+        "padding": ((0, 1), (2, 0)),
+    },
+}
+
+
+def shape_on(device: str, name: str) -> dict[str, Any]:
+    return {**CONV[name], **(SMALLER_ON_CUDA.get(name, {}) if device in SCHEDULES else {})}
 
 
 def calls(fill: Fill, shape: dict[str, Any]) -> list[Call]:
@@ -33,8 +86,8 @@ def calls(fill: Fill, shape: dict[str, Any]) -> list[Call]:
 
 
 @every_shape
-def test_integers_are_exact(name: str, isa: str, threads: int, rng: np.random.Generator) -> None:
-    for call in calls(Fill(rng, integers=True), CONV[name]):
+def test_integers_are_exact(name: str, device: str, threads: int, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng, integers=True), shape_on(device, name)):
         check_exact(call, call.kernel())
 
 
@@ -42,6 +95,53 @@ def test_integers_are_exact(name: str, isa: str, threads: int, rng: np.random.Ge
 def test_floats_are_within_the_bound(name: str, isa: str, rng: np.random.Generator) -> None:
     for call in calls(Fill(rng), CONV[name]):
         check(call, call.kernel())
+
+
+@pytest.mark.parametrize("name", ["lenet-conv2", "dilation-stride", "groups"])
+def test_floats_of_cuda_are_within_the_bound(
+    name: str, cuda: str, rng: np.random.Generator
+) -> None:
+    for call in calls(Fill(rng), shape_on(cuda, name)):
+        check(call, call.kernel())
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges(name: str, device: str, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng, integers=True), EDGES[name]):
+        check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize(("windows", "outputs"), [(255, 1), (256, 1), (257, 17), (1700, 1)])
+def test_parts_of_the_weight_gradient(
+    windows: int, outputs: int, device: str, rng: np.random.Generator
+) -> None:
+    """CUDA adds up one part to seven parts, the last of which is shorter than the others."""
+    shape = {"x": (1, 1, 1, windows), "weight": (outputs, 1, 1, 1)}
+    call = calls(Fill(rng, integers=True), shape)[2]
+    np.testing.assert_array_equal(call.kernel()[0], call.expected()[0])
+
+
+@pytest.mark.parametrize("plane", [(1, 1), (1, 1023), (32, 32), (25, 41), (1, 5000)])
+@pytest.mark.parametrize("batch", [1, 3, 600])
+def test_bias_gradient(
+    batch: int, plane: tuple[int, int], device: str, rng: np.random.Generator
+) -> None:
+    """Planes below, at and above the 1024 threads of a block of CUDA."""
+    if batch * prod(plane) > 10**5:
+        batch = 7
+    dy = Fill(rng, integers=True)(batch, 3, *plane)
+    np.testing.assert_array_equal(kernels.conv2d_backward_bias(dy), dy.sum(axis=(0, 2, 3)))
+
+
+def test_the_bias_gradient_of_cuda_has_double_precision(cuda: str) -> None:
+    dy = F32([2**24, 1, 1, -(2**24)]).reshape(1, 1, 1, 4)
+    assert kernels.conv2d_backward_bias(dy) == 2
+
+
+def test_without_bias(device: str, rng: np.random.Generator) -> None:
+    x, w = Fill(rng, integers=True)(2, 9, 13, 11), Fill(rng, integers=True)(15, 9, 3, 3)
+    call = Call("conv2d", (x, w), {"padding": 1, "algorithm": "direct"})
+    check_exact(call, call.kernel())
 
 
 def test_adjoints(isa: str, rng: np.random.Generator) -> None:
@@ -97,8 +197,20 @@ def test_algorithms() -> None:
             kernels.conv2d(x, w, algorithm=wrong)
 
 
+def test_cuda_has_only_the_direct_algorithm(cuda: str) -> None:
+    x, w, dy = (np.ones(s, F32) for s in ((1, 1, 4, 4), (1, 1, 3, 3), (1, 1, 2, 2)))
+    assert_same_bits(kernels.conv2d(x, w, algorithm="direct"), kernels.conv2d(x, w))
+    for call in (
+        Call("conv2d", (x, w), {"algorithm": "winograd"}),
+        Call("conv2d_backward_input", (dy, w, x.shape), {"algorithm": "winograd"}),
+        Call("conv2d_backward_weight", (dy, x, w.shape), {"algorithm": "winograd"}),
+    ):
+        with pytest.raises(ValueError, match=r"algorithm.*CUDA has only the direct algorithm"):
+            call.kernel()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_bad_pixel_reaches_its_windows_only(value: float, isa: str) -> None:
+def test_a_bad_pixel_reaches_its_windows_only(value: float, device: str) -> None:
     """A NaN or infinity spoils exactly the windows that see it, even if their weight is 0."""
     x, w = np.ones((2, 3, 9, 20), F32), np.ones((5, 3, 3, 3), F32)
     w[1] = 0
@@ -108,6 +220,39 @@ def test_a_bad_pixel_reaches_its_windows_only(value: float, isa: str) -> None:
     spoiled[1, :, 3:6, 9:12] = True
     np.testing.assert_array_equal(~np.isfinite(y), spoiled)
     assert np.isnan(y[1, 1, 3:6, 9:12]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_bad_gradient_reaches_its_pixels_and_weights_only(value: float, device: str) -> None:
+    dy, w, x = np.ones((2, 3, 3, 4), F32), np.ones((3, 2, 2, 2), F32), np.ones((2, 2, 6, 8), F32)
+    dy[1, 2, 1, 3] = value
+    settings: dict[str, Any] = {"stride": 2, "algorithm": "direct"}
+    dx = kernels.conv2d_backward_input(dy, w, x.shape, **settings)
+    spoiled = np.zeros(dx.shape, bool)
+    spoiled[1, :, 2:4, 6:8] = True
+    np.testing.assert_array_equal(~np.isfinite(dx), spoiled)
+    dw = kernels.conv2d_backward_weight(dy, x, w.shape, **settings)
+    np.testing.assert_array_equal(~np.isfinite(dw).all(axis=(1, 2, 3)), [False, False, True])
+    db = kernels.conv2d_backward_bias(dy)
+    np.testing.assert_array_equal(db, [24, 24, 23 + value])
+
+
+def test_cuda_multiplies_an_infinite_weight_by_the_padding(cuda: str) -> None:
+    """On all four sides, as cuda/ops.h says. Taps that miss a pixel's phase are not used."""
+    x, w = np.ones((1, 1, 4, 4), F32), np.ones((1, 1, 3, 3), F32)
+    w[0, 0, 0, 0] = np.inf
+    nan = np.zeros((4, 4), bool)
+    nan[0], nan[:, 0] = True, True
+    y = kernels.conv2d(x, w, padding=1)[0, 0]
+    np.testing.assert_array_equal(np.isnan(y), nan)
+    np.testing.assert_array_equal(np.isinf(y), ~nan)
+    dx = kernels.conv2d_backward_input(x, w, x.shape, padding=1)
+    np.testing.assert_array_equal(np.isnan(dx[0, 0]), nan[::-1, ::-1])
+    dx = kernels.conv2d_backward_input(x[:, :, :2, :2], w, (1, 1, 5, 5), stride=2)
+    expected = np.ones((5, 5))
+    expected[::2, ::2] = [[np.inf, np.inf, np.nan], [np.inf, np.inf, np.nan], [np.nan] * 3]
+    np.testing.assert_array_equal(np.isfinite(dx[0, 0]), np.isfinite(expected))
+    np.testing.assert_array_equal(np.isnan(dx[0, 0]), np.isnan(expected))
 
 
 @pytest.mark.parametrize(
@@ -182,3 +327,36 @@ def test_empty_arrays_take_no_time_and_no_memory() -> None:
     assert kernels.conv2d(zeros(0, 1, 2**26, 1), zeros(0, 1, 2**26, 1)).shape == (0, 0, 1, 1)
     with pytest.raises(ValueError, match=f"groups .* got {2**62}"):
         kernels.conv2d(zeros(1, 0, 2, 2), zeros(0, 0, 1, 1), groups=2**62)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"x": (0, 3, 5, 5), "weight": (4, 3, 3, 3)},
+        {"x": (2, 0, 5, 5), "weight": (4, 0, 3, 3)},
+        {"x": (2, 3, 5, 5), "weight": (0, 3, 3, 3)},
+        {"x": (2, 3, 0, 4), "weight": (4, 3, 2, 2), "padding": 1},
+        {"x": (0, 2, 2**28, 2**20), "weight": (2, 2, 1, 1), "stride": 2**31},
+    ],
+    ids=str,
+)
+def test_empty_arrays(shape: dict[str, Any], device: str, rng: np.random.Generator) -> None:
+    for call in calls(Fill(rng, integers=True), shape):
+        np.testing.assert_array_equal(call.kernel()[0], call.expected()[0])
+
+
+def test_an_empty_plane_has_no_bias_gradient(device: str) -> None:
+    assert kernels.conv2d_backward_bias(np.ones((3, 4, 0, 3), F32)).tolist() == [0] * 4
+
+
+def test_sizes_beyond_the_kernels_of_cuda(cuda: str) -> None:
+    """The kernels compute rows and columns as int."""
+    x, w, dy = np.ones((1, 1, 1, 4), F32), np.ones((1, 1, 1, 1), F32), np.ones((1, 1, 2, 4), F32)
+    geometry = {"padding": ((2**31, 0), (0, 0)), "stride": (2**31, 1)}
+    for call in (
+        Call("conv2d", (x, w), geometry),
+        Call("conv2d_backward_input", (dy, w, x.shape), geometry),
+        Call("conv2d_backward_weight", (dy, x, w.shape), geometry),
+    ):
+        with pytest.raises(ValueError, match=r"padded image must .* 2\*\*28 .* 2147483649 x 4"):
+            call.kernel()

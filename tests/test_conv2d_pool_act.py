@@ -14,8 +14,11 @@ import reference
 from byhand import kernels, nn
 from byhand._core import testing
 from byhand.nn.fusion import fused
-from calls import Array
+from calls import Array, Fill
+from devices import SCHEDULES, few_blocks, late_error
 from guard import Fence
+from ops import check, check_exact
+from ops import draw as draw_call
 from tolerance import assert_same_bits
 
 F32 = np.float32
@@ -35,22 +38,59 @@ SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
 every_shape = pytest.mark.parametrize("name", SHAPES)
 
 
-def draw(name: str, rng: np.random.Generator) -> tuple[Array, Array, Array, dict[str, Any]]:
+def draw(
+    name: str, rng: np.random.Generator, device: str = "cpu"
+) -> tuple[Array, Array, Array, dict[str, Any]]:
+    """Return images, filters, a bias and the geometry. CUDA gets less, as the emulator is slow."""
     x, w, geometry = SHAPES[name]
+    if device in SCHEDULES:
+        x = (1, min(x[1], 4), min(x[2], 15), min(x[3], 15))
+        w = (min(w[0], 6), min(w[1], 4), *w[2:])
     images, filters = rng.standard_normal(x, F32), rng.standard_normal(w, F32)
     return images, filters, rng.standard_normal(w[0], F32), geometry
 
 
 @every_shape
 def test_every_bit_is_that_of_the_three_functions(
-    name: str, isa: str, rng: np.random.Generator
+    name: str, device: str, rng: np.random.Generator
 ) -> None:
     for pool_size in (2, (3, 2), 1):
-        x, w, b, geometry = draw(name, rng)
+        x, w, b, geometry = draw(name, rng, device)
         y, indices = kernels.conv2d_pool_act(x, w, b, "tanh", pool_size, **geometry)
         pooled, places = kernels.max_pool2d(kernels.conv2d(x, w, b, **geometry), pool_size)
         assert_same_bits(y, kernels.tanh(pooled))
         assert_same_bits(indices, places)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", None])
+def test_every_activation(activation: str | None, device: str, rng: np.random.Generator) -> None:
+    """Integers give exact results if the activation does, and other numbers do within the bound."""
+    shape = {"x": (1, 3, 9, 8), "weight": (5, 3, 3, 3), "activation": activation, "padding": 1}
+    shape["algorithm"] = "direct"
+    for op in ("conv2d_pool_act", "conv2d_pool_act_backward"):
+        for pool_size in (2, (3, 2)):
+            call = draw_call(op, Fill(rng), {**shape, "pool_size": pool_size})
+            check(call, call.kernel())
+            if activation in ("relu", None):
+                call = draw_call(op, Fill(rng, True), {**shape, "pool_size": pool_size})
+                check_exact(call, call.kernel())
+
+
+def test_ties_and_nan(device: str, rng: np.random.Generator) -> None:
+    """Among equal values the first wins, and among NaN the last.
+
+    The last row and the last column of the plane belong to no window.
+    """
+    x = rng.integers(0, 2, (3, 1, 7, 9)).astype(F32)
+    x[1, 0, 2, 4] = x[1, 0, 3, 5] = np.nan
+    y, index = kernels.conv2d_pool_act(x, np.ones((1, 1, 1, 1), F32), None, "relu")
+    window = x[:, :, :6, :8].reshape(3, 1, 3, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5)
+    window = window.reshape(3, 1, 3, 4, 4)
+    best = window.argmax(axis=-1)  # the first, or the first NaN
+    best[1, 0, 1, 2] = 3
+    np.testing.assert_array_equal(y, np.take_along_axis(window, best[..., None], -1)[..., 0])
+    rows, columns = np.indices((3, 4)) * 2
+    np.testing.assert_array_equal(index, (rows + best // 2) * 9 + columns + best % 2)
 
 
 @pytest.mark.parametrize("shape", [(33, 1, 11, 14), (33, 3, 9, 9), (9, 24, 11, 14)])
@@ -82,9 +122,11 @@ def test_ties_and_nan_by_winograd(
     ("name", "activation"),
     [*((name, "tanh") for name in SHAPES), *(("same-3x3", f) for f in ("relu", "sigmoid", None))],
 )
-def test_gradients(name: str, activation: str | None, isa: str, rng: np.random.Generator) -> None:
+def test_gradients(
+    name: str, activation: str | None, device: str, rng: np.random.Generator
+) -> None:
     """The gradients, with and without that of the input, are within Winograd's bound."""
-    x, w, b, geometry = draw(name, rng)
+    x, w, b, geometry = draw(name, rng, device)
     y, indices = kernels.conv2d_pool_act(x, w, b, activation, **geometry)
     dy = rng.standard_normal(y.shape, F32)
     args = (dy, y, indices, x, w, activation)
@@ -130,6 +172,17 @@ def test_gradient_of_the_maxima_alone(isa: str, rng: np.random.Generator) -> Non
             *args, algorithm="direct", input_gradient=input_gradient
         )
         assert np.array_equal(got[1], exact[1]) and np.array_equal(got[2], exact[2])
+
+
+def test_places_of_any_windows_by_the_direct_algorithm(
+    device: str, rng: np.random.Generator
+) -> None:
+    """An index may name any position in the plane. Gradients with the same position are added."""
+    shape = {"x": (1, 2, 8, 9), "weight": (5, 2, 3, 3), "padding": 1, "algorithm": "direct"}
+    call = draw_call("conv2d_pool_act_backward", Fill(rng, integers=True), shape)
+    call.args[2][0, 3] = rng.integers(0, 8 * 9, call.args[2].shape[2:])
+    call.args[2][0, 4] = 8 * 9 - 1
+    check_exact(call, call.kernel())
 
 
 @pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows"])
@@ -204,8 +257,8 @@ def test_not_one_byte_outside_an_array_without_the_gradient_of_the_input(
         assert fence.untouched()
 
 
-def test_what_is_not_wanted_takes_no_array(rng: np.random.Generator) -> None:
-    x, w, _, _ = draw("lenet-conv1", rng)
+def test_what_is_not_wanted_takes_no_array(device: str, rng: np.random.Generator) -> None:
+    x, w, _, _ = draw("few-images", rng, device)
     y, indices = kernels.conv2d_pool_act(x, w)
     dw = np.empty_like(w)
     out = (None, dw, None)
@@ -236,6 +289,51 @@ def test_places_outside_of_the_plane(algorithm: str, isa: str, rng: np.random.Ge
                     )
 
 
+@pytest.mark.parametrize("wrong", [-1, 9 * 7, 2**31 - 1, -(2**31)])
+def test_places_outside_of_the_plane_on_cuda(
+    wrong: int, cuda: str, rng: np.random.Generator
+) -> None:
+    """The error comes late and once. No memory outside of the arrays is read or written."""
+    x, w, _, _ = draw("cut-windows", rng, cuda)
+    y, indices = kernels.conv2d_pool_act(x, w)
+    indices.flat[-1] = wrong
+    message, _ = late_error("conv2d_pool_act_backward", y, y, indices, x, w)
+    assert "conv2d_pool_act_backward got an index outside the plane" in message
+
+
+def test_more_windows_than_threads_on_cuda(cuda: str, rng: np.random.Generator) -> None:
+    """Each thread takes several windows and several indices."""
+    x, w = rng.standard_normal((1, 1, 30, 40), F32), np.ones((1, 1, 1, 1), F32)
+    y, indices = kernels.conv2d_pool_act(x, w, pool_size=1)
+    expected = y, indices, *kernels.conv2d_pool_act_backward(y, y, indices, x, w)
+    with few_blocks(1):
+        y, indices = kernels.conv2d_pool_act(x, w, pool_size=1)
+        got = y, indices, *kernels.conv2d_pool_act_backward(y, y, indices, x, w)
+        for one, other in zip(got, expected, strict=True):
+            assert_same_bits(one, other)
+        indices.flat[-1] = 1200
+        message, _ = late_error("conv2d_pool_act_backward", y, y, indices, x, w)
+        assert "outside the plane" in message
+
+
+def test_cuda_has_only_the_direct_algorithm(cuda: str, rng: np.random.Generator) -> None:
+    x, w, _, _ = draw("same-3x3", rng, cuda)
+    y, indices = kernels.conv2d_pool_act(x, w, algorithm="direct")
+    with pytest.raises(ValueError, match="CUDA has only the direct algorithm"):
+        kernels.conv2d_pool_act(x, w, algorithm="winograd")
+    with pytest.raises(ValueError, match="CUDA has only the direct algorithm"):
+        kernels.conv2d_pool_act_backward(y, y, indices, x, w, algorithm="winograd")
+
+
+def test_an_empty_batch_has_zero_gradients(device: str) -> None:
+    x, w = np.zeros((0, 2, 6, 6), F32), np.zeros((3, 2, 3, 3), F32)
+    y, indices = kernels.conv2d_pool_act(x, w, None, "tanh")
+    assert y.shape == indices.shape == (0, 3, 2, 2)
+    dx, dw, db = kernels.conv2d_pool_act_backward(y, y, indices, x, w, "tanh")
+    assert dx.shape == x.shape and dw.shape == w.shape and db.shape == (3,)
+    assert not dw.any() and not db.any()
+
+
 @pytest.mark.parametrize("pool_size", [0, 5, (2, 3), (-1, 2)])
 def test_windows_that_do_not_fit(pool_size: Any) -> None:
     x, w = np.ones((2, 3, 6, 4), F32), np.ones((5, 3, 3, 3), F32)
@@ -243,16 +341,26 @@ def test_windows_that_do_not_fit(pool_size: Any) -> None:
         kernels.conv2d_pool_act(x, w, pool_size=pool_size)
 
 
-def test_without_the_gradient_of_the_bias(rng: np.random.Generator) -> None:
-    x, w, _, _ = draw("lenet-conv2", rng)
+def test_without_some_gradients(device: str, rng: np.random.Generator) -> None:
+    """Without the gradient of the input, the CPU may use another algorithm for the others."""
+    x, w, _, _ = draw("lenet-conv2", rng, device)
     y, indices = kernels.conv2d_pool_act(x, w)
-    grad_x, grad_weight, none = kernels.conv2d_pool_act_backward(
-        y, y, indices, x, w, bias_gradient=False
-    )
-    expected = kernels.conv2d_pool_act_backward(y, y, indices, x, w)
+    args = (y, y, indices, x, w)
+    expected = kernels.conv2d_pool_act_backward(*args)
+    grad_x, grad_weight, none = kernels.conv2d_pool_act_backward(*args, bias_gradient=False)
     assert none is None
     assert_same_bits(grad_x, expected[0])
     assert_same_bits(grad_weight, expected[1])
+    none, grad_weight, grad_bias = kernels.conv2d_pool_act_backward(*args, input_gradient=False)
+    assert none is None
+    none, alone, also_none = kernels.conv2d_pool_act_backward(
+        *args, input_gradient=False, bias_gradient=False
+    )
+    assert none is None and also_none is None
+    assert_same_bits(alone, grad_weight)
+    if device in SCHEDULES:
+        assert_same_bits(grad_weight, expected[1])
+        assert_same_bits(grad_bias, expected[2])
 
 
 def test_what_is_fused() -> None:
