@@ -53,6 +53,21 @@ def test_gradients_of_integers_are_exact(
     check_exact(call, call.run())
 
 
+@pytest.mark.parametrize("shape", [(16, 3), (4, 3, 5, 5)], ids=str)
+def test_a_running_mean_is_used_as_it_is(
+    shape: tuple[int, ...], device: str, rng: np.random.Generator
+) -> None:
+    """In inference, the mean is a constant, even if it is the mean of x up to rounding."""
+    x, gamma, *_ = arguments(rng, *shape)
+    x += 10_000
+    dy = np.ones(shape, F32)  # the sum of dy is large, so a correction of the mean would show
+    axes = (0, *range(2, x.ndim))
+    mean, inv_std = x.mean(axes, np.float64).astype(F32), np.ones(3, F32)
+    _, dgamma, _ = kernels.batch_norm_backward(dy, x, gamma, mean, inv_std, training=False)
+    centered = x - mean.reshape(-1, *[1] * (x.ndim - 2)).astype(np.float64)
+    np.testing.assert_allclose(dgamma, centered.sum(axes), rtol=1e-6)
+
+
 def test_shapes_round_the_blocks(isa: str, rng: np.random.Generator) -> None:
     """Numbers of channels and rows that blocks and vectors cut in every way."""
     for shape in (

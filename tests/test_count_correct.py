@@ -54,6 +54,26 @@ def test_nan_and_infinities(place: int, device: str) -> None:
     assert kernels.count_correct(np.full((1, 10), -np.inf, F32), np.array([0])) == 1
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_neighbouring_scores_are_not_equal(label: int, device: str) -> None:
+    """The next smaller number loses, on either side of the label, and the next larger one wins."""
+    smaller, one, larger = np.nextafter(F32(1), F32(0)), F32(1), np.nextafter(F32(1), F32(2))
+    for other, expected in ((smaller, 1), (one, 1 - label), (larger, 0)):
+        scores = np.full((1, 2), other, F32)
+        scores[0, label] = one
+        assert kernels.count_correct(scores, np.array([label])) == expected
+
+
+@pytest.mark.parametrize("row", [0, 7, 8, 16])
+def test_a_bad_label_in_any_row_is_found_on_cuda(row: int, cuda: str) -> None:
+    """A block of the kernel has 8 rows. The last block has one."""
+    for label in (-1, 10):
+        labels = np.zeros(17, int)
+        labels[row] = label
+        with pytest.raises(ValueError, match="label"):
+            kernels.count_correct(np.zeros((17, 10), F32), labels)
+
+
 def test_the_count_is_an_int() -> None:
     assert type(kernels.count_correct(np.zeros((3, 10), F32), np.zeros(3, int))) is int
 

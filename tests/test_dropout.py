@@ -35,6 +35,15 @@ def test_every_length(device: str) -> None:
             np.testing.assert_array_equal(got, whole[:n])
 
 
+def test_a_value_is_kept_if_its_random_number_is_the_rate(device: str) -> None:
+    """A value is dropped if its random number, a multiple of 2**-23, is below the rate."""
+    x = np.ones(16, F32)
+    for i, number in enumerate(reference.uniform(16, 5, 4, 3)):
+        for rate, is_kept in ((number, True), (number + 2.0**-23, False)):
+            y = kernels.dropout(x, float(rate), seed=5, step=4, stream=3)
+            assert (y[i] != 0) == is_kept
+
+
 def test_every_instruction_set_drops_the_same() -> None:
     x = np.random.default_rng(1).standard_normal((37, 129)).astype(F32)
     before, results = testing.isa(), set()

@@ -139,6 +139,29 @@ def test_the_mean_of_equal_values(value: float, device: str) -> None:
         np.testing.assert_allclose(y, F32(value), rtol=2**-23)
 
 
+def test_a_large_window_may_miss_every_input(device: str) -> None:
+    """The two columns of the window are to the left and to the right of the only column of x."""
+    x = np.ones((2, 1, 40, 1), F32)
+    y, indices = kernels.max_pool2d(x, (40, 2), padding=2, dilation=(1, 3))
+    np.testing.assert_array_equal(y, np.full((2, 1, 1, 1), -np.inf))
+    np.testing.assert_array_equal(indices, np.full((2, 1, 1, 1), -1))
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_the_maximum_of_neighbouring_numbers(size: int, device: str) -> None:
+    """The last of the numbers is the next larger one. A thread or a warp compares them."""
+    x = np.ones((1, 1, size, size), F32)
+    x[0, 0, -1, -1] = np.nextafter(F32(1), F32(2))
+    y, indices = kernels.max_pool2d(x, size)
+    assert (y.item(), indices.item()) == (x.max(), size * size - 1)
+
+
+def test_minus_infinity_is_an_input(device: str) -> None:
+    """The large window contains only four inputs, so most lanes of a warp have none."""
+    y, indices = kernels.max_pool2d(np.full((1, 1, 2, 2), -np.inf, F32), 9, padding=4)
+    assert (y.item(), indices.item()) == (-np.inf, 0)
+
+
 @pytest.mark.parametrize("value", [1 / 3, 0.1, 7.7, 1e-30, 1e30])
 def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
     """In float32, a simple sum of 224 x 224 values would lose four digits."""
