@@ -74,7 +74,7 @@ class _BatchNorm(Layer):
             training=b.training,
             momentum=self.momentum,
             eps=self.eps,
-            out=(b.y, b.saved[0][0, 0], b.saved[0][0, 1]),
+            out=(b.y, b.saved[0][0][0], b.saved[0][0][1]),
         )
 
     def run_backward(self, b: Call) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -274,8 +275,10 @@ def _link(
     """Translate and compile each file into the folder, and link them with the emulator."""
     compiler = _compiler()
     objects = [folder / f"{i}.o" for i in range(len(files))]
-    for file, made in zip(files, objects, strict=True):
-        compile_object(file, made, includes, [f"-D{define}" for define in defines])
+    macros = [f"-D{define}" for define in defines]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for a compiler
+        pairs = zip(files, objects, strict=True)
+        list(pool.map(lambda pair: compile_object(*pair, includes, macros), pairs))
     runtime = str(_runtime(compiler))
     libraries = ["-ldl", "-lm", "-lpthread"]
     _call([*compiler, *flags, *map(str, objects), runtime, "-o", str(target), *libraries])
