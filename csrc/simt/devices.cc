@@ -15,7 +15,7 @@
 
 namespace {
 
-cudaError_t last_error = cudaSuccess;
+thread_local cudaError_t last_error = cudaSuccess;
 
 struct ErrorText {
   cudaError_t error;
@@ -50,10 +50,13 @@ constexpr ErrorText kErrors[] = {
 };
 #undef SIMT_ERROR
 
-bool is_zero(const char* variable) {
+int number_in(const char* variable, int otherwise) {
   const char* const text = getenv(variable);
-  return text && !strcmp(text, "0");
+  return text ? atoi(text) : otherwise;
 }
+
+// The version of CUDA that the driver supports, such as 12080 for 12.8, or 0 if there is no driver.
+int driver_version() { return number_in("SIMT_DRIVER", CUDART_VERSION); }
 
 }  // namespace
 
@@ -86,9 +89,9 @@ const char* cudaGetErrorString(cudaError_t error) {
 using simt::fail;
 
 cudaError_t simt::device_error() {
-  return is_zero("SIMT_DRIVER")    ? cudaErrorInsufficientDriver
-         : is_zero("SIMT_DEVICES") ? cudaErrorNoDevice
-                                   : cudaSuccess;
+  return driver_version() < CUDART_VERSION   ? cudaErrorInsufficientDriver
+         : number_in("SIMT_DEVICES", 1) == 0 ? cudaErrorNoDevice
+                                             : cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -106,6 +109,7 @@ cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
 }
 cudaError_t cudaDeviceSynchronize() {
+  const simt::Turn turn;
   simt::host_waits();
   return cudaSuccess;
 }
@@ -115,11 +119,12 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = is_zero("SIMT_DRIVER") ? 0 : CUDART_VERSION;
+  *version = driver_version();
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   if (const cudaError_t error = simt::device_error()) return fail(error);
+  const simt::Turn turn;
   *total_bytes = simt::memory_bytes();
   *free_bytes = *total_bytes - std::min(*total_bytes, simt::bytes_in_use());
   return cudaSuccess;
@@ -236,8 +241,13 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
-  if (attribute != cudaMemPoolAttrReleaseThreshold) return fail(cudaErrorNotSupported);
-  memcpy(value, &pool->release_threshold, sizeof(uint64_t));
+  uint64_t& number = *static_cast<uint64_t*>(value);
+  if (attribute == cudaMemPoolAttrReleaseThreshold)
+    number = pool->release_threshold;
+  else if (attribute == cudaMemPoolAttrReservedMemCurrent || attribute == cudaMemPoolAttrUsedMemCurrent)
+    number = simt::bytes_in_use();
+  else
+    return fail(cudaErrorNotSupported);
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "simt/block.h"
+#include "simt/host.h"
 #include "simt/shadow.h"
 
 namespace {
@@ -16,6 +17,7 @@ using simt::Access;
 using simt::Place;
 
 void check(const void* address, size_t bytes, Access access, bool natural, void* instruction) {
+  const simt::Turn turn;
   if (simt::in_emulator) return;
   simt::check_access(reinterpret_cast<uintptr_t>(address), bytes, access, natural, Place(instruction));
 }
@@ -95,6 +97,7 @@ struct SourceLocation {
   uint32_t line, column;
 };
 void arithmetic_finding(const char* kind, const char* message, const SourceLocation* at) {
+  const simt::Turn turn;
   if (!simt::current_thread() || simt::in_emulator) return;  // what the host does is not our subject
   simt::report({kind, message, Place(simt::Line{at->file, static_cast<int>(at->line)})});
 }

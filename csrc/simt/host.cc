@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <string>
 
 #include "simt/block.h"
@@ -74,6 +75,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
 
 cudaError_t free_memory(const char* function, void* address, std::initializer_list<simt::Memory> kinds,
                         simt::Line line) {
+  const simt::Turn turn;
   not_from_a_kernel(function, line);
   if (!address) return cudaSuccess;
   const std::string call =
@@ -89,7 +91,17 @@ cudaError_t free_memory(const char* function, void* address, std::initializer_li
   return cudaSuccess;
 }
 
+std::mutex turns;
+thread_local int turns_of_thread = 0;
+
 }  // namespace
+
+simt::Turn::Turn() {
+  if (turns_of_thread++ == 0) turns.lock();
+}
+simt::Turn::~Turn() {
+  if (--turns_of_thread == 0) turns.unlock();
+}
 
 void simt::add_to_results(const void* data, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i)
@@ -99,6 +111,7 @@ void simt::add_to_results(const void* data, size_t bytes) {
 // ---- memory
 
 cudaError_t simt_malloc(void** address, size_t bytes, simt::Memory kind, simt::Line line) {
+  const simt::Turn turn;
   not_from_a_kernel("cudaMalloc", line);
   if (!address) return fail(cudaErrorInvalidValue);
   *address = nullptr;
@@ -122,6 +135,7 @@ cudaError_t cudaFreeHost(void* address, simt::Line line) {
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  const simt::Turn turn;
   const auto kind = simt::kind_of(pointer);
   void* const address = const_cast<void*>(pointer);
   *attributes = {cudaMemoryTypeUnregistered, 0, nullptr, address};
@@ -135,6 +149,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, simt::Line line) {
+  const simt::Turn turn;
   simt::host_waits();
   return copy(to, from, bytes, kind, line);
 }
@@ -142,6 +157,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
 // first.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t,
                             simt::Line line) {
+  const simt::Turn turn;
   copy(to, from, bytes, kind, line);
   if (simt::has_shadow(to) && simt::has_shadow(from)) {
     simt::count_copy();
@@ -170,6 +186,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 
 cudaError_t cudaMemset(void* to, int value, size_t bytes, simt::Line line) {
+  const simt::Turn turn;
   not_from_a_kernel("cudaMemset", line);
   if (bytes == 0) return cudaSuccess;
   simt::owner_of(to, bytes, "The target of cudaMemset", line);
@@ -184,6 +201,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t, sim
 
 cudaError_t simt_copy_to_symbol(const void* symbol, size_t room, const void* from, size_t bytes,
                                 size_t offset, simt::Line line) {
+  const simt::Turn turn;
   not_from_a_kernel("cudaMemcpyToSymbol", line);
   if (offset + bytes > room) return fail(cudaErrorInvalidValue);
   if (!simt::has_shadow(symbol)) return fail(cudaErrorInvalidSymbol);
@@ -192,6 +210,7 @@ cudaError_t simt_copy_to_symbol(const void* symbol, size_t room, const void* fro
 }
 cudaError_t simt_copy_from_symbol(void* to, const void* symbol, size_t room, size_t bytes, size_t offset,
                                   simt::Line line) {
+  const simt::Turn turn;
   not_from_a_kernel("cudaMemcpyFromSymbol", line);
   simt::host_waits();
   if (offset + bytes > room) return fail(cudaErrorInvalidValue);
@@ -205,6 +224,7 @@ cudaError_t simt_copy_from_symbol(void* to, const void* symbol, size_t room, siz
 
 void simt::launch(const char* name, Line line, const void* kernel, const Configuration& c,
                   void (*body)(void*), void* data) {
+  const Turn turn;
   not_from_a_kernel("a kernel (dynamic parallelism is not emulated)", line);
   const dim3 g = c.grid, b = c.block;
   size_t most_shared = kUsualDynamicShared;
@@ -229,6 +249,7 @@ cudaError_t simt_set_dynamic_shared(const void* kernel, cudaFuncAttribute attrib
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || static_cast<size_t>(value) > simt::kLargestDynamicShared)
     return fail(cudaErrorInvalidValue);
+  const simt::Turn turn;
   dynamic_limits[kernel] = static_cast<size_t>(value);
   return cudaSuccess;
 }
