@@ -28,6 +28,7 @@ CHECKED = [
     "__init__.py",
     "checks.py",
     "cli",
+    "cuda.py",
     "data",
     "engine",
     "files",

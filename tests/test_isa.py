@@ -64,6 +64,8 @@ def test_show_config_tells_everything(capsys: pytest.CaptureFixture[str]) -> Non
         assert row["name"] in text
     assert text.count("active") == 1
     assert f"{byhand.get_num_threads()} of" in text
+    (gpu,) = [line for line in text.splitlines() if line.startswith("cuda   ")]
+    assert gpu[18:].startswith(byhand.cuda.why_not() or byhand.cuda.device_name())
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,10 @@ def _module() -> ModuleType:
     except ModuleNotFoundError as error:
         raise RuntimeError(_NOT_BUILT) from error
     except ImportError as error:
-        raise RuntimeError(f"the CUDA part of byhand cannot be loaded: {error}") from error
+        raise RuntimeError(
+            f"the CUDA part of byhand cannot be loaded: {error}; build byhand again, or compute on "
+            "the CPU"
+        ) from error
     reason = module.why_not()
     if reason is not None:
         raise RuntimeError(reason)

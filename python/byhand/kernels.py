@@ -1,4 +1,4 @@
-"""The kernels: C++ functions on NumPy arrays.
+"""The kernels: C++ functions on NumPy arrays, and on arrays of a GPU.
 
 Each name here is the C++ function itself, without Python code around it. For example,
 `help(kernels.conv2d)` shows the arguments and the formula of `conv2d`. All functions follow these
@@ -19,6 +19,12 @@ rules:
   function returns the same array.
 - A backward function takes those keyword arguments of the forward function that its result depends
   on, with the same default values.
+- Every function also takes arrays of another device (`byhand.DeviceArray`) instead of NumPy arrays.
+  All arrays of a call must be on the same device, and the results are arrays of this device. A
+  number that a function returns, such as a loss, is an array without dimensions there.
+- On the device "cuda", labels and indices must be int64, and a function may return before its
+  results are computed. Copying an array to the CPU waits for all earlier calls. If one of them had
+  a label or an index out of range, the copy raises the ValueError.
 - On the same instruction set, the results have the same bits for any number of threads.
 - Several Python threads can run kernels at the same time, because kernels release the GIL. Only
   matrix products with fewer than 10,000 multiply-adds keep the GIL. While a call changes an array,

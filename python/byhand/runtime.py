@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from byhand import cuda
 from byhand._core import config, get_num_threads, set_num_threads
 
 __all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_config"]
@@ -35,7 +36,7 @@ def num_threads(n: int) -> Iterator[None]:
 
 
 def show_config() -> None:
-    """Print the version, the compiler, the instruction sets and the number of threads."""
+    """Print the version, the compiler, the instruction sets, the number of threads and the GPU."""
     c = config()
     print(f"byhand            {c['version']}, built by {c['compiler']}")
     for isa in c["instruction_sets"]:
@@ -43,6 +44,15 @@ def show_config() -> None:
     threads, running = c["threads"], c["running_threads"]
     asked = f"; {threads} were asked for" if threads > running else ""
     print(f"threads           {running} of {c['usable_cpus']} usable processors{asked}")
+    print(f"cuda              {_gpu()}")
+
+
+def _gpu() -> str:
+    """Return the name of the GPU and the memory in use, or why byhand cannot use one."""
+    if reason := cuda.why_not():
+        return reason
+    used, total = (size / 2**30 for size in cuda.memory())
+    return f"{cuda.device_name()}, {used:.1f} of {total:.1f} GiB in use"
 
 
 def _state(isa: dict[str, Any]) -> str:

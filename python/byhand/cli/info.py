@@ -49,7 +49,7 @@ def info(
     ] = None,
     epoch: EpochOption = None,
 ) -> None:
-    """Describe a model or, without MODEL, the installation: versions, threads, data folder."""
+    """Describe a model or, without MODEL, the installation: versions, threads, GPU, data folder."""
     if model is not None:
         _model(model, epoch)
         return
