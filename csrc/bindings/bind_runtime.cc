@@ -109,12 +109,12 @@ Parameters
 ----------
 shape : int or sequence of int
     Shape of the array.
-device : {"cpu"}, default "cpu"
+device : {"cpu", "cuda"}, default "cpu"
     The device whose memory holds the array.
 
 Returns
 -------
-ndarray, float32
+ndarray, or DeviceArray for a device other than the CPU, float32
     The array, C-contiguous. Its first value lies at a multiple of 64 bytes, the start of a
     cache line.
 

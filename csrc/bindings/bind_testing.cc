@@ -58,6 +58,21 @@ std::string conv_method(py::handle function, py::handle x_shape, py::handle weig
   return {};
 }
 
+// The device and its name are never freed, because arrays may be on the device until the process ends.
+py::capsule device_without_operators(const std::string& name, bool is_gpu) {
+  const Device& cpu = cpu_device();
+  const auto* const device = new Device{.name = (new std::string(name))->c_str(),
+                                        .is_gpu = is_gpu,
+                                        .allocate = cpu.allocate,
+                                        .release = cpu.release,
+                                        .from_host = cpu.from_host,
+                                        .to_host = cpu.to_host,
+                                        .copy = cpu.copy,
+                                        .fill = cpu.fill,
+                                        .synchronize = cpu.synchronize};
+  return py::capsule(device, "byhand.Device");
+}
+
 }  // namespace
 
 void bind_testing(py::module_& m) {
@@ -105,6 +120,8 @@ void bind_testing(py::module_& m) {
 "direct" is any other method.
 conv2d_pool_act uses the method of conv2d. Its backward function uses the methods of conv2d_backward_input and
 conv2d_backward_weight.)");
+  m.def("device_without_operators", device_without_operators, py::arg("name"), py::arg("is_gpu") = false,
+        "Make a device for add_device(). Its memory is that of the CPU, and it has no operators.");
 }
 
 }  // namespace byhand::bindings

@@ -3,9 +3,13 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
+#include <new>
 #include <numeric>
+#include <optional>
+#include <stdexcept>
 
 #include "bindings/arrays.h"
 #include "bindings/bind.h"
@@ -27,7 +31,10 @@ std::map<std::string, const Device*>& devices() {
 void add_device(py::handle capsule) {
   const auto* const device = static_cast<const Device*>(PyCapsule_GetPointer(capsule.ptr(), "byhand.Device"));
   if (device == nullptr) throw py::error_already_set();
-  require(device->table_bytes == sizeof(Device), "the device was built for another version of byhand");
+  if (device->table_bytes != sizeof(Device))
+    throw std::runtime_error(
+        "the module of the device belongs to another version of byhand; build byhand again, with all of its "
+        "modules");
   devices()[device->name] = device;
 }
 
@@ -79,8 +86,8 @@ DeviceArray rows(const DeviceArray& a, int64_t begin, int64_t end) {
 // a[key], where `key` is an integer, a slice with step 1, or an ellipsis.
 DeviceArray item(const DeviceArray& a, py::handle key) {
   if (key.is(py::ellipsis())) return a;
-  if (a.shape().empty())
-    throw py::index_error("an array without dimensions has no items; use array.to(\"cpu\")");
+  if (a.shape().empty())  // an IndexError would end a loop over the array, as if it were empty
+    throw py::type_error("an array without dimensions has no rows; array.item() returns its value");
   const int64_t length = a.shape()[0];
   if (py::isinstance<py::slice>(key)) {
     Py_ssize_t begin, end, step;
@@ -103,47 +110,81 @@ DeviceArray item(const DeviceArray& a, py::handle key) {
 }
 
 DeviceArray reshaped(const DeviceArray& a, const py::args& sizes) {
-  const py::handle given = sizes.size() == 1 ? py::handle(sizes[0]) : py::handle(sizes);
-  std::vector<int64_t> wanted;
+  const py::object given = sizes.size() == 1 ? py::object(sizes[0]) : py::object(sizes);
+  Shape wanted;
   if (py::isinstance<py::sequence>(given))
     for (const py::handle size : given) wanted.push_back(parse_integer(size, "shape"));
   else
     wanted.push_back(parse_integer(given, "shape"));
-  Shape shape(wanted.begin(), wanted.end());
+  Shape shape = wanted;
+  const auto is_shape = [&shape] {
+    return std::all_of(shape.begin(), shape.end(), [](int64_t size) { return size >= 0; }) &&
+           is_countable(shape.data(), shape.size());
+  };
   const auto unknown = std::find(shape.begin(), shape.end(), -1);
   if (unknown != shape.end()) {
     *unknown = 1;
-    const int64_t others = product(shape);
-    *unknown = others == 0 ? 0 : a.size() / others;
+    const int64_t others = is_shape() ? product(shape) : 0;
+    *unknown = others > 0 ? a.size() / others : -1;  // if the others have no values, any size would fit
   }
-  const bool is_shape = std::all_of(shape.begin(), shape.end(), [](int64_t size) { return size >= 0; });
-  require(is_shape && product(shape) == a.size(), "shape must have the ", a.size(),
-          " values of the array, got ", Shape(wanted.begin(), wanted.end()));
+  require(is_shape() && product(shape) == a.size(), "shape must have the ", a.size(),
+          " values of the array, got ", wanted);
   return {a, a.dtype(), shape, 0};
 }
 
+// Returns the dtype that arrays on devices have for values of `given`, or nothing if there is none. It has
+// the byte order of this machine, even if `given` has the other one.
+std::optional<py::dtype> device_dtype(const py::dtype& given) {
+  for (const py::dtype& dtype :
+       {py::dtype::of<float>(), py::dtype::of<int32_t>(), py::dtype::of<int64_t>(), py::dtype::of<uint8_t>()})
+    if (given.kind() == dtype.kind() && given.itemsize() == dtype.itemsize()) return dtype;
+  return {};
+}
+
+[[noreturn]] void refuse_dtype(const char* name, const py::dtype& given, const char* advice) {
+  throw py::type_error(std::string(name) + " must have the dtype float32, int32, int64 or uint8, got " +
+                       std::string(py::str(given)) + advice);
+}
+
 DeviceArray viewed(const DeviceArray& a, const py::dtype& dtype) {
+  const std::optional<py::dtype> known = device_dtype(dtype);
+  if (!known || !known->equal(dtype)) refuse_dtype("the view", dtype, "");
   require(dtype.itemsize() == a.dtype().itemsize(), "dtype must have ", a.dtype().itemsize(),
           " bytes per value, as ", std::string(py::str(a.dtype())), " has, got ",
           std::string(py::str(dtype)));
-  return {a, dtype, a.shape(), 0};
+  return {a, *known, a.shape(), 0};
+}
+
+DeviceArray copied(const DeviceArray& a) {
+  DeviceArray result(a.device(), a.dtype(), a.shape());
+  without_gil([&] { a.device().copy(result.data(), a.data(), static_cast<size_t>(a.bytes())); });
+  return result;
 }
 
 // Copies the values of `source`, an array of NumPy or a DeviceArray of the same device, shape and dtype.
 void assign(const DeviceArray& target, py::handle source) {
-  AnyArray from(source, "the new value", "byhand.asarray and np.asarray make arrays");
+  const AnyArray from(source, "the new value", "byhand.asarray and np.asarray make arrays");
   require(from.shape() == target.shape(), "the new value must have shape ", target.shape(), ", got ",
           from.shape());
   if (!from.dtype().equal(target.dtype()))
     throw py::type_error("the new value must have the dtype " + std::string(py::str(target.dtype())) +
                          ", got " + std::string(py::str(from.dtype())));
-  const bool is_on_cpu = &from.device() == &cpu_device();
-  require(is_on_cpu || &from.device() == &target.device(), "the new value must be on ", target.device().name,
-          ", got ", from.device().name);
-  const py::object contiguous = is_on_cpu ? py::array::ensure(source, py::array::c_style) : from.object();
-  const void* const values = AnyArray(contiguous, "", "").data();
-  const auto copy = is_on_cpu ? target.device().from_host : target.device().copy;
-  without_gil([&] { copy(target.data(), values, static_cast<size_t>(target.bytes())); });
+  const auto bytes = static_cast<size_t>(target.bytes());
+  if (&from.device() == &cpu_device()) {
+    const auto contiguous = py::array::ensure(source, py::array::c_style);
+    if (!contiguous) throw std::bad_alloc();
+    const void* const values = contiguous.data();
+    without_gil([&] { target.device().from_host(target.data(), values, bytes); });
+    return;
+  }
+  require(&from.device() == &target.device(), "the new value must be on ", target.device().name, ", got ",
+          from.device().name);
+  const auto& given = source.cast<const DeviceArray&>();
+  // A device copies the bytes in any order, so that two ranges must not overlap.
+  const bool overlap =
+      std::abs(static_cast<char*>(given.data()) - static_cast<char*>(target.data())) < target.bytes();
+  const DeviceArray values = overlap ? copied(given) : given;
+  without_gil([&] { target.device().copy(target.data(), values.data(), bytes); });
 }
 
 py::array to_host(const DeviceArray& a) {
@@ -151,18 +192,6 @@ py::array to_host(const DeviceArray& a) {
   void* const to = result.mutable_data();
   without_gil([&] { a.device().to_host(to, a.data(), static_cast<size_t>(a.bytes())); });
   return result;
-}
-
-// The dtypes of arrays on devices.
-py::dtype device_dtype(const py::array& array) {
-  const char kind = array.dtype().kind();
-  const auto bytes = array.itemsize();
-  if (kind == 'f' && bytes == 4) return py::dtype::of<float>();
-  if (kind == 'i' && bytes == 4) return py::dtype::of<int32_t>();
-  if (kind == 'i' && bytes == 8) return py::dtype::of<int64_t>();
-  if (kind == 'u' && bytes == 1) return py::dtype::of<uint8_t>();
-  throw py::type_error("x must have the dtype float32, int32, int64 or uint8, got " +
-                       std::string(py::str(array.dtype())) + "; convert it with .astype");
 }
 
 py::object asarray(py::handle object, py::handle device_object) {
@@ -176,9 +205,10 @@ py::object asarray(py::handle object, py::handle device_object) {
   }
   const py::array array = py::module_::import("numpy").attr("asarray")(object);
   if (&device == &cpu_device()) return array;
-  const py::dtype dtype = device_dtype(array);  // without the byte order, which may be a foreign one
-  DeviceArray result(device, dtype, Shape(array.shape(), array.shape() + array.ndim()));
-  assign(result, array.attr("astype")(dtype, py::arg("copy") = false));
+  const std::optional<py::dtype> dtype = device_dtype(array.dtype());
+  if (!dtype) refuse_dtype("x", array.dtype(), "; np.asarray(x, np.float32) converts it");
+  DeviceArray result(device, *dtype, Shape(array.shape(), array.shape() + array.ndim()));
+  assign(result, array.attr("astype")(*dtype, py::arg("copy") = false));
   return py::cast(std::move(result));
 }
 
@@ -187,12 +217,6 @@ void fill(const DeviceArray& a, py::handle value_object) {
     throw py::type_error("fill needs an array of dtype float32, got " + std::string(py::str(a.dtype())));
   const float value = parse_float(value_object, "value");
   without_gil([&] { a.device().fill(static_cast<float*>(a.data()), a.size(), value); });
-}
-
-DeviceArray copied(const DeviceArray& a) {
-  DeviceArray result(a.device(), a.dtype(), a.shape());
-  without_gil([&] { a.device().copy(result.data(), a.data(), static_cast<size_t>(a.bytes())); });
-  return result;
 }
 
 py::object number(const DeviceArray& a) {
@@ -208,6 +232,8 @@ std::string text(const DeviceArray& a) {
 // https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3. All work on the array is
 // done when this returns, so nobody has to wait for a stream.
 py::dict cuda_array_interface(const DeviceArray& a) {
+  if (!a.device().is_gpu)  // an AttributeError, so that hasattr() is False
+    throw py::attribute_error(std::string("the memory of ") + a.device().name + " is not that of a GPU");
   without_gil([&] { a.device().synchronize(); });
   py::dict result;
   result["shape"] = py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
@@ -269,9 +295,10 @@ py::capsule dlpack(const DeviceArray& a, const py::object& /*stream*/, const py:
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-[[noreturn]] void refuse_conversion(const DeviceArray& a, const py::args&, const py::kwargs&) {
+// Python would compare the addresses of two objects otherwise, and NumPy would make an array of objects.
+[[noreturn]] void refuse(const DeviceArray& a, const py::args&, const py::kwargs&) {
   throw py::type_error(std::string("an array on ") + a.device().name +
-                       " is not converted to NumPy unasked; array.to(\"cpu\") returns a NumPy array");
+                       " is neither converted nor compared; array.to(\"cpu\") returns a NumPy array");
 }
 
 py::tuple reduced(const DeviceArray& a) {
@@ -282,15 +309,17 @@ py::tuple reduced(const DeviceArray& a) {
 }  // namespace
 
 void bind_device_array(py::module_& m) {
-  py::class_<DeviceArray>(m, "DeviceArray", R"(An array in the memory of a device other than the CPU.
+  const py::metaclass plain(reinterpret_cast<PyObject*>(&PyType_Type));  // as the stubs say
+  py::class_<DeviceArray> type(m, "DeviceArray", plain,
+                               R"(An array in the memory of a device other than the CPU.
 
 `byhand.asarray(x, device="cuda")` makes one, and `array.to("cpu")` copies it back to NumPy. All
 functions of `byhand.kernels` take such arrays, if all arrays of a call are on the same device,
 and return arrays of that device. A function may return before the device has computed the
 result. Copying a result to the CPU waits for it.
 
-The array is C-contiguous. Slices along the first axis, `reshape` and `view` share its memory.)")
-      .def_property_readonly(
+The array is C-contiguous. Slices along the first axis, `reshape` and `view` share its memory.)");
+  type.def_property_readonly(
           "shape",
           [](const DeviceArray& a) {
             return py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
@@ -359,6 +388,8 @@ DeviceArray
 
 Raises
 ------
+TypeError
+    If the new dtype is not one of float32, int32, int64 and uint8.
 ValueError
     If a value of the new dtype has another number of bytes.)")
       .def("copy", copied, R"(Return a copy on the same device.)")
@@ -390,16 +421,20 @@ ValueError
       .def("__setitem__",
            [](const DeviceArray& a, py::handle key, py::handle value) { assign(item(a, key), value); })
       .def("__float__", [](const DeviceArray& a) { return py::float_(number(a)); })
+      .def("__bool__", [](const DeviceArray& a) { return py::bool_(number(a)); })
       .def("__int__", [](const DeviceArray& a) { return py::int_(number(a)); })
       .def("__repr__", text)
       .def("__reduce__", reduced)
-      .def("__array__", refuse_conversion)
+      .def("__array__", refuse)
+      .def("__contains__", refuse)
+      .def("__eq__", refuse)
       .def_property_readonly("__cuda_array_interface__", cuda_array_interface)
       .def("__dlpack__", dlpack, py::kw_only(), py::arg("stream") = py::none(),
            py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
            py::arg("copy") = py::none())
-      .def("__dlpack_device__", dlpack_device)
-      .attr("__array_ufunc__") = py::none();  // NumPy then refuses arithmetic instead of copying
+      .def("__dlpack_device__", dlpack_device);
+  type.attr("__array_ufunc__") = py::none();  // NumPy then refuses arithmetic instead of copying
+  type.attr("__hash__") = py::module_::import("builtins").attr("object").attr("__hash__");
   m.def("add_device", add_device, py::arg("capsule"),
         "Make the device of another extension module known. `capsule` holds its table.");
   define<asarray>(m, "asarray(x, device='cpu')", R"(Copy an array to a device, unless it is there already.

@@ -6,13 +6,13 @@
 
 namespace byhand::bindings {
 
-enum : int32_t { kDLCPU = 1, kDLCUDA = 2 };
+inline constexpr int32_t kDLCPU = 1, kDLCUDA = 2;
 
 struct DLDevice {
   int32_t device_type, device_id;
 };
 
-enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2 };
+inline constexpr uint8_t kDLInt = 0, kDLUInt = 1, kDLFloat = 2;
 
 struct DLDataType {
   uint8_t code, bits;

@@ -108,7 +108,7 @@ void read_arguments(const Signature& f, PyObject* const* given, size_t count, Py
   }
 }
 
-void translate_exception() {
+void translate_exception(const Signature& f) {
   try {
     throw;
   } catch (py::error_already_set& error) {
@@ -118,7 +118,7 @@ void translate_exception() {
   } catch (const OutOfMemory& error) {
     PyErr_SetString(PyExc_MemoryError, error.what());
   } catch (const MissingOperator& error) {
-    PyErr_SetString(PyExc_NotImplementedError, error.what());
+    PyErr_SetString(PyExc_NotImplementedError, (f.name + "(): " + error.what()).c_str());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::invalid_argument& error) {

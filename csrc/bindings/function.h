@@ -31,9 +31,10 @@ const Signature& add_function(py::module_& m, const char* signature, size_t para
 void read_arguments(const Signature& signature, PyObject* const* given, size_t count, PyObject* keywords,
                     py::handle* arguments);
 
-// Turns the C++ exception that is being handled into a Python exception: std::invalid_argument becomes
-// ValueError, std::bad_alloc becomes MemoryError, and any other standard exception RuntimeError.
-void translate_exception();
+// Turns the C++ exception that is being handled, in a call of f, into a Python exception. MissingOperator
+// becomes NotImplementedError, std::invalid_argument ValueError, std::bad_alloc MemoryError, and any other
+// standard exception RuntimeError.
+void translate_exception(const Signature& f);
 
 // Calls the function with the arguments. Returns None if the function has no result.
 template <class Result, class... Handles, size_t... I>
@@ -63,7 +64,7 @@ struct Bound {
       read_arguments(*signature, given, static_cast<size_t>(count), keywords, arguments);
       return invoke(kFunction, arguments, parameters_of(kFunction)).release().ptr();
     } catch (...) {
-      translate_exception();
+      translate_exception(*signature);
       return nullptr;
     }
   }

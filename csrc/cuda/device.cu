@@ -1,7 +1,7 @@
 // The table of operators of an NVIDIA GPU, its memory functions, and the search for a GPU.
 #include "cuda/device.h"
 
-#include <algorithm>
+#include <string>
 
 #include "cuda/each.cuh"
 #include "cuda/memory.h"
@@ -65,7 +65,9 @@ std::string version(int number) {
 std::string why_no_device(cudaError_t error) {
   if (error == cudaErrorNoDevice)
     return "no NVIDIA GPU was found; if there is one, check `nvidia-smi` and CUDA_VISIBLE_DEVICES";
-  if (error != cudaErrorInsufficientDriver) return std::string("CUDA reports: ") + cudaGetErrorString(error);
+  if (error != cudaErrorInsufficientDriver)
+    return std::string("CUDA reports: ") + cudaGetErrorString(error) +
+           "; check whether `nvidia-smi` shows the GPU, or compute on the CPU";
   int driver = 0, runtime = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
@@ -86,10 +88,10 @@ std::string why_not() {
     return why_no_device(error);
   }
   if (count == 0) return why_no_device(cudaErrorNoDevice);
-  int has_pools = 0;
-  cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, 0);
-  if (!has_pools) return "the GPU or its driver has no memory pools, which byhand needs; update the driver";
   try {
+    int has_pools = 0;
+    check(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, 0), "the GPU");
+    if (!has_pools) return "the GPU or its driver has no memory pools, which byhand needs; update the driver";
     // The driver keeps freed memory for the next allocation instead of returning it at each synchronization.
     cudaMemPool_t pool;
     check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory");
@@ -107,9 +109,8 @@ std::string why_not() {
 Info info() {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, 0), "the GPU");
-  Info result{properties.name, 0, 0};
-  check(cudaMemGetInfo(&result.free_bytes, &result.total_bytes), "the GPU");
-  return result;
+  const Room memory = room();
+  return {properties.name, memory.free, memory.total};
 }
 
 }  // namespace byhand::cuda

@@ -16,7 +16,7 @@ std::string why_not();
 
 struct Info {
   std::string name;
-  size_t free_bytes, total_bytes;
+  size_t free_bytes, total_bytes;  // of its memory
 };
 Info info();
 

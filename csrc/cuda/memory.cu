@@ -45,16 +45,29 @@ void* allocate(size_t bytes) {
     return memory;
   }
   cudaGetLastError();  // otherwise the next launch would report this error again
-  size_t free = 0, total = 0;
-  check(cudaMemGetInfo(&free, &total), "memory");
+  const Room left = room();
   std::ostringstream message;
-  message << "cuda: out of memory: " << bytes << " bytes were asked for, and " << free << " of " << total
-          << " bytes are free; use smaller batches, or free arrays that are no longer needed";
+  message << "cuda: out of memory: " << bytes << " bytes were asked for, and " << left.free << " of "
+          << left.total << " bytes are free; use smaller batches, or delete arrays that are no longer needed";
   throw OutOfMemory(message.str());
 }
 
 void release(void* memory) noexcept {
   if (memory != nullptr) cudaFreeAsync(memory, stream());
+}
+
+// The driver keeps released memory in its pool for the next allocations, and does not count it as free.
+Room room() {
+  check(cudaStreamSynchronize(stream()), "the work on the GPU");
+  Room result{};
+  check(cudaMemGetInfo(&result.free, &result.total), "memory");
+  cudaMemPool_t pool;
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory");
+  uint64_t reserved = 0, used = 0;
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory");
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used), "memory");
+  result.free += reserved - used;
+  return result;
 }
 
 int* flag_of(Checked op) { return flags() + static_cast<int>(op); }
@@ -65,7 +78,7 @@ void wait_and_check_flags() {
   check(cudaStreamSynchronize(stream()), "the work on the GPU");
   for (int i = 0; i < kFlags; ++i) {
     if (!found[i]) continue;
-    check(cudaMemsetAsync(flags(), 0, sizeof found, stream()), "the flags");
+    check(cudaMemsetAsync(flags() + i, 0, sizeof(int), stream()), "the flags");
     fail("an earlier call on cuda had bad input: ", kMessages[i]);
   }
 }

@@ -11,6 +11,13 @@ namespace byhand::cuda {
 void* allocate(size_t bytes);
 void release(void* memory) noexcept;
 
+// The bytes that arrays can still take, and all bytes of the GPU. Waits for the work in the stream, which may
+// release memory.
+struct Room {
+  size_t free, total;
+};
+Room room();
+
 // An array of `count` values that lives until the work that is in the stream at its end is done.
 template <class T>
 class Scratch {
@@ -38,8 +45,8 @@ enum class Checked {
 };
 int* flag_of(Checked op);
 
-// Copies the flags to the host, waits for the stream, and clears the flags. Throws std::invalid_argument if
-// one of them is set.
+// Copies the flags to the host and waits for the stream. If one of them is set, clears it and throws
+// std::invalid_argument.
 void wait_and_check_flags();
 
 }  // namespace byhand::cuda

@@ -99,7 +99,8 @@ struct Missing {
   template <class Result, class... Arguments>
   constexpr operator Function<Result, Arguments...>() const {
     return [](Arguments...) -> Result {
-      throw MissingOperator("the device of its arguments has no such operator");
+      throw MissingOperator(
+          "the device of the arrays cannot compute this; array.to(\"cpu\") copies an array");
     };
   }
 };

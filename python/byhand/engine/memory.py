@@ -49,7 +49,7 @@ def is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, DeviceArray))
 
 
-def assign(target: NDArray[Any], values: NDArray[Any]) -> None:
+def assign(target: NDArray[Any], values: Any) -> None:
     """Copy the values of an array into another one, which may be on another device.
 
     Parameters
@@ -62,7 +62,7 @@ def assign(target: NDArray[Any], values: NDArray[Any]) -> None:
     target[...] = asarray(values, device_of(target))
 
 
-def host_copy(array: NDArray[Any]) -> NDArray[Any]:
+def host_copy(array: NDArray[Any] | DeviceArray) -> NDArray[Any]:
     """Return a copy of an array in the memory of the CPU.
 
     Parameters
@@ -122,7 +122,8 @@ class Memory:
         ndarray, shape (n, *buffer.shape)
             The array. Its values are undefined.
         """
-        return kernels.empty((self.n, *buffer.shape), self.device).view(buffer.dtype)
+        array: NDArray[Any] = kernels.empty((self.n, *buffer.shape), self.device)
+        return array.view(buffer.dtype)
 
     def release(self, *arrays: NDArray[Any]) -> None:
         """Allow later calls of `take` to use the memory of these arrays.

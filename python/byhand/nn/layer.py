@@ -133,7 +133,7 @@ class Layer(Module, Op):
         if self.is_view:
             return grad_output.reshape(last.x.shape)
         device = device_of(last.x)
-        grad_x = kernels.empty(last.x.shape, device)
+        grad_x: Array = kernels.empty(last.x.shape, device)
         last.op.bind_backward(last, grad_output, Memory(len(grad_x), device), grad_x)
         targets = last.gradients
         last.gradients = tuple(kernels.empty(target.shape, device) for target in targets)

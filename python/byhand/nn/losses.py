@@ -126,7 +126,7 @@ class Loss(PlannedLoss):
         if self._last is None:
             raise RuntimeError(f"backward of {self!r} was called before forward")
         prediction, target, saved = self._last
-        grad = kernels.empty(prediction.shape, device_of(prediction))
+        grad: Array = kernels.empty(prediction.shape, device_of(prediction))
         self.run_backward(prediction, target, saved, grad)
         return grad
 

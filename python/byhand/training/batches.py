@@ -36,7 +36,7 @@ class Part(NamedTuple):
         The number of images over which the loss is averaged. The loss may ignore some labels.
     """
 
-    index: NDArray[np.int64]
+    index: NDArray[np.int64]  # type: ignore[assignment]  # a tuple has a method of this name
     answers: NDArray[Any]
     target: NDArray[Any]
     counted: int
