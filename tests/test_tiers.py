@@ -14,6 +14,7 @@ IN_USE = testing.isa()  # before the fixture `isa` changes it
 WHOLLY_SLOW = {
     "test_cli_process.py",
     "test_cli_train_choices.py",
+    "test_cuda_training.py",
     "test_kill_runs.py",
     "test_tutorials.py",
 }

@@ -278,7 +278,8 @@ template class Output<int64_t>;
 
 template <class T>
 ScalarOutput<T>::ScalarOutput(const Device& device) {
-  if (&device != &cpu_device()) on_device_.emplace(Output<T>(py::none(), "", {}, {Region{"", &device, 0, 0}}));
+  if (&device != &cpu_device())
+    on_device_.emplace(Output<T>(py::none(), "", {}, {Region{"", &device, 0, 0}}));
 }
 
 template <class T>

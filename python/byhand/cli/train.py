@@ -296,14 +296,13 @@ def train(
     check(network, sets, job.data)
     started = "" if source is None else job.start_from(*source, network)
     display = TrainingDisplay(log_every, "test" if job.validation is None else "val")
-    resumes = resume is not None
-    options = {"keep_epochs": keep_epochs, "resume": resumes, "device": device.value}
+    options = {"keep_epochs": keep_epochs, "resume": resume is not None}
     with (
         _run_folder(resume or out, job.model.value) as folder,
         _saying_what_is_kept(display, folder),
         display,
     ):
-        fit(job, network, sets, folder, display, started, **options)
+        fit(job, network, sets, folder, display, started, device=device.value, **options)
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
     say_result(job, sets[1], folder, display.history, drawn)
 

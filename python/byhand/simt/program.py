@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,8 +278,8 @@ def _link(
     objects = [folder / f"{i}.o" for i in range(len(files))]
     macros = [f"-D{define}" for define in defines]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # each thread waits for a compiler
-        pairs = zip(files, objects, strict=True)
-        list(pool.map(lambda pair: compile_object(*pair, includes, macros), pairs))
+        compiled = partial(compile_object, includes=includes, flags=macros)
+        list(pool.map(compiled, files, objects))
     runtime = str(_runtime(compiler))
     libraries = ["-ldl", "-lm", "-lpthread"]
     _call([*compiler, *flags, *map(str, objects), runtime, "-o", str(target), *libraries])
