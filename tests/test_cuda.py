@@ -57,8 +57,9 @@ def moved(value: Any, where: str) -> Any:
 
 
 def small_call(name: str, rng: np.random.Generator) -> Call:
-    """Return a call whose labels and indices have the dtypes that devices take."""
-    call = draw(name, Fill(rng), OPS[name].small[0])
+    """Return the smallest call. Its labels and indices have the dtypes that devices take."""
+    calls = [draw(name, Fill(rng), shape) for shape in OPS[name].small]
+    call = min(calls, key=lambda call: sum(map(np.size, call.args)))
     names = list(inspect.signature(getattr(kernels, name)).parameters)
     args = [
         value.astype(np.int64)
@@ -230,7 +231,7 @@ def test_other_arguments_that_are_arrays(where: str, rng: np.random.Generator) -
 def test_results_are_on_the_device(cuda_module: Any, rng: np.random.Generator) -> None:
     for name in OPS:
         call = small_call(name, rng).map(lambda array: moved(array, "cuda"))
-        kwargs = {**call.kwargs, **({"algorithm": "auto"} if "algorithm" in call.kwargs else {})}
+        kwargs = {key: value for key, value in call.kwargs.items() if key != "algorithm"}
         result = getattr(kernels, name)(*call.args, **kwargs)
         for array in result if isinstance(result, tuple) else (result,):
             assert array is None or array.device == "cuda", name
@@ -266,17 +267,31 @@ def bad_calls() -> dict[str, Callable[[], Any]]:
     images = byhand.asarray(np.zeros((4, 2, 2), np.uint8), "cuda")
     planes = byhand.asarray(np.zeros((1, 1, 2, 2), F32), "cuda")
     places = byhand.asarray(np.full((1, 1, 2, 2), 99, np.int32), "cuda")
+    image, filters = (
+        byhand.asarray(np.zeros((1, 1, 6, 6), F32), "cuda"),
+        byhand.asarray(np.zeros((1, 1, 3, 3), F32), "cuda"),
+    )
     return {
         "softmax_cross_entropy": lambda: kernels.softmax_cross_entropy(scores, labels)[1],
         "count_correct": lambda: kernels.count_correct(scores, labels),
         "gather_images": lambda: kernels.gather_images(images, labels, scale=1, offset=0),
         "max_pool2d_backward": lambda: kernels.max_pool2d_backward(planes, places, (1, 1, 4, 4)),
+        "conv2d_pool_act_backward": lambda: kernels.conv2d_pool_act_backward(
+            planes, planes, places, image, filters
+        )[1],
     }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["softmax_cross_entropy", "count_correct", "gather_images", "max_pool2d_backward"]
+    "name",
+    [
+        "softmax_cross_entropy",
+        "count_correct",
+        "gather_images",
+        "max_pool2d_backward",
+        "conv2d_pool_act_backward",
+    ],
 )
 def test_the_next_copy_to_the_cpu_reports_bad_labels(cuda_module: Any, name: str) -> None:
     """The error comes once, with any copy, also of another array."""
@@ -299,16 +314,12 @@ def test_the_next_copy_to_the_cpu_reports_bad_labels(cuda_module: Any, name: str
 
 
 @pytest.mark.slow
-def test_each_kind_of_bad_label_is_reported_once(cuda_module: Any) -> None:
+def test_bad_labels_of_several_operators_are_one_error(cuda_module: Any) -> None:
     other = byhand.asarray(F32([1, 2]), "cuda")
     for call in bad_calls().values():
         call()
-    found = []
-    for _ in bad_calls():
-        with pytest.raises(ValueError, match="had bad input: ") as error:
-            other.to("cpu")
-        found.append(str(error.value).split(": ")[1].split()[0])
-    assert sorted(found) == sorted(bad_calls())
+    with pytest.raises(ValueError, match="had bad input: conv2d_pool_act_backward got an index"):
+        other.to("cpu")
     assert other.to("cpu").tolist() == [1, 2]
 
 
@@ -402,17 +413,17 @@ calls = [
     lambda: byhand.asarray([1], "cuda"),
     lambda: kernels.empty((2,), "cuda"),
     byhand.cuda.load,
-    byhand.cuda.why_not,
-    lambda: byhand.asarray(np.zeros(3, np.float32)).nbytes,
+    byhand.cuda.device_name,
+    byhand.cuda.memory,
+    byhand.cuda.is_emulated,
 ]
-for call in calls[:3]:
+for call in calls:
     try:
         call()
     except RuntimeError as error:
         assert str(error) == reason, (error, reason)
     else:
         raise AssertionError("no error")
-assert calls[3]() == reason
 byhand.show_config()
 x = np.float32([1, -1])
 assert kernels.relu(x).tolist() == [1, 0]

@@ -65,10 +65,10 @@ class Recorder:
 def train(
     model: byhand.Model, data: tuple[Array, Array], device: str, **options: Any
 ) -> list[BatchEnd]:
-    """Train a copy of a model for three epochs, and return the events of its batches."""
+    """Train a copy of a model for two epochs, and return the events of its batches."""
     recorder = Recorder()
     model = copy.deepcopy(model)
-    settings = {"epochs": 3, "batch_size": 10, "seed": 1, **options.pop("fit", {})}
+    settings = {"epochs": 2, "batch_size": 10, "seed": 1, **options.pop("fit", {})}
     optimizer = options.pop("optimizer", lambda p: optim.Adam(p, 0.01))(model.parameters())
     trainer = byhand.Trainer(model, optimizer, device=device, handlers=[recorder], **options)
     trainer.fit(data, **settings)
@@ -147,7 +147,7 @@ def test_every_layer_trains_as_on_the_cpu(rng: np.random.Generator) -> None:
         {"loss": losses.MSELoss()},
         {"loss": losses.CrossEntropyLoss(ignore_index=2, label_smoothing=0.1)},
         {"optimizer": lambda p: optim.SGD(p, 0.05, 0.9, nesterov=True, weight_decay=1e-3)},
-        {"schedule": optim.schedules.OneCycle(0.02, 9)},
+        {"schedule": optim.schedules.OneCycle(0.02, 6)},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -178,9 +178,9 @@ def test_probabilities_as_labels(rng: np.random.Generator) -> None:
 
 
 def test_lenet5_for_20_steps(mnist: Any) -> None:
-    images, labels = mnist[0].images[:80], mnist[0].labels[:80]
+    images, labels = mnist[0].images[:20], mnist[0].labels[:20]
     model = byhand.models.lenet5(seed=0)
-    options = {"fit": {"epochs": 1, "batch_size": 4}}
+    options = {"fit": {"epochs": 1, "batch_size": 1}}
     assert_close(
         train(model, (images, labels), "cuda", **dict(options)),
         train(model, (images, labels), "cpu", **dict(options)),

@@ -76,11 +76,13 @@ void wait_and_check_flags() {
   int found[kFlags] = {};
   check(cudaMemcpyAsync(found, flags(), sizeof found, cudaMemcpyDeviceToHost, stream()), "a copy");
   check(cudaStreamSynchronize(stream()), "the work on the GPU");
-  for (int i = 0; i < kFlags; ++i) {
+  const char* message = nullptr;
+  for (int i = kFlags - 1; i >= 0; --i) {
     if (!found[i]) continue;
+    message = kMessages[i];
     check(cudaMemsetAsync(flags() + i, 0, sizeof(int), stream()), "the flags");
-    fail("an earlier call on cuda had bad input: ", kMessages[i]);
   }
+  if (message != nullptr) fail("an earlier call on cuda had bad input: ", message);
 }
 
 }  // namespace byhand::cuda

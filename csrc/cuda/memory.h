@@ -45,8 +45,8 @@ enum class Checked {
 };
 int* flag_of(Checked op);
 
-// Copies the flags to the host and waits for the stream. If one of them is set, clears it and throws
-// std::invalid_argument.
+// Copies the flags to the host and waits for the stream. Clears those that are set, and throws
+// std::invalid_argument for the first of them.
 void wait_and_check_flags();
 
 }  // namespace byhand::cuda

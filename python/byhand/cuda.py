@@ -57,7 +57,7 @@ def load() -> None:
     RuntimeError
         If the device cannot be used. The message is that of `why_not`.
     """
-    add_device(_module().device)
+    _module()
 
 
 def device_name() -> str:
@@ -98,7 +98,7 @@ def is_emulated() -> bool:
 
 @functools.cache
 def _module() -> ModuleType:
-    """Return the extension module, after a check that there is a GPU."""
+    """Return the extension module, after a check that there is a GPU. Make its device known."""
     try:
         module = importlib.import_module("byhand._cuda")
     except ModuleNotFoundError as error:
@@ -111,4 +111,5 @@ def _module() -> ModuleType:
     reason = module.why_not()
     if reason is not None:
         raise RuntimeError(reason)
+    add_device(module.device)
     return module
