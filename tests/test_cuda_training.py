@@ -252,6 +252,28 @@ def test_an_optimizer_follows_its_parameters(rng: np.random.Generator) -> None:
             np.testing.assert_allclose(a[name], b[name], rtol=1e-5)
 
 
+def test_shared_weights_move_once(rng: np.random.Generator) -> None:
+    a, b = nn.Linear(4, 4, rng=rng), nn.Linear(4, 4, rng=rng)
+    b.weight = a.weight
+    network = nn.Sequential(a, nn.ReLU(), b).to("cuda")
+    assert network.children[0].weight is network.children[2].weight
+    x = rng.standard_normal((3, 4), F32)
+    on_gpu = network.forward(byhand.asarray(x, "cuda")).to("cpu")
+    np.testing.assert_allclose(on_gpu, network.to("cpu").forward(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_that_moves_after_its_trainer_was_made(rng: np.random.Generator) -> None:
+    model, data = small_network(rng), digits(rng, 4)
+    trainer = byhand.Trainer(model, optim.SGD(model.parameters(), 0.1))
+    model.to("cuda")
+    trainer.fit(data, epochs=1, batch_size=4)
+    assert (trainer.device, model.device) == ("cuda", "cuda")
+    chosen = byhand.Trainer(model, optim.SGD(model.parameters(), 0.1), device="cpu")
+    model.to("cuda")
+    chosen.fit(data, epochs=1, batch_size=4)
+    assert model.device == "cpu"
+
+
 def test_copies_stay_on_the_device(rng: np.random.Generator) -> None:
     model = small_network(rng).to("cuda")
     twin = copy.deepcopy(model)
@@ -293,7 +315,7 @@ class Absolute(losses.Loss):
         return np.abs(prediction - target).mean(dtype=F32)
 
     def backward(self) -> Array:
-        return self.sign
+        return self.sign.astype(np.float64)  # any dtype
 
 
 def test_own_losses_compute_on_the_cpu(rng: np.random.Generator) -> None:
@@ -324,9 +346,10 @@ def test_a_loss_that_diverges_is_an_error(rng: np.random.Generator) -> None:
 
 
 def test_the_python_of_the_page(mnist: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of docs/cuda.md runs, with 16 images of MNIST."""
+    """The code of docs/cuda.md runs, with 16 images of MNIST and a small network as LeNet-5."""
     few = [byhand.data.Dataset(part.images[:16], part.labels[:16]) for part in mnist]
     monkeypatch.setattr(byhand.data, "mnist", lambda: tuple(few))
+    monkeypatch.setattr(byhand.models, "lenet5", byhand.models.softmax_regression)
     page = Path(__file__).parents[1] / "docs" / "cuda.md"
     blocks = list(Document.parse(str(page), PythonCodeBlockParser()).examples())
     assert len(blocks) == page.read_text().count("```python") == 2

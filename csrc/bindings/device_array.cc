@@ -31,7 +31,7 @@ std::map<std::string, const Device*>& devices() {
 void add_device(py::handle capsule) {
   const auto* const device = static_cast<const Device*>(PyCapsule_GetPointer(capsule.ptr(), "byhand.Device"));
   if (device == nullptr) throw py::error_already_set();
-  if (device->table_bytes != sizeof(Device))
+  if (device->hash() != hash_of_operators())
     throw std::runtime_error(
         "the module of the device belongs to another version of byhand; build byhand again, with all of its "
         "modules");
@@ -309,8 +309,10 @@ py::tuple reduced(const DeviceArray& a) {
 }  // namespace
 
 void bind_device_array(py::module_& m) {
-  const py::metaclass plain(reinterpret_cast<PyObject*>(&PyType_Type));  // as the stubs say
-  py::class_<DeviceArray> type(m, "DeviceArray", plain,
+  // With Python's own metaclass, as _core.pyi declares. pybind11's would refuse objects whose __init__ did
+  // not run. So there must be no such objects: the class has no subclasses, and Python cannot make an object.
+  const py::metaclass plain(reinterpret_cast<PyObject*>(&PyType_Type));
+  py::class_<DeviceArray> type(m, "DeviceArray", plain, py::is_final(),
                                R"(An array in the memory of a device other than the CPU.
 
 `byhand.asarray(x, device="cuda")` makes one, and `array.to("cpu")` copies it back to NumPy. All
@@ -319,6 +321,11 @@ and return arrays of that device. A function may return before the device has co
 result. Copying a result to the CPU waits for it.
 
 The array is C-contiguous. Slices along the first axis, `reshape` and `view` share its memory.)");
+  reinterpret_cast<PyTypeObject*>(type.ptr())->tp_new = [](PyTypeObject*, PyObject*, PyObject*) -> PyObject* {
+    PyErr_SetString(PyExc_TypeError,
+                    "byhand.asarray(x, device=...) makes a DeviceArray, and nothing else does");
+    return nullptr;
+  };
   type.def_property_readonly(
           "shape",
           [](const DeviceArray& a) {

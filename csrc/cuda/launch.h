@@ -27,12 +27,14 @@ inline void check(cudaError_t error, const char* what) {
 // always to blame.
 inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 
-// The stream of all work. It is made at the first call, and never destroyed. All threads share it, so that an
-// array that one thread has computed is complete before the kernels of another thread read it.
+// The stream of all work. It is made at the first call, and never destroyed. It waits for the work that other
+// libraries have put into the default stream, and that work waits for it, so arrays may be shared with them.
+// All threads share it, so that an array that one thread has computed is complete before the kernels of
+// another thread read it.
 inline cudaStream_t stream() {
   static const cudaStream_t handle = [] {
     cudaStream_t made = nullptr;
-    check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "a stream");
+    check(cudaStreamCreateWithFlags(&made, cudaStreamDefault), "a stream");
     return made;
   }();
   return handle;

@@ -18,10 +18,9 @@ constexpr const char* kMessages[kFlags] = {
     "max_pool2d_backward got an index that is neither -1 nor inside the plane of the input; the gradient at "
     "this index is left out",
     "softmax_cross_entropy or its backward function got a label that is neither a class nor ignore_index; "
-    "the "
-    "loss and the gradient of this row are NaN",
-    "count_correct got a label that is no class; this row does not count as correct",
-    "gather_images got an index that is none of an image; the image in its place is NaN",
+    "the loss and the gradient of this row are NaN",
+    "count_correct got a label that is not a class; the row counts as wrong",
+    "gather_images got an index that is not the number of an image; all pixels of this image are NaN",
 };
 
 int* flags() {

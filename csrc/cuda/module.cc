@@ -12,31 +12,34 @@ namespace {
 
 using namespace byhand;
 
-// Returns work(), or null with a RuntimeError if it throws.
-template <class Work>
-PyObject* guarded(const Work& work) {
+// Sets `result` to work(), which runs without the GIL, because it may wait for the GPU. If work() throws,
+// returns false with a RuntimeError.
+template <class Result, class Work>
+bool compute(Result& result, const Work& work) {
+  std::string message;
+  PyThreadState* const state = PyEval_SaveThread();
   try {
-    return work();
+    result = work();
   } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-    return nullptr;
+    message = error.what();
   }
+  PyEval_RestoreThread(state);
+  if (!message.empty()) PyErr_SetString(PyExc_RuntimeError, message.c_str());
+  return message.empty();
 }
 
 PyObject* why_not(PyObject*, PyObject*) {
-  return guarded([] {
-    const std::string reason = cuda::why_not();
-    return reason.empty() ? Py_NewRef(Py_None) : PyUnicode_FromString(reason.c_str());
-  });
+  std::string reason;
+  if (!compute(reason, cuda::why_not)) return nullptr;
+  return reason.empty() ? Py_NewRef(Py_None) : PyUnicode_FromString(reason.c_str());
 }
 
 PyObject* info(PyObject*, PyObject*) {
-  return guarded([] {
-    const cuda::Info found = cuda::info();
-    return Py_BuildValue("{s:s,s:n,s:n}", "name", found.name.c_str(), "free_bytes",
-                         static_cast<Py_ssize_t>(found.free_bytes), "total_bytes",
-                         static_cast<Py_ssize_t>(found.total_bytes));
-  });
+  cuda::Info found;
+  if (!compute(found, cuda::info)) return nullptr;
+  return Py_BuildValue("{s:s,s:n,s:n}", "name", found.name.c_str(), "free_bytes",
+                       static_cast<Py_ssize_t>(found.free_bytes), "total_bytes",
+                       static_cast<Py_ssize_t>(found.total_bytes));
 }
 
 PyObject* set_most_blocks(PyObject*, PyObject* argument) {

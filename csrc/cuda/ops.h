@@ -6,9 +6,8 @@
 // max_pool2d_backward cannot use is skipped.
 //
 // Convolution differs from ops/conv2d.h in three points.
-// - Only the direct algorithm exists. kAuto stands for it, and kWinograd throws std::invalid_argument. There
-// is
-//   no weight cache.
+// - Only the direct algorithm exists, without a weight cache. kAuto stands for it, and kWinograd throws
+//   std::invalid_argument.
 // - The zeros of the padding are multiplied on all four sides of the image, and so are the zeros around dy.
 //   So an infinite or NaN weight gives NaN wherever its filter reaches into the padding. An infinite or NaN
 //   value of dy gives NaN in the gradients of the weights that meet the padding at its position.

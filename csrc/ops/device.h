@@ -16,6 +16,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 #include "ops/activation.h"
@@ -105,8 +106,21 @@ struct Missing {
   }
 };
 
+// Returns a number that depends on the names and the types of all operators.
+inline uint64_t hash_of_operators() {
+  uint64_t hash = 0;
+  const auto add = [&hash](const char* text) {
+    for (; *text != 0; ++text) hash = (hash ^ static_cast<unsigned char>(*text)) * 1099511628211u;  // FNV-1a
+  };
+#define X(op) add(#op), add(typeid(ops::op).name());
+  BYHAND_OPERATORS(X)
+#undef X
+  return hash;
+}
+
 struct Device {
-  size_t table_bytes = sizeof(Device);  // tells a table of another version of this file
+  // A module that was built for another version of this file has another number here.
+  uint64_t (*hash)() = hash_of_operators;
 
   const char* name;  // as users write it: "cpu" or "cuda"
   bool is_gpu;       // false for the CPU and for an emulated GPU, whose memory the CPU can read

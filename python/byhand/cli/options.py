@@ -78,17 +78,18 @@ class DeviceName(str, Enum):
     cuda = "cuda"
 
 
-def _usable_device(device: DeviceName) -> DeviceName:
+def _usable_device(device: DeviceName | None) -> DeviceName | None:
     if device is DeviceName.cuda and (reason := why_not()) is not None:
         raise typer.BadParameter(f"cuda cannot be used: {reason}")
     return device
 
 
 DeviceOption = Annotated[
-    DeviceName,
+    DeviceName | None,
     typer.Option(
         metavar="NAME",
-        help="Device that trains: cpu or cuda, an NVIDIA GPU.",
+        help="Device that trains: cpu, or cuda for an NVIDIA GPU.",
+        show_default="cpu, or the device of the run that is resumed",
         callback=_usable_device,
     ),
 ]

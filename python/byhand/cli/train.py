@@ -40,6 +40,7 @@ from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_result
 from byhand.cli.streams import exit_code
+from byhand.cuda import why_not
 from byhand.training.recipes import ADAM_LR, RECIPES
 from byhand.training.run_folder import RunFolder
 
@@ -240,7 +241,7 @@ def train(
             show_default="never",
         ),
     ] = None,
-    device: DeviceOption = DeviceName.cpu,
+    device: DeviceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Train a classifier, on MNIST unless --data names other images.
@@ -302,9 +303,24 @@ def train(
         _saying_what_is_kept(display, folder),
         display,
     ):
-        fit(job, network, sets, folder, display, started, device=device.value, **options)
+        fit(job, network, sets, folder, display, started, device=_device(device, resume), **options)
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
     say_result(job, sets[1], folder, display.history, drawn)
+
+
+def _device(chosen: DeviceName | None, resume: Path | None) -> str:
+    """Return the device that trains: the chosen one, that of the resumed run, or the CPU."""
+    if resume is None:
+        return "cpu" if chosen is None else chosen.value
+    begun: str = RunFolder(resume).config().get("device", "cpu")
+    if chosen is None:
+        if begun == "cuda" and (reason := why_not()) is not None:
+            fail(f"the run was begun on cuda, which cannot be used: {reason}. See --device cpu")
+        return begun
+    if chosen.value != begun:
+        words = f"the run was begun on {begun} and continues on {chosen.value}"
+        warn(f"{words}, which rounds in another way")
+    return chosen.value
 
 
 @contextlib.contextmanager

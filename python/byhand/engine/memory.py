@@ -59,7 +59,8 @@ def assign(target: NDArray[Any], values: Any) -> None:
     values : ndarray or DeviceArray, shape and dtype of target
         The values to copy.
     """
-    target[...] = asarray(values, device_of(target))
+    is_upload = isinstance(target, DeviceArray) and isinstance(values, np.ndarray)
+    target[...] = values if is_upload else asarray(values, device_of(target))
 
 
 def host_copy(array: NDArray[Any] | DeviceArray) -> NDArray[Any]:

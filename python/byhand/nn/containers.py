@@ -58,8 +58,9 @@ class Sequential(Module):
                 f"the layers must be on one device, but they are on {' and '.join(devices)}: move "
                 "them first, with layer.to(device)"
             )
+        self._device = devices[0] if devices else "cpu"
         if None not in storages:
-            share_storage(parameters, *devices)
+            share_storage(parameters, self._device)
 
     def __getitem__(self, i: int) -> Module:
         return self.children[i]

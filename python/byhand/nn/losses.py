@@ -89,7 +89,7 @@ class Loss(PlannedLoss):
         Returns
         -------
         numpy.float32
-            The loss.
+            The loss. If the arguments are on a GPU, it is a DeviceArray without dimensions.
 
         Raises
         ------
@@ -247,7 +247,8 @@ class LossByHand(PlannedLoss):
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
-        assign(grad, self._loss.backward())
+        values = np.asarray(self._loss.backward(), np.float32)
+        assign(grad, np.broadcast_to(values, grad.shape))
 
 
 def planned(loss: Loss) -> Loss | LossByHand:

@@ -36,6 +36,8 @@ class Module:
     children: tuple[Module, ...] = ()
     """The modules that this one consists of."""
 
+    _device: str = "cpu"
+
     has_modes: bool = False
     """Whether training mode and inference mode of the module give different results."""
 
@@ -224,9 +226,8 @@ class Module:
 
     @property
     def device(self) -> str:
-        """The device of the parameters, such as "cpu". It is "cpu" if there are none."""
-        storages = (parameter.storage for parameter in self.parameters())
-        return next((storage.device for storage in storages if storage is not None), "cpu")
+        """The device of the parameters, such as "cpu"."""
+        return self._device
 
     def to(self: Self, device: str) -> Self:
         """Move all parameters and running statistics to a device.
@@ -259,6 +260,8 @@ class Module:
             kind = type(by_hand[-1]).__name__
             raise TypeError(f"{kind} computes with NumPy, so it cannot be moved to {device}")
         move((parameter for _, parameter in self.named_state()), device)
+        for module in self.modules():
+            module._device = device
         return self
 
     def train(self: Self, mode: bool = True) -> Self:

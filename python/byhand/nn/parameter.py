@@ -56,8 +56,8 @@ class Parameter:
 
     Parameters
     ----------
-    value : ndarray, float32, or tuple of int
-        The values to copy, or the shape of a parameter of zeros.
+    value : ndarray or DeviceArray, float32, or tuple of int
+        The values to copy, or the shape of a parameter of zeros on the CPU.
 
     Raises
     ------
@@ -68,14 +68,15 @@ class Parameter:
     __slots__ = ("_data", "_grad", "offset", "shape", "storage")
 
     def __init__(self, value: Array | Shape) -> None:
-        if isinstance(value, np.ndarray):
+        if is_array(value):
             _check_float32("Parameter(...)", value)
         elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
             raise TypeError(f"Parameter takes a float32 array or a shape, not {value!r}")
-        self._set_shape(value.shape if isinstance(value, np.ndarray) else value)
-        share_storage([self])
-        if isinstance(value, np.ndarray):
-            self.data[...] = value
+        array = None if isinstance(value, tuple) else value
+        self._set_shape(value if isinstance(value, tuple) else value.shape)
+        share_storage([self], "cpu" if array is None else device_of(array))
+        if array is not None:
+            assign(self.data, array)
 
     def _set_shape(self, shape: Shape) -> None:
         self.shape = shape
@@ -138,14 +139,13 @@ class Parameter:
         offset : int
             The offset of the parameter in both buffers of the storage, in floats.
         """
-        old = self._data, self._grad
         part = slice(offset, offset + self.size)
-        self.storage, self.offset = storage, offset
-        self._data = storage.data[part].reshape(self.shape)
-        self._grad = storage.grad[part].reshape(self.shape)
-        if old[0] is not None and old[1] is not None:
-            assign(self._data, old[0])
-            assign(self._grad, old[1])
+        data = storage.data[part].reshape(self.shape)
+        grad = storage.grad[part].reshape(self.shape)
+        if self._data is not None and self._grad is not None:
+            assign(data, self._data)
+            assign(grad, self._grad)
+        self.storage, self.offset, self._data, self._grad = storage, offset, data, grad
 
     def _assign(self, name: str, target: Array, value: Any) -> None:
         _check_float32(f".{name}", value, ", and zero_grad() to clear gradients")
@@ -216,7 +216,8 @@ def move(parameters: Iterable[Parameter], device: str) -> None:
     device : str
         The device.
     """
-    moving = [p for p in parameters if p.storage is not None and p.storage.device != device]
+    # A shared parameter may occur several times.
+    moving = dict.fromkeys(p for p in parameters if p.storage and p.storage.device != device)
     storages = {parameter.storage for parameter in moving}
     # All memory is allocated first, so that nothing has moved if there is too little.
     moved = {old: Storage(old.data.size, device) for old in storages if old is not None}

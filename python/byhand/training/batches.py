@@ -5,6 +5,7 @@ A plan (`byhand.engine.plan`) is the list of the kernel calls of a network, with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ class TrainingBatches:
         # calls for all layers would take a microsecond per step.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
 
-    def shuffled(self, epoch: int) -> list[Part]:
+    def shuffled(self, epoch: int) -> Iterator[Part]:
         """Divide the images into the batches of an epoch, in a random order.
 
         Parameters
@@ -142,9 +143,9 @@ class TrainingBatches:
         epoch : int
             The number of the epoch, counted from 1. The order depends only on it and on the seed.
 
-        Returns
-        -------
-        list of Part
+        Yields
+        ------
+        Part
             One per batch. `byhand.data.batches` with the same seed yields the images in the order
             of epoch 1.
         """
@@ -154,13 +155,11 @@ class TrainingBatches:
         index = asarray(order, self._device) if self._has_bytes else order
         target = asarray(wanted, self._device)
         answers = target if data.targets is None else asarray(data.answers[order], self._device)
-        parts = []
         for start in range(0, len(order), size):
             part = slice(start, start + size)
             labels = wanted[part]
             counted = self._loss.counted(labels) if self._ignores_labels else len(labels)
-            parts.append(Part(index[part], answers[part], target[part], counted))
-        return parts
+            yield Part(index[part], answers[part], target[part], counted)
 
     def gather(self, part: Part, step: int) -> TrainingBatch:
         """Copy images, shifted and scaled, into the input of the plan.

@@ -152,7 +152,7 @@ def count_right_answers(output: Array, answers: NDArray[Any]) -> int:
     Returns
     -------
     int
-        On a GPU, a DeviceArray without dimensions.
+        If `output` is on a GPU and has several columns, a DeviceArray without dimensions.
     """
     if output.shape[1] == 1:
         output, answers = asarray(output), asarray(answers)  # NumPy compares on the CPU

@@ -120,8 +120,8 @@ def _settings(value: object) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------
 # Comparison
 
-# Settings that may differ between the first run and its resumption, because they do not affect the
-# results. Only the device does: each device rounds in its own way.
+# Settings that may differ between the first run and its resumption. None of them affects the
+# results, except the device, which rounds in its own way.
 FREE = ("byhand", "device", "threads", "notes", "epochs", "counts", "data")
 
 

@@ -106,6 +106,7 @@ class TrainerSettings:
         if schedule is not None and not callable(schedule):
             raise TypeError(f"schedule must be a function of the step, not {schedule!r}")
         self.schedule = schedule
+        self._wanted_device = device
         self.device = model.device if device is None else device
         if not isinstance(handlers, Iterable):
             raise TypeError(f"handlers must be a list of functions, not {handlers!r}")
@@ -160,6 +161,9 @@ class TrainerSettings:
         """
         epochs = integer("epochs", epochs, 1)
         batch_size = integer("batch_size", batch_size, 1)
+        # The model may have moved since __init__.
+        self.device = self._wanted_device or self.model.device
+        self.model.to(self.device)
         choose_by_validation = flag("choose_by_validation", choose_by_validation)
         resume = flag("resume", resume)
         data = check_data("train", train, self.model, self.loss)

@@ -139,10 +139,10 @@ class Trainer(TrainerSettings):
             Continue the run in the folder after its last complete epoch, or begin a run if there is
             none. The model gets the weights of that epoch. From there on, every bit is the same as
             if the run had not been interrupted, on the same device and instruction set. All
-            settings that
-            affect the results must be the same, with one exception: `epochs` may be another number.
-            Then the `total_steps` of the schedule may differ too. From the next step on, the
-            learning rates come from the new schedule. The number of the step is not set back.
+            settings that affect the results must be the same, with two exceptions. The device may
+            be another one. And `epochs` may be another number. Then the `total_steps` of the
+            schedule may differ too. From the next step on, the learning rates come from the new
+            schedule. The number of the step is not set back.
 
         Returns
         -------
@@ -160,7 +160,8 @@ class Trainer(TrainerSettings):
             holds files of another program under the names of a run's files, or if it is not
             writable. OSError is also raised later if a file cannot be written.
         FloatingPointError
-            If the loss or the learning rate is not finite.
+            If the loss or the learning rate is not finite. On a GPU, up to 15 further steps may
+            have run by then, so the weights may not be finite, either.
 
         Notes
         -----
@@ -194,7 +195,7 @@ class Trainer(TrainerSettings):
                     # `known` are the scores that are known now: on the CPU, that of this batch.
                     lr, last = self.optimizer.lr, number == count
                     known = scores.add(number, batch, loss, lr, last=last)
-                    _check_finite(known, lr, number, epoch)
+                    self._check_finite(known, lr, number, count, epoch)
                     self.optimizer.step()
                     self.step += 1
                     if self.average is not None:
@@ -209,6 +210,21 @@ class Trainer(TrainerSettings):
                 if not self.stopping:
                     self._end_epoch(session, history, scores.known, time.perf_counter() - begin)
         return history
+
+    def _check_finite(
+        self, known: Sequence[BatchScore], lr: float, batch: int, batches: int, epoch: int
+    ) -> None:
+        """Raise if the learning rate of a batch or one of the losses is not finite.
+
+        The events of the batches before it are sent first.
+        """
+        for i, score in enumerate(known):
+            if not math.isfinite(score.loss):
+                for earlier in known[:i]:
+                    self.tell(earlier.event(epoch, batches))
+                raise _divergence(score.loss, score.lr, score.batch, epoch)
+        if not math.isfinite(lr):
+            raise _divergence(0.0, lr, batch, epoch)
 
     def tell(self, event: Event) -> None:
         """Send an event to every handler, even if one of them stops the training.
@@ -332,15 +348,6 @@ class Trainer(TrainerSettings):
             "validation_images": started.validation_images,
             "validation_accuracy": end.validation_accuracy,
         }
-
-
-def _check_finite(scores: Sequence[BatchScore], lr: float, batch: int, epoch: int) -> None:
-    """Raise if the learning rate of a batch or one of the losses is not finite."""
-    for score in scores:
-        if not math.isfinite(score.loss):
-            raise _divergence(score.loss, score.lr, score.batch, epoch)
-    if not math.isfinite(lr):
-        raise _divergence(0.0, lr, batch, epoch)
 
 
 def _divergence(loss: float, rate: float, batch: int, epoch: int) -> FloatingPointError:
