@@ -80,8 +80,12 @@ def test_repr(where: str) -> None:
 
 
 def test_nobody_makes_an_array_without_a_device() -> None:
-    with pytest.raises(TypeError, match="No constructor"):
+    with pytest.raises(TypeError, match=r"byhand.asarray\(x, device=...\) makes a DeviceArray"):
         byhand.DeviceArray()  # type: ignore[call-arg, unused-ignore]
+    with pytest.raises(TypeError, match="is not safe"):
+        byhand.DeviceArray.__new__(byhand.DeviceArray)
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Mine", (byhand.DeviceArray,), {})
 
 
 # --------------------------------------------------------------------------------------------------

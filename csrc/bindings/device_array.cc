@@ -31,7 +31,7 @@ std::map<std::string, const Device*>& devices() {
 void add_device(py::handle capsule) {
   const auto* const device = static_cast<const Device*>(PyCapsule_GetPointer(capsule.ptr(), "byhand.Device"));
   if (device == nullptr) throw py::error_already_set();
-  if (device->hash() != hash_of_operators())
+  if (device->hash != hash_of_operators())
     throw std::runtime_error(
         "the module of the device belongs to another version of byhand; build byhand again, with all of its "
         "modules");

@@ -28,17 +28,17 @@ void fill(float* to, int64_t count, float value) { std::fill_n(to, count, value)
 
 void synchronize() {}
 
-constexpr Device kCpu{.name = "cpu",
-                      .is_gpu = false,
-                      .allocate = allocate,
-                      .release = release,
-                      .from_host = copy,
-                      .to_host = copy,
-                      .copy = copy,
-                      .fill = fill,
-                      .synchronize = synchronize,
+const Device kCpu{.name = "cpu",
+                  .is_gpu = false,
+                  .allocate = allocate,
+                  .release = release,
+                  .from_host = copy,
+                  .to_host = copy,
+                  .copy = copy,
+                  .fill = fill,
+                  .synchronize = synchronize,
 #define X(name) .name = ops::name,
-                      BYHAND_OPERATORS(X)
+                  BYHAND_OPERATORS(X)
 #undef X
 };
 

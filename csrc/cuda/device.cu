@@ -43,17 +43,17 @@ constexpr bool kIsGpu = false;
 constexpr bool kIsGpu = true;
 #endif
 
-constexpr Device kCuda{.name = "cuda",
-                       .is_gpu = kIsGpu,
-                       .allocate = allocate,
-                       .release = release,
-                       .from_host = from_host,
-                       .to_host = to_host,
-                       .copy = copy,
-                       .fill = fill,
-                       .synchronize = wait_and_check_flags,
+const Device kCuda{.name = "cuda",
+                   .is_gpu = kIsGpu,
+                   .allocate = allocate,
+                   .release = release,
+                   .from_host = from_host,
+                   .to_host = to_host,
+                   .copy = copy,
+                   .fill = fill,
+                   .synchronize = wait_and_check_flags,
 #define X(name) .name = cuda::name,
-                       BYHAND_OPERATORS(X)
+                   BYHAND_OPERATORS(X)
 #undef X
 };
 

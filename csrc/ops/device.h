@@ -120,7 +120,7 @@ inline uint64_t hash_of_operators() {
 
 struct Device {
   // A module that was built for another version of this file has another number here.
-  uint64_t (*hash)() = hash_of_operators;
+  uint64_t hash = hash_of_operators();
 
   const char* name;  // as users write it: "cpu" or "cuda"
   bool is_gpu;       // false for the CPU and for an emulated GPU, whose memory the CPU can read
