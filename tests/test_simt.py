@@ -142,7 +142,7 @@ def test_emulator_is_clean_under_sanitizers(tmp_path: Path) -> None:
         parts.mkdir()
         program.compile_program(PROGRAMS / f"{name}.cu", parts, [form])
         watched = parts / "watched"
-        link = [*compiler, *flags, parts / "0" / "program.o", runtime, "-o", watched, "-ldl"]
+        link = [*compiler, *flags, parts / "0.o", runtime, "-o", watched, "-ldl"]
         subprocess.run(link, check=True)
         done = subprocess.run([watched], capture_output=True, text=True, check=False)
         assert done.returncode == (program.FOUND if form != "NONE" else 0), done.stderr

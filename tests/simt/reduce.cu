@@ -62,7 +62,7 @@ __global__ void sum_last_warp(const int* x, int* sums, int n) {
 }
 
 __device__ int sum_of_warp(int value) {
-  for (int s = 16; s > 0; s /= 2) value += __shfl_down_sync(kAll, value, s);  // FAULT_6: warp-mask in sum_shuffles
+  for (int s = 16; s > 0; s /= 2) value += __shfl_down_sync(kAll, value, s);  // FAULT_6: shuffle-lane in sum_shuffles
   return value;
 }
 
@@ -76,7 +76,7 @@ __global__ void sum_shuffles(const int* x, int* sums, int n) {
   if (lane == 0) of_warp[warp] = sum;
   __syncthreads();
 #ifdef FAULT_6
-  if (threadIdx.x < kThreads / 32) {  // four lanes, but the mask names 32
+  if (threadIdx.x < kThreads / 32) {  // four lanes, but the mask names 32, and the others end
 #else
   if (warp == 0) {
 #endif
