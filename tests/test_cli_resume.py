@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import devices
 import pytest
 from byhand.models import load
 from byhand.optim.schedules import OneCycle
@@ -292,3 +293,38 @@ def test_what_cannot_be_plotted(whole: Path, tmp_path: Path) -> None:
     assert "does not list epochs" in only_line(run("plot", empty, code=1))
     assert "--out" in run("plot", whole, "--out", "curves.txt", code=2).stderr
     assert "twice" in run("plot", whole, whole, code=2).stderr
+
+
+@pytest.mark.slow
+def test_a_run_stays_on_its_device_unless_told_otherwise(tmp_path: Path) -> None:
+    devices.cuda_module()
+    (tmp_path / "data").mkdir()
+    data = write_folder(tmp_path / "data", make_sets(train=20, test=10))
+    out = tmp_path / "run"
+    options = ("--data", data, "--out", out, "--batch-size", 20, "--epochs", 1)
+    printed = run("train", "softmax", *options, "--device", "cuda").stdout
+    assert re.search(r"^device +cuda$", printed, re.M)
+    again = run("train", "--resume", out, "--epochs", 2)
+    assert re.search(r"^device +cuda$", again.stdout, re.M)
+    assert "begun" not in again.stderr
+    moved = run("train", "--resume", out, "--epochs", 3, "--device", "cpu")
+    assert "the run was begun on cuda and continues on cpu" in moved.stderr
+    assert not re.search(r"^device", moved.stdout, re.M)
+    assert [m["epoch"] for m in read_metrics(out)] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_device_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("byhand.cli.options", "byhand.cli.train"):
+        monkeypatch.setattr(f"{module}.why_not", lambda: "no NVIDIA GPU was found")
+    printed = run("train", "softmax", "--out", tmp_path / "run", "--device", "cuda", code=2).stderr
+    assert "cuda cannot be used: no NVIDIA GPU was found" in " ".join(printed.split())
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "data").mkdir()
+    data = write_folder(tmp_path / "data", make_sets(train=20, test=10))
+    out = tmp_path / "begun"
+    run("train", "softmax", "--data", data, "--out", out, "--epochs", 1)
+    config = read_config(out)
+    (out / "config.json").write_text(json.dumps({**config, "device": "cuda"}))
+    line = only_line(run("train", "--resume", out, "--epochs", 2, code=1))
+    assert "the run was begun on cuda, which cannot be used: no NVIDIA GPU was found" in line

@@ -51,6 +51,8 @@ def say_header(
         "threads": str(get_num_threads()),
         "run": str(event.run),
     }
+    if event.model.device != "cpu":
+        lines["device"] = event.model.device
     if job.note:
         lines["rate"] = job.note
     if started:
