@@ -89,6 +89,11 @@ std::string why_not() {
   }
   if (count == 0) return why_no_device(cudaErrorNoDevice);
   try {
+    int current = 0;
+    cudaGetDevice(&current);
+    if (current != 0)
+      return "byhand uses the first GPU, but this thread has chosen GPU " + std::to_string(current) +
+             "; choose a GPU with CUDA_VISIBLE_DEVICES instead";
     int has_pools = 0;
     check(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, 0), "the GPU");
     if (!has_pools) return "the GPU or its driver has no memory pools, which byhand needs; update the driver";
