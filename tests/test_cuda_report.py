@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cuda_report import main_loop, read_ptxas, read_sass
+from pathlib import Path
+
+import pytest
+from cuda_report import (
+    Kernel,
+    main_loop,
+    page_table,
+    read_ptxas,
+    read_sass,
+    read_threads,
+    write_table,
+)
 
 PTXAS = """\
 ptxas info    : 0 bytes gmem
@@ -42,3 +53,49 @@ def test_the_main_loop_is_the_smallest_with_most_multiply_adds() -> None:
     assert name == "_Z3mulPf"
     assert len(sass) == 10
     assert main_loop(sass) == (2, 4)
+
+
+def test_threads_of_blocks() -> None:
+    text = (
+        ".nv.info\n\tAttribute:\tEIATTR_REGCOUNT\n\n.nv.info._Z3addPf\n"
+        "\tAttribute:\tEIATTR_MAX_THREADS\n\tFormat:\tEIFMT_SVAL\n\tValue:\t0x100 0x1 0x1 \n"
+        "\n.nv.info._Z3mulPf\n\tAttribute:\tEIATTR_REGCOUNT\n"
+    )
+    assert read_threads(text) == {"_Z3addPf": 256}
+
+
+@pytest.mark.parametrize(
+    ("registers", "shared", "threads", "warps"),
+    [
+        (32, 0, 256, 64),  # everything fits
+        (40, 0, 256, 48),  # registers: 51 warps, 48 of them as whole groups of four
+        (168, 12800, 128, 12),  # registers: three blocks
+        (16, 0, 32, 32),  # the number of blocks
+        (16, 100 * 1024, 1024, 64),  # shared memory: two blocks
+        (64, 0, 1024, 32),
+    ],
+)
+def test_occupancy(registers: int, shared: int, threads: int, warps: int) -> None:
+    kernel = Kernel("", registers=registers, shared=shared, threads=threads)
+    assert kernel.occupancy == warps / 64
+
+
+def test_table_of_a_page(tmp_path: Path) -> None:
+    kernels = [
+        Kernel("_Z3addIiEvT_", registers=32, threads=256),
+        Kernel("_Z3addIfEvT_", registers=40, threads=256),
+        Kernel("_Z3mulv", 168, 12800, 128, multiply_adds=512, instructions=600),
+    ]
+    table = page_table([Path("a.cu")], [kernels])
+    assert table.splitlines()[2:] == [
+        "| a.cu | `add` | 2 | 256 | 32 to 40 | 0 | 75 to 100 % |  |",
+        "| a.cu | `mul` | 1 | 128 | 168 | 12800 | 19 % | 85 % |",
+    ]
+    page = tmp_path / "page.md"
+    begin, end = "<!-- The table of tools/cuda_report.py -->", "<!-- The end of the table -->"
+    page.write_text(f"A\n{begin}\nold\n{end}\nB\n")
+    write_table(page, table)
+    assert page.read_text() == f"A\n{begin}\n\n{table}\n\n{end}\nB\n"
+    page.write_text("no markers")
+    with pytest.raises(SystemExit, match="has no markers"):
+        write_table(page, table)

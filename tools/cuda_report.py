@@ -2,6 +2,7 @@
 
     python tools/cuda_report.py
     python tools/cuda_report.py --architecture sm_80
+    python tools/cuda_report.py --page docs/cuda.md    # writes the table of this page again
 
 The table has one row per kernel: its registers, its static shared memory, and its main loop, which
 is the loop with the most multiply-adds (FFMA). The exit code is 1 if nvcc warns, if a kernel spills
@@ -23,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,7 @@ class Kernel:
     name: str
     registers: int = 0
     shared: int = 0
+    threads: int = 0  # per block; 0 if cuobjdump is not there
     spilled: int = 0
     multiply_adds: int = 0  # in the main loop
     instructions: int = 0  # in the main loop
@@ -57,6 +59,23 @@ class Kernel:
     def share(self) -> float | None:
         """The share of multiply-adds in the main loop, or None if nothing is known of it."""
         return self.multiply_adds / self.instructions if self.instructions else None
+
+    @property
+    def occupancy(self) -> float:
+        """The largest share of the warps of a multiprocessor of sm_90 that can be active.
+
+        A multiprocessor has room for 64 warps, 32 blocks, 65,536 registers and 228 KiB of shared
+        memory. Registers are given to warps in units of 256, and to four warps at a time. Each
+        block takes 1 KiB of shared memory in addition to its own. The figures are those of the
+        tables on compute capability 9.0 in NVIDIA's CUDA Programming Guide.
+        """
+        warps = -(-self.threads // 32)
+        registers_of_warp = -(-self.registers * 32 // 256) * 256
+        warps_by_registers = 65536 // registers_of_warp // 4 * 4
+        blocks = min(
+            32, 64 // warps, warps_by_registers // warps, 228 * 1024 // (self.shared + 1024)
+        )
+        return blocks * warps / 64
 
 
 def read_ptxas(text: str) -> list[Kernel]:
@@ -91,6 +110,54 @@ def main_loop(sass: list[tuple[int, str, str]]) -> tuple[int, int]:
     return best
 
 
+def read_threads(text: str) -> dict[str, int]:
+    """Read the largest number of threads per block of each kernel from `cuobjdump -elf`."""
+    found = {}
+    for part in text.split("\n.nv.info.")[1:]:
+        if threads := re.search(r"EIATTR_MAX_THREADS\s+Format:\s+\w+\s+Value:\s+(0x\w+)", part):
+            found[part.split(None, 1)[0]] = int(threads.group(1), 16)
+    return found
+
+
+def page_table(files: Sequence[Path], kernels: Sequence[Sequence[Kernel]]) -> str:
+    """Return a Markdown table with a row per kernel. Its template instances share a row."""
+    rows = [
+        "| file | kernel | instances | threads | registers | shared | occupancy | main loop |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for file, found in zip(files, kernels, strict=True):
+        groups: dict[str, list[Kernel]] = {}
+        for kernel, plain in zip(found, _plain([k.name for k in found]), strict=True):
+            groups.setdefault(plain.partition("<")[0], []).append(kernel)
+        for name, group in groups.items():
+            shares = [f"{100 * k.share:.0f}" for k in group if k.share and k.multiply_adds >= 64]
+            cells = [
+                f"{file.name} | `{name}` | {len(group)}",
+                _range(str(k.threads) for k in group),
+                _range(str(k.registers) for k in group),
+                _range(str(k.shared) for k in group),
+                _range(f"{100 * k.occupancy:.0f}" for k in group) + " %",
+                _range(shares) + " %" if shares else "",
+            ]
+            rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _range(numbers: Iterable[str]) -> str:
+    ordered = sorted(set(numbers), key=int)
+    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+
+
+def write_table(page: Path, table: str) -> None:
+    """Replace what is between the two markers of a page."""
+    text = page.read_text()
+    before, begin, rest = text.partition("<!-- The table of tools/cuda_report.py -->\n")
+    _, end, after = rest.partition("<!-- The end of the table -->")
+    if not begin or not end:
+        sys.exit(f"{page} has no markers for the table")
+    page.write_text(f"{before}{begin}\n{table}\n\n{end}{after}")
+
+
 def read_sass(text: str) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
     """Split the output of `cuobjdump -sass` into kernels and their instructions."""
     for part in text.split("Function : ")[1:]:
@@ -108,6 +175,9 @@ def compile_kernels(nvcc: str, architecture: str, folder: Path, file: Path) -> l
         for name, sass in read_sass(_call(["cuobjdump", "-sass", str(cubin)])):
             if name in kernels:
                 kernels[name].multiply_adds, kernels[name].instructions = main_loop(sass)
+        for name, threads in read_threads(_call(["cuobjdump", "-elf", str(cubin)])).items():
+            if name in kernels:
+                kernels[name].threads = threads
     return list(kernels.values())
 
 
@@ -132,7 +202,11 @@ def main() -> int:
     """Compile, print the table, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--architecture", default="sm_90", help="default: %(default)s")
-    architecture = parser.parse_args().architecture
+    parser.add_argument("--page", type=Path, help="the page whose table to write, docs/cuda.md")
+    chosen = parser.parse_args()
+    architecture = chosen.architecture
+    if chosen.page and not (shutil.which("cuobjdump") and shutil.which("nvdisasm")):
+        sys.exit("--page needs cuobjdump and nvdisasm")
     try:
         nvcc = find_toolkit().nvcc
     except ToolkitError as error:
@@ -140,7 +214,9 @@ def main() -> int:
     files = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     wrong = []
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = pool.map(partial(compile_kernels, nvcc, architecture, Path(name)), files)
+        compiled = [*pool.map(partial(compile_kernels, nvcc, architecture, Path(name)), files)]
+        if chosen.page:
+            write_table(chosen.page, page_table(files, compiled))
         for file, kernels in zip(files, compiled, strict=True):
             print(f"{file.name}")
             for kernel, plain in zip(kernels, _plain([k.name for k in kernels]), strict=True):
