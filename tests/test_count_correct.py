@@ -101,7 +101,7 @@ def test_a_bad_label_on_cuda(label: int, cuda: str) -> None:
     scores = byhand.asarray(np.zeros((3, 10), F32), "cuda")
     labels = byhand.asarray(np.array([0, label, 0]), "cuda")
     count = _core.count_correct(scores, labels)
-    with pytest.raises(ValueError, match="count_correct got a label that is no class"):
+    with pytest.raises(ValueError, match="count_correct got a label that is not a class"):
         count.item()
     assert count.item() == 2
     with pytest.raises(ValueError, match="count_correct got a label"):

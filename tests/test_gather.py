@@ -74,7 +74,7 @@ def test_a_bad_index_on_cuda(
     kwargs = {"scale": 0.1, "offset": -0.5, "max_shift": max_shift}
     arrays = (byhand.asarray(array, "cuda") for array in (images, index))
     batch = _core.gather_images(*arrays, **kwargs)
-    with pytest.raises(ValueError, match="gather_images got an index that is none of an image"):
+    with pytest.raises(ValueError, match="gather_images got an index that is not the number"):
         batch.to("cpu")
     got = batch.to("cpu")
     assert np.isnan(got[1]).all()

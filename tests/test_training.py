@@ -391,8 +391,8 @@ def test_wrong_arguments_of_a_trainer() -> None:
     optimizer = optim.SGD(model.parameters(), 0.1)
     with pytest.raises(ValueError, match="optimizer has parameters that are not the model's"):
         Trainer(models.softmax_regression(), optimizer)
-    with pytest.raises(ValueError, match="device must be 'cpu', not 'cuda'"):
-        Trainer(model, optimizer, device="cuda")
+    with pytest.raises(ValueError, match='device must be "cpu" or "cuda", got "gpu"'):
+        Trainer(model, optimizer, device="gpu")
     with pytest.raises(ValueError, match="loss must have the reduction 'mean', not 'sum'"):
         Trainer(model, optimizer, loss=losses.MSELoss(reduction="sum"))
     with pytest.raises(TypeError, match=r"model must be a byhand\.models\.Model, not Sequential"):

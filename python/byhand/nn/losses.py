@@ -247,8 +247,11 @@ class LossByHand(PlannedLoss):
     def run_backward(
         self, prediction: Array, target: NDArray[Any], saved: Saved, grad: Array
     ) -> None:
-        values = np.asarray(self._loss.backward(), np.float32)
-        assign(grad, np.broadcast_to(values, grad.shape))
+        # `backward` may return another dtype, or a shape that can be broadcast.
+        values = grad if device_of(grad) == "cpu" else kernels.empty(grad.shape)
+        values[...] = self._loss.backward()
+        if values is not grad:
+            assign(grad, values)
 
 
 def planned(loss: Loss) -> Loss | LossByHand:
