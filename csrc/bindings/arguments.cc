@@ -12,6 +12,8 @@ std::string to_string(const Shape& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
+std::string text_of(py::handle object) { return py::str(object); }
+
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
 namespace {

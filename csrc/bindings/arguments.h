@@ -43,7 +43,8 @@ Padding parse_padding(py::handle object);  // an int, (height, width), or ((top,
 // An int or a sequence of ints, none of them negative. SIZE_MAX allows any number of dimensions.
 Shape parse_shape(py::handle object, const char* name, size_t dimensions = SIZE_MAX);
 
-// Returns the name of the type of an argument, for messages.
+// Return str(object), and the name of the type of an argument, for messages.
+std::string text_of(py::handle object);
 std::string type_name(py::handle object);
 
 }  // namespace byhand::bindings

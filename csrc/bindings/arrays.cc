@@ -21,8 +21,8 @@ bool is_dtype(const py::dtype& type) {
 AnyArray float_array(py::handle object, const char* name, int dimensions) {
   AnyArray array(object, name, "np.asarray(..., np.float32) converts it");
   if (!array.has_dtype<float>())
-    throw py::type_error(std::string(name) + " must have the dtype float32, got " +
-                         std::string(py::str(array.dtype())) + "; convert it with .astype(np.float32)");
+    throw py::type_error(std::string(name) + " must have the dtype float32, got " + text_of(array.dtype()) +
+                         "; convert it with .astype(np.float32)");
   if (dimensions >= 0 && array.dimensions() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) +
                           " dimensions, got shape " + to_string(array.shape()));
@@ -136,8 +136,8 @@ bool AnyArray::has_dtype() const {
 template <class T>
 void AnyArray::expect_dtype(const char* name) const {
   if (!has_dtype<T>())
-    throw py::type_error(std::string(name) + " must have the dtype " +
-                         std::string(py::str(py::dtype::of<T>())) + ", got " + std::string(py::str(dtype())));
+    throw py::type_error(std::string(name) + " must have the dtype " + text_of(py::dtype::of<T>()) +
+                         ", got " + text_of(dtype()));
 }
 
 template <class T>
@@ -187,7 +187,7 @@ void check_fits_int64(const AnyArray& array, const char* name) {
       py::array::ensure(array.object()).attr("max")();  // ndarray's method, not a subclass's
   if (PyLong_AsLongLong(py::int_(largest).ptr()) == -1 && PyErr_Occurred()) {
     PyErr_Clear();
-    throw py::value_error(std::string(name) + " must fit int64, got " + std::string(py::str(largest)));
+    throw py::value_error(std::string(name) + " must fit int64, got " + text_of(largest));
   }
 }
 
@@ -198,7 +198,7 @@ AnyArray integer_array(py::handle object, const char* name, int dimensions) {
   if ((dtype.kind() != 'i' && dtype.kind() != 'u') || (!is_on_cpu && !array.has_dtype<int64_t>()))
     throw py::type_error(std::string(name) + " must have " +
                          (is_on_cpu ? "an integer dtype" : "the dtype int64 on this device") + ", got " +
-                         std::string(py::str(dtype)) + "; convert it with .astype(np.int64)");
+                         text_of(dtype) + "; convert it with .astype(np.int64)");
   if (array.dimensions() != dimensions)
     throw py::value_error(std::string(name) + " must have " + std::to_string(dimensions) + " dimension" +
                           (dimensions == 1 ? "" : "s") + ", got shape " + to_string(array.shape()));

@@ -143,15 +143,14 @@ std::optional<py::dtype> device_dtype(const py::dtype& given) {
 
 [[noreturn]] void refuse_dtype(const char* name, const py::dtype& given, const char* advice) {
   throw py::type_error(std::string(name) + " must have the dtype float32, int32, int64 or uint8, got " +
-                       std::string(py::str(given)) + advice);
+                       text_of(given) + advice);
 }
 
 DeviceArray viewed(const DeviceArray& a, const py::dtype& dtype) {
   const std::optional<py::dtype> known = device_dtype(dtype);
   if (!known || !known->equal(dtype)) refuse_dtype("the view", dtype, "");
   require(dtype.itemsize() == a.dtype().itemsize(), "dtype must have ", a.dtype().itemsize(),
-          " bytes per value, as ", std::string(py::str(a.dtype())), " has, got ",
-          std::string(py::str(dtype)));
+          " bytes per value, as ", text_of(a.dtype()), " has, got ", text_of(dtype));
   return {a, *known, a.shape(), 0};
 }
 
@@ -167,8 +166,8 @@ void assign(const DeviceArray& target, py::handle source) {
   require(from.shape() == target.shape(), "the new value must have shape ", target.shape(), ", got ",
           from.shape());
   if (!from.dtype().equal(target.dtype()))
-    throw py::type_error("the new value must have the dtype " + std::string(py::str(target.dtype())) +
-                         ", got " + std::string(py::str(from.dtype())));
+    throw py::type_error("the new value must have the dtype " + text_of(target.dtype()) + ", got " +
+                         text_of(from.dtype()));
   const auto bytes = static_cast<size_t>(target.bytes());
   if (&from.device() == &cpu_device()) {
     const auto contiguous = py::array::ensure(source, py::array::c_style);
@@ -214,7 +213,7 @@ py::object asarray(py::handle object, py::handle device_object) {
 
 void fill(const DeviceArray& a, py::handle value_object) {
   if (!a.dtype().equal(py::dtype::of<float>()))
-    throw py::type_error("fill needs an array of dtype float32, got " + std::string(py::str(a.dtype())));
+    throw py::type_error("fill needs an array of dtype float32, got " + text_of(a.dtype()));
   const float value = parse_float(value_object, "value");
   without_gil([&] { a.device().fill(static_cast<float*>(a.data()), a.size(), value); });
 }
@@ -225,8 +224,8 @@ py::object number(const DeviceArray& a) {
 }
 
 std::string text(const DeviceArray& a) {
-  return "DeviceArray(shape=" + to_string(a.shape()) + ", dtype=" + std::string(py::str(a.dtype())) +
-         ", device=\"" + a.device().name + "\")";
+  return "DeviceArray(shape=" + to_string(a.shape()) + ", dtype=" + text_of(a.dtype()) + ", device=\"" +
+         a.device().name + "\")";
 }
 
 // https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3. All work on the array is
