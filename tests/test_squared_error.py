@@ -49,7 +49,7 @@ def test_a_sum_beyond_float32(length: int, device: str) -> None:
     """In float32, adding 1 to 2^24 gives 2^24. On CUDA, 4096 values are the work of one block."""
     x = np.ones(length, F32)
     x[0] = 4096
-    assert kernels.squared_error(x, np.zeros_like(x), reduction="sum") == 2**24 + length - 1
+    assert kernels.squared_error(x, np.zeros_like(x), reduction="sum") == F32(2**24 + length - 1)
 
 
 def test_gradient_of_the_loss(device: str) -> None:
