@@ -228,6 +228,10 @@ std::string text(const DeviceArray& a) {
          a.device().name + "\")";
 }
 
+py::tuple shape_of(const DeviceArray& a) {
+  return py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
+}
+
 // https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3. All work on the array is
 // done when this returns, so nobody has to wait for a stream.
 py::dict cuda_array_interface(const DeviceArray& a) {
@@ -235,7 +239,7 @@ py::dict cuda_array_interface(const DeviceArray& a) {
     throw py::attribute_error(std::string("the memory of ") + a.device().name + " is not that of a GPU");
   without_gil([&] { a.device().synchronize(); });
   py::dict result;
-  result["shape"] = py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
+  result["shape"] = shape_of(a);
   result["typestr"] = a.dtype().attr("str");
   result["data"] = py::make_tuple(a.size() == 0 ? 0 : reinterpret_cast<uintptr_t>(a.data()), false);
   result["strides"] = py::none();
@@ -325,12 +329,7 @@ The array is C-contiguous. Slices along the first axis, `reshape` and `view` sha
                     "byhand.asarray(x, device=...) makes a DeviceArray, and nothing else does");
     return nullptr;
   };
-  type.def_property_readonly(
-          "shape",
-          [](const DeviceArray& a) {
-            return py::tuple(py::cast(static_cast<const std::vector<int64_t>&>(a.shape())));
-          },
-          "tuple of int: The size of each axis.")
+  type.def_property_readonly("shape", shape_of, "tuple of int: The size of each axis.")
       .def_property_readonly("dtype", &DeviceArray::dtype, "numpy.dtype: float32, int32, int64 or uint8.")
       .def_property_readonly(
           "ndim", [](const DeviceArray& a) { return a.shape().size(); }, "int: The number of axes.")

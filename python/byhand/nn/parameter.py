@@ -72,11 +72,13 @@ class Parameter:
             _check_float32("Parameter(...)", value)
         elif not isinstance(value, tuple) or not all(isinstance(n, int) for n in value):
             raise TypeError(f"Parameter takes a float32 array or a shape, not {value!r}")
-        array = None if isinstance(value, tuple) else value
-        self._set_shape(value if isinstance(value, tuple) else value.shape)
-        share_storage([self], "cpu" if array is None else device_of(array))
-        if array is not None:
-            assign(self.data, array)
+        if isinstance(value, tuple):
+            self._set_shape(value)
+            share_storage([self])
+        else:
+            self._set_shape(value.shape)
+            share_storage([self], device_of(value))
+            assign(self.data, value)
 
     def _set_shape(self, shape: Shape) -> None:
         self.shape = shape
