@@ -4,7 +4,7 @@
 # can import it. This file calls nvcc itself instead of enable_language(CUDA): CMake 3.25 does not know that nvcc
 # compiles C++20, and CMake's tests of the compiler take longer than many of our files.
 file(GLOB cuda_kernels CONFIGURE_DEPENDS csrc/cuda/*.cu)
-file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cc csrc/core/*.cc)
+file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cc)
 file(GLOB inputs CONFIGURE_DEPENDS csrc/cuda/*.h csrc/cuda/*.cuh csrc/core/*.h csrc/ops/*.h)
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/cuda)
 

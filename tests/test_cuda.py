@@ -441,7 +441,7 @@ FAULTS = {
         "cuda_module()",
         {"SIMT_DRIVER": "11040"},
         "the NVIDIA driver is too old: it supports CUDA 11.4, but byhand was built with CUDA 12.8; "
-        "update the driver, or build byhand with an older toolkit",
+        "update the driver",
     ),
     "no GPU": (
         "cuda_module()",

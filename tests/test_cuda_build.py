@@ -106,7 +106,7 @@ def test_no_nvcc(tmp_path: Path) -> None:
 
 def test_an_old_nvcc(tmp_path: Path) -> None:
     root = make_toolkit(tmp_path, release="11.8")
-    old = f"{nvcc_of(root)} is of CUDA 11.8, but byhand needs 12.0 or newer."
+    old = f"{nvcc_of(root)} is of CUDA 11.8, but byhand needs 13.0 or newer."
     assert message(root) == f"{old}\n{ADVICE}"
 
 

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-OLDEST = (12, 0)  # the first CUDA toolkit that compiles C++20
+OLDEST = (13, 0)  # the oldest CUDA toolkit that was tried
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installer puts a toolkit
 PACKAGES = "nvidia-cuda-nvcc nvidia-cuda-runtime"  # on PyPI; they bring all others that we need
 RUNTIME = "libcudart_static.a"

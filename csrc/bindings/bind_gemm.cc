@@ -28,7 +28,8 @@ py::object gemm(py::handle a_object, py::handle b_object, py::handle c_object, p
   const Shape shape{a.rows, b.columns};
   if (c_object.is_none()) {
     const Output<float> out(out_object, "out", shape, {a_input.region(), b_input.region()});
-    without_gil(ops::multiply_adds(a, b), [&] { out.device().gemm(alpha, a, b, 0, {}, out.data()); });
+    without_gil(out.device(), ops::multiply_adds(a, b),
+                [&] { out.device().gemm(alpha, a, b, 0, {}, out.data()); });
     return out.array();
   }
   const MatrixInput c(c_object, "c");
@@ -38,7 +39,7 @@ py::object gemm(py::handle a_object, py::handle b_object, py::handle c_object, p
   common_device({a_input.region(), b_input.region(), c.region()});
   const Output<float> out(out_object, "out", shape, {a_input.region(), b_input.region()});
   if (!is_same_view(out, c.matrix())) out.must_not_overlap(c.region());
-  without_gil(ops::multiply_adds(a, b),
+  without_gil(out.device(), ops::multiply_adds(a, b),
               [&] { out.device().gemm(alpha, a, b, beta, c.matrix(), out.data()); });
   return out.array();
 }

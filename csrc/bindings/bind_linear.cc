@@ -18,7 +18,7 @@ py::object linear_act(py::handle x_object, py::handle weight_object, py::handle 
   bias.expect({shape[1]}, "one value per row of weight");
   const ops::Activation activation = parse_activation(activation_object);
   const Output<float> out(out_object, "out", shape, {x.region(), weight.region(), bias.region()});
-  without_gil(ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
+  without_gil(out.device(), ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
               [&] { out.device().linear(x.matrix(), weight.matrix(), bias.data(), activation, out.data()); });
   return out.array();
 }
@@ -34,7 +34,7 @@ py::object linear_backward_input(py::handle dy_object, py::handle weight_object,
           Shape{weight.matrix().rows, weight.matrix().columns});
   const Output<float> out(out_object, "out", {dy.matrix().rows, weight.matrix().columns},
                           {dy.region(), weight.region()});
-  without_gil(ops::multiply_adds(dy.matrix(), weight.matrix()),
+  without_gil(out.device(), ops::multiply_adds(dy.matrix(), weight.matrix()),
               [&] { out.device().linear_backward_input(dy.matrix(), weight.matrix(), out.data()); });
   return out.array();
 }
@@ -45,7 +45,7 @@ py::object linear_backward_weight(py::handle dy_object, py::handle x_object, py:
           " rows, as grad_output has, got ", x.matrix().rows);
   const Output<float> out(out_object, "out", {dy.matrix().columns, x.matrix().columns},
                           {dy.region(), x.region()});
-  without_gil(ops::multiply_adds(dy.matrix().transposed(), x.matrix()),
+  without_gil(out.device(), ops::multiply_adds(dy.matrix().transposed(), x.matrix()),
               [&] { out.device().linear_backward_weight(dy.matrix(), x.matrix(), out.data()); });
   return out.array();
 }
@@ -77,7 +77,7 @@ py::tuple linear_act_backward(py::handle dy_object, py::handle y_object, py::han
                         {dy.region(), y ? y->region() : dy.region(), x.region(), weight.region()});
   const ops::LinearGradients gradients{
       dy.data(), y ? y->data() : nullptr, x.matrix(), weight.matrix(), grads.dx(), grads.dw(), grads.db()};
-  without_gil(2 * ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
+  without_gil(grads.device(), 2 * ops::multiply_adds(x.matrix(), weight.matrix().transposed()),
               [&] { grads.device().linear_act_backward(activation, gradients); });
   return grads.arrays();
 }

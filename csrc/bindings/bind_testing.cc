@@ -69,6 +69,7 @@ py::capsule device_without_operators(const std::string& name, bool is_gpu) {
                                         .to_host = cpu.to_host,
                                         .copy = cpu.copy,
                                         .fill = cpu.fill,
+                                        .wait = cpu.wait,
                                         .synchronize = cpu.synchronize};
   return py::capsule(device, "byhand.Device");
 }

@@ -47,6 +47,12 @@ int64_t product(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
+void* allocate(const Device& device, int64_t bytes) {
+  void* memory = nullptr;
+  without_gil([&] { memory = device.allocate(static_cast<size_t>(bytes)); });  // it may wait for the device
+  return memory;
+}
+
 }  // namespace
 
 const Device& device_named(const std::string& name) {
@@ -62,7 +68,7 @@ DeviceArray::DeviceArray(const Device& device, py::dtype dtype, Shape shape)
       dtype_(std::move(dtype)),
       shape_(checked(std::move(shape))),
       size_(product(shape_)),
-      memory_(device.allocate(static_cast<size_t>(bytes())), device.release),
+      memory_(allocate(device, bytes()), device.release),
       data_(memory_.get()) {}
 
 DeviceArray::DeviceArray(const DeviceArray& other, py::dtype dtype, Shape shape, int64_t offset)
@@ -233,11 +239,12 @@ py::tuple shape_of(const DeviceArray& a) {
 }
 
 // https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html, version 3. All work on the array is
-// done when this returns, so nobody has to wait for a stream.
+// done when this returns, so nobody has to wait for a stream. Bad labels raise nothing here: a library that
+// only asks whether the attribute exists would lose the exception.
 py::dict cuda_array_interface(const DeviceArray& a) {
   if (!a.device().is_gpu)  // an AttributeError, so that hasattr() is False
     throw py::attribute_error(std::string("the memory of ") + a.device().name + " is not that of a GPU");
-  without_gil([&] { a.device().synchronize(); });
+  without_gil([&] { a.device().wait(); });
   py::dict result;
   result["shape"] = shape_of(a);
   result["typestr"] = a.dtype().attr("str");
@@ -284,10 +291,12 @@ py::capsule dlpack(const DeviceArray& a, const py::object& /*stream*/, const py:
   };
   exported->tensor.manager_ctx = exported.get();
   exported->tensor.deleter = [](DLManagedTensor* self) {
+    if (!Py_IsInitialized()) return;   // Python has ended, and the memory of the process is freed soon
     const py::gil_scoped_acquire gil;  // the array holds a dtype
     delete static_cast<Exported*>(self->manager_ctx);
   };
-  // Whoever takes the tensor renames the capsule and calls the deleter later. Otherwise, the capsule does.
+  // The library that takes the tensor renames the capsule and calls the deleter later. If none takes it, the
+  // capsule calls the deleter.
   PyObject* const capsule = PyCapsule_New(&exported->tensor, "dltensor", [](PyObject* self) {
     if (!PyCapsule_IsValid(self, "dltensor")) return;
     auto* const tensor = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(self, "dltensor"));

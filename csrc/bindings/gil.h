@@ -3,6 +3,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include "ops/device.h"
+
 namespace byhand::bindings {
 
 // Releases the GIL for the lifetime of this object. Unlike pybind11's class, it is safe at the end of the
@@ -28,12 +30,12 @@ void without_gil(const Work& work) {
   work();
 }
 
-// The same, but keeps the GIL if the work takes only a few hundred nanoseconds, because releasing the GIL and
-// taking it again would cost a good part of that time.
+// The same, but keeps the GIL if the work takes the CPU only a few hundred nanoseconds, because releasing the
+// GIL and taking it again would cost a good part of that time.
 template <class Work>
-void without_gil(double multiply_adds, const Work& work) {
+void without_gil(const Device& device, double multiply_adds, const Work& work) {
   constexpr double kBrief = 10'000;
-  if (multiply_adds < kBrief) return work();
+  if (multiply_adds < kBrief && &device == &cpu_device()) return work();
   without_gil(work);
 }
 

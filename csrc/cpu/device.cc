@@ -26,7 +26,7 @@ void copy(void* to, const void* from, size_t bytes) {
 
 void fill(float* to, int64_t count, float value) { std::fill_n(to, count, value); }
 
-void synchronize() {}
+void nothing() {}
 
 const Device kCpu{.name = "cpu",
                   .is_gpu = false,
@@ -36,7 +36,8 @@ const Device kCpu{.name = "cpu",
                   .to_host = copy,
                   .copy = copy,
                   .fill = fill,
-                  .synchronize = synchronize,
+                  .wait = nothing,
+                  .synchronize = nothing,
 #define X(name) .name = ops::name,
                   BYHAND_OPERATORS(X)
 #undef X

@@ -17,16 +17,6 @@ struct Forward {
   __device__ void store(int64_t i, float value) const { y[i] = F::forward(value); }
 };
 
-// dx = the gradient with respect to x
-template <class F>
-struct Backward {
-  const float *dy, *y;
-  float* dx;
-
-  __device__ float2 load(int64_t i) const { return {dy[i], y[i]}; }
-  __device__ void store(int64_t i, float2 v) const { dx[i] = F::backward(v.x, v.y); }
-};
-
 struct Sum {
   const float *a, *b;
   float* y;

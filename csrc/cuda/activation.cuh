@@ -35,6 +35,16 @@ struct Sigmoid {
   __device__ static float backward(float dy, float y) { return dy * ((1.0f - y) * y); }
 };
 
+// dx = the gradient with respect to the activation's input, for for_each (each.cuh)
+template <class F>
+struct Backward {
+  const float *dy, *y;
+  float* dx;
+
+  __device__ float2 load(int64_t i) const { return {dy[i], y[i]}; }
+  __device__ void store(int64_t i, float2 v) const { dx[i] = F::backward(v.x, v.y); }
+};
+
 // Calls work(F{}), in which F is the type of the activation. A kernel has F as a template parameter. With a
 // branch for each value instead, the loads of a thread would wait for each other, and a kernel that applies
 // the activation in many places would hold the instructions of all activations in each of them.

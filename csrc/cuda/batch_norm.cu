@@ -15,7 +15,7 @@
 //
 // The numbers are those of the threads. So neighbouring threads read neighbouring values. The order of the
 // additions depends on the shape alone.
-#include "cuda/launch.h"
+#include "cuda/each.cuh"
 #include "cuda/ops.h"
 
 namespace byhand::cuda {
@@ -94,8 +94,7 @@ __device__ double inverse_std(double variance, float eps) { return rsqrt(varianc
 // Training. Three passes over the values of a channel:
 //   1. The mean, rounded to float32, is the center.
 //   2. The sums of x - center and of its square give a far more exact mean and the variance. Both sums are
-//   small
-//      even if the mean is large, so no two large numbers are subtracted.
+//      small even if the mean is large, so no two large numbers are subtracted.
 //   3. y = (x - center) * scale + shift. The shift corrects the rounding of the center, whose error is
 //      visible in y if the mean is many standard deviations from zero.
 
@@ -146,30 +145,34 @@ __global__ void __launch_bounds__(kThreads, 2)
 }
 
 // ------------------------------------------------------------------------------------------------------------
-// Inference: a channel per thread for the statistics, then a value per thread
+// Inference, value by value (each.cuh): first the statistics of the channels, then the results
 
-__global__ void __launch_bounds__(kThreads)
-    running_kernel(int64_t channels, float eps, const float* running_mean, const float* running_var,
-                   float* mean, float* inv_std) {
-  for (int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x; c < channels;
-       c += int64_t{gridDim.x} * kThreads) {
-    mean[c] = running_mean[c];
-    inv_std[c] = static_cast<float>(inverse_std(running_var[c], eps));
+struct RunningStatistics {
+  const float *running_mean, *running_var;
+  float eps;
+  float *mean, *inv_std;
+
+  __device__ float2 load(int64_t c) const { return {running_mean[c], running_var[c]}; }
+  __device__ void store(int64_t c, float2 v) const {
+    mean[c] = v.x;
+    inv_std[c] = static_cast<float>(inverse_std(v.y, eps));
   }
-}
+};
 
 // y = gamma * (x - mean) * inv_std + beta. The number of a value is a Number: uint32_t if that is large
 // enough, because a division of 64-bit numbers takes several times as long.
 template <class Number>
-__global__ void __launch_bounds__(kThreads)
-    inference_kernel(BatchNormShape s, int64_t count, const float* x, const float* gamma, const float* beta,
-                     const float* mean, const float* inv_std, float* y) {
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
-       i += int64_t{gridDim.x} * kThreads) {
-    const Number c = static_cast<Number>(i) / static_cast<Number>(s.plane) % static_cast<Number>(s.channels);
-    y[i] = fmaf(x[i] - mean[c], gamma[c] * inv_std[c], beta[c]);
+struct Normalize {
+  const float *x, *gamma, *beta, *mean, *inv_std;
+  Number plane, channels;
+  float* y;
+
+  __device__ float load(int64_t i) const { return x[i]; }
+  __device__ void store(int64_t i, float value) const {
+    const Number c = static_cast<Number>(i) / plane % channels;
+    y[i] = fmaf(value - mean[c], gamma[c] * inv_std[c], beta[c]);
   }
-}
+};
 
 // ------------------------------------------------------------------------------------------------------------
 // Gradients. Two passes: the sums of each channel, then dx = scale * (dy + slope * (x - mean) + constant).
@@ -248,15 +251,16 @@ void batch_norm_training(const BatchNormShape& s, const float* x, const float* g
 void batch_norm_inference(const BatchNormShape& s, const float* x, const float* gamma, const float* beta,
                           float eps, const float* running_mean, const float* running_var, float* y,
                           float* mean, float* inv_std) {
-  if (s.channels == 0) return;
-  running_kernel<<<blocks_for(s.channels, kThreads), kThreads, 0, stream()>>>(s.channels, eps, running_mean,
-                                                                              running_var, mean, inv_std);
-  check_launch("batch_norm_inference");
-  const int64_t count = s.count() * s.channels;
-  if (count == 0) return;
-  const auto kernel = count <= UINT32_MAX ? inference_kernel<uint32_t> : inference_kernel<uint64_t>;
-  kernel<<<blocks_for(count, kThreads), kThreads, 0, stream()>>>(s, count, x, gamma, beta, mean, inv_std, y);
-  check_launch("batch_norm_inference");
+  const char* const op = "batch_norm_inference";
+  for_each(s.channels, RunningStatistics{running_mean, running_var, eps, mean, inv_std}, op);
+  const auto normalize = [&](auto plane, auto channels) {
+    for_each(s.count() * s.channels,
+             Normalize<decltype(plane)>{x, gamma, beta, mean, inv_std, plane, channels, y}, op);
+  };
+  if (s.count() * s.channels <= UINT32_MAX)
+    normalize(static_cast<uint32_t>(s.plane), static_cast<uint32_t>(s.channels));
+  else
+    normalize(static_cast<uint64_t>(s.plane), static_cast<uint64_t>(s.channels));
 }
 
 void batch_norm_backward(const BatchNormShape& s, const BatchNormGradients& g) {

@@ -29,18 +29,17 @@
 namespace byhand::cuda {
 namespace {
 
-// A block computes 64 x 128 values of Z, or 16 x 128 if Z has at most 16 rows, as in the layers of LeNet-5.
-// In the narrow tile, each value of B is used for 16 multiply-adds instead of 64. So only half of the
-// instructions in its loop are multiply-adds. But in a wide tile, three quarters of them would be wasted on
-// rows that do not exist.
+// A block computes 64 x 128 values of Z, or 32 x 256 if Z has at most 32 rows. The first convolution of
+// LeNet-5 has 20 rows: the higher tile would waste 44 of its own. In the lower tile, each value of B is used
+// for 32 multiply-adds instead of 64, so a smaller share of the instructions are multiply-adds.
 //
-//            128 columns: 16 threads across          128 columns: 16 threads across
-//          +---------------------------------+     +---------------------------------+
-//   64     |  8 threads down,                |  16 |  4 threads down, 4 x 8 values   |
-//   rows   |  8 x 8 values per thread        |     +---------------------------------+
-//          +---------------------------------+
-using Wide = TileShape<64, 128, 8, 8>;
-using Narrow = TileShape<16, 128, 8, 4>;
+//            128 columns: 16 threads across
+//          +--------------------------------+       256 columns: 32 threads across
+//   64     | 8 threads down,                |     +-------------------------------------------+
+//   rows   | 8 x 8 values per thread        |  32 | 4 threads down, 8 x 8 values per thread   |
+//          +--------------------------------+     +-------------------------------------------+
+using HighTile = TileShape<64, 128, 8>;
+using LowTile = TileShape<32, 256, 8>;
 
 // The smallest number of blocks that fit on a multiprocessor: those with 384 threads. It limits the registers
 // per thread to 168.
@@ -50,7 +49,7 @@ constexpr int kBlocks = 384 / Shape::kThreads;
 // Calls work(Shape{}) with the shape that suits this number of rows.
 template <class Work>
 auto with_shape(int64_t rows, const Work& work) {
-  return rows <= Narrow::kRows ? work(Narrow{}) : work(Wide{});
+  return rows <= LowTile::kRows ? work(LowTile{}) : work(HighTile{});
 }
 
 // The blocks of a launch and what each one computes.
@@ -220,7 +219,7 @@ struct WindowParts {
       return s.groups * parts(s.group_out(), shape.kRows) * parts(s.group_in() * s.taps(), shape.kColumns);
     });
     const int64_t wanted = std::min(parts(kEnough, std::max<int64_t>(tiles, 1)), parts(windows, kLeast));
-    size = parts(parts(windows, std::max<int64_t>(wanted, 1)), Wide::kDepth) * Wide::kDepth;
+    size = parts(parts(windows, std::max<int64_t>(wanted, 1)), HighTile::kDepth) * HighTile::kDepth;
     count = std::max<int64_t>(size > 0 ? parts(windows, size) : 1, 1);
   }
 };

@@ -171,7 +171,7 @@ struct ByDepth {
 
 // The operand A: weights, or gradients with respect to the output. The value of row r at depth p is
 //   data[r * row_stride + the offset of p in the table].
-// In place of rows beyond the operand, the last row is read.
+// Instead of rows beyond the operand, the last row is read.
 template <class Shape>
 class OffsetLoader {
   using Side = typename Shape::Rows;

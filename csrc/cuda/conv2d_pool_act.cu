@@ -56,27 +56,9 @@ struct CheckIndex {
 
   __device__ int32_t load(int64_t i) const { return index[i]; }
   __device__ void store(int64_t, int32_t place) const {
-    if (place < 0 || place >= plane_size) atomicExch(bad, 1);
+    if (place < 0 || place >= plane_size) report_bad(bad);
   }
 };
-
-// Writes the gradient with respect to the activation's input to dz, and returns it. If there is no
-// activation, returns dy.
-const float* before_activation(ops::Activation f, const float* dy, const float* y, int64_t count, float* dz) {
-  switch (f) {
-    case ops::Activation::kNone:
-      return dy;
-    case ops::Activation::kRelu:
-      relu_backward(dy, y, count, dz);
-      break;
-    case ops::Activation::kTanh:
-      tanh_backward(dy, y, count, dz);
-      break;
-    case ops::Activation::kSigmoid:
-      sigmoid_backward(dy, y, count, dz);
-  }
-  return dz;
-}
 
 }  // namespace
 
@@ -117,7 +99,14 @@ void conv2d_pool_act_backward(const Conv2dShape& s, ops::ConvAlgorithm algorithm
   const Scratch<float> dz_memory(f == ops::Activation::kNone ? 0 : count);
   for_each(count, CheckIndex{g.index, plane_size, flag_of(Checked::kConv2dPoolActBackward)},
            "conv2d_pool_act_backward");
-  const float* const dz = before_activation(f, g.dy, g.y, count, dz_memory.data());
+  const float* dz = g.dy;
+  if (f != ops::Activation::kNone) {
+    dz = dz_memory.data();
+    with_activation(f, [&](auto activation) {
+      for_each(count, Backward<decltype(activation)>{g.dy, g.y, dz_memory.data()},
+               "conv2d_pool_act_backward");
+    });
+  }
   max_pool2d_backward(dz, g.index, plane_count, g.outputs, plane_size, planes.data());
   if (g.dx) cuda::conv2d_backward_input(s, algorithm, planes.data(), g.weight, g.dx);
   cuda::conv2d_backward_weight(s, algorithm, planes.data(), g.x, g.dw);

@@ -51,6 +51,7 @@ const Device kCuda{.name = "cuda",
                    .to_host = to_host,
                    .copy = copy,
                    .fill = fill,
+                   .wait = wait,
                    .synchronize = wait_and_check_flags,
 #define X(name) .name = cuda::name,
                    BYHAND_OPERATORS(X)
@@ -73,8 +74,7 @@ std::string why_no_device(cudaError_t error) {
   cudaRuntimeGetVersion(&runtime);
   if (driver == 0) return "there is no NVIDIA driver; install it, or compute on the CPU";
   return "the NVIDIA driver is too old: it supports CUDA " + version(driver) +
-         ", but byhand was built with CUDA " + version(runtime) +
-         "; update the driver, or build byhand with an older toolkit";
+         ", but byhand was built with CUDA " + version(runtime) + "; update the driver";
 }
 
 }  // namespace
@@ -97,11 +97,6 @@ std::string why_not() {
     int has_pools = 0;
     check(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, 0), "the GPU");
     if (!has_pools) return "the GPU or its driver has no memory pools, which byhand needs; update the driver";
-    // The driver keeps freed memory for the next allocation instead of returning it at each synchronization.
-    cudaMemPool_t pool;
-    check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory");
-    uint64_t threshold = UINT64_MAX;
-    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold), "memory");
     const Scratch<float> probe(1);  // finds a GPU that this build has no code for
     fill(probe.data(), 1, 0);
     wait_and_check_flags();

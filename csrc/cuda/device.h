@@ -1,4 +1,4 @@
-// What the module byhand._cuda (module.cc) says of the GPU.
+// The GPU: its table of operators, whether it can be used, its name and its memory. For module.cc.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// The fully connected layer of ops/linear.h. The products are those of tile_product.cuh. What is added here:
+// The fully connected layer of ops/linear.h. The products are those of tile_product.cuh, to which this file
+// adds:
 //   linear               adds the bias and applies f when a value of the product is stored
 //   linear_act_backward  computes dz from dy and y when a value of dz is loaded, so dz needs no memory
 //   linear_backward_bias sums the columns of dz (column_sums.cuh)
@@ -23,7 +24,7 @@ struct StoreActivated {
     int64_t j;
     float bias;
   };
-  __device__ Column column(int64_t j) const { return {j, bias && j < columns ? bias[j] : 0.0f}; }
+  __device__ Column column(int64_t j) const { return {j, bias ? bias[j] : 0.0f}; }
   __device__ void operator()(int64_t i, const Column& own, float z) const {
     y[i * columns + own.j] = F::forward(z + own.bias);
   }

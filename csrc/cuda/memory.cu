@@ -1,6 +1,8 @@
 #include "cuda/memory.h"
 
+#include <mutex>
 #include <sstream>
+#include <vector>
 
 #include "core/check.h"
 #include "cuda/launch.h"
@@ -11,7 +13,7 @@ namespace {
 
 constexpr int kFlags = static_cast<int>(Checked::kCount);
 
-// What was wrong, in the order of Checked.
+// The message of each flag, in the order of Checked.
 constexpr const char* kMessages[kFlags] = {
     "conv2d_pool_act_backward got an index outside the plane of the convolution's output; its gradients are "
     "undefined",
@@ -23,14 +25,63 @@ constexpr const char* kMessages[kFlags] = {
     "gather_images got an index that is not the number of an image; all pixels of this image are NaN",
 };
 
+// The flags of one thread of the host, in memory of the device. When the thread ends, the next new thread
+// takes this memory over.
+class Flags {
+ public:
+  Flags() {
+    {
+      const std::lock_guard lock(mutex());
+      if (!unused().empty()) {
+        words_ = unused().back();
+        unused().pop_back();
+      }
+    }
+    if (words_ == nullptr) words_ = static_cast<int*>(allocate(kFlags * sizeof(int)));
+    check(cudaMemsetAsync(words_, 0, kFlags * sizeof(int), stream()), "the flags");
+  }
+  ~Flags() {
+    const std::lock_guard lock(mutex());
+    unused().push_back(words_);
+  }
+  Flags(const Flags&) = delete;
+  Flags& operator=(const Flags&) = delete;
+  int* words() const { return words_; }
+
+ private:
+  // These two are never destroyed, because threads may end later than the main function.
+  static std::mutex& mutex() {
+    static std::mutex& only = *new std::mutex;
+    return only;
+  }
+  static std::vector<int*>& unused() {
+    static std::vector<int*>& all = *new std::vector<int*>;
+    return all;
+  }
+
+  int* words_ = nullptr;
+};
+
 int* flags() {
-  static int* const words = [] {
-    void* memory = nullptr;
-    check(cudaMalloc(&memory, kFlags * sizeof(int)), "the flags");
-    check(cudaMemsetAsync(memory, 0, kFlags * sizeof(int), stream()), "the flags");
-    return static_cast<int*>(memory);
+  thread_local const Flags own;
+  return own.words();
+}
+
+// The pool of all arrays. It keeps freed memory for the next allocation instead of returning it to the driver
+// at each synchronization. It is not the default pool, which belongs to other libraries of the process, too.
+cudaMemPool_t pool() {
+  static const cudaMemPool_t handle = [] {
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location.type = cudaMemLocationTypeDevice;
+    properties.location.id = 0;
+    cudaMemPool_t made = nullptr;
+    check(cudaMemPoolCreate(&made, &properties), "memory");
+    uint64_t threshold = UINT64_MAX;
+    check(cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &threshold), "memory");
+    return made;
   }();
-  return words;
+  return handle;
 }
 
 }  // namespace
@@ -38,7 +89,7 @@ int* flags() {
 void* allocate(size_t bytes) {
   if (bytes == 0) return nullptr;
   void* memory = nullptr;
-  const cudaError_t error = cudaMallocAsync(&memory, bytes, stream());
+  const cudaError_t error = cudaMallocFromPoolAsync(&memory, bytes, pool(), stream());
   if (error != cudaErrorMemoryAllocation) {
     check(error, "memory");
     return memory;
@@ -57,24 +108,24 @@ void release(void* memory) noexcept {
 
 // The driver keeps released memory in its pool for the next allocations, and does not count it as free.
 Room room() {
-  check(cudaStreamSynchronize(stream()), "the work on the GPU");
+  wait();
   Room result{};
   check(cudaMemGetInfo(&result.free, &result.total), "memory");
-  cudaMemPool_t pool;
-  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory");
   uint64_t reserved = 0, used = 0;
-  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory");
-  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used), "memory");
+  check(cudaMemPoolGetAttribute(pool(), cudaMemPoolAttrReservedMemCurrent, &reserved), "memory");
+  check(cudaMemPoolGetAttribute(pool(), cudaMemPoolAttrUsedMemCurrent, &used), "memory");
   result.free += reserved - used;
   return result;
 }
 
 int* flag_of(Checked op) { return flags() + static_cast<int>(op); }
 
+void wait() { check(cudaStreamSynchronize(stream()), "the work on the GPU"); }
+
 void wait_and_check_flags() {
   int found[kFlags] = {};
   check(cudaMemcpyAsync(found, flags(), sizeof found, cudaMemcpyDeviceToHost, stream()), "a copy");
-  check(cudaStreamSynchronize(stream()), "the work on the GPU");
+  wait();
   const char* message = nullptr;
   for (int i = kFlags - 1; i >= 0; --i) {
     if (!found[i]) continue;

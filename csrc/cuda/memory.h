@@ -34,7 +34,8 @@ class Scratch {
 };
 
 // The operators that check labels or indices on the device. Each of them has a flag, a word of the device
-// that is 0. If a value is bad, the operator's kernel writes 1 there.
+// that is 0. If a value is bad, the operator's kernel writes 1 there. Each
+// thread of the host has its own flags, so it learns about the bad values of its own calls only.
 enum class Checked {
   kConv2dPoolActBackward,
   kMaxPool2dBackward,
@@ -45,8 +46,10 @@ enum class Checked {
 };
 int* flag_of(Checked op);
 
-// Copies the flags to the host and waits for the stream. Clears those that are set, and throws
-// std::invalid_argument for the first of them.
+void wait();  // for the stream
+
+// Copies the flags of the calling thread to the host and waits for the stream. Clears those that are set, and
+// throws std::invalid_argument for the first of them.
 void wait_and_check_flags();
 
 }  // namespace byhand::cuda

@@ -1,6 +1,6 @@
 // The operators of csrc/ops on an NVIDIA GPU: the same names, arguments and meaning. All pointers are
 // addresses of the device. A function returns when its kernels are in the stream (launch.h), not when they
-// are done. What follows from this for scalar results, labels and indices is described in ops/device.h.
+// are done. ops/device.h describes what this means for scalar results, labels and indices.
 //
 // Nothing outside of the arrays is read or written, whatever the labels and the indices are. An index that
 // max_pool2d_backward cannot use is skipped.

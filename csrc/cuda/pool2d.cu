@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kThreads)
 // The gradient of the maximum
 //
 // A gradient may go to any position of the plane, and several gradients to the same one. If every output had
-// a thread, which adds its gradient to dx, the order of the additions would be chance. If every input had a
+// a thread, which adds its gradient to dx, the order of the additions would be random. If every input had a
 // thread, it would have to read all indices. This kernel is between the two: a warp has 1024 inputs, a tile
 // of the plane.
 //
@@ -279,7 +279,7 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     for (int k = lane; k < size; k += kWarp) dx[plane * plane_size + first + k] = tile[k];
-    if (first == 0 && !valid && bad != nullptr) atomicExch(bad, 1);
+    if (first == 0 && !valid) report_bad(bad);
   }
 }
 
@@ -299,9 +299,9 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
 
 void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, int64_t outputs,
                          int64_t plane_size, float* dx) {
+  if (planes == 0 || (outputs == 0 && plane_size == 0)) return;
   // An empty plane has a tile, too, so that its indices are checked.
   const int64_t tiles_per_plane = std::max<int64_t>(1, parts(plane_size, kTile));
-  if (planes == 0) return;
   max_backward_kernel<<<blocks_for(planes * tiles_per_plane, kWarps), kThreads, 0, stream()>>>(
       dy, index, planes, outputs, plane_size, tiles_per_plane, dx, flag_of(Checked::kMaxPool2dBackward));
   check_launch("max_pool2d_backward");

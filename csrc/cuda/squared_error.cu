@@ -1,6 +1,6 @@
 // The squared error of ops/squared_error.h.
 //
-// One thread computes one error or one gradient. The sum takes two kernels:
+// The errors and the gradient are computed value by value (each.cuh). The sum takes two kernels:
 //
 //   values        | 256 | 256 | 256 | 256 | 256 | 256 | ...
 //   block            0     1     2     0     1     2          first kernel: one sum per block
@@ -12,7 +12,7 @@
 // double precision per 8 bytes read. A GPU that does few of them per second still waits for memory.
 #include <algorithm>
 
-#include "cuda/launch.h"
+#include "cuda/each.cuh"
 #include "cuda/memory.h"
 #include "cuda/ops.h"
 #include "cuda/team.cuh"
@@ -25,21 +25,21 @@ constexpr int kPartialSums = 1024;  // the largest number of blocks of the sum
 // The smallest number of values that a block of the sum adds, if there are that many.
 constexpr int64_t kValuesPerBlock = 4096;
 
-// The number of the calling thread in the grid.
-__device__ int64_t thread_of_grid() { return int64_t{blockIdx.x} * kThreads + threadIdx.x; }
-
 __device__ float square(float d) { return d * d; }
 
-__global__ void __launch_bounds__(kThreads)
-    errors_kernel(const float* prediction, const float* target, int64_t count, float* errors) {
-  const int64_t i = thread_of_grid();
-  if (i < count) errors[i] = square(prediction[i] - target[i]);
-}
+struct SquaredError {
+  const float *prediction, *target;
+  float* error;
+
+  __device__ float2 load(int64_t i) const { return {prediction[i], target[i]}; }
+  __device__ void store(int64_t i, float2 v) const { error[i] = square(v.x - v.y); }
+};
 
 __global__ void __launch_bounds__(kThreads)
     partial_sums_kernel(const float* prediction, const float* target, int64_t count, double* partial_sums) {
   double sum = 0;
-  for (int64_t i = thread_of_grid(); i < count; i += int64_t{gridDim.x} * kThreads)
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count;
+       i += int64_t{gridDim.x} * kThreads)
     sum += square(prediction[i] - target[i]);
   sum = team_sum<kThreads>(sum);
   if (threadIdx.x == 0) partial_sums[blockIdx.x] = sum;
@@ -53,24 +53,22 @@ __global__ void __launch_bounds__(kPartialSums)
   if (i == 0) *sum = static_cast<float>(all / divisor);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    gradient_kernel(const float* prediction, const float* target, int64_t count, float factor,
-                    const float* each, float* grad_prediction) {
-  const int64_t i = thread_of_grid();
-  if (i >= count) return;
-  const float scale = each ? factor * each[i] : factor;
-  grad_prediction[i] = scale * (prediction[i] - target[i]);
-}
+struct Gradient {
+  const float *prediction, *target;
+  float factor;
+  const float* each;  // a factor per value, or null
+  float* grad_prediction;
 
-// A grid has up to 2^31 - 1 blocks, which is enough for 2^39 values.
-unsigned blocks_of(int64_t count) { return static_cast<unsigned>(parts(count, kThreads)); }
+  __device__ float2 load(int64_t i) const {
+    return {prediction[i] - target[i], each ? factor * each[i] : factor};
+  }
+  __device__ void store(int64_t i, float2 v) const { grad_prediction[i] = v.y * v.x; }
+};
 
 }  // namespace
 
 void squared_errors(const float* prediction, const float* target, int64_t count, float* errors) {
-  if (count == 0) return;
-  errors_kernel<<<blocks_of(count), kThreads, 0, stream()>>>(prediction, target, count, errors);
-  check_launch("squared_errors");
+  for_each(count, SquaredError{prediction, target, errors}, "squared_errors");
 }
 
 void squared_error(const float* prediction, const float* target, int64_t count, Reduction reduction,
@@ -92,9 +90,8 @@ void squared_error_backward(const float* prediction, const float* target, int64_
   if (count == 0) return;
   const double share = reduction == Reduction::kMean ? 1 / static_cast<double>(count) : 1;
   const float factor = static_cast<float>(2 * share * grad_loss.value);
-  gradient_kernel<<<blocks_of(count), kThreads, 0, stream()>>>(prediction, target, count, factor,
-                                                               grad_loss.each, grad_prediction);
-  check_launch("squared_error_backward");
+  for_each(count, Gradient{prediction, target, factor, grad_loss.each, grad_prediction},
+           "squared_error_backward");
 }
 
 }  // namespace byhand::cuda

@@ -86,9 +86,4 @@ void with_team(int64_t count, const Launch& launch) {
     launch(std::integral_constant<int, 1024>{});
 }
 
-// Notes that an input has a bad value, unless `bad` is null. Many threads may do so at the same time.
-__device__ inline void report_bad(int* bad) {
-  if (bad) atomicExch(bad, 1);
-}
-
 }  // namespace byhand::cuda

@@ -50,6 +50,7 @@
 
 #include <type_traits>
 
+#include "core/check.h"
 #include "cuda/launch.h"
 
 namespace byhand::cuda {
@@ -66,12 +67,14 @@ struct TileSide {
   using Shared = float[kDepth][kStride];
 };
 
-// A tile of the result, of which each thread computes kThreadRows rows by 8 columns.
-template <int kRows_, int kColumns_, int kDepth_, int kThreadRows_>
+// The number of rows, and of columns, of a thread's values in a tile of the result.
+inline constexpr int kOwn = 8;
+
+// A tile of the result, of which each thread computes kOwn rows by kOwn columns.
+template <int kRows_, int kColumns_, int kDepth_>
 struct TileShape {
   static constexpr int kRows = kRows_, kColumns = kColumns_, kDepth = kDepth_;
-  static constexpr int kThreadRows = kThreadRows_, kThreadColumns = 8;
-  static constexpr int kDown = kRows / kThreadRows, kAcross = kColumns / kThreadColumns;
+  static constexpr int kDown = kRows / kOwn, kAcross = kColumns / kOwn;
   static constexpr int kThreads = kDown * kAcross;
   static constexpr int kSteps = kThreads / kDepth;  // from one call of a loader's prepare() to the next
   static_assert(kSteps >= 2, "a part of a table may be overwritten only one step after its last read");
@@ -142,7 +145,7 @@ inline Layout layout_of(const Operand& x) { return layout_of(x, x.data); }
 //   kRowsAreContiguous               along the rows
 //
 // So a warp that copies single values reads 4 rows by 8 depths. These are whole sectors of 32 bytes if the
-// depth is contiguous, and halves of them if the rows are. In place of rows beyond the operand, the last row
+// depth is contiguous, and halves of them if the rows are. Instead of rows beyond the operand, the last row
 // is read.
 template <Layout kLayout, class Side, class X>
 class MatrixLoader {
@@ -207,18 +210,18 @@ class MatrixLoader {
   typename X::template Loaded<Piece> loaded_[kPieces];
 };
 
-// The i-th of the kCount positions of a thread along a side of the tile. They are groups of four, and the
-// groups of neighbouring threads are neighbours, so that their float4 loads lie side by side.
-template <int kSize, int kCount>
+// The i-th position of a thread along a side of the tile, of kOwn positions. They are two groups of four, and
+// the groups of neighbouring threads are neighbours, so that their float4 loads lie side by side.
+template <int kSize>
 __device__ int position(int thread, int i) {
-  return i / 4 * (kSize / (kCount / 4)) + thread * 4 + i % 4;
+  return i / 4 * (kSize / 2) + thread * 4 + i % 4;
 }
 
-template <int kSize, int kCount>
-__device__ void load_part(const float* row, int thread, float (&part)[kCount]) {
+template <int kSize>
+__device__ void load_part(const float* row, int thread, float (&part)[kOwn]) {
 #pragma unroll
-  for (int i = 0; i < kCount; i += 4) {
-    const float4 v = *reinterpret_cast<const float4*>(row + position<kSize, kCount>(thread, i));
+  for (int i = 0; i < kOwn; i += 4) {
+    const float4 v = *reinterpret_cast<const float4*>(row + position<kSize>(thread, i));
     part[i] = v.x, part[i + 1] = v.y, part[i + 2] = v.z, part[i + 3] = v.w;
   }
 }
@@ -238,8 +241,7 @@ __device__ void tile_product(A& a, B& b, const Tile& tile, int64_t depth, const 
   __shared__ __align__(16) typename Shape::Columns::Shared b_tiles[2];
   const int thread = static_cast<int>(threadIdx.x);
   const int across = thread % Shape::kAcross, down = thread / Shape::kAcross;
-  constexpr int kThreadRows = Shape::kThreadRows, kThreadColumns = Shape::kThreadColumns;
-  float sums[kThreadRows][kThreadColumns] = {};
+  float sums[kOwn][kOwn] = {};
   a.load_first();
   b.load_first();
   int buffer = 0;
@@ -260,39 +262,38 @@ __device__ void tile_product(A& a, B& b, const Tile& tile, int64_t depth, const 
       }
 #pragma unroll
       for (int p = 0; p < Shape::kDepth; ++p) {
-        float a_part[kThreadRows], b_part[kThreadColumns];
-        load_part<Shape::kRows, kThreadRows>(a_tiles[buffer][p], down, a_part);
-        load_part<Shape::kColumns, kThreadColumns>(b_tiles[buffer][p], across, b_part);
+        float a_part[kOwn], b_part[kOwn];
+        load_part<Shape::kRows>(a_tiles[buffer][p], down, a_part);
+        load_part<Shape::kColumns>(b_tiles[buffer][p], across, b_part);
 #pragma unroll
-        for (int i = 0; i < kThreadRows; ++i)
+        for (int i = 0; i < kOwn; ++i)
 #pragma unroll
-          for (int j = 0; j < kThreadColumns; ++j) sums[i][j] = fmaf(a_part[i], b_part[j], sums[i][j]);
+          for (int j = 0; j < kOwn; ++j) sums[i][j] = fmaf(a_part[i], b_part[j], sums[i][j]);
       }
     }
   }
 
   // In round i, every thread hands over the i-th of its rows, and then stores whole columns of these rows.
-  constexpr int kOwn = Shape::kColumns / Shape::kThreads;
+  constexpr int kStored = Shape::kColumns / Shape::kThreads;  // the columns that a thread stores
   static_assert(Shape::kDown <= Shape::kDepth, "the rows of a round must fit into a tile");
-  decltype(store.column(0)) columns[kOwn];
+  decltype(store.column(0)) columns[kStored];
 #pragma unroll
-  for (int k = 0; k < kOwn; ++k) {
+  for (int k = 0; k < kStored; ++k) {
     const int64_t c = tile.column + thread + k * Shape::kThreads;
     if (c < tile.columns) columns[k] = store.column(c);
   }
 #pragma unroll
-  for (int i = 0; i < kThreadRows; ++i) {
+  for (int i = 0; i < kOwn; ++i) {
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < kThreadColumns; ++j)
-      b_tiles[0][down][position<Shape::kColumns, kThreadColumns>(across, j)] = sums[i][j];
+    for (int j = 0; j < kOwn; ++j) b_tiles[0][down][position<Shape::kColumns>(across, j)] = sums[i][j];
     __syncthreads();
 #pragma unroll
-    for (int k = 0; k < kOwn; ++k) {
+    for (int k = 0; k < kStored; ++k) {
       const int c = thread + k * Shape::kThreads;
       if (tile.column + c >= tile.columns) continue;
       for (int d = 0; d < Shape::kDown; ++d) {
-        const int64_t r = tile.row + position<Shape::kRows, kThreadRows>(d, i);
+        const int64_t r = tile.row + position<Shape::kRows>(d, i);
         if (r < tile.rows) store(r, columns[k], b_tiles[0][d][c]);
       }
     }
@@ -301,7 +302,7 @@ __device__ void tile_product(A& a, B& b, const Tile& tile, int64_t depth, const 
 
 // The tile of the products of matrices. Larger tiles would load fewer values per multiply-add, but the
 // products of a small network have few tiles: 128 x 128 results are 2 tiles of 64 x 128.
-using MatrixShape = TileShape<64, 128, 8, 8>;
+using MatrixShape = TileShape<64, 128, 8>;
 
 template <Layout kA, Layout kB, class A, class B, class Store>
 __global__ void __launch_bounds__(MatrixShape::kThreads, 3) product_kernel(A a, B b, Store store) {
@@ -319,9 +320,7 @@ template <class A, class B, class Store>
 void product(const A& a, const B& b, Store store, const char* op) {
   if (a.rows == 0 || b.rows == 0) return;
   const int64_t tiles = parts(a.rows, MatrixShape::kRows) * parts(b.rows, MatrixShape::kColumns);
-  if (tiles > INT32_MAX)
-    throw std::invalid_argument(std::string(op) +
-                                ": the result has more than 2^31 - 1 tiles of 64 x 128 values");
+  require(tiles <= INT32_MAX, op, ": the result has more than 2^31 - 1 tiles of 64 x 128 values");
   constexpr Layout kDepth = Layout::kDepthIsContiguous, kRows = Layout::kRowsAreContiguous;
   const Layout of_a = layout_of(a), of_b = layout_of(b);
   // If one of the operands cannot be read four values at a time, neither is the other. This saves four

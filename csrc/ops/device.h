@@ -106,20 +106,27 @@ struct Missing {
   }
 };
 
-// Returns a number that depends on the names and the types of all operators.
+// The size of all arguments of a type of functions. A reference has the size of the object that it refers to.
+template <class Function>
+inline constexpr size_t kArgumentBytes = 0;
+template <class Result, class... Arguments>
+inline constexpr size_t kArgumentBytes<Result(Arguments...)> = (sizeof(Arguments) + ... + 0);
+
+// Returns a number that depends on the names of all operators, their types and the sizes of their arguments.
 inline uint64_t hash_of_operators() {
   uint64_t hash = 0;
-  const auto add = [&hash](const char* text) {
-    for (; *text != 0; ++text) hash = (hash ^ static_cast<unsigned char>(*text)) * 1099511628211u;  // FNV-1a
+  const auto add = [&hash](uint64_t value) { hash = (hash ^ value) * 1099511628211u; };  // FNV-1a
+  const auto add_text = [&add](const char* text) {
+    for (; *text != 0; ++text) add(static_cast<unsigned char>(*text));
   };
-#define X(op) add(#op), add(typeid(ops::op).name());
+#define X(op) add_text(#op), add_text(typeid(ops::op).name()), add(kArgumentBytes<decltype(ops::op)>);
   BYHAND_OPERATORS(X)
 #undef X
   return hash;
 }
 
 struct Device {
-  // A module that was built for another version of this file has another number here.
+  // A module that was built for other operators has another number here.
   uint64_t hash = hash_of_operators();
 
   const char* name;  // as users write it: "cpu" or "cuda"
@@ -134,7 +141,9 @@ struct Device {
   void (*to_host)(void* to, const void* from, size_t bytes);
   void (*copy)(void* to, const void* from, size_t bytes);
   void (*fill)(float* to, int64_t count, float value);
-  void (*synchronize)();  // waits until all work is done
+  // Both wait until all work is done. Only `synchronize` throws if labels or indices were bad.
+  void (*wait)();
+  void (*synchronize)();
 
 #define X(name) decltype(ops::name)* name = Missing{};
   BYHAND_OPERATORS(X)

@@ -33,10 +33,12 @@ constexpr ErrorText kErrors[] = {
     SIMT_ERROR(cudaErrorInvalidDevicePointer, "invalid device pointer"),
     SIMT_ERROR(cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy"),
     SIMT_ERROR(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"),
+    SIMT_ERROR(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable"),
     SIMT_ERROR(cudaErrorInvalidDeviceFunction, "invalid device function"),
     SIMT_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     SIMT_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     SIMT_ERROR(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device"),
+    SIMT_ERROR(cudaErrorUnsupportedPtxVersion, "the provided PTX was compiled with an unsupported toolchain."),
     SIMT_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     SIMT_ERROR(cudaErrorNotReady, "device not ready"),
     SIMT_ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
@@ -223,12 +225,24 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return cudaSuccess;
 }
 
-// ---- the pool of cudaMallocAsync, which keeps no memory that is freed
+// ---- pools of memory. All of them share the memory of the device, and keep none that is freed.
 
 struct SimtMemPool {
   uint64_t release_threshold = 0;
 };
 
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
+  if (properties->allocType != cudaMemAllocationTypePinned ||
+      properties->location.type != cudaMemLocationTypeDevice)
+    return fail(cudaErrorInvalidValue);
+  if (const cudaError_t error = cudaSetDevice(properties->location.id)) return error;
+  *pool = new SimtMemPool;
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
+  delete pool;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   static SimtMemPool only;
   if (const cudaError_t error = cudaSetDevice(device)) return error;

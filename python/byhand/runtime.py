@@ -51,8 +51,11 @@ def _gpu() -> str:
     """Return the name of the GPU and the memory in use, or why byhand cannot use one."""
     if reason := cuda.why_not():
         return reason
-    used, total = (size / 2**30 for size in cuda.memory())
-    return f"{cuda.device_name()}, {used:.1f} of {total:.1f} GiB in use"
+    try:
+        used, total = (size / 2**30 for size in cuda.memory())
+        return f"{cuda.device_name()}, {used:.1f} of {total:.1f} GiB in use"
+    except RuntimeError as error:  # the GPU was lost after byhand had found it
+        return str(error)
 
 
 def _state(isa: dict[str, Any]) -> str:
