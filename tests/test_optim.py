@@ -371,3 +371,25 @@ def test_wrong_parameters() -> None:
         optim.SGD([layer.weight.data], 0.1)  # type: ignore[list-item]
     with pytest.raises(TypeError, match="state must be arrays by name"):
         optim.SGD(layer.parameters(), 0.1).load_state_dict(5)  # type: ignore[arg-type]
+
+
+def test_a_step_without_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step takes memory for the optimizer's own arrays. If that fails, the next tries."""
+    layer, other = nn.Linear(5, 3, rng=1), nn.Linear(5, 3, rng=1)
+    optimizers = [optim.Adam(each.parameters(), 0.1) for each in (layer, other)]
+    for parameter in (*layer.parameters(), *other.parameters()):
+        parameter.grad.fill(1.0)
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("byhand.optim.optimizers.asarray", no_memory)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                optimizers[0].step()
+    assert optimizers[0].steps == 0
+    for optimizer in optimizers:
+        optimizer.step()
+    for a, b in zip(layer.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)

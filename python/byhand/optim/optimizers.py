@@ -82,9 +82,9 @@ class Optimizer:
 
     def step(self) -> None:
         """Do one step: change all parameters, using their present gradients."""
-        self._steps += 1
         if [parameter.storage for parameter in self.parameters] != self._storages:
             self._find_pieces()
+        self._steps += 1
         for arrays in self._pieces:
             self._step_piece(*arrays)
 
@@ -139,15 +139,17 @@ class Optimizer:
         """Find the pieces for `step`: parameters that one kernel call can change together.
 
         If layers move into another network or to another device, their storage changes, and `step`
-        calls this again. The optimizer's own arrays then move to the device, too.
+        calls this again. The optimizer's own arrays then move to the device, too. If the device has
+        too little memory for them, the optimizer does not change, so the next step tries again.
         """
-        self._storages = [parameter.storage for parameter in self.parameters]
+        storages = [parameter.storage for parameter in self.parameters]
         device = device_of(self.parameters[0].data)
-        self._values = {name: asarray(values, device) for name, values in self._values.items()}
-        self._pieces = [
-            (storage.data[there], storage.grad[there], *(v[here] for v in self._values.values()))
+        values = {name: asarray(array, device) for name, array in self._values.items()}
+        pieces = [
+            (storage.data[there], storage.grad[there], *(v[here] for v in values.values()))
             for storage, there, here in flat_pieces(self.parameters, self._offsets)
         ]
+        self._storages, self._values, self._pieces = storages, values, pieces
 
 
 class SGD(Optimizer):
