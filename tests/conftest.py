@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 # This must be set before NumPy is imported. The reference multiplies small matrices. A second
@@ -87,6 +88,22 @@ def cuda(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run a test on CUDA only, with each schedule."""
     with devices.used(request.param):
         yield request.param
+
+
+@pytest.fixture
+def cuda_module() -> ModuleType:
+    """The module of CUDA, or the emulated one. No bad label of an earlier test waits there."""
+    module = devices.cuda_module()
+    byhand.asarray(0, "cuda").to("cpu")
+    return module
+
+
+@pytest.fixture(params=["test", pytest.param("cuda", marks=pytest.mark.slow)])
+def where(request: pytest.FixtureRequest) -> str:
+    """The name of a device other than the CPU: one without operators, and CUDA."""
+    if request.param == "cuda":
+        request.getfixturevalue("cuda_module")
+    return str(request.param)
 
 
 @pytest.fixture(params=[1, 3], ids=lambda n: f"{n}-threads")

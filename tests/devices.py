@@ -31,7 +31,7 @@ import byhand
 import numpy as np
 import platformdirs
 from byhand import _core, kernels
-from byhand._core import testing
+from byhand._core import add_device, testing
 from byhand.simt.program import compile_library
 from calls import IN_PLACE
 
@@ -45,6 +45,10 @@ The results must not depend on it. A GPU has no such order, so there "cuda" is t
 """
 
 DEVICES = [*testing.isas(), *SCHEDULES]
+
+# Two devices without operators, whose memory is that of the CPU.
+add_device(testing.device_without_operators("test"))
+add_device(testing.device_without_operators("test-gpu", is_gpu=True))
 
 
 @functools.cache

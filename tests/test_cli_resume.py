@@ -306,19 +306,22 @@ def test_a_run_stays_on_its_device_unless_told_otherwise(tmp_path: Path) -> None
     assert re.search(r"^device +cuda$", printed, re.M)
     again = run("train", "--resume", out, "--epochs", 2)
     assert re.search(r"^device +cuda$", again.stdout, re.M)
-    assert "begun" not in again.stderr
+    assert "last ran" not in again.stderr
     moved = run("train", "--resume", out, "--epochs", 3, "--device", "cpu")
-    assert "the run was begun on cuda and continues on cpu" in moved.stderr
+    assert "the run last ran on cuda and continues on cpu" in moved.stderr
     assert not re.search(r"^device", moved.stdout, re.M)
-    assert [m["epoch"] for m in read_metrics(out)] == [1, 2, 3]
+    back = run("train", "--resume", out, "--epochs", 4, "--device", "cuda")
+    assert "the run last ran on cpu and continues on cuda" in back.stderr
+    assert [m["epoch"] for m in read_metrics(out)] == [1, 2, 3, 4]
 
 
-@pytest.mark.slow
 def test_a_device_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("byhand.cli.options", "byhand.cli.train"):
-        monkeypatch.setattr(f"{module}.why_not", lambda: "no NVIDIA GPU was found")
-    printed = run("train", "softmax", "--out", tmp_path / "run", "--device", "cuda", code=2).stderr
-    assert "cuda cannot be used: no NVIDIA GPU was found" in " ".join(printed.split())
+    """The command ends with one line, before it reads the data."""
+    monkeypatch.setattr("byhand.cuda.why_not", lambda: "no NVIDIA GPU was found")
+    expected = 'byhand: device "cuda" cannot be used: no NVIDIA GPU was found'
+    options = ("--data", tmp_path / "missing", "--out", tmp_path / "run", "--device", "cuda")
+    line = only_line(run("train", "softmax", *options, code=1))
+    assert line == f"{expected}\n"
     assert not (tmp_path / "run").exists()
     (tmp_path / "data").mkdir()
     data = write_folder(tmp_path / "data", make_sets(train=20, test=10))
@@ -327,4 +330,26 @@ def test_a_device_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Monkey
     config = read_config(out)
     (out / "config.json").write_text(json.dumps({**config, "device": "cuda"}))
     line = only_line(run("train", "--resume", out, "--epochs", 2, code=1))
-    assert "the run was begun on cuda, which cannot be used: no NVIDIA GPU was found" in line
+    assert line == f"{expected}; pass --device cpu to continue the run on the CPU\n"
+
+
+@pytest.mark.slow
+def test_a_gpu_that_fails_ends_the_command_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not devices.cuda_module().is_emulated:
+        pytest.skip("only the emulator can lose its GPU")
+    (tmp_path / "data").mkdir()
+    data = write_folder(tmp_path / "data", make_sets(train=20, test=10))
+    out = tmp_path / "run"
+
+    def lose_the_gpu(self: RunFolder, *args: Any, **kwargs: Any) -> None:
+        write_epoch(self, *args, **kwargs)
+        monkeypatch.setenv("SIMT_DEVICES", "0")
+
+    write_epoch = RunFolder.write_epoch
+    monkeypatch.setattr(RunFolder, "write_epoch", lose_the_gpu)
+    options = ("--data", data, "--out", out, "--batch-size", 20, "--epochs", 3)
+    line = only_line(run("train", "softmax", *options, "--device", "cuda", code=1))
+    assert "no CUDA-capable device is detected" in line
+    assert f"{out} keeps epoch 1" in line

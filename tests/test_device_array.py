@@ -17,22 +17,10 @@ import devices
 import numpy as np
 import pytest
 from byhand import kernels
-from byhand._core import add_device, testing
 from calls import Array
 
 F32 = np.float32
 DTYPES = [np.float32, np.int32, np.int64, np.uint8]
-
-add_device(testing.device_without_operators("test"))
-add_device(testing.device_without_operators("test-gpu", is_gpu=True))
-
-
-@pytest.fixture(params=["test", pytest.param("cuda", marks=pytest.mark.slow)])
-def where(request: pytest.FixtureRequest) -> str:
-    """The name of a device."""
-    if request.param == "cuda":
-        devices.cuda_module()
-    return str(request.param)
 
 
 @pytest.fixture
@@ -87,6 +75,15 @@ def test_nobody_makes_an_array_without_a_device() -> None:
         byhand.DeviceArray.__new__(byhand.DeviceArray)
     with pytest.raises(TypeError, match="not an acceptable base type"):
         type("Mine", (byhand.DeviceArray,), {})
+
+
+def test_format(where: str) -> None:
+    """An array of one value is formatted as its value, for example the loss of a batch."""
+    loss = byhand.asarray(F32(0.25), where)
+    assert f"{loss:.3f}" == "0.250"
+    assert f"{loss}" == repr(loss)
+    with pytest.raises(ValueError, match="only an array of one value is a number"):
+        f"{numbers(where, 2)[1]:.3f}"
 
 
 # --------------------------------------------------------------------------------------------------
@@ -575,7 +572,7 @@ def test_devices_of_dlpack(in_cpu_memory: str) -> None:
         array.__dlpack__(None)  # the arguments have names
 
 
-def test_the_interface_of_cuda_arrays(in_cpu_memory: str) -> None:
+def test_the_interface_for_cupy(in_cpu_memory: str) -> None:
     values, array = numbers(in_cpu_memory, 2, 3)
     assert not hasattr(array, "__cuda_array_interface__")  # no GPU can read this memory
     for dtype in DTYPES:

@@ -32,7 +32,7 @@ void add_device(py::handle capsule) {
   const auto* const device = static_cast<const Device*>(PyCapsule_GetPointer(capsule.ptr(), "byhand.Device"));
   if (device == nullptr) throw py::error_already_set();
   if (device->hash != hash_of_operators())
-    throw std::runtime_error(
+    throw DeviceError(
         "the module of the device belongs to another version of byhand; build byhand again, with all of its "
         "modules");
   devices()[device->name] = device;
@@ -437,6 +437,10 @@ ValueError
       .def("__float__", [](const DeviceArray& a) { return py::float_(number(a)); })
       .def("__bool__", [](const DeviceArray& a) { return py::bool_(number(a)); })
       .def("__int__", [](const DeviceArray& a) { return py::int_(number(a)); })
+      .def("__format__",
+           [](const DeviceArray& a, const std::string& spec) {
+             return spec.empty() ? py::object(py::str(text(a))) : number(a).attr("__format__")(spec);
+           })
       .def("__repr__", text)
       .def("__reduce__", reduced)
       .def("__array__", refuse)
@@ -449,6 +453,10 @@ ValueError
       .def("__dlpack_device__", dlpack_device);
   type.attr("__array_ufunc__") = py::none();  // NumPy then refuses arithmetic instead of copying
   type.attr("__hash__") = py::module_::import("builtins").attr("object").attr("__hash__");
+  auto& error = py::register_exception<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+  error.attr("__module__") = "byhand.cuda";  // its public name
+  error.attr("__doc__") =
+      "A device cannot be used: there is none, its driver reports an error, or it is lost.";
   m.def("add_device", add_device, py::arg("capsule"),
         "Make the device of another extension module known. `capsule` holds its table.");
   define<asarray>(m, "asarray(x, device='cpu')", R"(Copy an array to a device, unless it is there already.

@@ -117,6 +117,8 @@ void translate_exception(const Signature& f) {
     error.set_error();
   } catch (const OutOfMemory& error) {
     PyErr_SetString(PyExc_MemoryError, error.what());
+  } catch (const DeviceError& error) {
+    PyErr_SetString(py::module_::import("byhand._core").attr("DeviceError").ptr(), error.what());
   } catch (const MissingOperator& error) {
     PyErr_SetString(PyExc_NotImplementedError, (f.name + "(): " + error.what()).c_str());
   } catch (const std::bad_alloc&) {

@@ -32,8 +32,8 @@ void read_arguments(const Signature& signature, PyObject* const* given, size_t c
                     py::handle* arguments);
 
 // Turns the C++ exception that is being handled, in a call of f, into a Python exception. MissingOperator
-// becomes NotImplementedError, std::invalid_argument ValueError, std::bad_alloc MemoryError, and any other
-// standard exception RuntimeError.
+// becomes NotImplementedError, DeviceError byhand.cuda.DeviceError, std::invalid_argument ValueError,
+// std::bad_alloc MemoryError, and any other standard exception RuntimeError.
 void translate_exception(const Signature& f);
 
 // Calls the function with the arguments. Returns None if the function has no result.

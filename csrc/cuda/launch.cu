@@ -1,6 +1,5 @@
 #include "cuda/launch.h"
 
-#include <stdexcept>
 #include <string>
 
 #include "ops/device.h"
@@ -42,7 +41,7 @@ void check(cudaError_t error, const char* what) {
   const std::string message = std::string("cuda: ") + what + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation)
     throw OutOfMemory(message + "; use smaller batches, or delete arrays that are no longer needed");
-  throw std::runtime_error(message + advice(error));
+  throw DeviceError(message + advice(error));
 }
 
 cudaStream_t stream() {

@@ -10,7 +10,7 @@
 
 namespace byhand::cuda {
 
-// Throws if `error` is one: OutOfMemory if memory is short, otherwise std::runtime_error. `what` names the
+// Throws if `error` is one: OutOfMemory if memory is short, otherwise DeviceError. `what` names the
 // operator. The message ends with what to do, if that is known.
 void check(cudaError_t error, const char* what);
 

@@ -87,6 +87,11 @@ class [[gnu::visibility("default")]] OutOfMemory : public std::bad_alloc {
   std::string message_;
 };
 
+// The device cannot be used: there is none, its driver reports an error, or it is lost.
+class [[gnu::visibility("default")]] DeviceError : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
 // The device has no function for an operator.
 class [[gnu::visibility("default")]] MissingOperator : public std::logic_error {
   using logic_error::logic_error;

@@ -8,11 +8,20 @@ has. Nothing else does, until an array is made on the device "cuda".
 import functools
 import importlib
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from byhand._core import add_device
+from byhand._core import DeviceError, add_device
 
-__all__ = ["Memory", "device_name", "is_available", "is_emulated", "load", "memory", "why_not"]
+__all__ = [
+    "DeviceError",
+    "Memory",
+    "device_name",
+    "is_available",
+    "is_emulated",
+    "load",
+    "memory",
+    "why_not",
+]
 
 _NOT_BUILT = (
     "this build of byhand has no CUDA; in a checkout of byhand, "
@@ -43,8 +52,8 @@ def is_available() -> bool:
 def why_not() -> str | None:
     """Return why the device "cuda" cannot be used, and what to do about it. None if it can."""
     try:
-        load()
-    except RuntimeError as error:
+        _module()
+    except DeviceError as error:
         return str(error)
     return None
 
@@ -54,10 +63,11 @@ def load() -> None:
 
     Raises
     ------
-    RuntimeError
-        If the device cannot be used. The message is that of `why_not`.
+    DeviceError
+        If the device cannot be used. The message has the reason that `why_not` returns.
     """
-    _module()
+    if (reason := why_not()) is not None:
+        raise DeviceError(f'device "cuda" cannot be used: {reason}')
 
 
 def device_name() -> str:
@@ -65,10 +75,10 @@ def device_name() -> str:
 
     Raises
     ------
-    RuntimeError
+    DeviceError
         If the device "cuda" cannot be used.
     """
-    name: str = _module().info()["name"]
+    name: str = _info()["name"]
     return name
 
 
@@ -77,10 +87,10 @@ def memory() -> Memory:
 
     Raises
     ------
-    RuntimeError
+    DeviceError
         If the device "cuda" cannot be used.
     """
-    info = _module().info()
+    info = _info()
     return Memory(info["total_bytes"] - info["free_bytes"], info["total_bytes"])
 
 
@@ -89,11 +99,22 @@ def is_emulated() -> bool:
 
     Raises
     ------
-    RuntimeError
+    DeviceError
         If the device "cuda" cannot be used.
     """
+    load()
     emulated: bool = _module().is_emulated
     return emulated
+
+
+def _info() -> dict[str, Any]:
+    """Return the name of the GPU and its memory."""
+    load()
+    try:
+        info: dict[str, Any] = _module().info()
+    except RuntimeError as error:  # the module cannot raise the classes of byhand._core
+        raise DeviceError(str(error)) from error
+    return info
 
 
 @functools.cache
@@ -102,14 +123,14 @@ def _module() -> ModuleType:
     try:
         module = importlib.import_module("byhand._cuda")
     except ModuleNotFoundError as error:
-        raise RuntimeError(_NOT_BUILT) from error
+        raise DeviceError(_NOT_BUILT) from error
     except ImportError as error:
-        raise RuntimeError(
+        raise DeviceError(
             f"the CUDA part of byhand cannot be loaded: {error}; build byhand again, or compute on "
             "the CPU"
         ) from error
     reason = module.why_not()
     if reason is not None:
-        raise RuntimeError(reason)
+        raise DeviceError(reason)
     add_device(module.device)
     return module

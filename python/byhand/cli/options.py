@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from byhand.cuda import why_not
 from byhand.runtime import set_num_threads
 
 _DATA_HELP = (
@@ -78,19 +77,12 @@ class DeviceName(str, Enum):
     cuda = "cuda"
 
 
-def _usable_device(device: DeviceName | None) -> DeviceName | None:
-    if device is DeviceName.cuda and (reason := why_not()) is not None:
-        raise typer.BadParameter(f"cuda cannot be used: {reason}")
-    return device
-
-
 DeviceOption = Annotated[
     DeviceName | None,
     typer.Option(
         metavar="NAME",
         help="Device that trains: cpu, or cuda for an NVIDIA GPU.",
         show_default="cpu, or the device of the run that is resumed",
-        callback=_usable_device,
     ),
 ]
 

@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from byhand.cli.streams import exit_code
+from byhand.cuda import DeviceError
 from byhand.data import DataError
 from byhand.files.tensors import CheckpointError
 from byhand.plots.formats import PlotError
@@ -148,6 +149,7 @@ def errors_end_the_command() -> Iterator[None]:
     except (
         OSError,
         DataError,
+        DeviceError,
         CheckpointError,
         FloatingPointError,
         MemoryError,

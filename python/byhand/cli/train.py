@@ -40,7 +40,8 @@ from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_result
 from byhand.cli.streams import exit_code
-from byhand.cuda import why_not
+from byhand.cuda import DeviceError
+from byhand.cuda import load as load_cuda
 from byhand.training.recipes import ADAM_LR, RECIPES
 from byhand.training.run_folder import RunFolder
 
@@ -284,6 +285,7 @@ def train(
         "start": start,
     }
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
+    device_name = _device(device, resume)
     # A run that has finished an epoch continues with its own weights, not with those of --from.
     begun = resume is not None and RunFolder(resume).state_path.exists()
     source = None if begun else job.source()
@@ -303,24 +305,28 @@ def train(
         _saying_what_is_kept(display, folder),
         display,
     ):
-        fit(job, network, sets, folder, display, started, device=_device(device, resume), **options)
+        fit(job, network, sets, folder, display, started, device=device_name, **options)
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
     say_result(job, sets[1], folder, display.history, drawn)
 
 
 def _device(chosen: DeviceName | None, resume: Path | None) -> str:
-    """Return the device that trains: the chosen one, that of the resumed run, or the CPU."""
-    if resume is None:
-        return "cpu" if chosen is None else chosen.value
-    begun: str = RunFolder(resume).config().get("device", "cpu")
-    if chosen is None:
-        if begun == "cuda" and (reason := why_not()) is not None:
-            fail(f"the run was begun on cuda, which cannot be used: {reason}. See --device cpu")
-        return begun
-    if chosen.value != begun:
-        words = f"the run was begun on {begun} and continues on {chosen.value}"
-        warn(f"{words}, which rounds in another way")
-    return chosen.value
+    """Return the device that trains: the chosen one, the last one of the resumed run, or the CPU.
+
+    End the command if this device cannot be used.
+    """
+    last: str = "cpu" if resume is None else RunFolder(resume).config().get("device", "cpu")
+    device = last if chosen is None else chosen.value
+    if device == "cuda":
+        try:
+            load_cuda()
+        except DeviceError as error:
+            advice = "" if chosen else "; pass --device cpu to continue the run on the CPU"
+            fail(f"{error}{advice}")
+    if resume is not None and device != last:
+        words = f"the run last ran on {last} and continues on {device}"
+        warn(f"{words}, which rounds differently")
+    return device
 
 
 @contextlib.contextmanager
@@ -364,5 +370,5 @@ def _saying_what_is_kept(display: TrainingDisplay, folder: Path) -> Iterator[Non
         advice = shlex.join(["byhand", "train", "--resume", str(folder)])
         warn(f"interrupted: {kept()}" + (f"; to continue: {advice}" if display.history else ""))
         raise typer.Exit(exit_code(interruption)) from None
-    except (OSError, FloatingPointError, MemoryError) as error:
+    except (OSError, DeviceError, FloatingPointError, MemoryError) as error:
         fail(f"{describe(error)}; {kept()}" if display.history else describe(error))
