@@ -99,7 +99,9 @@ def form(x: object) -> str:
     x : object
         The object that an error is about.
     """
-    return f"of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+    shape = getattr(x, "shape", None)  # a DeviceArray has one, too
+    is_array = isinstance(shape, tuple) and not isinstance(x, np.generic)
+    return f"of shape {shape}" if is_array else type(x).__name__
 
 
 def with_batch(shape: tuple[int, ...]) -> str:

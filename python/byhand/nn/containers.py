@@ -50,16 +50,9 @@ class Sequential(Module):
 
     def _share_storage(self) -> None:
         """Move all parameters into one storage, unless they have no memory yet (NO_WEIGHTS)."""
+        self._device = _common_device(self)
         parameters = self.parameters()
-        storages = [parameter.storage for parameter in parameters]
-        devices = sorted({storage.device for storage in storages if storage is not None})
-        if len(devices) > 1:
-            raise ValueError(
-                f"the layers must be on one device, but they are on {' and '.join(devices)}: move "
-                "them first, with layer.to(device)"
-            )
-        self._device = devices[0] if devices else "cpu"
-        if None not in storages:
+        if all(parameter.storage is not None for parameter in parameters):
             share_storage(parameters, self._device)
 
     def __getitem__(self, i: int) -> Module:
@@ -154,6 +147,7 @@ class Residual(Branch, Layer):
     def __init__(self, *layers: Module) -> None:
         self.children = _checked("Residual", layers)
         super().__init__(list(self.inner_layers()))
+        self._device = _common_device(self)
 
     def inner_layers(self) -> Iterator[Op]:
         """Return the layers of the chain and of networks inside it, in the order they run."""
@@ -179,6 +173,18 @@ def _checked(owner: str, layers: tuple[Module, ...]) -> tuple[Module, ...]:
     if len(set(map(id, modules))) < len(modules):
         raise ValueError("a layer occurs twice in the network: make a layer for each place")
     return layers
+
+
+def _common_device(network: Module) -> str:
+    """Return the device of the parameters of a network, which must be on one device."""
+    storages = {parameter.storage for parameter in network.parameters()}
+    devices = sorted({storage.device for storage in storages if storage is not None})
+    if len(devices) > 1:
+        raise ValueError(
+            f"the layers must be on one device, but they are on {' and '.join(devices)}: move them "
+            "first, with layer.to(device)"
+        )
+    return devices[0] if devices else "cpu"
 
 
 def _layer_inputs(children: Sequence[Module], shape: Shape) -> Iterator[tuple[Module, Shape]]:

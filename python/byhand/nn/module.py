@@ -13,11 +13,14 @@ import numpy as np
 
 from byhand import kernels
 from byhand.checks import flag, form
-from byhand.engine.memory import Array, Shape, host_copy
+from byhand.engine.memory import Array, Shape, host_copy, is_array
 from byhand.engine.op import Call, Op
 from byhand.nn.parameter import Parameter, Statistic, clear_gradients, load_arrays, move
 
 Self = TypeVar("Self", bound="Module")
+
+# Attributes that hold arrays of earlier batches: the last call of a layer, the plans of a model.
+_OF_BATCHES = ("_last", "_plans")
 
 
 class Module:
@@ -226,14 +229,18 @@ class Module:
 
     @property
     def device(self) -> str:
-        """The device of the parameters, such as "cpu"."""
+        """The device to which the whole module was moved last, such as "cpu".
+
+        If you move single layers of a network, the network does not notice it.
+        """
         return self._device
 
     def to(self: Self, device: str) -> Self:
         """Move all parameters and running statistics to a device.
 
         From then on, the module computes there. It takes arrays of this device and returns such
-        arrays. The methods of `Model` that predict still take and return NumPy arrays.
+        arrays. The methods of `Model` that predict still take and return NumPy arrays. The
+        activations of the last `forward` are dropped, so `backward` needs another `forward` first.
 
         Parameters
         ----------
@@ -249,8 +256,10 @@ class Module:
         ------
         TypeError
             If the module has a layer of yours, which computes with NumPy on the CPU.
-        RuntimeError, ValueError
-            If the device cannot be used or is unknown. The message says why.
+        byhand.cuda.DeviceError
+            If the device cannot be used. The message says why.
+        ValueError
+            If the device is unknown.
         MemoryError
             If the device has too little free memory. Then nothing has moved.
         """
@@ -261,7 +270,10 @@ class Module:
             raise TypeError(f"{kind} computes with NumPy, so it cannot be moved to {device}")
         move((parameter for _, parameter in self.named_state()), device)
         for module in self.modules():
-            module._device = device
+            if module._device != device:
+                module._device = device
+                for name in _OF_BATCHES:  # frees their memory
+                    vars(module).pop(name, None)
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
@@ -381,8 +393,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
-            array = isinstance(value, np.ndarray)
-            kind = f"an array {form(value)}" if array else f"a value of type {form(value)}"
+            kind = (
+                f"an array {form(value)}" if is_array(value) else f"a value of type {form(value)}"
+            )
             raise TypeError(
                 f"{name} of {type(self).__name__} is a parameter and cannot be replaced by {kind}: "
                 f"to change its values, use .{name}.data = array"
@@ -400,9 +413,8 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         # A copy or a pickle leaves out plans and activations. Many of their arrays are views of the
         # same memory. A copy would turn each view into a separate array.
-        return {
-            name: v for name, v in vars(self).items() if name not in ("_last", "_plans", "_shapes")
-        }
+        left_out = (*_OF_BATCHES, "_shapes")
+        return {name: v for name, v in vars(self).items() if name not in left_out}
 
 
 # --------------------------------------------------------------------------------------------------

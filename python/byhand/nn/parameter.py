@@ -218,14 +218,17 @@ def move(parameters: Iterable[Parameter], device: str) -> None:
     device : str
         The device.
     """
-    # A shared parameter may occur several times.
-    moving = dict.fromkeys(p for p in parameters if p.storage and p.storage.device != device)
-    storages = {parameter.storage for parameter in moving}
+    # A shared parameter may occur several times. Sorted by offset, parameters keep their order.
+    found = dict.fromkeys(p for p in parameters if p.storage and p.storage.device != device)
+    groups: dict[Storage | None, list[Parameter]] = {}
+    for parameter in sorted(found, key=lambda parameter: parameter.offset):
+        groups.setdefault(parameter.storage, []).append(parameter)
+    places = [aligned_offsets([p.size for p in group]) for group in groups.values()]
     # All memory is allocated first, so that nothing has moved if there is too little.
-    moved = {old: Storage(old.data.size, device) for old in storages if old is not None}
-    for parameter in moving:
-        assert parameter.storage is not None
-        parameter.bind(moved[parameter.storage], parameter.offset)
+    storages = [Storage(size, device) for _, size in places]
+    for group, (offsets, _), storage in zip(groups.values(), places, storages, strict=True):
+        for parameter, offset in zip(group, offsets, strict=True):
+            parameter.bind(storage, offset)
 
 
 def flat_pieces(

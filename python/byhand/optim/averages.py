@@ -8,7 +8,7 @@ from typing import Any
 
 from byhand import kernels
 from byhand.checks import number
-from byhand.engine.memory import Array, aligned_offsets, device_of, host_copy
+from byhand.engine.memory import Array, aligned_offsets, assign, device_of, host_copy
 from byhand.nn import Parameter
 from byhand.nn.parameter import Storage, flat_pieces, load_arrays
 
@@ -107,12 +107,12 @@ class WeightAverage:
             yield
         finally:
             for parameter, weights in zip(self._parameters, own, strict=True):
-                parameter.data[...] = weights
+                assign(parameter.data, weights)
 
     def replace_weights(self) -> None:
         """Copy the average to the weights of the network."""
         for parameter, average in zip(self._parameters, self._views(), strict=True):
-            parameter.data[...] = average
+            assign(parameter.data, average)
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the averages by name: "0" for the first parameter, and so on."""
