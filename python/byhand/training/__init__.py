@@ -3,7 +3,9 @@
 `Trainer.fit` prints only its progress, by default only in a terminal or a notebook. A training step
 copies a batch of images into the input of the plan (the list of kernel calls for the network), runs
 the plan, updates the weights and calls the handlers. After the first step of each batch size, a
-step allocates no array, except for the rounded answers of a model with one output.
+step allocates no array, with three exceptions: the rounded answers of a model with one output, the
+comparison of the labels with the `ignore_index` of the loss, and on a GPU the loss and the number
+of right answers, which are arrays of one value.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class Part(NamedTuple):
 
     Attributes
     ----------
-    index : ndarray, shape (n,), int64
-        The numbers of the images.
+    numbers : ndarray, shape (n,), int64
+        The numbers of the images in the training set.
     answers : ndarray, shape (n,)
         The right class of each image, or the right number if the model has one output.
     target : ndarray, shape (n,) or (n, outputs)
@@ -37,28 +37,7 @@ class Part(NamedTuple):
         The number of images over which the loss is averaged. The loss may ignore some labels.
     """
 
-    index: NDArray[np.int64]  # type: ignore[assignment]  # a tuple has a method of this name
-    answers: NDArray[Any]
-    target: NDArray[Any]
-    counted: int
-
-
-class TrainingBatch(NamedTuple):
-    """A batch in the arrays of a plan.
-
-    Attributes
-    ----------
-    plan : engine.plan.Batch
-        The plan for this number of images. `plan.train(target)` computes the loss and the
-        gradients.
-    images : int
-        The number of images.
-    answers, target, counted
-        As in `Part`.
-    """
-
-    plan: Batch
-    images: int
+    numbers: NDArray[np.int64]
     answers: NDArray[Any]
     target: NDArray[Any]
     counted: int
@@ -152,16 +131,16 @@ class TrainingBatches:
         data, size = self._data, self._batch_size
         order = stream(self._seed, epoch).permutation(len(data.images))
         wanted = data.wanted[order]
-        index = asarray(order, self._device) if self._has_bytes else order
+        numbers = asarray(order, self._device) if self._has_bytes else order
         target = asarray(wanted, self._device)
         answers = target if data.targets is None else asarray(data.answers[order], self._device)
         for start in range(0, len(order), size):
-            part = slice(start, start + size)
-            labels = wanted[part]
+            here = slice(start, start + size)
+            labels = wanted[here]
             counted = self._loss.counted(labels) if self._ignores_labels else len(labels)
-            yield Part(index[part], answers[part], target[part], counted)
+            yield Part(numbers[here], answers[here], target[here], counted)
 
-    def gather(self, part: Part, step: int) -> TrainingBatch:
+    def gather(self, part: Part, step: int) -> Batch:
         """Copy images, shifted and scaled, into the input of the plan.
 
         Parameters
@@ -174,19 +153,19 @@ class TrainingBatches:
 
         Returns
         -------
-        TrainingBatch
-            The batch. The next call with the same number of images overwrites its images.
+        engine.plan.Batch
+            The plan for this number of images. `train(part.target)` computes the loss and the
+            gradients. The next call of `gather` overwrites the images.
         """
-        n = len(part.index)
-        plan = self._plan.batch(n)
+        batch = self._plan.batch(len(part.numbers))
         self._model.gather(
             self._images,
-            part.index,
-            plan.input,
+            part.numbers,
+            batch.input,
             max_shift=self._max_shift,
             seed=self._seed,
             step=step,
         )
         for module in self._drawing:
             module.begin_step(self._seed, step)
-        return TrainingBatch(plan, n, part.answers, part.target, part.counted)
+        return batch

@@ -55,7 +55,10 @@ class Trainer(TrainerSettings):
         `StopTraining`, the training ends and `fit` returns as after the last epoch. Any other
         exception of a handler ends the training, and `fit` raises it. A handler may change the
         settings of the optimizer. If it does so at `Evaluated` or at an earlier event of the epoch,
-        the new settings are saved with that epoch, so a resumed run has them.
+        the new settings are saved with that epoch, so a resumed run has them. On "cuda", up to 15
+        further steps have run before a handler gets a `BatchEnd`, so what it does at this event has
+        no effect on those steps. If a handler moves the model to another device before the end of
+        the training and does not move it back, `fit` raises a RuntimeError.
     run : path, optional
         The run folder: see `RunFolder` for its files. If it is not given, nothing is written.
     notes : mapping, optional
@@ -93,7 +96,7 @@ class Trainer(TrainerSettings):
         If the optimizer has parameters that are not the model's, the loss is not a mean or does not
         fit the model, `ema` is not at least 0 and less than 1, JSON cannot hold the notes, or the
         device is unknown.
-    RuntimeError
+    byhand.cuda.DeviceError
         If the device cannot be used. The message says why.
     """
 
@@ -189,20 +192,19 @@ class Trainer(TrainerSettings):
                 scores = EpochScores(self.device)
                 for number, part in enumerate(batches.shuffled(epoch), 1):
                     batch = batches.gather(part, self.step)
-                    loss = batch.plan.train(batch.target)  # forward, loss and backward
+                    loss = batch.train(part.target)  # forward, loss and backward
                     if self.schedule is not None:
                         self.optimizer.lr = self._scheduled_rate(self.step)
                     # `known` are the scores that are known now: on the CPU, that of this batch.
                     lr, last = self.optimizer.lr, number == count
-                    known = scores.add(number, batch, loss, lr, last=last)
+                    known = scores.add(number, part, batch.output, loss, lr, last=last)
                     self._check_finite(known, lr, number, count, epoch)
                     self.optimizer.step()
                     self.step += 1
                     if self.average is not None:
                         self.average.update()
                     if self.handlers or self._progress is not None:
-                        for score in known:
-                            self.tell(score.event(epoch, count))
+                        self._tell_batches(known, epoch, count)
                         if self.stopping:
                             break
                 # An epoch does not count if a handler stopped the training after one of its
@@ -220,11 +222,17 @@ class Trainer(TrainerSettings):
         """
         for i, score in enumerate(known):
             if not math.isfinite(score.loss):
-                for earlier in known[:i]:
-                    self.tell(earlier.event(epoch, batches))
+                self._tell_batches(known[:i], epoch, batches)
                 raise _divergence(score.loss, score.lr, score.batch, epoch)
         if not math.isfinite(lr):
             raise _divergence(0.0, lr, batch, epoch)
+
+    def _tell_batches(self, known: Sequence[BatchScore], epoch: int, batches: int) -> None:
+        """Send the events of batches, up to the first one at which a handler stops the training."""
+        for score in known:
+            self.tell(score.event(epoch, batches))
+            if self.stopping:
+                break
 
     def tell(self, event: Event) -> None:
         """Send an event to every handler, even if one of them stops the training.
@@ -232,6 +240,11 @@ class Trainer(TrainerSettings):
         Parameters
         ----------
         event : Event
+
+        Raises
+        ------
+        RuntimeError
+            If a handler has moved the model to another device before the end of the training.
         """
         shown = () if self._progress is None else (self._progress,)
         for handler in (*self.handlers, *shown):
@@ -239,6 +252,11 @@ class Trainer(TrainerSettings):
                 handler(event)
             except StopTraining:
                 self.stopping = True
+        if self.model.device != self.device and not isinstance(event, TrainingEnded):
+            raise RuntimeError(
+                f"a handler moved the model from {self.device} to {self.model.device} at "
+                f"{type(event).__name__}; move it back before the handler returns"
+            )
 
     # ----------------------------------------------------------------------------------------------
     # Around all epochs
