@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from cuda_report import (
+    PRODUCTS,
     Kernel,
+    faults,
     main_loop,
     page_table,
     read_ptxas,
@@ -53,6 +55,40 @@ def test_the_main_loop_is_the_smallest_with_most_multiply_adds() -> None:
     assert name == "_Z3mulPf"
     assert len(sass) == 10
     assert main_loop(sass) == (2, 4)
+
+
+# Names as nvcc 13.0 makes them, of a product and of the wide and the narrow tile of a convolution.
+PREFIX = "_ZN6byhand4cuda41_GLOBAL__N__7a5ba256_9_conv2d_cu_8ad38dd4"
+WIDE, NARROW = (
+    "INS0_9TileShapeILi64ELi128ELi8ELi8EEEEEv",
+    "INS0_9TileShapeILi16ELi128ELi8ELi4EEEEEv",
+)
+PRODUCT_NAMES = [
+    "_ZN6byhand4cuda14product_kernelINS0_7OperandES2_NS0_5StoreEEEvT_T0_T1_",
+    f"{PREFIX}14forward_kernel{WIDE}NS_11Conv2dShapeENS1_6BlocksEPKfS8_S8_Pf",
+    f"{PREFIX}21backward_input_kernel{WIDE}NS_11Conv2dShapeENS1_10PhaseStepsENS1_6BlocksEPKfS9_Pf",
+    f"{PREFIX}22backward_weight_kernel{WIDE}NS_11Conv2dShapeElNS1_6BlocksEPKfS8_Pf",
+]
+
+
+def test_main_loops_of_products_are_checked() -> None:
+    narrow = Kernel(f"{PREFIX}14forward_kernel{NARROW}", multiply_adds=54, instructions=100)
+    good = [Kernel(name, multiply_adds=75, instructions=100) for name in PRODUCT_NAMES]
+    assert faults([*good, narrow], has_code=True) == []
+    for i, name in enumerate(PRODUCT_NAMES):
+        others = good[:i] + good[i + 1 :]
+        assert faults(others, has_code=True) == [
+            f"{[*PRODUCTS][i]}: there is no kernel of this name"
+        ]
+        low = Kernel(name, multiply_adds=74, instructions=100)
+        assert faults([*others, low], has_code=True) == [
+            f"{name}: 74% of the main loop are multiply-adds"
+        ]
+        assert faults([*others, Kernel(name)], has_code=True) == [
+            f"{name}: the main loop was not found"
+        ]
+    assert faults([], has_code=False) == []
+    assert faults([Kernel("f", spilled=8)], has_code=False) == ["f spills 8 bytes"]
 
 
 def test_threads_of_blocks() -> None:
