@@ -270,8 +270,9 @@ def test_empty(shape: Any, device: Any) -> None:
         array = kernels.empty(shape, device)
     except MemoryError:
         return
-    except RuntimeError as error:
-        assert device == "cuda" and str(error) == byhand.cuda.why_not()
+    except byhand.cuda.DeviceError as error:
+        assert device == "cuda"
+        assert str(error) == f'device "cuda" cannot be used: {byhand.cuda.why_not()}'
         return
     except (TypeError, ValueError) as error:
         assert re.search("shape|device", str(error)), error
