@@ -57,24 +57,24 @@ def test_the_main_loop_is_the_smallest_with_most_multiply_adds() -> None:
     assert main_loop(sass) == (2, 4)
 
 
-# Names as nvcc 13.0 makes them, of a product and of the wide and the narrow tile of a convolution.
+# Names as nvcc 13.0 makes them, of a product and of the high and the low tile of a convolution.
 PREFIX = "_ZN6byhand4cuda41_GLOBAL__N__7a5ba256_9_conv2d_cu_8ad38dd4"
-WIDE, NARROW = (
-    "INS0_9TileShapeILi64ELi128ELi8ELi8EEEEEv",
-    "INS0_9TileShapeILi16ELi128ELi8ELi4EEEEEv",
+HIGH, LOW = (
+    "INS0_9TileShapeILi64ELi128ELi8EEEEEv",
+    "INS0_9TileShapeILi32ELi256ELi8EEEEEv",
 )
 PRODUCT_NAMES = [
     "_ZN6byhand4cuda14product_kernelINS0_7OperandES2_NS0_5StoreEEEvT_T0_T1_",
-    f"{PREFIX}14forward_kernel{WIDE}NS_11Conv2dShapeENS1_6BlocksEPKfS8_S8_Pf",
-    f"{PREFIX}21backward_input_kernel{WIDE}NS_11Conv2dShapeENS1_10PhaseStepsENS1_6BlocksEPKfS9_Pf",
-    f"{PREFIX}22backward_weight_kernel{WIDE}NS_11Conv2dShapeElNS1_6BlocksEPKfS8_Pf",
+    f"{PREFIX}14forward_kernel{HIGH}NS_11Conv2dShapeENS1_6BlocksEPKfS8_S8_Pf",
+    f"{PREFIX}21backward_input_kernel{HIGH}NS_11Conv2dShapeENS1_10PhaseStepsENS1_6BlocksEPKfS9_Pf",
+    f"{PREFIX}22backward_weight_kernel{HIGH}NS_11Conv2dShapeElNS1_6BlocksEPKfS8_Pf",
 ]
 
 
 def test_main_loops_of_products_are_checked() -> None:
-    narrow = Kernel(f"{PREFIX}14forward_kernel{NARROW}", multiply_adds=54, instructions=100)
+    low = Kernel(f"{PREFIX}14forward_kernel{LOW}", multiply_adds=54, instructions=100)
     good = [Kernel(name, multiply_adds=75, instructions=100) for name in PRODUCT_NAMES]
-    assert faults([*good, narrow], has_code=True) == []
+    assert faults([*good, low], has_code=True) == []
     for i, name in enumerate(PRODUCT_NAMES):
         others = good[:i] + good[i + 1 :]
         assert faults(others, has_code=True) == [

@@ -8,7 +8,7 @@ The table has one row per kernel: its registers, its static shared memory, and i
 is the loop with the most multiply-adds (FFMA). The exit code is 1 if nvcc warns, if a kernel spills
 registers to memory, or if less than 75 % of the instructions in the main loop of a product are
 multiply-adds. Products are those of matrices and the three of a convolution. It is also 1 if one of
-these kernels or its main loop is not found. The narrow tiles of a convolution are not checked
+these kernels or its main loop is not found. The low tiles of a convolution are not checked
 (csrc/cuda/conv2d.cu says why). nvcc is the one that a build with BYHAND_CUDA=ON uses
 (tools/find_cuda.py). If such a build makes warnings errors (CMAKE_COMPILE_WARNING_AS_ERROR), it
 fails at the first spill, on every architecture. cuobjdump and nvdisasm, which show the machine
