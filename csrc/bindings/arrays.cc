@@ -18,8 +18,8 @@ bool is_dtype(const py::dtype& type) {
          py::detail::npy_api::get().PyArray_EquivTypes_(type.ptr(), py::dtype::of<T>().ptr());
 }
 
-AnyArray float_array(py::handle object, const char* name, int dimensions) {
-  AnyArray array(object, name, "np.asarray(..., np.float32) converts it");
+AnyArray float_array(py::handle object, const char* name, int dimensions, Access access = Access::kRead) {
+  AnyArray array(object, name, "np.asarray(..., np.float32) converts it", access);
   if (!array.has_dtype<float>())
     throw py::type_error(std::string(name) + " must have the dtype float32, got " + text_of(array.dtype()) +
                          "; convert it with .astype(np.float32)");
@@ -74,13 +74,18 @@ const Device& common_device(std::initializer_list<Region> arrays) {
   return cpu_device();
 }
 
-AnyArray::AnyArray(py::handle object, const char* name, const char* advice)
+AnyArray::AnyArray(py::handle object, const char* name, const char* advice, Access access)
     : array_(py::reinterpret_borrow<py::array>(object)) {
   if (py::isinstance<py::array>(object)) return;
-  if (!py::isinstance<DeviceArray>(object))
+  if (py::isinstance<DeviceArray>(object)) {
+    on_device_ = object.cast<const DeviceArray*>();
+    return;
+  }
+  const py::object array = array_of(object, name, access);
+  if (!array)
     throw py::type_error(std::string(name) + " must be a numpy.ndarray, got " + type_name(object) + "; " +
                          advice);
-  on_device_ = object.cast<const DeviceArray*>();
+  array_ = py::reinterpret_borrow<py::array>(array);
 }
 
 const Device& AnyArray::device() const { return on_device_ ? on_device_->device() : cpu_device(); }
@@ -254,8 +259,9 @@ Output<T>::Output(py::handle out, const char* name, const Shape& shape,
                   std::initializer_list<Region> inputs) {
   const AnyArray array(
       out.is_none() ? new_array<T>(common_device(inputs), shape) : py::reinterpret_borrow<py::object>(out),
-      name, "leave it out to get a new array");
-  array_ = array.object();
+      name, "leave it out to get a new array", Access::kWrite);
+  array_ = out.is_none() ? array.object() : py::reinterpret_borrow<py::object>(out);
+  memory_ = array.object();
   region_ = array.region(name);
   data_ = static_cast<T*>(array.data());
   if (out.is_none()) return;
@@ -317,7 +323,7 @@ py::tuple Gradients::arrays() const {
 }
 
 InPlace::InPlace(py::handle object, const char* name, std::initializer_list<Region> others)
-    : array_(float_array(object, name, -1)),
+    : array_(float_array(object, name, -1, Access::kWrite)),
       region_(array_.region(name)),
       shape_(array_.shape()),
       data_(static_cast<float*>(array_.data())),

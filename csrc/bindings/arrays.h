@@ -1,8 +1,9 @@
 // Checks all arguments that are arrays, and turns them into pointers for the operators.
 //
-// An object of each class holds one array argument: an array of NumPy, or a DeviceArray. It keeps the array
-// alive, and its constructor reads the address and the shape of the array once. Kernels run without the GIL.
-// They must not look at a Python object, because another thread may change it meanwhile.
+// An object of each class holds one array argument: an array of NumPy, an array of another library that NumPy
+// can view, or a DeviceArray. It keeps the array alive, and its constructor reads the address and the shape
+// of the array once. Kernels run without the GIL. They must not look at a Python object, because another
+// thread may change it meanwhile.
 //
 // All arrays of a call lie on the same device. The classes of results, Output and InPlace, check this, and
 // their method device() returns the table whose operators compute the result.
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "bindings/arguments.h"
+#include "bindings/array_protocols.h"
 #include "ops/device.h"
 
 namespace byhand::bindings {
@@ -37,10 +39,11 @@ const Device& common_device(std::initializer_list<Region> arrays);
 // An array of NumPy, or a DeviceArray. The other classes of this file use it for their checks.
 class AnyArray {
  public:
-  // Throws TypeError unless `object` is such an array. `advice` tells users in the message how to get one.
-  AnyArray(py::handle object, const char* name, const char* advice);
+  // Throws TypeError unless `object` is such an array, or `array_of` makes one of it. `advice` tells users in
+  // the message how to get one.
+  AnyArray(py::handle object, const char* name, const char* advice, Access access = Access::kRead);
 
-  const py::object& object() const { return array_; }
+  const py::object& object() const { return array_; }  // the array of NumPy, or the DeviceArray
   const Device& device() const;
   py::dtype dtype() const;
   int64_t dimensions() const;
@@ -171,7 +174,8 @@ class Output {
   void must_not_overlap(const Region& other) const;
 
  private:
-  py::object array_;
+  py::object array_;   // the caller's object
+  py::object memory_;  // its array of NumPy, which keeps the memory alive
   Region region_;
   T* data_;
 };

@@ -176,7 +176,7 @@ void assign(const DeviceArray& target, py::handle source) {
                          text_of(from.dtype()));
   const auto bytes = static_cast<size_t>(target.bytes());
   if (&from.device() == &cpu_device()) {
-    const auto contiguous = py::array::ensure(source, py::array::c_style);
+    const auto contiguous = py::array::ensure(from.object(), py::array::c_style);
     if (!contiguous) throw std::bad_alloc();
     const void* const values = contiguous.data();
     without_gil([&] { target.device().from_host(target.data(), values, bytes); });
@@ -199,6 +199,13 @@ py::array to_host(const DeviceArray& a) {
   return result;
 }
 
+// Returns an array of NumPy with the values of any array_like.
+py::array host_array(py::handle object) {
+  if (py::isinstance<py::array>(object)) return py::reinterpret_borrow<py::array>(object);
+  const py::object array = array_of(object, "x", Access::kRead);
+  return array ? array : py::module_::import("numpy").attr("asarray")(object);
+}
+
 py::object asarray(py::handle object, py::handle device_object) {
   const Device& device = device_named(parse_string(device_object, "device"));
   if (&device == &cpu_device() && py::isinstance<py::array>(object))
@@ -208,7 +215,7 @@ py::object asarray(py::handle object, py::handle device_object) {
     if (&a.device() == &device) return py::reinterpret_borrow<py::object>(object);
     return asarray(to_host(a), device_object);
   }
-  const py::array array = py::module_::import("numpy").attr("asarray")(object);
+  const py::array array = host_array(object);
   if (&device == &cpu_device()) return array;
   const std::optional<py::dtype> dtype = device_dtype(array.dtype());
   if (!dtype) refuse_dtype("x", array.dtype(), "; np.asarray(x, np.float32) converts it");

@@ -19,6 +19,10 @@ rules:
   function returns the same array.
 - A backward function takes those keyword arguments of the forward function that its result depends
   on, with the same default values.
+- Arrays of other libraries on the CPU are read and, as `out`, written without a copy: those that
+  offer the buffer protocol, `__array_interface__` or DLPack, such as memoryview, array.array and
+  tensors of PyTorch that need no gradient. An input may also offer `__array__`. New results are
+  arrays of NumPy.
 - Every function also takes arrays of another device (`byhand.DeviceArray`) instead of NumPy arrays.
   All arrays of a call must be on the same device, and the results are arrays of this device. A
   number that a function returns, such as a loss, is an array without dimensions there.
