@@ -68,6 +68,7 @@ PYTHON_ORDER = [
     "plots",
     "sklearn",
     "pictures",
+    "export",
     "reproduce",
     "simt",
     "bench",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import byhand
-from byhand.cli import convert, data, evaluate, info, plot, predict, reproduce, simt, train
+from byhand.cli import convert, data, evaluate, export, info, plot, predict, reproduce, simt, train
 from byhand.cli.help import Command, Group
 from byhand.cli.output import errors_end_the_command, say
 from byhand.cli.values import convert_plainly
@@ -36,6 +36,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(plot.plot)
+app.command()(export.export)
 convert.add_to(data.app)
 app.add_typer(data.app, name="data")
 app.command()(reproduce.reproduce)

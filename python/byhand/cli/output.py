@@ -16,6 +16,7 @@ import typer
 from byhand.cli.streams import exit_code
 from byhand.cuda import DeviceError
 from byhand.data import DataError
+from byhand.export.errors import ExportError
 from byhand.files.tensors import CheckpointError
 from byhand.plots.formats import PlotError
 
@@ -154,6 +155,7 @@ def errors_end_the_command() -> Iterator[None]:
         FloatingPointError,
         MemoryError,
         PlotError,
+        ExportError,
         ImportError,
     ) as error:
         fail(describe(error))
