@@ -1,6 +1,6 @@
 """The pages: their Python runs; the files, functions and commands that they name exist.
 
-tests/test_tutorials.py runs the tutorials and the page on own layers, which takes longer.
+tests/test_tutorials.py runs the tutorials and two more pages, which takes longer.
 """
 
 from __future__ import annotations

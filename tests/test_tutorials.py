@@ -1,4 +1,4 @@
-"""README, tutorials and the page on own layers: every block of Python and shell runs, in order.
+"""README, tutorials and two more pages: every block of Python and shell runs, in order.
 
 The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
 2,000 images that do not look like digits, every number of epochs is 1, and logs have a line every 5
@@ -25,13 +25,21 @@ from pathlib import Path
 
 import byhand
 import pytest
+from byhand.checks import is_installed
 from cli_support import make_sets, write_folder
 from sybil import Example
 from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("tutorials/?.md")), DOCS / "own_layers.md"]
+PAGES = [
+    DOCS.parent / "README.md",
+    *sorted(DOCS.glob("tutorials/?.md")),
+    DOCS / "own_layers.md",
+    DOCS / "export.md",
+]
+# The packages that a page needs in addition to byhand[cli].
+NEEDS = {"export": ("onnx", "onnxruntime", "torch", "tensorboard")}
 FULL = bool(os.environ.get("BYHAND_FULL_TUTORIALS"))
 
 COMMAND = f"""#!{sys.executable}
@@ -90,6 +98,9 @@ def blocks(page: Path, copy: Path) -> list[Example]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in NEEDS.get(page.stem, ()):
+        if not is_installed(package):
+            pytest.skip(f"the page needs {package}, which is not installed")
     command = tmp_path / "bin" / "byhand"
     command.parent.mkdir()
     command.write_text(COMMAND)
