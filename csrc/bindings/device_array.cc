@@ -479,7 +479,8 @@ Returns
 -------
 ndarray or DeviceArray
     A NumPy array for "cpu", otherwise a DeviceArray. If `x` is an array on this device, it is
-    returned without a copy.
+    returned without a copy. If `x` is an array of another library on the CPU, such as a tensor of
+    PyTorch, the NumPy array shares its memory.
 
 Raises
 ------
@@ -488,7 +489,7 @@ MemoryError
 RuntimeError
     If the device cannot be used.
 TypeError
-    If the dtype is none of those above.
+    If the dtype is none of those above, or the memory of `x` cannot be read on the CPU.
 ValueError
     If the device is unknown.)");
 }

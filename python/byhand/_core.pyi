@@ -23,6 +23,8 @@ from numpy.typing import DTypeLike, NDArray
 _Float: TypeAlias = NDArray[np.float32]
 _Array: TypeAlias = _Float | DeviceArray
 
+# Kernels take arrays of other libraries, too, which have no type here. byhand.asarray gives them
+# one.
 # All arrays of a call are on one device, and so are the results. The third type is that of code
 # that works for every device.
 _ArrayT = TypeVar("_ArrayT", _Float, DeviceArray, _Array)
