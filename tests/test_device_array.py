@@ -5,6 +5,7 @@ The tests run on a device without operators, whose memory is that of the CPU, an
 
 from __future__ import annotations
 
+import array
 import copy
 import gc
 import pickle
@@ -114,6 +115,14 @@ def test_lists_and_numbers_become_arrays(where: str) -> None:
     assert_equal(byhand.asarray(7, where), np.array(7))
     assert_equal(byhand.asarray(F32(0.5), where), np.array(0.5, F32))
     assert_equal(byhand.asarray([F32(1), F32(2)], where), F32([1, 2]))
+
+
+def test_arrays_of_other_libraries_are_copied(where: str) -> None:
+    assert_equal(byhand.asarray(array.array("f", [1, 2]), where), F32([1, 2]))
+    assert_equal(byhand.asarray(memoryview(b"\1\2"), where), np.uint8([1, 2]))
+    _, target = numbers(where, 2, 3)
+    target[1] = array.array("f", [7, 8, 9])
+    assert_equal(target, F32([[0, 1, 2], [7, 8, 9]]))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "f2", "f8", "u4", "i2", "u8", "c8", "U1", "O", "M8[s]"])

@@ -260,6 +260,8 @@ def test_an_evaluation_has_the_confusion_matrix() -> None:
     assert np.array_equal(evaluate(model, (images, rows)).confusion, expected)
     again = pickle.loads(pickle.dumps(evaluation))
     assert again == evaluation and np.array_equal(again.confusion, expected)
+    same = model.evaluate((images, labels), loss=losses.CrossEntropyLoss())
+    assert same == evaluation and np.array_equal(same.confusion, expected)
 
 
 def test_a_number_has_no_confusion_matrix() -> None:

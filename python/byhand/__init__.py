@@ -45,6 +45,7 @@ def _read_pictures(model: Model, sources: Sequence[Any], pictures: str | None) -
 # Model.predict reads pictures with this function. byhand.models does not import byhand.pictures
 # itself, because byhand.pictures imports pillow, which may not be installed.
 _model.read_pictures = _read_pictures
+_model.evaluate_model = evaluate
 
 __all__ = [
     "DeviceArray",

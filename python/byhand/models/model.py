@@ -26,6 +26,7 @@ from byhand.models.picture_form import check_pictures
 from byhand.models.transfer import copy_weights
 from byhand.nn import Module, Sequential
 from byhand.nn.fusion import fused
+from byhand.nn.losses import Loss
 
 # Every step compares the dtype of the images with this dtype. A comparison with the type
 # numpy.uint8 would create a new dtype each time.
@@ -215,6 +216,31 @@ class Model(Sequential):
         if self.classes == 1:
             return np.rint(logits[:, 0]).astype(np.int64)
         return np.asarray(logits.argmax(axis=1), np.int64)
+
+    def evaluate(self, data: Any, *, loss: Loss | None = None) -> Any:
+        """Compute the loss, the accuracy and the confusion matrix on a data set.
+
+        This is `byhand.evaluate(model, data, loss=loss)`.
+
+        Parameters
+        ----------
+        data : data set or pair (images, labels)
+            As in `Trainer.fit`.
+        loss : Loss, optional
+            As in `byhand.evaluate`.
+
+        Returns
+        -------
+        byhand.training.Evaluation
+            The attributes are `loss`, `accuracy`, `confusion` and `class_accuracy`.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As in `byhand.evaluate`.
+        """
+        assert evaluate_model is not None
+        return evaluate_model(self, data, loss=loss)
 
     def outputs(self, images: Any, *, pictures: str | None = None) -> Array:
         """Compute the output of the network: logits, or the number of a model with one output.
@@ -446,6 +472,8 @@ class Model(Sequential):
 # The function that reads pictures for a model. byhand/__init__.py sets it to a call of
 # `byhand.pictures.images_for`. This module does not import `byhand.pictures`, which needs pillow.
 read_pictures: Callable[[Model, Sequence[Any], str | None], NDArray[np.uint8]] | None = None
+# `byhand.evaluate`. byhand/__init__.py sets it, because byhand.training is a layer above this one.
+evaluate_model: Callable[..., Any] | None = None
 
 
 def _finite(name: str, value: Any) -> float:
