@@ -5,6 +5,7 @@ The largest difference must be at most 1e-5, or 1e-5 of the largest output if th
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from byhand import export, models, nn
 from byhand.export.onnx_model import layers_to_onnx
+from byhand.export.windows import windows_along
 from calls import Array
 from cli_support import only_line, run
 from fuzz_cases import Draw, draw_model, fill
@@ -91,6 +93,22 @@ def test_each_layer_alone(layer: nn.Module, shape: Any, rng: np.random.Generator
     for n in (3, 1, 0):
         x = rng.standard_normal((n, *shape), np.float32)
         assert_close(runs.run(None, {"x": x})[0], network(x))
+
+
+def test_padding_gives_the_same_number_of_windows() -> None:
+    """Other libraries round the number of windows down, and have no `ceil_mode` of this kind."""
+    for size, kernel, stride, before, after, dilation, ceil_mode in itertools.product(
+        *(range(1, 6), (1, 2, 3), (1, 2, 3), range(4), range(4), (1, 2), (False, True))
+    ):
+        sides = (before, after), (0, 0)
+        layer = nn.MaxPool2d((kernel, 1), (stride, 1), sides, (dilation, 1), ceil_mode=ceil_mode)
+        try:
+            wanted = layer.output_shape((1, size, 1))[1]
+        except ValueError:
+            continue  # the window is larger than the image and its padding
+        windows = windows_along(layer, (1, size, 1), 0)
+        reach = dilation * (kernel - 1) + 1
+        assert (windows.before + size + windows.after - reach) // stride + 1 == wanted, layer
 
 
 def test_every_layer_is_tested() -> None:

@@ -174,7 +174,7 @@ def _avg_pool2d(graph: Graph, x: str, layer: nn.AvgPool2d, shape: Shape, name: s
 
 
 def _padded(graph: Graph, x: str, rows: Any, columns: Any, value: np.float32) -> str:
-    """Pad or crop images, so that the windows of a pooling layer cover them exactly."""
+    """Pad images as far as the windows of a pooling layer reach."""
     pads = [0, 0, rows.before, columns.before, 0, 0, rows.after, columns.after]
     if not any(pads):
         return x

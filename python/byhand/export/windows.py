@@ -1,8 +1,8 @@
 """The windows of pooling along one axis of an image, in the form that other libraries take.
 
 ONNX and PyTorch have other rules than byhand for large paddings, for two sides with different
-paddings and for `ceil_mode`. An exported model therefore first pads or crops the image, so that the
-windows cover it exactly, and then pools without padding. This gives the same windows everywhere.
+paddings and for `ceil_mode`. An exported model therefore first pads the image as far as its windows
+reach, and then pools without padding. This gives the same windows everywhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ class Windows(NamedTuple):
     Attributes
     ----------
     before, after : int
-        The number of values to add at both ends of the axis. `after` is negative if no window
-        reaches the last values.
+        The number of values to add at both ends of the axis, so that no window reaches beyond.
     inside : ndarray, shape (windows,), int64
         The number of values of each window that lie in the image.
     divisors : ndarray, shape (windows,), int64
@@ -61,4 +60,4 @@ def windows_along(layer: MaxPool2d | AvgPool2d, shape: Shape, axis: int) -> Wind
     if getattr(layer, "count_include_pad", False):
         # With ceil_mode, the last window may reach beyond the padding, where nothing counts.
         divisors = np.minimum(first + kernel, size + after) - first
-    return Windows(before, covered - size - before, inside, divisors)
+    return Windows(before, max(covered - size - before, 0), inside, divisors)
