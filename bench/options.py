@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from byhand.bench.peers import CONTENDERS, Contender, choose
+from byhand.bench.run import check_folder
 from byhand.bench.tasks import MODELS
 from byhand.checks import not_one_of
 from byhand.nn import ACTIVATIONS
+from byhand.plots.formats import PLOT_FORMATS
 from byhand.runtime import config
 
 MOST_THREADS = 256
@@ -70,6 +72,20 @@ JsonOption = Annotated[
         "--json", metavar="FILE", dir_okay=False, help="Also write all results into this file."
     ),
 ]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.svg", dir_okay=False, help="Also draw a chart into this file."),
+]
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse, before measuring, a file of an unknown format or one that cannot be written."""
+    if path is None:
+        return
+    if path.suffix.lower() not in PLOT_FORMATS:
+        formats = ", ".join(PLOT_FORMATS)
+        raise typer.BadParameter(f"{path} must end in {formats}.", param_hint="--plot")
+    check_folder(path)
 
 
 def names(text: str) -> list[str]:

@@ -127,7 +127,7 @@ class Run:
 def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: float) -> Result:
     entries = contest.run(
         (case.name, batch),
-        _reference(case, batch),
+        reference(case, batch),
         amount=lambda _: seconds,
         rounds=rounds,
         tolerance=KERNEL_TOLERANCE,
@@ -136,7 +136,9 @@ def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: 
     return Result(labels, contest.threads, case.work(batch), entries)
 
 
-def _reference(case: Case, batch: int) -> Arrays:
+def reference(case: Case, batch: int) -> Arrays:
+    """Return the results of a kernel in float64, computed by NumPy."""
+
     def to_float64(argument: Any) -> Any:
         wide = isinstance(argument, np.ndarray) and argument.dtype == np.float32
         return argument.astype(np.float64) if wide else argument

@@ -21,6 +21,13 @@ LEGEND = (
     "A share exceeds 100% if an algorithm needs fewer operations than the direct one, or if "
     "other work disturbed the measurement of the peak."
 )
+LADDER_LEGEND = (
+    "gain: the speed of the step divided by the speed of the step before it. For byhand, the step "
+    "before is the last one with the same number of threads.\n"
+    "of peak: GFLOP/s divided by the peak. The peak is the GFLOP/s of the same number of threads "
+    "that only multiply and add. It is measured before and after the steps, and the larger value "
+    "counts."
+)
 # The units of time, in seconds. A value is shown in the largest unit in which it is at least 1.
 UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 

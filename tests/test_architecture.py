@@ -35,6 +35,9 @@ MAY_INCLUDE = {
     "cpu/conv2d": DRIVERS | {"cpu/conv2d", "cpu/conv2d/direct", "cpu/conv2d/winograd"},
     "bindings": {"core", "ops", "bindings"},
     "cuda": {"core", "ops", "cuda"},
+    "ladder": set(),
+    "ladder/gemm": {"ladder"},
+    "ladder/conv2d": {"ladder", "ladder/conv2d", "ladder/gemm"},
     "simt": {"simt", "simt/include"},
     "simt/include": {"simt/include"},
 }
@@ -47,7 +50,6 @@ DRIVER_FOLDERS = {folder for folder in MAY_INCLUDE if folder.startswith("cpu")} 
 RUNTIME_BINDINGS = {"module.cc", "bind_runtime.cc", "bind_testing.cc"}
 RUNTIME_HEADERS = {
     "cpu/runtime",
-    "cpu/gemm/ladder.h",
     "cpu/conv2d/method.h",
 }
 
@@ -55,6 +57,7 @@ RUNTIME_HEADERS = {
 PYTHON_ORDER = [
     "checks",
     "files",
+    "cxx",
     "_core",
     "kernels",
     "cuda",

@@ -9,7 +9,6 @@ import byhand
 import numpy as np
 import pytest
 from byhand import kernels
-from byhand._core import testing
 from calls import Array, Call, Fill, shapes
 from devices import SCHEDULES
 from guard import Fence
@@ -296,36 +295,6 @@ def test_out_may_be_c_but_not_a_part_of_it(rng: np.random.Generator) -> None:
         kernels.gemm(memory[1:], a, memory[1:], out=memory[1:])
     with pytest.raises(ValueError, match="out must not overlap"):
         kernels.gemm(a, a, memory[:8, ::-1], out=memory[:8])
-
-
-@pytest.mark.parametrize("step", testing.gemm_ladder_steps())
-def test_every_step_of_the_ladder(
-    step: str, isa: str, threads: int, rng: np.random.Generator
-) -> None:
-    """In the last shape, A and B are packed and the threads share the work."""
-    for m, n, k in ((1, 1, 1), (17, 33, 9), (40, 70, 600), (60, 300, 512)):
-        a, b = operands(Fill(rng, integers=True), m, n, k)
-        out = np.full((m, n), np.nan, np.float32)
-        assert testing.gemm_ladder(step, a, b, out=out) is out
-        np.testing.assert_array_equal(out, a.astype(np.float64) @ b)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"step": "four loops"}, '^step must be .* got "four loops"'),
-        ({"a": np.ones((2, 3), np.float64)}, "^a must .*float64"),
-        ({"a": np.ones(3, np.float32)}, "^a must have"),
-        ({"b": np.ones((4, 2), np.float32)}, "^b must have 3 rows, .* got 4"),
-        ({"a": np.ones((0, 3), np.float32)}, r"must not be empty, got shapes \(0, 3\)"),
-        ({"out": np.ones((2, 3), np.float32)}, "^out must have"),
-    ],
-)
-def test_arguments_of_the_ladder(change: dict[str, Any], said: str) -> None:
-    a, b = np.ones((2, 3), np.float32), np.ones((3, 2), np.float32)
-    arguments: dict[str, Any] = {"step": "packing", "a": a, "b": b, **change}
-    with pytest.raises((ValueError, TypeError), match=said):
-        testing.gemm_ladder(**arguments)
 
 
 def test_the_stride_of_a_column_of_c_changes_no_bit(isa: str, rng: np.random.Generator) -> None:

@@ -29,7 +29,9 @@ from byhand.bench.options import (
     DataOption,
     JsonOption,
     ModelsOption,
+    PlotOption,
     SyntheticOption,
+    check_plot,
     networks_of,
     threads_of,
 )
@@ -43,7 +45,6 @@ from byhand.optim import SGD
 from byhand.runtime import config
 from byhand.training import BatchEnd, Event, StopTraining, Trainer
 from costs import Call, call
-from plot_file import PlotOption, check_plot
 from rich.markup import escape
 from rich.text import Text
 

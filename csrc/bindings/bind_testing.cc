@@ -10,26 +10,12 @@
 #include "bindings/gil.h"
 #include "core/check.h"
 #include "cpu/conv2d/method.h"
-#include "cpu/gemm/ladder.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/peak.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::bindings {
 namespace {
-
-py::object gemm_ladder(const std::string& step, py::handle a_object, py::handle b_object,
-                       py::handle out_object) {
-  const Input a(a_object, "a", 2), b(b_object, "b", 2);
-  require(a.shape()[1] == b.shape()[0], "b must have ", a.shape()[1],
-          " rows, the number of columns of a, got ", b.shape()[0]);
-  const int64_t m = a.shape()[0], n = b.shape()[1], k = b.shape()[0];
-  require(m > 0 && n > 0 && k > 0, "a and b must not be empty, got shapes ", a.shape(), " and ", b.shape());
-  const Output<float> out(out_object, "out", {m, n}, {a.region(), b.region()});
-  without_gil(
-      [&] { cpu::ladder_multiply(step, {a.data(), m, k, k, 1}, {b.data(), k, n, n, 1}, out.data()); });
-  return out.array();
-}
 
 std::string conv_method(py::handle function, py::handle x_shape, py::handle weight_shape, py::handle stride,
                         py::handle padding, py::handle dilation, py::handle groups, py::handle algorithm) {
@@ -108,10 +94,6 @@ void bind_testing(py::module_& m) {
   m.def("memory_rate", cpu::memory_rate, py::arg("bytes"), py::arg("seconds"), py::call_guard<GilRelease>(),
         "Measure how many bytes per second one thread reads and writes while it adds one array to another "
         "repeatedly. Both arrays together have `bytes` bytes.");
-  m.def("gemm_ladder_steps", cpu::ladder_steps,
-        "Return the names of the steps that lead from three loops to gemm.");
-  m.def("gemm_ladder", gemm_ladder, py::arg("step"), py::arg("a"), py::arg("b"), py::arg("out") = py::none(),
-        "Compute a @ b by one of gemm_ladder_steps(). The last step uses all threads, every other step one.");
   m.def("conv_method", conv_method, py::arg("function"), py::arg("x_shape"), py::arg("weight_shape"),
         py::kw_only(), py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
         py::arg("groups") = 1, py::arg("algorithm") = "auto",

@@ -113,8 +113,7 @@ def add_device(capsule: object) -> None: ...
 
 # A submodule with functions that only the tests and the benchmarks need: isas(), isa(),
 # set_isa(name), default_num_threads(), set_thread_limit(limit), fma_peak(seconds),
-# memory_rate(bytes, seconds), gemm_ladder_steps(), gemm_ladder(step, a, b, out=None),
-# conv_method(function, x_shape, weight_shape, *, stride=1, ...) and
+# memory_rate(bytes, seconds), conv_method(function, x_shape, weight_shape, *, stride=1, ...) and
 # device_without_operators(name, is_gpu=False).
 testing: ModuleType
 

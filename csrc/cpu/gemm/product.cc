@@ -51,7 +51,7 @@ bool better_by_dots(const Product& g) { return cost_by_dots(g) < cost_by_tiles(g
 void multiply(const Product& g, bool by_dots) {
   if (g.rows() == 0 || g.columns() == 0) return;
   if (by_dots) return multiply_by_dots(g);
-  multiply_by_tiles(g, blocking_for(kernels<GemmKernels>()));
+  multiply_by_tiles(g);
 }
 
 void multiply(const Product& g) { multiply(g, better_by_dots(g)); }

@@ -28,21 +28,11 @@ struct Product {
   double ns() const { return fma_ns(multiply_adds(a, b)); }  // on one thread
 };
 
-// How multiply_by_tiles cuts a product into blocks, and what it does for the caches.
-struct Blocking {
-  int64_t rows;     // the number of rows in the highest tile
-  int64_t depth;    // the maximum length of a step of the depth
-  int64_t columns;  // about the maximum number of columns in a block; a block consists of whole tiles
-  bool prefetch;
-  bool pack;  // if true, A is packed if this pays; B is packed in any case if its rows are not contiguous
-};
-Blocking blocking_for(const GemmKernels&);
-
 // The measured cost of transposing a value of B for the tiles, in multiply-adds.
 inline constexpr double kTileTransposeCost = 8;
 
 // Computes the product by tiles, with vectors along the columns of C, on one thread.
-void multiply_by_tiles(const Product&, const Blocking&);
+void multiply_by_tiles(const Product&);
 // Computes the product by dot products of rows of A and columns of B, with vectors along the depth, on one
 // thread.
 void multiply_by_dots(const Product&);

@@ -45,11 +45,11 @@ void prefetch_rows(const Matrix& a) {
 // The tiles that C is cut into. They are nearly equal, because a last tile of only one or two rows would be
 // slow.
 struct Tiling {
-  Tiling(const GemmKernels& kernels, int64_t rows, int64_t columns, int64_t highest)
+  Tiling(const GemmKernels& kernels, int64_t rows, int64_t columns)
       : k(kernels),
         m(rows),
         n(columns),
-        row_tiles(ceil_div(m, highest)),
+        row_tiles(ceil_div(m, k.rows)),
         vectors(ceil_div(n, k.lanes)),
         column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
 
@@ -70,9 +70,8 @@ struct Block {
   Matrix a, b;    // all rows of A and all columns of B, restricted to this step of the depth
   GemmTile tile;  // the fields that all tiles share; c and out point to the whole matrices
   Range column_tiles;
-  float* a_panel;   // room for a tile's rows of A; null if A is not packed
-  float* b_panels;  // room for all panels of the block; null if B is not packed
-  bool prefetch;
+  float* a_panel;           // room for a tile's rows of A; null if A is not packed
+  float* b_panels;          // room for all panels of the block; null if B is not packed
   const Product* finished;  // the product, whose activation the last step applies; null before the last step
 
   float* b_panel(int64_t j) const {
@@ -109,8 +108,7 @@ void Block::multiply() const {
     } else {
       t.a = rows.data, t.a_row_stride = rows.row_stride, t.a_column_stride = rows.column_stride;
     }
-    if (prefetch && a.column_stride == 1 && i + 1 < tiling.row_tiles)
-      prefetch_rows(rows_of(a, tiling.rows(i + 1)));
+    if (a.column_stride == 1 && i + 1 < tiling.row_tiles) prefetch_rows(rows_of(a, tiling.rows(i + 1)));
     multiply_row(t, rows.rows);
     if (finished) {
       const int64_t first = tiling.columns(column_tiles.begin).begin;
@@ -129,7 +127,7 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
     t.columns = static_cast<int>(columns);
     t.b = b_panels ? b_panel(j) : b.data + range.begin;
     t.b_row_stride = b_panels ? width : b.row_stride;
-    t.b_ahead = prefetch && !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
+    t.b_ahead = !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
     t.c = c + range.begin;
     t.out = out + range.begin;
     const GemmEdge edge = columns == width                       ? kWholeEdge
@@ -149,23 +147,22 @@ bool worth_packing_a(const Matrix& a, const Tiling& t) {
   return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
 }
 
+// Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
+// B and C. Steps longer than 512 gain nothing.
+int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows); }
+
 }  // namespace
 
-Blocking blocking_for(const GemmKernels& k) {
-  // In a step, a tile's rows of A take at most 7/8 of L1. The rest is for B and C. Steps longer than 512 gain
-  // nothing. A block is so narrow that it has at most about kSharedFloats values of B, because each tile of
-  // rows reads all of them.
-  const int64_t depth = std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows);
-  return {k.rows, depth, kSharedFloats / depth, true, true};
-}
-
-void multiply_by_tiles(const Product& g, const Blocking& blocking) {
+void multiply_by_tiles(const Product& g) {
   const GemmKernels& k = kernels<GemmKernels>();
-  const Tiling tiling(k, g.rows(), g.columns(), blocking.rows);
-  const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), blocking.depth)),
+  const Tiling tiling(k, g.rows(), g.columns());
+  const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), longest_step(k))),
                 longest = ceil_div(g.depth(), steps);
-  const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), blocking.columns));
-  const bool pack_a = blocking.pack && worth_packing_a(g.a, tiling);
+  // A block is so narrow that it has at most about kSharedFloats values of B, because each tile of rows reads
+  // all of them. It consists of whole tiles.
+  const int64_t most_columns = kSharedFloats / longest_step(k);
+  const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), most_columns));
+  const bool pack_a = worth_packing_a(g.a, tiling);
   const bool pack_b = g.b.column_stride != 1;
 
   ScratchFrame frame;
@@ -190,7 +187,6 @@ void multiply_by_tiles(const Product& g, const Blocking& blocking) {
             split(tiling.column_tiles, blocks, i),
             a_panel,
             b_panels,
-            blocking.prefetch,
             s + 1 == steps ? &g : nullptr}
           .multiply();
   }

@@ -60,20 +60,25 @@ def _options(
     pass
 
 
-# The benchmarks have their own command line with its own --help. This command imports it and passes
-# all words on to it.
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-)
+# The benchmarks have their own command lines with their own --help. These commands import them and
+# pass all words on to them.
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_ON)
 def bench(context: typer.Context) -> None:
     """Time the kernels and the training, and NumPy and PyTorch too if they are installed."""
     from byhand.bench.cli import app as bench_app
 
     _speak_plainly(bench_app, Group)(context.args, prog_name="byhand bench")
+
+
+@app.command(context_settings=_PASS_ON)
+def ladder(context: typer.Context) -> None:
+    """Run the steps from plain loops to the matrix product and the convolution of byhand."""
+    from byhand.bench.ladder import app as ladder_app
+
+    _speak_plainly(ladder_app, Group)(context.args, prog_name="byhand ladder")
 
 
 def _speak_plainly(app: typer.Typer, group: type[Group]) -> typer.Typer:

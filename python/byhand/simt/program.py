@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 import subprocess
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from byhand.cxx import cxx_command
 from byhand.simt.translate import TranslationError, kernel_templates, local_includes, translate
 
 SCHEDULES = ("forward", "reverse", "odd-even")
@@ -311,9 +311,8 @@ def _translate_files(source: Path, folder: Path, includes: Sequence[Path]) -> Pa
 
 
 def _compiler() -> list[str]:
-    """Return the command of the C++ compiler. CXX may have several words, such as "ccache g++"."""
-    commands = (shlex.split(name) for name in (os.environ.get("CXX", ""), "g++", "clang++"))
-    found = next((command for command in commands if command and shutil.which(command[0])), None)
+    """Return the command of the C++ compiler, if the tools that belong to it are installed, too."""
+    found = cxx_command()
     if found is None:
         raise SimtError("the emulator needs a C++ compiler: install g++ or clang++, or set CXX")
     for tool in ("objcopy", "addr2line", "nm"):

@@ -1,0 +1,41 @@
+// A tile has several rows of c, so each loaded vector of b serves all of them.
+//
+// a is m x k, b is k x n and c = a b is m x n. All three are stored row by row.
+#include <algorithm>
+
+#include "ladder/vec.h"
+
+constexpr int kRows = kTileRows, kVectors = 2, kColumns = kVectors * kLanes;
+
+// Computes a tile: kRows x kColumns values. a points to the rows, b to the columns, c to the tile.
+static void tile(int n, int k, const float* a, const float* b, float* c) {
+  Vec sum[kRows][kVectors] = {};
+  for (int p = 0; p < k; ++p) {
+    UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] += a[r * k + p] * load(b + p * n + v * kLanes);
+    }
+  }
+  UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    UNROLL
+    for (int v = 0; v < kVectors; ++v) add(c + r * n + v * kLanes, sum[r][v]);
+  }
+}
+
+// Computes the rows and columns that no tile covers.
+static void edge(int rows, int columns, int n, int k, const float* a, const float* b, float* c) {
+  for (int i = 0; i < rows; ++i)
+    for (int p = 0; p < k; ++p)
+      for (int j = 0; j < columns; ++j) c[i * n + j] += a[i * k + p] * b[p * n + j];
+}
+
+extern "C" void gemm(int m, int n, int k, const float* a, const float* b, float* c) {
+  std::fill_n(c, m * n, 0.0f);
+  const int bottom = m - m % kRows, right = n - n % kColumns;
+  for (int i = 0; i < bottom; i += kRows)
+    for (int j = 0; j < right; j += kColumns) tile(n, k, a + i * k, b + j, c + i * n + j);
+  edge(m, n - right, n, k, a, b + right, c + right);
+  edge(m - bottom, right, n, k, a + bottom * k, b, c + bottom * n);
+}
