@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from byhand.bench import conv2d, gemm, tables
 from byhand.bench.cases import Case
 from byhand.bench.harness import Arrays, Contest, Measure, difference
 from byhand.bench.ladder_steps import Step, StepError, compile_step, steps
-from byhand.bench.ladder_views import Rung, chart, table, write_into_page
+from byhand.bench.ladder_views import Rung, chart, split_page, table, write_into_page
 from byhand.bench.options import (
     JsonOption,
     PlotOption,
@@ -183,7 +183,7 @@ def conv2d_command(
     )
 
 
-def climb(problem: Any, settings: Settings) -> None:
+def climb(problem: Callable[[], Problem], settings: Settings) -> None:
     """Time the chosen steps and show them. `problem` is a function that makes the Problem."""
     every = steps(settings.operator)
     chosen, with_ours = _chosen(settings.step, every)
@@ -194,7 +194,7 @@ def climb(problem: Any, settings: Settings) -> None:
         typer.echo(_diff(*chosen))
     check_plot(settings.plot)
     if settings.page is not None:
-        check_folder(settings.page)
+        _check_page(settings.page, settings)
     default = ["numpy", "torch"] if not settings.step else []
     others = [c for c in contenders_of(settings.peers, default) if c.name != OURS]
     ours = [CONTENDERS[0]] if with_ours else []
@@ -203,7 +203,7 @@ def climb(problem: Any, settings: Settings) -> None:
         alone, shared = _compiled(chosen, Path(folder), threads)
         options = {name: value for name, value in vars(settings).items() if name in _RECORDED}
         run = Run({"command": "ladder", **options}, settings.json)
-        made: Problem = problem()
+        made = problem()
         results = []
         for count, contenders in ((1, alone), (threads, shared)):
             if contenders:
@@ -218,6 +218,17 @@ def climb(problem: Any, settings: Settings) -> None:
     for step in chosen if settings.step else ():
         run.console.print(f"{step.label}: {os.path.relpath(step.path)}", highlight=False)
     run.end(tables.LADDER_LEGEND)
+
+
+def _check_page(page: Path, settings: Settings) -> None:
+    """Refuse a page into which the table cannot be written, before measuring."""
+    if settings.step:
+        raise typer.BadParameter("needs all steps, so do not choose one", param_hint="--page")
+    try:
+        split_page(page, settings.operator)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--page") from None
+    check_folder(page)
 
 
 def _chosen(text: str, every: Sequence[Step]) -> tuple[list[Step], bool]:
@@ -237,8 +248,14 @@ def _chosen(text: str, every: Sequence[Step]) -> tuple[list[Step], bool]:
 
 def _diff(before: Step, after: Step) -> str:
     """Return the difference between two steps, in the format of `diff -u`."""
-    lines = (step.text.splitlines() for step in (before, after))
-    return "\n".join(difflib.unified_diff(*lines, before.path.name, after.path.name, lineterm=""))
+    lines = difflib.unified_diff(
+        before.text.splitlines(),
+        after.text.splitlines(),
+        before.path.name,
+        after.path.name,
+        lineterm="",
+    )
+    return "\n".join(lines)
 
 
 def _compiled(
@@ -251,7 +268,8 @@ def _compiled(
     except StepError as error:
         typer.secho(f"byhand: {error}", err=True)
         raise typer.Exit(1) from None
-    alone, shared = [], []
+    alone: list[Contender] = []
+    shared: list[Contender] = []
     for step, library in zip(chosen, libraries, strict=True):
         contender = Contender(
             step.label, "byhand.bench.ladder_peer", ("byhand",), options={"library": str(library)}
@@ -298,8 +316,8 @@ def rungs_of(
         rate, step = result.rate(entry), known.get(entry.contender)
         rung = Rung(entry.contender, result.threads, rate, result.peak, entry.problem or "")
         if step:
-            changes = {"what_changes": step.what_changes, "path": step.path}
-            yield dataclasses.replace(rung, gain=_ratio(rate, before), **changes)
+            gain, text = _ratio(rate, before), step.what_changes
+            yield dataclasses.replace(rung, gain=gain, what_changes=text, path=step.path)
             before = last[result.threads] = rate
         elif entry.contender == OURS:
             gain = _ratio(rate, last.get(result.threads))

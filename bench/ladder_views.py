@@ -84,8 +84,8 @@ def chart(title: str, rungs: Sequence[Rung], suffix: str = ".svg") -> bytes:
     return figure_bytes(figure, suffix)
 
 
-def write_into_page(page: Path, operator: str, rungs: Sequence[Rung]) -> None:
-    """Write the table between two comments of a Markdown page.
+def split_page(page: Path, operator: str) -> tuple[str, str]:
+    """Return the text of a Markdown page before and after the table, with the comments around it.
 
     Raises
     ------
@@ -97,13 +97,22 @@ def write_into_page(page: Path, operator: str, rungs: Sequence[Rung]) -> None:
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise ValueError(f"{page} must have the comments {start.strip()} and {end}")
+        raise ValueError(f"{page} must have the lines {start.strip()} and {end}")
+    return before + start, end + after
+
+
+def write_into_page(page: Path, operator: str, rungs: Sequence[Rung]) -> None:
+    """Write the table between two comments of a Markdown page."""
+    before, after = split_page(page, operator)
     body = "".join(f"| {' | '.join(row)} |\n" for row in _markdown_rows(page, rungs))
-    write_atomic(page, f"{before}{start}\n{body}\n{end}{after}".encode())
+    write_atomic(page, f"{before}\n{body}\n{after}".encode())
 
 
 def _markdown_rows(page: Path, rungs: Sequence[Rung]) -> list[tuple[str, ...]]:
-    rows = [("step", "what changes", "GFLOP/s", "of peak", "gain"), ("---",) * 5]
+    rows: list[tuple[str, ...]] = [
+        ("step", "what changes", "GFLOP/s", "of peak", "gain"),
+        ("---",) * 5,
+    ]
     for rung in rungs:
         name = rung.label
         if rung.path is not None:

@@ -159,7 +159,7 @@ def test_the_table_of_a_page(tmp_path: Path) -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 8 and all(row.count("|") == 6 for row in rows)
     assert re.match(r"\| \[1 three loops\]\(.*/01_three_loops\.cc\) \| Each value", rows[2])
-    with pytest.raises(ValueError, match="must have the comments <!-- ladder conv2d -->"):
+    with pytest.raises(ValueError, match="must have the lines <!-- ladder conv2d -->"):
         ladder_views.write_into_page(page, "conv2d", rungs)
 
 
@@ -172,9 +172,11 @@ def test_the_table_of_a_page(tmp_path: Path) -> None:
         (["--size", "0"], "--size"),
         (["--plot", "ladder.gif"], "must end in .png"),
         (["--peers", "nunpy"], "Did you mean numpy?"),
+        (["--page", ROOT / "README.md"], "must have the lines <!-- ladder gemm -->"),
+        (["2", "--page", ROOT / "docs/ladder.md"], "needs all steps"),
     ],
 )
-def test_options_that_cannot_be(words: list[str], said: str) -> None:
+def test_options_that_cannot_be(words: list[Any], said: str) -> None:
     assert said in " ".join(run("ladder", "gemm", *words, code=2).stderr.split())
 
 
