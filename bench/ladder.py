@@ -313,7 +313,8 @@ def rungs_of(
     before: float | None = None
     last: dict[int, float | None] = {}  # the rate of the last step, by the number of threads
     for result, entry in sorted(pairs, key=lambda pair: _place(pair[1], order)):
-        rate, step = result.rate(entry), known.get(entry.contender)
+        rate = result.flops / entry.times.min if entry.times else None
+        step = known.get(entry.contender)
         rung = Rung(entry.contender, result.threads, rate, result.peak, entry.problem or "")
         if step:
             gain, text = _ratio(rate, before), step.what_changes

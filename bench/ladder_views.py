@@ -42,7 +42,8 @@ class Rung:
 
     @property
     def label(self) -> str:
-        return self.name if self.threads == 1 else f"{self.name}, {describe_threads(self.threads)}"
+        threads = f" ({describe_threads(self.threads)})" if self.threads > 1 else ""
+        return f"{self.name}{threads}"
 
 
 def table(title: str, rungs: Sequence[Rung]) -> Text:
@@ -110,12 +111,12 @@ def write_into_page(page: Path, operator: str, rungs: Sequence[Rung]) -> None:
 
 def _markdown_rows(page: Path, rungs: Sequence[Rung]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        ("step", "what changes", "GFLOP/s", "of peak", "gain"),
-        ("---",) * 5,
+        ("step", "what changes", "threads", "GFLOP/s", "of peak", "gain"),
+        ("---",) * 6,
     ]
     for rung in rungs:
-        name = rung.label
+        name = rung.name
         if rung.path is not None:
             name = f"[{name}]({os.path.relpath(rung.path, page.resolve().parent)})"
-        rows.append((name, rung.what_changes, *rung.figures))
+        rows.append((name, rung.what_changes, str(rung.threads), *rung.figures))
     return rows

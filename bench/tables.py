@@ -22,6 +22,7 @@ LEGEND = (
     "other work disturbed the measurement of the peak."
 )
 LADDER_LEGEND = (
+    "GFLOP/s: the speed in the fastest round.\n"
     "gain: the speed of the step divided by the speed of the step before it. For byhand, the step "
     "before is the last one with the same number of threads.\n"
     "of peak: GFLOP/s divided by the peak. The peak is the GFLOP/s of the same number of threads "
