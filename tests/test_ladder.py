@@ -102,6 +102,16 @@ def test_a_step_says_what_changes(step: Step) -> None:
     assert len(step.text.splitlines()) <= 150
 
 
+def test_the_page_explains_every_step() -> None:
+    page = (ROOT / "docs" / "ladder.md").read_text()
+    numbers = [int(number) for number in re.findall(r"^\*\*(\d+)\. ", page, re.MULTILINE)]
+    assert numbers == [
+        number for operator in OPERATORS for number in range(1, len(steps(operator)) + 2)
+    ]
+    for operator in OPERATORS:
+        ladder_views.split_page(ROOT / "docs" / "ladder.md", operator)
+
+
 def test_flags_are_those_of_the_kernels() -> None:
     cmake = (ROOT / "CMakeLists.txt").read_text()
     for isa, flags in ladder_steps.ISA_FLAGS.items():
