@@ -84,8 +84,8 @@ PageOption = Annotated[
         metavar="FILE.md",
         dir_okay=False,
         exists=True,
-        help="Also write the table into this page, between the comments "
-        "`ladder gemm` and `end of ladder` (or `ladder conv2d`).",
+        help="Also write the table, and a link to the chart of --plot, into this page, between the "
+        "comments `ladder gemm` and `end of ladder` (or `ladder conv2d`).",
     ),
 ]
 
@@ -213,7 +213,7 @@ def climb(problem: Callable[[], Problem], settings: Settings) -> None:
     if settings.plot is not None:
         write_atomic(settings.plot, chart(made.title, rungs, settings.plot.suffix.lower()))
     if settings.page is not None:
-        write_into_page(settings.page, settings.operator, rungs)
+        write_into_page(settings.page, settings.operator, made.title, rungs, settings.plot)
     for step in chosen if settings.step else ():
         run.console.print(f"{step.label}: {os.path.relpath(step.path)}", highlight=False)
     run.end(tables.LADDER_LEGEND)

@@ -102,10 +102,14 @@ def split_page(page: Path, operator: str) -> tuple[str, str]:
     return before + start, end + after
 
 
-def write_into_page(page: Path, operator: str, rungs: Sequence[Rung]) -> None:
-    """Write the table between two comments of a Markdown page."""
+def write_into_page(
+    page: Path, operator: str, title: str, rungs: Sequence[Rung], plot: Path | None
+) -> None:
+    """Write the table, and a link to the chart, between two comments of a Markdown page."""
     before, after = split_page(page, operator)
     body = "".join(f"| {' | '.join(row)} |\n" for row in _markdown_rows(page, rungs))
+    if plot is not None:
+        body += f"\n![{title}]({os.path.relpath(plot, page.resolve().parent)})\n"
     write_atomic(page, f"{before}\n{body}\n{after}".encode())
 
 

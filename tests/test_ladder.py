@@ -162,15 +162,16 @@ def test_the_table_of_a_page(tmp_path: Path) -> None:
     page, rungs = tmp_path / "page.md", list(ladder.rungs_of(*results(), "11 byhand", "Shipped."))
     page.write_text("before\n<!-- ladder gemm -->\nold\n<!-- end of ladder -->\nafter\n")
     for _ in range(2):
-        ladder_views.write_into_page(page, "gemm", rungs)
+        ladder_views.write_into_page(page, "gemm", "A title", rungs, tmp_path / "a" / "plot.svg")
     lines = page.read_text().splitlines()
     assert lines[:2] == ["before", "<!-- ladder gemm -->"]
     assert lines[-2:] == ["<!-- end of ladder -->", "after"] and "old" not in lines
     rows = [line for line in lines if line.startswith("|")]
+    assert "![A title](a/plot.svg)" in lines
     assert len(rows) == 8 and all(row.count("|") == 7 for row in rows)
     assert re.match(r"\| \[1 three loops\]\(.*/01_three_loops\.cc\) \| Each value", rows[2])
     with pytest.raises(ValueError, match="must have the lines <!-- ladder conv2d -->"):
-        ladder_views.write_into_page(page, "conv2d", rungs)
+        ladder_views.write_into_page(page, "conv2d", "A title", rungs, None)
 
 
 @pytest.mark.parametrize(
