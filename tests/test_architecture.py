@@ -72,6 +72,7 @@ PYTHON_ORDER = [
     "sklearn",
     "pictures",
     "export",
+    "demo",
     "reproduce",
     "simt",
     "bench",

@@ -12,6 +12,7 @@ from byhand.checks import is_installed
 IMPORTS = [
     ("byhand.sklearn", "sklearn", "byhand.sklearn needs sklearn, ", "byhand[sklearn]"),
     ("byhand.pictures", "PIL", "byhand.pictures needs PIL, ", "byhand[pictures]"),
+    ("byhand.demo", "starlette", "byhand.demo needs starlette, ", "byhand[demo]"),
     ("byhand.plots.curves", "matplotlib", "drawing needs matplotlib, ", "byhand[cli]"),
 ]
 CODE = """

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 
 import byhand
-from byhand.cli import convert, data, evaluate, export, info, plot, predict, reproduce, simt, train
+from byhand.cli import (
+    convert,
+    data,
+    demo,
+    evaluate,
+    export,
+    info,
+    plot,
+    predict,
+    reproduce,
+    simt,
+    train,
+)
 from byhand.cli.help import Command, Group
 from byhand.cli.output import errors_end_the_command, say
 from byhand.cli.values import convert_plainly
@@ -35,6 +47,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(demo.demo)
 app.command()(plot.plot)
 app.command()(export.export)
 convert.add_to(data.app)

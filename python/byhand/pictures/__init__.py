@@ -5,7 +5,7 @@ from __future__ import annotations
 from byhand.checks import needs_extra
 
 try:
-    from .convert import Symbols, as_image, image_for, images_for, symbols_for
+    from .convert import Symbols, as_image, image_for, images_for, symbols_for, symbols_of_drawing
     from .marks import Mark, marks
     from .prepare import BlankError, plain, prepare
     from .read import PictureError, PictureWarning, read_picture
@@ -26,4 +26,5 @@ __all__ = [
     "prepare",
     "read_picture",
     "symbols_for",
+    "symbols_of_drawing",
 ]

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from byhand.models import Model
 
-from .marks import Box, marks
+from .drawn import drawn_marks
+from .ink import Floats
+from .marks import Box, Mark, marks
 from .prepare import image_of, is_prepared, main_mark, plain
 from .read import Picture, PictureError, PictureWarning, read_picture
 
@@ -71,6 +73,9 @@ class Symbols:
         in the paper or a stain.
     pixels : ndarray, shape (height, width, 1 or 3), uint8
         The picture.
+    inks : list of ndarray, shape (H, W), float32
+        The ink of each symbol, cut out along its box: about 1 for full ink and 0 for paper. The
+        list is empty if the whole picture counts as one symbol.
     """
 
     images: list[NDArray[np.uint8]]
@@ -78,6 +83,7 @@ class Symbols:
     main: int
     strokes: bool
     pixels: NDArray[np.uint8]
+    inks: list[Floats]
 
 
 def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> Symbols:
@@ -112,12 +118,63 @@ def symbols_for(model: Model, source: Picture, pictures: str | None = None) -> S
     height, width = model.input_shape[1:]
     if way != "digits" or is_prepared(pixels, height, width):
         image = as_image(pixels, model.input_shape, way)
-        return Symbols([image], [(0.0, 0.0, 1.0, 1.0)], 0, True, pixels)
-    found = marks(pixels)
+        return _whole(image, pixels)
+    return _symbols(marks(pixels), height, width, pixels)
+
+
+def symbols_of_drawing(
+    model: Model, ink: NDArray[np.uint8], pictures: str | None = None, *, light: bool = False
+) -> Symbols:
+    """Find all symbols of a drawing and convert each to the image that a model takes.
+
+    A drawing says itself where its ink is. So the search for paper, shadows and printed lines,
+    which `symbols_for` needs for photographs, is left out. The rest of the preparation is the same.
+
+    Parameters
+    ----------
+    model : Model
+        The model that will get the images.
+    ink : ndarray, shape (height, width), uint8
+        The drawing: 255 for full ink and 0 for paper.
+    pictures : {"digits", "plain"}, optional
+        How to prepare the drawing, as in `image_for`. With "plain", the whole drawing counts as one
+        symbol.
+    light : bool
+        With "plain", whether the ink is white and the paper black. By default, the ink is black and
+        the paper white.
+
+    Returns
+    -------
+    Symbols
+        The images and positions of the symbols.
+
+    Raises
+    ------
+    PictureError
+        If the model takes neither 1 nor 3 channels. It is a BlankError if the drawing has no ink.
+    ValueError
+        If the model cannot take pictures that are prepared in this way.
+    """
+    way = model.preparation(pictures)
+    pixels = ink[..., np.newaxis]
+    if way != "digits":
+        pixels = pixels if light else 255 - pixels
+        return _whole(as_image(pixels, model.input_shape, way), pixels)
+    height, width = model.input_shape[1:]
+    return _symbols(drawn_marks(ink), height, width, pixels)
+
+
+def _whole(image: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> Symbols:
+    return Symbols([image], [(0.0, 0.0, 1.0, 1.0)], 0, True, pixels, [])
+
+
+def _symbols(found: list[Mark], height: int, width: int, pixels: NDArray[np.uint8]) -> Symbols:
+    """Convert the marks of a picture to images of this height and width."""
     largest = main_mark(found)
     images = [image_of(mark, height, width) for mark in found]
     main = next(i for i, mark in enumerate(found) if mark is largest)
-    return Symbols(images, [mark.box for mark in found], main, largest.is_stroke, pixels)
+    boxes, inks = [mark.box for mark in found], [mark.level for mark in found]
+    return Symbols(images, boxes, main, largest.is_stroke, pixels, inks)
 
 
 def as_image(pixels: NDArray[np.uint8], shape: Sequence[int], pictures: str) -> NDArray[np.uint8]:

@@ -151,7 +151,7 @@ def marks(pixels: Pixels) -> list[Mark]:
     found = _marks_of_part(part)
     if part is not pixels and not (found and _is_writing(largest(found), 0)):
         return _marks_of_part(pixels)
-    return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
+    return [moved(mark, corner, part.shape, pixels.shape) for mark in found]
 
 
 def _marks_of_part(pixels: Pixels) -> list[Mark]:
@@ -165,7 +165,7 @@ def _marks_of_part(pixels: Pixels) -> list[Mark]:
         part, corner = sheet
         found = _marks(ink_of(part))
         if found and _is_writing(largest(found), 1):
-            return [_moved(mark, corner, part.shape, pixels.shape) for mark in found]
+            return [moved(mark, corner, part.shape, pixels.shape) for mark in found]
     ink = ink_of(pixels)
     found = _marks(ink)
     # If `ink_of` chose wrongly between light and dark ink, there may be no marks, or what it took
@@ -213,13 +213,24 @@ def _is_paper(mark: Mark) -> bool:
     return mark.thickness > _STROKE and sheet_corners(piece) is not None
 
 
-def _moved(
+def moved(
     mark: Mark, corner: tuple[int, int], part: tuple[int, ...], whole: tuple[int, ...]
 ) -> Mark:
     """Convert a mark of a part of a picture to a mark of the whole picture.
 
-    `part` is the shape of the part and `whole` the shape of the picture. `corner` is the position
-    (row, column) of the part's first pixel in the picture.
+    Parameters
+    ----------
+    mark : Mark
+        The mark. Its box is relative to the part.
+    corner : (int, int)
+        The position (row, column) of the part's first pixel in the picture.
+    part, whole : tuple of int
+        The shapes (H, W, ...) of the part and of the picture.
+
+    Returns
+    -------
+    Mark
+        The same mark with a box that is relative to the picture.
     """
     start, size = np.tile(corner, 2), np.tile(part[:2], 2)
     top, left, bottom, right = ((start + mark.box * size) / np.tile(whole[:2], 2)).tolist()
@@ -227,7 +238,23 @@ def _moved(
 
 
 def _marks(ink: Ink) -> list[Mark]:
-    pieces = _pieces(without_lines(ink))
+    return marks_of_ink(without_lines(ink))
+
+
+def marks_of_ink(ink: Ink) -> list[Mark]:
+    """Find the marks of ink that was already separated from the paper.
+
+    Parameters
+    ----------
+    ink : Ink
+        The ink.
+
+    Returns
+    -------
+    list of Mark
+        The marks in reading order, as `marks` returns them.
+    """
+    pieces = _pieces(ink)
     if not len(pieces.mass):
         return []
     return _ordered([_mark(pieces, group) for group in _groups(pieces)])
