@@ -1,11 +1,14 @@
-"""Ask the web application of `byhand demo` without a server and without a network."""
+"""Ask the web application of `byhand demo`, without a server or with the real command."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,3 +93,17 @@ class Client:
 def unpacked(packed: Mapping[str, Any]) -> np.ndarray:
     data = np.frombuffer(base64.b64decode(packed["data"]), packed["type"])
     return data.reshape(packed["shape"])
+
+
+@contextmanager
+def serving(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Run the command in a new process. Yield the process, its first line and its address."""
+    command = [sys.executable, "-m", "byhand", "demo", "--port", "0", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout is not None
+        try:
+            first, second = process.stdout.readline(), process.stdout.readline()
+            yield process, first, second.split()[1]
+        finally:
+            process.kill()

@@ -6,17 +6,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from byhand.models import mlp
 from cli_support import make_sets, only_line, run, write_folder
+from demo_client import serving
 
 
 @pytest.fixture
@@ -56,20 +53,6 @@ def test_it_opens_the_page_in_the_browser(here: Path) -> None:
     (address,) = opened.call_args.args
     assert f"Open {address} in a web browser" in said and address.startswith("http://127.0.0.1:")
     assert serve.call_args.args[0].name == str(model)
-
-
-@contextmanager
-def serving(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Run the command in a new process. Yield the process, its first line and its address."""
-    command = [sys.executable, "-m", "byhand", "demo", "--port", "0", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
-        assert process.stdout is not None
-        try:
-            first, second = process.stdout.readline(), process.stdout.readline()
-            yield process, first, second.split()[1]
-        finally:
-            process.kill()
 
 
 @pytest.mark.slow

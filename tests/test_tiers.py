@@ -15,6 +15,7 @@ WHOLLY_SLOW = {
     "test_cli_process.py",
     "test_cli_train_choices.py",
     "test_cuda_training.py",
+    "test_demo_browser.py",
     "test_kill_runs.py",
     "test_tutorials.py",
 }
