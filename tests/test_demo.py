@@ -33,6 +33,8 @@ from byhand.pictures.drawings import drawing
 from demo_client import HOST, Client, unpacked
 from PIL import Image
 from strokes import ink_of, placed
+from sybil.document import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
 
 PAGE = Path(str(files("byhand.demo"))) / "page"
 
@@ -414,3 +416,10 @@ def test_the_page_is_small_and_needs_no_other_host() -> None:
     for name, content in text.items():
         urls = content.replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert "//" not in urls.replace("// ", "").replace("//\n", ""), name
+
+
+def test_the_python_of_the_page_on_the_demo() -> None:
+    page = Path(__file__).parents[1] / "docs" / "demo.md"
+    blocks = list(Document.parse(str(page), PythonCodeBlockParser()).examples())
+    assert len(blocks) == page.read_text().count("```python") == 1
+    blocks[0].evaluate()

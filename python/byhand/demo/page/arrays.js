@@ -12,31 +12,57 @@ export function unpack({ shape, type, data }) {
 export function paintPixels(canvas, { shape, values }) {
   const first = shape.length === 3 && shape[0] <= 3;
   const [height, width] = first ? shape.slice(1) : shape;
-  const channels = (shape[0] * (shape[1] ?? 1) * (shape[2] ?? 1)) / (height * width);
-  const [perPixel, perChannel] = first ? [1, height * width] : [channels, 1];
-  paint(canvas, height, width, (i) => {
-    const value = (channel) => values[i * perPixel + (channels < 3 ? 0 : channel) * perChannel];
-    return [value(0), value(1), value(2)];
+  const size = height * width;
+  const channels = values.length / size;
+  const [perPixel, perChannel] = first ? [1, size] : [channels, 1];
+  paint(canvas, height, width, (data) => {
+    for (let i = 0; i < size; i++) {
+      for (let channel = 0; channel < 3; channel++) {
+        const own = channels < 3 ? 0 : channel;
+        data[4 * i + channel] = values[i * perPixel + own * perChannel];
+      }
+    }
   });
 }
 
-// Paints signed values: the colour of zero is that of the page, and `most` has full colour.
-export function paintSigned(canvas, height, width, values, most, colours = palette()) {
-  paint(canvas, height, width, (i) => shade(values[i], most, colours));
+// Signed values have one of this number of shades on each side of zero.
+const SHADES = 128;
+
+// Paints signed values. `colours` are those of `palette`.
+export function paintSigned(canvas, height, width, values, colours) {
+  const { most, shades } = colours;
+  paint(canvas, height, width, (data) => {
+    for (let i = 0; i < height * width; i++) {
+      const share = Math.max(-1, Math.min(1, values[i] / most));
+      const start = 3 * Math.round(SHADES * (1 + share));
+      data[4 * i] = shades[start];
+      data[4 * i + 1] = shades[start + 1];
+      data[4 * i + 2] = shades[start + 2];
+    }
+  });
 }
 
-// Returns the colour of a signed value as [red, green, blue].
-export function shade(value, most, colours = palette()) {
-  const share = Math.min(1, Math.abs(value) / (most || 1)) ** 0.8;
-  const full = value < 0 ? colours.negative : colours.positive;
-  return colours.zero.map((zero, k) => zero + (full[k] - zero) * share);
+// The colours of signed values in the reader's theme, as style.css defines them: zero has the colour
+// of the page, and a value of -most or most has full colour.
+export function palette(most) {
+  const style = getComputedStyle(document.documentElement);
+  const parts = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
+  const [zero, positive, negative] = ["--zero", "--positive", "--negative"].map(parts);
+  const shades = new Uint8Array(3 * (2 * SHADES + 1));
+  for (let i = -SHADES; i <= SHADES; i++) {
+    const share = Math.abs(i / SHADES) ** 0.8; // small values are easier to see
+    const full = i < 0 ? negative : positive;
+    shades.set(zero.map((part, k) => part + (full[k] - part) * share), 3 * (i + SHADES));
+  }
+  return { most: most || 1, shades };
 }
 
 // Returns the properties of an element on the colour of a signed value. Its text is black or white,
 // whichever has the higher contrast.
-export function tint(value, most) {
-  const colour = shade(value, most).map(Math.round);
-  const linear = colour.map((part) => ((part / 255 + 0.055) / 1.055) ** 2.4);
+export function tint(value, { most, shades }) {
+  const start = 3 * Math.round(SHADES * (1 + Math.max(-1, Math.min(1, value / most))));
+  const colour = shades.slice(start, start + 3);
+  const linear = [...colour].map((part) => ((part / 255 + 0.055) / 1.055) ** 2.4);
   const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   return { background: `rgb(${colour})`, color: luminance > 0.179 ? "#000" : "#fff" };
 }
@@ -45,20 +71,11 @@ export function largest(values) {
   return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
-function paint(canvas, height, width, colour) {
-  canvas.width = width;
-  canvas.height = height;
-  const pixels = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    pixels.data.set(colour(i), 4 * i);
-    pixels.data[4 * i + 3] = 255;
-  }
+function paint(canvas, height, width, fill) {
+  // Even a width that is set to its old value makes the browser lay out the page again.
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const pixels = new ImageData(new Uint8ClampedArray(4 * height * width).fill(255), width);
+  fill(pixels.data);
   canvas.getContext("2d").putImageData(pixels, 0, 0);
-}
-
-// The colours of signed values in the reader's theme, as style.css defines them.
-export function palette() {
-  const style = getComputedStyle(document.documentElement);
-  const parts = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
-  return { zero: parts("--zero"), positive: parts("--positive"), negative: parts("--negative") };
 }

@@ -1,6 +1,6 @@
 // The explanation of one value: the patch, the filter, their products, the sum, and what follows.
 
-import { largest, paintSigned, tint, unpack } from "./arrays.js";
+import { largest, paintSigned, palette, tint, unpack } from "./arrays.js";
 import { $, make, number } from "./elements.js";
 
 const FIELDS = { channel: "Map", row: "Row", column: "Column" };
@@ -55,7 +55,7 @@ export class Explanation {
   // Buttons for the input channels, if there are several: each has the sum of its products.
   #planes(sums, plane) {
     if (sums.length === 1) return [];
-    const most = largest(sums);
+    const colours = palette(largest(sums));
     const buttons = sums.map((sum, i) =>
       make(
         "button",
@@ -63,7 +63,7 @@ export class Explanation {
           type: "button",
           "aria-pressed": String(i === plane),
           "aria-label": `Input map ${i}, sum of its products ${number(sum)}`,
-          style: tint(sum, most),
+          style: tint(sum, colours),
           click: () => {
             this.plane = i;
             this.show(this.explained, this.position);
@@ -88,12 +88,12 @@ export class Explanation {
 
   #products({ patch, filter, products, input, first_channel: first, top, left, spacing }, plane) {
     const name = this.position.stage === 0 && patch.length === 1 ? "the image" : `input map ${first + plane}`;
-    const scales = [patch, filter, products].map((each) => largest(each.flat(2)));
+    const colours = [patch, filter, products].map((each) => palette(largest(each.flat(2))));
     const field = make("canvas", { role: "img", "aria-label": `Where the patch lies in ${name}` });
     const { shape, values } = unpack(input);
     const [, height, width] = shape;
     const map = values.subarray(plane * height * width, (plane + 1) * height * width);
-    paintSigned(field, height, width, map, largest(values));
+    paintSigned(field, height, width, map, palette(largest(values)));
     const high = (patch[plane].length - 1) * spacing[0] + 1;
     const wide = (patch[plane][0].length - 1) * spacing[1] + 1;
     const frame = make("i", {
@@ -109,27 +109,30 @@ export class Explanation {
       "div",
       { class: "product" },
       make("figure", { class: "where" }, make("span", { class: "map" }, field, frame), make("figcaption", {}, make("b", {}, "Place"), ` The patch in ${name}.${this.#scale()}`)),
-      grid("Patch", "The values under the filter.", patch[plane], scales[0]),
+      grid("Patch", "The values under the filter.", patch[plane], colours[0]),
       make("span", { class: "operator", "aria-hidden": "true" }, "×"),
-      grid("Filter", "The weights that training found.", filter[plane], scales[1]),
+      grid("Filter", "The weights that training found.", filter[plane], colours[1]),
       make("span", { class: "operator", "aria-hidden": "true" }, "="),
-      grid("Products", "Each value times its weight.", products[plane], scales[2]),
+      grid("Products", "Each value times its weight.", products[plane], colours[2]),
     );
   }
 }
 
 // A table of numbers, each on its colour.
-function grid(name, text, rows, most) {
+function grid(name, text, rows, colours) {
   const cells = rows.map((row) =>
-    make("tr", {}, ...row.map((value) => make("td", tinted(value, most), value === null ? "" : number(value)))),
+    make("tr", {}, ...row.map((value) => make("td", tinted(value, colours), value === null ? "" : number(value)))),
   );
-  const table = make("table", { class: rows[0].length > 5 ? "small" : "" }, make("tbody", {}, ...cells));
-  table.setAttribute("aria-label", name);
-  return make("figure", {}, make("div", { class: "scroll", tabindex: rows[0].length > 5 ? 0 : null, role: rows[0].length > 5 ? "region" : null, "aria-label": rows[0].length > 5 ? name : null }, table), make("figcaption", {}, make("b", {}, name), ` ${text}`));
+  const isWide = rows[0].length > 5;
+  const table = make("table", { class: isWide ? "small" : "", "aria-label": name }, make("tbody", {}, ...cells));
+  // A wide table scrolls on a narrow screen. It takes the focus, so that the arrow keys scroll it.
+  const region = isWide ? { tabindex: 0, role: "region", "aria-label": `${name}, may scroll` } : {};
+  const caption = make("figcaption", {}, make("b", {}, name), ` ${text}`);
+  return make("figure", {}, make("div", { class: "scroll", ...region }, table), caption);
 }
 
-function tinted(value, most) {
-  return value === null ? { class: "outside" } : { style: tint(value, most) };
+function tinted(value, colours) {
+  return value === null ? { class: "outside" } : { style: tint(value, colours) };
 }
 function equation({ products, channel_sums: sums, sum, bias, value }) {
   const count = products.flat(2).length;
@@ -160,8 +163,8 @@ function follow(step) {
 }
 
 function windowGrid({ window, chosen }, marksLargest) {
-  const most = largest(window.flat().filter((value) => value !== null));
-  const figure = grid("Window", "The pooling window. Your value has a frame.", window, most);
+  const colours = palette(largest(window.flat()));
+  const figure = grid("Window", "The pooling window. Your value has a frame.", window, colours);
   const rows = figure.querySelectorAll("tr");
   rows[chosen[0]].children[chosen[1]].classList.add("chosen");
   if (marksLargest) {

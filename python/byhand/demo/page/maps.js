@@ -113,10 +113,10 @@ function largestBehind({ output, after }, channel, row, column) {
 // All maps of a convolution have the same scale of colours, so that strong and weak ones differ.
 function paintTiles(tiles, name, { shape, values }) {
   const [, height, width] = shape;
-  const [most, colours] = [largest(values), palette()];
+  const colours = palette(largest(values));
   tiles.forEach((tile, channel) => {
     const map = values.subarray(channel * height * width, (channel + 1) * height * width);
-    paintSigned(tile.querySelector(name), height, width, map, most, colours);
+    paintSigned(tile.querySelector(name), height, width, map, colours);
   });
 }
 

@@ -43,7 +43,9 @@ export class Pad {
   // The ink of each pixel, from 0 to 255.
   ink() {
     const { data } = this.small.getImageData(0, 0, WIDTH, HEIGHT);
-    return Uint8Array.from({ length: WIDTH * HEIGHT }, (_, i) => data[4 * i + 3]);
+    const ink = new Uint8Array(WIDTH * HEIGHT);
+    for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i + 3]; // the opacity
+    return ink;
   }
 
   clear() {

@@ -23,8 +23,8 @@ export function showPreparation({ symbols }, selected, source, model) {
   }
   const cropped = make("canvas");
   paintPixels(cropped, unpack(symbol.ink));
-  prepared.classList.add("crossed");
-  const [most, side] = [Math.max(height, width), Math.round((20 / 28) * Math.max(height, width))];
+  const most = Math.max(height, width);
+  const side = Math.round((20 / 28) * most);
   $("preparation-text").textContent =
     "The model was trained with digits that all have the same size and the same place. byhand " +
     "prepares yours in the same way, with the code of byhand predict.";
@@ -45,27 +45,25 @@ function foundText(count) {
 }
 
 function step(name, text, picture) {
-  if (picture instanceof HTMLCanvasElement) picture.setAttribute("role", "img");
   const canvas = picture.querySelector?.("canvas") ?? picture;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${name}: ${text}`);
   return make("figure", {}, picture, make("figcaption", {}, make("b", {}, name), ` ${text}`));
 }
 
-// The drawing with a frame around each symbol.
+// The drawing, 360 pixels wide, with a frame around each symbol.
 function found(source, symbols, selected) {
-  const canvas = make("canvas", { class: "found", width: source.width, height: source.height });
+  const scale = 360 / source.width;
+  const [width, height] = [360, Math.round(source.height * scale)];
+  const canvas = make("canvas", { class: "found", width, height });
   const context = canvas.getContext("2d");
-  context.drawImage(source, 0, 0);
+  context.drawImage(source, 0, 0, width, height);
   context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent");
-  const thickness = source.width / 130;
+  context.lineWidth = 2;
   symbols.forEach(({ box: [top, left, bottom, right] }, i) => {
-    context.lineWidth = thickness;
-    context.setLineDash(i === selected ? [] : [2 * thickness, 2 * thickness]);
-    const [x, y] = [left * source.width, top * source.height];
-    const [width, height] = [(right - left) * source.width, (bottom - top) * source.height];
-    const room = thickness;
-    context.strokeRect(x - room, y - room, width + 2 * room, height + 2 * room);
+    context.setLineDash(i === selected ? [] : [4, 4]);
+    const corner = [left * width - 2, top * height - 2];
+    context.strokeRect(...corner, (right - left) * width + 4, (bottom - top) * height + 4);
   });
   return canvas;
 }
