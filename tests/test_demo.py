@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import tracemalloc
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from byhand.nn import (
 )
 from byhand.pictures import symbols_for, symbols_of_drawing
 from byhand.pictures.drawings import drawing
+from byhand.pictures.drawn import drawn_marks
 from demo_client import HOST, Client, unpacked
 from PIL import Image
 from strokes import ink_of, placed
@@ -317,11 +320,11 @@ def test_the_random_networks_are_different() -> None:
 IMAGE = bytes(784)
 BAD = [
     ("/api/drawing?height=2&width=2", b"123", "must have height * width = 4 bytes"),
-    ("/api/drawing?height=2", b"1234", "width must be a whole number from 1 to 1024, not ''"),
+    ("/api/drawing?height=2", b"1234", "width must be a whole number from 1 to 400, not ''"),
     ("/api/drawing?height=-2&width=2", b"", "height must be a whole number"),
     ("/api/drawing?height=2_0&width=2", b"", "not '2_0'"),
     ("/api/drawing?height=\u0662&width=2", b"", "height must be a whole number"),
-    ("/api/drawing?height=1025&width=2", b"", "from 1 to 1024"),
+    ("/api/drawing?height=401&width=2", b"", "from 1 to 400"),
     (f"/api/drawing?height={'9' * 5000}&width=2", b"", f"not '{'9' * 20}'"),
     ("/api/drawing?height=9&width=9", bytes(81), "blank: the picture has no ink"),
     ("/api/picture", b"", "not a picture"),
@@ -374,6 +377,18 @@ def test_another_host_is_refused(client: Client, host: str) -> None:
 def test_another_origin_is_refused(client: Client, origin: str) -> None:
     answer = client.post("/api/maps", IMAGE, origin=origin)
     assert answer.status == 403 and origin in answer.json()["error"]
+
+
+@pytest.mark.slow
+def test_dots_take_no_more_memory_than_a_digit() -> None:
+    """Pairs of pieces are compared. For all 12,500 dots, they would take gigabytes."""
+    ink = np.zeros((1010, 1010), np.uint8)
+    for y, x in itertools.product(range(5), range(5)):
+        ink[y + 2 : 1008 : 9, x + 2 : 1008 : 9] = 255
+    tracemalloc.start()
+    assert drawn_marks(ink)
+    assert tracemalloc.get_traced_memory()[1] < 500e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("host", [HOST, "localhost:8000", "localhost"])

@@ -32,7 +32,7 @@ from .reading import Reader, RequestError
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 # The largest drawing, in pixels per side, and the largest picture file, in bytes. A photograph of a
 # telephone has at most about 25 MB.
-MOST_SIDE = 1024
+MOST_SIDE = 400
 MOST_BYTES = 32 * 1024**2
 
 # The page loads nothing from elsewhere, and no other page may show it in a frame.

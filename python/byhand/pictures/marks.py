@@ -45,6 +45,9 @@ _INSIDE = 0.25
 # A piece whose extent is less than this number of pixels is a speck. A single black pixel has an
 # extent of 3 after smoothing.
 _SMALLEST = 5
+# The largest number of pieces. `_groups` compares all pairs of them, which would take gigabytes for
+# the dots of a printed photograph. If there are more, the heaviest ones are kept.
+_MOST = 1000
 # The smallest amount of ink of a mark, as a share of the heaviest mark's ink.
 _MARK = 0.15
 # A piece that encloses other ink is an outline, such as a circle around a digit, if the extent of
@@ -283,6 +286,7 @@ def _pieces(ink: Ink) -> _Pieces:
     if mass[inside].max(initial=0) >= _INSIDE * mass.max(initial=0):
         mass = mass * inside
     keep = (mass > 0) & (mass >= _SPECK * mass.max(initial=0))
+    keep[np.argsort(-mass * keep, kind="stable")[_MOST:]] = False
     thick = _thickness(labels, boxes, keep)
     blob = keep & (thick > _BLOB * np.maximum(bottom - top, right - left))
     strokes = keep & ~blob

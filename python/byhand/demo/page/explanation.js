@@ -151,7 +151,7 @@ function sumText({ total, value }) {
     "This sum is the value of the feature map. " +
     (apart === 0
       ? "The kernel computed the same number."
-      : `The kernel adds in another order and rounds to 32 bits, so its result differs by ${apart.toExponential(0)}.`)
+      : `The kernel computes in another order and rounds to 32 bits, so its result differs by ${apart.toExponential(0)}.`)
   );
 }
 

@@ -180,7 +180,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  pad.repaint();
+  if (picture?.canvas) pad.show(picture.canvas);
+  else pad.repaint();
   if (reading) showDetails();
 });
 document.documentElement.dataset.ready = "";
