@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from byhand.demo import listen
 from byhand.models import mlp
 from cli_support import make_sets, only_line, run, write_folder
 from demo_client import serving
@@ -39,6 +40,12 @@ def test_a_port_in_use(here: Path) -> None:
     assert "it must be a whole number, from 0 to 65535" in " ".join(
         run("demo", model, "--port", 65536, code=2).stderr.split()
     )
+
+
+def test_small_packets_are_sent_at_once() -> None:
+    """asyncio sets TCP_NODELAY only on such sockets. Without it, each answer takes 40 ms longer."""
+    with listen(0) as opened:
+        assert opened.proto == socket.IPPROTO_TCP
 
 
 def test_it_opens_the_page_in_the_browser(here: Path) -> None:

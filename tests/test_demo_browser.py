@@ -109,7 +109,7 @@ class Page:
             self.page.mouse.move(*self.on_screen(points[0]))
             self.page.mouse.down()
             for point in points[1:]:
-                self.page.mouse.move(*self.on_screen(point), steps=2)
+                self.page.mouse.move(*self.on_screen(point))
             self.page.mouse.up()
         self.wait_for("document.getElementById('status').textContent.startsWith('Read ')")
 
@@ -192,7 +192,7 @@ def test_several_digits_in_a_row(browser: Any, untrained: str) -> None:
         other = pressed.index("false")
         buttons.nth(other).press("Enter")
         assert buttons.nth(other).get_attribute("aria-pressed") == "true"
-        assert page.text("#sentence").startswith(f"Digit {other + 1} of 3 is selected")
+        assert page.text("#sentence").startswith(f"Symbol {other + 1} of 3 is selected")
 
 
 def test_clear_undo_and_upload(browser: Any, untrained: str) -> None:

@@ -51,7 +51,11 @@ class Reader:
         # thread at a time runs the layers.
         self._lock = threading.Lock()
         blank = np.zeros(model.input_shape, np.uint8)
-        self._stages = stages(trace(model, blank))
+        steps = trace(model, blank)
+        self._stages = stages(steps)
+        # The number of the convolution that sees the image itself, if there is one.
+        sees_image = bool(self._stages) and self._stages[0][0] is steps[0]
+        self._image_stage = 0 if sees_image else None
 
     def describe(self) -> dict[str, Any]:
         """Return what the page needs to know about the model."""
@@ -65,6 +69,7 @@ class Reader:
             "offset": model.offset,
             "class_names": model.class_names,
             "preparation": self.way,
+            "image_stage": self._image_stage,
             "stages": [[repr(step.layer) for step in stage] for stage in self._stages],
         }
 

@@ -43,13 +43,14 @@ function sentence(symbols, selected, isStroke) {
   const sure = sureness(symbols[selected]);
   const doubt = isStroke ? "" : " It looks like a blob, not like a pen's strokes.";
   if (symbols.length === 1) return sentenceCase(sure) + "." + doubt;
-  return `Digit ${selected + 1} of ${symbols.length} is selected: ${sure}.${doubt}`;
+  return `Symbol ${selected + 1} of ${symbols.length} is selected: ${sure}.${doubt}`;
 }
 
 function sureness({ probabilities, number: output, class: best }) {
   if (!probabilities) return `the output of the model is ${number(output)}`;
   const probability = probabilities[best];
-  const words = probability >= 0.95 ? "the model is sure" : probability >= 0.8 ? "fairly sure" : "unsure";
+  const words =
+    probability >= 0.95 ? "the model is sure" : probability >= 0.8 ? "fairly sure" : "unsure";
   return `${words}, ${percent(probability)}`;
 }
 
@@ -63,7 +64,13 @@ function showBars({ probabilities, class: best }, { class_names: names }) {
   if (bars.children.length !== names.length) {
     bars.replaceChildren(
       ...names.map((name) =>
-        make("li", {}, make("span", { class: "name" }, name), make("span", { class: "track" }, make("span", { class: "bar" })), make("span", { class: "share" })),
+        make(
+          "li",
+          {},
+          make("span", { class: "name" }, name),
+          make("span", { class: "track" }, make("span", { class: "bar" })),
+          make("span", { class: "share" }),
+        ),
       ),
     );
   }

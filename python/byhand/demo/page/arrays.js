@@ -52,7 +52,10 @@ export function palette(most) {
   for (let i = -SHADES; i <= SHADES; i++) {
     const share = Math.abs(i / SHADES) ** 0.8; // small values are easier to see
     const full = i < 0 ? negative : positive;
-    shades.set(zero.map((part, k) => part + (full[k] - part) * share), 3 * (i + SHADES));
+    shades.set(
+      zero.map((part, k) => part + (full[k] - part) * share),
+      3 * (i + SHADES),
+    );
   }
   return { most: most || 1, shades };
 }

@@ -8,7 +8,8 @@ export function make(tag, attributes = {}, ...inside) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (name === "style") Object.entries(value).forEach((each) => element.style.setProperty(...each));
+    else if (name === "style")
+      Object.entries(value).forEach((each) => element.style.setProperty(...each));
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null) element.setAttribute(name, value);
   }

@@ -39,7 +39,7 @@ export class Explanation {
   show(explained, position) {
     this.explained = explained;
     this.position = position;
-    const { channel_sums: sums, bias } = explained;
+    const { channel_sums: sums } = explained;
     const most = largest(sums);
     const plane = this.plane ?? sums.findIndex((sum) => Math.abs(sum) === most);
     $("explanation").hidden = false;
@@ -82,14 +82,16 @@ export class Explanation {
   // What the values of the image mean, if the convolution sees the image itself.
   #scale() {
     const { scale, offset } = this.model;
-    if (this.position.stage !== 0) return "";
+    if (this.position.stage !== this.model.image_stage) return "";
     return ` Black is ${number(offset, 0)} and white is ${number(255 * scale + offset, 0)}.`;
   }
 
   #products({ patch, filter, products, input, first_channel: first, top, left, spacing }, plane) {
-    const name = this.position.stage === 0 && patch.length === 1 ? "the image" : `input map ${first + plane}`;
+    const isImage = this.position.stage === this.model.image_stage && patch.length === 1;
+    const name = isImage ? "the image" : `input map ${first + plane}`;
     const colours = [patch, filter, products].map((each) => palette(largest(each.flat(2))));
     const field = make("canvas", { role: "img", "aria-label": `Where the patch lies in ${name}` });
+    const sum = number(products[plane].flat().reduce((a, b) => a + b));
     const { shape, values } = unpack(input);
     const [, height, width] = shape;
     const map = values.subarray(plane * height * width, (plane + 1) * height * width);
@@ -105,15 +107,26 @@ export class Explanation {
         height: `${(100 * high) / height}%`,
       },
     });
+    const place = ` The patch in ${name}.${this.#scale()}`;
     return make(
       "div",
       { class: "product" },
-      make("figure", { class: "where" }, make("span", { class: "map" }, field, frame), make("figcaption", {}, make("b", {}, "Place"), ` The patch in ${name}.${this.#scale()}`)),
+      make(
+        "figure",
+        { class: "where" },
+        make("span", { class: "map" }, field, frame),
+        make("figcaption", {}, make("b", {}, "Place"), place),
+      ),
       grid("Patch", "The values under the filter.", patch[plane], colours[0]),
       make("span", { class: "operator", "aria-hidden": "true" }, "×"),
       grid("Filter", "The weights that training found.", filter[plane], colours[1]),
       make("span", { class: "operator", "aria-hidden": "true" }, "="),
-      grid("Products", "Each value times its weight.", products[plane], colours[2]),
+      grid(
+        "Products",
+        `Each value times its weight. Their sum is ${sum}.`,
+        products[plane],
+        colours[2],
+      ),
     );
   }
 }
@@ -121,10 +134,20 @@ export class Explanation {
 // A table of numbers, each on its colour.
 function grid(name, text, rows, colours) {
   const cells = rows.map((row) =>
-    make("tr", {}, ...row.map((value) => make("td", tinted(value, colours), value === null ? "" : number(value)))),
+    make(
+      "tr",
+      {},
+      ...row.map((value) =>
+        make("td", tinted(value, colours), value === null ? "" : number(value)),
+      ),
+    ),
   );
   const isWide = rows[0].length > 5;
-  const table = make("table", { class: isWide ? "small" : "", "aria-label": name }, make("tbody", {}, ...cells));
+  const table = make(
+    "table",
+    { class: isWide ? "small" : "", "aria-label": name },
+    make("tbody", {}, ...cells),
+  );
   // A wide table scrolls on a narrow screen. It takes the focus, so that the arrow keys scroll it.
   const region = isWide ? { tabindex: 0, role: "region", "aria-label": `${name}, may scroll` } : {};
   const caption = make("figcaption", {}, make("b", {}, name), ` ${text}`);
@@ -134,7 +157,8 @@ function grid(name, text, rows, colours) {
 function tinted(value, colours) {
   return value === null ? { class: "outside" } : { style: tint(value, colours) };
 }
-function equation({ products, channel_sums: sums, sum, bias, value }) {
+
+function equation({ products, sum, bias, value }) {
   const count = products.flat(2).length;
   return [
     make("span", {}, `sum of ${count} products `, make("b", {}, number(sum, 4))),
@@ -170,7 +194,9 @@ function windowGrid({ window, chosen }, marksLargest) {
   if (marksLargest) {
     const values = window.flat();
     const best = values.indexOf(Math.max(...values.filter((value) => value !== null)));
-    rows[Math.floor(best / window[0].length)].children[best % window[0].length].classList.add("largest");
+    rows[Math.floor(best / window[0].length)].children[best % window[0].length].classList.add(
+      "largest",
+    );
   }
   return figure;
 }
@@ -183,7 +209,12 @@ function max(step) {
   return [
     make("div", { class: "product" }, windowGrid(step, true)),
     make("p", {}, `Max pooling keeps the largest of ${count} neighbours. ${fate}`),
-    make("p", { class: "equation" }, `maximum of ${count} values = `, make("b", { class: "result" }, number(step.value, 4))),
+    make(
+      "p",
+      { class: "equation" },
+      `maximum of ${count} values = `,
+      make("b", { class: "result" }, number(step.value, 4)),
+    ),
   ];
 }
 
@@ -191,13 +222,23 @@ function mean(step) {
   return [
     make("div", { class: "product" }, windowGrid(step, false)),
     make("p", {}, "Average pooling replaces the window by its mean."),
-    make("p", { class: "equation" }, "mean = ", make("b", { class: "result" }, number(step.value, 4))),
+    make(
+      "p",
+      { class: "equation" },
+      "mean = ",
+      make("b", { class: "result" }, number(step.value, 4)),
+    ),
   ];
 }
 
 function norm({ running_mean: mean, running_var: variance, eps, weight, bias, input, value }) {
   return [
-    make("p", {}, "Batch normalisation subtracts the mean of the training images, divides by their standard deviation, and then scales and shifts."),
+    make(
+      "p",
+      {},
+      "Batch normalisation subtracts the mean of the training images, divides by their standard " +
+        "deviation, and then scales and shifts.",
+    ),
     make(
       "p",
       { class: "equation" },
@@ -208,22 +249,36 @@ function norm({ running_mean: mean, running_var: variance, eps, weight, bias, in
 }
 
 function relu({ input, value }) {
-  const text = input > 0 ? "ReLU lets positive values pass." : "ReLU replaces negative values by zero.";
+  const text =
+    input > 0 ? "ReLU lets positive values pass." : "ReLU replaces negative values by zero.";
   return activation(text, `max(0, ${number(input, 4)})`, value);
 }
 
 function tanh({ input, value }) {
-  return activation("The hyperbolic tangent squeezes every value into −1 to 1.", `tanh(${number(input, 4)})`, value);
+  return activation(
+    "The hyperbolic tangent squeezes every value into −1 to 1.",
+    `tanh(${number(input, 4)})`,
+    value,
+  );
 }
 
 function sigmoid({ input, value }) {
-  return activation("The sigmoid squeezes every value into 0 to 1.", `1 / (1 + exp(${number(-input, 4)}))`, value);
+  return activation(
+    "The sigmoid squeezes every value into 0 to 1.",
+    `1 / (1 + exp(${number(-input, 4)}))`,
+    value,
+  );
 }
 
 function activation(text, formula, value) {
   return [
     make("p", {}, text),
-    make("p", { class: "equation" }, `${formula} = `, make("b", { class: "result" }, number(value, 4))),
+    make(
+      "p",
+      { class: "equation" },
+      `${formula} = `,
+      make("b", { class: "result" }, number(value, 4)),
+    ),
   ];
 }
 

@@ -58,7 +58,7 @@ function readDrawing() {
 function drawn(ended) {
   picture = null;
   $("hint").hidden = !pad.isEmpty;
-  if (ended) strokeEnd = performance.now();
+  strokeEnd = ended ? performance.now() : null;
   // The answer for the last point of a stroke may be here already, or on its way.
   if (sent !== pad.version) read();
   else if (ended && reading && shown === sent) finish();
@@ -69,7 +69,8 @@ function finish() {
   const time = performance.now() - strokeEnd;
   performance.measure("answer", { start: strokeEnd, duration: time });
   strokeEnd = null;
-  $("speed").textContent = `Answered in ${time.toFixed(0)} ms.`;
+  const duration = time < 1 ? "before the stroke ended" : `in ${time.toFixed(0)} ms`;
+  $("speed").textContent = `Answered ${duration}.`;
   $("status").textContent = spoken(reading, selected);
 }
 
@@ -87,20 +88,29 @@ function select(symbol) {
   showDetails();
 }
 
-// Shows how the selected symbol was prepared, and its feature maps.
+// Shows how the selected symbol was prepared, and its feature maps. After each part, the browser
+// first handles what has happened meanwhile, so the parts delay neither the pen nor the next answer.
 const showDetails = latestOnly(async () => {
+  await pause();
   if (!reading) return;
   $("details").hidden = false;
   showPreparation(reading, selected, picture?.canvas ?? pad.canvas, model);
   if (!model.stages.length) return;
   try {
-    maps.show(await post("/api/maps", image()));
+    const computed = await post("/api/maps", image());
+    await pause();
+    maps.show(computed);
     if (!isChosen) position = first();
+    await pause();
     await explain();
   } catch (error) {
     report(error);
   }
 });
+
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
+}
 
 // The pixels of the selected symbol's image.
 function image() {
@@ -111,7 +121,7 @@ function image() {
 function first() {
   const { shape, values } = maps.stages[0].output;
   const [, height, width] = shape;
-  const best = values.indexOf(Math.max(...values));
+  const best = values.indexOf(values.reduce((a, b) => Math.max(a, b)));
   return {
     stage: 0,
     channel: Math.floor(best / (height * width)),
@@ -174,7 +184,11 @@ for (const pen of document.getElementsByName("pen")) {
 }
 $("light").addEventListener("change", () => read());
 document.addEventListener("keydown", (event) => {
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.target.matches("input[type=number]")) {
+  if (
+    event.key === "z" &&
+    (event.ctrlKey || event.metaKey) &&
+    !event.target.matches("input[type=number]")
+  ) {
     event.preventDefault();
     pad.undo();
   }

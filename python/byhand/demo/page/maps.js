@@ -54,7 +54,7 @@ export class Maps {
       ),
     );
     const after = stage.after
-      ? ` The small picture beside each map is what the next layer gets: ${stage.after.shape[1]} × ` +
+      ? `. The small picture beside each map is what the next layer gets: ${stage.after.shape[1]} × ` +
         `${stage.after.shape[2]} values, after ${stage.layers.slice(1).map(shortName).join(" and ")}.`
       : "";
     const grid = make(
@@ -73,7 +73,7 @@ export class Maps {
         "section",
         { class: "stage" },
         make("h3", {}, `${stage.title}: ${count} maps of ${height} × ${width}`),
-        make("p", {}, make("code", {}, stage.layers[0]), after),
+        make("p", {}, make("code", {}, stage.layers[0]), after || "."),
         grid,
       ),
     );

@@ -33,7 +33,8 @@ export function showPreparation({ symbols }, selected, source, model) {
     step("Cropped", "Only the ink inside the frame is kept, white on black as in MNIST.", cropped),
     step(
       "Centred",
-      `The longer side shrinks to ${side} of ${most} pixels, and the centre of the ink's mass moves to the middle, where the lines cross.`,
+      `The longer side shrinks to ${side} of ${most} pixels, and the centre of the ink's mass ` +
+        "moves to the middle, where the lines cross.",
       make("div", { class: "crosshair" }, prepared),
     ),
   );
