@@ -199,7 +199,9 @@ def test_a_protocol_that_fails() -> None:
         kernels.relu(OutOfMemory())
 
 
-@pytest.mark.parametrize("value", [[1.0], (1.0,), "ab", None, 1.0, object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [[1.0], (1.0,), "ab", None, 1.0, object()], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_array(value: Any) -> None:
     with pytest.raises(
         TypeError, match=r"^x must be a numpy.ndarray, got \w+; np.asarray\(..., np"
