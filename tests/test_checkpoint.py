@@ -218,6 +218,7 @@ def test_truncated_anywhere(file: Path) -> None:
     assert_refused(file)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed_or_harmless(file: Path) -> None:
     """A flipped bit is harmless in the checksum's name and in blanks at the header's end only."""
     whole = file.read_bytes()

@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from byhand.simt.program import compile_program
 from cuda_mutants import HEADER, equivalent_mutants, find_faults, plant, sources, units_of
 
@@ -83,6 +84,7 @@ def test_what_is_decided_at_compile_time_stays() -> None:
     assert not find_faults("void host() {\n  if (i < n) f();\n}\n")
 
 
+@pytest.mark.slow
 def test_each_mutant_of_a_program_is_caught(tmp_path: Path) -> None:
     faults = find_faults(PROGRAM)
     planted, mutants = plant(PROGRAM, faults, "reverse.cu", 1)

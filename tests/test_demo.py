@@ -212,6 +212,7 @@ def geometric(network_seed: int) -> tuple[Model, np.ndarray] | None:
     return model, rng.integers(0, 256, (2, 14, 13), np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_products_sum_to_the_value(seed: int, rng: np.random.Generator) -> None:
     """At random positions of random networks, each explained step leads to the next number."""

@@ -94,6 +94,7 @@ def test_training_that_is_not_stopped_says_so() -> None:
     assert events[-1].stopped is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BatchEnd, Evaluated, CheckpointSaved, EpochEnd])
 def test_a_handler_that_raises(kind: type[Event], tmp_path: Path) -> None:
     """If a handler raises, its error reaches the caller, and the run folder stays resumable."""
@@ -182,6 +183,7 @@ def test_early_stop_ends_training() -> None:
         EarlyStop(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [None, 0.5])
 @pytest.mark.parametrize("restore", [True, False])
 @pytest.mark.parametrize("epochs", [3, 2])

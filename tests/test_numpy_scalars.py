@@ -122,6 +122,7 @@ def test_arrays_stand_where_lists_may() -> None:
     assert optim.Adam(parameters(), betas=np.array([0.5, 0.75])).betas == (0.5, 0.75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule",
     [

@@ -72,6 +72,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
         raise failures[0]
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_answers() -> None:
     model = network()
     rng = np.random.default_rng(0)

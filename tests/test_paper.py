@@ -197,6 +197,7 @@ def test_bold_light_digits_are_no_sheets_of_paper() -> None:
         assert likeness(image_of_page(255 - bold), image_of_page(bold)) > 0.8, digit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digit", [1, 2, 6, 8])
 def test_a_box_hardly_larger_than_its_digit(digit: int) -> None:
     """The horizontal sides of the box are shorter than the digit is high."""
@@ -254,6 +255,7 @@ def test_digits_in_a_column_are_separate() -> None:
         assert len(marks(page.astype(np.uint8)[..., np.newaxis])) == 3, digit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("light", "dark"), [(200, 0.7), (200, 0.55), (230, 0.55)])
 def test_a_strip_of_paper_on_a_table_in_uneven_light(light: int, dark: float) -> None:
     """One side of the table is lighter than the other, but much darker than the paper."""

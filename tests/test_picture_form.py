@@ -56,6 +56,7 @@ def as_jpeg(images: Array, quality: int) -> Array:
     return np.stack([again(image) for image in images])
 
 
+@pytest.mark.slow
 def test_the_way_that_suits_a_training_set() -> None:
     drawn, noise = digits(), np.random.default_rng(0)
     for name, images, way in (

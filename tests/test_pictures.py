@@ -76,6 +76,7 @@ def test_deep_and_odd_modes() -> None:
         assert ((pixels > 127)[..., 0] == (digit > 127)).all(), mode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", range(8, 17))
 def test_sixteen_bits_of_which_a_scanner_fills_some(bits: int) -> None:
     page = np.where(a_digit() > 127, 0, 2**bits - 1).astype(np.uint16)
@@ -102,6 +103,7 @@ def cut(digit: int, ink: int, rim: int | None, soft: bool) -> bytes:
     return png(np.dstack((colour, np.rint(255 * alpha).astype(np.uint8))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize(("ink", "rim"), [(0, None), (255, None), (10, 250), (240, 10), (0, 128)])
 def test_transparency_keeps_the_ink_filled(ink: int, rim: int | None, soft: bool) -> None:
@@ -175,6 +177,7 @@ def test_what_is_prepared_is_as_mnist_is(pixels: np.ndarray) -> None:
         assert abs(middle - 14) <= 0.55 or inked[0] <= 1 or inked[-1] >= 26
 
 
+@pytest.mark.slow
 def test_what_is_prepared_stays() -> None:
     for digit in range(10):
         image = prepare(read_picture(drawing_png(digit)))

@@ -86,6 +86,7 @@ def test_runs_are_told_apart() -> None:
     assert lines[3].startswith("run 3: train loss") and lines[4].startswith("run 4: held-out loss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [0.0, math.nan, 1.0])
 def test_axes_of_values_that_no_logarithm_has(loss: float) -> None:
     ends = [EpochEnd(i, 2, loss, 0.0, loss, 1.0, 0.1, 1.0, 1.0, True) for i in (1, 2)]

@@ -63,6 +63,7 @@ def test_the_callers_image_stays_as_it_is(files: list[Path]) -> None:
     assert image.size == (5000, 4000)
 
 
+@pytest.mark.slow
 def test_the_likeliest_classes_by_name(files: list[Path]) -> None:
     model = models.mlp((5,), classes=4)
     model.class_names = ("north", "east", "south", "west")
@@ -222,6 +223,7 @@ def test_a_model_with_one_output_has_no_margin(files: list[Path], tmp_path: Path
     assert said(tmp_path / "model.safetensors", files[2]) == "2 (2.40)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ink", [0, 255])
 def test_ink_unlike_a_stroke_is_said(ink: int, files: list[Path], tmp_path: Path) -> None:
     """`predict` notes that a disc is no stroke, in any colours. Digits are drawn with strokes."""

@@ -313,6 +313,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_run_is_refused(name: str, tmp_path: Path) -> None:
     fit(new(tmp_path), epochs=2)

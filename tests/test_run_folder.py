@@ -155,6 +155,7 @@ def interrupt(event: Event) -> None:
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize(
     "lost",

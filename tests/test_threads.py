@@ -292,6 +292,7 @@ print(byhand.runtime.config()["usable_cpus"])
 """
 
 
+@pytest.mark.slow
 def test_a_pinned_thread_that_imports_byhand_does_not_limit_the_process() -> None:
     usable = run("import byhand.runtime; print(byhand.runtime.config()['usable_cpus'])").stdout
     assert run(IMPORTED_BY_A_PINNED_THREAD).stdout == usable
