@@ -1,21 +1,28 @@
 """The choice of the instruction set, and what show_config() prints about it."""
 
+import platform
 import re
+import shutil
+from pathlib import Path
 
 import byhand
 import pytest
 from byhand import runtime
 from byhand._core import testing
+from test_cuda_build import configure
 from test_threads import run
 
 ROWS = {row["name"]: row for row in runtime.config()["instruction_sets"]}
 
 
 def test_the_sets_and_their_order() -> None:
-    assert [name for name in ROWS if name != "lanes16"] == ["baseline", "avx2", "avx512"]
-    assert ROWS["baseline"]["built"] and ROWS["baseline"]["runs_here"]
-    runnable = [name for name, row in ROWS.items() if row["built"] and row["runs_here"]]
-    assert testing.isas() == runnable
+    """Only the sets of the architecture are listed."""
+    own = {"x86_64": ["avx2", "avx512"], "aarch64": ["neon"], "arm64": ["neon"]}
+    sets = ["baseline", *own[platform.machine()]]
+    assert [name for name in ROWS if name != "lanes16"] == sets
+    assert ROWS["baseline"]["runs_here"]
+    assert "neon" not in ROWS or ROWS["neon"]["runs_here"]  # every AArch64 CPU has NEON
+    assert testing.isas() == [name for name, row in ROWS.items() if row["runs_here"]]
 
 
 @pytest.mark.parametrize("name", testing.isas())
@@ -31,7 +38,7 @@ def test_the_best_that_runs_is_the_default() -> None:
     assert result.stdout.strip() == best
 
 
-@pytest.mark.parametrize("name", ["sse9", "AVX2", "baseline "])
+@pytest.mark.parametrize("name", ["sse9", "AVX2", "NEON", "baseline "])
 def test_an_unknown_instruction_set_is_an_error(name: str) -> None:
     result = run("import byhand", BYHAND_ISA=name)
     assert result.returncode != 0
@@ -39,6 +46,33 @@ def test_an_unknown_instruction_set_is_an_error(name: str) -> None:
     assert f"one of {', '.join(ROWS)}, got" in result.stderr
     with pytest.raises(ValueError, match="name must be one of"):
         testing.set_isa(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compiler", "definitions", "says"),
+    [
+        (
+            "g++",
+            ["CMAKE_CXX_FLAGS=-m32"],
+            "byhand needs a 64-bit target, such as x86-64 or AArch64",
+        ),
+        (
+            "clang++-14",
+            ["CMAKE_CXX_COMPILER_TARGET=powerpc64-linux-gnu", "CMAKE_SYSTEM_NAME=Linux"],
+            "byhand needs a little-endian target, such as x86-64 or AArch64",
+        ),
+        ("g++", ["CMAKE_OSX_ARCHITECTURES=x86_64;arm64"], "is x86_64;arm64, but byhand is built"),
+    ],
+)
+def test_targets_that_the_build_refuses(
+    compiler: str, definitions: list[str], says: str, tmp_path: Path
+) -> None:
+    if platform.machine() != "x86_64" or shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler} on x86-64")
+    # CMake's checks of the compiler need not link, because libraries for the target may be missing.
+    checks = "CMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"
+    assert says in configure(tmp_path, f"CMAKE_CXX_COMPILER={compiler}", checks, *definitions)
 
 
 def test_set_isa_changes_and_restores(isa: str) -> None:
@@ -50,9 +84,8 @@ def test_set_isa_changes_and_restores(isa: str) -> None:
 def test_every_set_that_runs_here_is_tested() -> None:
     """The fixture `isa` takes its values from testing.isas(), so tests run on all of these sets."""
     assert testing.isas() == [n for n, row in ROWS.items() if row["tested"] == "instructions"]
-    assert all(row["built"] for row in ROWS.values() if row["tested"])
     assert [name for name, row in ROWS.items() if row["for_tests"]] in ([], ["lanes16"])
-    if "lanes16" in ROWS and ROWS["avx512"]["built"]:
+    if "lanes16" in ROWS and "avx512" in ROWS:
         assert ROWS["avx512"]["tested"]  # at least in its plain C++ imitation
 
 
@@ -71,7 +104,6 @@ def test_show_config_tells_everything(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"built": False}, "not in this build"),
         ({"tested": "geometry"}, "this CPU lacks it: tests here run an imitation"),
         ({"tested": None}, "this CPU lacks it: tests here run no part of it"),
         ({"runs_here": True}, "built, runs here$"),
@@ -85,7 +117,7 @@ def test_show_config_of_other_machines(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plain = {"name": "avx9", "built": True, "runs_here": False, "active": False}
+    plain = {"name": "avx9", "runs_here": False, "active": False}
     made_up = plain | {"for_tests": False, "tested": None} | row
     config = runtime.config() | {"instruction_sets": [made_up]}
     monkeypatch.setattr(runtime, "config", lambda: config)

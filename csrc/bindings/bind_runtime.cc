@@ -20,7 +20,7 @@ py::object config() {
   py::list sets;
   for (const cpu::IsaStatus& isa : cpu::isas()) {
     py::dict row;
-    row["name"] = isa.name, row["built"] = isa.built, row["runs_here"] = isa.runs_here,
+    row["name"] = isa.name, row["runs_here"] = isa.runs_here,
     row["active"] = isa.active, row["for_tests"] = isa.for_tests, row["tested"] = isa.tested;
     sets.append(row);
   }
@@ -64,12 +64,11 @@ dict
     - "threads", the number of threads that the user or the environment asked for;
     - "running_threads", the number of threads that kernels use;
     - "usable_cpus", the number of processors that this process may use;
-    - "instruction_sets", a list with one dictionary for each instruction set.
+    - "instruction_sets", a list with one dictionary for each instruction set of this build.
 
     The keys of such a dictionary are:
 
     - "name";
-    - "built", whether this build contains the instruction set;
     - "runs_here", whether this CPU has it;
     - "active", whether kernels use it;
     - "for_tests", whether only tests use it;

@@ -68,7 +68,7 @@ void bind_testing(py::module_& m) {
       [] {
         std::vector<std::string> names;
         for (const cpu::IsaStatus& isa : cpu::isas())
-          if (isa.built && isa.runs_here) names.push_back(isa.name);
+          if (isa.runs_here) names.push_back(isa.name);
         return names;
       },
       "Return the instruction sets that this build has and this CPU runs, from the simplest to the best. "

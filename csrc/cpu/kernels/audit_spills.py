@@ -1,14 +1,15 @@
-"""Check that the register tiles of the matrix product stay in registers.
+"""Check that the register tiles of matrix products and of Winograd's products stay in registers.
 
-    python audit_spills.py [--objdump OBJDUMP] [--verbose] OBJECT...
+    python audit_spills.py [--objdump OBJDUMP] [--loops] [--verbose] OBJECT...
 
-The script disassembles the objects of gemm.cc with GNU objdump and checks each function tile<...>
-and dot<...>:
+The script disassembles the objects of gemm.cc and conv2d_winograd.cc, for x86-64 or AArch64, with
+GNU objdump. It checks each function tile<...> and dot<...>:
 
 - It has an innermost loop with multiply-adds. In each such loop, their number is a multiple of the
   number of accumulators. (It is a larger multiple than 1 if the compiler unrolled the loop.)
 - These loops do not access the stack.
-- The whole function does not store a vector to the stack or load one from it.
+- The whole function does not store a vector to the stack or load one from it. (With --loops, this
+  is not checked.)
 
 If a check fails, the script prints what it found and exits with code 1. To see a check fail, change
 the 5 in dot_columns() of gemm.cc to 8.
@@ -26,12 +27,48 @@ from pathlib import Path
 
 FUNCTION = re.compile(r"[0-9a-f]+ <(.+)>:")
 INSTRUCTION = re.compile(r" *([0-9a-f]+):\t(.+)")
-JUMP = re.compile(r"j\w+ +([0-9a-f]+) <")
-NO_FALL_THROUGH = re.compile(r"jmp|ret|ud2")
-VECTOR = re.compile(r"%[xyz]mm")
-FMA = re.compile(r"vfn?madd\d+ps")
 SCOPE = re.compile(r"byhand::cpu::\w+::\(anonymous namespace\)::")
 TILE = re.compile(r"\b(?P<kind>tile|dot)<(?P<rows>\d+), (?P<columns>\d+)[^>]*>")
+
+# The kinds of tiles that each source file must have.
+KINDS = {"gemm": {"tile", "dot"}, "conv2d_winograd": {"tile"}}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Patterns of the instructions that the audit must recognize."""
+
+    jump: re.Pattern[str]  # the group is the address
+    no_fall_through: re.Pattern[str]  # the next instruction is not executed after this one
+    vector: re.Pattern[str]  # a register that holds a whole vector
+    multiply_add: re.Pattern[str]
+    stack: re.Pattern[str]  # an access relative to the stack pointer
+    # The frame pointer points into the stack only if the function sets it from the stack pointer.
+    # Otherwise it is a register like any other.
+    sets_frame: re.Pattern[str]
+    frame: re.Pattern[str]  # an access relative to the frame pointer
+
+
+ARCHITECTURES = {  # the keys are names of formats, as objdump prints them
+    "elf64-x86-64": Architecture(
+        jump=re.compile(r"j\w+ ([0-9a-f]+) <"),
+        no_fall_through=re.compile(r"jmp|ret|ud2"),
+        vector=re.compile(r"%[xyz]mm"),
+        multiply_add=re.compile(r"vfn?madd\d+ps"),
+        stack=re.compile(r"(?!lea).*\(%rsp"),
+        sets_frame=re.compile(r"mov %rsp,%rbp"),
+        frame=re.compile(r"(?!lea).*\(%rbp"),
+    ),
+    "elf64-littleaarch64": Architecture(
+        jump=re.compile(r"(?:b|b\.\w+|cbn?z \w+,|tbn?z \w+, #\d+,) ([0-9a-f]+) <"),
+        no_fall_through=re.compile(r"b |br |ret|udf|brk"),
+        vector=re.compile(r"\bq\d+|\bv\d+\."),
+        multiply_add=re.compile(r"fml[as] v\d+\.4s"),
+        stack=re.compile(r".*\[sp"),
+        sets_frame=re.compile(r"mov x29, sp|add x29, sp,"),
+        frame=re.compile(r".*\[x29"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -46,24 +83,21 @@ class Function:
     All numbers of instructions are indices into `code`.
     """
 
-    def __init__(self, name: str, code: list[Instruction]) -> None:
+    def __init__(self, name: str, code: list[Instruction], architecture: Architecture) -> None:
         self.name = name
         self.code = code
+        self.architecture = architecture
         at = {instruction.address: i for i, instruction in enumerate(code)}
         self.predecessors: list[list[int]] = [[] for _ in code]
         self.jumps_back: list[tuple[int, int]] = []  # (from, to)
         for i, instruction in enumerate(code):
-            jump = JUMP.match(instruction.text)
+            jump = architecture.jump.match(instruction.text)
             if jump and (to := at.get(int(jump[1], 16))) is not None:
                 self.predecessors[to].append(i)
                 if to <= i:
                     self.jumps_back.append((i, to))
-            if i + 1 < len(code) and not NO_FALL_THROUGH.match(instruction.text):
+            if i + 1 < len(code) and not architecture.no_fall_through.match(instruction.text):
                 self.predecessors[i + 1].append(i)
-        # %rbp points into the stack only if the function sets it from %rsp. Otherwise it is a
-        # register like any other.
-        framed = any(re.match(r"mov +%rsp,%rbp", instruction.text) for instruction in code)
-        self.stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
 
     def innermost_loops(self) -> list[frozenset[int]]:
         """Return the numbers of the instructions of each innermost loop."""
@@ -86,50 +120,67 @@ class Function:
         return frozenset(found) if head == 0 or 0 not in found else frozenset()
 
     def count_multiply_adds(self, loop: frozenset[int]) -> int:
-        return sum(FMA.match(self.code[i].text) is not None for i in loop)
+        return sum(bool(self.architecture.multiply_add.match(self.code[i].text)) for i in loop)
 
     def stack_accesses(self) -> set[int]:
         """Return the numbers of the instructions that read or write the stack."""
+        patterns = [self.architecture.stack]
+        if any(self.architecture.sets_frame.match(instruction.text) for instruction in self.code):
+            patterns.append(self.architecture.frame)
         return {
             i
             for i, instruction in enumerate(self.code)
-            if self.stack.search(instruction.text) and not instruction.text.startswith("lea")
+            if any(pattern.match(instruction.text) for pattern in patterns)
         }
+
+    def vector_stack_accesses(self) -> set[int]:
+        """Return the numbers of the instructions that store or load a vector on the stack."""
+        vector = self.architecture.vector
+        return {i for i in self.stack_accesses() if vector.search(self.code[i].text)}
 
 
 def functions(objdump: str, path: Path) -> Iterator[Function]:
     """Yield the functions of an object file."""
     command = [objdump, "-d", "-C", "--no-show-raw-insn", str(path)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    architecture = next((a for name, a in ARCHITECTURES.items() if f" {name}\n" in listing), None)
+    if architecture is None:
+        raise SystemExit(f"{path}: {objdump} must print one of the formats {list(ARCHITECTURES)}")
     name, code = "", list[Instruction]()
     for line in [*listing.splitlines(), "0 <end>:"]:
         if head := FUNCTION.fullmatch(line):
             if code:
-                yield Function(name, code)
+                yield Function(name, code, architecture)
             name, code = head[1], []
         elif found := INSTRUCTION.fullmatch(line):
-            code.append(Instruction(int(found[1], 16), found[2]))
+            code.append(Instruction(int(found[1], 16), " ".join(found[2].split())))
 
 
-def audit(function: Function, tile: re.Match[str], verbose: bool) -> Iterator[str]:
+def audit(
+    function: Function, tile: re.Match[str], loops_only: bool, verbose: bool
+) -> Iterator[str]:
     """Yield one line of text for each check that the function fails."""
     size = int(tile["rows"]) * int(tile["columns"])
     loops = [loop for loop in function.innermost_loops() if function.count_multiply_adds(loop)]
     stack = function.stack_accesses()
     in_loops = sorted(i for i in stack if any(i in loop for loop in loops))
-    vectors = sorted(i for i in stack if VECTOR.search(function.code[i].text))
+    vectors = sorted(function.vector_stack_accesses())
     if verbose:
-        counts = [f"{len(loop):4} {function.count_multiply_adds(loop):4}" for loop in loops]
-        print(f"{tile[0]:24} {', '.join(counts):>17} {len(in_loops):7} {len(vectors):9}")
+        counts = ", ".join(_count(len(loop), function.count_multiply_adds(loop)) for loop in loops)
+        print(f"{tile[0]:24} {counts:>27} {len(in_loops):7} {len(vectors):9}")
     if not loops or any(function.count_multiply_adds(loop) % size for loop in loops):
         yield (
             f"{tile[0]} has no loop of {size} multiply-adds, or it has a loop with a number of "
             f"multiply-adds that is not a multiple of {size}"
         )
     for what, found in (("in its loop", in_loops), ("for vectors", vectors)):
-        if found:
+        if found and not (loops_only and found is vectors):
             example = function.code[found[0]].text
             yield f"{tile[0]} uses the stack {what}, {len(found)} times: {example}"
+
+
+def _count(length: int, multiply_adds: int) -> str:
+    return f"{length:4} {multiply_adds:4} {multiply_adds / length:4.0%}"
 
 
 def main() -> int:
@@ -137,23 +188,30 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--objdump", default="objdump", help="the GNU objdump to run")
+    parser.add_argument("--loops", action="store_true", help="check only the loops")
     parser.add_argument("--verbose", action="store_true", help="print a line for each function")
     parser.add_argument(
-        "objects", nargs="+", type=Path, help="object files; only those of gemm.cc are read"
+        "objects",
+        nargs="+",
+        type=Path,
+        help=f"object files; only those of {' and '.join(f'{name}.cc' for name in KINDS)} are read",
     )
     arguments = parser.parse_args()
     problems = []
-    for path in (path for path in arguments.objects if path.name.startswith("gemm.")):
+    for path in (path for path in arguments.objects if path.name.split(".")[0] in KINDS):
         if arguments.verbose:
-            print(f"{path}\n{'':24} {'loop, its FMAs':>17}   stack: in loop, vectors")
+            print(f"{path}\n{'':24} {'loop, its FMAs, share':>27}   stack: in loop, vectors")
         kinds = set()
         for function in functions(arguments.objdump, path):
             if tile := TILE.search(SCOPE.sub("", function.name)):
                 kinds.add(tile["kind"])
-                problems += [f"{path}: {line}" for line in audit(function, tile, arguments.verbose)]
-        if kinds != {"tile", "dot"}:
-            found = sorted(kinds)
-            problems.append(f"{path}: expected tile<...> and dot<...>, but there is only {found}")
+                lines = audit(function, tile, arguments.loops, arguments.verbose)
+                problems += [f"{path}: {line}" for line in lines]
+        expected = KINDS[path.name.split(".")[0]]
+        if kinds != expected:
+            problems.append(
+                f"{path}: expected {sorted(expected)}, but there is only {sorted(kinds)}"
+            )
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return bool(problems)
 

@@ -1,8 +1,5 @@
 #include "cpu/runtime/machine.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -10,7 +7,15 @@
 #include <string>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#endif
+
 namespace byhand::cpu {
+
+#if defined(__linux__)
+
 namespace {
 
 struct Affinity {
@@ -102,5 +107,21 @@ void keep_off(pthread_t thread, int cpu) {
   // If the system refuses, the worker stays where it was. This costs only time.
   pthread_setaffinity_np(thread, sizeof set, any ? &set : &workers_affinity.set);
 }
+
+#else
+
+// macOS has neither affinity masks nor cgroups. It does not tell which processor runs a thread either.
+int usable_cpus() {
+  static const int count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return count;
+}
+
+int current_cpu() { return -1; }
+
+void note_affinity() {}
+
+void keep_off(pthread_t, int) {}
+
+#endif
 
 }  // namespace byhand::cpu

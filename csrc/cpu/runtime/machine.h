@@ -7,7 +7,7 @@ namespace byhand::cpu {
 
 // The number of processors that this process may use: the number in its affinity mask, but at most the
 // cgroup's quota rounded up, and at least 1. Mask and quota are read once, by the first call, which is made
-// when byhand is imported.
+// when byhand is imported. macOS has neither, so there it is the number of all processors.
 int usable_cpus();
 
 // The number of the processor that runs the calling thread, or -1 if the system does not tell.

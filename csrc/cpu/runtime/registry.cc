@@ -19,6 +19,7 @@ BYHAND_DECLARE(baseline)
 BYHAND_DECLARE(lanes16)
 BYHAND_DECLARE(avx2)
 BYHAND_DECLARE(avx512)
+BYHAND_DECLARE(neon)
 #undef BYHAND_DECLARE
 
 namespace {
@@ -26,7 +27,7 @@ namespace {
 struct Row {
   const char* name;
   int lanes;
-  void (*fill)(KernelTable&);  // null if this build has no kernels for the instruction set
+  void (*fill)(KernelTable&);
   bool (*runs_here)();
   bool for_tests = false;  // if true, the instruction set is used only on request
   KernelTable table{};
@@ -50,7 +51,8 @@ void fill_avx512(KernelTable& table) {
 }
 #endif
 
-// The instruction sets. `choose` takes the last one that can be used and is not for tests.
+// The instruction sets of this build. Those of another architecture are not among them. `choose` takes the last
+// one that runs here and is not for tests.
 Row rows[] = {
     {"baseline", 4, baseline::fill_table, always},
 #if defined(BYHAND_HAS_lanes16)
@@ -58,24 +60,20 @@ Row rows[] = {
 #endif
 #if defined(BYHAND_HAS_avx2)
     {"avx2", 8, avx2::fill_table, cpu_runs_avx2},
-#else
-    {"avx2", 8, nullptr, cpu_runs_avx2},
 #endif
 #if defined(BYHAND_HAS_avx512)
     {"avx512", 16, fill_avx512, cpu_runs_avx512},
-#else
-    {"avx512", 16, nullptr, cpu_runs_avx512},
+#endif
+#if defined(BYHAND_HAS_neon)
+    {"neon", 4, neon::fill_table, always},  // every AArch64 CPU has NEON
 #endif
 };
 
-bool usable(const Row& row) { return row.fill != nullptr && row.runs_here(); }
-
 // Returns IsaStatus::tested for the instruction set of this row.
 const char* tested(const Row& row) {
-  if (usable(row)) return "instructions";
-  if (row.fill != nullptr)
-    for (const Row& other : rows)
-      if (usable(other) && other.lanes == row.lanes) return "geometry";
+  if (row.runs_here()) return "instructions";
+  for (const Row& other : rows)
+    if (other.runs_here() && other.lanes == row.lanes) return "geometry";
   return nullptr;
 }
 
@@ -86,7 +84,6 @@ const KernelTable* find(const std::string& name, const char* asked_by) {
   for (const Row& row : rows) {
     known += (known.empty() ? "" : ", ") + std::string(row.name);
     if (row.name != name) continue;
-    require(row.fill != nullptr, asked_by, " must be an instruction set of this build, got \"", name, "\"");
     require(row.runs_here(), asked_by, " must be an instruction set that this CPU runs, got \"", name, "\"");
     return &row.table;
   }
@@ -97,7 +94,7 @@ const KernelTable* find(const std::string& name, const char* asked_by) {
 const KernelTable* choose() {
   const KernelTable* best = nullptr;
   for (Row& row : rows) {
-    if (!usable(row)) continue;
+    if (!row.runs_here()) continue;
     row.fill(row.table);
     if (!row.for_tests) best = &row.table;
   }
@@ -140,8 +137,7 @@ std::vector<IsaStatus> isas() {
   const KernelTable* const now = active();
   std::vector<IsaStatus> result;
   for (const Row& row : rows)
-    result.push_back(
-        {row.name, row.fill != nullptr, row.runs_here(), &row.table == now, row.for_tests, tested(row)});
+    result.push_back({row.name, row.runs_here(), &row.table == now, row.for_tests, tested(row)});
   return result;
 }
 

@@ -18,18 +18,18 @@ void choose_kernels();
 
 struct IsaStatus {
   std::string name;
-  bool built, runs_here, active;
+  bool runs_here, active;
   bool for_tests;  // if true, the instruction set is used only on request
   // What tests on this machine can cover. "instructions": the kernels themselves run here. "geometry": they
   // do not, but the kernels of another instruction set with the same number of lanes do. Those have the same
   // tiles and treat partly filled vectors in the same way. Null: nothing.
   const char* tested;
 };
-// Returns the status of every instruction set. The best one is the last.
+// Returns the status of every instruction set of this build. The best one is the last.
 std::vector<IsaStatus> isas();
 
 // For tests: uses another instruction set from the next call on. No kernel may be running. Throws
-// std::invalid_argument if the name is unknown, or if the set is not built or does not run here.
+// std::invalid_argument if this build has no set of that name, or if the set does not run here.
 void set_isa(const std::string& name);
 
 }  // namespace byhand::cpu
