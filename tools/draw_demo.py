@@ -1,4 +1,4 @@
-"""Draws docs/demo.png, a picture of the page of `byhand demo` with a digit on it.
+"""Draws docs/pictures/demo.png, a picture of the page of `byhand demo` with a digit on it.
 
     python tools/draw_demo.py runs/lenet5
 
@@ -23,7 +23,7 @@ from byhand.models import load
 from byhand.training.run_folder import RunFolder
 from PIL import Image
 
-TARGET = Path(__file__).parents[1] / "docs" / "demo.png"
+TARGET = Path(__file__).parents[1] / "docs" / "pictures" / "demo.png"
 # A 5 in the units of the canvas, which is 300 x 200.
 # fmt: off
 STROKES = [
