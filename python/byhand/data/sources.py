@@ -21,13 +21,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .dataset import DataError
 from .folder import IDX_NAMES, NPZ_NAME, data_folder, find_files, is_complete
 from .official import NPM_TARBALL, OFFICIAL, is_official
 from .part import Part, remove_parts
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 # Called as progress(file name, bytes so far, bytes in all), from the thread that fetches.
 ProgressCallback = Callable[[str, int, int], None]
