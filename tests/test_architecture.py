@@ -130,7 +130,7 @@ def test_kernels_use_no_library() -> None:
     library = r"\bstd::|\bstatic (?!constexpr|Vec|HalfVec|IVec|_assert)|\bthrow\b|\bnew\b"
     assert not found(library, kernels + vectors)
     assert not found(r"#include <(?!stdint\.h>).*", kernels)
-    assert not found(r"#include <(?!(stdint|immintrin)\.h>).*", vectors)
+    assert not found(r"#include <(?!(stdint|immintrin|arm_neon)\.h>).*", vectors)
 
 
 def test_drivers_use_neither_intrinsics_nor_python() -> None:

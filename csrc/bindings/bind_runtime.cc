@@ -20,8 +20,8 @@ py::object config() {
   py::list sets;
   for (const cpu::IsaStatus& isa : cpu::isas()) {
     py::dict row;
-    row["name"] = isa.name, row["runs_here"] = isa.runs_here,
-    row["active"] = isa.active, row["for_tests"] = isa.for_tests, row["tested"] = isa.tested;
+    row["name"] = isa.name, row["runs_here"] = isa.runs_here, row["active"] = isa.active,
+    row["for_tests"] = isa.for_tests, row["tested"] = isa.tested;
     sets.append(row);
   }
   result["instruction_sets"] = sets;

@@ -51,8 +51,8 @@ void fill_avx512(KernelTable& table) {
 }
 #endif
 
-// The instruction sets of this build. Those of another architecture are not among them. `choose` takes the last
-// one that runs here and is not for tests.
+// The instruction sets of this build. Those of another architecture are not among them. `choose` takes the
+// last one that runs here and is not for tests.
 Row rows[] = {
     {"baseline", 4, baseline::fill_table, always},
 #if defined(BYHAND_HAS_lanes16)

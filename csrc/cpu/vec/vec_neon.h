@@ -1,5 +1,5 @@
-// Vectors for NEON on AArch64: 4 lanes, 32 registers. vec_portable.h has the same types and functions in plain
-// code, with comments.
+// Vectors for NEON on AArch64: 4 lanes, 32 registers. vec_portable.h has the same types and functions in
+// plain code, with comments.
 #pragma once
 
 #include <arm_neon.h>
@@ -13,9 +13,9 @@ inline constexpr int kRegisters = 32;
 // NEON has no masked loads and stores. The next two functions load and store the first n of 4 values of 32
 // bits, 0 <= n <= 4.
 //
-// Lane i gets value i, or the last value if there are fewer. Then the lanes beyond n are cleared. If n is 0, the
-// loads read the stack frame instead of p. The addresses are computed without a branch, because compilers would
-// otherwise make a copy of a tile's loop for each n.
+// Lane i gets value i, or the last value if there are fewer. Then the lanes beyond n are cleared. If n is 0,
+// the loads read the stack frame instead of p. The addresses are computed without a branch, because compilers
+// would otherwise make a copy of a tile's loop for each n.
 inline uint32x4_t load_first(const void* p, int n) {
   const intptr_t empty = (n - 1) >> 31;  // all bits are 1 if n is 0, otherwise all are 0
   const intptr_t frame = reinterpret_cast<intptr_t>(__builtin_frame_address(0));
@@ -49,8 +49,8 @@ inline void store_first(uint32x4_t v, void* p, int n) {
   if (n & 1) __builtin_memcpy(to, &two, 4);
 }
 
-// Kernels also move int32 values through a Vec. This is safe, because vld1q_f32 and vst1q_f32 may access values of
-// any type.
+// Kernels also move int32 values through a Vec. This is safe, because vld1q_f32 and vst1q_f32 may access
+// values of any type.
 struct Vec {
   static constexpr int kLanes = 4;
   float32x4_t v;
