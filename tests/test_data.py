@@ -487,7 +487,8 @@ def test_real_mnist(mnist: tuple[Dataset, Dataset]) -> None:
 def test_importing_byhand_data_loads_no_network_code() -> None:
     code = (
         "import sys, numpy; before = set(sys.modules); import byhand.data; "
-        "slow = {'http.client', 'urllib.request', 'tarfile', 'platformdirs', 'byhand.data.formats'}; "
+        "slow = {'http.client', 'urllib.request', 'tarfile', 'platformdirs', "
+        "'byhand.data.formats'}; "
         "print(sorted(slow & (set(sys.modules) - before)))"
     )
     run = subprocess.run(
