@@ -504,17 +504,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="byhand-mutants-") as folder:
         library, mutants, broken = build(Path(folder))
         mutants = [mutant for mutant in mutants if mutant.file in chosen]
-        seconds: dict[str, float] = {}
-        for unit in sorted({unit for mutant in mutants for unit in units_of(mutant.file)}):
-            begin = time.monotonic()
-            if how := run_tests(library, 0, [unit], 3600):
-                raise SystemExit(f"{path_of_tests(unit)} fails without a mutant: {how}")
-            seconds[unit] = time.monotonic() - begin
-
+        units = sorted({unit for mutant in mutants for unit in units_of(mutant.file)})
         with ProcessPoolExecutor(options.jobs, FORK) as pool:
+            seconds = dict(zip(units, pool.map(partial(time_tests, library), units), strict=True))
             hows = pool.map(partial(test, library, seconds), mutants)
             results = dict(zip(mutants, hows, strict=True))
     return report(results, [mutant for mutant in broken if mutant.file in chosen])
+
+
+def time_tests(library: Path, unit: str) -> float:
+    """Run the tests of a file without a mutant. Return how many seconds they take."""
+    begin = time.monotonic()
+    if how := run_tests(library, 0, [unit], 3600):
+        raise RuntimeError(f"{path_of_tests(unit)} fails without a mutant: {how}")
+    return time.monotonic() - begin
 
 
 def test(library: Path, seconds: Mapping[str, float], mutant: Mutant) -> str:
