@@ -22,10 +22,18 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[1]
 LESSONS = ("gemm", "convolution", "winograd")
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")),
     *sorted(p for folder in ("bench", "docs", "tools") for p in (ROOT / folder).rglob("*.md")),
 ]
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+# The Chinese pages have the same commands, as tests/test_chinese_pages.py checks.
+NOT_CHINESE = [p for p in PAGES if p.parent.name != "zh" and p.name != "README.zh-CN.md"]
+
+
+def parametrize(pages: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", pages, ids=lambda p: p.relative_to(ROOT).as_posix())
+
+
+every_page = parametrize(PAGES)
 
 FOLDERS = "bench|csrc|docs|examples|python|tests|tools"
 A_PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w.*/?-]*[\w*/]")
@@ -143,7 +151,7 @@ def test_functions_beside_files(page: Path) -> None:
     assert not missing_functions(page)
 
 
-@every_page
+@parametrize(NOT_CHINESE)
 def test_commands(page: Path) -> None:
     assert not refused_commands(page)
     assert not unknown_tool_options(page.read_text())
