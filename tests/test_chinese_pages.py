@@ -1,8 +1,8 @@
 """Each Chinese page has the code blocks, the structure and the figures of its English twin.
 
-Whoever changes an English page changes its Chinese twin, too. tests/test_docs.py checks the links,
-paths and commands of both languages. tests/test_tutorials.py runs the code of the English pages
-only, because the Chinese pages have the same code.
+Whoever changes an English page changes its Chinese twin, too. tests/test_docs.py checks the links
+and paths of both languages. Commands are checked and code is run in the English pages only
+(tests/test_docs.py, tests/test_tutorials.py), because the Chinese pages have the same.
 """
 
 from __future__ import annotations
@@ -26,34 +26,44 @@ every_pair = pytest.mark.parametrize(
 )
 
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+# The marks of headings, list items and pictures, and whole rows of tables.
+MARK = re.compile(r"^(?:#+ | *- | *\d+\. |!\[|\|.*\|$)", re.MULTILINE)
 CHINESE = "[\u4e00-\u9fff]"
 
 
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
 def prose(page: Path) -> str:
-    """Return the text of the page without its code blocks."""
-    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+    """Return the page with empty lines in place of its code blocks."""
+    return BLOCK.sub(lambda block: "\n" * block.group().count("\n"), text_of(page))
 
 
-def different_blocks(english: Path, chinese: Path) -> list[str]:
-    """Return the lines at which code blocks begin that are not the same in both pages."""
-    starts, blocks = [], []
-    for page in (english, chinese):
-        text = page.read_text(encoding="utf-8")
-        found = list(BLOCK.finditer(text))
-        blocks.append([match.group() for match in found])
-        starts.append([text.count("\n", 0, match.start()) + 1 for match in found])
-    matcher = difflib.SequenceMatcher(None, *blocks, autojunk=False)
+def blocks(page: Path) -> list[tuple[int, str]]:
+    """Return each code block with the number of its first line."""
+    return with_lines(BLOCK, text_of(page))
+
+
+def outline(page: Path) -> list[tuple[int, str]]:
+    """Return each mark with the number of its line. The mark of a table's row is its cell count."""
+    marks = with_lines(MARK, prose(page))
+    return [(line, f"{m.count('|') - 1} cells" if m[0] == "|" else m) for line, m in marks]
+
+
+def with_lines(pattern: re.Pattern[str], text: str) -> list[tuple[int, str]]:
+    return [(text.count("\n", 0, m.start()) + 1, m.group()) for m in pattern.finditer(text)]
+
+
+def differences(english: list[tuple[int, str]], chinese: list[tuple[int, str]]) -> list[str]:
+    """Return the lines of both pages at which their parts differ."""
+    parts = ([part for _, part in page] for page in (english, chinese))
     return [
-        f"blocks at lines {starts[0][i:j]} of the English page and {starts[1][k:m]} of the Chinese"
-        for tag, i, j, k, m in matcher.get_opcodes()
+        f"lines {[n for n, _ in english[i:j]]} of the English page "
+        f"differ from lines {[n for n, _ in chinese[k:m]]} of the Chinese page"
+        for tag, i, j, k, m in difflib.SequenceMatcher(None, *parts, autojunk=False).get_opcodes()
         if tag != "equal"
     ]
-
-
-def outline(page: Path) -> list[str]:
-    """Return the marks of headings, list items, pictures and rows of tables, in order."""
-    marks = re.findall(r"^(#+ | *- | *\d+\. |!\[|\|.*\|$)", prose(page), re.MULTILINE)
-    return [f"row of {m.count('|') - 1} cells" if m[0] == "|" else m for m in marks]
 
 
 def inline_code(page: Path) -> set[str]:
@@ -95,12 +105,12 @@ def test_every_page_has_a_twin() -> None:
 
 @every_pair
 def test_code_blocks_are_the_same(english: Path, chinese: Path) -> None:
-    assert not different_blocks(english, chinese)
+    assert not differences(blocks(english), blocks(chinese))
 
 
 @every_pair
 def test_headings_lists_and_tables_are_the_same(english: Path, chinese: Path) -> None:
-    assert outline(chinese) == outline(english)
+    assert not differences(outline(english), outline(chinese))
 
 
 @every_pair
@@ -118,7 +128,7 @@ def test_links_lead_to_the_same_pages_in_chinese(english: Path, chinese: Path) -
 @every_pair
 def test_twins_link_to_each_other(english: Path, chinese: Path) -> None:
     for page, word, twin in ((english, "中文", chinese), (chinese, "English", english)):
-        title, _, link, *_ = page.read_text(encoding="utf-8").splitlines()
+        title, _, link, *_ = text_of(page).splitlines()
         target = re.fullmatch(rf"\[{word}\]\((.*)\)", link)
         assert title.startswith("# ")
         assert target, f"line 3 of {page} is not the link to the other language"
@@ -135,11 +145,10 @@ def test_differences_and_faults_are_found(tmp_path: Path) -> None:
     one, two, three = (f"```python\nx = {n}\n```\n" for n in (1, 2, 3))
     english.write_text(f"# A\n{one}## B\n`x`, 60,000\n| a | b |\n{two}[1](a.py)\n")
     chinese.write_text(f"# A\n{one}- B\n`y`, 6,000\n| a |\n{three}[1](b.py)\n{one}")
-    assert different_blocks(english, chinese) == [
-        "blocks at lines [8] of the English page and [8, 12] of the Chinese"
-    ]
-    assert outline(english) == ["# ", "## ", "row of 2 cells"]
-    assert outline(chinese) == ["# ", "- ", "row of 1 cells"]
+    differ = "lines {} of the English page differ from lines {} of the Chinese page".format
+    assert differences(blocks(english), blocks(chinese)) == [differ([8], [8, 12])]
+    assert outline(english) == [(1, "# "), (5, "## "), (7, "2 cells")]
+    assert differences(outline(english), outline(chinese)) == [differ([5, 7], [5, 7])]
     assert (inline_code(english), inline_code(chinese)) == ({"x"}, {"y"})
     assert (figures(english), figures(chinese)) == ({"60,000"}, {"6,000"})
     assert links(english, chinese) == {tmp_path / "a.py"} != links(chinese, english)
