@@ -65,7 +65,7 @@ def reproduce(
     """Train the networks of five published tutorials on MNIST, and compare the results with theirs.
 
     A is the PaddlePaddle book and B its Fluid notebook. C is the Paddle 2 course, whose networks
-    learn the digit as a number. D is a private blog about TensorFlow, which converts images to
+    learn the digit as a number. D is a personal blog about TensorFlow, which converts images to
     pictures and back. E is an article that searches for the best settings of a network. BEST is no
     tutorial, but `byhand train --recipe best`.
 

@@ -7,7 +7,7 @@ A  PaddlePaddle book, version 1 of its API: softmax regression, an MLP and LeNet
 B  PaddlePaddle book, Fluid API: the same three networks, the last one with batch normalisation,
    trained with Adam.
 C  Paddle 2 course: an MLP and a CNN learn the digit as a number, with squared error.
-D  A private blog about TensorFlow: the IDX format, and the reader's own pictures. It has no figure.
+D  A personal blog about TensorFlow: the IDX format, and the reader's pictures. It has no figure.
 E  An article on MNIST: normalisation, dropout, skip connections and a search. It has no figure.
 
 Each network is first trained with the settings of its tutorial. If the result does not reach the
