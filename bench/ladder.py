@@ -215,7 +215,8 @@ def climb(problem: Callable[[], Problem], settings: Settings) -> None:
     if settings.page is not None:
         write_into_page(settings.page, settings.operator, made.title, rungs, settings.plot)
     for step in chosen if settings.step else ():
-        run.console.print(f"{step.label}: {os.path.relpath(step.path)}", highlight=False)
+        line = f"{step.label}: {os.path.relpath(step.path)}"
+        run.console.print(line, highlight=False, soft_wrap=True)  # so that the path can be copied
     run.end(tables.LADDER_LEGEND)
 
 

@@ -9,8 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import byhand
 import devices
+import numpy as np
 import pytest
+from byhand import kernels
 from byhand.models import load
 from byhand.optim.schedules import OneCycle
 from byhand.training import BatchEnd, Trainer, handlers
@@ -353,3 +356,6 @@ def test_a_gpu_that_fails_ends_the_command_with_one_line(
     line = only_line(run("train", "softmax", *options, "--device", "cuda", code=1))
     assert "no CUDA-capable device is detected" in line
     assert f"{out} keeps epoch 1" in line
+    monkeypatch.delenv("SIMT_DEVICES")
+    one = byhand.asarray(np.ones(1, np.float32), "cuda")
+    assert kernels.relu(one).item() == 1  # the next call does not report the same error again

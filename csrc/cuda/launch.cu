@@ -38,10 +38,12 @@ const char* advice(cudaError_t error) {
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // otherwise the next launch would report this error again
-  const std::string message = std::string("cuda: ") + what + ": " + cudaGetErrorString(error);
+  std::string message = std::string("cuda: ") + what + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation)
     throw OutOfMemory(message + "; use smaller batches, or delete arrays that are no longer needed");
-  throw DeviceError(message + advice(error));
+  message += advice(error);
+  cudaGetLastError();  // the calls of advice() may have failed, too
+  throw DeviceError(message);
 }
 
 cudaStream_t stream() {

@@ -76,11 +76,12 @@ void first() {
 }  // namespace
 
 Fibre::Fibre() {
-  void* const memory = mmap(nullptr, kStackBytes + kPage, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  // The guard takes addresses, but no memory.
+  void* const memory =
+      mmap(nullptr, kGuardBytes + kStackBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) abort();
-  mprotect(memory, kPage, PROT_NONE);
-  bottom_ = reinterpret_cast<uintptr_t>(memory) + kPage;
+  bottom_ = reinterpret_cast<uintptr_t>(memory) + kGuardBytes;
+  if (mprotect(reinterpret_cast<void*>(bottom_), kStackBytes, PROT_READ | PROT_WRITE) != 0) abort();
 }
 
 void Fibre::start(void (*entry)()) {

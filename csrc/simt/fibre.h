@@ -25,13 +25,14 @@ class Fibre {
   void leave();
   [[noreturn]] void leave_for_good();
 
-  // Whether an address lies on the fibre's stack, or below it, where only a stack that is too large leads.
-  // The page below the stack is protected, but a large array reaches beyond it.
+  // Whether an address lies on the fibre's stack, or in the guard below it, where only a stack that is too
+  // large leads. Every access to the guard fails. It is large, because a large array reaches far below the
+  // stack.
   bool owns(uintptr_t address) const { return address - bottom_ < kStackBytes; }
-  bool overflows(uintptr_t address) const { return bottom_ - (64 << 20) <= address && address < bottom_; }
+  bool overflows(uintptr_t address) const { return bottom_ - kGuardBytes <= address && address < bottom_; }
 
  private:
-  static constexpr uintptr_t kStackBytes = 256 << 10, kPage = 4096;
+  static constexpr uintptr_t kStackBytes = 256 << 10, kGuardBytes = 16 << 20;
 
   uintptr_t bottom_;
 #if defined(__x86_64__)
