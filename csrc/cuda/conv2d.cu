@@ -41,10 +41,11 @@ namespace {
 using HighTile = TileShape<64, 128, 8>;
 using LowTile = TileShape<32, 256, 8>;
 
-// The smallest number of blocks that fit on a multiprocessor: those with 384 threads. It limits the registers
-// per thread to 168.
+// The smallest number of blocks that fit on a multiprocessor. It limits the registers per thread: to 168 for
+// the high tile, and to 255 for the low tile, whose threads load more values and need a few registers more on
+// some GPUs.
 template <class Shape>
-constexpr int kBlocks = 384 / Shape::kThreads;
+constexpr int kBlocks = Shape::kRows == HighTile::kRows ? 3 : 2;
 
 // Calls work(Shape{}) with the shape that suits this number of rows.
 template <class Work>
