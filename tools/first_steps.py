@@ -11,21 +11,19 @@ package is tested, not the sources.
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 import threading
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import byhand
 import numpy as np
 from PIL import Image
 
+ROOT = Path(__file__).resolve().parents[1]
 RUN = Path("runs/first")
 CLIENTS = 8
 
@@ -39,36 +37,15 @@ def command(*words: str) -> str:
     return run.stdout
 
 
-@contextmanager
-def served(model: Any) -> Iterator[str]:
-    """Serve the model: POST the bytes of one image, and get its class."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            image = np.frombuffer(body, np.uint8).reshape(1, *model.input_shape)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(str(model.predict(image)[0]).encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-
-
 def main() -> None:
     import onnxruntime
 
-    checkout = Path(__file__).resolve().parents[1] / "python"
-    assert checkout not in Path(byhand.__file__).resolve().parents, "byhand is not installed"
+    service = runpy.run_path(str(ROOT / "examples" / "serve_http.py"))
+    handler, ask = service["Handler"], service["ask"]
+    assert ROOT / "python" not in Path(byhand.__file__).resolve().parents, "byhand is not installed"
     command("train", "lenet5", "--epochs", "1", "--seed", "1", "--out", str(RUN))
-    images, labels = byhand.data.mnist()[1].images[:200], byhand.data.mnist()[1].labels[:200]
+    test = byhand.data.mnist()[1]
+    images, labels = test.images[:200], test.labels[:200]
     model = byhand.load(RUN)
     answers, probabilities = model.predict(images), model.predict_proba(images)
     assert np.mean(answers == labels) > 0.9, "the model has not learned to read digits"
@@ -83,12 +60,13 @@ def main() -> None:
     assert np.abs(exported - probabilities).max() <= 1e-5
     assert np.array_equal(exported.argmax(axis=1), answers)
 
-    def ask(image: np.ndarray) -> int:
-        with urllib.request.urlopen(address, image.tobytes()) as reply:
-            return int(reply.read())
-
-    with served(model) as address, ThreadPoolExecutor(CLIENTS) as clients:
-        assert list(clients.map(ask, images)) == list(answers)
+    handler.model = model
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            served = list(clients.map(lambda image: ask(server.server_port, image), images))
+        server.shutdown()
+    assert [int(name) for (name,) in served] == answers.tolist()
     print(
         f"byhand {byhand.__version__}, ONNX Runtime and {CLIENTS} clients of a web service agree "
         f"on {len(images)} images"
