@@ -60,7 +60,7 @@ INITIALIZERS: dict[str, Draw] = {
 }
 
 
-def initialize(network: M, name: str, rng: Rng = None) -> M:
+def initialize(network: M, init: str, rng: Rng = None) -> M:
     """Draw new weights for all linear and convolutional layers of a network, in their order.
 
     All other layers, such as batch normalisation, keep their weights.
@@ -69,10 +69,10 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
     ----------
     network : Module
         The network.
-    name : str
+    init : str
         The method: a key of INITIALIZERS. The notes list all of them.
     rng : numpy.random.Generator, int or None
-        The source of the weights: a generator, a seed, or None for a random seed. With the name
+        The source of the weights: a generator, a seed, or None for a random seed. With
         "uniform", a seed gives the same weights as `byhand.models` gives with that seed.
 
     Returns
@@ -83,7 +83,7 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
     Raises
     ------
     ValueError
-        If `name` is not a key of INITIALIZERS.
+        If `init` is not a key of INITIALIZERS.
 
     Notes
     -----
@@ -107,9 +107,9 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
     .. [2] He et al., Delving deep into rectifiers, arXiv 1502.01852.
     .. [3] Krizhevsky et al., ImageNet classification with deep convolutional neural networks, 2012.
     """
-    if name not in INITIALIZERS:
-        raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, not {name!r}")
-    draw, rng = INITIALIZERS[name], generator(rng)
+    if init not in INITIALIZERS:
+        raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, not {init!r}")
+    draw, rng = INITIALIZERS[init], generator(rng)
     for layer in network.layers():
         if not isinstance(layer, Linear | Conv2d):
             continue
@@ -118,7 +118,7 @@ def initialize(network: M, name: str, rng: Rng = None) -> M:
         layer.weight.data[...] = draw(rng, layer.weight.shape, fan_in, fan_out)
         if layer.bias is None:
             continue
-        if name == "uniform":
+        if init == "uniform":
             layer.bias.data[...] = draw(rng, layer.bias.shape, fan_in, fan_out)
         else:
             layer.bias.data.fill(0.0)
