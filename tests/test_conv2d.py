@@ -138,9 +138,11 @@ def test_the_bias_gradient_of_cuda_has_double_precision(cuda: str) -> None:
     assert kernels.conv2d_backward_bias(dy) == 2
 
 
-def test_without_bias(device: str, rng: np.random.Generator) -> None:
-    x, w = Fill(rng, integers=True)(2, 9, 13, 11), Fill(rng, integers=True)(15, 9, 3, 3)
-    call = Call("conv2d", (x, w), {"padding": 1, "algorithm": "direct"})
+@pytest.mark.parametrize("groups", [1, 3])
+def test_without_bias(groups: int, device: str, rng: np.random.Generator) -> None:
+    fill = Fill(rng, integers=True)
+    x, w = fill(2, 9, 13, 11), fill(15, 9 // groups, 3, 3)
+    call = Call("conv2d", (x, w), {"padding": 1, "groups": groups, "algorithm": "direct"})
     check_exact(call, call.kernel())
 
 
