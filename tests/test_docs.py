@@ -1,6 +1,6 @@
 """The pages: their Python runs; the files, functions and commands that they name exist.
 
-tests/test_tutorials.py runs the tutorials and two more pages, which takes longer.
+tests/test_tutorials.py runs the tutorials and the other pages, which takes longer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
-LESSONS = ("gemm", "convolution", "winograd")
+LESSONS = ("gemm", "convolution", "winograd", "small_kernels")
 PAGES = [
     *(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")),
     *sorted(p for folder in ("bench", "docs", "tools") for p in (ROOT / folder).rglob("*.md")),

@@ -1,4 +1,6 @@
-"""README, tutorials and two more pages: every block of Python and shell runs, in order.
+"""README, tutorials and pages of docs/: every block of Python and shell runs, in order.
+
+A new page of docs/ is run without being named here.
 
 The Python blocks of a page share their names, and all blocks of a page share a folder. The data are
 2,000 images that do not look like digits, every number of epochs is 1, and logs have a line every 5
@@ -30,16 +32,22 @@ from cli_support import make_sets, write_folder
 from sybil import Example
 from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from test_docs import LESSONS
 
 DOCS = Path(__file__).parents[1] / "docs"
+# Pages that other tests run: test_docs.py, test_cuda_training.py, test_demo.py, test_simt_docs.py.
+RUN_ELSEWHERE = {*LESSONS, "cuda", "demo", "simt"}
 PAGES = [
     DOCS.parent / "README.md",
     *sorted(DOCS.glob("tutorials/?.md")),
-    DOCS / "own_layers.md",
-    DOCS / "export.md",
+    *sorted(
+        page
+        for page in DOCS.glob("*.md")
+        if page.stem not in RUN_ELSEWHERE and re.search("^```(python|bash)", page.read_text(), re.M)
+    ),
 ]
 # The packages that a page needs in addition to byhand[cli].
-NEEDS = {"export": ("onnx", "onnxruntime", "torch", "tensorboard")}
+NEEDS = {"export": ("onnx", "onnxruntime", "torch", "tensorboard"), "sklearn": ("sklearn",)}
 FULL = bool(os.environ.get("BYHAND_FULL_TUTORIALS"))
 
 COMMAND = f"""#!{sys.executable}

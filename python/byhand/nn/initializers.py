@@ -93,19 +93,19 @@ def initialize(network: M, init: str, rng: Rng = None) -> M:
     the mean 0 and the variance
 
     - "uniform": 1 / (3 fan_in), which is PyTorch's default,
-    - "xavier_uniform", "xavier_normal": 2 / (fan_in + fan_out), for tanh and sigmoid [1]_,
-    - "kaiming_uniform", "kaiming_normal": 2 / fan_in, for ReLU [2]_,
-    - "normal": 0.01^2 [3]_,
+    - "xavier_uniform", "xavier_normal": 2 / (fan_in + fan_out), for tanh and sigmoid (Glorot and
+      Bengio),
+    - "kaiming_uniform", "kaiming_normal": 2 / fan_in, for ReLU (He et al.),
+    - "normal": 0.01^2 (Krizhevsky et al.),
     - "zeros": 0, for softmax regression. If there is a hidden layer, all of its units stay equal.
 
     "uniform" draws biases like the weights of the same layer. All other methods set biases to zero.
 
     References
     ----------
-    .. [1] Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
-       networks, AISTATS 2010.
-    .. [2] He et al., Delving deep into rectifiers, arXiv 1502.01852.
-    .. [3] Krizhevsky et al., ImageNet classification with deep convolutional neural networks, 2012.
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
+    AISTATS 2010. He et al., Delving deep into rectifiers, arXiv 1502.01852. Krizhevsky et al.,
+    ImageNet classification with deep convolutional neural networks, 2012.
     """
     if init not in INITIALIZERS:
         raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, not {init!r}")
