@@ -13,6 +13,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "site"))
 
 import byhand  # noqa: E402
+from repository import linkcode_resolve  # noqa: E402, F401  sphinx.ext.linkcode calls it
 
 project = "byhand"
 author = "The byhand authors"
@@ -23,7 +24,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
+    "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
     "command_line",
@@ -38,13 +39,15 @@ exclude_patterns = ["build", "dist", "runs", ".*", "**/node_modules"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 6  # every heading is a target of a link, as on GitHub
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_typehints = "none"  # the docstrings name the types
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_use_param = False  # otherwise the word "shape" of a type would be a link
+napoleon_custom_sections = [("Attributes", "params_style")]
 default_role = "py:obj"  # `name` in a docstring is a link if the name is on the site
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "byhand"
 html_favicon = "../python/byhand/demo/page/icon.svg"
 html_static_path = ["site/static"]

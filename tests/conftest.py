@@ -7,6 +7,7 @@ contributor needs between edits.
 from __future__ import annotations
 
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from types import ModuleType
@@ -130,3 +131,18 @@ def mnist() -> Any:
         return byhand.data.mnist()
     except OSError as error:
         pytest.skip(f"MNIST cannot be had here: {error}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window. It needs Debian's package chromium, and playwright from PyPI."""
+    reason = "the page is tested in Chromium by Playwright, which are not installed"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip(f"{reason}: apt-get install chromium")
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=options)
+        yield opened
+        opened.close()

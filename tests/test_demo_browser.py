@@ -8,8 +8,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,20 +26,6 @@ pytestmark = pytest.mark.slow
 WIDTH, HEIGHT = 300, 200  # of the drawing, in the units of pad.js
 DESKTOP = {"width": 1240, "height": 900}
 PHONE = {"width": 360, "height": 740}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    reason = "the page is tested in Chromium by Playwright, which are not installed"
-    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip(f"{reason}: apt-get install chromium")
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=options)
-        yield opened
-        opened.close()
 
 
 def address_of(model: Any, folder: Path) -> Iterator[str]:

@@ -33,7 +33,7 @@ class CommandLine(SphinxDirective):
         sections = []
         for name, text in pages(typer.main.get_command(app), "byhand"):
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
-            section += nodes.title("", "", nodes.literal("", name))
+            section += nodes.title(name, name)
             section += nodes.literal_block(text, text, language="text")
             sections.append(section)
         return sections

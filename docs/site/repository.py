@@ -2,11 +2,15 @@
 
 Markdown pages link to source files, for example to ../csrc/ops/conv2d.h. Such a link leads to a
 page of the site that shows the file with highlighting and line numbers. A link to a folder leads to
-a list of its files. Only linked files and folders get a page.
+a list of its files. The reference links each class and function to its line in such a page. Only
+linked files and folders get a page.
 """
 
+import importlib
+import inspect
 import posixpath
 from collections.abc import Iterator
+from functools import reduce
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,13 @@ LEXERS = {".h": "c++", ".cc": "c++", ".cu": "cuda", ".cuh": "cuda"}
 def page_of(root: Path, path: str) -> str:
     """Return the name of the page that shows a file or a folder."""
     return f"{path}/index" if (root / path).is_dir() else path
+
+
+def link_to(root: Path, docname: str, path: str, anchor: str, *inside: nodes.Node) -> nodes.Node:
+    """Return a link from a document to the page of a file or a folder."""
+    here = posixpath.dirname(docname) or "."
+    uri = posixpath.relpath(page_of(root, path) + ".html", here) + anchor
+    return nodes.reference("", "", *inside, refuri=uri, repository=path)
 
 
 class LinksToFiles(SphinxTransform):
@@ -44,10 +55,30 @@ class LinksToFiles(SphinxTransform):
             if not (is_file or is_folder) or not target.is_relative_to(root):
                 continue  # Sphinx warns of files that do not exist
             path = target.relative_to(root).as_posix()
-            uri = posixpath.relpath(
-                page_of(root, path) + ".html", posixpath.dirname(docname) or "."
-            )
-            link.replace_self(nodes.reference("", "", *link.children, refuri=uri, repository=path))
+            link.replace_self(link_to(root, docname, path, "", *link.children))
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Return where a Python object is defined, for sphinx.ext.linkcode. None if it is C++."""
+    try:
+        found = reduce(
+            getattr, info["fullname"].split("."), importlib.import_module(info["module"])
+        )
+        found = inspect.unwrap(getattr(found, "fget", found))
+        file, (_, line) = Path(inspect.getfile(found)), inspect.getsourcelines(found)
+    except (AttributeError, OSError, TypeError):
+        return None
+    package = next(p for p in file.parents if p.name == "byhand")
+    return f"repository:python/byhand/{file.relative_to(package).as_posix()}#line-{line}"
+
+
+def link_objects(app: Sphinx, doctree: nodes.document) -> None:
+    """Replace the addresses of linkcode_resolve by links to pages."""
+    for link in list(doctree.findall(nodes.reference)):
+        if link.get("refuri", "").startswith("repository:"):
+            path, _, line = link["refuri"].removeprefix("repository:").partition("#")
+            docname = app.env.docname
+            link.replace_self(link_to(Path(app.srcdir), docname, path, f"#{line}", *link.children))
 
 
 def listed(folder: Path) -> list[str]:
@@ -93,5 +124,6 @@ def file_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(LinksToFiles)
+    app.connect("doctree-read", link_objects, priority=900)  # after linkcode
     app.connect("html-collect-pages", file_pages)
     return {"parallel_read_safe": True}

@@ -1,5 +1,7 @@
 """Load MNIST and other data sets of images, and iterate over their batches.
 
+For example::
+
     train, test = byhand.data.mnist()
     train, test = byhand.data.load_folder("fashion-mnist")
     train, test = byhand.data.load_class_folders("my-pictures")

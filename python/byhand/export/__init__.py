@@ -1,5 +1,7 @@
 """Take models to ONNX and to PyTorch, and take weights of PyTorch.
 
+For example::
+
     byhand.export.save(model, "model.onnx")    # for ONNX Runtime and other programs
     byhand.export.save(model, "model.pt2")     # for torch.export.load
     module = byhand.export.to_torch(model)     # a torch.nn.Module with the same weights

@@ -1,5 +1,7 @@
 """Layers with PyTorch's names, arguments and initial weights, each with its backward pass.
 
+For example::
+
     network = Sequential(Flatten(), Linear(784, 10))
     logits = network(images)  # forward
     grad_images = network.backward(grad_logits)  # adds to the .grad of every parameter

@@ -1,5 +1,7 @@
 """Losses: functions of a prediction and a target, which training minimises.
 
+For example::
+
     loss = CrossEntropyLoss()
     value = loss(logits, labels)  # the mean loss of the batch
     grad = loss.backward()  # the gradient of the loss with respect to the logits

@@ -122,7 +122,7 @@ class BatchNorm1d(_BatchNorm):
     The output is weight * (x - mean) / sqrt(variance + eps) + bias. In inference, mean and variance
     are the running statistics. In training, they are the mean and the biased variance of the batch.
     The batch must have at least two values per feature. Training also updates the running
-    statistics:
+    statistics::
 
         running = (1 - momentum) * running + momentum * statistic of the batch
 

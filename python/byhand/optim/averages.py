@@ -58,7 +58,7 @@ class WeightAverage:
 
     Notes
     -----
-    Update t, counted from 0, computes
+    Update t, counted from 0, computes::
 
         decay_t = min(decay, (1 + t) / (10 + t))
         average = decay_t * average + (1 - decay_t) * weights

@@ -180,7 +180,7 @@ class SGD(Optimizer):
 
     Notes
     -----
-    Let p be a parameter, g its gradient and v its velocity, which is 0 at first. A step computes
+    Let p be a parameter, g its gradient and v its velocity, which is 0 at first. A step computes::
 
         g = g + weight_decay * p
         v = momentum * v + (1 - dampening) * g
@@ -269,7 +269,7 @@ class Adam(Optimizer):
     Notes
     -----
     Let p be a parameter, g its gradient, and m and v the running means, which are 0 at first. Step
-    t, counted from 1, computes
+    t, counted from 1, computes::
 
         g = g + weight_decay * p
         m = beta1 * m + (1 - beta1) * g

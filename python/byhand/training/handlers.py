@@ -1,5 +1,7 @@
 """The handlers that come with byhand: early stopping and a log file.
 
+For example::
+
     Trainer(model, optimizer, handlers=[LogFile("log.csv"), EarlyStop(patience=3)])
 
 A handler is any callable that takes an event. `byhand.plots.LivePlot` draws curves during the
