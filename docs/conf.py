@@ -60,3 +60,5 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#74b8ea", "color-brand-content": "#74b8ea"},
 }
 html_search_language = "en-zh"
+
+linkcheck_ignore = [r"(?!https?://)"]  # links inside the site are checked by every build

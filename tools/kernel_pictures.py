@@ -10,7 +10,7 @@ from svg import Drawing
 SIDE = 34  # of the square that shows one value
 
 # Two rows of a plane, and four windows of 2 x 2. The third window has its maximum twice.
-PLANE = np.float32([[1, 5, 2, 0, 3, 3, 7, 1], [4, 2, 8, 6, 3, 2, 0, 9]])
+PLANE = np.array([[1, 5, 2, 0, 3, 3, 7, 1], [4, 2, 8, 6, 3, 2, 0, 9]], np.float32)
 TAPS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
@@ -69,7 +69,7 @@ def draw_pooling() -> bytes:
     return d.svg()
 
 
-SCORES = np.float32([[2.0, 0.5, 3.0, 4.5, 1.0, 4.0, -0.5, 1.5, 2.5, 0.0]])
+SCORES = np.array([[2.0, 0.5, 3.0, 4.5, 1.0, 4.0, -0.5, 1.5, 2.5, 0.0]], np.float32)
 
 
 def _bars(drawing: Drawing, x: float, values: NDArray[np.floating], unit: float, best: int) -> None:

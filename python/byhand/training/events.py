@@ -1,7 +1,7 @@
 """The events that `Trainer.fit` sends to its handlers, and the exception that ends the training.
 
 Epochs and batches are counted from 1. Errors and accuracies are fractions from 0 to 1. The order of
-the events is:
+the events is::
 
     TrainingStarted
     for each epoch:
