@@ -94,6 +94,8 @@ class Page:
             self.page.mouse.down()
             for point in points[1:]:
                 self.page.mouse.move(*self.on_screen(point))
+            # Otherwise the answer to an earlier stroke would end the wait below.
+            self.page.evaluate("document.getElementById('status').textContent = ''")
             self.page.mouse.up()
         self.wait_for("document.getElementById('status').textContent.startsWith('Read ')")
 
