@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import OURS, Contender
-from byhand.bench.results import Entry, Result, Times
+from byhand.bench.results import Entry, Learned, Result, Times
 from byhand.bench.run import Run
 from byhand.bench.sampling import WorkerError
 from byhand.bench.tasks import Course
@@ -35,20 +35,6 @@ LEGEND = (
     "ratio: the contender's time divided by byhand's, seed by seed. Below 1, in red, byhand is "
     "slower."
 )
-
-
-@dataclass
-class Learned(Entry):
-    """The training of one contender. `times` is the end of the first epoch that reached the target.
-
-    ends : seconds from the start of the process to the end of each epoch, with its evaluation.
-    accuracies : the accuracy after each epoch.
-    epoch : number of the first epoch that reached the target, or None.
-    """
-
-    ends: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    epoch: float | None = None
 
 
 def command(
@@ -70,7 +56,7 @@ def command(
     """
     contenders = contenders_of(peers)
     counts = threads_of(threads, [config()["usable_cpus"]])
-    folder = _folder(data)
+    folder = folder_of(data)
     # This refuses malformed files, and brings the files into the page cache. So no contender
     # has to wait for the disk later.
     load_folder(folder)
@@ -85,7 +71,7 @@ def command(
     run.compete(contenders, counts, [group], measure, _table, LEGEND)
 
 
-def _folder(root: Path | None) -> Path:
+def folder_of(root: Path | None) -> Path:
     """Return `root`, or if it is None the folder that `mnist` reads. Nothing is fetched."""
     folder = data_folder(root)
     if not is_complete(find_files(folder)):

@@ -66,10 +66,26 @@ class Entry:
 
 
 @dataclass
+class Learned(Entry):
+    """The training of one contender. `times` is the end of the first epoch that reached the target.
+
+    ends : seconds from the start of the process to the end of each epoch, with its evaluation.
+    accuracies : the accuracy after each epoch.
+    epoch : number of the first epoch that reached the target, or None.
+    """
+
+    ends: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    epoch: float | None = None
+
+
+@dataclass
 class Result:
     """One case on a number of threads.
 
     flops : floating-point operations of one call or one epoch; 0 if memory limits the speed.
+    bytes : size of the arrays that a call of a kernel reads and writes, each counted once; 0 if it
+        is not counted.
     peak : FLOP/s of multiply-adds on these threads, measured in the same run.
     """
 
@@ -78,6 +94,7 @@ class Result:
     flops: int
     entries: list[Entry] = field(default_factory=list)
     peak: float = 0.0
+    bytes: int = 0
 
     @property
     def failed(self) -> bool:
@@ -90,10 +107,14 @@ class Result:
         return min(peers, default=None)
 
     @property
+    def ours(self) -> Entry | None:
+        """byhand's entry."""
+        return next((entry for entry in self.entries if entry.contender == OURS), None)
+
+    @property
     def of_peak(self) -> float | None:
         """byhand's share of the peak; None if byhand failed or memory limits the speed."""
-        ours = next((entry for entry in self.entries if entry.contender == OURS), None)
-        rate = None if ours is None else self.rate(ours)
+        rate = None if self.ours is None else self.rate(self.ours)
         return None if rate is None else rate / self.peak
 
     def rate(self, entry: Entry) -> float | None:
@@ -102,7 +123,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         own = {"case": self.case, "threads": self.threads, "flops": self.flops}
-        own |= {"fma_peak": self.peak, "failed": self.failed}
+        own |= {"bytes": self.bytes, "fma_peak": self.peak, "failed": self.failed}
         return own | {"entries": [self._entry_as_json(entry) for entry in self.entries]}
 
     def _entry_as_json(self, entry: Entry) -> dict[str, Any]:

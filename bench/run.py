@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -22,7 +23,17 @@ from byhand.files.atomic import write_atomic
 from rich.console import Console
 from rich.text import Text
 
-FORMAT = 2  # of the JSON file
+FORMAT = 3  # of the JSON file
+# The unit of each figure in the JSON file.
+UNITS = {
+    "rounds, min, median, max, ends": "s",
+    "spread, ratio, of_peak, accuracies, difference": "1",
+    "flops": "FLOP",
+    "flops_per_second, fma_peak": "FLOP/s",
+    "bytes, rss": "B",
+    "memory_rate": "B/s",
+    "faults": "page faults per call or training step",
+}
 # Largest relative difference of a kernel's result from that in float64, in the Euclidean norm. The
 # kernels add up to 73,728 products in float32.
 KERNEL_TOLERANCE = 3e-5
@@ -34,13 +45,11 @@ class Run:
     def __init__(self, arguments: dict[str, Any], json: Path | None) -> None:
         if json is not None:
             check_folder(json)
-        self.console = Console()
-        if not self.console.is_terminal and "COLUMNS" not in os.environ:
-            self.console.width = 200  # whole rows for files and pipes
+        self.console = new_console()
         self._arguments = arguments
         self._json = json
         self._machine = machine.describe()
-        load, processors = self._machine["load"][0], self._machine["usable_processors"]
+        load, processors = load_before(), self._machine["usable_processors"]
         if load > processors / 2:
             warning = f"The machine does other work: load {load:.1f} on {processors} processors."
             self.console.print(f"{warning} The figures will not be reproducible.", style="red")
@@ -107,6 +116,7 @@ class Run:
         if self._json is not None:
             document = {
                 "format": FORMAT,
+                "units": UNITS,
                 "arguments": self._arguments,
                 "machine": self._machine,
                 "versions": self._versions,
@@ -124,16 +134,45 @@ class Run:
             raise typer.Exit(1)
 
 
+def new_console() -> Console:
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 200  # whole rows for files and pipes
+    return console
+
+
+@functools.cache
+def load_before() -> float:
+    """Return the load of the machine before the first benchmark of this process.
+
+    Later, the load of the system includes the benchmark itself.
+    """
+    return os.getloadavg()[0]
+
+
 def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: float) -> Result:
+    exact = reference(case, batch)
     entries = contest.run(
         (case.name, batch),
-        reference(case, batch),
+        exact,
         amount=lambda _: seconds,
         rounds=rounds,
         tolerance=KERNEL_TOLERANCE,
     )
     labels = {"label": case.name, "op": case.op, "shape": case.shape, "batch": batch}
-    return Result(labels, contest.threads, case.work(batch), entries)
+    moved = bytes_moved(case, batch, exact)
+    return Result(labels, contest.threads, case.work(batch), entries, bytes=moved)
+
+
+def bytes_moved(case: Case, batch: int, results: Arrays) -> int:
+    """Return the size of the arrays that a call reads and writes, each counted once.
+
+    Every result has 4 bytes per value: float32 or int32.
+    """
+    arrays = [a for a in case.arguments(batch) if isinstance(a, np.ndarray)]
+    if case.op == "gather_images":  # reads only `batch` of its images
+        arrays[0] = arrays[0][:batch]
+    return sum(a.nbytes for a in arrays) + sum(4 * np.size(result) for result in results)
 
 
 def reference(case: Case, batch: int) -> Arrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from byhand.bench import accuracy, tables
 from byhand.bench.peers import CONTENDERS
-from byhand.bench.results import Entry, Result, Times
+from byhand.bench.results import Entry, Learned, Result, Times
 from byhand.bench.tables import aligned
 
 NAMES = [contender.name for contender in CONTENDERS]
@@ -81,7 +81,7 @@ def test_a_summary() -> None:
 
 def test_accuracies_fit() -> None:
     entries: list[Entry] = [
-        accuracy.Learned(name, times=Times((12.0,)), ratio=0.5, accuracies=[0.99] * 5, epoch=4)
+        Learned(name, times=Times((12.0,)), ratio=0.5, accuracies=[0.99] * 5, epoch=4)
         for name in NAMES
     ]
     entries[1].note = "not reached"
@@ -95,7 +95,7 @@ def test_accuracies_fit() -> None:
 def test_accuracy_is_not_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(accuracy, "_learn", lambda *_: accuracy.Learned("x", note="not reached"))
+    monkeypatch.setattr(accuracy, "_learn", lambda *_: Learned("x", note="not reached"))
     course = accuracy.Course("lenet5", "", 1)
     able = [contender for contender in CONTENDERS if contender.name in ("byhand", "numpy")]
     contest = type("Contest", (), {"threads": 1})()
