@@ -54,7 +54,7 @@ def _summary(document: Document) -> str:
     wrong = report_tables.problems(document)
     text = (
         f"byhand is slower than the fastest peer in <strong>{lost} of {len(compared)}</strong> "
-        f"cases. A contender failed or was wrong in <strong>{len(wrong.rows)}</strong> cases."
+        f"cases. Results of contenders that failed or were wrong: <strong>{len(wrong.rows)}</strong>."
     )
     own = [report_tables.means(document), report_tables.lost_cases(document), wrong]
     return f"<p>{text}</p>\n" + "".join(_table(table) for table in own if table.rows)
@@ -98,8 +98,8 @@ def _properties(document: Document) -> Iterator[tuple[str, Any]]:
         peaks[result.threads] = max(peaks[result.threads], result.peak)
     for threads, peak in sorted(peaks.items()):
         yield f"multiply-add peak, threads: {threads}", f"{peak / 1e9:.0f} GFLOP/s"
-    yield "load before", machine.get("load")
-    yield "governor of the clock", machine.get("governor")
+    yield "load average before", machine.get("load")
+    yield "frequency governor", machine.get("governor")
     yield "system", machine.get("system")
     yield "compiler", config.get("compiler")
     yield "commit", machine.get("commit")

@@ -142,7 +142,7 @@ def test_texts_are_escaped(text: str) -> None:
 @pytest.mark.slow
 def test_lost_rows_are_red_and_counted(page: Page, text: str) -> None:
     assert "slower than the fastest peer in <strong>1 of 5</strong>" in text
-    assert "failed or was wrong in <strong>1</strong> cases" in text
+    assert "failed or were wrong: <strong>1</strong>" in text
     lost = [row.split()[:2] for row in page.lost]
     cube = ["gemm", "256x256x256"]
     # The case in the list of lost cases and in the table of all figures, and the wrong contender.
@@ -182,7 +182,7 @@ def test_a_file_without_figures_for_charts_has_none() -> None:
         for entry in result.entries:
             entry.times, entry.problem, entry.ratio = None, "FAILED: x", None
     text = report_page.page(documents.parse(made.file_of("gemm", everything_failed), ""))
-    assert Page(text).charts == [] and "in <strong>6</strong> cases" in text
+    assert Page(text).charts == [] and "wrong: <strong>6</strong>" in text
 
 
 def test_rates_of_the_table() -> None:
