@@ -54,7 +54,8 @@ def _summary(document: Document) -> str:
     wrong = report_tables.problems(document)
     text = (
         f"byhand is slower than the fastest peer in <strong>{lost} of {len(compared)}</strong> "
-        f"cases. Results of contenders that failed or were wrong: <strong>{len(wrong.rows)}</strong>."
+        "cases. Results of contenders that failed or were wrong: "
+        f"<strong>{len(wrong.rows)}</strong>."
     )
     own = [report_tables.means(document), report_tables.lost_cases(document), wrong]
     return f"<p>{text}</p>\n" + "".join(_table(table) for table in own if table.rows)
