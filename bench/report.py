@@ -34,7 +34,7 @@ SHORT = {
     "conv2d": ["--groups", "baselines", "--rounds", "5"],
     "kernels": ["--rounds", "5", "--seconds", "0.02"],
     "inference": ["--rounds", "5", "--seconds", "0.02"],
-    "training": ["--steps", "100", "--repeats", "5"],
+    "training": ["--steps", "60", "--repeats", "5"],
     "accuracy": [],
 }
 FULL = {
@@ -97,7 +97,7 @@ def command(
 ) -> None:
     """Run the benchmarks, and write their figures and charts into one HTML page.
 
-    The short form takes about ten minutes on two processors with NumPy and PyTorch, and --full
+    The short form takes about fifteen minutes on two processors with NumPy and PyTorch, and --full
     about an hour. The page needs no internet access and no scripts. With --synthetic, training uses
     random images, and accuracy is left out.
     """

@@ -10,7 +10,7 @@ from byhand.bench import tables
 from byhand.bench.documents import Document, MemoryRate
 from byhand.bench.peers import OURS
 from byhand.bench.report_svg import DASHES, INK, MARKERS, SERIES, Chart, look, make_chart
-from byhand.bench.report_tables import Table, all_results, case_name, size_text
+from byhand.bench.report_tables import Table, all_results, case_name, ratio_text, size_text
 from byhand.bench.results import Entry, Learned, Result
 from byhand.bench.run import describe_threads
 from matplotlib.figure import Figure
@@ -83,9 +83,9 @@ def _draw_roofline(
         x, y = np.array(own).T
         color, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
         axes.plot(x, y / 1e9, marker, color=color, label=family, alpha=0.8)
-    slowest = min(rate for own in points.values() for _, rate in own)
+    rates = [rate for own in points.values() for _, rate in own]
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte of the arrays", ylabel="GFLOP/s")
-    axes.set_ylim(slowest / 2e9, 2 * peak / 1e9)
+    axes.set_ylim(min(rates) / 2e9, 2 * max(peak, *rates) / 1e9)
     for axis, steps in ((axes.xaxis, (1.0,)), (axes.yaxis, (1.0, 2.0, 5.0))):
         axis.set_major_locator(LogLocator(subs=steps))
         axis.set_major_formatter("{x:g}")
@@ -163,9 +163,8 @@ def _training(results: Sequence[Result], threads: int) -> Chart | None:
     table = _table("Time per epoch", threads, headings)
     for result in results:
         for entry in _timed(result):
-            ratio = "" if entry.ratio is None else f"{entry.ratio:.2f}"
             seconds = tables.digits(_median(entry))
-            row = (case_name(result), entry.contender, seconds, ratio, entry.note)
+            row = (case_name(result), entry.contender, seconds, ratio_text(entry.ratio), entry.note)
             table.add(row, lost=entry.ratio is not None and entry.ratio < 1)
     told = "; ".join(
         f"{case_name(result)}: "
@@ -195,7 +194,7 @@ def _draw_training(figure: Figure, results: Sequence[Result], rows: Sequence[int
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * max(values))
         axes.grid(False)
-    every[-1].set_xlabel("seconds per epoch of 60,000 images; each model has its own scale")
+    every[-1].set_xlabel("seconds; each model has its own scale")
 
 
 def _accuracy(results: Sequence[Result], threads: int) -> Chart | None:

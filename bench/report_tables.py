@@ -39,6 +39,13 @@ def case_name(result: Result) -> str:
     return label if batch is None or "batch" in label else f"{label}, batch {batch}"
 
 
+def ratio_text(ratio: float | None) -> str:
+    """Format a ratio, or nothing for None. A ratio just below 1 does not become 1.00."""
+    if ratio is None:
+        return ""
+    return f"{ratio:.3f}" if 0.99 < ratio < 1 else f"{ratio:.2f}"
+
+
 def fastest_peer(result: Result) -> str:
     """Return the name of the peer whose ratio the result has; it must have one."""
     peers = [e for e in result.entries if e.contender != OURS and e.ratio is not None]
@@ -59,7 +66,7 @@ def lost_cases(document: Document) -> Table:
     for part, result in sorted(lost, key=lambda pair: pair[1].ratio or 0):
         ours = result.ours.times if result.ours else None
         median = tables.seconds(ours.median) if ours else ""
-        name, ratio = fastest_peer(result), f"{result.ratio:.2f}"
+        name, ratio = fastest_peer(result), ratio_text(result.ratio)
         row = (part.command, case_name(result), str(result.threads), name, median, ratio)
         table.add(row, lost=True)
     return table
@@ -87,7 +94,7 @@ def means(document: Document) -> Table:
                 group = line["group"]
                 lost = sum(is_lost(r) for r in own if group in ("all", r.case["group"]))
                 counts = (part.command, group, str(threads), str(line["cases"]), str(lost))
-                ratios = (f"{line['mean']:.2f}", f"{line['worst']:.2f}", line["worst_case"])
+                ratios = (ratio_text(line["mean"]), ratio_text(line["worst"]), line["worst_case"])
                 table.add((*counts, *ratios), lost=line["mean"] < 1)
     return table
 
@@ -152,9 +159,7 @@ def _bandwidth(result: Result) -> str:
 
 
 def _ratio(result: Result) -> str:
-    if result.ratio is None:
-        return ""
-    return f"{result.ratio:.2f}, slower" if is_lost(result) else f"{result.ratio:.2f}"
+    return ratio_text(result.ratio) + (", slower" if is_lost(result) else "")
 
 
 def _memory(title: str, results: Sequence[Result]) -> Table:

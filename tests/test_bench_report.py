@@ -212,6 +212,11 @@ def test_bytes_of_a_call(name: str, count: int) -> None:
     assert bench_run.bytes_moved(case, 2, bench_run.reference(case, 2)) == count
 
 
+def test_a_ratio_just_below_one_is_not_shown_as_one() -> None:
+    texts = [report_tables.ratio_text(ratio) for ratio in (0.5, 0.996, 1.0, 1.234, None)]
+    assert texts == ["0.50", "0.996", "1.00", "1.23", ""]
+
+
 def test_bytes_of_main_memory() -> None:
     assert report.main_memory_bytes([]) == 256 << 20
     assert report.main_memory_bytes(["L1 Data 32K", "L3 Unified 307200K"]) == 614400 << 10
