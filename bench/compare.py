@@ -163,12 +163,7 @@ def _keyed(document: Document) -> Iterator[tuple[Key, tuple[Part, Result]]]:
 
 
 def _name(command: str, result: Result) -> str:
-    return f"{command}: {_case_label(result)}, {describe_threads(result.threads)}"
-
-
-def _case_label(result: Result) -> str:
-    label, batch = result.case["label"], result.case.get("batch")
-    return label if batch is None or "batch" in label else f"{label}, batch {batch}"
+    return f"{command}: {result.name}, {describe_threads(result.threads)}"
 
 
 def differences(first: Document, second: Document) -> list[str]:
@@ -238,7 +233,7 @@ def _sections(pairs: Sequence[Pair]) -> Iterator[tuple[str, list[Pair]]]:
 def _table(title: str, pairs: Sequence[Pair]) -> Text:
     rows: list[tables.Row] = []
     for pair in pairs:
-        label = escape(_case_label(pair.a))
+        label = escape(pair.a.name)
         if pair.times is None:
             rows.append(f"{label}: {_why_no_times(pair)}")
             continue

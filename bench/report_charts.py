@@ -10,7 +10,7 @@ from byhand.bench import tables
 from byhand.bench.documents import Document, MemoryRate
 from byhand.bench.peers import OURS
 from byhand.bench.report_svg import DASHES, INK, MARKERS, SERIES, Chart, look, make_chart
-from byhand.bench.report_tables import Table, all_results, case_name, ratio_text, size_text
+from byhand.bench.report_tables import Table, all_results, ratio_text, size_text
 from byhand.bench.results import Entry, Learned, Result
 from byhand.bench.run import describe_threads
 from matplotlib.figure import Figure
@@ -59,13 +59,13 @@ def _roofline(
         points.setdefault(family, []).append((intensity, rate))
         roof = min(peak, main.best * intensity)
         figures = (tables.giga(rate), tables.giga(roof), f"{rate / roof:.0%}")
-        table.add((case_name(result), tables.digits(intensity), *figures))
+        table.add((result.name, tables.digits(intensity), *figures))
     fastest = max(results, key=lambda r: r.of_peak or 0)
     description = (
         f"Roofline on {describe_threads(threads)}: a point for each of {len(results)} cases of "
         f"byhand. The flat roof is the multiply-add peak, {peak / 1e9:.0f} GFLOP/s. The slope of "
         f"main memory is {main.best / 1e9:.0f} GB/s. The case with the largest share of the peak "
-        f"is {case_name(fastest)}: {tables.percent(fastest.of_peak)}."
+        f"is {fastest.name}: {tables.percent(fastest.of_peak)}."
     )
 
     def draw(figure: Figure) -> None:
@@ -164,10 +164,10 @@ def _training(results: Sequence[Result], threads: int) -> Chart | None:
     for result in results:
         for entry in _timed(result):
             seconds = tables.digits(_median(entry))
-            row = (case_name(result), entry.contender, seconds, ratio_text(entry.ratio), entry.note)
+            row = (result.name, entry.contender, seconds, ratio_text(entry.ratio), entry.note)
             table.add(row, lost=entry.ratio is not None and entry.ratio < 1)
     told = "; ".join(
-        f"{case_name(result)}: "
+        f"{result.name}: "
         + ", ".join(f"{e.contender} {tables.seconds(_median(e))}" for e in _timed(result))
         for result in results
     )
@@ -190,7 +190,7 @@ def _draw_training(figure: Figure, results: Sequence[Result], rows: Sequence[int
         colors = [look(entry.contender, names)["color"] for entry in entries]
         bars = axes.barh([entry.contender for entry in entries], values, color=colors)
         axes.bar_label(bars, [tables.seconds(value) for value in values], padding=3)
-        axes.set_title(case_name(result), loc="left", fontsize="medium")
+        axes.set_title(result.name, loc="left", fontsize="medium")
         axes.invert_yaxis()
         axes.set_xlim(0, 1.18 * max(values))
         axes.grid(False)

@@ -34,11 +34,6 @@ def is_lost(result: Result) -> bool:
     return result.ratio is not None and result.ratio < 1
 
 
-def case_name(result: Result) -> str:
-    batch, label = result.case.get("batch"), result.case["label"]
-    return label if batch is None or "batch" in label else f"{label}, batch {batch}"
-
-
 def ratio_text(ratio: float | None) -> str:
     """Format a ratio, or nothing for None. A ratio just below 1 does not become 1.00."""
     if ratio is None:
@@ -67,7 +62,7 @@ def lost_cases(document: Document) -> Table:
         ours = result.ours.times if result.ours else None
         median = tables.seconds(ours.median) if ours else ""
         name, ratio = fastest_peer(result), ratio_text(result.ratio)
-        row = (part.command, case_name(result), str(result.threads), name, median, ratio)
+        row = (part.command, result.name, str(result.threads), name, median, ratio)
         table.add(row, lost=True)
     return table
 
@@ -78,7 +73,7 @@ def problems(document: Document) -> Table:
     for part, result in all_results(document):
         for entry in result.entries:
             if entry.problem is not None:
-                row = (part.command, case_name(result), entry.contender, entry.problem)
+                row = (part.command, result.name, entry.contender, entry.problem)
                 table.add(row, lost=True)
     return table
 
@@ -199,9 +194,9 @@ def _by_contender(
             cells[entry.contender] = problem or cell(result, entry)
             text = entry.problem or entry.note
             if text:
-                notes[f"{case_name(result)}: {entry.contender}: {text}"] = None
+                notes[f"{result.name}: {entry.contender}: {text}"] = None
         failed = result.ours is not None and result.ours.problem is not None
-        row = (case_name(result), *cells.values(), *(column(result) for column in others.values()))
+        row = (result.name, *cells.values(), *(column(result) for column in others.values()))
         table.add(row, lost=is_lost(result) or failed)
     table.notes += notes
     return table

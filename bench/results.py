@@ -107,6 +107,12 @@ class Result:
         return min(peers, default=None)
 
     @property
+    def name(self) -> str:
+        """The label of the case, and the batch size if the label does not have it."""
+        label, batch = self.case["label"], self.case.get("batch")
+        return label if batch is None or "batch" in label else f"{label}, batch {batch}"
+
+    @property
     def ours(self) -> Entry | None:
         """byhand's entry."""
         return next((entry for entry in self.entries if entry.contender == OURS), None)

@@ -159,8 +159,8 @@ def time_kernel(contest: Contest, case: Case, batch: int, rounds: int, seconds: 
         rounds=rounds,
         tolerance=KERNEL_TOLERANCE,
     )
-    labels = {"label": case.name, "op": case.op, "shape": case.shape}
-    labels |= {"batch": None if case.fixed else batch}
+    labels: dict[str, Any] = {"label": case.name, "op": case.op, "shape": case.shape}
+    labels["batch"] = None if case.fixed else batch
     moved = bytes_moved(case, batch, exact)
     return Result(labels, contest.threads, case.work(batch), entries, bytes=moved)
 
