@@ -10,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from byhand.bench import accuracy, compare, conv2d, gemm, inference, report, serving, tables
+from byhand.bench import accuracy, compare, conv2d, gemm, inference, serving, tables
 from byhand.bench.cases import CASES, OPS, Case
 from byhand.bench.harness import Contest
 from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
@@ -35,6 +35,7 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import Contender
+from byhand.bench.report import command as report_command
 from byhand.bench.results import Result
 from byhand.bench.run import Run, time_kernel
 from byhand.bench.tasks import EPOCH, VERIFIED, Task, write_data
@@ -268,6 +269,6 @@ def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> 
 
 
 app.command("accuracy")(accuracy.command)
-app.command("report")(report.command)
+app.command("report")(report_command.command)
 app.command("compare")(compare.command)
 app.command("serving")(serving.command)

@@ -11,10 +11,12 @@ import bench_documents as made
 import numpy as np
 import pytest
 from bench_support import only_peer
-from byhand.bench import cli, documents, report, report_page, report_tables
+from byhand.bench import cli, documents
 from byhand.bench import run as bench_run
 from byhand.bench.cases import CASES
-from byhand.bench.report_charts import charts
+from byhand.bench.report import command, tables
+from byhand.bench.report import page as report_page
+from byhand.bench.report.charts import charts
 from byhand.data import DataError
 from typer.testing import CliRunner, Result
 
@@ -188,7 +190,7 @@ def test_a_file_without_figures_for_charts_has_none() -> None:
 def test_rates_of_the_table() -> None:
     """256 cubed at 550 us: 786432 bytes are 1.43 GB/s."""
     part = documents.parse(made.file_of("gemm", made.cubes()), "").parts[0]
-    table = next(report_tables.part_tables(part))
+    table = next(tables.part_tables(part))
     assert table.headings[1:] == (
         *("byhand", "numpy", "GFLOP/s", "of peak", "GB/s"),
         "fastest peer / byhand",
@@ -213,18 +215,18 @@ def test_bytes_of_a_call(name: str, count: int) -> None:
 
 
 def test_a_ratio_just_below_one_is_not_shown_as_one() -> None:
-    texts = [report_tables.ratio_text(ratio) for ratio in (0.5, 0.996, 1.0, 1.234, None)]
+    texts = [tables.ratio_text(ratio) for ratio in (0.5, 0.996, 1.0, 1.234, None)]
     assert texts == ["0.50", "0.996", "1.00", "1.23", ""]
 
 
 def test_bytes_of_main_memory() -> None:
-    assert report.main_memory_bytes([]) == 256 << 20
-    assert report.main_memory_bytes(["L1 Data 32K", "L3 Unified 307200K"]) == 614400 << 10
+    assert command.main_memory_bytes([]) == 256 << 20
+    assert command.main_memory_bytes(["L1 Data 32K", "L3 Unified 307200K"]) == 614400 << 10
 
 
 @pytest.mark.slow
 def test_an_old_page_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "memory_rate", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(command, "memory_rate", lambda *_: pytest.fail("measured"))
     path = tmp_path / "old.json"
     path.write_text(json.dumps(made.file_of("training", made.training())))
     result = run("--from", path)
@@ -248,7 +250,7 @@ def test_an_old_page_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_wrong_options_are_refused_before_measuring(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "memory_rate", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(command, "memory_rate", lambda *_: pytest.fail("measured"))
     monkeypatch.chdir(tmp_path)
     Path("x.json").write_text("no")
     result = run(*arguments)
@@ -259,7 +261,7 @@ def test_wrong_options_are_refused_before_measuring(
 def test_a_folder_without_data_is_refused_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "memory_rate", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(command, "memory_rate", lambda *_: pytest.fail("measured"))
     assert isinstance(run("--data", tmp_path, "--out", tmp_path / "x.html").exception, DataError)
 
 
@@ -285,7 +287,7 @@ def test_a_whole_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "inference": ["--models", "softmax", "--rounds", "3", "--seconds", "0", "--batch", "2"],
         "accuracy": [],
     }
-    monkeypatch.setattr(report, "SHORT", short)
+    monkeypatch.setattr(command, "SHORT", short)
     out = tmp_path / "new" / "page.html"
     result = run("--synthetic", "--threads", 1, "--peers", "numpy", "--out", out)
     assert result.exit_code == 0, result.output
@@ -309,7 +311,7 @@ def test_a_wrong_contender_is_in_the_page_and_the_code_is_1(
 ) -> None:
     only_peer("wrong", WRONG_PEER, tmp_path, monkeypatch)
     short = {"kernels": ["--op", "relu", "--rounds", "1", "--seconds", "0", "--batch", "2"]}
-    monkeypatch.setattr(report, "SHORT", short)
+    monkeypatch.setattr(command, "SHORT", short)
     out = tmp_path / "page.html"
     result = run("--synthetic", "--threads", 1, "--out", out)
     assert result.exit_code == 1

@@ -26,7 +26,7 @@ NEEDED = {
     "byhand/py.typed",
     "byhand/_core.pyi",
     "byhand/demo/page/index.html",
-    "byhand/bench/report.html",
+    "byhand/bench/report/page.html",
     "byhand/bench/cli.py",
 }
 UNWANTED = re.compile(r"(^|/)(tests|results|__pycache__)/|\.(o|a|npz|safetensors)$")

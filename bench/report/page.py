@@ -9,17 +9,17 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from byhand.bench import report_tables
 from byhand.bench.compare import isa_of
 from byhand.bench.documents import Document
-from byhand.bench.report_charts import charts
-from byhand.bench.report_svg import Chart
-from byhand.bench.report_tables import Table, all_results, is_lost
+from byhand.bench.report import tables
+from byhand.bench.report.charts import charts
+from byhand.bench.report.svg import Chart
+from byhand.bench.report.tables import Table, all_results, is_lost
 
 # A number, perhaps with a unit, a spread, or the word for a lost case.
 _NUMBER = re.compile(r"(> )?[\d.]+(e[-+]\d+)?%?( [a-z]+)?( \(\d+%\))?(, slower)?")
 _NUMERIC = {True: " class=number", False: ""}  # columns of numbers are aligned to the right
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def page(document: Document) -> str:
@@ -30,7 +30,7 @@ def page(document: Document) -> str:
     links += [(key, f"All figures of {part.command}") for key, part in parts]
     sections = []
     for key, part in parts:
-        own = "".join(map(_table, report_tables.part_tables(part)))
+        own = "".join(map(_table, tables.part_tables(part)))
         command = f"<p><code>{html.escape(part.command_line)}</code></p>"
         title = html.escape(f"All figures of {part.command}")
         sections.append(f'<section id="{key}">\n<h2>{title}</h2>\n{command}\n{own}</section>')
@@ -51,13 +51,13 @@ def page(document: Document) -> str:
 def _summary(document: Document) -> str:
     compared = [r for _, r in all_results(document) if r.ratio is not None]
     lost = sum(map(is_lost, compared))
-    wrong = report_tables.problems(document)
+    wrong = tables.problems(document)
     text = (
         f"byhand is slower than the fastest peer in <strong>{lost} of {len(compared)}</strong> "
         "cases. Results of contenders that failed or were wrong: "
         f"<strong>{len(wrong.rows)}</strong>."
     )
-    own = [report_tables.means(document), report_tables.lost_cases(document), wrong]
+    own = [tables.means(document), tables.lost_cases(document), wrong]
     return f"<p>{text}</p>\n" + "".join(_table(table) for table in own if table.rows)
 
 
@@ -81,7 +81,7 @@ def _machine(document: Document) -> str:
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_text(value))}</dd></div>"
         for name, value in _properties(document)
     )
-    memory = report_tables.memory_rates(document)
+    memory = tables.memory_rates(document)
     return f"<dl>\n{rows}\n</dl>\n" + (_table(memory) if memory.rows else "")
 
 

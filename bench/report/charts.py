@@ -9,8 +9,8 @@ import numpy as np
 from byhand.bench import tables
 from byhand.bench.documents import Document, MemoryRate
 from byhand.bench.peers import OURS
-from byhand.bench.report_svg import DASHES, INK, MARKERS, SERIES, Chart, look, make_chart
-from byhand.bench.report_tables import Table, all_results, ratio_text, size_text
+from byhand.bench.report.svg import DASHES, INK, MARKERS, SERIES, Chart, look, make_chart
+from byhand.bench.report.tables import Table, all_results, ratio_text, size_text
 from byhand.bench.results import Entry, Learned, Result
 from byhand.bench.run import describe_threads
 from matplotlib.figure import Figure

@@ -102,7 +102,7 @@ def command(
     random images, and accuracy is left out.
     """
     # The import of the charts is slow. It fails here, before measuring, if matplotlib is missing.
-    from byhand.bench.report_page import page
+    from byhand.bench.report.page import page
 
     if from_ is not None:
         _check_only_drawing(context)

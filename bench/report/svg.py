@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib
 from byhand.bench.peers import CONTENDERS
-from byhand.bench.report_tables import Table
+from byhand.bench.report.tables import Table
 from byhand.plots.figure import drawing, new_figure
 from matplotlib.figure import Figure
 
