@@ -40,6 +40,16 @@ def test_help_reads_well_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         assert options and all("  " in line.strip() for line in options), text
 
 
+def test_without_arguments() -> None:
+    """`byhand` alone names the commands for a newcomer. Each of them exists."""
+    text = run().stdout
+    named = [line.split()[1] for line in text.splitlines() if line.startswith("  byhand ")]
+    assert named == ["train", "predict", "demo"]
+    assert {(name,) for name in named} <= {tuple(name) for name in names(app)}
+    assert "byhand --help" in text
+    assert max(map(len, text.splitlines())) <= 90
+
+
 def test_paragraphs_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     """--help fills each line to the width of the terminal, wherever the source breaks lines."""
     monkeypatch.setenv("COLUMNS", "60")
@@ -53,6 +63,8 @@ def test_paragraphs_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["bench", "trainin"], "No such command 'trainin'. Did you mean 'training'?"),
         (["train", "lenet"], "'lenet' is not one of softmax, mlp, lenet5. Did you mean lenet5?"),
         (["train", "cnn"], "'cnn' is not one of softmax, mlp, lenet5.\n"),
         (["train", "mlp", "--recipe", "Best"], "'Best' is not one of default, best. Did you"),

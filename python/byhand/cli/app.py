@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,18 @@ from byhand.cli.help import Command, Group
 from byhand.cli.output import errors_end_the_command, say
 from byhand.cli.values import convert_plainly
 
+# These commands are apps of their own. They are imported when they are called or completed, so that
+# no other command waits for their imports.
+_APPS = {"bench": "byhand.bench.cli", "ladder": "byhand.bench.ladder"}
+
+_WELCOME = """byhand trains networks that read handwritten digits. Three commands to begin with:
+
+  byhand train lenet5             train a network on MNIST in about 15 seconds
+  byhand predict RUN photo.png    read the digits in your own pictures
+  byhand demo                     draw digits in the web browser, and see them read
+
+RUN is the run folder that byhand train prints. byhand --help lists all commands."""
+
 
 class _Group(Group):
     """The group of all commands. It turns the errors of every command into exit codes."""
@@ -33,14 +46,22 @@ class _Group(Group):
         with errors_end_the_command():
             return super().make_context(*arguments, **options)
 
+    def resolve_command(self, *arguments: Any) -> Any:
+        name, command, rest = super().resolve_command(*arguments)
+        if name in _APPS:
+            with errors_end_the_command():
+                app = import_module(_APPS[name]).app
+            command = typer.main.get_command(_speak_plainly(app, Group))
+            command.name = name
+        return name, command, rest
+
     def invoke(self, ctx: Any) -> Any:
         with errors_end_the_command():
             return super().invoke(ctx)
 
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     help="Train and use digit classifiers that run on hand-written kernels.",
 )
@@ -65,33 +86,25 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        say(_WELCOME)
 
 
-# The benchmarks have their own command lines with their own --help. These commands import them and
-# pass all words on to them.
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-
-@app.command(context_settings=_PASS_ON)
-def bench(context: typer.Context) -> None:
+# --help shows these two commands. `_Group` replaces them by their apps.
+@app.command()
+def bench() -> None:
     """Time the kernels and the training, and NumPy and PyTorch too if they are installed."""
-    from byhand.bench.cli import app as bench_app
-
-    _speak_plainly(bench_app, Group)(context.args, prog_name="byhand bench")
 
 
-@app.command(context_settings=_PASS_ON)
-def ladder(context: typer.Context) -> None:
+@app.command()
+def ladder() -> None:
     """Run the steps from plain loops to the matrix product and the convolution of byhand."""
-    from byhand.bench.ladder import app as ladder_app
-
-    _speak_plainly(ladder_app, Group)(context.args, prog_name="byhand ladder")
 
 
 def _speak_plainly(app: typer.Typer, group: type[Group]) -> typer.Typer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from byhand.cli.completion import runs
 from byhand.cli.data import preparation
 from byhand.cli.evaluate import EpochOption, load_model
 from byhand.cli.options import PicturesOption
@@ -28,6 +29,7 @@ def demo(
             metavar="MODEL",
             help="A run folder or a .safetensors file.",
             show_default="the newest run in the folder runs",
+            autocompletion=runs,
         ),
     ] = None,
     port: Annotated[

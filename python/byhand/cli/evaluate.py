@@ -10,6 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from byhand import models, training
+from byhand.cli.completion import runs
 from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
 from byhand.cli.display import percent
@@ -23,7 +24,10 @@ from byhand.models import Model
 from byhand.training.run_folder import RunFolder
 
 ModelArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A run folder or a .safetensors file.", autocompletion=runs
+    ),
 ]
 EpochOption = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import byhand
+from byhand.cli.completion import runs
 from byhand.cli.data import locate
 from byhand.cli.display import percent
 from byhand.cli.evaluate import EpochOption, load_model
@@ -44,7 +45,10 @@ def info(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="MODEL", help="A run folder or a .safetensors file.", show_default=False
+            metavar="MODEL",
+            help="A run folder or a .safetensors file.",
+            show_default=False,
+            autocompletion=runs,
         ),
     ] = None,
     epoch: EpochOption = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from byhand.cli import completion
 from byhand.cli.output import describe, say, warn
 from byhand.files.atomic import write_atomic
 from byhand.plots.formats import PLOT_FORMATS
@@ -17,7 +18,10 @@ from byhand.training.run_folder import RunFolder
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders.", autocompletion=completion.runs),
+    ],
     out: Annotated[
         Path,
         typer.Option(

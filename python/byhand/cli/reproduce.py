@@ -15,6 +15,7 @@ import typer
 
 import byhand
 from byhand.checks import not_one_of
+from byhand.cli.completion import beginnings
 from byhand.cli.data import load
 from byhand.cli.options import DataOption, ThreadsOption
 from byhand.cli.output import say, warn
@@ -30,7 +31,10 @@ def reproduce(
     tutorials: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...", help="A, B, C, D, E or BEST.", show_default="all of them"
+            metavar="NAME...",
+            help="A, B, C, D, E or BEST.",
+            show_default="all of them",
+            autocompletion=beginnings(["A", "B", "C", "D", "E", "BEST"]),
         ),
     ] = None,
     out: Annotated[

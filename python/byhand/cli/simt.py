@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from byhand.cli.completion import beginnings
 from byhand.cli.output import say, warn
 from byhand.simt import SimtError, run
 from byhand.simt.program import SCHEDULES
@@ -31,6 +32,7 @@ def simt(
             help="Order in which the threads of a block take their turns: forward, reverse, "
             "odd-even, or a number, which is the seed of a random order. May be repeated.",
             show_default="one run for each of the three",
+            autocompletion=beginnings(SCHEDULES),
         ),
     ] = None,
     strict: Annotated[

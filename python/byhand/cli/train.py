@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from byhand.cli.completion import runs
 from byhand.cli.data import check, load, preparation
 from byhand.cli.display import TrainingDisplay
 from byhand.cli.fitting import fit
@@ -194,6 +195,7 @@ def train(
             metavar="RUN",
             help="Continue this run after its last complete epoch, with its settings and data. "
             "With --epochs N, it continues until it has N epochs.",
+            autocompletion=runs,
         ),
     ] = None,
     pictures: TrainingPicturesOption = None,
@@ -225,6 +227,7 @@ def train(
             help="Start from the weights of a trained model of the same network. If the classes "
             "differ, the last layer starts from new weights.",
             show_default=False,
+            autocompletion=runs,
         ),
     ] = None,
     keep_epochs: Annotated[

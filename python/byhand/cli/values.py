@@ -19,6 +19,7 @@ import typer
 from typer.models import OptionInfo, ParameterInfo
 
 from byhand.checks import not_one_of
+from byhand.cli.completion import beginnings
 
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
@@ -68,6 +69,7 @@ def _prepare(info: ParameterInfo, kind: Any) -> None:
         info.min = info.max = None
     elif issubclass(kind, Enum):
         info.parser = _choice_parser(kind)
+        info.autocompletion = beginnings(str(member.value) for member in kind)
     elif kind is Path:
         info.parser = _path_parser(info.file_okay, info.dir_okay)
 
