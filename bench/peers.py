@@ -75,8 +75,8 @@ def choose(
         if name not in known:
             raise ValueError(not_one_of(name, known))
         if known[name].missing:
-            missing = " and ".join(known[name].missing)
-            raise ValueError(f"{name} needs {missing}, which is not installed")
+            missing = " ".join(known[name].missing)
+            raise ValueError(f"{name} needs packages that are missing: pip install {missing}")
     if default is None:
         default = [contender.name for contender in CONTENDERS if not contender.asked]
     wanted = {OURS, *also, *(names or (name for name in default if not known[name].missing))}

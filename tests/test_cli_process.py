@@ -199,7 +199,7 @@ def shell(line: str, *, folder: Path, **environment: str) -> subprocess.Complete
 def test_errors_are_seen_where_stderr_is_closed(folder: Path, tmp_path: Path) -> None:
     done = shell(f"byhand evaluate {tmp_path}/nosuch 2>&-", folder=folder)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == f"byhand: {tmp_path}/nosuch: No such file or directory\n"
+    assert done.stdout.startswith(f"byhand: {tmp_path}/nosuch does not exist; ")
     done = shell(f"byhand data draw-examples {tmp_path}/drawings 2>&-", folder=folder)
     assert (done.returncode, done.stdout) == (0, f"ten drawings are in {tmp_path}/drawings\n")
     train = f"byhand train softmax --epochs 1 --out {tmp_path}/run"

@@ -154,9 +154,10 @@ def test_resume_with_other_data(whole: Path, tmp_path: Path) -> None:
 
 
 def test_resume_what_is_no_run(whole: Path, tmp_path: Path) -> None:
-    for name in (tmp_path / "no", tmp_path):
-        said = only_line(run("train", "--resume", name, code=1))
-        assert said == f"byhand: {name} holds no config.json: it is not a run folder\n"
+    reasons = {"no": "does not exist", "": "holds no config.json: it is not a run folder"}
+    for name, reason in reasons.items():
+        said = only_line(run("train", "--resume", tmp_path / name, code=1))
+        assert said.startswith(f"byhand: {tmp_path / name} {reason}; name a run folder")
     config = read_config(whole)
     del config["notes"]["job"]
     (tmp_path / "config.json").write_text(json.dumps(config))

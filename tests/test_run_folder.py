@@ -144,7 +144,7 @@ def test_which_epoch_counts_without_validation(tmp_path: Path) -> None:
     training.fit(digits(20), epochs=2)
     assert run.choose() == (run.model_path, 2, "epoch 2 of 2, the last one")
     assert run.choose(1) == (run.epoch_path(1), 1, "epoch 1 of 2")
-    with pytest.raises(CheckpointError, match="no best epoch: the run had no validation images"):
+    with pytest.raises(CheckpointError, match="no best epoch, because the run had no"):
         run.choose("best")
     run.config_path.unlink()  # copied models work without config.json
     assert run.choose().epoch == 2

@@ -18,8 +18,11 @@ def main() -> None:
     """
     try:
         streams.prepare()
-        if not all(map(is_installed, _NEEDS)):
-            sys.exit('byhand: the command line needs more packages: pip install "byhand[cli]"')
+        if missing := [package for package in _NEEDS if not is_installed(package)]:
+            sys.exit(
+                f"byhand: the command line needs {', '.join(missing)}, not installed here: "
+                'pip install "byhand[cli]"'
+            )
         from byhand.cli.app import app
 
         app(prog_name="byhand")

@@ -76,7 +76,10 @@ def from_png(
 
 
 def describe(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An IDX file, plain or gzipped.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", dir_okay=False, help="An IDX file, plain or gzipped."),
+    ],
 ) -> None:
     """Explain the header of an IDX file, byte by byte."""
     rows = [("bytes", "hexadecimal", "meaning"), *describe_idx(file)]

@@ -92,7 +92,8 @@ def load(
             return byhand.data.load_folder(folder, class_names=class_names)
         if class_names is not None:
             raise typer.BadParameter(
-                f"{folder} holds class folders, whose names are the names of the classes",
+                f"{folder} holds class folders, whose names are the names of the classes: rename "
+                "the folders instead",
                 param_hint="--class-names",
             )
         from byhand.pictures.folders import load_pictures

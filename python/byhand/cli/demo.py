@@ -12,11 +12,11 @@ import typer
 
 from byhand.cli.completion import runs
 from byhand.cli.data import preparation
-from byhand.cli.evaluate import EpochOption, load_model
+from byhand.cli.evaluate import EpochOption
 from byhand.cli.options import PicturesOption
 from byhand.cli.output import fail, say
+from byhand.cli.stored_model import load_model, newest_run
 from byhand.cli.streams import Terminated
-from byhand.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import socket
@@ -50,7 +50,7 @@ def demo(
     """
     from byhand.demo import Reader, listen, serve
 
-    path = _newest_run() if model is None else model
+    path = _named(model)
     network, which = load_model(path, epoch)
     reader = Reader(network, str(path), preparation(network, pictures).value)
     with _listening(listen, port) as opened:
@@ -67,16 +67,16 @@ def demo(
             say()
 
 
-def _newest_run() -> Path:
-    """Return the run in the folder runs whose model was written last."""
-    runs = [path for path in Path("runs").glob("*") if RunFolder(path).model_path.is_file()]
-    if not runs:
+def _named(model: Path | None) -> Path:
+    """Return the path of the model or, if none is named, of the newest run."""
+    path = newest_run() if model is None else model
+    if path is None:
         raise typer.BadParameter(
             "there is no trained run in the folder runs: train a model with byhand train lenet5, "
             "or name a run folder or a .safetensors file",
             param_hint="MODEL",
         )
-    return max(runs, key=lambda path: RunFolder(path).model_path.stat().st_mtime)
+    return path
 
 
 def _listening(listen: Callable[[int], socket.socket], port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The command `byhand evaluate`, and the function that loads the model of any command."""
+"""The command `byhand evaluate`, and the arguments that name a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from byhand import models, training
+from byhand import training
 from byhand.cli.completion import runs
 from byhand.cli.confusion import say_confusion, say_numbers
 from byhand.cli.data import holds_pictures, preparation, said_preparation
@@ -17,11 +17,10 @@ from byhand.cli.display import percent
 from byhand.cli.options import PicturesOption, RunDataOption, ThreadsOption, png
 from byhand.cli.output import say
 from byhand.cli.run_data import load_of_run
+from byhand.cli.stored_model import load_model
 from byhand.data import Dataset
 from byhand.files.atomic import write_atomic
-from byhand.files.tensors import CheckpointError
 from byhand.models import Model
-from byhand.training.run_folder import RunFolder
 
 ModelArgument = Annotated[
     Path,
@@ -43,43 +42,6 @@ EpochOption = Annotated[
 
 # The number of mistakes that --worst draws.
 _WORST = 25
-
-
-def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
-    """Load the model in a run folder or a file.
-
-    Parameters
-    ----------
-    path : Path
-        A run folder or a .safetensors file.
-    epoch : str or None
-        The option --epoch, for a run folder.
-
-    Returns
-    -------
-    model : Model
-        The model.
-    which : str
-        The epoch of the run that the model is from, in words. Empty if `path` is a file.
-
-    Raises
-    ------
-    typer.BadParameter
-        If the run has no such epoch, or if `epoch` is given and `path` is no run folder.
-    CheckpointError
-        If the file is no model.
-    """
-    if not path.is_dir():
-        if epoch is not None:
-            raise typer.BadParameter(f"{path} is not a run folder", param_hint="--epoch")
-        return models.load(path), ""
-    try:
-        chosen = RunFolder(path).choose(epoch)
-    except CheckpointError:
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--epoch") from None
-    return models.load(chosen.path), chosen.description
 
 
 def evaluate(

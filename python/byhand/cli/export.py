@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from byhand.checks import with_batch
-from byhand.cli.evaluate import EpochOption, ModelArgument, load_model
+from byhand.cli.evaluate import EpochOption, ModelArgument
 from byhand.cli.output import say
+from byhand.cli.stored_model import load_model
 from byhand.export import save
 from byhand.export.files import SUFFIXES
 from byhand.export.onnx_model import exported_shape

@@ -13,12 +13,13 @@ import byhand
 from byhand.cli.completion import runs
 from byhand.cli.data import locate
 from byhand.cli.display import percent
-from byhand.cli.evaluate import EpochOption, load_model
+from byhand.cli.evaluate import EpochOption
 from byhand.cli.job import job_of
 from byhand.cli.output import say, say_field
 from byhand.cli.report import optimizer_words
 from byhand.cli.run_data import config_of, data_of
 from byhand.cli.stored_job import stored_settings
+from byhand.cli.stored_model import load_model
 from byhand.data import DataError
 from byhand.data.folder import data_folder, find_files, is_complete
 from byhand.models import Model

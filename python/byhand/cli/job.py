@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,17 +12,20 @@ from typing import Any
 
 import typer
 
-from byhand.cli.evaluate import load_model
 from byhand.cli.options import Pictures
 from byhand.cli.output import describe, fail
 from byhand.cli.run_data import data_to_resume
 from byhand.cli.stored_job import stored_settings
+from byhand.cli.stored_model import advised, load_model
 from byhand.data import DataError, Dataset
 from byhand.data.folder import read_class_names
 from byhand.files.tensors import CheckpointError
 from byhand.models import Model
 from byhand.training.recipes import ADAM_LR, BEST, RECIPES, Recipe
 from byhand.training.run_folder import RunFolder
+
+# The advice if a run cannot be resumed, because one of its files is damaged.
+RESTORE = "put a copy of the file back, or train a new run with --from and a model file of this one"
 
 
 class ModelName(str, Enum):
@@ -244,7 +248,8 @@ class Job:
         except ValueError as error:
             fail(
                 f"--from: {self.start} is another network than {self.title} for images "
-                f"{model.input_shape}: {error}"
+                f"{model.input_shape}: {error}; byhand info {shlex.quote(str(self.start))} shows "
+                "which network to train"
             )
         kept = "all weights" if same else "all weights but the last layer's: the classes differ"
         return f"{kept}; {self.start}" + (f", {which}" if which else "")
@@ -285,7 +290,10 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     """
     given = {name: value for name, value in settings.items() if value is not None}
     if "model" not in given:
-        raise typer.BadParameter("name a network, or a run with --resume RUN", param_hint="MODEL")
+        raise typer.BadParameter(
+            "name a network (softmax, mlp or lenet5), or a run with --resume RUN",
+            param_hint="MODEL",
+        )
     model = ModelName(given["model"])
     recipe, note = _recipe(
         (BEST if given.get("recipe") == RecipeName.best else RECIPES)[model.value],
@@ -331,18 +339,23 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
         named.
     """
     run = RunFolder(folder)
-    config = run.config()
+    with advised(folder, RESTORE):
+        config = run.config()
     try:
         stored = {**stored_settings(config), "shape": config["model"]["input_shape"]}
         job = job_of(stored)
     except (typer.BadParameter, KeyError, TypeError, ValueError) as error:
         reason = getattr(error, "message", error)
-        fail(f"{run.config_path} does not have the settings of a `byhand train`: {reason}")
+        fail(
+            f"{run.config_path} does not have the settings of a `byhand train`: {reason}; to train "
+            f"on with its weights: byhand train MODEL --from {shlex.quote(str(folder))}"
+        )
     if settings["data"] is None:
         stored = {**stored, "data": data_to_resume(run)}
     given = {name: value for name, value in settings.items() if value is not None}
     if given.get("model", job.model) != job.model:
-        fail(f"{folder} is a run of {job.model.value}, not of {ModelName(given['model']).value}")
+        other = ModelName(given["model"]).value
+        fail(f"{folder} is a run of {job.model.value}, not of {other}: leave {other} out")
     return job_of({**stored, **given})
 
 
@@ -368,6 +381,12 @@ def class_names_of(text: str) -> list[str]:
         is_file = Path(text).is_file()
     except OSError:  # a list of names may be too long for a path
         is_file = False
+    if not is_file and "," not in text and Path(text).suffix:
+        raise typer.BadParameter(
+            f"{text} does not exist: name a text file with one name per line, or write the names "
+            "with commas between them",
+            param_hint="--class-names",
+        )
     names = read_class_names(Path(text)) if is_file else text.split(",")
     names = [name.strip() for name in names if name.strip()]
     if not names:

@@ -11,6 +11,7 @@ import typer
 
 from byhand.cli import completion
 from byhand.cli.output import describe, say, warn
+from byhand.cli.stored_model import advised
 from byhand.files.atomic import write_atomic
 from byhand.plots.formats import PLOT_FORMATS
 from byhand.training import EpochEnd
@@ -81,5 +82,6 @@ def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
         depth += 1
     histories = {}
     for run, path in zip(runs, paths, strict=True):
-        histories[str(Path(*path.parts[-depth:]))] = RunFolder(run).history()
+        with advised(run, "put a copy of the file back, or leave this run out"):
+            histories[str(Path(*path.parts[-depth:]))] = RunFolder(run).history()
     return histories

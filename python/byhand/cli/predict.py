@@ -18,10 +18,11 @@ from rich.cells import cell_len
 from byhand.cli.confusion import right_aligned, table_name
 from byhand.cli.data import preparation, said_preparation
 from byhand.cli.display import percent
-from byhand.cli.evaluate import EpochOption, ModelArgument, load_model
+from byhand.cli.evaluate import EpochOption, ModelArgument
 from byhand.cli.options import Pictures, PicturesOption, RunDataOption
 from byhand.cli.output import describe, is_terminal, one_line, say, warn
 from byhand.cli.run_data import load_of_run
+from byhand.cli.stored_model import load_model
 from byhand.data import Dataset
 from byhand.files.atomic import write_atomic
 from byhand.models import Model
@@ -78,7 +79,9 @@ def predict(
     """
     if not paths and test_image is None:
         raise typer.BadParameter(
-            "name a picture, or an image of the test set with --test-image N", param_hint="PATH"
+            "name a picture (byhand data draw-examples DIR draws ten), or an image of the test set "
+            "with --test-image N",
+            param_hint="PATH",
         )
     if show is not None and (show.suffix.lower() != ".png" or not paths):
         reason = "name at least one picture to draw" if not paths else f"{show} must end in .png"

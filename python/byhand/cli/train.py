@@ -18,6 +18,7 @@ from byhand.cli.data import check, load, preparation
 from byhand.cli.display import TrainingDisplay
 from byhand.cli.fitting import fit
 from byhand.cli.job import (
+    RESTORE,
     Activation,
     Init,
     Method,
@@ -40,6 +41,7 @@ from byhand.cli.options import (
 from byhand.cli.output import describe, fail, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_result
+from byhand.cli.stored_model import advised
 from byhand.cli.streams import exit_code
 from byhand.cuda import DeviceError
 from byhand.cuda import load as load_cuda
@@ -306,6 +308,7 @@ def train(
     with (
         _run_folder(resume or out, job.model.value) as folder,
         _saying_what_is_kept(display, folder),
+        contextlib.nullcontext() if resume is None else advised(folder, RESTORE),
         display,
     ):
         fit(job, network, sets, folder, display, started, device=device_name, **options)

@@ -76,11 +76,14 @@ def load_folder(
         return np.fromfile(files[name], np.uint8), files[name]
 
     if _IDX.issubset(files):
-        x_train, y_train, x_test, y_test = (
-            parse_idx(content, 3 if "idx3" in name else 1, path)
-            for name in IDX_NAMES
-            for content, path in [read(name)]
-        )
+        try:
+            x_train, y_train, x_test, y_test = (
+                parse_idx(content, 3 if "idx3" in name else 1, path)
+                for name in IDX_NAMES
+                for content, path in [read(name)]
+            )
+        except DataError as error:
+            raise DataError(f"{error}; {_how_to_replace(folder)}") from error
     elif NPZ_NAME in files:
         from .formats import read_npz
 
@@ -105,6 +108,17 @@ def load_folder(
             f"{folder}: training and test images differ in size: training {train}, test {test}"
         )
     return train, test
+
+
+def _how_to_replace(folder: Path) -> str:
+    return (
+        "get the file again or, if it is a file of MNIST, delete it and fetch it: "
+        f"{_fetch_command(folder)}"
+    )
+
+
+def _fetch_command(folder: Path) -> str:
+    return shlex.join(["byhand", "data", "fetch", "--data", str(folder)])
 
 
 def _names_beside(folder: Path, train: Dataset, test: Dataset) -> tuple[str, ...] | None:
@@ -194,7 +208,7 @@ def what_is_missing(folder: Path) -> str:
     folder : Path
         A folder without a complete data set.
     """
-    command = shlex.join(["byhand", "data", "fetch", "--data", str(folder)])
+    command = _fetch_command(folder)
     if not folder.exists():
         return f"{folder} does not exist; to fetch MNIST into it: {command}"
     files = find_files(folder)

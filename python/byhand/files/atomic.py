@@ -111,7 +111,10 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             with _if_possible(), opened(folder) as descriptor:
                 os.fsync(descriptor)
     except OSError as error:
-        raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
+        reason = error.strerror
+        if isinstance(error, FileNotFoundError):
+            reason = f"the folder {path.parent} does not exist; create it first"
+        raise OSError(error.errno, f"could not write: {reason}", str(path)) from error
 
 
 def _target(path: Path) -> Path:

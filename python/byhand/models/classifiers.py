@@ -151,7 +151,10 @@ def lenet5(
     act = _activation(activation)
     shape = image_shape(input_shape)
     if min(shape[1:]) < 16:
-        raise ValueError(f"lenet5 takes images of 16 x 16 pixels or more, not {input_shape}")
+        raise ValueError(
+            f"lenet5 takes images of 16 x 16 pixels or more, not {input_shape}; softmax and mlp "
+            "take any size"
+        )
     features = Sequential(
         Conv2d(shape[0], 20, 5, rng=rng),
         MaxPool2d(2),

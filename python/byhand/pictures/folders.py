@@ -206,7 +206,10 @@ def write_idx(root: Path, train: Dataset, test: Dataset) -> None:
     if there := find_files(root):
         raise DataError(f"{root} holds a data set already: {', '.join(sorted(there))}")
     if train.images.ndim != 3:
-        raise DataError(f"IDX files of MNIST's form hold grey images, not {train}")
+        raise DataError(
+            f"IDX files of MNIST's form hold grey images, not {train}: "
+            "use the folder itself, as --data"
+        )
     root.mkdir(parents=True, exist_ok=True)
     arrays = (train.images, train.labels, test.images, test.labels)
     for name, array in zip(IDX_NAMES, arrays, strict=True):
@@ -227,7 +230,8 @@ def _class_names(
     if wanted is not None:
         if unknown := sorted(found - {normalize("NFC", name) for name in wanted}):
             raise DataError(
-                f"{root}: the folder {unknown[0]} is not one of the classes {', '.join(wanted)}"
+                f"{root}: the folder {unknown[0]} is not one of the classes {', '.join(wanted)}: "
+                "rename it, or move it away"
             )
         return tuple(wanted)
     numbers = all(name.isascii() and name.isdigit() for name in found)
@@ -255,7 +259,7 @@ def _split(root: Path, files: Sequence[File], seed: int) -> tuple[list[File], li
     try:
         held = held_out(labels, _HELD_OUT, seed)
     except ValueError as error:
-        raise DataError(f"{root}: there is no test set: {error}") from None
+        raise DataError(f"{root}: there is no test set: {error}; add pictures") from None
     parts = [[f for f, h in zip(files, held, strict=True) if h == test] for test in (False, True)]
     return parts[0], parts[1]
 

@@ -43,6 +43,10 @@ class ResumeError(ValueError):
     """A run cannot be resumed, because the data, the model or the settings differ from before."""
 
 
+class NoSuchEpoch(CheckpointError):
+    """A run does not keep the model of the epoch that was asked for. The message has advice."""
+
+
 class ChosenEpoch(NamedTuple):
     """One epoch of a run.
 
@@ -280,8 +284,9 @@ class RunFolder:
             wanted = config.get("counts", "last" if best is None else "best")
         if wanted == "best":
             if best is None:
-                raise CheckpointError(
-                    f"{self.path} has no best epoch: the run had no validation images"
+                raise NoSuchEpoch(
+                    f"{self.path} has no best epoch, because the run had no validation images: "
+                    "choose the last one"
                 )
             wanted = best
         number = last if wanted == "last" else int(wanted)
@@ -290,7 +295,7 @@ class RunFolder:
             self._existing(path)
         elif not path.exists():
             kept = f"{last} (last)" if best is None else f"{best} (best) and {last} (last)"
-            raise CheckpointError(
+            raise NoSuchEpoch(
                 f"{self.path} keeps no model of epoch {number}, only of {kept}: "
                 "train with --keep-epochs to keep each one"
             )
