@@ -159,7 +159,8 @@ from byhand.cli import main
 try:
     main()
 except SystemExit as end:
-    slow = {"matplotlib", "PIL", "byhand.bench", "urllib.request", "safetensors"} & set(sys.modules)
+    slow = {"matplotlib", "PIL", "byhand.bench", "urllib.request", "safetensors", "scipy",
+        "torch", "sklearn", "onnx", "starlette", "uvicorn"} & set(sys.modules)
     sys.exit(f"imported {slow}" if slow else end.code)
 """
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)

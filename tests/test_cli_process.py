@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import pty
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import byhand
 import pytest
+from byhand import Trainer, models, optim
 from byhand.files.tensors import read_tensors
 from byhand.models import load
 from byhand.training.run_folder import RunFolder
@@ -420,3 +422,41 @@ def test_the_header_fits_a_terminal(folder: Path, tmp_path: Path) -> None:
     start = next(i for i, line in enumerate(header) if line.startswith("         SGD"))
     assert header[start + 1].startswith("         ") and "decay" in header[start + 1]
     assert all(len(line) < 60 for line in header[start : start + 2])
+
+
+HEAVY = ("matplotlib", "PIL", "scipy", "torch", "sklearn", "onnx", "starlette", "byhand.bench")
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        ("", ()),
+        ("info", ()),
+        ("info {run}", ()),
+        ("evaluate {run}", ()),
+        ("predict {run} --test-image 3", ()),
+        ("data describe {data}/t10k-labels-idx1-ubyte", ()),
+        ("train softmax --epochs 1 --out {new}", ("matplotlib", "PIL")),  # draws the curves
+        ("plot {run} --out {new}.png", ("matplotlib", "PIL")),
+        ("predict {run} {new}.png", ("PIL", "scipy")),
+    ],
+)
+def test_heavy_packages_are_imported_only_if_needed(
+    words: str, needs: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    new, run = tmp_path / "new", tmp_path / "run"
+    softmax = models.softmax_regression()
+    Trainer(softmax, optim.SGD(softmax.parameters(), lr=0.1), run=run).fit(
+        make_sets(train=20, test=10)[0], epochs=1, validation=make_sets(train=20, test=10)[1]
+    )
+    code = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n" + MAIN
+    )
+    done = subprocess.run(
+        command(*words.format(run=run, new=new, data=folder).split(), code=code),
+        env={**os.environ, "BYHAND_DATA": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert set(ast.literal_eval(done.stdout.splitlines()[-1])) <= set(needs), done.stderr

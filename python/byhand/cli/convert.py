@@ -9,7 +9,7 @@ import typer
 
 from byhand.cli.data import load, warnings_said
 from byhand.cli.options import DataOption, FolderPicturesOption
-from byhand.cli.output import say
+from byhand.cli.output import announce, say
 from byhand.data import load_class_folders
 from byhand.data.idx import describe_idx
 from byhand.files.atomic import write_atomic
@@ -43,6 +43,7 @@ def to_png(folder: NewFolderArgument, data: DataOption = None) -> None:
 
     `byhand data from-png` converts such a folder back.
     """
+    announce(f"writing pictures into {folder}")
     from byhand.pictures.folders import write_pictures
 
     train, test = load(data)
@@ -64,6 +65,7 @@ def from_png(
     resized to 28x28. Pictures with colours are refused. With --pictures digits, each picture is
     prepared as a digit of 28x28.
     """
+    announce(f"reading the pictures in {folder}")
     from byhand.pictures.folders import write_idx
 
     with warnings_said():
@@ -98,6 +100,7 @@ def draw_examples(
 
     The files are DIR/0.png to DIR/9.png.
     """
+    announce("drawing ten digits")
     from byhand.pictures.drawings import drawing_png
 
     folder.mkdir(parents=True, exist_ok=True)

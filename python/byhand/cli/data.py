@@ -14,7 +14,7 @@ import typer
 import byhand.data
 from byhand.cli.display import fetch_display
 from byhand.cli.options import DataOption, FetchedDataOption, FolderPicturesOption, Pictures, png
-from byhand.cli.output import say, warn
+from byhand.cli.output import announce, say, warn
 from byhand.data import DataError, Dataset, DataWarning
 from byhand.data.folder import (
     data_folder,
@@ -96,6 +96,7 @@ def load(
                 "the folders instead",
                 param_hint="--class-names",
             )
+        announce(f"reading the pictures in {folder}")
         from byhand.pictures.folders import load_pictures
 
         way = pictures and pictures.value
@@ -297,9 +298,10 @@ def show(
     pictures: FolderPicturesOption = None,
 ) -> None:
     """Draw 10 random training images with their labels."""
+    png("--out", out)
+    announce("drawing training images")
     from byhand.cli.sheets import digits_png
 
-    png("--out", out)
     train, _ = load(data, pictures=pictures or Pictures.plain)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(train), min(_SHOWN, len(train)), replace=False))

@@ -14,7 +14,7 @@ from byhand.cli.completion import runs
 from byhand.cli.data import preparation
 from byhand.cli.evaluate import EpochOption
 from byhand.cli.options import PicturesOption
-from byhand.cli.output import fail, say
+from byhand.cli.output import announce, fail, say
 from byhand.cli.stored_model import load_model, newest_run
 from byhand.cli.streams import Terminated
 
@@ -48,10 +48,11 @@ def demo(
     compute, and the multiplications behind each value. It is served on this computer alone and
     loads nothing from the internet. Ctrl-C ends the command.
     """
-    from byhand.demo import Reader, listen, serve
-
     path = _named(model)
     network, which = load_model(path, epoch)
+    announce(f"starting the page for {path}")
+    from byhand.demo import Reader, listen, serve
+
     reader = Reader(network, str(path), preparation(network, pictures).value)
     with _listening(listen, port) as opened:
         address = f"http://127.0.0.1:{opened.getsockname()[1]}/"

@@ -64,9 +64,9 @@ def evaluate(
     if worst is not None:
         png("--worst", worst)
     network, which = load_model(model, epoch)
-    _, test = load_of_run(network, model, data, pictures)
     if which:
         say(which)
+    _, test = load_of_run(network, model, data, pictures)
     evaluation = training.evaluate(network, test)
     loss, accuracy = evaluation
     right = round(accuracy * len(test))

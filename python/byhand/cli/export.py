@@ -9,7 +9,7 @@ import typer
 
 from byhand.checks import with_batch
 from byhand.cli.evaluate import EpochOption, ModelArgument
-from byhand.cli.output import say
+from byhand.cli.output import announce, say
 from byhand.cli.stored_model import load_model
 from byhand.export import save
 from byhand.export.files import SUFFIXES
@@ -31,6 +31,7 @@ def export(
     if out.suffix not in SUFFIXES:
         raise typer.BadParameter(f"{out} must end in {' or '.join(SUFFIXES)}.", param_hint="FILE")
     network, which = load_model(model, epoch)
+    announce(f"writing {out}")
     save(network, out)
     if which:
         say(which)

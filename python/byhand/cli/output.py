@@ -90,6 +90,18 @@ def warn(text: str) -> None:
     print("\n".join(map(one_line, f"byhand: {text}".split("\n"))), file=sys.stderr)
 
 
+def announce(text: str) -> None:
+    """If stderr is a terminal, print a line on it that says which slow work begins now.
+
+    Parameters
+    ----------
+    text : str
+        The line.
+    """
+    if is_terminal(sys.stderr):
+        warn(text)
+
+
 def fail(text: str) -> NoReturn:
     """Print a line on stderr and end the command with exit code 1.
 

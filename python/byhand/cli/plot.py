@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from byhand.cli import completion
-from byhand.cli.output import describe, say, warn
+from byhand.cli.output import announce, describe, say, warn
 from byhand.cli.stored_model import advised
 from byhand.files.atomic import write_atomic
 from byhand.plots.formats import PLOT_FORMATS
@@ -35,6 +35,7 @@ def plot(
         formats = ", ".join(PLOT_FORMATS)
         raise typer.BadParameter(f"{out} must end in {formats}.", param_hint="--out")
     histories = _histories(runs)
+    announce("drawing the curves")
     from byhand.plots.curves import curves_bytes
 
     write_atomic(out, curves_bytes(histories, suffix=out.suffix.lower()))

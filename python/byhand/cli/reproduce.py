@@ -18,7 +18,7 @@ from byhand.checks import not_one_of
 from byhand.cli.completion import beginnings
 from byhand.cli.data import load
 from byhand.cli.options import DataOption, ThreadsOption
-from byhand.cli.output import say, warn
+from byhand.cli.output import announce, say, warn
 from byhand.cli.plot import draw_curves
 from byhand.files.atomic import write_atomic
 from byhand.runtime import config, get_num_threads
@@ -83,6 +83,7 @@ def reproduce(
     for name in wanted:
         if name not in TUTORIALS:
             raise typer.BadParameter(not_one_of(name, TUTORIALS), param_hint="NAME")
+    announce(f"training the networks of {', '.join(wanted)}")
     sets = load(data)
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

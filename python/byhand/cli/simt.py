@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from byhand.cli.completion import beginnings
-from byhand.cli.output import say, warn
+from byhand.cli.output import announce, say, warn
 from byhand.simt import SimtError, run
 from byhand.simt.program import SCHEDULES
 
@@ -66,6 +66,7 @@ def simt(
             raise typer.BadParameter(
                 f"{name!r} must be forward, reverse, odd-even or a number", param_hint="--schedule"
             )
+    announce(f"compiling {source}")
     try:
         outcome = run(
             source,
