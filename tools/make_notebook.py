@@ -68,7 +68,7 @@ def notebook(page: Path) -> str:
     for number, cell in enumerate(made.cells):
         cell["id"] = f"cell-{number}"  # nbformat's own would be random
     nbformat.validate(made)
-    return nbformat.writes(made) + "\n"
+    return str(nbformat.writes(made)) + "\n"
 
 
 def main() -> None:
