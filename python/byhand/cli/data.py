@@ -276,6 +276,8 @@ def fetch(data: FetchedDataOption = None) -> None:
     """Fetch the missing files of MNIST, and check the files that are there already."""
     if not is_complete(find_files(data_folder(data))):
         warn(_FETCHING)
+    else:
+        announce("checking the files of MNIST")
     with fetch_display() as progress:
         folder = byhand.data.fetch(data, progress)
     say(f"MNIST is in {folder}, every file as published (SHA-256)")

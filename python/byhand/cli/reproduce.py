@@ -77,13 +77,13 @@ def reproduce(
     is reached if ours is at least p - sqrt(p (1 - p) / n). The root is the standard error of p for
     n test images.
     """
+    announce("preparing the networks of the tutorials")
     from byhand.reproduce import TUTORIALS, plain, run_checks, train_figures
 
     wanted = [name.upper() for name in tutorials or TUTORIALS]
     for name in wanted:
         if name not in TUTORIALS:
             raise typer.BadParameter(not_one_of(name, TUTORIALS), param_hint="NAME")
-    announce(f"training the networks of {', '.join(wanted)}")
     sets = load(data)
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
