@@ -23,11 +23,12 @@ LEGEND = (
     "A, B: the median time of byhand. B / A: the quotient of the medians; above 1, byhand is "
     "slower in B.\n"
     "beyond noise: slower if every round of B took longer than every round of A, faster if every "
-    "round was shorter, no if the rounds overlap. Two files of equally fast programs are called "
-    "different by chance in 1 of 10 cases with 3 rounds each, in 1 of 126 with 5, and in 1 of 1716 "
-    "with 7. With fewer than 3 rounds in a file nothing can be said, and the cell has a ?.\n"
+    "round was shorter, no if the rounds overlap. If both programs are equally fast, a case is "
+    "called slower or faster by chance in 1 of 10 cases with 3 rounds each, in 1 of 126 with 5, "
+    "and in 1 of 1716 with 7. With fewer than 3 rounds in a file nothing can be said, and the cell "
+    "has a ?.\n"
     "peer: the time of the fastest peer divided by that of byhand, in each file. If the times of "
-    "the peers changed, too, then the machine did."
+    "the peers changed by the same factor, the machine changed, and not byhand."
 )
 LEAST_ROUNDS = 3
 # The fields of a case that tell it from the other cases of its group. A field that is missing is
@@ -93,8 +94,8 @@ def command(
 
     The files come from `byhand bench report` or from --json of another benchmark. A difference
     counts as beyond noise if the rounds of the two files do not overlap: every round of one took
-    longer than every round of the other. This says nothing about a machine that was slower during
-    all of one measurement. Therefore the table also has the ratio to the fastest peer in both
+    longer than every round of the other. This rule does not notice a machine that was slower during
+    the whole of one measurement. Therefore the table also has the ratio to the fastest peer in both
     files, and the last lines say by how much the times of the peers changed.
     """
     first, second = _read(a, "A.json"), _read(b, "B.json")

@@ -13,7 +13,6 @@ from byhand.bench.results import Entry, Learned, Result, Times
 from byhand.bench.run import FORMAT
 from byhand.files.atomic import open_file
 
-OLDEST = 2  # format 3 added the bytes of each result, and reports
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
@@ -26,7 +25,7 @@ class Part:
     """What one command, such as `byhand bench gemm`, measured.
 
     command : the name of the command.
-    command_line : the whole line, so far as the file has it.
+    command_line : the whole line, as far as the file has it.
     """
 
     command: str
@@ -127,12 +126,12 @@ def _check_format(content: Any) -> None:
         raise DocumentError(f"format is {number!r} instead of a whole number: {expected}")
     if number > FORMAT:
         raise DocumentError(
-            f"it has format {number}, and this version of byhand reads up to {FORMAT}: "
+            f"it has format {number}, and this version of byhand reads {FORMAT}: "
             "read it with the version that wrote it, or a newer one"
         )
-    if number < OLDEST:
+    if number < FORMAT:
         raise DocumentError(
-            f"it has format {number}, and byhand reads formats from {OLDEST}: measure again"
+            f"it has format {number}, and this version of byhand reads {FORMAT}: measure again"
         )
 
 
@@ -219,7 +218,7 @@ def _result(row: dict[str, Any], where: str) -> Result:
         int(_number(_present(row, "flops", where), f"{where}flops")),
         entries,
         peak,
-        int(_number(row.get("bytes", 0), f"{where}bytes")),
+        int(_number(_present(row, "bytes", where), f"{where}bytes")),
     )
 
 

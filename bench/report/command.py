@@ -48,7 +48,7 @@ FULL = {
 # Bytes per thread of the two small memory rates. The first lie in L1 on nearly every CPU, the
 # second in L2.
 PER_THREAD = (16 << 10, 256 << 10)
-# The third memory rate is that of at least so many bytes.
+# The third memory rate is measured on at least this number of bytes.
 LEAST_MAIN_MEMORY = 256 << 20
 DEFAULT_PAGE = Path("byhand-bench.html")
 
@@ -79,7 +79,8 @@ def command(
             metavar="FILE.html",
             dir_okay=False,
             help="Page to write. The figures go into a file of the same name that ends in .json. "
-            "Both are replaced if they exist.",
+            "Both are replaced if they exist. With --from, the default is the name of that file "
+            "with .html.",
             show_default=str(DEFAULT_PAGE),
         ),
     ] = None,
@@ -118,7 +119,10 @@ def command(
     names = chosen(parts, SHORT, "--parts")
     if synthetic:
         if parts and "accuracy" in names:
-            raise typer.BadParameter("accuracy needs MNIST", param_hint="--synthetic")
+            raise typer.BadParameter(
+                "accuracy needs MNIST: leave out --synthetic, or leave accuracy out of --parts",
+                param_hint="--synthetic",
+            )
         names = [name for name in names if name != "accuracy"]
     contenders_of(peers)
     if "accuracy" in names:

@@ -96,7 +96,7 @@ def means(document: Document) -> Table:
 
 def memory_rates(document: Document) -> Table:
     table = Table(
-        "Memory rates: the threads add arrays that together have so many bytes",
+        "Memory rates: all threads together add arrays of this number of bytes",
         ("bytes", "threads", "GB/s", "all measurements, GB/s"),
     )
     for rate in document.memory:

@@ -20,8 +20,8 @@ def main() -> None:
         streams.prepare()
         if missing := [package for package in _NEEDS if not is_installed(package)]:
             sys.exit(
-                f"byhand: the command line needs {', '.join(missing)}, not installed here: "
-                'pip install "byhand[cli]"'
+                "byhand: the command line needs packages that are not installed: "
+                f'{", ".join(missing)}. Install them: pip install "byhand[cli]"'
             )
         from byhand.cli.app import app
 
