@@ -133,7 +133,7 @@ def mnist() -> Any:
         pytest.skip(f"MNIST cannot be had here: {error}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # until it ends, asyncio.run fails in this process
 def browser() -> Iterator[Any]:
     """Chromium without a window. It needs Debian's package chromium, and playwright from PyPI."""
     reason = "the page is tested in Chromium by Playwright, which are not installed"

@@ -34,7 +34,8 @@ MODEL_COMMANDS = ["evaluate", "predict", "info", "demo", "plot", "export"]
 def test_what_to_name_as_a_model(command: str, here: Path) -> None:
     more = {"predict": ["x.png"], "export": ["x.onnx"]}.get(command, [])
     said = only_line(run(command, "nosuch", *more, code=1))
-    advice = "name a run folder, such as runs/one, or a model file\n"
+    other = "" if command == "plot" else ", or a model file"
+    advice = f"name a run folder, such as runs/one{other}\n"
     assert said == f"byhand: nosuch does not exist; {advice}"
     for name in ("data", "data/train-images-idx3-ubyte"):  # a folder and a file of another kind
         assert only_line(run(command, name, *more, code=1)).endswith(advice)
@@ -104,5 +105,5 @@ def test_the_next_step(
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.streams, "prepare", lambda: None)
     monkeypatch.setattr(cli, "is_installed", lambda name: name not in ("rich", "matplotlib"))
-    with pytest.raises(SystemExit, match=r"^byhand: the command line needs rich, matplotlib, "):
+    with pytest.raises(SystemExit, match=r"that are not installed: rich, matplotlib\. Install"):
         cli.main()

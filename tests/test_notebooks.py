@@ -39,6 +39,7 @@ def test_cells() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the packages of Jupyter, in this process
 @every_page
 def test_the_notebook_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run all cells on 2,000 images for one epoch, in a kernel of Jupyter."""

@@ -78,7 +78,10 @@ def first_output(command: str, folder: str) -> tuple[float, str]:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     os.close(controller)
-    return elapsed, shown.decode(errors="replace").strip().partition("\r\n")[0]
+    line = shown.decode(errors="replace").strip().partition("\r\n")[0]
+    if not line or line.startswith(("Usage: byhand [", "byhand: ", "Error", "Traceback")):
+        raise SystemExit(f"byhand {command} fails: {line or 'no output'}")
+    return elapsed, line
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 PAGES = (TUTORIALS / "a.md", TUTORIALS / "zh" / "a.md")
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"--(?:out|show|worst) (\S+\.png)")  # a picture that a command writes
 CODE = ("python", "bash")
 IMPORT = "from IPython.display import Image, display"
 METADATA = {
@@ -33,11 +34,18 @@ def parts(page: str) -> Iterator[tuple[str, str]]:
     end = 0
     for block in FENCE.finditer(page):
         if between := page[end : block.start()].strip():
-            yield "", between
+            yield "", text_without_fences(between)
         yield block[1], block[2].rstrip()
         end = block.end()
     if rest := page[end:].strip():
-        yield "", rest
+        yield "", text_without_fences(rest)
+
+
+def text_without_fences(text: str) -> str:
+    """Return the text. If it has a fence, a block of the page was not found: ValueError."""
+    if "```" in text:
+        raise ValueError(f"a block must begin with ``` and its language alone, in: {text!r}")
+    return text
 
 
 def cells(page: str) -> Iterator[nbformat.NotebookNode]:
@@ -50,7 +58,7 @@ def cells(page: str) -> Iterator[nbformat.NotebookNode]:
                 yield new_markdown_cell("\n\n".join(text))
             text = []
             yield new_code_cell(f"%%bash\n{part}" if language == "bash" else part)
-            if pictures := language == "bash" and re.findall(r"\S+\.png", part):
+            if pictures := language == "bash" and PICTURE.findall(part):
                 shown = ", ".join(f'Image("{picture}")' for picture in pictures)
                 yield new_code_cell(f"{IMPORT}\n\ndisplay({shown})")
         elif language == "":
@@ -65,6 +73,7 @@ def cells(page: str) -> Iterator[nbformat.NotebookNode]:
 def notebook(page: Path) -> str:
     """Return the content of the notebook of a page."""
     made = new_notebook(cells=list(cells(page.read_text(encoding="utf-8"))), metadata=METADATA)
+    made.nbformat_minor = 5  # a newer nbformat must not change the file
     for number, cell in enumerate(made.cells):
         cell["id"] = f"cell-{number}"  # nbformat's own would be random
     nbformat.validate(made)

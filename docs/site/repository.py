@@ -2,8 +2,8 @@
 
 Markdown pages link to source files, for example to ../csrc/ops/conv2d.h. Such a link leads to a
 page of the site that shows the file with highlighting and line numbers. A link to a folder leads to
-a list of its files. The reference links each class and function to its line in such a page. Only
-linked files and folders get a page.
+a list of its files, and a link to a notebook downloads it. The reference links each class and
+function to its line in such a page. Only linked files and folders get a page.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 
 LEXERS = {".h": "c++", ".cc": "c++", ".cu": "cuda", ".cuh": "cuda"}
@@ -54,6 +55,8 @@ class LinksToFiles(SphinxTransform):
             is_file = isinstance(link, addnodes.download_reference) and target.is_file()
             if not (is_file or is_folder) or not target.is_relative_to(root):
                 continue  # Sphinx warns of files that do not exist
+            if target.suffix == ".ipynb":
+                continue  # Sphinx copies the file, and the link downloads it
             path = target.relative_to(root).as_posix()
             link.replace_self(link_to(root, docname, path, "", *link.children))
 
@@ -66,9 +69,11 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
         )
         found = inspect.unwrap(getattr(found, "fget", found))
         file, (_, line) = Path(inspect.getfile(found)), inspect.getsourcelines(found)
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, ImportError, OSError, TypeError, ValueError):
         return None
-    package = next(p for p in file.parents if p.name == "byhand")
+    package = next((p for p in file.parents if p.name == "byhand"), None)
+    if package is None:
+        return None
     return f"repository:python/byhand/{file.relative_to(package).as_posix()}#line-{line}"
 
 
@@ -112,6 +117,10 @@ def file_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     """Yield the pages of all linked files and folders."""
     root = Path(app.srcdir)
     for path in sorted(linked_paths(app)):
+        if page_of(root, path) in app.env.found_docs:
+            raise ExtensionError(
+                f"a link to the folder {path} would replace its page: link the page"
+            )
         if (root / path).is_dir():
             items = (f'<li><a href="{n}.html">{escape(n)}</a></li>' for n in listed(root / path))
             body = f"<ul>{''.join(items)}</ul>"

@@ -339,7 +339,7 @@ def resumed_job(folder: Path, settings: Mapping[str, Any]) -> Job:
         named.
     """
     run = RunFolder(folder)
-    with advised(folder, RESTORE):
+    with advised(folder, RESTORE, only_runs=True):
         config = run.config()
     try:
         stored = {**stored_settings(config), "shape": config["model"]["input_shape"]}

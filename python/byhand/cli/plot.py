@@ -83,6 +83,6 @@ def _histories(runs: list[Path]) -> dict[str, list[EpochEnd]]:
         depth += 1
     histories = {}
     for run, path in zip(runs, paths, strict=True):
-        with advised(run, "put a copy of the file back, or leave this run out"):
+        with advised(run, "put a copy of the file back, or leave this run out", only_runs=True):
             histories[str(Path(*path.parts[-depth:]))] = RunFolder(run).history()
     return histories

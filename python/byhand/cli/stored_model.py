@@ -59,7 +59,7 @@ def load_model(path: Path, epoch: str | None) -> tuple[models.Model, str]:
 
 
 @contextlib.contextmanager
-def advised(path: Path, damaged: str = _DAMAGED) -> Iterator[None]:
+def advised(path: Path, damaged: str = _DAMAGED, *, only_runs: bool = False) -> Iterator[None]:
     """Add advice to an error about a run folder or a model file, inside a with statement.
 
     Parameters
@@ -68,6 +68,8 @@ def advised(path: Path, damaged: str = _DAMAGED) -> Iterator[None]:
         The path that the user has named.
     damaged : str
         The advice if the path is a run with a damaged file.
+    only_runs : bool
+        Whether the command takes run folders only, and no model files.
 
     Raises
     ------
@@ -83,13 +85,15 @@ def advised(path: Path, damaged: str = _DAMAGED) -> Iterator[None]:
             raise  # the system's error for another file, such as one that cannot be written
         run, reason = RunFolder(path), describe(error)
         if not path.exists():
-            reason, advice = f"{path} does not exist", _what_to_name()
+            reason, advice = f"{path} does not exist", _what_to_name(only_runs)
         elif run.model_path.exists() or run.state_path.exists():
             advice = damaged
-        elif run.config_path.exists():
+        elif run.config_path.exists() and isinstance(error, FileNotFoundError):
             advice = f"to continue it: {shlex.join(['byhand', 'train', '--resume', str(path)])}"
+        elif run.config_path.exists():
+            advice = damaged
         else:
-            advice = _what_to_name()
+            advice = _what_to_name(only_runs)
         raise CheckpointError(f"{reason}; {advice}") from None
 
 
@@ -99,8 +103,8 @@ def newest_run() -> Path | None:
     return max(runs, key=lambda path: RunFolder(path).model_path.stat().st_mtime, default=None)
 
 
-def _what_to_name() -> str:
-    newest = newest_run()
+def _what_to_name(only_runs: bool) -> str:
+    newest, other = newest_run(), "" if only_runs else " or a model file"
     if newest is None:
-        return "name a run folder or a model file; byhand train lenet5 makes a run folder"
-    return f"name a run folder, such as {newest}, or a model file"
+        return f"name a run folder{other}; byhand train lenet5 makes a run folder"
+    return f"name a run folder, such as {newest}{other and ',' + other}"

@@ -308,7 +308,7 @@ def train(
     with (
         _run_folder(resume or out, job.model.value) as folder,
         _saying_what_is_kept(display, folder),
-        contextlib.nullcontext() if resume is None else advised(folder, RESTORE),
+        contextlib.nullcontext() if resume is None else advised(folder, RESTORE, only_runs=True),
         display,
     ):
         fit(job, network, sets, folder, display, started, device=device_name, **options)

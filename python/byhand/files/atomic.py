@@ -112,8 +112,9 @@ def write_together(files: Mapping[Path, bytes]) -> None:
                 os.fsync(descriptor)
     except OSError as error:
         reason = error.strerror
-        if isinstance(error, FileNotFoundError):
-            reason = f"the folder {path.parent} does not exist; create it first"
+        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            reason = f"the folder {folder} does not exist; create it first"
         raise OSError(error.errno, f"could not write: {reason}", str(path)) from error
 
 
