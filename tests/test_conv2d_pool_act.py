@@ -93,6 +93,15 @@ def test_ties_and_nan(device: str, rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(index, (rows + best // 2) * 9 + columns + best % 2)
 
 
+def test_windows_of_neighbouring_integers(device: str, rng: np.random.Generator) -> None:
+    """The largest value of a window is often larger by only 1 than the value before it."""
+    x = rng.integers(0, 4, (2, 1, 6, 10)).astype(F32)
+    y, index = kernels.conv2d_pool_act(x, np.ones((1, 1, 1, 1), F32), None, None)
+    expected_y, expected_index = kernels.max_pool2d(x, 2)
+    np.testing.assert_array_equal(y, expected_y)
+    np.testing.assert_array_equal(index, expected_index)
+
+
 @pytest.mark.parametrize("shape", [(33, 1, 11, 14), (33, 3, 9, 9), (9, 24, 11, 14)])
 @pytest.mark.parametrize("r", [3, 5])
 def test_ties_and_nan_by_winograd(

@@ -163,6 +163,15 @@ def test_masked_classes(reduction: str, device: str, rng: np.random.Generator) -
             assert np.all(np.isinf(loss) if label == 2 else np.isfinite(loss))
 
 
+def test_targets_below_zero(device: str, rng: np.random.Generator) -> None:
+    """The formula takes any numbers as probabilities."""
+    logits, targets = Fill(rng)(5, 7), np.full((5, 7), -0.25, F32)
+    targets[:, 2] = 2.5
+    loss, _ = kernels.softmax_cross_entropy(logits, targets)
+    expected = -(targets * np.log(reference.softmax(logits))).sum(axis=1).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("ignored", [-100, -1, 3, 10, 2**40, -(2**63)])
 def test_ignored_rows(ignored: int, device: str, rng: np.random.Generator) -> None:
     """ignore_index may be any integer. Ignored rows have no loss, no gradient and no weight."""
