@@ -16,6 +16,7 @@ from byhand.bench.options import (
     DataOption,
     JsonOption,
     PeersOption,
+    all_threads,
     contenders_of,
     threads_of,
 )
@@ -26,7 +27,6 @@ from byhand.bench.sampling import WorkerError
 from byhand.bench.tasks import Course
 from byhand.data import DataError, load_folder
 from byhand.data.folder import data_folder, find_files, is_complete
-from byhand.runtime import config
 from rich.text import Text
 
 LEGEND = (
@@ -55,7 +55,7 @@ def command(
     All contenders train LeNet-5 with ReLU by the default recipe of `byhand train`.
     """
     contenders = contenders_of(peers)
-    counts = threads_of(threads, [config()["usable_cpus"]])
+    counts = threads_of(threads, [all_threads()])
     folder = folder_of(data)
     # This refuses malformed files, and brings the files into the page cache. So no contender
     # has to wait for the disk later.

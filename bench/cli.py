@@ -26,6 +26,7 @@ from byhand.bench.options import (
     SecondsOption,
     SyntheticOption,
     ThreadsOption,
+    all_threads,
     chosen,
     contenders_of,
     counts_of,
@@ -39,7 +40,6 @@ from byhand.bench.report import command as report_command
 from byhand.bench.results import Result
 from byhand.bench.run import Run, time_kernel
 from byhand.bench.tasks import EPOCH, VERIFIED, Task, write_data
-from byhand.runtime import config
 from rich.text import Text
 
 app = typer.Typer(
@@ -226,7 +226,7 @@ def training_command(
     """
     networks = networks_of(models, activation)
     contenders = contenders_of(peers, also=["torch-compile"] if compile else [])
-    counts = threads_of(threads, [config()["usable_cpus"]])
+    counts = threads_of(threads, [all_threads()])
     arguments = {"command": "training", "steps": steps, "repeats": repeats, "synthetic": synthetic}
     with tempfile.TemporaryDirectory(prefix="byhand-bench-") as folder:
         files = write_data(Path(folder), data, synthetic)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from byhand.bench import tables
-from byhand.bench.documents import Document, DocumentError, Part, read
+from byhand.bench.documents import Document, DocumentError, Part, isa_of, read
 from byhand.bench.peers import OURS
 from byhand.bench.results import Result, Times
 from byhand.bench.run import describe_threads, new_console
@@ -61,6 +61,18 @@ class Pair:
         return b.median / a.median
 
     @property
+    def failure(self) -> str:
+        """Why byhand has no time in B, or nothing if it has one or had none in A either."""
+        before, after = self.a.ours, self.b.ours
+        if after is not None and after.problem:
+            return after.problem
+        had_time = before is not None and before.times is not None
+        if not had_time or (after is not None and after.times is not None):
+            return ""
+        note = f" ({after.note})" if after is not None and after.note else ""
+        return f"no time{note}, but A has one"
+
+    @property
     def verdict(self) -> str:
         return "" if self.times is None else verdict(*self.times)
 
@@ -73,19 +85,15 @@ def verdict(a: Times, b: Times) -> str:
 
 
 def command(
-    a: Annotated[
-        Path, typer.Argument(metavar="A.json", exists=True, dir_okay=False, help="The older file.")
-    ],
-    b: Annotated[
-        Path, typer.Argument(metavar="B.json", exists=True, dir_okay=False, help="The newer file.")
-    ],
+    a: Annotated[Path, typer.Argument(metavar="A.json", dir_okay=False, help="The older file.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", dir_okay=False, help="The newer file.")],
     fail_above: Annotated[
         float | None,
         typer.Option(
             min=1,
             metavar="FACTOR",
-            help="Exit with code 1 if byhand is slower in B by more than this factor, and beyond "
-            "noise, in any case; for example 1.05.",
+            help="Exit with code 1 if byhand is slower in B by more than this factor in at least "
+            "one case, and beyond noise; for example 1.05.",
             show_default="never",
         ),
     ] = None,
@@ -97,6 +105,10 @@ def command(
     longer than every round of the other. This rule does not notice a machine that was slower during
     the whole of one measurement. Therefore the table also has the ratio to the fastest peer in both
     files, and the last lines say by how much the times of the peers changed.
+
+    The exit code is also 1 if byhand failed in a case of B, if it has a time in A but none in B, or
+    if no case is in both files. A case that is only in A is named and does not change the exit
+    code.
     """
     first, second = _read(a, "A.json"), _read(b, "B.json")
     console = new_console()
@@ -109,7 +121,8 @@ def command(
         if names:
             console.print(f"Only in {letter}:", *names, sep="\n  ", highlight=False, markup=False)
     if not pairs:
-        typer.secho("byhand: no case is in both files", err=True)
+        message = "byhand: no case is in both files: measure both with the same command and options"
+        typer.secho(message, err=True)
         raise typer.Exit(1)
     console.print(LEGEND, style="dim", highlight=False, markup=False)
     console.print(*_summary(pairs), sep="\n", highlight=False, markup=False)
@@ -117,11 +130,10 @@ def command(
     for pair in slow:
         message = f"{_name(pair.command, pair.b)}: {pair.ratio:.2f} x, more than {fail_above:g}"
         typer.secho(message, fg=typer.colors.RED, err=True)
-    # A case in which byhand failed in B has no times, and must not pass as not slower.
-    broken = [pair for pair in pairs if pair.b.ours is not None and pair.b.ours.problem]
+    # A case in which byhand has no time in B must not pass as not slower.
+    broken = [pair for pair in pairs if pair.failure]
     for pair in broken:
-        assert pair.b.ours is not None
-        message = f"{_name(pair.command, pair.b)}: byhand in B: {pair.b.ours.problem}"
+        message = f"{_name(pair.command, pair.b)}: byhand in B: {pair.failure}"
         typer.secho(message, fg=typer.colors.RED, err=True)
     if slow or broken:
         raise typer.Exit(1)
@@ -177,11 +189,9 @@ def differences(first: Document, second: Document) -> list[str]:
 
 
 def _properties(first: Document, second: Document) -> Iterator[tuple[str, str, str]]:
-    def text(value: Any) -> str:
-        return "not known" if value is None else str(value)
-
-    def row(name: str, a: Any, b: Any) -> tuple[str, str, str]:
-        return name, text(a), text(b)
+    def row(name: str, a: Any, b: Any, missing: str = "not known") -> tuple[str, str, str]:
+        a, b = (missing if value is None else str(value) for value in (a, b))
+        return name, a, b
 
     for name in ("cpu", "usable_processors"):
         yield row(name.replace("_", " "), first.machine.get(name), second.machine.get(name))
@@ -190,23 +200,16 @@ def _properties(first: Document, second: Document) -> Iterator[tuple[str, str, s
     for name in ("caches", "governor", "system", "python", "commit"):
         yield row(name, first.machine.get(name), second.machine.get(name))
     versions = first.versions, second.versions
-    for name in sorted(versions[0].keys() & versions[1].keys()):
-        yield row(f"version of {name}", versions[0][name], versions[1][name])
+    for name in sorted(versions[0].keys() | versions[1].keys()):
+        own = versions[0].get(name), versions[1].get(name)
+        yield row(f"version of {name}", *own, "not measured")
     others = {part.command: part for part in second.parts}
     for part in first.parts:
         if (other := others.get(part.command)) is None:
             continue
-        for key in part.arguments:
+        for key in part.arguments | other.arguments:
             own = part.arguments.get(key), other.arguments.get(key)
-            yield row(f"{key} of {part.command}", *own)
-
-
-def isa_of(machine: dict[str, Any]) -> str | None:
-    """Return the instruction set that byhand used, or None if the file does not say it."""
-    config = machine.get("byhand")
-    sets = config.get("instruction_sets") if isinstance(config, dict) else None
-    rows = [row for row in sets if isinstance(row, dict)] if isinstance(sets, list) else []
-    return next((str(row.get("name")) for row in rows if row.get("active")), None)
+            yield row(f"{key} of {part.command}", *own, "not set")
 
 
 def _threads(document: Document) -> str:
@@ -255,9 +258,10 @@ def _table(title: str, pairs: Sequence[Pair]) -> Text:
 
 
 def _why_no_times(pair: Pair) -> str:
-    for letter, result in (("A", pair.a), ("B", pair.b)):
-        if result.ours is not None and result.ours.problem:
-            return f"[bold red]{letter}: {escape(result.ours.problem)}[/]"
+    before = "" if pair.a.ours is None else pair.a.ours.problem
+    for letter, problem in (("A", before), ("B", pair.failure)):
+        if problem:
+            return f"[bold red]{letter}: {escape(problem)}[/]"
     return "not timed, or not reached"
 
 

@@ -113,6 +113,14 @@ def parse(content: Any, name: str) -> Document:
         raise DocumentError(f"{name}: {error}") from None
 
 
+def isa_of(machine: dict[str, Any]) -> str | None:
+    """Return the instruction set that byhand used, or None if the file does not say it."""
+    config = machine.get("byhand")
+    sets = config.get("instruction_sets") if isinstance(config, dict) else None
+    rows = [row for row in sets if isinstance(row, dict)] if isinstance(sets, list) else []
+    return next((str(row.get("name")) for row in rows if row.get("active")), None)
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number of JSON")
 

@@ -22,10 +22,12 @@ from byhand.bench.harness import Arrays, Contest, Measure, difference
 from byhand.bench.ladder_steps import Step, StepError, compile_step, steps
 from byhand.bench.ladder_views import Rung, chart, split_page, table, write_into_page
 from byhand.bench.options import (
+    MOST_THREADS,
     JsonOption,
     PlotOption,
     RoundsOption,
     SecondsOption,
+    all_threads,
     check_plot,
     contenders_of,
     peers_option,
@@ -69,7 +71,7 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        max=256,
+        max=MOST_THREADS,
         help="Number of threads of the steps that use threads. All other steps use one.",
         show_default="one per processor",
     ),
@@ -83,7 +85,6 @@ PageOption = Annotated[
     typer.Option(
         metavar="FILE.md",
         dir_okay=False,
-        exists=True,
         help="Also write the table, and a link to the chart of --plot, into this page, between the "
         "comments `ladder gemm` and `end of ladder` (or `ladder conv2d`).",
     ),
@@ -197,7 +198,7 @@ def climb(problem: Callable[[], Problem], settings: Settings) -> None:
     default = ["numpy", "torch"] if not settings.step else []
     others = [c for c in contenders_of(settings.peers, default) if c.name != OURS]
     ours = [CONTENDERS[0]] if with_ours else []
-    threads = settings.threads or config()["usable_cpus"]
+    threads = settings.threads or all_threads()
     with tempfile.TemporaryDirectory(prefix="byhand-ladder-") as folder:
         alone, shared = _compiled(chosen, Path(folder), threads)
         options = {name: value for name, value in vars(settings).items() if name in _RECORDED}

@@ -30,6 +30,21 @@ def describe() -> dict[str, Any]:
     }
 
 
+def load_warning(load: float, processors: int) -> str:
+    """Return a warning if the load before the first measurement was high, or else nothing."""
+    if load <= processors / 2:
+        return ""
+    return (
+        "The machine did other work before the first measurement: "
+        f"load {load:.1f} on {processors} processors. The figures will not be reproducible."
+    )
+
+
+def memory_bytes() -> int:
+    """Return the size of the machine's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _read(path: str | Path) -> str | None:
     try:
         return Path(path).read_text().strip()

@@ -120,12 +120,17 @@ def counts_of(text: str, default: Sequence[int], largest: int, option: str) -> l
     return list(dict.fromkeys(found))
 
 
+def all_threads() -> int:
+    """Return one thread per usable processor, but at most MOST_THREADS."""
+    return min(MOST_THREADS, int(config()["usable_cpus"]))
+
+
 def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
     """Return the numbers of threads in the text, or the default.
 
-    If `default` is None, the default is 1 and the number of processors.
+    If `default` is None, the default is 1 and `all_threads()`.
     """
-    default = [1, config()["usable_cpus"]] if default is None else default
+    default = [1, all_threads()] if default is None else default
     return counts_of(text, default, MOST_THREADS, "--threads")
 
 

@@ -64,6 +64,11 @@ class Entry:
     rss: int | None = None
     note: str = ""
 
+    @property
+    def failure(self) -> str:
+        """The first word of the problem, such as FAILED or WRONG, or nothing."""
+        return (self.problem or "").partition(":")[0]
+
 
 @dataclass
 class Learned(Entry):
@@ -141,6 +146,11 @@ class Result:
             row["difference"] = None  # JSON has no infinity; `problem` has the reason
         of_peak = None if rate is None else rate / self.peak
         return row | {"flops_per_second": rate, "of_peak": of_peak}
+
+
+def contender_names(results: Sequence[Result]) -> list[str]:
+    """Return the name of each contender once, in the order of the entries."""
+    return list(dict.fromkeys(entry.contender for r in results for entry in r.entries))
 
 
 def summary(results: Sequence[Result]) -> list[dict[str, Any]]:

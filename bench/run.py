@@ -49,10 +49,9 @@ class Run:
         self._arguments = arguments
         self._json = json
         self._machine = machine.describe()
-        load, processors = load_before(), self._machine["usable_processors"]
-        if load > processors / 2:
-            warning = f"The machine does other work: load {load:.1f} on {processors} processors."
-            self.console.print(f"{warning} The figures will not be reproducible.", style="red")
+        warning = machine.load_warning(load_before(), self._machine["usable_processors"])
+        if warning:
+            self.console.print(warning, style="red")
         self._versions: dict[str, str] = {}
         self._peaks: dict[int, list[float]] = {}
         self._results: list[Result] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from byhand.bench.peers import OURS
-from byhand.bench.results import Entry, Result
+from byhand.bench.results import Entry, Result, contender_names
 from rich.markup import escape
 from rich.text import Text
 
@@ -65,11 +65,17 @@ def percent(share: float | None) -> str:
     return f"{share:.0%}" if share <= 1 else "> 100%"
 
 
-def red_below_one(ratio: float | None) -> str:
-    """Format a ratio, or nothing for None."""
+def ratio_text(ratio: float | None) -> str:
+    """Format a ratio, or nothing for None. A ratio just below 1 does not become 1.00."""
     if ratio is None:
         return ""
-    return f"{ratio:.2f}" if ratio >= 1 else f"[red]{ratio:.2f}[/]"
+    return f"{min(ratio, 0.999):.3f}" if 0.99 < ratio < 1 else f"{ratio:.2f}"
+
+
+def red_below_one(ratio: float | None) -> str:
+    """Format a ratio, in red if it is below 1, or nothing for None."""
+    text = ratio_text(ratio)
+    return f"[red]{text}[/]" if ratio is not None and ratio < 1 else text
 
 
 def giga(rate: float | None) -> str:
@@ -138,13 +144,13 @@ def by_case(
     The cell of a contender that failed has the first word of its problem. If the table is wider
     than `width`, the last column is left out.
     """
-    names = list(dict.fromkeys(entry.contender for r in results for entry in r.entries))
+    names = contender_names(results)
     rows: list[Row] = []
     for result in results:
         cells = dict.fromkeys(names, "")
         for entry in result.entries:
-            problem = (entry.problem or "").partition(":")[0]
-            cells[entry.contender] = f"[bold red]{problem}[/]" if problem else cell(result, entry)
+            failure = f"[bold red]{entry.failure}[/]" if entry.failure else ""
+            cells[entry.contender] = failure or cell(result, entry)
         others = (column(result) for column in columns.values())
         rows.append((escape(result.case["shape"]), *cells.values(), *others))
     return aligned(title, ("shape", *names, *columns), rows, width=width)

@@ -89,6 +89,27 @@ class Task:
         return floats
 
 
+def load_training_data(root: Path | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Load the training images and labels from a folder, or from MNIST if `root` is None.
+
+    MNIST is downloaded if it is missing.
+
+    Raises
+    ------
+    DataError
+        If there are too few images for a benchmark, or if they are not of 28 x 28.
+    """
+    # If the user names a folder, no other one is read.
+    train, _ = mnist() if root is None else load_folder(root)
+    needed = VERIFIED * Task.batch
+    if len(train) < needed or train.images.shape[-2:] != IMAGE[1:]:
+        raise DataError(
+            f"the training data must have at least {needed} images of 28x28, got the shape "
+            f"{train.images.shape}"
+        )
+    return train.images, train.labels.astype(np.int64)
+
+
 def write_data(folder: Path, root: Path | None, synthetic: bool) -> tuple[str, str, int]:
     """Write images and labels as the raw files of a `Task`, and return paths and count.
 
@@ -102,13 +123,8 @@ def write_data(folder: Path, root: Path | None, synthetic: bool) -> tuple[str, s
         images = rng.integers(0, 256, (EPOCH, *IMAGE), np.uint8)
         labels = rng.integers(0, 10, EPOCH)
     else:
-        # If the user names a folder, no other one is read.
-        train, _ = mnist() if root is None else load_folder(root)
-        images, labels = train.images, train.labels.astype(np.int64)
+        images, labels = load_training_data(root)
     task = Task("softmax", "", str(folder / "images"), str(folder / "labels"), len(labels))
-    if len(labels) < VERIFIED * task.batch or images.shape[-2:] != IMAGE[1:]:
-        needed = f"at least {VERIFIED * task.batch} images of 28x28"
-        raise DataError(f"the training data must have {needed}, got the shape {images.shape}")
     images.tofile(task.images)
     labels.tofile(task.labels)
     return task.images, task.labels, task.count

@@ -10,9 +10,11 @@ from typing import Any
 
 import bench_documents as made
 import pytest
-from byhand.bench import cli, compare, documents
+from byhand.bench import compare, documents
 from byhand.bench.results import Times
 from byhand.bench.run import FORMAT
+from byhand.cli.app import app
+from cli_support import only_line
 from typer.testing import CliRunner, Result
 
 
@@ -24,7 +26,8 @@ def write(folder: Path, name: str, content: Any) -> Path:
 
 def run(*arguments: object) -> Result:
     # Wide, because a line that is too long would be wrapped.
-    return CliRunner().invoke(cli.app, ["compare", *map(str, arguments)], env={"COLUMNS": "300"})
+    words = ["bench", "compare", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "300"})
 
 
 def slowed(content: dict[str, Any], factor: float) -> dict[str, Any]:
@@ -130,6 +133,45 @@ def test_byhand_that_fails_in_b_is_an_error(tmp_path: Path) -> None:
     assert run(b, tmp_path / "a.json").exit_code == 0
 
 
+@pytest.mark.parametrize("is_in_b", [True, False])
+def test_byhand_without_a_time_in_b_is_an_error(tmp_path: Path, is_in_b: bool) -> None:
+    """For example, its accuracy no longer reaches the target."""
+    content = made.report()
+    entries = content["parts"][2]["results"][0]["entries"]
+    if is_in_b:
+        entries[0] |= {"times": None, "note": "not reached"}
+    else:
+        del entries[0]
+    a, b = write(tmp_path, "a.json", made.report()), write(tmp_path, "b.json", content)
+    result = run(a, b)
+    assert result.exit_code == 1
+    said = "no time (not reached), but A has one" if is_in_b else "no time, but A has one"
+    assert f"seed 0: B: {said}" in result.stdout
+    assert result.stderr == f"accuracy: seed 0, 2 threads: byhand in B: {said}\n"
+    assert run(b, a).exit_code == run(b, b).exit_code == 0
+
+
+def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    result = run(write(tmp_path, "a.json", made.report()), tmp_path / "b.json")
+    assert result.exit_code == 1
+    assert only_line(result) == f"byhand: {tmp_path / 'b.json'}: No such file or directory\n"
+
+
+def test_a_setting_or_a_contender_of_one_file_only_is_a_difference() -> None:
+    a, b = made.file_of("gemm", made.cubes()), made.file_of("gemm", made.cubes())
+    b["arguments"]["seconds"] = 0.5
+    b["versions"]["torch"] = "PyTorch 2.0"
+    first, second = (documents.parse(content, "") for content in (a, b))
+    assert compare.differences(first, second) == [
+        "version of torch: not measured in A, PyTorch 2.0 in B",
+        "seconds of gemm: not set in A, 0.5 in B",
+    ]
+    assert compare.differences(second, first) == [
+        "version of torch: PyTorch 2.0 in A, not measured in B",
+        "seconds of gemm: 0.5 in A, not set in B",
+    ]
+
+
 def test_what_differs_comes_first(tmp_path: Path) -> None:
     other = slowed(made.report(), 1)
     sets = [{"name": "avx512", "active": True}]
@@ -162,7 +204,7 @@ def test_other_threads_have_nothing_in_common(tmp_path: Path) -> None:
     result_of_run = run(a, write(tmp_path, "b.json", content), "--fail-above", 1.05)
     assert result_of_run.exit_code == 1
     assert "threads: 2 in A, 1 in B" in result_of_run.stdout.splitlines()[0]
-    assert "no case is in both files" in result_of_run.stderr
+    assert "no case is in both files: measure both with" in result_of_run.stderr
 
 
 def test_a_case_that_is_there_twice_is_paired_in_order() -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import bench_documents as made
 import numpy as np
 import pytest
 from bench_support import only_peer
-from byhand.bench import cli, documents
+from byhand.bench import documents, machine, options
 from byhand.bench import run as bench_run
 from byhand.bench.cases import CASES
 from byhand.bench.report import command, tables
 from byhand.bench.report import page as report_page
 from byhand.bench.report.charts import charts
-from byhand.data import DataError
+from byhand.cli.app import app
+from cli_support import make_sets, only_line, write_folder
 from typer.testing import CliRunner, Result
 
 WRONG_PEER = """
@@ -100,7 +105,8 @@ def page(text: str) -> Page:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, ["report", *map(str, arguments)], env={"COLUMNS": "300"})
+    words = ["bench", "report", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "300"})
 
 
 @pytest.mark.slow
@@ -214,14 +220,86 @@ def test_bytes_of_a_call(name: str, count: int) -> None:
     assert bench_run.bytes_moved(case, 2, bench_run.reference(case, 2)) == count
 
 
-def test_a_ratio_just_below_one_is_not_shown_as_one() -> None:
-    texts = [tables.ratio_text(ratio) for ratio in (0.5, 0.996, 1.0, 1.234, None)]
-    assert texts == ["0.50", "0.996", "1.00", "1.23", ""]
+@pytest.mark.parametrize(
+    ("caches", "threads", "gibibytes", "mebibytes"),
+    [
+        ([], 2, 16, 256),
+        (["L1 Data 32K", "L3 Unified 32768K"], 2, 16, 256),
+        # 12 caches of 32 MiB, each for 8 processors: a smaller array would lie in them.
+        (["L1 Data 32K", "L3 Unified 32768K"], 96, 256, 96 * 64),
+        (["L3 Unified 307200K"], 64, 32, 8 * 1024),
+        ([], 1, 0.5, 128),
+    ],
+)
+def test_bytes_of_main_memory(
+    caches: list[str], threads: int, gibibytes: float, mebibytes: int
+) -> None:
+    size = command.main_memory_bytes(caches, threads, int(gibibytes * 2**30))
+    assert size == mebibytes << 20
 
 
-def test_bytes_of_main_memory() -> None:
-    assert command.main_memory_bytes([]) == 256 << 20
-    assert command.main_memory_bytes(["L1 Data 32K", "L3 Unified 307200K"]) == 614400 << 10
+def test_the_memory_of_the_machine() -> None:
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        pytest.skip("no /proc/meminfo")
+    kibibytes = int(meminfo.read_text().split()[1])
+    assert machine.memory_bytes() == pytest.approx(1024 * kibibytes, rel=0.01)
+
+
+def test_all_threads_of_a_large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "config", lambda: {"usable_cpus": 384})
+    assert options.threads_of("") == [1, 256] and options.all_threads() == 256
+
+
+def test_titles_of_tables() -> None:
+    """The steps of the ladder are in no group. A group in which all failed shows no errors."""
+    ladder = made.result("gemm", "", {"1 loops": [1.0]})
+    failed = made.cubes()
+    for result in failed:
+        for entry in result.entries:
+            entry.times, entry.problem, entry.ratio = None, "FAILED: x", None
+    for name, results, title in (
+        ("ladder", [ladder], "ladder, 2 threads: median (spread)"),
+        ("gemm", failed, "gemm, cubes, 2 threads: median (spread)"),
+        ("gemm", made.errors(), "gemm, error, 2 threads: largest error of an element"),
+        ("training", made.training(), "training, mlp, 2 threads: median (spread)"),
+    ):
+        part = documents.parse(made.file_of(name, results), "").parts[0]
+        assert next(tables.part_tables(part)).caption == title
+
+
+@pytest.mark.slow
+def test_a_chart_without_byhand_says_nothing_about_byhand() -> None:
+    cubes = made.cubes()
+    for result in cubes:
+        result.entries[0].times, result.entries[0].problem = None, "FAILED: x"
+    (chart,) = charts(documents.parse(made.file_of("gemm", cubes), ""))
+    assert chart.description.endswith("with a line for each of numpy.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value", "code"), [("MPLBACKEND", "nosuch", 0), ("MATPLOTLIBRC", "rc", 1)]
+)
+def test_a_page_whatever_the_environment_says(
+    name: str, value: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "rc").write_bytes(b"\xff\xfe garbage: : :\n")
+    (tmp_path / "x.json").write_text(json.dumps(made.report()))
+    words = ["bench", "report", "--from", "x.json"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from byhand.cli import main; main()", *words],
+        env={**os.environ, "MPLCONFIGDIR": str(tmp_path), name: value},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "x.html").exists() == (code == 0)
+    if code == 1:
+        # matplotlib prints a line of its own before ours.
+        assert done.stderr.splitlines()[-1].startswith("byhand: matplotlib could not be imported")
 
 
 @pytest.mark.slow
@@ -258,11 +336,50 @@ def test_wrong_options_are_refused_before_measuring(
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+@pytest.mark.parametrize("parts", ["accuracy", "kernels,training"])
 def test_a_folder_without_data_is_refused_before_measuring(
+    parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "memory_rate", lambda *_: pytest.fail("measured"))
+    result = run("--parts", parts, "--data", tmp_path, "--out", tmp_path / "x.html")
+    assert result.exit_code == 1 and str(tmp_path) in only_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_training_cannot_use_are_refused_before_measuring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "memory_rate", lambda *_: pytest.fail("measured"))
-    assert isinstance(run("--data", tmp_path, "--out", tmp_path / "x.html").exception, DataError)
+    data = write_folder(tmp_path / "data", make_sets(train=30, test=10))
+    result = run("--parts", "training", "--data", data, "--out", tmp_path / "x.html")
+    assert result.exit_code == 1 and "at least 384 images of 28x28" in only_line(result)
+
+
+def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    result = run("--from", tmp_path / "x.json")
+    assert result.exit_code == 1
+    assert only_line(result) == f"byhand: {tmp_path / 'x.json'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("no room")])
+def test_an_error_keeps_the_figures_of_the_benchmarks_before_it(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "memory_rate", lambda *_: 1e9)
+
+    def measured(_: object, line: list[str]) -> tuple[dict[str, Any], int]:
+        if line[0] != "gemm":
+            raise error
+        return {"command_line": "x", **made.file_of("gemm", made.cubes())}, 0
+
+    monkeypatch.setattr(command, "_run", measured)
+    out = tmp_path / "x.html"
+    result = run("--parts", "gemm,conv2d", "--threads", 2, "--out", out)
+    assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    document = documents.read(tmp_path / "x.json")
+    assert [part.command for part in document.parts] == ["gemm"]
+    assert [len(rate.rates) for rate in document.memory] == [1, 1, 1]
 
 
 def test_the_load_is_that_before_the_first_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +418,7 @@ def test_a_whole_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     page = Page(out.read_text())
     assert [chart["role"] for chart in page.charts] == ["img"]  # the roofline
     assert sorted(path.name for path in out.parent.iterdir()) == ["page.html", "page.json"]
-    compared = CliRunner().invoke(cli.app, ["compare", *[str(out.with_suffix(".json"))] * 2])
+    compared = CliRunner().invoke(app, ["bench", "compare", *[str(out.with_suffix(".json"))] * 2])
     assert compared.exit_code == 0, compared.output
 
 

@@ -104,6 +104,14 @@ def test_accuracy_is_not_silent(
     assert said == ["seed 1: numpy trains ...", "seed 1: byhand trains ..."]
 
 
+def test_a_ratio_just_below_one_is_not_shown_as_one() -> None:
+    ratios = (0.5, 0.989, 0.996, 0.9996, 1.0, 1.234, None)
+    texts = ["0.50", "0.99", "0.996", "0.999", "1.00", "1.23", ""]
+    assert [tables.ratio_text(ratio) for ratio in ratios] == texts
+    red = [f"[red]{text}[/]" for text in texts[:4]]
+    assert [tables.red_below_one(ratio) for ratio in ratios] == red + texts[4:]
+
+
 def test_aligned() -> None:
     rows = [("a", "1", "x"), "[red]across[/] all", ("bb", "[red]22[/]", "yy")]
     plain = aligned("Title", ("", "n", "<what"), rows).plain

@@ -10,8 +10,8 @@ from byhand.bench import tables
 from byhand.bench.documents import Document, MemoryRate
 from byhand.bench.peers import OURS
 from byhand.bench.report.svg import DASHES, INK, MARKERS, SERIES, Chart, look, make_chart
-from byhand.bench.report.tables import Table, all_results, ratio_text, size_text
-from byhand.bench.results import Entry, Learned, Result
+from byhand.bench.report.tables import Table, all_results, size_text
+from byhand.bench.results import Entry, Learned, Result, contender_names
 from byhand.bench.run import describe_threads
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -112,7 +112,8 @@ def _gemm(results: Sequence[Result], threads: int) -> Chart | None:
     cubes = [result for result in cubes if _timed(result)]
     if not cubes:
         return None
-    names = _contenders(cubes)
+    # A contender that failed in all of them has no line.
+    names = [name for name in _contenders(cubes) if any(_rate(r, name) for r in cubes)]
     headings = ("size", *(f"{name}, GFLOP/s" for name in names), "byhand, of peak")
     table = _table("Matrix products", threads, headings)
     for result in cubes:
@@ -122,9 +123,11 @@ def _gemm(results: Sequence[Result], threads: int) -> Chart | None:
     description = (
         f"GFLOP/s of products of square matrices on {describe_threads(threads)}, for "
         f"{cubes[0].case['m']} to {cubes[-1].case['m']} rows, with a line for each of "
-        f"{', '.join(names)}. byhand's largest share of the peak is "
-        f"{tables.percent(best.of_peak)}, at {best.case['m']} rows."
+        f"{', '.join(names)}."
     )
+    if best.of_peak is not None:
+        share = tables.percent(best.of_peak)
+        description += f" byhand's largest share of the peak is {share}, at {best.case['m']} rows."
 
     def draw(figure: Figure) -> None:
         _draw_gemm(figure, cubes, names)
@@ -164,7 +167,8 @@ def _training(results: Sequence[Result], threads: int) -> Chart | None:
     for result in results:
         for entry in _timed(result):
             seconds = tables.digits(_median(entry))
-            row = (result.name, entry.contender, seconds, ratio_text(entry.ratio), entry.note)
+            ratio = tables.ratio_text(entry.ratio)
+            row = (result.name, entry.contender, seconds, ratio, entry.note)
             table.add(row, lost=entry.ratio is not None and entry.ratio < 1)
     told = "; ".join(
         f"{result.name}: "
@@ -243,8 +247,7 @@ def _draw_accuracy(figure: Figure, runs: Sequence[Learned], targets: Sequence[fl
 
 def _contenders(results: Sequence[Result]) -> list[str]:
     """Return the names of all contenders, byhand first."""
-    names = dict.fromkeys(entry.contender for r in results for entry in r.entries)
-    return sorted(names, key=lambda name: name != OURS)
+    return sorted(contender_names(results), key=lambda name: name != OURS)
 
 
 def _timed(result: Result) -> list[Entry]:

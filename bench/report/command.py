@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,14 +19,15 @@ from byhand.bench.options import (
     DataOption,
     PeersOption,
     SyntheticOption,
+    all_threads,
     chosen,
     contenders_of,
 )
 from byhand.bench.peak import memory_rate
 from byhand.bench.run import FORMAT, UNITS, check_folder, load_before
+from byhand.bench.tasks import load_training_data
 from byhand.data import load_folder
 from byhand.files.atomic import write_atomic
-from byhand.runtime import config
 
 # The options of each benchmark, in the short form and with --full. The order is that of the page.
 SHORT = {
@@ -48,7 +49,8 @@ FULL = {
 # Bytes per thread of the two small memory rates. The first lie in L1 on nearly every CPU, the
 # second in L2.
 PER_THREAD = (16 << 10, 256 << 10)
-# The third memory rate is measured on at least this number of bytes.
+# The third memory rate is measured on at least this number of bytes, if a quarter of the machine's
+# memory is as large.
 LEAST_MAIN_MEMORY = 256 << 20
 DEFAULT_PAGE = Path("byhand-bench.html")
 
@@ -89,7 +91,6 @@ def command(
         typer.Option(
             "--from",
             metavar="FILE.json",
-            exists=True,
             dir_okay=False,
             help="Measure nothing, and draw the page of this file again. It may also be a file of "
             "--json of another benchmark.",
@@ -101,6 +102,9 @@ def command(
     The short form takes about fifteen minutes on two processors with NumPy and PyTorch, and --full
     about an hour. The page needs no internet access and no scripts. With --synthetic, training uses
     random images, and accuracy is left out.
+
+    The .json file is written after each benchmark. If a later benchmark fails or you stop the
+    command, --from draws the page of the benchmarks before it.
     """
     # The import of the charts is slow. It fails here, before measuring, if matplotlib is missing.
     from byhand.bench.report.page import page
@@ -125,31 +129,41 @@ def command(
             )
         names = [name for name in names if name != "accuracy"]
     contenders_of(peers)
-    if "accuracy" in names:
-        load_folder(folder_of(data))  # refuses bad data before anything is measured
+    _check_data(names, data, synthetic)
     target = _target(out or DEFAULT_PAGE)
-    count = threads or config()["usable_cpus"]
+    count = threads or all_threads()
     lines = [_line(name, full, count, peers, data, synthetic) for name in names]
     options = _given(full, parts, threads, peers, data, synthetic)
     whole = ["byhand", "bench", "report", *options]
-    content, code = measure(context, lines, count, shlex.join(whole))
     figures = target.with_suffix(".json")
-    write_atomic(figures, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+
+    def keep(content: dict[str, Any]) -> None:
+        write_atomic(figures, json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+
+    content, code = measure(context, lines, count, shlex.join(whole), keep)
     write_atomic(target, page(documents.parse(content, str(figures))).encode())
     typer.echo(f"figures: {figures.resolve()}\npage:    {target.resolve()}")
     raise typer.Exit(code)
 
 
 def measure(
-    context: typer.Context, lines: Sequence[Sequence[str]], threads: int, command_line: str
+    context: typer.Context,
+    lines: Sequence[Sequence[str]],
+    threads: int,
+    command_line: str,
+    keep: Callable[[dict[str, Any]], None],
 ) -> tuple[dict[str, Any], int]:
     """Run the benchmarks of these command lines. Return the document, and the exit code.
 
     The exit code is 1 if a contender failed in one of the benchmarks.
+
+    keep : a function that is called with the document after each benchmark and at the end. If a
+        later benchmark fails or the user stops it, the figures of the earlier ones are not lost.
     """
     load_before()  # the load without the measurement of the memory
     about = machine.describe()
-    sizes = [size * threads for size in PER_THREAD] + [main_memory_bytes(about["caches"])]
+    main_memory = main_memory_bytes(about["caches"], threads, machine.memory_bytes())
+    sizes = [size * threads for size in PER_THREAD] + [main_memory]
     rates: dict[int, list[float]] = {size: [] for size in sizes}
 
     def measure_memory() -> None:
@@ -157,12 +171,7 @@ def measure(
             own.append(memory_rate(threads, size))
 
     measure_memory()
-    parts, code = [], 0
-    for line in lines:
-        part, own_code = _run(context, line)
-        parts.append(part)
-        code = max(code, own_code)
-    measure_memory()
+    parts: list[dict[str, Any]] = []
     document = {
         "format": FORMAT,
         "units": UNITS,
@@ -173,16 +182,28 @@ def measure(
         ],
         "parts": parts,
     }
+    code = 0
+    for line in lines:
+        part, own_code = _run(context, line)
+        parts.append(part)
+        code = max(code, own_code)
+        keep(document)
+    measure_memory()
+    keep(document)
     return document, code
 
 
-def main_memory_bytes(caches: Sequence[str]) -> int:
-    """Return a number of bytes of which most are in no cache: twice the largest cache.
+def main_memory_bytes(caches: Sequence[str], threads: int, memory: int) -> int:
+    """Return a number of bytes of which most are in no cache.
 
-    `caches` has texts such as "L3 Unified 32768K".
+    The result is twice the largest cache per thread, because each thread may run on a processor
+    with a cache of its own. It is at least LEAST_MAIN_MEMORY, and at most a quarter of the memory.
+
+    caches : texts such as "L3 Unified 32768K".
+    memory : the size of the machine's memory in bytes.
     """
     sizes = [int(found[1]) << 10 for text in caches if (found := re.search(r" (\d+)K$", text))]
-    return max(LEAST_MAIN_MEMORY, 2 * max(sizes, default=0))
+    return min(max(LEAST_MAIN_MEMORY, 2 * max(sizes, default=0) * threads), memory // 4)
 
 
 def _run(context: typer.Context, line: Sequence[str]) -> tuple[dict[str, Any], int]:
@@ -222,6 +243,18 @@ def _given(
     words = [word for key, value in texts.items() if value for word in (key, str(value))]
     flags = {"--full": full, "--synthetic": synthetic}
     return [key for key, value in flags.items() if value] + words
+
+
+def _check_data(names: Sequence[str], data: Path | None, synthetic: bool) -> None:
+    """Load the data of these benchmarks, so that bad data are refused before anything is measured.
+
+    If only `training` needs data, MNIST is downloaded if it is missing, as by `byhand bench
+    training`. `accuracy` downloads nothing.
+    """
+    if "accuracy" in names:
+        load_folder(folder_of(data))
+    if "training" in names and not synthetic:
+        load_training_data(data)
 
 
 def _check_only_drawing(context: typer.Context) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from byhand.bench.compare import isa_of
-from byhand.bench.documents import Document
+from byhand.bench.documents import Document, isa_of
+from byhand.bench.machine import load_warning
 from byhand.bench.report import tables
 from byhand.bench.report.charts import charts
 from byhand.bench.report.svg import Chart
@@ -67,13 +67,8 @@ def _warning(document: Document) -> str:
     first = load[0] if isinstance(load, list) and load else None
     if not isinstance(first, int | float) or not isinstance(processors, int):
         return ""
-    if first <= processors / 2:
-        return ""
-    text = (
-        f"The machine did other work when the measurements began: load {first:.1f} on "
-        f"{processors} processors. The figures will not be reproducible."
-    )
-    return f'<p class="warning">{html.escape(text)}</p>'
+    text = load_warning(first, processors)
+    return f'<p class="warning">{html.escape(text)}</p>' if text else ""
 
 
 def _machine(document: Document) -> str:
@@ -94,9 +89,9 @@ def _properties(document: Document) -> Iterator[tuple[str, Any]]:
     yield "processors", f"{_text(machine.get('usable_processors'))} usable"
     yield "caches of a processor", machine.get("caches")
     yield "instruction set", isa_of(machine)
-    peaks = {result.threads: result.peak for _, result in all_results(document)}
+    peaks: dict[int, float] = {}
     for _, result in all_results(document):
-        peaks[result.threads] = max(peaks[result.threads], result.peak)
+        peaks[result.threads] = max(peaks.get(result.threads, 0.0), result.peak)
     for threads, peak in sorted(peaks.items()):
         yield f"multiply-add peak, threads: {threads}", f"{peak / 1e9:.0f} GFLOP/s"
     yield "load average before", machine.get("load")

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 from byhand.bench.peers import CONTENDERS
 from byhand.bench.report.tables import Table
+
+# matplotlib is imported after byhand.plots.figure, whose import allows a wrong MPLBACKEND.
 from byhand.plots.figure import drawing, new_figure
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 WIDTH = 6.0  # of a chart, in inches
@@ -89,7 +91,7 @@ def style(key: str) -> Iterator[None]:
                 "lines.markersize": 5,
             }
         )
-        matplotlib.rcParams.update(settings)
+        rcParams.update(settings)
         yield
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from byhand.bench import tables
 from byhand.bench.documents import Document, Part
 from byhand.bench.peers import OURS
-from byhand.bench.results import Entry, Result, summary
+from byhand.bench.results import Entry, Result, contender_names, summary
 from byhand.bench.run import describe_threads
 
 
@@ -34,13 +34,6 @@ def is_lost(result: Result) -> bool:
     return result.ratio is not None and result.ratio < 1
 
 
-def ratio_text(ratio: float | None) -> str:
-    """Format a ratio, or nothing for None. A ratio just below 1 does not become 1.00."""
-    if ratio is None:
-        return ""
-    return f"{ratio:.3f}" if 0.99 < ratio < 1 else f"{ratio:.2f}"
-
-
 def fastest_peer(result: Result) -> str:
     """Return the name of the peer whose ratio the result has; it must have one."""
     peers = [e for e in result.entries if e.contender != OURS and e.ratio is not None]
@@ -61,7 +54,7 @@ def lost_cases(document: Document) -> Table:
     for part, result in sorted(lost, key=lambda pair: pair[1].ratio or 0):
         ours = result.ours.times if result.ours else None
         median = tables.seconds(ours.median) if ours else ""
-        name, ratio = fastest_peer(result), ratio_text(result.ratio)
+        name, ratio = fastest_peer(result), tables.ratio_text(result.ratio)
         row = (part.command, result.name, str(result.threads), name, median, ratio)
         table.add(row, lost=True)
     return table
@@ -89,8 +82,8 @@ def means(document: Document) -> Table:
                 group = line["group"]
                 lost = sum(is_lost(r) for r in own if group in ("all", r.case["group"]))
                 counts = (part.command, group, str(threads), str(line["cases"]), str(lost))
-                ratios = (ratio_text(line["mean"]), ratio_text(line["worst"]), line["worst_case"])
-                table.add((*counts, *ratios), lost=line["mean"] < 1)
+                ratios = map(tables.ratio_text, (line["mean"], line["worst"]))
+                table.add((*counts, *ratios, line["worst_case"]), lost=line["mean"] < 1)
     return table
 
 
@@ -117,12 +110,13 @@ def part_tables(part: Part) -> Iterator[Table]:
     for result in part.results:
         sections.setdefault((result.case["group"], result.threads), []).append(result)
     for (group, threads), results in sections.items():
-        title = f"{part.command}, {group}" if group != part.command else part.command
-        title += f", {describe_threads(threads)}"
-        if any(entry.times for result in results for entry in result.entries):
-            yield _times(title, results)
-        else:
+        # The steps of the ladder are in no group, and a group may have the name of its command.
+        names = dict.fromkeys((part.command, group, describe_threads(threads)))
+        title = ", ".join(filter(None, names))
+        if "bound" in results[0].case:
             yield _errors(f"{title}: largest error of an element", results)
+        else:
+            yield _times(title, results)
         if part.command in ("training", "inference"):
             yield _memory(f"{title}: largest memory of the process, MB", results)
 
@@ -154,7 +148,7 @@ def _bandwidth(result: Result) -> str:
 
 
 def _ratio(result: Result) -> str:
-    return ratio_text(result.ratio) + (", slower" if is_lost(result) else "")
+    return tables.ratio_text(result.ratio) + (", slower" if is_lost(result) else "")
 
 
 def _memory(title: str, results: Sequence[Result]) -> Table:
@@ -184,14 +178,13 @@ def _by_contender(
 
     The cell of a contender that failed has the first word of its problem.
     """
-    names = list(dict.fromkeys(entry.contender for r in results for entry in r.entries))
+    names = contender_names(results)
     table = Table(caption, ("case", *names, *others))
     notes: dict[str, Any] = {}
     for result in results:
         cells = dict.fromkeys(names, "")
         for entry in result.entries:
-            problem = (entry.problem or "").partition(":")[0]
-            cells[entry.contender] = problem or cell(result, entry)
+            cells[entry.contender] = entry.failure or cell(result, entry)
             text = entry.problem or entry.note
             if text:
                 notes[f"{result.name}: {entry.contender}: {text}"] = None
