@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench_support import only_peer
-from byhand.bench import cli, harness, inference, numpy_peer, peers
+from byhand.bench import harness, inference, numpy_peer, peers
 from byhand.bench.inference import Inference
+from byhand.cli.app import app
 from typer.testing import CliRunner, Result
 
 WRONG_PEER = """
@@ -29,7 +30,7 @@ class Peer(numpy_peer.Peer):
 
 def run(*arguments: str) -> Result:
     options = ["--models", "lenet5", "--threads", "1", "--rounds", "2", "--seconds", "0"]
-    return CliRunner().invoke(cli.app, ["inference", *options, *arguments])
+    return CliRunner().invoke(app, ["bench", "inference", *options, *arguments])
 
 
 @pytest.mark.slow
@@ -107,4 +108,4 @@ def test_a_peer_that_is_not_installed_says_what_it_needs(monkeypatch: pytest.Mon
     assert [contender.name for contender in peers.choose([])] == ["byhand"]
     result = run("--peers", "absent")
     assert result.exit_code == 2
-    assert "absent needs no_such_package" in " ".join(result.output.split())
+    assert "absent needs packages that are missing: pip install no_such_package" in result.output
