@@ -106,9 +106,9 @@ def command(
     the whole of one measurement. Therefore the table also has the ratio to the fastest peer in both
     files, and the last lines say by how much the times of the peers changed.
 
-    The exit code is also 1 if byhand failed in a case of B, if it has a time in A but none in B, or
-    if no case is in both files. A case that is only in A is named and does not change the exit
-    code.
+    The exit code is 1 if byhand failed in a case of B, if it has a time in A but none in B, or if
+    no case is in both files. With --fail-above, it is also 1 if byhand became slower. A case that
+    is only in A is named and does not change the exit code.
     """
     first, second = _read(a, "A.json"), _read(b, "B.json")
     console = new_console()
