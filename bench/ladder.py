@@ -44,7 +44,7 @@ ENOUGH = 3.0
 CONVOLUTION = "conv2d N128 20->50 5x5 on 12"  # LeNet-5's second convolution, 128 images
 # The last step: what the kernel of byhand does that the step before does not.
 SHIPPED = {
-    "gemm": "kernels.gemm prefetches b instead of packing it, cuts the tiles at the edges by "
+    "gemm": "kernels.gemm packs b only if that pays, cuts the tiles at the edges by "
     "masks, and takes any strides.",
     "conv2d": "kernels.conv2d keeps its transforms in registers, and takes any filter, stride and "
     "padding.",

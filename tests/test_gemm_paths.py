@@ -21,7 +21,8 @@ from tolerance import assert_same_bits
 HIGHEST, WIDEST = 14, 8 * 16
 HEIGHTS = range(1, 2 * HIGHEST + 2)  # one, two and three tiles of any height
 WIDTHS = range(1, WIDEST + 2)  # the last vector is full, partial, or at most half full
-PACKED_B = 4 * HIGHEST + 1  # with this many rows, B is packed for any layout
+PACKED_B = 4 * HIGHEST + 1  # with this number of rows, B is packed if its columns are not adjacent
+LARGE_B = 24 * HIGHEST + 1  # with this number of rows, B is packed if it has at least 32,768 values
 PACKED_A = 7 * WIDEST + 5  # with this many columns, A is packed if its rows or columns alias
 
 
@@ -80,6 +81,23 @@ def test_every_panel_of_b(layout_b: Layout, isa: str, rng: np.random.Generator) 
     for k in (1, 16, 21):
         a, b = fill(PACKED_B, k), layout_b(fill(k, WIDTHS[-1]))
         check_parts(a, b, [PACKED_B - 1, PACKED_B], WIDTHS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "layout"),
+    [(LARGE_B, np.ascontiguousarray), (2 * HIGHEST + 1, aliased_rows)],
+    ids=["many rows", "aliased"],
+)
+def test_panels_of_a_large_b(
+    rows: int, layout: Layout, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    """B is copied although its columns are adjacent: panels of many widths, in several steps."""
+    fill = Fill(rng, integers=True)
+    for k in (300, 1030):
+        a, b = fill(rows, k), layout(fill(k, WIDTHS[-1]))
+        check_parts(
+            a, b, [rows], WIDTHS[-20:]
+        )  # 32,768 values are reached at k = 300 with 110 columns
 
 
 @pytest.mark.parametrize("layout", [aliased_rows, aliased_columns, aliased_and_spread])
@@ -171,6 +189,8 @@ SHARED = {
     "dots of the parts but not of the whole, 16 lanes": (40, 100, 600),
     "steps, A packed": (130, 300, 512),
     "blocks": (PACKED_B, 2300, 30),
+    "large B": (2 * LARGE_B, 130, 600),
+    "large B with aliased rows": (60, 1024, 40),
     "chunks": (20, 30, 9000),
     "chunks of one column": (100, 1, 20_000),
 }

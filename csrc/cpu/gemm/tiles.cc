@@ -7,8 +7,8 @@
 //         for a tile of columns      A comes from L1, B is prefetched and read once per tile of rows
 //
 // A panel is a packed copy of the values of B, or of A, that one tile reads. The values for one p, an index
-// of the depth, lie side by side, directly behind those for p - 1. B is packed only if its rows are not
-// contiguous (its column stride is not 1), and A only if its rows would evict each other from L1.
+// of the depth, lie side by side, directly behind those for p - 1. worth_packing_a and worth_packing_b say
+// when a copy pays.
 //
 // Each thread runs these loops on its own part of C. The depth alone decides where steps begin. So the bits
 // of the result depend neither on the blocks nor on the parts.
@@ -49,8 +49,8 @@ struct Tiling {
       : k(kernels),
         m(rows),
         n(columns),
-        row_tiles(ceil_div(m, k.rows)),
         vectors(ceil_div(n, k.lanes)),
+        row_tiles(ceil_div(m, vectors == 1 ? k.narrow_rows : k.rows)),
         column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
 
   Range rows(int64_t i) const { return split(m, row_tiles, i); }
@@ -61,7 +61,7 @@ struct Tiling {
   }
 
   const GemmKernels& k;
-  const int64_t m, n, row_tiles, vectors, column_tiles;
+  const int64_t m, n, vectors, row_tiles, column_tiles;
 };
 
 // One block of columns in one step of the depth.
@@ -137,15 +137,19 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Returns whether packing A pays. It pays if the rows or columns of A lie a multiple of 2 KB apart, and at
-// least kUses tiles read the same rows of A, so that they share one copy. Values at such distances evict each
-// other, because L1 can keep only a few of their cache lines (section 7 of docs/gemm.md). At other distances,
-// packing gains nothing.
+// Rows whose distance is a multiple of 2 KB evict each other, because L1 can keep only a few of their cache
+// lines (section 7 of docs/gemm.md).
+bool is_aliased(int64_t stride) { return stride % 512 == 0; }
+
+// Returns whether packing A pays. It pays if the rows or columns of A evict each other, and at least kUses
+// tiles read the same rows of A, so that they share one copy. At other distances, packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  constexpr int64_t kAliased = 512;  // 2 KB, in floats
-  constexpr int64_t kUses = 8;       // the minimum number of tiles that share a copy
-  return t.column_tiles >= kUses && (a.row_stride % kAliased == 0 || a.column_stride % kAliased == 0);
+  constexpr int64_t kUses = 8;  // the minimum number of tiles that share a copy
+  return t.column_tiles >= kUses && (is_aliased(a.row_stride) || is_aliased(a.column_stride));
 }
+
+// The number of values of a packed B in a block: 1 MB. Larger blocks leave the L2 caches of most CPUs.
+constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
 // B and C. Steps longer than 512 gain nothing.
@@ -153,20 +157,26 @@ int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Fl
 
 }  // namespace
 
+bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
+  constexpr int64_t kLeast = 128 * 1024 / 4;  // the minimum number of values: a smaller B stays in L2 anyway
+  constexpr int64_t kUses = 24;               // the minimum number of tiles that share a copy
+  if (b.column_stride != 1) return true;
+  return b.rows * b.columns >= kLeast && row_tiles >= (is_aliased(b.row_stride) ? 2 : kUses);
+}
+
 void multiply_by_tiles(const Product& g) {
   const GemmKernels& k = kernels<GemmKernels>();
   const Tiling tiling(k, g.rows(), g.columns());
   const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), longest_step(k))),
                 longest = ceil_div(g.depth(), steps);
-  // A block is so narrow that it has at most about kSharedFloats values of B, because each tile of rows reads
-  // all of them. It consists of whole tiles.
-  const int64_t most_columns = kSharedFloats / longest_step(k);
+  const bool pack_a = worth_packing_a(g.a, tiling), pack_b = worth_packing_b(g.b, tiling.row_tiles);
+  // A block is so narrow that it has at most about this number of values of B, because each tile of rows
+  // reads all of them. It consists of whole tiles.
+  const int64_t most_columns = (pack_b ? kPackedFloats : kSharedFloats) / longest_step(k);
   const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), most_columns));
-  const bool pack_a = worth_packing_a(g.a, tiling);
-  const bool pack_b = g.b.column_stride != 1;
 
   ScratchFrame frame;
-  float* const a_panel = pack_a ? frame.allocate<float>(k.rows * longest + k.lanes) : nullptr;
+  float* const a_panel = pack_a ? frame.allocate<float>(k.narrow_rows * longest + k.lanes) : nullptr;
   const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
   float* const b_panels = pack_b ? frame.allocate<float>(widest * longest) : nullptr;
   for (int64_t s = 0; s < steps; ++s) {

@@ -16,10 +16,14 @@ constexpr int widest_tile(int rows) {
   const int vectors = (kTileRegisters - 1) / (rows + 1);
   return vectors < kMaxGemmVectors ? vectors : kMaxGemmVectors;
 }
-// The number of rows of the highest tile that is two vectors wide. A tile of one vector would be higher, but
-// it would need one load of A for each multiply-add.
+// The number of rows of the highest tile that is two vectors wide. Most products use this tile: a tile of one
+// vector would be higher, but it would need one load of A for each multiply-add.
 constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
 static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
+// The number of rows of the highest tile that is one vector wide. If a product has so few columns that all of
+// its tiles are this narrow, a higher tile has more sums, which hide the latency of the multiply-adds.
+constexpr int kNarrowTileRows = kTileRegisters - 2 < kMaxGemmRows ? kTileRegisters - 2 : kMaxGemmRows;
+static_assert(widest_tile(kNarrowTileRows) == 1 || kNarrowTileRows == kTileRows);
 
 // The number of rows of A that are addressed from one pointer. An x86 load can add a register, or twice a
 // register, to a pointer. So a register with the stride of the rows reaches rows 1 and 2, and a second
@@ -240,8 +244,9 @@ void add_dots(GemmKernels& k) {
 void fill_gemm(GemmKernels& k) {
   k.lanes = Vec::kLanes;
   k.rows = kTileRows;
-  for (int r = 1; r <= kTileRows; ++r) k.vectors[r - 1] = widest_tile(r);
-  add_tiles<kTileRows, widest_tile(kTileRows)>(k);
+  k.narrow_rows = kNarrowTileRows;
+  for (int r = 1; r <= kNarrowTileRows; ++r) k.vectors[r - 1] = widest_tile(r);
+  add_tiles<kNarrowTileRows, widest_tile(kNarrowTileRows)>(k);
   k.dot_rows = kDotTileRows;
   for (int r = 1; r <= kDotTileRows; ++r) k.dot_columns[r - 1] = dot_columns(r);
   add_dots<kDotTileRows, dot_columns(kDotTileRows)>(k);

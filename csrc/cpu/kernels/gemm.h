@@ -53,7 +53,8 @@ using GemmDotKernel = void (*)(const GemmDot&);
 
 struct GemmKernels {
   int lanes;
-  int rows;                   // the number of rows of the highest tile
+  int rows;                   // the number of rows of the highest tile that is two vectors wide
+  int narrow_rows;            // the number of rows of the highest tile that is one vector wide
   int vectors[kMaxGemmRows];  // [r - 1]: the number of vectors of the widest tile with r rows
   GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][kGemmEdges];  // [rows - 1][vectors - 1][edge]
   int dot_rows;                   // the number of rows of the highest dot tile
