@@ -343,4 +343,4 @@ def test_a_setting_out_of_range(options: str, folder: Path, tmp_path: Path) -> N
 
 def test_weights_that_are_not_there(folder: Path) -> None:
     said = only_line(run("train", "softmax", "--data", folder, "--from", "nowhere", code=1))
-    assert said.startswith("byhand: --from: nowhere: No such file")
+    assert said.startswith("byhand: --from: nowhere does not exist; name a run folder")

@@ -264,7 +264,8 @@ def test_the_command(tmp_path: Path) -> None:
 def test_errors_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     models.mlp((8,)).save(path)
-    assert "No such file" in only_line(run("export", path, tmp_path / "no/m.onnx", code=1))
+    said = only_line(run("export", path, tmp_path / "no/m.onnx", code=1))
+    assert "no does not exist; create it first" in said
     assert "must end in .onnx or .pt2" in run("export", path, tmp_path / "m.txt", code=2).stderr
     small_model(nn.MaxPool2d(3, 2, 3)).save(path)
     result = run("export", path, tmp_path / "m.onnx", code=1)

@@ -79,7 +79,8 @@ def first_output(command: str, folder: str) -> tuple[float, str]:
     process.wait()
     os.close(controller)
     line = shown.decode(errors="replace").strip().partition("\r\n")[0]
-    if not line or line.startswith(("Usage: byhand [", "byhand: ", "Error", "Traceback")):
+    is_help = line.startswith("Usage:") and command.endswith("--help")
+    if not line or (line.startswith(("Usage:", "Error", "Traceback")) and not is_help):
         raise SystemExit(f"byhand {command} fails: {line or 'no output'}")
     return elapsed, line
 

@@ -77,7 +77,6 @@ def style(key: str) -> Iterator[None]:
         settings: Any = dict.fromkeys(colors, INK)
         settings.update(
             {
-                "svg.fonttype": "none",
                 "svg.hashsalt": key,
                 "font.size": 11,
                 "grid.color": GRID,

@@ -62,6 +62,7 @@ def drawing() -> Iterator[None]:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rcParams["text.parse_math"] = False
+            matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text, not outlines of letters
             yield
     except Exception as error:
         raise PlotError(f"matplotlib could not draw: {error}") from error
