@@ -22,7 +22,7 @@ from byhand.cli import (
     train,
 )
 from byhand.cli.help import Command, Group
-from byhand.cli.output import errors_end_the_command, say
+from byhand.cli.output import announce, errors_end_the_command, say
 from byhand.cli.values import convert_plainly
 
 # These commands are apps of their own. They are imported when they are called or completed, so that
@@ -49,6 +49,8 @@ class _Group(Group):
     def resolve_command(self, *arguments: Any) -> Any:
         name, command, rest = super().resolve_command(*arguments)
         if name in _APPS:
+            if "--help" not in rest:
+                announce(f"preparing byhand {name}")
             with errors_end_the_command():
                 app = import_module(_APPS[name]).app
             command = typer.main.get_command(_speak_plainly(app, Group))
