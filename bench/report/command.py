@@ -99,7 +99,7 @@ def command(
 ) -> None:
     """Run the benchmarks, and write their figures and charts into one HTML page.
 
-    The short form takes about fifteen minutes on two processors with NumPy and PyTorch, and --full
+    The short form takes about six minutes on two processors with NumPy and PyTorch, and --full
     about an hour. The page needs no internet access and no scripts. With --synthetic, training uses
     random images, and accuracy is left out.
 
