@@ -94,3 +94,11 @@ def test_installing_the_script(
     assert "byhand.fish" in printed(capsys, "--install-completion")
     (script,) = tmp_path.rglob("byhand.fish")
     assert "_BYHAND_COMPLETE=complete_fish" in script.read_text()
+
+
+@pytest.mark.parametrize("line", ["byhand bench ", "byhand ladder "])
+def test_tab_prints_nothing_but_suggestions(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("byhand.cli.app.announce", lambda text: pytest.fail(text))
+    assert "gemm" in completed(line, monkeypatch, capsys)

@@ -46,10 +46,10 @@ class _Group(Group):
         with errors_end_the_command():
             return super().make_context(*arguments, **options)
 
-    def resolve_command(self, *arguments: Any) -> Any:
-        name, command, rest = super().resolve_command(*arguments)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
         if name in _APPS:
-            if "--help" not in rest:
+            if not ctx.resilient_parsing and "--help" not in rest:  # not while Tab completes
                 announce(f"preparing byhand {name}")
             with errors_end_the_command():
                 app = import_module(_APPS[name]).app
