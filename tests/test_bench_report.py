@@ -210,7 +210,7 @@ def test_rates_of_the_table() -> None:
     [
         ("linear MLP 784-128", 4 * (2 * 784 + 128 * 784 + 128 + 2 * 128)),
         ("relu MLP 128", 4 * (2 * 128 + 2 * 128)),
-        # Of the images, two are read: a byte for each pixel, and an index of eight bytes.
+        # Two images are read: one byte per pixel, and an index of eight bytes per image.
         ("gather_images MNIST", 2 * 784 + 2 * 8 + 4 * 2 * 784),
     ],
 )

@@ -84,16 +84,15 @@ def advised(path: Path, damaged: str = _DAMAGED, *, only_runs: bool = False) -> 
         if isinstance(error, OSError) and error.errno is not None and path.exists():
             raise  # the system's error for another file, such as one that cannot be written
         run, reason = RunFolder(path), describe(error)
+        has_epoch = run.model_path.exists() or run.state_path.exists()
         if not path.exists():
             reason, advice = f"{path} does not exist", _what_to_name(only_runs)
-        elif run.model_path.exists() or run.state_path.exists():
-            advice = damaged
-        elif run.config_path.exists() and isinstance(error, FileNotFoundError):
-            advice = f"to continue it: {shlex.join(['byhand', 'train', '--resume', str(path)])}"
-        elif run.config_path.exists():
-            advice = damaged
-        else:
+        elif not has_epoch and not run.config_path.exists():
             advice = _what_to_name(only_runs)
+        elif not has_epoch and isinstance(error, FileNotFoundError):
+            advice = f"to continue it: {shlex.join(['byhand', 'train', '--resume', str(path)])}"
+        else:
+            advice = damaged
         raise CheckpointError(f"{reason}; {advice}") from None
 
 
@@ -104,7 +103,9 @@ def newest_run() -> Path | None:
 
 
 def _what_to_name(only_runs: bool) -> str:
-    newest, other = newest_run(), "" if only_runs else " or a model file"
+    newest = newest_run()
     if newest is None:
+        other = "" if only_runs else " or a model file"
         return f"name a run folder{other}; byhand train lenet5 makes a run folder"
-    return f"name a run folder, such as {newest}{other and ',' + other}"
+    other = "" if only_runs else ", or a model file"
+    return f"name a run folder, such as {newest}{other}"
