@@ -1,7 +1,7 @@
-// The gradient with respect to the weights, by the direct algorithm. These kernels use 8 lanes even if the
-// instruction set has 16. LeNet-5 has planes that are 24 and 8 outputs wide, which would leave some of 16
-// lanes idle. And CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one of 16
-// lanes.
+// The gradient with respect to the weights, by the direct algorithm. If the instruction set has 16 lanes,
+// there are also kernels with 8 lanes. LeNet-5 has planes that are 24 and 8 outputs wide, which would leave
+// some of 16 lanes idle. And CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one
+// of 16 lanes.
 #include "cpu/kernels/conv2d_weight_gradient.h"
 
 #include BYHAND_VEC_HEADER
@@ -16,22 +16,28 @@ constexpr int kLanes = HalfVec::kLanes;
 // into the registers.
 constexpr int kRows = kRegisters >= 32 ? 5 : 4, kColumns = kRegisters >= 32 ? 5 : 3;
 
-inline HalfVec load(const float* p, const Constant<kLanes>&) { return HalfVec::load(p); }
-inline HalfVec load(const float* p, int n) { return HalfVec::load(p, n); }
+template <class V>
+inline V load(const float* p, const Constant<V::kLanes>&) {
+  return V::load(p);
+}
+template <class V>
+inline V load(const float* p, int n) {
+  return V::load(p, n);
+}
 
 // total[r][c] += (row r of dy) * (column c of x), lane by lane, at one position. A row of dy is an output
 // channel, and `row` is the stride of these rows. A column of x is a pair of an input channel and a tap. The
 // inputs of all columns stay in registers while the rows of dy are loaded one by one. With the rows of dy in
 // registers instead, GCC 12 would need more registers than there are.
-template <int kR, int kC, class Lanes>
+template <class V, int kR, int kC, class Lanes>
 inline void add_products(const float* const (&x)[kC], const float* dy, int64_t row, const ConvPosition& at,
-                         Lanes lanes, HalfVec (&total)[kR][kC]) {
-  HalfVec xv[kC];
+                         Lanes lanes, V (&total)[kR][kC]) {
+  V xv[kC];
   BYHAND_UNROLL
-  for (int c = 0; c < kC; ++c) xv[c] = load(x[c] + at.x, lanes);
+  for (int c = 0; c < kC; ++c) xv[c] = load<V>(x[c] + at.x, lanes);
   BYHAND_UNROLL
   for (int r = 0; r < kR; ++r) {
-    const HalfVec dyv = load(dy + r * row + at.y, lanes);
+    const V dyv = load<V>(dy + r * row + at.y, lanes);
     BYHAND_UNROLL
     for (int c = 0; c < kC; ++c) total[r][c] = fma(dyv, xv[c], total[r][c]);
   }
@@ -39,12 +45,12 @@ inline void add_products(const float* const (&x)[kC], const float* dy, int64_t r
 
 // Computes a tile of kR x kC weight gradients. Each has one accumulator, whose lanes are added up once, at
 // the end.
-template <int kR, int kC>
+template <class V, int kR, int kC>
 void dot(const ConvDot& d) {
-  HalfVec total[kR][kC];
+  V total[kR][kC];
   BYHAND_UNROLL
   for (auto& row : total) BYHAND_UNROLL
-  for (HalfVec& s : row) s = HalfVec::zero();
+  for (V& s : row) s = V::zero();
 
   for (int64_t n = 0; n < d.images; ++n) {
     const float* const dy = d.dy + n * d.dy_image_stride;
@@ -52,7 +58,7 @@ void dot(const ConvDot& d) {
     BYHAND_UNROLL
     for (int c = 0; c < kC; ++c) x[c] = d.x + n * d.x_image_stride + d.offset[c];
     for (int64_t i = 0; i < d.whole; ++i)
-      add_products(x, dy, d.dy_row_stride, d.whole_positions[i], Constant<kLanes>{}, total);
+      add_products(x, dy, d.dy_row_stride, d.whole_positions[i], Constant<V::kLanes>{}, total);
     for (int64_t i = 0; i < d.cut; ++i)
       add_products(x, dy, d.dy_row_stride, d.cut_positions[i], d.cut_positions[i].count, total);
   }
@@ -105,10 +111,13 @@ void fill_slots(const float* x, int64_t count, float* to) {
 }  // namespace
 
 void fill_conv2d_weight_gradient(WeightGradientKernels& k) {
-  k.lanes = kLanes;
   k.rows = kRows, k.columns = kColumns;
+  k.narrow_dots.lanes = kLanes, k.wide_dots.lanes = Vec::kLanes;
   for_constants<kRows>([&](auto rows) {
-    for_constants<kColumns>([&](auto columns) { k.dot[rows - 1][columns - 1] = dot<rows, columns>; });
+    for_constants<kColumns>([&](auto columns) {
+      k.narrow_dots.dot[rows - 1][columns - 1] = dot<HalfVec, rows, columns>;
+      k.wide_dots.dot[rows - 1][columns - 1] = dot<Vec, rows, columns>;
+    });
   });
   k.fill_slots = fill_slots;
   for_constants<kPooledRows>([&](auto rows) {

@@ -62,10 +62,16 @@ inline constexpr int kMaxDotRows = 5, kMaxDotColumns = 5;
 // The maximum number of output channels that a ConvPooledDot takes.
 inline constexpr int kPooledRows = 2;
 
-struct WeightGradientKernels {
+// Kernels with vectors of this number of lanes.
+struct ConvDotKernels {
   int lanes;
-  int rows, columns;                               // the size of the largest tile
   ConvDotKernel dot[kMaxDotRows][kMaxDotColumns];  // [rows - 1][columns - 1]
+};
+
+struct WeightGradientKernels {
+  int rows, columns;           // the size of the largest tile
+  ConvDotKernels narrow_dots;  // with at most 8 lanes
+  ConvDotKernels wide_dots;    // with all lanes of a vector
   // to[i * kPooledSlot + j] = x[i + j] for i < count and j < kPooledSlot.
   void (*fill_slots)(const float* x, int64_t count, float* to);
   ConvPooledDotKernel pooled[kPooledRows][kMaxPooledTapRows];  // [rows - 1][tap rows - 1]

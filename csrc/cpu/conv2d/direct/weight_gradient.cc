@@ -35,6 +35,14 @@ bool needs_staging(const Conv2dShape& s) {
          s.padding.left != 0 || s.padding.right != 0;
 }
 
+// Returns the kernels with wide vectors if they leave less than half of the last vector of a row idle. On
+// CPUs with 512-bit units, they are nearly twice as fast.
+const ConvDotKernels& kernels_for(const Conv2dShape& s) {
+  const WeightGradientKernels& k = kernels<WeightGradientKernels>();
+  const int64_t rest = s.out_w % k.wide_dots.lanes;
+  return rest == 0 || rest > k.narrow_dots.lanes ? k.wide_dots : k.narrow_dots;
+}
+
 // Returns the number of images per band. kTileFloats limits it, but it is at least 1.
 int64_t images_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
@@ -67,6 +75,7 @@ void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
 
 WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
     : s_(s),
+      kernels_(kernels_for(s)),
       images_(std::min(images_of(s), s.batch)),
       band_(band_of(s)),
       rows_(forward_rows(s, frame)),
@@ -86,7 +95,7 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
       for (int64_t tx = 0; tx < s.kernel.w; ++tx)
         *to++ = c * channel_size_ +
                 (stages_ ? staging_.tap_offset(ty, tx) : ty * s.dilation.h * s.in_w + tx * s.dilation.w);
-  const int lanes = kernels<WeightGradientKernels>().lanes;
+  const int lanes = kernels_.lanes;
   const int64_t whole = s.out_w / lanes;  // vectors per row
   whole_positions_ = frame.allocate<ConvPosition>(band_ * (whole + 1));
   cut_positions_ = whole_positions_ + band_ * whole;
@@ -100,8 +109,7 @@ WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
 }
 
 void WeightDots::add(Range images, Range units, const float* dy, const float* x, float* dw) const {
-  const int64_t whole = s_.out_w / kernels<WeightGradientKernels>().lanes,
-                image = s_.in_channels * s_.in_h * s_.in_w;
+  const int64_t whole = s_.out_w / kernels_.lanes, image = s_.in_channels * s_.in_h * s_.in_w;
   const int64_t staged_image = block_channels_ * channel_size_;
   ScratchFrame frame;
   Band band{};
@@ -117,7 +125,7 @@ void WeightDots::add(Range images, Range units, const float* dy, const float* x,
       const int64_t rows = std::min(band_, s_.out_h - y);
       band.first_image = n, band.first_row = y;
       d.images = std::min(images_, images.end - n);
-      d.whole = rows * whole, d.cut = s_.out_w % kernels<WeightGradientKernels>().lanes ? rows : 0;
+      d.whole = rows * whole, d.cut = s_.out_w % kernels_.lanes ? rows : 0;
       d.dy = dy + n * d.dy_image_stride + y * s_.out_w;
       band.length = rows * s_.out_w;
       band.next = y + band_ < s_.out_h       ? d.dy + band.length
@@ -157,7 +165,7 @@ void WeightDots::add_tiles(const Band& band, int64_t block, Range row_tiles, con
       d.offset = offset_ + columns.begin;
       d.dw = dw + first * d.dw_stride + channels.begin * s_.taps() + columns.begin;
       if (next) prefetch(band, next, split((rows.end - rows.begin) * d.images, column_tiles, j));
-      k.dot[rows.end - rows.begin - 1][columns.end - columns.begin - 1](d);
+      kernels_.dot[rows.end - rows.begin - 1][columns.end - columns.begin - 1](d);
     }
   }
 }

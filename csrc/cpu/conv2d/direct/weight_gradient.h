@@ -32,6 +32,7 @@ class WeightDots {
   void add_tiles(const Band& band, int64_t block, Range row_tiles, const float* x, float* dw) const;
 
   const Conv2dShape& s_;
+  const ConvDotKernels& kernels_;
   int64_t images_, band_;  // the number of images, and of output rows, per band
   TapAxis rows_, columns_;
   Staging staging_;                    // copies the inputs of a band
