@@ -61,9 +61,7 @@ void conv2d_backward_bias(const float* dy, int64_t batch, int64_t channels, int6
   }
   const auto sum = kernels<ReduceKernels>().sum;
   parallel_for(channels, memory_ns(static_cast<double>(batch * plane) * 4), [&](int64_t c) {
-    double total = 0;
-    for (int64_t n = 0; n < batch; ++n) total += sum(dy + (n * channels + c) * plane, plane);
-    db[c] = static_cast<float>(total);
+    db[c] = static_cast<float>(sum(dy + c * plane, batch, channels * plane, plane));
   });
 }
 

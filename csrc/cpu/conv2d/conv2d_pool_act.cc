@@ -260,7 +260,7 @@ void PoolActBackward::run(int64_t task) const {
   }
   for (int64_t o = 0; o < s_.out_channels; ++o)
     bias_sums_[task * s_.out_channels + o] =
-        static_cast<float>(kernels<ReduceKernels>().sum(total + o * g_.outputs, g_.outputs));
+        static_cast<float>(kernels<ReduceKernels>().sum(total + o * g_.outputs, 1, g_.outputs, g_.outputs));
 }
 
 // Checks the indices of some images. Copies them to `copy` first and returns the copy, or returns the

@@ -5,9 +5,10 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-double sum_in_double(const float* x, int64_t count) {
+double sum_in_double(const float* x, int64_t pieces, int64_t distance, int64_t count) {
   DoubleSum total;
-  for_vectors(count, [=, &total](int64_t i, auto n) { total.add(load(x + i, n)); });
+  for (int64_t p = 0; p < pieces; ++p, x += distance)
+    for_vectors(count, [=, &total](int64_t i, auto n) { total.add(load(x + i, n)); });
   return total.total();
 }
 
@@ -15,21 +16,23 @@ double sum_in_double(const float* x, int64_t count) {
 // relative error of 3e-5, although each lane adds only a part of the values. To save conversions, eight
 // vectors at a time are first added pairwise in float32, and then each lane adds one sum of eight values in
 // double precision. Such a sum is exact for equal values, and the function is four times as fast. If a
-// float32 sum overflows, the whole array is summed again in double precision.
-double sum_all(const float* x, int64_t count) {
+// float32 sum overflows, everything is summed again in double precision.
+double sum(const float* x, int64_t pieces, int64_t distance, int64_t count) {
   constexpr int kLanes = Vec::kLanes;
   DoubleSum total;
-  int64_t i = 0;
-  for (; i + 8 * kLanes <= count; i += 8 * kLanes) {
-    const auto pair = [=](int k) {
-      return Vec::load(x + i + k * kLanes) + Vec::load(x + i + (k + 1) * kLanes);
-    };
-    total.add((pair(0) + pair(2)) + (pair(4) + pair(6)));
+  for (int64_t p = 0; p < pieces; ++p) {
+    const float* const piece = x + p * distance;
+    int64_t i = 0;
+    for (; i + 8 * kLanes <= count; i += 8 * kLanes) {
+      const auto pair = [=](int k) {
+        return Vec::load(piece + i + k * kLanes) + Vec::load(piece + i + (k + 1) * kLanes);
+      };
+      total.add((pair(0) + pair(2)) + (pair(4) + pair(6)));
+    }
+    for_vectors(count - i, [=, &total](int64_t j, auto n) { total.add(load(piece + i + j, n)); });
   }
-  for (; i < count; i += kLanes)
-    total.add(Vec::load(x + i, count - i < kLanes ? static_cast<int>(count - i) : kLanes));
   const double sum = total.total();
-  return __builtin_isfinite(sum) ? sum : sum_in_double(x, count);
+  return __builtin_isfinite(sum) ? sum : sum_in_double(x, pieces, distance, count);
 }
 
 void add_rows(const float* x, int64_t rows, int64_t columns, int64_t stride, float* to) {
@@ -50,7 +53,7 @@ void add(const float* a, const float* b, int64_t count, float* y) {
 }  // namespace
 
 void fill_reduce(ReduceKernels& k) {
-  k.sum = sum_all;
+  k.sum = sum;
   k.add_rows = add_rows;
   k.add = add;
 }
