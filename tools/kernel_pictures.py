@@ -11,7 +11,6 @@ SIDE = 34  # of the square that shows one value
 
 # Two rows of a plane, and four windows of 2 x 2. The third window has its maximum twice.
 PLANE = np.array([[1, 5, 2, 0, 3, 3, 7, 1], [4, 2, 8, 6, 3, 2, 0, 9]], np.float32)
-TAPS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def _cell(drawing: Drawing, x: float, y: float, text: str, style: str = "frame") -> None:
@@ -28,44 +27,29 @@ def _lanes(
 
 
 def draw_pooling() -> bytes:
-    """Draw max pooling with windows of 2 x 2: every tap of four windows is one vector."""
-    d = Drawing(800, 306, "Max pooling: four windows in four lanes")
-    maxima, places = (
+    """Draw max pooling with windows of 2 x 2: first the columns, then the windows."""
+    d = Drawing(800, 318, "Max pooling in two passes")
+    column_best = PLANE.argmax(axis=0)
+    values, places = PLANE.max(axis=0), 8 * column_best + np.arange(8)
+    maxima, indices = (
         result.ravel() for result in kernels.max_pool2d(PLANE[np.newaxis, np.newaxis], 2)
     )
-    d.text(24, 34, "two rows of the plane", "", "start")
-    for row, values in enumerate(PLANE.tolist()):
-        for column, value in enumerate(values):
-            is_largest = row * 8 + column in places
-            x = 24 + SIDE * column + 10 * (column // 2)
-            _cell(d, x, 50 + SIDE * row, f"{value:g}", "best" if is_largest else "frame")
-    for window in range(4):
-        d.text(24 + 78 * window + 33, 138, f"window {window}", "faint")
-    words = (
-        "Each window has a lane of its own.",
-        "Filled on the left: the largest values.",
-        "Filled on the right: this tap is larger",
-        "than the largest value so far.",
-    )
-    for line, text in enumerate(words):
-        d.text(24, 188 + 20 * line, text, "faint", "start")
-    value = np.full(4, -np.inf, np.float32)
-    d.text(456, 34, "one tap of each window", "", "start")
-    d.text(640, 34, "largest so far", "", "start")
-    for step, (u, v) in enumerate(TAPS):
-        y = 50 + (SIDE + 6) * step
-        tap = PLANE[u, v::2]
-        better = tap > value
-        value = np.maximum(tap, value)
-        d.text(446, y + 21, f"row {u}, column {v}", "faint", "end")
-        _lanes(d, 456, y, tap, better)
-        d.line([(600, y + 16), (630, y + 16)])
-        _lanes(d, 640, y, value, np.zeros(4, bool))
-    y = 50 + (SIDE + 6) * 4 + 6
-    for name, result in (("output", maxima), ("index", places)):
-        d.text(630, y + 21, name, "mono", "end")
-        _lanes(d, 640, y, result, np.zeros(4, bool))
-        y += SIDE + 4
+    none = np.zeros(8, bool)
+    d.text(130, 45, "plane", "mono", "end")
+    for row in range(2):
+        _lanes(d, 140, 24 + SIDE * row, PLANE[row], column_best == row)
+    d.line([(276, 98), (276, 126)])
+    d.text(296, 117, "first pass: the larger value of each column, and its position", "faint", "start")
+    d.text(130, 157, "values", "mono", "end")
+    _lanes(d, 140, 136, values, np.isin(places, indices))
+    d.text(130, 157 + SIDE, "places", "mono", "end")
+    _lanes(d, 140, 136 + SIDE, places, none)
+    d.line([(276, 210), (276, 238)])
+    d.text(296, 229, "second pass: the larger value of columns 0, 2, 4, 6 and", "faint", "start")
+    d.text(296, 247, "columns 1, 3, 5, 7. Each window has a lane of its own.", "faint", "start")
+    for row, (name, result) in enumerate((("output", maxima), ("index", indices))):
+        d.text(130, 270 + SIDE * row - 3, name, "mono", "end")
+        _lanes(d, 140, 246 + SIDE * row, result, none[:4])
     return d.svg()
 
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/scratch.h"
 #include "cpu/kernels/pool2d.h"
 #include "cpu/kernels/reduce.h"
 #include "cpu/runtime/parallel_ranges.h"
@@ -64,16 +65,27 @@ class Windows {
 
   bool any_blind() const { return rows_.any_blind() || columns_.any_blind(); }
 
-  // Calls body(windows, input, output) for every block of windows that are not blind. A block combines a run
-  // of rows with a run of columns. `input` and `output` are the positions of its first input and its first
-  // output in their planes.
+  // Returns true if every input belongs to exactly one window.
+  bool tile_the_plane() const {
+    const Padding& pad = shape_.padding;
+    return shape_.kernel.h == shape_.stride.h && shape_.kernel.w == shape_.stride.w &&
+           shape_.out_h * shape_.stride.h == shape_.in_h && shape_.out_w * shape_.stride.w == shape_.in_w &&
+           pad.top + pad.bottom + pad.left + pad.right == 0;
+  }
+
+  // The number of values in the memory that a kernel needs.
+  int64_t room() const { return std::max(shape_.in_w, kRoom); }
+
+  // Calls body(windows, input, output) for every block of windows that are not blind, in `planes` planes. A
+  // block combines a run of rows with a run of columns. `input` and `output` are the positions of its first
+  // input and its first output in their planes.
   template <class Body>
-  void visit(const Body& body) const {
+  void visit(int64_t planes, const Body& body) const {
     for (int64_t i = 0; i < rows_.out;) {
       const Run r = rows_.run(i);
       for (int64_t j = 0; r.taps > 0 && j < columns_.out;) {
         const Run c = columns_.run(j);
-        if (c.taps > 0) body(block(r, c), r.first * shape_.in_w + c.first, i * shape_.out_w + j);
+        if (c.taps > 0) body(block(planes, r, c), r.first * shape_.in_w + c.first, i * shape_.out_w + j);
         j += c.count;
       }
       i += r.count;
@@ -81,8 +93,9 @@ class Windows {
   }
 
  private:
-  PoolWindows block(const Run& r, const Run& c) const {
+  PoolWindows block(int64_t planes, const Run& r, const Run& c) const {
     PoolWindows w{};
+    w.planes = planes, w.x_plane = shape_.in_h * shape_.in_w, w.y_plane = shape_.out_h * shape_.out_w;
     w.rows = r.count, w.columns = c.count;
     w.x_row = shape_.stride.h * shape_.in_w, w.x_column = c.count > 1 ? shape_.stride.w : 1;
     w.y_row = shape_.out_w;
@@ -90,8 +103,16 @@ class Windows {
     w.tap_row = shape_.dilation.h * shape_.in_w, w.tap_column = shape_.dilation.w;
     w.first = static_cast<int32_t>(r.first * shape_.in_w + c.first);
     w.divisor = static_cast<float>(count_include_pad_ ? r.padded_cells * c.padded_cells : r.taps * c.taps);
+    w.disjoint = shape_.kernel.h <= shape_.stride.h && shape_.kernel.w <= shape_.stride.w;
+    const int64_t last_tap = (c.taps - 1) * shape_.dilation.w, apart = c.count * w.x_column;
+    w.joined = r.count == shape_.out_h && c.count == shape_.out_w && last_tap < w.x_column &&
+               c.first + apart <= shape_.in_w;
+    w.width = w.joined ? apart : (c.count - 1) * w.x_column + last_tap + 1;
+    w.together = std::clamp<int64_t>(kRoom / w.width, 1, w.joined ? planes * r.count : r.count);
     return w;
   }
+
+  static constexpr int64_t kRoom = 512;  // small enough to stay in L1 with the rows of x and y
 
   Pool2dShape shape_;
   bool count_include_pad_;
@@ -136,10 +157,13 @@ void max_pool2d(const Pool2dShape& s, const float* x, float* y, int32_t* index) 
       std::fill(y + begin * outputs, y + end * outputs, -std::numeric_limits<float>::infinity());
       std::fill(index + begin * outputs, index + end * outputs, -1);
     }
-    for (int64_t p = begin; p < end; ++p)
-      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
-        kernel(w, x + p * inputs + input, y + p * outputs + output, index + p * outputs + output);
-      });
+    ScratchFrame frame;
+    float* const values = frame.allocate<float>(windows.room());
+    int32_t* const places = frame.allocate<int32_t>(windows.room());
+    windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
+      const int64_t to = begin * outputs + output;
+      kernel(w, x + begin * inputs + input, y + to, index + to, values, places);
+    });
   });
 }
 
@@ -147,7 +171,7 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
   if (is_global(s)) {
     const auto sum = kernels<ReduceKernels>().sum;
     return for_whole_planes(s, [=](int64_t p, int64_t begin, int64_t count) {
-      y[p] = static_cast<float>(sum(x + begin, count) / static_cast<double>(count));
+      y[p] = static_cast<float>(sum(x + begin, 1, count, count) / static_cast<double>(count));
     });
   }
   const auto kernel = kernels<Pool2dKernels>().average;
@@ -156,10 +180,11 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
   const bool blind = s.planes() > 0 && windows.any_blind();
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (blind) std::fill(y + begin * outputs, y + end * outputs, 0.0f);
-    for (int64_t p = begin; p < end; ++p)
-      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
-        kernel(w, x + p * inputs + input, y + p * outputs + output);
-      });
+    ScratchFrame frame;
+    double* const room = frame.allocate<double>(windows.room());
+    windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
+      kernel(w, x + begin * inputs + input, y + begin * outputs + output, room);
+    });
   });
 }
 
@@ -171,12 +196,14 @@ void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const flo
   const auto kernel = kernels<Pool2dKernels>().average_backward;
   const int64_t inputs = s.in_h * s.in_w, outputs = s.out_h * s.out_w;
   const Windows windows(s, count_include_pad);
+  const bool whole = windows.tile_the_plane();
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
-    std::fill(dx + begin * inputs, dx + end * inputs, 0.0f);
-    for (int64_t p = begin; p < end; ++p)
-      windows.visit([=](const PoolWindows& w, int64_t input, int64_t output) {
-        kernel(w, dy + p * outputs + output, dx + p * inputs + input);
-      });
+    if (!whole) std::fill(dx + begin * inputs, dx + end * inputs, 0.0f);
+    ScratchFrame frame;
+    float* const room = frame.allocate<float>(windows.room());
+    windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
+      kernel(w, dy + begin * outputs + output, dx + begin * inputs + input, room);
+    });
   });
 }
 
@@ -185,8 +212,11 @@ void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, 
   const double ns = 20 + memory_ns(static_cast<double>(outputs + plane_size) * sizeof(float)) +
                     static_cast<double>(outputs);
   std::atomic<bool> valid = true;
+  const auto inside = kernels<Pool2dKernels>().inside;
   parallel_ranges(planes * outputs, memory_ns(sizeof(float)), [=, &valid](int64_t begin, int64_t end) {
-    bool all = true;
+    const int64_t last = std::min<int64_t>(plane_size - 1, std::numeric_limits<int32_t>::max());
+    if (plane_size > 0 && inside(index + begin, end - begin, static_cast<int32_t>(last))) return;
+    bool all = true;  // -1 is valid, too
     for (int64_t i = begin; i < end; ++i) all &= index[i] >= -1 && index[i] < plane_size;
     if (!all) valid = false;
   });

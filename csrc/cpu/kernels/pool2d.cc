@@ -1,4 +1,7 @@
-// Pooling. The lanes of a vector are neighbouring windows. The taps of a window are visited row by row.
+// Pooling, in two passes over each row of windows. In the first pass, the lanes of a vector are neighbouring
+// columns of the input, and each lane takes the taps of its column together. In the second pass, the lanes
+// are neighbouring windows, and each lane takes the columns of its window together. A window of k x k taps
+// then needs k strided loads instead of k * k.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"
@@ -12,6 +15,10 @@ Vec load_strided(const float* p, int64_t stride, WholeVector) {
   return Vec::load_strided(p, stride, Vec::kLanes);
 }
 Vec load_strided(const float* p, int64_t stride, int n) { return Vec::load_strided(p, stride, n); }
+template <class Lanes>
+IVec load_strided(const int32_t* p, int64_t stride, Lanes n) {
+  return bits(load_strided(reinterpret_cast<const float*>(p), stride, n));
+}
 int lanes(WholeVector) { return Vec::kLanes; }
 int lanes(int n) { return n; }
 
@@ -27,80 +34,169 @@ void with_stride(int64_t stride, Body body) {
     body(stride);
 }
 
-// Calls tap(offset) for each tap except the first, whose offset is 0.
-template <class Tap>
-inline void for_other_taps(const PoolWindows& w, Tap tap) {
-  for (int64_t u = 0; u < w.tap_rows; ++u)
-    for (int64_t v = u == 0 ? 1 : 0; v < w.tap_columns; ++v) tap(u * w.tap_row + v * w.tap_column);
+// Rows of windows that are computed together: `count` rows, which begin with a row of a plane.
+struct Group {
+  const PoolWindows& w;
+  int64_t plane, row, count;
+
+  // Calls body(x offset, x offset in the plane, room offset) for each row of windows: the offset of its first
+  // input, and the offset of its columns in the room.
+  template <class Body>
+  void rows(Body body) const {
+    int64_t p = plane, i = row;
+    for (int64_t r = 0; r < count; ++r) {
+      body(p * w.x_plane + i * w.x_row, i * w.x_row, r * w.width);
+      if (++i == w.rows) i = 0, ++p;
+    }
+  }
+
+  // Calls body(windows, room offset, y offset) for each row of windows. Joined rows are one row.
+  template <class Body>
+  void windows(Body body) const {
+    const int64_t y = plane * w.y_plane + row * w.y_row;
+    if (w.joined) return body(count * w.columns, 0, y);
+    for (int64_t r = 0; r < count; ++r) body(w.columns, r * w.width, y + r * w.y_row);
+  }
+};
+
+// Calls body(group) for all groups of rows. Only a group of joined rows contains rows of several planes.
+template <class Body>
+inline void for_groups(const PoolWindows& w, Body body) {
+  const int64_t planes = w.joined ? 1 : w.planes, rows = w.planes * w.rows / planes;
+  for (int64_t p = 0; p < planes; ++p)
+    for (int64_t i = 0; i < rows; i += w.together)
+      body(Group{w, p + i / w.rows, i % w.rows, rows - i < w.together ? rows - i : w.together});
 }
 
-void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index) {
-  with_stride(w.x_column, [&](auto stride) {
-    const IVec lane = IVec::iota(static_cast<int32_t>(stride)) + IVec::set(w.first);
-    for (int64_t i = 0; i < w.rows; ++i)
-      for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
-        const int64_t at = i * w.x_row + j * stride;
-        const IVec first = lane + IVec::set(static_cast<int32_t>(at));
-        WindowMaximum best{load_strided(x + at, stride, n), first};
-        for_other_taps(w, [&](int64_t offset) {
-          best.visit(load_strided(x + at + offset, stride, n),
-                     first + IVec::set(static_cast<int32_t>(offset)));
-        });
-        store(best.value, y + i * w.y_row + j, n);
-        store(best.place, index + i * w.y_row + j, n);
-      });
+// Writes the maximum of the taps of each column, and its position, to `values` and `places`. Equal values and
+// NaNs of different columns are then compared by their positions.
+void max_of_columns(const PoolWindows& w, const float* x, int32_t first, float* values, int32_t* places) {
+  for_overlapping_vectors(w.width, [=, &w](int64_t j, auto n) {
+    IVec place = IVec::iota(1) + IVec::set(first + static_cast<int32_t>(j));
+    WindowMaximum best{load(x + j, n), place};
+    for (int64_t u = 1; u < w.tap_rows; ++u) {
+      place = place + IVec::set(static_cast<int32_t>(w.tap_row));
+      best.visit(load(x + u * w.tap_row + j, n), place);
+    }
+    store(best.value, values + j, n);
+    store(best.place, places + j, n);
   });
 }
 
-// Windows with more taps than this are summed in double precision. In float32, one lane would add all taps of
-// a window one after the other, and the mean of 224 x 224 equal values would have a relative error of up to
-// 1e-3.
+void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index, float* values,
+                 int32_t* places) {
+  with_stride(w.x_column, [&](auto stride) {
+    for_groups(w, [&](const Group& group) {
+      group.rows([&](int64_t input, int64_t place, int64_t to) {
+        max_of_columns(w, x + input, w.first + static_cast<int32_t>(place), values + to, places + to);
+      });
+      group.windows([&](int64_t windows, int64_t from, int64_t output) {
+        for_overlapping_vectors(windows, [&](int64_t j, auto n) {
+          const auto tap = [&](int64_t v) {
+            const int64_t at = from + j * stride + v * w.tap_column;
+            return WindowMaximum{load_strided(values + at, stride, n), load_strided(places + at, stride, n)};
+          };
+          WindowMaximum best = tap(0);
+          for (int64_t v = 1; v < w.tap_columns; ++v) best.merge(tap(v));
+          store(best.value, y + output + j, n);
+          store(best.place, index + output + j, n);
+        });
+      });
+    });
+  });
+}
+
+// Windows with more taps than this are summed in double precision. In float32, the mean of 224 x 224 equal
+// values would have a relative error of up to 3e-5, and the sum of large values would overflow.
 constexpr int64_t kMaxFloatTaps = 16;
 
-void average_large_windows(const PoolWindows& w, const float* x, float* y) {
-  for (int64_t i = 0; i < w.rows; ++i)
-    for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
-      const float* const from = x + i * w.x_row + j * w.x_column;
-      DoubleSum total;
-      total.add(load_strided(from, w.x_column, n));
-      for_other_taps(w, [&](int64_t offset) { total.add(load_strided(from + offset, w.x_column, n)); });
-      store(total.over(w.divisor), y + i * w.y_row + j, n);
-    });
-}
-
-void average_windows(const PoolWindows& w, const float* x, float* y) {
-  if (w.tap_rows * w.tap_columns > kMaxFloatTaps) return average_large_windows(w, x, y);
-  with_stride(w.x_column, [&](auto stride) {
-    for (int64_t i = 0; i < w.rows; ++i)
-      for_overlapping_vectors(w.columns, [&](int64_t j, auto n) {
-        const float* const from = x + i * w.x_row + j * stride;
-        Vec total = load_strided(from, stride, n);
-        for_other_taps(w, [&](int64_t offset) { total = total + load_strided(from + offset, stride, n); });
-        store(total / Vec::set(w.divisor), y + i * w.y_row + j, n);
+void average_large_windows(const PoolWindows& w, const float* x, float* y, double* sums) {
+  for_groups(w, [&](const Group& group) {
+    group.rows([&](int64_t input, int64_t, int64_t to) {
+      for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
+        DoubleSum total;
+        for (int64_t u = 0; u < w.tap_rows; ++u) total.add(load(x + input + u * w.tap_row + j, n));
+        store(total, sums + to + j, n);
       });
+    });
+    group.windows([&](int64_t windows, int64_t from, int64_t output) {
+      for (int64_t j = 0; j < windows; ++j) {
+        double total = 0;
+        for (int64_t v = 0; v < w.tap_columns; ++v) total += sums[from + j * w.x_column + v * w.tap_column];
+        y[output + j] = static_cast<float>(total / static_cast<double>(w.divisor));
+      }
+    });
   });
 }
 
-// Windows may overlap in dx, so each addition must see the previous additions. The taps are therefore visited
-// one after the other. If the stride is 1, the values of one tap in neighbouring windows are adjacent in dx
-// and are added as a vector. For other strides, they are added one after the other.
-void average_backward(const PoolWindows& w, const float* dy, float* dx) {
+void average_windows(const PoolWindows& w, const float* x, float* y, double* room) {
+  if (w.tap_rows * w.tap_columns > kMaxFloatTaps) return average_large_windows(w, x, y, room);
+  float* const sums = reinterpret_cast<float*>(room);
   with_stride(w.x_column, [&](auto stride) {
-    for (int64_t i = 0; i < w.rows; ++i)
-      for_vectors(w.columns, [&](int64_t j, auto n) {
-        const Vec share = load(dy + i * w.y_row + j, n) / Vec::set(w.divisor);
-        float lane[Vec::kLanes];
-        share.store(lane);
-        const auto add = [&](int64_t offset) {
-          float* const to = dx + i * w.x_row + j * stride + offset;
-          if (stride == 1)
-            store(load(to, n) + share, to, n);
-          else
-            for (int k = 0; k < lanes(n); ++k) to[k * stride] += lane[k];
-        };
-        add(0);
-        for_other_taps(w, add);
+    for_groups(w, [&](const Group& group) {
+      group.rows([&](int64_t input, int64_t, int64_t to) {
+        for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
+          Vec total = load(x + input + j, n);
+          for (int64_t u = 1; u < w.tap_rows; ++u) total = total + load(x + input + u * w.tap_row + j, n);
+          store(total, sums + to + j, n);
+        });
       });
+      group.windows([&](int64_t windows, int64_t from, int64_t output) {
+        for_overlapping_vectors(windows, [&](int64_t j, auto n) {
+          const float* const first = sums + from + j * stride;
+          Vec total = load_strided(first, stride, n);
+          for (int64_t v = 1; v < w.tap_columns; ++v)
+            total = total + load_strided(first + v * w.tap_column, stride, n);
+          store(total / Vec::set(w.divisor), y + output + j, n);
+        });
+      });
+    });
+  });
+}
+
+// Adds the gradient of each window to the columns of the window, in `sums`. Windows may overlap, so each
+// addition must see the previous additions. The taps are therefore visited one after the other. If the stride
+// is 1, the values of one tap in neighbouring windows are adjacent and are added as a vector. For other
+// strides, they are added one after the other.
+template <class Stride>
+void spread_over_columns(const PoolWindows& w, const float* dy, int64_t windows, Stride stride, float* sums) {
+  for_vectors(windows, [=, &w](int64_t j, auto n) {
+    const Vec share = load(dy + j, n) / Vec::set(w.divisor);
+    float lane[Vec::kLanes];
+    share.store(lane);
+    for (int64_t v = 0; v < w.tap_columns; ++v) {
+      float* const to = sums + j * stride + v * w.tap_column;
+      if (stride == 1)
+        store(load(to, n) + share, to, n);
+      else
+        for (int k = 0; k < lanes(n); ++k) to[k * stride] += lane[k];
+    }
+  });
+}
+
+// to[j] += row[j] for j < count, or to[j] = row[j]. The latter needs no masks. With AVX-512, a load that
+// follows a masked store to neighbouring values waits for it.
+void add_row(const float* row, int64_t count, bool overwrite, float* to) {
+  if (overwrite)
+    return for_overlapping_vectors(count, [=](int64_t j, auto n) { store(load(row + j, n), to + j, n); });
+  for_vectors(count, [=](int64_t j, auto n) { store(load(to + j, n) + load(row + j, n), to + j, n); });
+}
+
+void average_backward(const PoolWindows& w, const float* dy, float* dx, float* sums) {
+  const bool pairs = w.joined && w.x_column == 2 && w.tap_columns == 2;  // a window is a pair of columns
+  with_stride(w.x_column, [&](auto stride) {
+    for_groups(w, [&](const Group& group) {
+      if (!pairs)
+        for_vectors(group.count * w.width, [&](int64_t j, auto n) { store(Vec::zero(), sums + j, n); });
+      group.windows([&](int64_t windows, int64_t to, int64_t output) {
+        if (!pairs) return spread_over_columns(w, dy + output, windows, stride, sums + to);
+        for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[output + j] / w.divisor;
+      });
+      group.rows([&](int64_t input, int64_t, int64_t from) {
+        for (int64_t u = 0; u < w.tap_rows; ++u)
+          add_row(sums + from, w.width, w.disjoint, dx + input + u * w.tap_row);
+      });
+    });
   });
 }
 

@@ -5,17 +5,27 @@
 
 namespace byhand::cpu {
 
-// A block of pooling windows of one plane. Each window has the same number of taps inside the image, at least
-// one. Output (i, j) of the block is y[i * y_row + j]. Its window has the inputs x[i * x_row + j * x_column +
-// u * tap_row + v * tap_column] for u < tap_rows and v < tap_columns.
+// Pooling windows of one or several planes. In each plane, they are a block of rows and columns of windows
+// with the same number of taps inside the image, at least one. In each plane, output (i, j) of the block is
+// y[i * y_row + j]. Its window has the inputs x[i * x_row + j * x_column + u * tap_row + v * tap_column] for
+// u < tap_rows and v < tap_columns.
 struct PoolWindows {
-  int64_t rows, columns;    // the numbers of rows and columns of windows
+  int64_t planes, x_plane, y_plane;  // the number of planes, and their distances in x and y
+  int64_t rows, columns;             // the numbers of rows and columns of windows
   int64_t x_row, x_column;  // the distances in x of neighbouring windows; x_column is 1 if columns is 1
   int64_t y_row;
   int64_t tap_rows, tap_columns;  // the numbers of rows and columns of taps in a window
   int64_t tap_row, tap_column;    // the distances in x of neighbouring taps
   int32_t first;                  // the position of x[0] in its plane
   float divisor;                  // the average is the sum of the taps divided by this number
+  bool disjoint;                  // whether no input belongs to two windows, also not to one of another block
+
+  // A kernel takes the taps of each column together first, for all of the `width` neighbouring columns of x
+  // that a row of windows covers. It then takes the columns of each window together. It does this for at most
+  // `together` rows of windows at a time. The rows are `joined` if they fill y and do not share columns
+  // within a row. The rows of all planes then count as one long row.
+  bool joined;
+  int64_t width, together;
 };
 
 struct Pool2dKernels {
@@ -27,11 +37,14 @@ struct Pool2dKernels {
   bool (*in_windows)(const int32_t* place, int64_t planes, const int32_t* corner, int64_t windows,
                      int32_t row);
   // Writes the maximum of each window to y, and its position in the plane to index, which is laid out as y.
-  void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index);
-  // Writes the average of each window to y.
-  void (*average)(const PoolWindows&, const float* x, float* y);
-  // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y.
-  void (*average_backward)(const PoolWindows&, const float* dy, float* dx);
+  // `values` and `places` have room for width * together numbers.
+  void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index, float* values, int32_t* places);
+  // Writes the average of each window to y. `room` has room for width * together numbers.
+  void (*average)(const PoolWindows&, const float* x, float* y, double* room);
+  // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y. If the windows are
+  // disjoint, it overwrites the inputs from the first to the last tap of each row of windows. `room` has room
+  // for width * together numbers.
+  void (*average_backward)(const PoolWindows&, const float* dy, float* dx, float* room);
 };
 
 }  // namespace byhand::cpu

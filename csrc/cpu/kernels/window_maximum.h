@@ -17,6 +17,16 @@ struct WindowMaximum {
     value = select(better, other, value);
     place = select(better, other_place, place);
   }
+
+  // Takes in the maximum of other values of the window, of which some come before and some after those
+  // visited so far. The result is the one of a visit of all values in the order of their positions.
+  void merge(const WindowMaximum& other) {
+    const Mask earlier = other.place < place;
+    const WindowMaximum later{select(earlier, value, other.value), select(earlier, place, other.place)};
+    value = select(earlier, other.value, value);
+    place = select(earlier, other.place, place);
+    visit(later.value, later.place);
+  }
 };
 
 }  // namespace

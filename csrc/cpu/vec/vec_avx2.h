@@ -109,6 +109,7 @@ inline IVec select(Mask m, IVec a, IVec b) {
 }
 
 inline Mask operator==(IVec a, IVec b) { return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))}; }
+inline Mask operator<(IVec a, IVec b) { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(b.v, a.v))}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm256_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm256_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm256_and_si256(a.v, b.v)}; }

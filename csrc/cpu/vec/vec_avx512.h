@@ -92,6 +92,7 @@ inline Vec select(Mask m, Vec a, Vec b) { return {_mm512_mask_blend_ps(m.v, b.v,
 inline IVec select(Mask m, IVec a, IVec b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
 
 inline Mask operator==(IVec a, IVec b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
+inline Mask operator<(IVec a, IVec b) { return {_mm512_cmplt_epi32_mask(a.v, b.v)}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {_mm512_and_si512(a.v, b.v)}; }

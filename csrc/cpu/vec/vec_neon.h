@@ -120,6 +120,7 @@ inline Vec select(Mask m, Vec a, Vec b) { return {vbslq_f32(m.v, a.v, b.v)}; }
 inline IVec select(Mask m, IVec a, IVec b) { return {vbslq_s32(m.v, a.v, b.v)}; }
 
 inline Mask operator==(IVec a, IVec b) { return {vceqq_s32(a.v, b.v)}; }
+inline Mask operator<(IVec a, IVec b) { return {vcltq_s32(a.v, b.v)}; }
 inline IVec operator+(IVec a, IVec b) { return {vaddq_s32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {vsubq_s32(a.v, b.v)}; }
 inline IVec operator&(IVec a, IVec b) { return {vandq_s32(a.v, b.v)}; }

@@ -124,6 +124,7 @@ inline Vec select(Mask m, Vec a, Vec b) { return {m.v ? a.v : b.v}; }
 inline IVec select(Mask m, IVec a, IVec b) { return {m.v ? a.v : b.v}; }
 
 inline Mask operator==(IVec a, IVec b) { return {a.v == b.v}; }
+inline Mask operator<(IVec a, IVec b) { return {a.v < b.v}; }
 inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
 inline IVec operator-(IVec a, IVec b) { return {a.v - b.v}; }
 inline IVec operator&(IVec a, IVec b) { return {a.v & b.v}; }
