@@ -200,7 +200,7 @@ void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const flo
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (!whole) std::fill(dx + begin * inputs, dx + end * inputs, 0.0f);
     ScratchFrame frame;
-    float* const room = frame.allocate<float>(windows.room());
+    float* const room = frame.allocate<float>(2 * (windows.room() + s.kernel.w));
     windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
       kernel(w, dy + begin * outputs + output, dx + begin * inputs + input, room);
     });

@@ -1,7 +1,8 @@
 // Pooling, in two passes over each row of windows. In the first pass, the lanes of a vector are neighbouring
 // columns of the input, and each lane takes the taps of its column together. In the second pass, the lanes
 // are neighbouring windows, and each lane takes the columns of its window together. A window of k x k taps
-// then needs k strided loads instead of k * k.
+// then needs k strided loads instead of k * k. Strides of 3 and more have no fast loads. For them, the second
+// pass computes the windows of all columns, also those between two windows, and then copies the wanted ones.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"
@@ -91,16 +92,25 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index,
         max_of_columns(w, x + input, w.first + static_cast<int32_t>(place), values + to, places + to);
       });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
-        for_overlapping_vectors(windows, [&](int64_t j, auto n) {
+        const auto compare = [&](auto step, int64_t j, auto n, float* value, int32_t* place) {
           const auto tap = [&](int64_t v) {
-            const int64_t at = from + j * stride + v * w.tap_column;
-            return WindowMaximum{load_strided(values + at, stride, n), load_strided(places + at, stride, n)};
+            const int64_t at = from + j * step + v * w.tap_column;
+            return WindowMaximum{load_strided(values + at, step, n), load_strided(places + at, step, n)};
           };
           WindowMaximum best = tap(0);
           for (int64_t v = 1; v < w.tap_columns; ++v) best.merge(tap(v));
-          store(best.value, y + output + j, n);
-          store(best.place, index + output + j, n);
-        });
+          store(best.value, value + j, n);
+          store(best.place, place + j, n);
+        };
+        if (stride <= 2)
+          return for_overlapping_vectors(
+              windows, [&](int64_t j, auto n) { compare(stride, j, n, y + output, index + output); });
+        for_vectors((windows - 1) * stride + 1,
+                    [&](int64_t j, auto n) { compare(Constant<1>{}, j, n, values + from, places + from); });
+        for (int64_t j = 0; j < windows; ++j) {
+          y[output + j] = values[from + j * stride];
+          index[output + j] = places[from + j * stride];
+        }
       });
     });
   });
@@ -142,54 +152,72 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
         });
       });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
-        for_overlapping_vectors(windows, [&](int64_t j, auto n) {
-          const float* const first = sums + from + j * stride;
-          Vec total = load_strided(first, stride, n);
+        const auto average = [&](auto step, int64_t j, auto n, float* to) {
+          const float* const first = sums + from + j * step;
+          Vec total = load_strided(first, step, n);
           for (int64_t v = 1; v < w.tap_columns; ++v)
-            total = total + load_strided(first + v * w.tap_column, stride, n);
-          store(total / Vec::set(w.divisor), y + output + j, n);
-        });
+            total = total + load_strided(first + v * w.tap_column, step, n);
+          store(total / Vec::set(w.divisor), to + j, n);
+        };
+        if (stride <= 2)
+          return for_overlapping_vectors(windows,
+                                         [&](int64_t j, auto n) { average(stride, j, n, y + output); });
+        for_vectors((windows - 1) * stride + 1,
+                    [&](int64_t j, auto n) { average(Constant<1>{}, j, n, sums + from); });
+        for (int64_t j = 0; j < windows; ++j) y[output + j] = sums[from + j * stride];
       });
     });
   });
 }
 
-// Adds the gradient of each window to the columns of the window, in `sums`. Windows may overlap, so each
-// addition must see the previous additions. The taps are therefore visited one after the other. If the stride
-// is 1, the values of one tap in neighbouring windows are adjacent and are added as a vector. For other
-// strides, they are added one after the other.
+// Writes the sum of the gradients of the windows to which each of `columns` columns belongs to `sums`. Column
+// q * stride + r belongs to window q - i for each i with i * stride + r < tap_columns. So the gradients of
+// the windows, with zeros before and after them in `shares`, are added as vectors for each r.
 template <class Stride>
-void spread_over_columns(const PoolWindows& w, const float* dy, int64_t windows, Stride stride, float* sums) {
+void spread_over_columns(const PoolWindows& w, const float* dy, int64_t windows, int64_t columns,
+                         Stride stride, float* sums, float* shares) {
+  const int64_t before = (w.tap_columns - 1) / stride;
+  const auto clear = [](float* to, int64_t count) {
+    for_vectors(count, [=](int64_t j, auto n) { store(Vec::zero(), to + j, n); });
+  };
+  clear(shares, before);
   for_vectors(windows, [=, &w](int64_t j, auto n) {
-    const Vec share = load(dy + j, n) / Vec::set(w.divisor);
-    float lane[Vec::kLanes];
-    share.store(lane);
-    for (int64_t v = 0; v < w.tap_columns; ++v) {
-      float* const to = sums + j * stride + v * w.tap_column;
-      if (stride == 1)
-        store(load(to, n) + share, to, n);
-      else
-        for (int k = 0; k < lanes(n); ++k) to[k * stride] += lane[k];
-    }
+    store(load(dy + j, n) / Vec::set(w.divisor), shares + before + j, n);
   });
+  clear(shares + before + windows, before + 1);
+  for (int64_t r = 0; r < stride; ++r)
+    for_vectors((columns - r + stride - 1) / stride, [=, &w](int64_t q, auto n) {
+      Vec total = Vec::zero();
+      for (int64_t i = 0; i * stride + r < w.tap_columns; ++i)
+        total = total + load(shares + before + q - i, n);
+      if (stride == 1) return store(total, sums + q, n);
+      float lane[Vec::kLanes];
+      total.store(lane);
+      for (int k = 0; k < lanes(n); ++k) sums[(q + k) * stride + r] = lane[k];
+    });
 }
 
-// to[j] += row[j] for j < count, or to[j] = row[j]. The latter needs no masks. With AVX-512, a load that
-// follows a masked store to neighbouring values waits for it.
+// to[j] += row[j] for j < count, or to[j] = row[j]. There are no masks if a row fills a vector: with AVX-512,
+// a load that follows a masked store to the same or neighbouring values waits for it.
 void add_row(const float* row, int64_t count, bool overwrite, float* to) {
+  constexpr int kLanes = Vec::kLanes;
+  const auto add = [=](int64_t j, auto n) { return load(to + j, n) + load(row + j, n); };
   if (overwrite)
     return for_overlapping_vectors(count, [=](int64_t j, auto n) { store(load(row + j, n), to + j, n); });
-  for_vectors(count, [=](int64_t j, auto n) { store(load(to + j, n) + load(row + j, n), to + j, n); });
+  if (count < kLanes) return store(add(0, static_cast<int>(count)), to, static_cast<int>(count));
+  const Vec last = add(count - kLanes, WholeVector{});  // before the loop changes some of its values
+  for (int64_t j = 0; j + kLanes <= count; j += kLanes) add(j, WholeVector{}).store(to + j);
+  last.store(to + count - kLanes);
 }
 
 void average_backward(const PoolWindows& w, const float* dy, float* dx, float* sums) {
+  float* const shares = sums + w.together * w.width;
   const bool pairs = w.joined && w.x_column == 2 && w.tap_columns == 2;  // a window is a pair of columns
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      if (!pairs)
-        for_vectors(group.count * w.width, [&](int64_t j, auto n) { store(Vec::zero(), sums + j, n); });
       group.windows([&](int64_t windows, int64_t to, int64_t output) {
-        if (!pairs) return spread_over_columns(w, dy + output, windows, stride, sums + to);
+        const int64_t columns = w.joined ? windows * stride : w.width;
+        if (!pairs) return spread_over_columns(w, dy + output, windows, columns, stride, sums + to, shares);
         for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[output + j] / w.divisor;
       });
       group.rows([&](int64_t input, int64_t, int64_t from) {

@@ -43,7 +43,7 @@ struct Pool2dKernels {
   void (*average)(const PoolWindows&, const float* x, float* y, double* room);
   // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y. If the windows are
   // disjoint, it overwrites the inputs from the first to the last tap of each row of windows. `room` has room
-  // for width * together numbers.
+  // for 2 * (width * together + tap_columns) numbers.
   void (*average_backward)(const PoolWindows&, const float* dy, float* dx, float* room);
 };
 
