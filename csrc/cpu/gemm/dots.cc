@@ -16,7 +16,7 @@ namespace {
 // `to`.
 Matrix with_adjacent_depth(const GemmKernels& k, const Matrix& rows, float* to) {
   if (rows.column_stride == 1) return rows;
-  pack(k, rows.transposed(), to, rows.columns);
+  pack(k, rows.transposed(), to, rows.columns, rows.rows * rows.columns);
   return {to, rows.rows, rows.columns, rows.columns, 1};
 }
 

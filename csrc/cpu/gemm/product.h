@@ -89,6 +89,6 @@ ops::Matrix rows_of(const ops::Matrix&, Range rows);
 ops::Matrix columns_of(const ops::Matrix&, Range columns);
 
 // Packs `m`, with any strides, as GemmKernels::pack_rows does. `to` needs room for one more vector.
-void pack(const GemmKernels&, const ops::Matrix& m, float* to, int64_t width);
+void pack(const GemmKernels&, const ops::Matrix& m, float* to, int64_t width, int64_t panel);
 
 }  // namespace byhand::cpu

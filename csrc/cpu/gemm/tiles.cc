@@ -74,8 +74,12 @@ struct Block {
   float* b_panels;          // room for all panels of the block; null if B is not packed
   const Product* finished;  // the product, whose activation the last step applies; null before the last step
 
+  // The distance between two panels of this width. Without the additional cache line, panels of 4, 8, 16 KB
+  // and so on would evict each other from L1, because pack_b writes a row of all panels at a time.
+  int64_t panel_size(int64_t width) const { return width * tile.depth + kCacheLineFloats; }
   float* b_panel(int64_t j) const {
-    return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth;
+    return b_panels + (tiling.columns(j).begin - tiling.columns(column_tiles.begin).begin) * tile.depth +
+           (j - column_tiles.begin) * kCacheLineFloats;
   }
   void pack_b() const;
   void multiply() const;
@@ -90,7 +94,7 @@ void Block::pack_b() const {
     const int64_t first = j;
     while (j < column_tiles.end && width(j) == width(first)) ++j;
     const Range c{tiling.columns(first).begin, std::min(tiling.columns(j - 1).end, tiling.n)};
-    pack(tiling.k, columns_of(b, c).transposed(), b_panel(first), width(first));
+    pack(tiling.k, columns_of(b, c).transposed(), b_panel(first), width(first), panel_size(width(first)));
   }
 }
 
@@ -103,7 +107,7 @@ void Block::multiply() const {
     t.c += r.begin * t.c_row_stride;
     t.out += r.begin * t.out_row_stride;
     if (a_panel) {
-      pack(tiling.k, rows, a_panel, rows.rows);
+      pack(tiling.k, rows, a_panel, rows.rows, rows.rows * rows.columns);
       t.a = a_panel, t.a_row_stride = 1, t.a_column_stride = rows.rows;
     } else {
       t.a = rows.data, t.a_row_stride = rows.row_stride, t.a_column_stride = rows.column_stride;
@@ -137,15 +141,21 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Rows whose distance is a multiple of 2 KB evict each other, because L1 can keep only a few of their cache
-// lines (section 7 of docs/gemm.md).
-bool is_aliased(int64_t stride) { return stride % 512 == 0; }
+// Returns whether `count` cache lines at this distance, in floats, evict each other, because L1 can keep only
+// a few of them (section 7 of docs/gemm.md). L1 has 64 sets of at least 8 lines. If the distance is a whole
+// number of lines that is divisible by 2^i, the lines share 64 / 2^i sets.
+bool is_aliased(int64_t distance, int64_t count) {
+  const int64_t lines = distance / kCacheLineFloats, divisor = lines & -lines;
+  return distance % kCacheLineFloats == 0 && lines > 0 && count > 8 * 64 / std::min<int64_t>(divisor, 64);
+}
 
-// Returns whether packing A pays. It pays if the rows or columns of A evict each other, and at least kUses
-// tiles read the same rows of A, so that they share one copy. At other distances, packing gains nothing.
+// Returns whether packing A pays. It pays if the values of A that a tile reads evict each other, and enough
+// tiles read the same rows of A, so that they share one copy. Lower tiles use fewer values of each cache
+// line, so they gain more. At other distances, packing gains nothing.
 bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  constexpr int64_t kUses = 8;  // the minimum number of tiles that share a copy
-  return t.column_tiles >= kUses && (is_aliased(a.row_stride) || is_aliased(a.column_stride));
+  const bool aliased =
+      a.column_stride == 1 ? a.row_stride % 512 == 0 : is_aliased(a.column_stride, a.columns);
+  return aliased && t.column_tiles >= t.k.rows * 2 / 3;
 }
 
 // The number of values of a packed B in a block: 1 MB. Larger blocks leave the L2 caches of most CPUs.
@@ -158,10 +168,13 @@ int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Fl
 }  // namespace
 
 bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
-  constexpr int64_t kLeast = 128 * 1024 / 4;  // the minimum number of values: a smaller B stays in L2 anyway
-  constexpr int64_t kUses = 24;               // the minimum number of tiles that share a copy
+  constexpr int64_t kLeast = 128 * 1024 / 4, kUses = 24;
+  constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2;
   if (b.column_stride != 1) return true;
-  return b.rows * b.columns >= kLeast && row_tiles >= (is_aliased(b.row_stride) ? 2 : kUses);
+  const bool aliased = b.row_stride % 512 == 0;
+  // A smaller B stays in L2 anyway, or in L1 if it is aliased.
+  return b.rows * b.columns >= (aliased ? kLeastAliased : kLeast) &&
+         row_tiles >= (aliased ? kUsesAliased : kUses);
 }
 
 void multiply_by_tiles(const Product& g) {
@@ -172,13 +185,13 @@ void multiply_by_tiles(const Product& g) {
   const bool pack_a = worth_packing_a(g.a, tiling), pack_b = worth_packing_b(g.b, tiling.row_tiles);
   // A block is so narrow that it has at most about this number of values of B, because each tile of rows
   // reads all of them. It consists of whole tiles.
-  const int64_t most_columns = (pack_b ? kPackedFloats : kSharedFloats) / longest_step(k);
+  const int64_t most_columns = (pack_b ? kPackedFloats : kSharedFloats) / std::max<int64_t>(longest, 1);
   const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), most_columns));
 
   ScratchFrame frame;
   float* const a_panel = pack_a ? frame.allocate<float>(k.narrow_rows * longest + k.lanes) : nullptr;
   const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
-  float* const b_panels = pack_b ? frame.allocate<float>(widest * longest) : nullptr;
+  float* const b_panels = pack_b ? frame.allocate<float>(widest * (longest + kCacheLineFloats)) : nullptr;
   for (int64_t s = 0; s < steps; ++s) {
     const Range d = split(g.depth(), steps, s);
     GemmTile tile{};

@@ -181,12 +181,13 @@ void dot(const GemmDot& t) {
 // Behind the last store there must be room for the additional values (see gemm.h). In a wider panel, only the
 // last block of rows may be narrower than a vector. Its stores are cut (`cut`), because the values behind
 // them belong to the panel's first block and have already been stored.
-void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
+void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width,
+               int64_t panel) {
   constexpr int kLanes = Vec::kLanes;
   for (int64_t first = 0; first < count; first += kLanes, from += kLanes * stride) {
     const int64_t last = count - first < kLanes ? count - first - 1 : kLanes - 1;
     const int64_t column = first % width;
-    float* const panel = to + (first - column) * depth + column;
+    float* const block_to = to + first / width * panel + column;
     const bool cut = column > 0 && width - column < kLanes;
     for_vectors(depth, [&](int64_t p, auto n) {
       Vec block[kLanes];
@@ -198,22 +199,23 @@ void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, 
         if constexpr (!__is_same(decltype(n), WholeVector))
           if (i >= n) break;
         if (cut)
-          block[i].store(panel + (p + i) * width, static_cast<int>(width - column));
+          block[i].store(block_to + (p + i) * width, static_cast<int>(width - column));
         else
-          block[i].store(panel + (p + i) * width);
+          block[i].store(block_to + (p + i) * width);
       }
     });
   }
 }
 
-void pack_columns(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width) {
+void pack_columns(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width,
+                  int64_t panel) {
   for (int64_t p = 0; p < depth; ++p, from += stride, to += width) {
-    float* panel = to;
-    for (int64_t first = 0; first < count; first += width, panel += width * depth) {
+    float* row = to;
+    for (int64_t first = 0; first < count; first += width, row += panel) {
       const int64_t end = count - first < width ? count : first + width;
       int64_t i = first;
-      for (; i + Vec::kLanes <= end; i += Vec::kLanes) Vec::load(from + i).store(panel + i - first);
-      if (i < end) Vec::load(from + i, static_cast<int>(end - i)).store(panel + i - first);
+      for (; i + Vec::kLanes <= end; i += Vec::kLanes) Vec::load(from + i).store(row + i - first);
+      if (i < end) Vec::load(from + i, static_cast<int>(end - i)).store(row + i - first);
     }
   }
 }

@@ -62,18 +62,18 @@ struct GemmKernels {
   GemmDotKernel dot[kMaxGemmRows][kMaxGemmDotColumns];  // [rows - 1][columns - 1]
   // Pack a matrix of `count` rows and `depth` columns into panels, in the order in which tiles read them. A
   // panel takes `width` rows of the matrix and stores them transposed: the value in row i and column p of the
-  // matrix goes to to[i / width * (width * depth) + p * width + i % width]. For example, with width = 2 and
-  // depth = 3, the rows a b c and d e f become the panel a d b e c f.
+  // matrix goes to to[i / width * panel + p * width + i % width]. `panel` is at least width * depth. For
+  // example, with width = 2 and depth = 3, the rows a b c and d e f become the panel a d b e c f.
   //
   // pack_rows reads a matrix in which the values of a row are adjacent in memory and rows are `stride` apart.
   // pack_columns reads one in which the values of a column are adjacent and columns are `stride` apart. If
   // there is more than one panel, `width` must be a multiple of `lanes`. If `width` is not a multiple of
   // `lanes`, up to lanes - 1 values behind the panel may be overwritten. If `count` is not a multiple of
   // `width`, the last panel holds undefined values in the places of the missing rows.
-  void (*pack_rows)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,
-                    int64_t width);
+  void (*pack_rows)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width,
+                    int64_t panel);
   void (*pack_columns)(const float* from, int64_t stride, int64_t count, int64_t depth, float* to,
-                       int64_t width);
+                       int64_t width, int64_t panel);
 };
 
 }  // namespace byhand::cpu
