@@ -39,7 +39,8 @@ def draw_pooling() -> bytes:
     for row in range(2):
         _lanes(d, 140, 24 + SIDE * row, PLANE[row], column_best == row)
     d.line([(276, 98), (276, 126)])
-    d.text(296, 117, "first pass: the larger value of each column, and its position", "faint", "start")
+    first = "first pass: the larger value of each column, and its position"
+    d.text(296, 117, first, "faint", "start")
     d.text(130, 157, "values", "mono", "end")
     _lanes(d, 140, 136, values, np.isin(places, indices))
     d.text(130, 157 + SIDE, "places", "mono", "end")

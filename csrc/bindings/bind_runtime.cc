@@ -50,6 +50,8 @@ void set_num_threads(py::handle n) {
   cpu::set_num_threads(static_cast<int>(count));
 }
 
+py::object release_memory() { return py::int_(release_cached_memory()); }
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -102,6 +104,16 @@ TypeError
     If n is not an integer.
 ValueError
     If n is out of range.)");
+  define<release_memory>(m, "release_memory()", R"(Free the memory that byhand keeps for later calls.
+
+Each thread keeps the workspace of its last kernels, at most 64 MiB, because allocating it again
+takes longer than many kernels. A GPU keeps the memory of arrays that are gone. This function frees
+both. Memory that a kernel is using at the moment is not freed.
+
+Returns
+-------
+int
+    The number of bytes that were freed.)");
   define<empty>(m, "empty(shape, device='cpu')", R"(Make a float32 array with undefined values.
 
 Parameters

@@ -9,6 +9,7 @@
 #include "bindings/conv2d_geometry.h"
 #include "bindings/gil.h"
 #include "core/check.h"
+#include "core/scratch.h"
 #include "cpu/conv2d/method.h"
 #include "cpu/runtime/parallel.h"
 #include "cpu/runtime/peak.h"
@@ -51,6 +52,7 @@ py::capsule device_without_operators(const std::string& name, bool is_gpu) {
                                         .is_gpu = is_gpu,
                                         .allocate = cpu.allocate,
                                         .release = cpu.release,
+                                        .release_cached = []() -> size_t { return 0; },
                                         .from_host = cpu.from_host,
                                         .to_host = cpu.to_host,
                                         .copy = cpu.copy,
@@ -88,6 +90,9 @@ void bind_testing(py::module_& m) {
   m.def(
       "set_thread_limit", cpu::set_thread_limit, py::arg("limit"),
       "Set the largest number of threads that a call uses. At first, it is the number of usable processors.");
+  m.def("scratch_peak", scratch_peak,
+        "Return the largest number of bytes of scratch memory that all threads together have had since the "
+        "last call of this function.");
   m.def("fma_peak", cpu::fma_peak, py::arg("seconds"), py::call_guard<GilRelease>(),
         "Measure the floating-point operations per second of one thread that only multiplies and adds in "
         "registers.");

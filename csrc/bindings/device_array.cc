@@ -63,6 +63,13 @@ const Device& device_named(const std::string& name) {
   return *devices().at(name);
 }
 
+size_t release_cached_memory() {
+  size_t bytes = 0;
+  for (const auto& [name, device] : devices())
+    without_gil([&bytes, device = device] { bytes += device->release_cached(); });
+  return bytes;
+}
+
 DeviceArray::DeviceArray(const Device& device, py::dtype dtype, Shape shape)
     : device_(&device),
       dtype_(std::move(dtype)),

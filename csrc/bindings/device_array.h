@@ -16,6 +16,9 @@ namespace byhand::bindings {
 // a Python exception that says why if the device cannot be used.
 const Device& device_named(const std::string& name);
 
+// Frees the memory that all devices in use keep for later calls. Returns the number of bytes.
+size_t release_cached_memory();
+
 // A C-contiguous array. Copies of this object are views of the same memory, which is released with the last
 // of them. All dtypes are those of csrc/ops: float32, int32, int64 and uint8.
 class DeviceArray {

@@ -6,6 +6,7 @@
 //
 // When the last open frame of a thread closes, the thread keeps up to 64 MiB for its next frames and frees
 // the rest. So a second call of an operator with the same sizes allocates nothing if it needs at most 64 MiB.
+// release_scratch frees what all threads keep.
 #pragma once
 
 #include <cstddef>
@@ -35,5 +36,12 @@ class ScratchFrame {
 
   size_t block_, used_;  // the top of the stack when this frame was opened
 };
+
+// Frees the scratch memory of every thread that has no open frame. Returns the number of bytes.
+size_t release_scratch();
+
+// Returns the largest number of bytes that all threads together have had since the last call of this
+// function.
+size_t scratch_peak();
 
 }  // namespace byhand

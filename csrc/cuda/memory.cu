@@ -106,6 +106,12 @@ void release(void* memory) noexcept {
   if (memory != nullptr) cudaFreeAsync(memory, stream());
 }
 
+size_t release_cached() {
+  const size_t before = room().in_pool;
+  check(cudaMemPoolTrimTo(pool(), 0), "memory");
+  return before - room().in_pool;
+}
+
 // The driver keeps released memory in its pool for the next allocations, and does not count it as free.
 Room room() {
   wait();
@@ -114,7 +120,8 @@ Room room() {
   uint64_t reserved = 0, used = 0;
   check(cudaMemPoolGetAttribute(pool(), cudaMemPoolAttrReservedMemCurrent, &reserved), "memory");
   check(cudaMemPoolGetAttribute(pool(), cudaMemPoolAttrUsedMemCurrent, &used), "memory");
-  result.free += reserved - used;
+  result.in_pool = reserved - used;
+  result.free += result.in_pool;
   return result;
 }
 

@@ -10,13 +10,14 @@ namespace byhand::cuda {
 // that was launched before `release` may still use it.
 void* allocate(size_t bytes);
 void release(void* memory) noexcept;
+size_t release_cached();
 
-// The bytes that arrays can still take, and all bytes of the GPU. Waits for the work in the stream, which may
-// release memory.
+// The bytes that arrays can still take, and all bytes of the GPU. `free` includes the bytes in the pool of
+// released memory, `in_pool`.
 struct Room {
-  size_t free, total;
+  size_t free, total, in_pool;
 };
-Room room();
+Room room();  // waits for the work in the stream, which may release memory
 
 // An array of `count` values that lives until the work that is in the stream at its end is done.
 template <class T>

@@ -140,6 +140,7 @@ struct Device {
   // Memory. All functions but release may throw. `bytes` may be 0.
   void* (*allocate)(size_t bytes);
   void (*release)(void* memory) noexcept;
+  size_t (*release_cached)();  // frees memory that is kept for later calls, and returns the number of bytes
   // Copy to the device from the host, to the host from the device, and inside the device. The first two
   // return when the copy is done.
   void (*from_host)(void* to, const void* from, size_t bytes);

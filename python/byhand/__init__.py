@@ -18,7 +18,13 @@ try:
     from byhand._core import DeviceArray, asarray
     from byhand.models import Model
     from byhand.models import model as _model
-    from byhand.runtime import get_num_threads, num_threads, set_num_threads, show_config
+    from byhand.runtime import (
+        get_num_threads,
+        num_threads,
+        release_memory,
+        set_num_threads,
+        show_config,
+    )
     from byhand.training import Trainer, evaluate
     from byhand.training.run_folder import load
 except (ImportError, KeyboardInterrupt) as _error:
@@ -63,6 +69,7 @@ __all__ = [
     "nn",
     "num_threads",
     "optim",
+    "release_memory",
     "set_num_threads",
     "show_config",
     "training",

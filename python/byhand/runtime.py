@@ -1,13 +1,20 @@
-"""The number of threads, and a report of what byhand uses on this machine."""
+"""The number of threads, kept memory, and a report of what byhand uses on this machine."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from byhand import cuda
-from byhand._core import config, get_num_threads, set_num_threads
+from byhand._core import config, get_num_threads, release_memory, set_num_threads
 
-__all__ = ["config", "get_num_threads", "num_threads", "set_num_threads", "show_config"]
+__all__ = [
+    "config",
+    "get_num_threads",
+    "num_threads",
+    "release_memory",
+    "set_num_threads",
+    "show_config",
+]
 
 
 @contextlib.contextmanager
