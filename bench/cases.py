@@ -15,7 +15,7 @@ Maker = Callable[[np.random.Generator, int], Any]
 N = -1  # stands for the batch size in a shape
 CLASSES = 10
 # These kernels return nothing. Their results are the arguments that they change.
-IN_PLACE = frozenset({"sgd_step"})
+IN_PLACE = frozenset({"sgd_step", "adam_step"})
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Case:
         kernels, whose speed is limited by memory.
     fixed : whether the work is the same for every batch size. If so, `flops` counts a whole call
         instead of an image.
+    taps : the number of values that a pooling visits, or 0. The sweep expects the time to grow with
+        it.
     """
 
     op: str
@@ -34,6 +36,7 @@ class Case:
     keywords: Mapping[str, float] = field(default_factory=dict)
     flops: int = 0
     fixed: bool = False
+    taps: int = 0
 
     @property
     def name(self) -> str:
@@ -62,12 +65,17 @@ def shape(*sizes: int) -> Maker:
     return lambda _, n: _sized(sizes, n)
 
 
-def labels(rng: np.random.Generator, n: int) -> Any:
-    return rng.integers(0, CLASSES, n)
+def positives(*shape: int) -> Maker:
+    """Make float32 values from 0.5 to 1.5."""
+    return lambda rng, n: rng.random(_sized(shape, n), np.float32) + np.float32(0.5)
 
 
-def two(_: np.random.Generator, __: int) -> int:
-    return 2
+def labels(classes: int, count: int = N) -> Maker:
+    return lambda rng, n: rng.integers(0, classes, _sized((count,), n))
+
+
+def number(value: int) -> Maker:
+    return lambda _, __: value
 
 
 def _sized(shape: tuple[int, ...], n: int) -> tuple[int, ...]:
@@ -88,6 +96,9 @@ def _products() -> Iterator[Case]:
         yield Case("linear_backward_input", name, (y, w), flops=2 * i * o)
         yield Case("linear_backward_weight", name, (y, x), flops=2 * i * o)
         yield Case("linear_backward_bias", name, (y,))
+        if o > CLASSES:
+            yield Case("linear_act", name, (x, w, b), flops=2 * i * o)
+            yield Case("linear_act_backward", name, (y, y, x, w), flops=4 * i * o)
 
 
 def _convolutions() -> Iterator[Case]:
@@ -101,6 +112,19 @@ def _convolutions() -> Iterator[Case]:
             yield Case("conv2d_backward_input", name, arguments, flops=flops)
         yield Case("conv2d_backward_weight", name, (y, x, shape(o, c, k, k)), flops=flops)
         yield Case("conv2d_backward_bias", name, (y,))
+        yield Case("conv2d_pool_act", name, (x, w, values(o)), flops=flops)
+        if c > 1:
+            pooled = values(N, o, out // 2, out // 2)
+            indices = after(lambda x: numpy_page.max_pool2d(x, 2)[1], N, o, out, out)
+            makers = pooled, pooled, indices, x, w
+            yield Case("conv2d_pool_act_backward", name, makers, flops=2 * flops)
+
+
+def _norms() -> Iterator[Case]:
+    for name, c, size in (("LeNet 20x24x24", 20, 24), ("LeNet 50x8x8", 50, 8)):
+        x, one, positive = values(N, c, size, size), values(c), positives(c)
+        yield Case("batch_norm", name, (x, one, one, one, positive), {"training": True})
+        yield Case("batch_norm_backward", name, (x, x, one, one, positive))
 
 
 def _pools() -> Iterator[Case]:
@@ -108,10 +132,10 @@ def _pools() -> Iterator[Case]:
         whole = N, c, size, size
         x, y = values(*whole), values(N, c, size // 2, size // 2)
         indices = after(lambda x: numpy_page.max_pool2d(x, 2)[1], *whole)
-        yield Case("max_pool2d", name, (x, two))
+        yield Case("max_pool2d", name, (x, number(2)))
         yield Case("max_pool2d_backward", name, (y, indices, shape(*whole)))
-        yield Case("avg_pool2d", name, (x, two))
-        yield Case("avg_pool2d_backward", name, (y, shape(*whole), two))
+        yield Case("avg_pool2d", name, (x, number(2)))
+        yield Case("avg_pool2d_backward", name, (y, shape(*whole), number(2)))
 
 
 def _elements() -> Iterator[Case]:
@@ -120,16 +144,17 @@ def _elements() -> Iterator[Case]:
             y = after(getattr(numpy_page, op), *sizes)
             yield Case(op, name, (values(*sizes),))
             yield Case(f"{op}_backward", name, (values(*sizes), y))
+        yield Case("add", name, (values(*sizes), values(*sizes)))
 
 
 def _losses() -> Iterator[Case]:
     name, x = f"{CLASSES} classes", values(N, CLASSES)
     yield Case("softmax", name, (x,))
     yield Case("log_softmax", name, (x,))
-    yield Case("softmax_cross_entropy", name, (x, labels))
+    yield Case("softmax_cross_entropy", name, (x, labels(CLASSES)))
     probabilities = after(numpy_page.softmax, N, CLASSES)
-    yield Case("softmax_cross_entropy_backward", name, (probabilities, labels))
-    yield Case("count_correct", name, (x, labels))
+    yield Case("softmax_cross_entropy_backward", name, (probabilities, labels(CLASSES)))
+    yield Case("count_correct", name, (x, labels(CLASSES)))
     yield Case("squared_error", name, (x, x))
     yield Case("squared_error_backward", name, (x, x))
 
@@ -142,11 +167,13 @@ def _steps() -> Iterator[Case]:
     sgd = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
     for name, size in (("softmax 7,850", 7_850), ("LeNet 129,388", 129_388)):
         yield Case("sgd_step", name, (values(size),) * 3, sgd, fixed=True)
+        moments = values(size), positives(size)
+        yield Case("adam_step", name, (values(size),) * 2 + moments, {"step": 3}, fixed=True)
 
 
 CASES = {
     case.name: case
-    for family in (_products, _convolutions, _pools, _elements, _losses, _steps)
+    for family in (_products, _convolutions, _norms, _pools, _elements, _losses, _steps)
     for case in sorted(family(), key=lambda case: case.op)
 }
 OPS = tuple(dict.fromkeys(case.op for case in CASES.values()))

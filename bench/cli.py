@@ -19,6 +19,7 @@ from byhand.bench.options import (
     AllThreadsOption,
     CompileOption,
     DataOption,
+    IsaOption,
     JsonOption,
     ModelsOption,
     PeersOption,
@@ -39,6 +40,7 @@ from byhand.bench.peers import Contender
 from byhand.bench.report import command as report_command
 from byhand.bench.results import Result
 from byhand.bench.run import Run, time_kernel
+from byhand.bench.sweep import command as sweep_command
 from byhand.bench.tasks import EPOCH, VERIFIED, Task, write_data
 from rich.text import Text
 
@@ -68,6 +70,7 @@ def kernels_command(
     peers: PeersOption = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.05,
+    isa: IsaOption = "",
     json: JsonOption = None,
 ) -> None:
     """Time every kernel on the shapes of LeNet-5 and the MLP."""
@@ -90,6 +93,7 @@ def gemm_command(
     peers: Annotated[str, peers_option("numpy and torch, if installed")] = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.02,
+    isa: IsaOption = "",
     json: JsonOption = None,
 ) -> None:
     """Time matrix products, and measure their errors and the overhead of a call."""
@@ -132,6 +136,7 @@ def conv2d_command(
     peers: Annotated[str, peers_option("torch in both memory layouts, or else numpy")] = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.02,
+    isa: IsaOption = "",
     json: JsonOption = None,
 ) -> None:
     """Time convolutions and their gradients."""
@@ -175,6 +180,7 @@ def inference_command(
     seconds: SecondsOption = 0.05,
     compile: CompileOption = False,
     peers: PeersOption = "",
+    isa: IsaOption = "",
     json: JsonOption = None,
 ) -> None:
     """Time forward passes, from float32 images to logits."""
@@ -218,6 +224,7 @@ def training_command(
     data: DataOption = None,
     synthetic: SyntheticOption = False,
     peers: PeersOption = "",
+    isa: IsaOption = "",
     json: JsonOption = None,
 ) -> None:
     """Time one epoch of training: 60,000 images in batches of 128.
@@ -269,6 +276,7 @@ def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> 
 
 
 app.command("accuracy")(accuracy.command)
+app.command("sweep")(sweep_command.command)
 app.command("report")(report_command.command)
 app.command("compare")(compare.command)
 app.command("serving")(serving.command)

@@ -13,7 +13,7 @@ DIRECTIONS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight")
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of x (batch, channels, size, size) with stride 1 and square filters."""
+    """A convolution of x (batch, channels, size, size) with square filters."""
 
     batch: int
     channels: int
@@ -21,35 +21,52 @@ class Convolution:
     outputs: int
     filter_size: int
     padding: int = 0
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def exists(self) -> bool:
+        """Whether the filter fits into the padded image, and the groups are equal."""
+        return self._out > 0 and self.channels % self.groups == 0 == self.outputs % self.groups
 
     @property
     def name(self) -> str:
         """Text such as "N128 20->50 5x5 on 12": 128 images of 20 channels, 12 x 12 pixels."""
         k = f"{self.filter_size}x{self.filter_size}"
-        padded = f" pad {self.padding}" if self.padding else ""
-        return f"N{self.batch} {self.channels}->{self.outputs} {k}{padded} on {self.size}"
+        others = (
+            ("pad", self.padding, 0),
+            ("stride", self.stride, 1),
+            ("dilation", self.dilation, 1),
+            ("groups", self.groups, 1),
+        )
+        texts = "".join(f" {name} {value}" for name, value, usual in others if value != usual)
+        return f"N{self.batch} {self.channels}->{self.outputs} {k}{texts} on {self.size}"
 
     @property
     def flops(self) -> int:
         """Floating-point operations of the direct algorithm, the same for forward and gradients."""
-        taps = self.channels * self.filter_size**2
+        taps = self.channels // self.groups * self.filter_size**2
         return 2 * self.batch * self.outputs * self._out**2 * taps
 
     @property
     def _out(self) -> int:
-        return self.size + 2 * self.padding - self.filter_size + 1
+        span = self.dilation * (self.filter_size - 1) + 1
+        return (self.size + 2 * self.padding - span) // self.stride + 1
 
     def cases(self) -> Iterator[Case]:
         """Yield the forward pass and the gradients with respect to the input and the weights."""
         x = self.batch, self.channels, self.size, self.size
-        w = self.outputs, self.channels, self.filter_size, self.filter_size
+        w = self.outputs, self.channels // self.groups, self.filter_size, self.filter_size
         dy = values(self.batch, self.outputs, self._out, self._out)
         arguments = (
             (values(*x), values(*w), values(self.outputs)),
             (dy, values(*w), shape(*x)),
             (dy, values(*x), shape(*w)),
         )
+        others = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups}
         keywords = {"padding": self.padding}
+        keywords |= {name: value for name, value in others.items() if value != 1}
         for op, makers in zip(DIRECTIONS, arguments, strict=True):
             yield Case(op, self.name, makers, keywords, self.flops, fixed=True)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from byhand.bench import isa
 from byhand.bench.peers import OURS, Contender
 from byhand.bench.results import Entry, Times
 from byhand.bench.sampling import Sample, WorkerError
@@ -52,7 +53,7 @@ class _Process:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+            if name != "OPENBLAS_L2_SIZE" and (name != "OPENBLAS_CORETYPE" or isa.held())
         }
         # The worker imports from the same folders, because a contender may be a file in tools/ or
         # tests/.

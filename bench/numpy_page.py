@@ -7,6 +7,7 @@ float64, they are the reference with which every contender is compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -43,9 +44,35 @@ def linear_backward_bias(grad: Array) -> Any:
     return grad.sum(axis=0)
 
 
-def _columns(x: Array, size: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
+def linear_act(x: Array, weight: Array, bias: Array, *, out: Array | None = None) -> Array:
+    y = linear(x, weight, bias, out=out)
+    return np.maximum(y, 0, out=y)
+
+
+def linear_act_backward(
+    grad: Array, output: Array, x: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    dz = relu_backward(grad, output)
+    return (
+        linear_backward_input(dz, weight),
+        linear_backward_weight(dz, x),
+        linear_backward_bias(dz),
+    )
+
+
+def _geometry(x: Array, weight_shape: Sequence[int], stride: int, dilation: int) -> tuple[int, ...]:
+    """Return the height and the width of the output. `x` is padded."""
+    spans = (dilation * (size - 1) + 1 for size in weight_shape[2:])
+    return tuple((size - span) // stride + 1 for size, span in zip(x.shape[2:], spans, strict=True))
+
+
+def _columns(
+    x: Array, weight_shape: Sequence[int], stride: int = 1, dilation: int = 1
+) -> Iterator[tuple[slice, Array]]:
     """Yield groups of images, with their windows as an array (images, C * KH * KW, pixels)."""
-    windows = sliding_window_view(x, size, axis=(2, 3)).transpose(0, 1, 4, 5, 2, 3)
+    spans = [dilation * (size - 1) + 1 for size in weight_shape[2:]]
+    windows = sliding_window_view(x, spans, axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation].transpose(0, 1, 4, 5, 2, 3)
     pixels = windows.shape[4] * windows.shape[5]
     columns = np.empty((min(GROUP, len(x)), *windows.shape[1:]), x.dtype)
     for start in range(0, len(x), GROUP):
@@ -59,14 +86,34 @@ def _padded(x: Array, padding: int) -> Array:
     return np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2)) if padding else x
 
 
+def _split(array: Array, groups: int, axis: int) -> list[Array]:
+    return np.split(array, groups, axis) if groups > 1 else [array]
+
+
 def conv2d(
-    x: Array, weight: Array, bias: Array, *, padding: int = 0, out: Array | None = None
+    x: Array,
+    weight: Array,
+    bias: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    out: Array | None = None,
 ) -> Array:
     x = _padded(x, padding)
-    n, (o, _, kh, kw) = len(x), weight.shape
-    y = np.empty((n, o, x.shape[2] - kh + 1, x.shape[3] - kw + 1), x.dtype) if out is None else out
-    for part, columns in _columns(x, (kh, kw)):
-        np.matmul(weight.reshape(o, -1), columns, out=y[part].reshape(len(columns), o, -1))
+    shape = len(x), len(weight), *_geometry(x, weight.shape, stride, dilation)
+    y = np.empty(shape, x.dtype) if out is None else out
+    for own_x, w, own_y in zip(
+        _split(x, groups, 1), _split(weight, groups, 0), _split(y, groups, 1), strict=True
+    ):
+        for part, columns in _columns(own_x, w.shape, stride, dilation):
+            if groups == 1:
+                np.matmul(
+                    w.reshape(len(w), -1), columns, out=y[part].reshape(len(columns), len(w), -1)
+                )
+            else:
+                own_y[part] = np.matmul(w.reshape(len(w), -1), columns).reshape(own_y[part].shape)
     y += bias[:, None, None]
     return y
 
@@ -76,26 +123,36 @@ def conv2d_backward_input(
     weight: Array,
     input_shape: Sequence[int],
     *,
+    stride: int = 1,
     padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
     out: Array | None = None,
 ) -> Array:
     if padding:
-        *images, h, w = input_shape
-        shape = *images, h + 2 * padding, w + 2 * padding
-        inside = conv2d_backward_input(grad, weight, shape)
-        inside = inside[:, :, padding : padding + h, padding : padding + w]
+        *images, rows, columns = input_shape
+        shape = *images, rows + 2 * padding, columns + 2 * padding
+        inside = conv2d_backward_input(
+            grad, weight, shape, stride=stride, dilation=dilation, groups=groups
+        )
+        inside = inside[:, :, padding : padding + rows, padding : padding + columns]
         return inside if out is None else np.positive(inside, out=out)
-    n, o, height, width = grad.shape
     grad_x = np.empty(input_shape, grad.dtype) if out is None else out
     grad_x.fill(0)
-    for start in range(0, n, GROUP):
-        part = slice(start, start + GROUP)
-        rows = grad[part].reshape(-1, o, height * width)
-        columns = np.matmul(weight.reshape(o, -1).T, rows)
-        columns = columns.reshape(len(rows), *weight.shape[1:], height, width)
-        for i in range(weight.shape[2]):
-            for j in range(weight.shape[3]):
-                grad_x[part, :, i : i + height, j : j + width] += columns[:, :, i, j]
+    height, width = grad.shape[2:]
+    for own_grad, w, own_x in zip(
+        _split(grad, groups, 1), _split(weight, groups, 0), _split(grad_x, groups, 1), strict=True
+    ):
+        for start in range(0, len(grad), GROUP):
+            part = slice(start, start + GROUP)
+            images_of_part = own_grad[part].reshape(-1, len(w), height * width)
+            taps = np.matmul(w.reshape(len(w), -1).T, images_of_part)
+            taps = taps.reshape(-1, *w.shape[1:], height, width)
+            for i in range(w.shape[2]):
+                for j in range(w.shape[3]):
+                    vertical = slice(i * dilation, i * dilation + stride * height, stride)
+                    horizontal = slice(j * dilation, j * dilation + stride * width, stride)
+                    own_x[part, :, vertical, horizontal] += taps[:, :, i, j]
     return grad_x
 
 
@@ -104,16 +161,22 @@ def conv2d_backward_weight(
     x: Array,
     weight_shape: Sequence[int],
     *,
+    stride: int = 1,
     padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
     out: Array | None = None,
 ) -> Array:
     x = _padded(x, padding)
     grad_weight = np.empty(weight_shape, grad.dtype) if out is None else out
     grad_weight.fill(0)
-    flat = grad_weight.reshape(weight_shape[0], -1)
-    for part, columns in _columns(x, (weight_shape[2], weight_shape[3])):
-        rows = grad[part].reshape(len(columns), weight_shape[0], -1)
-        flat += np.matmul(rows, columns.transpose(0, 2, 1)).sum(axis=0)
+    for own_grad, own_x, own_weight in zip(
+        _split(grad, groups, 1), _split(x, groups, 1), _split(grad_weight, groups, 0), strict=True
+    ):
+        flat = own_weight.reshape(len(own_weight), -1)
+        for part, columns in _columns(own_x, weight_shape, stride, dilation):
+            rows = own_grad[part].reshape(len(columns), len(own_weight), -1)
+            flat += np.matmul(rows, columns.transpose(0, 2, 1)).sum(axis=0)
     return grad_weight
 
 
@@ -121,22 +184,26 @@ def conv2d_backward_bias(grad: Array) -> Any:
     return grad.sum(axis=(0, 2, 3))
 
 
-def _cells(x: Array, k: int) -> Iterator[tuple[int, int, Array]]:
-    """Yield (i, j, values): the values at (i, j) of all k x k windows, which do not overlap."""
-    height, width = x.shape[2] // k * k, x.shape[3] // k * k
+def _cells(x: Array, k: int, stride: int | None = None) -> Iterator[tuple[int, int, Array]]:
+    """Yield (i, j, values): the values at (i, j) of all k x k windows."""
+    step = stride or k
+    bottom, right = x.shape[2] - k + 1, x.shape[3] - k + 1
     for i in range(k):
         for j in range(k):
-            yield i, j, x[:, :, i:height:k, j:width:k]
+            yield i, j, x[:, :, i : i + bottom : step, j : j + right : step]
 
 
-def max_pool2d(x: Array, kernel_size: int) -> tuple[Array, NDArray[np.int32]]:
-    k, width = kernel_size, x.shape[3]
-    rows = np.arange(x.shape[2] // k, dtype=np.int32)[:, None] * (k * width)
-    corners = rows + np.arange(width // k, dtype=np.int32) * k
-    y = x[:, :, : x.shape[2] // k * k : k, : width // k * k : k].copy()
+def max_pool2d(
+    x: Array, kernel_size: int, *, stride: int | None = None
+) -> tuple[Array, NDArray[np.int32]]:
+    step, width = stride or kernel_size, x.shape[3]
+    (_, _, first), *others = _cells(x, kernel_size, step)
+    y = first.copy()
+    rows = np.arange(y.shape[2], dtype=np.int32)[:, None] * (step * width)
+    corners = rows + np.arange(y.shape[3], dtype=np.int32) * step
     indices = np.empty(y.shape, np.int32)
     indices[...] = corners
-    for i, j, cell in _cells(x, k):
+    for i, j, cell in others:
         larger = cell > y
         np.copyto(y, cell, where=larger)
         np.copyto(indices, corners + np.int32(i * width + j), where=larger)
@@ -160,21 +227,85 @@ def max_pool2d_backward(grad: Array, indices: Array, input_shape: Sequence[int])
     return grad_x
 
 
-def avg_pool2d(x: Array, kernel_size: int) -> Array:
-    k = kernel_size
-    y: Array = np.zeros((*x.shape[:2], x.shape[2] // k, x.shape[3] // k), x.dtype)
-    for _, _, cell in _cells(x, k):
+def avg_pool2d(x: Array, kernel_size: int, *, stride: int | None = None) -> Array:
+    (_, _, first), *others = _cells(x, kernel_size, stride)
+    y: Array = first.copy()
+    for _, _, cell in others:
         y += cell
-    y /= k * k
+    y /= kernel_size * kernel_size
     return y
 
 
-def avg_pool2d_backward(grad: Array, input_shape: Sequence[int], kernel_size: int) -> Array:
+def avg_pool2d_backward(
+    grad: Array, input_shape: Sequence[int], kernel_size: int, *, stride: int | None = None
+) -> Array:
     grad_x = np.zeros(input_shape, grad.dtype)
     share = grad / grad.dtype.type(kernel_size * kernel_size)
-    for _, _, cell in _cells(grad_x, kernel_size):
-        cell[...] = share
+    for _, _, cell in _cells(grad_x, kernel_size, stride):
+        if stride is None:  # no windows overlap
+            cell[...] = share
+        else:
+            cell += share
     return grad_x
+
+
+def conv2d_pool_act(x: Array, weight: Array, bias: Array) -> tuple[Array, NDArray[np.int32]]:
+    y, indices = max_pool2d(conv2d(x, weight, bias), 2)
+    return np.maximum(y, 0, out=y), indices
+
+
+def conv2d_pool_act_backward(
+    grad: Array, output: Array, indices: Array, x: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    height, width = (x.shape[i] - weight.shape[i] + 1 for i in (2, 3))
+    dz = relu_backward(grad, output)
+    dy = max_pool2d_backward(dz, indices, (len(x), len(weight), height, width))
+    return (
+        conv2d_backward_input(dy, weight, x.shape),
+        conv2d_backward_weight(dy, x, weight.shape),
+        dz.sum(axis=_PIXELS),
+    )
+
+
+_PIXELS = (0, 2, 3)  # the axes of the images and their pixels
+
+
+def batch_norm(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array,
+    running_var: Array,
+    *,
+    training: bool,
+) -> tuple[Array, Array, Array]:
+    """Return the output, the means and the inverse standard deviations. `training` is True."""
+    mean, var, count = x.mean(axis=_PIXELS), x.var(axis=_PIXELS), x.size // x.shape[1]
+    running_mean += 0.1 * (mean - running_mean)
+    running_var += 0.1 * (var * (count / (count - 1)) - running_var)
+    inv_std = 1 / np.sqrt(var + 1e-5)
+    scale = gamma * inv_std
+    y: Array = x * scale[:, None, None]
+    y += (beta - mean * scale)[:, None, None]
+    return y, mean, inv_std
+
+
+def batch_norm_backward(
+    grad: Array, x: Array, gamma: Array, mean: Array, inv_std: Array
+) -> tuple[Array, Array, Array]:
+    normal = x - mean[:, None, None]
+    normal *= inv_std[:, None, None]
+    count = x.size // x.shape[1]
+    grad_beta = grad.sum(axis=_PIXELS)
+    grad_gamma = np.einsum("nchw,nchw->c", grad, normal)
+    grad_x = grad - (grad_beta / count)[:, None, None]
+    grad_x -= normal * (grad_gamma / count)[:, None, None]
+    grad_x *= (gamma * inv_std)[:, None, None]
+    return grad_x, grad_gamma, grad_beta
+
+
+def add(a: Array, b: Array, *, out: Array | None = None) -> Array:
+    return np.add(a, b, out=out)
 
 
 def relu(x: Array, *, out: Array | None = None) -> Array:
@@ -271,3 +402,24 @@ def sgd_step(
     velocity += gradients
     velocity += weight_decay * parameters
     parameters -= lr * velocity
+
+
+def adam_step(
+    parameters: Array,
+    gradients: Array,
+    first_moment: Array,
+    second_moment: Array,
+    *,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> None:
+    first_moment += (1 - beta1) * (gradients - first_moment)
+    second_moment *= beta2
+    second_moment += (1 - beta2) * (gradients * gradients)
+    deviation = np.sqrt(second_moment)
+    deviation *= 1 / math.sqrt(1 - beta2**step)
+    deviation += eps
+    parameters -= lr / (1 - beta1**step) * (first_moment / deviation)

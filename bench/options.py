@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from byhand.bench import isa
 from byhand.bench.peers import CONTENDERS, Contender, choose
 from byhand.bench.run import check_folder
 from byhand.bench.tasks import MODELS
@@ -64,6 +65,16 @@ DataOption = Annotated[
         metavar="DIR",
         help="Folder with MNIST, or with your own images in files of the same format.",
         show_default="BYHAND_DATA, or else the cache",
+    ),
+]
+IsaOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"Hold byhand and all other contenders to an instruction set: {', '.join(isa.NAMES)}.",
+        show_default="the best one of each",
+        is_eager=True,  # before the contenders are chosen
+        callback=lambda name: _hold(name),
     ),
 ]
 JsonOption = Annotated[
@@ -137,8 +148,28 @@ def threads_of(text: str, default: Sequence[int] | None = None) -> list[int]:
 def contenders_of(
     text: str, default: Collection[str] | None = None, also: Sequence[str] = ()
 ) -> list[Contender]:
-    """Return byhand and the contenders in the text, or the installed ones in `default`."""
+    """Return byhand and the contenders in the text, or the installed ones in `default`.
+
+    If --isa was given, the contenders that cannot be held to it are left out, with a message.
+    """
     try:
-        return choose(names(text), default, also)
+        found = choose(names(text), default, also)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
+    if isa.held():
+        for contender in found:
+            if contender.name in isa.CANNOT_BE_HELD:
+                message = f"{contender.name} cannot be held to {isa.held()} and is left out"
+                typer.echo(message, err=True)
+        found = [contender for contender in found if contender.name not in isa.CANNOT_BE_HELD]
+    return found
+
+
+def _hold(name: str) -> str:
+    """Hold this process, and the contenders that it starts, to the instruction set of --isa."""
+    if name:
+        try:
+            isa.hold(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--isa") from None
+    return name

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import typer
-from byhand.bench import machine, numpy_page, tables
+from byhand.bench import isa, machine, numpy_page, tables
 from byhand.bench.cases import Case
 from byhand.bench.harness import Arrays, Contest
 from byhand.bench.peak import fma_peak
@@ -46,7 +46,7 @@ class Run:
         if json is not None:
             check_folder(json)
         self.console = new_console()
-        self._arguments = arguments
+        self._arguments = arguments | {"isa": isa.held()}
         self._json = json
         self._machine = machine.describe()
         warning = machine.load_warning(load_before(), self._machine["usable_processors"])

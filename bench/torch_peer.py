@@ -31,20 +31,33 @@ def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty(tuple(shape), memory_format=layout)
 
 
-def _conv2d_backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: int, padding: int = 0) -> Any:
+def _conv2d_backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    wanted: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Any:
     mask = [i == wanted for i in range(3)]
-    geometry = [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1
+    geometry = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups
     return aten.convolution_backward(grad, x, weight, None, *geometry, mask)[wanted]
 
 
 def _max_pool2d_backward(grad: Tensor, indices: Tensor, shape: Sequence[int]) -> Any:
+    # PyTorch checks only that the geometry has the shape of `grad`. The indices decide the rest.
     k, x = [shape[2] // grad.shape[2]] * 2, _blank(shape, grad)
     return aten.max_pool2d_with_indices_backward(grad, x, k, k, [0, 0], [1, 1], False, indices)
 
 
-def _avg_pool2d_backward(grad: Tensor, shape: Sequence[int], kernel_size: int) -> Any:
-    k, x = [kernel_size] * 2, _blank(shape, grad)
-    return aten.avg_pool2d_backward(grad, x, k, k, [0, 0], False, True, None)
+def _avg_pool2d_backward(
+    grad: Tensor, shape: Sequence[int], kernel_size: int, stride: int | None = None
+) -> Any:
+    k, strides, x = [kernel_size] * 2, [stride or kernel_size] * 2, _blank(shape, grad)
+    return aten.avg_pool2d_backward(grad, x, k, strides, [0, 0], False, True, None)
 
 
 def _into(operator: Any) -> Callable[..., Any]:
@@ -56,6 +69,30 @@ def _into(operator: Any) -> Callable[..., Any]:
         return operator(*arguments, grad_input=out)
 
     return call
+
+
+def _linear_act_backward(g: Tensor, y: Tensor, x: Tensor, w: Tensor) -> Any:
+    dz = aten.threshold_backward(g, y, 0)
+    return torch.mm(dz, w), torch.mm(dz.t(), x), dz.sum(0)
+
+
+def _conv2d_pool_act(x: Tensor, w: Tensor, b: Tensor) -> Any:
+    y, indices = functional.max_pool2d(functional.conv2d(x, w, b), 2, return_indices=True)
+    return y.relu_(), indices
+
+
+def _conv2d_pool_act_backward(g: Tensor, y: Tensor, indices: Tensor, x: Tensor, w: Tensor) -> Any:
+    dz = aten.threshold_backward(g, y, 0)
+    plane = [x.shape[i] - w.shape[i] + 1 for i in (2, 3)]
+    dy = _max_pool2d_backward(dz, indices, [len(x), len(w), *plane])
+    geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+    return aten.convolution_backward(dy, x, w, [len(w)], *geometry, [True] * 3)
+
+
+def _adam_step(w: Tensor, grad: Tensor, m: Tensor, v: Tensor, step: int) -> None:
+    settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+    steps = [torch.tensor(float(step))]
+    torch._fused_adam_([w], [grad], [m], [v], [], steps, **settings, amsgrad=False, maximize=False)
 
 
 def _sgd_step(w: Tensor, grad: Tensor, v: Tensor, **settings: float) -> None:
@@ -72,17 +109,19 @@ OPS: dict[str, Callable[..., Any]] = {
     "linear_backward_input": lambda g, w, out=None: torch.mm(g, w, out=out),
     "linear_backward_weight": lambda g, x, out=None: torch.mm(g.t(), x, out=out),
     "linear_backward_bias": lambda g, out=None: torch.sum(g, 0, out=out),
-    "conv2d": lambda x, w, b, padding=0: functional.conv2d(x, w, b, padding=padding),
-    "conv2d_backward_input": lambda g, w, shape, padding=0: _conv2d_backward(
-        g, _blank(shape, g), w, 0, padding
+    "conv2d": lambda x, w, b, **geometry: functional.conv2d(x, w, b, **geometry),
+    "conv2d_backward_input": lambda g, w, shape, **geometry: _conv2d_backward(
+        g, _blank(shape, g), w, 0, **geometry
     ),
-    "conv2d_backward_weight": lambda g, x, shape, padding=0: _conv2d_backward(
-        g, x, _blank(shape, g), 1, padding
+    "conv2d_backward_weight": lambda g, x, shape, **geometry: _conv2d_backward(
+        g, x, _blank(shape, g), 1, **geometry
     ),
     "conv2d_backward_bias": lambda g, out=None: torch.sum(g, (0, 2, 3), out=out),
-    "max_pool2d": lambda x, k: functional.max_pool2d(x, k, return_indices=True),
+    "max_pool2d": lambda x, k, stride=None: functional.max_pool2d(
+        x, k, stride, return_indices=True
+    ),
     "max_pool2d_backward": _max_pool2d_backward,
-    "avg_pool2d": lambda x, k: functional.avg_pool2d(x, k),
+    "avg_pool2d": lambda x, k, stride=None: functional.avg_pool2d(x, k, stride),
     "avg_pool2d_backward": _avg_pool2d_backward,
     "relu": lambda x, out=None: torch.clamp_min(x, 0, out=out),
     "relu_backward": lambda g, y, out=None: _into(aten.threshold_backward)(g, y, 0, out=out),
@@ -99,7 +138,19 @@ OPS: dict[str, Callable[..., Any]] = {
     "gather_images": lambda images, index, scale, offset: (
         images.index_select(0, index).float().mul_(scale).add_(offset)
     ),
+    "batch_norm": lambda x, gamma, beta, mean, var, training: aten.native_batch_norm(
+        x, gamma, beta, mean, var, training, 0.1, 1e-5
+    ),
+    "batch_norm_backward": lambda g, x, gamma, mean, inv_std: aten.native_batch_norm_backward(
+        g, x, gamma, None, None, mean, inv_std, True, 1e-5, [True] * 3
+    ),
+    "add": lambda a, b, out=None: torch.add(a, b, out=out),
+    "linear_act": lambda x, w, b: torch.addmm(b, x, w.t()).relu_(),
+    "linear_act_backward": _linear_act_backward,
+    "conv2d_pool_act": _conv2d_pool_act,
+    "conv2d_pool_act_backward": _conv2d_pool_act_backward,
     "sgd_step": _sgd_step,
+    "adam_step": _adam_step,
 }
 
 
@@ -115,9 +166,9 @@ class Peer:
     def kernel(self, case: Case, batch: int) -> KernelJob | None:
         """Return None if PyTorch has no such operator.
 
-        In the channels-last layout, also return None if it is neither a convolution nor a pooling.
+        In the channels-last layout, also return None if the operator does not take images.
         """
-        planes = "conv2d" in case.op or "pool2d" in case.op
+        planes = any(name in case.op for name in ("conv2d", "pool2d", "batch_norm"))
         if case.op not in OPS or (self._channels_last and not planes):
             return None
         torch.set_grad_enabled(False)

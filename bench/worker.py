@@ -13,6 +13,7 @@ import pickle
 import sys
 import time
 import traceback
+from collections import ChainMap
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ class Worker:
     def _make(self, what: Any) -> Job | None:
         # `learn` does not need these modules, and its time includes the imports at the top.
         from byhand.bench import cases, conv2d, gemm
+        from byhand.bench.sweep import grids
 
         job: Job | None
         match what:
@@ -75,8 +77,9 @@ class Worker:
                 job = self.peer.kernel(what.case, 1)
             case _:
                 name, batch = what
-                known = cases.CASES | gemm.CASES | conv2d.CASES
-                job = self.peer.kernel(known[name], batch)
+                known = ChainMap(cases.CASES, gemm.CASES, conv2d.CASES)
+                case = known.get(name) or grids.cases()[name]
+                job = self.peer.kernel(case, batch)
         return job
 
 

@@ -57,17 +57,11 @@ def test_numpys_page_equals_the_kernels(name: str) -> None:
     assert harness.difference(ours, theirs) < 1e-5
 
 
-def test_every_kernel_that_lenet_needs_is_measured() -> None:
-    fused = {
-        *("linear_act", "linear_act_backward"),
-        *("conv2d_pool_act", "conv2d_pool_act_backward"),
-    }
-    others = {
-        *("adam_step", "add"),
-        *("batch_norm", "batch_norm_backward", "dropout", "dropout_backward"),
-    }
-    fused_or_not_arithmetic = {"empty", "accumulate", "conv2d_weight_cache", *fused}
-    assert set(kernels.__all__) - fused_or_not_arithmetic - others == set(OPS)
+def test_every_kernel_is_measured() -> None:
+    """Dropout is not, because each library draws other random numbers."""
+    random = {"dropout", "dropout_backward"}
+    not_arithmetic = {"empty", "accumulate", "conv2d_weight_cache"}
+    assert set(kernels.__all__) - not_arithmetic - random == set(OPS)
     assert all(hasattr(numpy_page, op) for op in OPS)
     assert set(OPS) >= IN_PLACE
 

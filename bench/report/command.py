@@ -58,7 +58,7 @@ DEFAULT_PAGE = Path("byhand-bench.html")
 def command(
     context: typer.Context,
     full: Annotated[
-        bool, typer.Option("--full", help="All cases and whole epochs: about an hour.")
+        bool, typer.Option("--full", help="All cases and whole epochs: about 16 minutes.")
     ] = False,
     parts: Annotated[
         str,
@@ -100,8 +100,8 @@ def command(
     """Run the benchmarks, and write their figures and charts into one HTML page.
 
     The short form takes about six minutes on two processors with NumPy and PyTorch, and --full
-    about an hour. The page needs no internet access and no scripts. With --synthetic, training uses
-    random images, and accuracy is left out.
+    about 16 minutes, also with JAX and ONNX Runtime. The page needs no internet access and no
+    scripts. With --synthetic, training uses random images, and accuracy is left out.
 
     The .json file is written after each benchmark. If a later benchmark fails or you stop the
     command, --from draws the page of the benchmarks before it.

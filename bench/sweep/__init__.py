@@ -1,0 +1,1 @@
+"""`byhand bench sweep`: the speed of every kernel over its sizes, to find sizes that are slow."""

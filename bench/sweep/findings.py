@@ -1,0 +1,109 @@
+"""What a sweep found: cliffs, threads that do not pay, and points at which a peer is faster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from byhand.bench.results import Result
+from byhand.bench.sweep.grids import Grid
+
+# A point is a cliff if it takes more than this multiple of what its neighbours predict.
+MOST_EXCESS = 1.5
+# Two threads lose if they take more than this multiple of the time of one.
+MOST_THREAD_LOSS = 1.05
+# From this number of FLOP on, the time of the fastest peer divided by byhand's must be at least
+# LEAST_RATIO.
+LEAST_FLOPS, LEAST_RATIO = 10**6, 0.9
+
+
+@dataclass
+class Point:
+    """A point of a grid with its results, by number of threads.
+
+    row, column : the numbers of its sizes on the axes, from 0.
+    excess : its time divided by the time that its neighbours predict, by number of threads.
+    """
+
+    grid: Grid
+    row: int
+    column: int
+    results: dict[int, Result] = field(default_factory=dict)
+    excess: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> str:
+        rows, columns = self.grid.rows, self.grid.columns
+        return f"{rows.name} {rows.sizes[self.row]}, {columns.name} {columns.sizes[self.column]}"
+
+    def seconds(self, threads: int) -> float | None:
+        """Return byhand's shortest time of a call, or None if it failed or was not measured."""
+        result = self.results.get(threads)
+        ours = None if result is None else result.ours
+        return ours.times.min if ours and ours.times else None
+
+    @property
+    def thread_loss(self) -> float | None:
+        """The time on the most threads divided by the time on the fewest."""
+        counts = sorted(self.results)
+        few, many = self.seconds(counts[0]), self.seconds(counts[-1])
+        return many / few if len(counts) > 1 and few and many else None
+
+    def is_slow(self) -> bool:
+        """Whether the point is a cliff, loses to fewer threads, or loses to a peer."""
+        return (
+            max(self.excess.values(), default=0) > MOST_EXCESS
+            or (self.thread_loss or 0) > MOST_THREAD_LOSS
+            or any(
+                (result.ratio or math.inf) < LEAST_RATIO and result.flops >= LEAST_FLOPS
+                for result in self.results.values()
+            )
+        )
+
+
+def find_excess(points: Sequence[Point], threads: int) -> None:
+    """Set `excess` of each point of one grid.
+
+    The neighbours of a point on an axis predict its time per work, the number of operations or
+    bytes of the case: a straight line between the logarithms of sizes and of times per work. At the
+    lower end of an axis, the next size alone predicts it. But a point may always take as long as
+    the next larger one, if that has more work. The excess is the larger one of both axes.
+    """
+    costs: dict[tuple[int, int], Cost] = {}
+    for point in points:
+        seconds = point.seconds(threads)
+        if seconds is not None:
+            costs[point.row, point.column] = seconds, point.results[threads].case["work"]
+    for point in points:
+        here = point.row, point.column
+        if here not in costs:
+            continue
+        rows, columns = point.grid.rows.sizes, point.grid.columns.sizes
+        lines = (
+            (rows, point.row, [costs.get((row, point.column)) for row in range(len(rows))]),
+            (columns, point.column, [costs.get((point.row, c)) for c in range(len(columns))]),
+        )
+        known = [seconds for line in lines if (seconds := _predicted(*line)) is not None]
+        if known:
+            point.excess[threads] = costs[here][0] / min(known)
+
+
+# The seconds and the work of a point.
+Cost = tuple[float, int]
+
+
+def _predicted(sizes: Sequence[int], at: int, line: Sequence[Cost | None]) -> float | None:
+    """Return the seconds of point `at` of a line as its neighbours predict them."""
+    here = line[at]
+    before = line[at - 1] if at > 0 else None
+    after = line[at + 1] if at + 1 < len(line) else None
+    if after is None or here is None:
+        return None
+    seconds, work = after
+    rate = seconds / work
+    if before is not None:
+        low, middle, high = (math.log(sizes[i]) for i in (at - 1, at, at + 1))
+        share = (middle - low) / (high - low)
+        rate = (before[0] / before[1]) ** (1 - share) * rate**share
+    return max(rate * here[1], seconds if work >= here[1] else 0.0)
