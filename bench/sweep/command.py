@@ -54,7 +54,7 @@ def command(
     ] = "",
     grid: Annotated[
         str,
-        typer.Option(metavar="TEXT", help="Only grids whose name contains this text."),
+        typer.Option(metavar="WORDS", help="Only grids whose name contains these words."),
     ] = "",
     threads: ThreadsOption = "",
     isa: IsaOption = "",
