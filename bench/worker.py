@@ -17,6 +17,7 @@ from collections import ChainMap
 from typing import Any
 
 import numpy as np
+from byhand._core import testing
 from byhand.bench.inference import Inference
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import Job, Sample, WorkerError
@@ -57,6 +58,16 @@ class Worker:
 
         self.peer.learn(course, tell)
         return accuracies, ends
+
+    def held(self, _: None) -> tuple[str, str | None, bool]:
+        """Return the instruction sets that this process uses, for the tests of --isa.
+
+        They are that of byhand, the core of OpenBLAS that the environment chooses, and whether
+        NumPy uses AVX-512.
+        """
+        features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
+        used = features.get("X86_V4", features.get("AVX512F", False))
+        return testing.isa(), os.environ.get("OPENBLAS_CORETYPE"), bool(used)
 
     def has(self, name: str) -> bool:
         """Whether the contender has a method of this name."""

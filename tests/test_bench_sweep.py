@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,10 +36,15 @@ def test_every_point_is_a_case_of_byhand_and_of_numpys_page() -> None:
     points = [point for grid in grids().values() for point in grid.points()]
     assert len(points) > 3000
     assert {grid.family for grid in grids().values()} == set(FAMILIES)
-    for op in {case.op for _, _, case in points}:
-        assert hasattr(kernels, op) and hasattr(numpy_page, op)
-    for name, case in cases().items():
-        assert name == case.name
+    for _, _, case in points:
+        assert hasattr(kernels, case.op) and hasattr(numpy_page, case.op)
+        same = cases()[case.name]  # points with the same name are the same case
+        assert (same.op, same.keywords, same.flops, same.taps) == (
+            case.op,
+            case.keywords,
+            case.flops,
+            case.taps,
+        )
 
 
 @pytest.mark.slow
@@ -184,6 +190,28 @@ def test_isa_holds_byhand_and_the_other_libraries(tmp_path: Path) -> None:
     assert saved["arguments"]["isa"] == "avx2"
 
 
+HELD = """
+import os
+import numpy as np
+from byhand._core import testing
+from byhand.bench import isa
+from byhand.bench.harness import Contest
+from byhand.bench.peers import choose
+isa.hold("avx2")
+with Contest(choose(["numpy"]), 1) as contest:
+    for contender in contest.contenders:
+        (held, core, above), _ = contest.alone(contender, "held", None)
+        print(held, core, above)
+"""
+
+
+@pytest.mark.skipif("avx2" not in testing.isas(), reason="this CPU or build has no AVX2")
+@pytest.mark.slow
+def test_isa_reaches_the_processes_of_the_contenders() -> None:
+    ran = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["avx2 Haswell False"] * 2
+
+
 def test_the_variables_of_isa(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in isa._AVX2:
         monkeypatch.setenv(name, "")
@@ -194,6 +222,7 @@ def test_the_variables_of_isa(monkeypatch: pytest.MonkeyPatch) -> None:
         if "avx2" in testing.isas():
             isa.hold("avx2")
             assert (testing.isa(), isa.held()) == ("avx2", "avx2")
+            assert {name: os.environ[name] for name in isa._AVX2} == isa._AVX2
     finally:
         testing.set_isa(before)
     with pytest.raises(ValueError, match="'avx3'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import byhand
@@ -64,6 +65,9 @@ def calls() -> dict[str, Callable[[], object]]:
         "cross entropy": lambda: kernels.softmax_cross_entropy(logits, labels),
         "max pooling": lambda: kernels.max_pool2d(array(1, 2, 2000, 2000), 9, stride=1),
         "average": lambda: kernels.avg_pool2d(array(1, 2, 2000, 2000), 9, stride=1),
+        "a window of 2^31": lambda: kernels.avg_pool2d_backward(
+            array(1, 1, 5, 5), (1, 1, 4, 4), 2**31, stride=1, padding=2**30
+        ),
     }
 
 
@@ -116,24 +120,31 @@ def test_memory_in_use_is_not_freed(rng: np.random.Generator) -> None:
     assert len(results) == 300 and all(results)
 
 
-def test_the_memory_of_a_thread_that_has_ended_is_freed_at_once() -> None:
+def test_the_memory_of_a_thread_that_has_ended_is_freed() -> None:
+    """`join` may return a moment before the thread has ended."""
     a = array(200, 300)
     byhand.release_memory()
     testing.scratch_peak()
-    for _ in range(5):
+    with byhand.num_threads(1):
         worker = threading.Thread(target=lambda: kernels.gemm(a, a, trans_b=True))
         worker.start()
         worker.join()
-    assert testing.scratch_peak() <= 4 * MIB
+    assert testing.scratch_peak() >= MIB
+    for _ in range(100):
+        if testing.scratch_peak() == 0:  # the largest size since the last call
+            return
+        time.sleep(0.02)
+    pytest.fail("the scratch memory of the thread was not freed")
 
 
 STEPS = """
+import os
 import numpy as np
 from byhand.models import mlp
 from byhand.optim import SGD
 from byhand.training import BatchEnd, Trainer
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (2000, 28, 28), np.uint8)
 labels = rng.integers(0, 10, 2000)

@@ -40,7 +40,7 @@ SHOWN = 20  # points in each list
 ROUNDS_AGAIN = 7
 LEGEND = (
     "excess: the time of a call divided by the time that the neighbouring sizes predict.\n"
-    "times 1 thread: the time divided by the time on one thread.\n"
+    "times fewest: the time divided by the time on the fewest threads.\n"
     "ratio: the time of the fastest peer divided by byhand's. Below 1, byhand is slower."
 )
 
@@ -192,4 +192,4 @@ def _lists(
         )
         number = sum(value > MOST_THREAD_LOSS for value, _ in slower)
         title = f"{number} of {len(slower)} slower on {describe_threads(max(counts))}"
-        yield title, table("times 1 thread", slower)
+        yield title, table("times fewest", slower)

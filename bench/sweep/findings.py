@@ -68,7 +68,8 @@ def find_excess(points: Sequence[Point], threads: int) -> None:
     The neighbours of a point on an axis predict its time per work, the number of operations or
     bytes of the case: a straight line between the logarithms of sizes and of times per work. At the
     lower end of an axis, the next size alone predicts it. But a point may always take as long as
-    the next larger one, if that has more work. The excess is the larger one of both axes.
+    the next larger one, if that has at least as much work. The excess is the larger one of both
+    axes.
     """
     costs: dict[tuple[int, int], Cost] = {}
     for point in points:

@@ -63,10 +63,17 @@ const Device& device_named(const std::string& name) {
   return *devices().at(name);
 }
 
+// release_scratch locks the stack of each thread for a moment. If another thread forked in this moment, the
+// stack would stay locked in the child. os.fork holds the GIL, so the CPU's memory is released with the GIL
+// held. A GPU may have to wait for its work, and cannot be used after a fork anyway.
 size_t release_cached_memory() {
   size_t bytes = 0;
-  for (const auto& [name, device] : devices())
-    without_gil([&bytes, device = device] { bytes += device->release_cached(); });
+  for (const auto& [name, device] : devices()) {
+    if (device == &cpu_device())
+      bytes += device->release_cached();
+    else
+      without_gil([&bytes, device = device] { bytes += device->release_cached(); });
+  }
   return bytes;
 }
 

@@ -78,7 +78,7 @@ Stack* take_stack() {
   return made;
 }
 
-// Gives the stack of a thread back when the thread ends.
+// Gives the stack of a thread back when the thread ends. No frame may be opened in the thread afterwards.
 struct Owner {
   Stack& stack = *take_stack();
 
@@ -142,9 +142,8 @@ ScratchFrame::~ScratchFrame() {
   stack.block = block_;
   stack.used = used_;
   if (--stack.frames > 0) return;
-  const bool is_joined =
-      stack.blocks.empty() || (stack.blocks.size() == 1 && stack.blocks[0].size <= kMostKept);
-  if (!is_joined) join_blocks(stack);
+  if (stack.blocks.size() > 1 || (stack.blocks.size() == 1 && stack.blocks[0].size > kMostKept))
+    join_blocks(stack);
   stack.unlock();
 }
 
@@ -159,7 +158,10 @@ void* ScratchFrame::allocate_bytes(int64_t count, size_t size) {
     ++stack.block;
     stack.used = 0;
   }
-  if (stack.block == stack.blocks.size()) stack.blocks.push_back(make_block(bytes));
+  if (stack.block == stack.blocks.size()) {
+    stack.blocks.reserve(stack.blocks.size() + 1);  // before there is a block that could be lost
+    stack.blocks.push_back(make_block(bytes));
+  }
   char* data = stack.blocks[stack.block].data + stack.used;
   stack.used += bytes;
   return data;

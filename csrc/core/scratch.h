@@ -37,7 +37,8 @@ class ScratchFrame {
   size_t block_, used_;  // the top of the stack when this frame was opened
 };
 
-// Frees the scratch memory of every thread that has no open frame. Returns the number of bytes.
+// Frees the scratch memory of every thread that has no open frame. Returns the number of bytes. No other
+// thread may fork meanwhile.
 size_t release_scratch();
 
 // Returns the largest number of bytes that all threads together have had since the last call of this

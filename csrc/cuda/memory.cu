@@ -109,7 +109,8 @@ void release(void* memory) noexcept {
 size_t release_cached() {
   const size_t before = room().in_pool;
   check(cudaMemPoolTrimTo(pool(), 0), "memory");
-  return before - room().in_pool;
+  const size_t after = room().in_pool;  // larger if another thread has just released an array
+  return before > after ? before - after : 0;
 }
 
 // The driver keeps released memory in its pool for the next allocations, and does not count it as free.

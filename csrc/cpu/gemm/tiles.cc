@@ -149,12 +149,11 @@ bool is_aliased(int64_t distance, int64_t count) {
   return distance % kCacheLineFloats == 0 && lines > 0 && count > 8 * 64 / std::min<int64_t>(divisor, 64);
 }
 
-// Returns whether packing A pays. It pays if the values of A that a tile reads evict each other, and enough
-// tiles read the same rows of A, so that they share one copy. Lower tiles use fewer values of each cache
-// line, so they gain more. At other distances, packing gains nothing.
-bool worth_packing_a(const Matrix& a, const Tiling& t) {
-  const bool aliased =
-      a.column_stride == 1 ? a.row_stride % 512 == 0 : is_aliased(a.column_stride, a.columns);
+// Returns whether packing A pays, for steps of this length. It pays if the values of A that a tile reads
+// evict each other, and enough tiles read the same rows of A, so that they share one copy. Lower tiles use
+// fewer values of each cache line, so they gain more. At other distances, packing gains nothing.
+bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
+  const bool aliased = a.row_stride % 512 == 0 || (a.column_stride != 1 && is_aliased(a.column_stride, step));
   return aliased && t.column_tiles >= t.k.rows * 2 / 3;
 }
 
@@ -168,11 +167,12 @@ int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Fl
 }  // namespace
 
 bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
+  // The minimum numbers of values of B and of tiles of rows. A copy of a smaller B, or for fewer tiles, gains
+  // nothing (section 7 of docs/gemm.md).
   constexpr int64_t kLeast = 128 * 1024 / 4, kUses = 24;
   constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2;
   if (b.column_stride != 1) return true;
   const bool aliased = b.row_stride % 512 == 0;
-  // A smaller B stays in L2 anyway, or in L1 if it is aliased.
   return b.rows * b.columns >= (aliased ? kLeastAliased : kLeast) &&
          row_tiles >= (aliased ? kUsesAliased : kUses);
 }
@@ -182,7 +182,7 @@ void multiply_by_tiles(const Product& g) {
   const Tiling tiling(k, g.rows(), g.columns());
   const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), longest_step(k))),
                 longest = ceil_div(g.depth(), steps);
-  const bool pack_a = worth_packing_a(g.a, tiling), pack_b = worth_packing_b(g.b, tiling.row_tiles);
+  const bool pack_a = worth_packing_a(g.a, longest, tiling), pack_b = worth_packing_b(g.b, tiling.row_tiles);
   // A block is so narrow that it has at most about this number of values of B, because each tile of rows
   // reads all of them. It consists of whole tiles.
   const int64_t most_columns = (pack_b ? kPackedFloats : kSharedFloats) / std::max<int64_t>(longest, 1);
@@ -191,7 +191,10 @@ void multiply_by_tiles(const Product& g) {
   ScratchFrame frame;
   float* const a_panel = pack_a ? frame.allocate<float>(k.narrow_rows * longest + k.lanes) : nullptr;
   const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
-  float* const b_panels = pack_b ? frame.allocate<float>(widest * (longest + kCacheLineFloats)) : nullptr;
+  float* const b_panels =
+      pack_b
+          ? frame.allocate<float>(widest * longest + ceil_div(tiling.column_tiles, blocks) * kCacheLineFloats)
+          : nullptr;
   for (int64_t s = 0; s < steps; ++s) {
     const Range d = split(g.depth(), steps, s);
     GemmTile tile{};

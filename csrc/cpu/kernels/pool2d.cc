@@ -1,8 +1,9 @@
 // Pooling, in two passes over each row of windows. In the first pass, the lanes of a vector are neighbouring
 // columns of the input, and each lane takes the taps of its column together. In the second pass, the lanes
 // are neighbouring windows, and each lane takes the columns of its window together. A window of k x k taps
-// then needs k strided loads instead of k * k. Strides of 3 and more have no fast loads. For them, the second
-// pass computes the windows of all columns, also those between two windows, and then copies the wanted ones.
+// then needs k strided loads of values instead of k * k, and a maximum also k of positions. Strides of 3 and
+// more have no fast loads. For them, the second pass computes the windows of all columns, also those between
+// two windows, and then copies the wanted ones.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"

@@ -18,12 +18,12 @@ struct PoolWindows {
   int64_t tap_row, tap_column;    // the distances in x of neighbouring taps
   int32_t first;                  // the position of x[0] in its plane
   float divisor;                  // the average is the sum of the taps divided by this number
-  bool disjoint;                  // whether no input belongs to two windows, also not to one of another block
+  bool disjoint;                  // true if no input belongs to two windows, of this block or of others
 
   // A kernel takes the taps of each column together first, for all of the `width` neighbouring columns of x
   // that a row of windows covers. It then takes the columns of each window together. It does this for at most
-  // `together` rows of windows at a time. The rows are `joined` if they fill y and do not share columns
-  // within a row. The rows of all planes then count as one long row.
+  // `together` rows of windows at a time. The rows are `joined` if they fill y and the windows of a row do
+  // not share columns. The rows of all planes then count as one long row.
   bool joined;
   int64_t width, together;
 };
@@ -42,8 +42,8 @@ struct Pool2dKernels {
   // Writes the average of each window to y. `room` has room for width * together numbers.
   void (*average)(const PoolWindows&, const float* x, float* y, double* room);
   // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y. If the windows are
-  // disjoint, it overwrites the inputs from the first to the last tap of each row of windows. `room` has room
-  // for 2 * (width * together + tap_columns) numbers.
+  // disjoint, it overwrites all `width` inputs of each row of taps, also those between the windows. `room`
+  // has room for 2 * (width * together + tap_columns) numbers.
   void (*average_backward)(const PoolWindows&, const float* dy, float* dx, float* room);
 };
 

@@ -40,8 +40,8 @@ bool always() { return true; }
 // idle in a row of outputs. For example, the rows of LeNet-5 have 24 and 8 outputs. The narrower vectors cost
 // no speed, because Zen 4 does two multiply-adds of 8 lanes in the time of one of 16. All other rows use
 // `wide`, the tiles of AVX-512. For example, 30 outputs leave 2 lanes idle with either tile. The strided copy
-// and Winograd's transforms are always those of AVX2. The kernels of the weight gradient have 8 lanes on both
-// instruction sets.
+// and Winograd's transforms are always those of AVX2. The weight gradient has kernels of 8 and of 16
+// lanes of its own.
 void fill_avx512(KernelTable& table) {
   avx512::fill_table(table);
   const ConvTileKernels wide = table.wide;

@@ -59,7 +59,7 @@ struct Vec {
       return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), _MM_SHUFFLE(3, 1, 2, 0)))};
     }
     float lane[kLanes] = {};
-    for (int i = 0; i < n; ++i) lane[i] = p[i * stride];
+    for (int i = 0; i < n; ++i) __builtin_memcpy(lane + i, p + i * stride, sizeof(float));
     return load(lane);
   }
   static Vec load_bytes(const uint8_t* p, int n) {

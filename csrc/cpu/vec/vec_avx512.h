@@ -49,7 +49,7 @@ struct Vec {
     // Measured on Zen 4: this loop takes 2.2 ns if n is kLanes, and 7 to 8 ns for a smaller n. A gather
     // instruction takes 6.0 ns for any n.
     float lane[kLanes] = {};
-    for (int i = 0; i < n; ++i) lane[i] = p[i * stride];
+    for (int i = 0; i < n; ++i) __builtin_memcpy(lane + i, p + i * stride, sizeof(float));
     return load(lane);
   }
   static Vec load_bytes(const uint8_t* p, int n) {

@@ -72,7 +72,7 @@ struct Vec {
                            vuzp2_f32(vget_low_f32(high), vget_high_f32(high)))};
     }
     float lane[kLanes] = {};
-    for (int i = 0; i < n; ++i) lane[i] = p[i * stride];
+    for (int i = 0; i < n; ++i) __builtin_memcpy(lane + i, p + i * stride, sizeof(float));
     return load(lane);
   }
   static Vec load_bytes(const uint8_t* p, int n) {

@@ -49,12 +49,12 @@ struct Vec {
     for (int i = 0; i < kLanes; ++i)
       if (i < n) p[i] = v[i];
   }
-  // Loads n values p[0], p[stride], p[2 * stride], ... The other lanes are 0.
+  // Loads n values p[0], p[stride], p[2 * stride], ... The other lanes are 0. The values may be int32.
   static Vec load_strided(const float* p, int64_t stride, int n) {
-    Vec r = zero();
+    float lane[kLanes] = {};
     for (int i = 0; i < kLanes; ++i)
-      if (i < n) r.v[i] = p[i * stride];
-    return r;
+      if (i < n) __builtin_memcpy(lane + i, p + i * stride, sizeof(float));
+    return load(lane);
   }
   // Loads n bytes and converts them to float32. The other lanes are 0.
   static Vec load_bytes(const uint8_t* p, int n) {
