@@ -213,7 +213,9 @@ void add_row(const float* row, int64_t count, bool overwrite, float* to) {
 
 void average_backward(const PoolWindows& w, const float* dy, float* dx, float* sums) {
   float* const shares = sums + w.together * w.width;
-  const bool pairs = w.joined && w.x_column == 2 && w.tap_columns == 2;  // a window is a pair of columns
+  // If a window is a pair of columns, the compiler interleaves vectors: 149 instead of 270 us for the first
+  // pooling of LeNet-5 with 128 images, on Zen 5.
+  const bool pairs = w.joined && w.x_column == 2 && w.tap_columns == 2;
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
       group.windows([&](int64_t windows, int64_t to, int64_t output) {
