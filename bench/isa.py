@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from byhand._core import testing
@@ -54,6 +55,12 @@ def held() -> str | None:
 
 def _numpy_features() -> list[str]:
     """Return the instruction sets above AVX2 that NumPy would use on this CPU."""
-    umath = np._core._multiarray_umath  # type: ignore[attr-defined]
+    umath = numpy_features()
     above = [name for name in umath.__cpu_dispatch__ if name.startswith(("AVX512", "X86_V4"))]
     return [name for name in above if umath.__cpu_features__[name]]
+
+
+def numpy_features() -> Any:
+    """Return the module of NumPy with __cpu_dispatch__ and __cpu_features__. NumPy 2 renamed it."""
+    core: Any = np._core if hasattr(np, "_core") else np.core
+    return core._multiarray_umath

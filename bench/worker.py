@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from byhand._core import testing
+from byhand.bench import isa
 from byhand.bench.inference import Inference
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import Job, Sample, WorkerError
@@ -65,7 +66,7 @@ class Worker:
         They are that of byhand, the core of OpenBLAS that the environment chooses, and whether
         NumPy uses AVX-512.
         """
-        features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
+        features = isa.numpy_features().__cpu_features__
         used = features.get("X86_V4", features.get("AVX512F", False))
         return testing.isa(), os.environ.get("OPENBLAS_CORETYPE"), bool(used)
 
