@@ -10,7 +10,7 @@ from byhand import kernels
 from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, Clock, KernelJob, Sample
-from byhand.bench.tasks import Course, Index, Task, Tell, Training
+from byhand.bench.tasks import Attempt, Course, Index, Mark, Task, Tell, Training
 from byhand.data import load_folder
 from byhand.engine.plan import Plan
 from byhand.nn.fusion import fused
@@ -60,6 +60,16 @@ class Peer:
             seed=course.seed,
         )
         return [parameter.data for parameter in model.parameters()]
+
+    def attempt(self, attempt: Attempt, mark: Mark) -> float:
+        """Train by the recipe of a record, and return the accuracy on the test set."""
+        train, test = load_folder(attempt.folder)
+        model, recipe = attempt.start(), attempt.recipe
+        trainer = recipe.trainer(model, len(train), progress=False)
+        mark()
+        trainer.fit(train, epochs=recipe.epochs, batch_size=recipe.batch_size, seed=attempt.seed)
+        mark()
+        return float(model.evaluate(test).accuracy)
 
 
 class ByhandTraining(Training):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from byhand.bench.record.recipes import SPEED
 from byhand.bench.sampling import Clock, Sample
 from byhand.data import DataError, load_folder, mnist
 from byhand.models import Model, lenet5, mlp, softmax_regression
@@ -147,6 +148,17 @@ class Course:
         return self.recipe.model(seed=self.seed)
 
 
+@dataclass(frozen=True)
+class Attempt(Course):
+    """A record of speed, on the data set in a folder. `model` is the target in percent."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return SPEED[self.model]
+
+
+# A function without arguments, which a contender calls when training begins and when it has ended.
+Mark = Callable[[], None]
 # A function that is called with the accuracy on the test set after every epoch.
 Tell = Callable[[float], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import torch
 from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, KernelJob, Sample
-from byhand.bench.tasks import Course, Index, Stepwise, Task, Tell
+from byhand.bench.tasks import Attempt, Course, Index, Mark, Stepwise, Task, Tell
 from byhand.bench.torch_network import in_torch, with_weights_of
 from byhand.data import load_folder
 from byhand.models import Model
 from byhand.nn.parameter import stream
+from byhand.training.recipes import Recipe
 from torch import Tensor
 from torch.nn import functional
 
@@ -201,17 +202,28 @@ class Peer:
 
     def learn(self, course: Course, tell: Tell) -> list[Any]:
         """Train, and return all weights. The images are converted to floats first."""
-        recipe, start = course.recipe, course.start()
-        network = _Network(
-            start,
-            self._layout,
-            self._compiled,
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-        )
-        (images, labels), test = (
+        network, train, test = self._prepare(course)
+        for _ in _epochs(course, network, *train):
+            tell(network.accuracy(*test))
+        return network.weights()
+
+    def attempt(self, attempt: Attempt, mark: Mark) -> float:
+        """Train by the recipe of a record, and return the accuracy on the test set.
+
+        The images are converted to floats before training begins.
+        """
+        network, train, test = self._prepare(attempt)
+        mark()
+        for _ in _epochs(attempt, network, *train):
+            pass
+        mark()
+        return network.accuracy(*test)
+
+    def _prepare(self, course: Course) -> tuple[_Network, Pair, Pair]:
+        """Return the network, the training images and labels, and the test images and labels."""
+        start = course.start()
+        network = _Network(start, self._layout, self._compiled, _optimizer(course.recipe))
+        train, test = (
             (
                 torch.from_numpy(part.images)
                 .unsqueeze(1)
@@ -222,26 +234,53 @@ class Peer:
             )
             for part in load_folder(course.folder)
         )
-        schedule, step = recipe.schedule(len(labels)), 0
-        for epoch in range(1, recipe.epochs + 1):
-            order = torch.from_numpy(stream(course.seed, epoch).permutation(len(labels)))
-            for rows in order.split(recipe.batch_size):
-                network.optimizer.param_groups[0]["lr"] = schedule(step)
-                network.step(images.index_select(0, rows), labels.index_select(0, rows))
-                step += 1
-            tell(network.accuracy(*test))
-        return network.weights()
+        return network, train, test
+
+
+# Images and labels.
+Pair = tuple[Tensor, Tensor]
+# A function that makes the optimizer of the parameters.
+MakeOptimizer = Callable[[Sequence[Tensor]], torch.optim.Optimizer]
+
+
+def _optimizer(recipe: Recipe) -> MakeOptimizer:
+    if recipe.method == "adam":
+        betas = getattr(recipe, "betas", (0.9, 0.999))
+        return lambda parameters: torch.optim.Adam(parameters, recipe.lr, betas, fused=True)
+    return _sgd(
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def _sgd(**settings: Any) -> MakeOptimizer:
+    return lambda parameters: torch.optim.SGD(parameters, fused=True, **settings)
+
+
+def _epochs(course: Course, network: _Network, images: Tensor, labels: Tensor) -> Iterator[None]:
+    """Train, and yield after each epoch."""
+    recipe, step = course.recipe, 0
+    schedule = recipe.schedule(len(labels))
+    for epoch in range(1, recipe.epochs + 1):
+        order = torch.from_numpy(stream(course.seed, epoch).permutation(len(labels)))
+        for rows in order.split(recipe.batch_size):
+            network.optimizer.param_groups[0]["lr"] = schedule(step)
+            network.step(images.index_select(0, rows), labels.index_select(0, rows))
+            step += 1
+        yield
 
 
 class _Network:
-    """A model in PyTorch that is trained with autograd and the fused SGD."""
+    """A model in PyTorch that is trained with autograd and a fused optimizer."""
 
-    def __init__(self, model: Model, layout: Any, compiled: bool, **sgd: Any) -> None:
+    def __init__(self, model: Model, layout: Any, compiled: bool, optimizer: MakeOptimizer) -> None:
         self._layout = layout
         self._module = with_weights_of(model, in_torch(model)).to(memory_format=layout)
         self._parameters = list(self._module.parameters())
         self._forward = torch.compile(self._module, dynamic=False) if compiled else self._module
-        self.optimizer = torch.optim.SGD(self._parameters, fused=True, **sgd)
+        self.optimizer = optimizer(self._parameters)
 
     def weights(self) -> list[Any]:
         return [parameter.detach() for parameter in self._parameters]
@@ -287,7 +326,7 @@ class TorchTraining(Stepwise):
             task.start(),
             layout,
             compiled,
-            **task.sgd,
+            _sgd(**task.sgd),
         )
 
     def weights(self) -> list[Any]:

@@ -22,7 +22,7 @@ from byhand.bench import isa
 from byhand.bench.inference import Inference
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import Job, Sample, WorkerError
-from byhand.bench.tasks import Course, Task
+from byhand.bench.tasks import Attempt, Course, Task
 from numpy.typing import NDArray
 
 
@@ -69,6 +69,19 @@ class Worker:
         features = isa.numpy_features().__cpu_features__
         used = features.get("X86_V4", features.get("AVX512F", False))
         return testing.isa(), os.environ.get("OPENBLAS_CORETYPE"), bool(used)
+
+    def attempt(self, attempt: Attempt) -> tuple[float, float, float]:
+        """Return the accuracy after training, and the times at which training began and ended.
+
+        The times are those of CLOCK_MONOTONIC. They do not include reading the data and the
+        evaluation.
+        """
+        marks: list[float] = []
+        accuracy = self.peer.attempt(
+            attempt, lambda: marks.append(time.clock_gettime(time.CLOCK_MONOTONIC))
+        )
+        begin, end = marks
+        return accuracy, begin, end
 
     def has(self, name: str) -> bool:
         """Whether the contender has a method of this name."""

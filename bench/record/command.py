@@ -1,0 +1,161 @@
+"""`byhand record speed`: the shortest training that reaches a mean accuracy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from byhand.bench import tables
+from byhand.bench.accuracy import folder_of
+from byhand.bench.harness import Contest
+from byhand.bench.options import (
+    MOST_THREADS,
+    DataOption,
+    JsonOption,
+    all_threads,
+    chosen,
+    contenders_of,
+    peers_option,
+)
+from byhand.bench.peers import Contender
+from byhand.bench.record.recipes import SPEED
+from byhand.bench.results import Learned, Result, Times
+from byhand.bench.run import Run, describe_threads
+from byhand.bench.sampling import WorkerError
+from byhand.bench.tasks import Attempt
+from byhand.data import load_folder
+from rich.text import Text
+
+LEGEND = (
+    "mean, worst: the accuracy on the test set after the last epoch, over all seeds. The recipes "
+    "were chosen on training images only.\n"
+    "training: the median time of the training alone. process: from the start of the process, with "
+    "imports and reading the data, to the end of the training. Neither includes the evaluation."
+)
+
+# The contenders that can train by the recipes.
+ABLE = ("byhand", "torch", "torch-channels-last", "torch-compile")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Repeat the records of byhand: what small networks reach, with every seed.",
+)
+
+
+@app.callback()
+def _records() -> None:
+    """Without a callback, an app of one command has no subcommands."""
+
+
+@app.command("speed")
+def speed_command(
+    targets: Annotated[
+        str,
+        typer.Option(
+            metavar="PERCENT,...",
+            help=f"Mean accuracies to reach: {', '.join(SPEED)}.",
+            show_default="all",
+        ),
+    ] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")] = 30,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
+        ),
+    ] = None,
+    peers: Annotated[str, peers_option("none")] = "",
+    data: DataOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Train a small network as fast as possible to a mean accuracy, with many seeds.
+
+    Each seed trains in a process of its own. The last epoch counts, and no seed is left out. If
+    byhand misses a target, the exit code is 1.
+    """
+    wanted = chosen(targets, SPEED, "--targets")
+    contenders = contenders_of(peers, ())
+    for contender in contenders:
+        if contender.name not in ABLE:
+            message = f"{contender.name} cannot train by a recipe: name {' or '.join(ABLE[1:])}"
+            raise typer.BadParameter(message, param_hint="--peers")
+    folder = str(folder_of(data))
+    load_folder(folder_of(data))  # refuses malformed files, and brings them into the page cache
+    count = threads or all_threads()
+    run = Run({"command": "record speed", "targets": wanted, "seeds": seeds}, json)
+    run.begin(count)
+    missed = False
+    with Contest(contenders, count) as contest:
+        for target in wanted:
+            results = []
+            for seed in range(seeds):
+                results.append(_try(contest, contenders, Attempt(target, folder, seed)))
+                typer.echo(f"{target} %: {seed + 1} of {seeds} seeds", err=True)
+            run.keep(results, contest)
+            run.console.print(_table(target, results))
+            missed |= _mean(results, contenders[0].name) < float(target)
+    run.end(LEGEND)
+    if missed:
+        typer.secho("byhand missed a target", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
+
+
+def _try(contest: Contest, contenders: Sequence[Contender], attempt: Attempt) -> Result:
+    """Train all contenders with one seed. The order depends on the seed."""
+    first = attempt.seed % len(contenders)
+    found = {}
+    for contender in (*contenders[first:], *contenders[:first]):
+        try:
+            (accuracy, begin, end), start = contest.alone(contender, "attempt", attempt)
+        except WorkerError as error:
+            found[contender.name] = Learned(contender.name, problem=f"FAILED: {error}")
+            continue
+        entry = Learned(contender.name, times=Times((end - begin,)), accuracies=[accuracy])
+        entry.ends = [end - start]
+        found[contender.name] = entry
+    recipe = {k: v for k, v in asdict(attempt.recipe).items() if k != "model"}
+    case: dict[str, Any] = {"label": f"{attempt.model} %, seed {attempt.seed}"}
+    case |= {"group": f"{attempt.model} %", "model": attempt.model, "seed": attempt.seed}
+    case["recipe"] = recipe
+    return Result(case, contest.threads, 0, [found[contender.name] for contender in contenders])
+
+
+def _runs(results: Sequence[Result], name: str) -> list[Learned]:
+    entries = (entry for result in results for entry in result.entries)
+    return [e for e in entries if e.contender == name and isinstance(e, Learned) and e.times]
+
+
+def _mean(results: Sequence[Result], name: str) -> float:
+    """Return the mean accuracy of a contender in percent; 0 if all of its seeds failed."""
+    accuracies = [100 * run.accuracies[0] for run in _runs(results, name)]
+    return statistics.fmean(accuracies) if accuracies else 0.0
+
+
+def _table(target: str, results: Sequence[Result]) -> Text:
+    rows = []
+    for name in dict.fromkeys(entry.contender for entry in results[0].entries):
+        runs = _runs(results, name)
+        if not runs:
+            rows.append((name, "[bold red]FAILED[/]", "", "", "", ""))
+            continue
+        training = statistics.median(run.times.median for run in runs if run.times)
+        rows.append(
+            (
+                name,
+                str(len(runs)),
+                f"{_mean(results, name):.3f} %",
+                f"{min(100 * run.accuracies[0] for run in runs):.2f} %",
+                tables.seconds(training),
+                tables.seconds(statistics.median(run.ends[0] for run in runs)),
+            )
+        )
+    epochs = SPEED[target].epochs
+    title = f"{target} % in {epochs} epoch{'s' if epochs > 1 else ''}, "
+    title += describe_threads(results[0].threads)
+    columns = ("contender", "seeds", "mean", "worst", "training", "process")
+    return tables.aligned(title, columns, rows)
