@@ -51,7 +51,4 @@ class AdamRecipe(Recipe):
 SPEED = {
     "99": AdamRecipe(two_convolutions, epochs=1, lr=0.01, batch_size=256, betas=(0.7, 0.9)),
     "99.2": AdamRecipe(two_convolutions, epochs=2, lr=0.01, batch_size=256, betas=(0.7, 0.9)),
-    "99.5": AdamRecipe(
-        two_convolutions, epochs=8, lr=0.01, batch_size=256, betas=(0.7, 0.9), max_shift=1
-    ),
 }
