@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from byhand.bench import tables
-from byhand.bench.harness import Contest
+from byhand.bench.harness import Contest, rotated
 from byhand.bench.options import (
     AllThreadsOption,
     DataOption,
@@ -95,9 +94,8 @@ def _learns(contest: Contest, contender: Contender) -> bool:
 
 def _race(contest: Contest, able: Sequence[Contender], course: Course, target: float) -> Result:
     """Train all contenders with one seed, one after another. The order depends on the seed."""
-    first = course.seed % len(able)
     found = {}
-    for contender in (*able[first:], *able[:first]):
+    for contender in rotated(able, course.seed):
         # A contender may train for minutes, during which nothing else is printed.
         typer.echo(f"seed {course.seed}: {contender.name} trains ...", err=True)
         found[contender.name] = _learn(contest, contender, course, target)
@@ -105,9 +103,7 @@ def _race(contest: Contest, able: Sequence[Contender], course: Course, target: f
     for entry in found.values():
         if ours is not None and entry.times is not None:
             entry.ratio = entry.times.over(ours)
-    recipe = {k: v for k, v in asdict(course.recipe).items() if k != "model"}
-    case = {"label": f"seed {course.seed}", "model": course.model, "seed": course.seed}
-    case |= {"target": target, "recipe": recipe}
+    case = {"label": f"seed {course.seed}", "target": target, **course.settings()}
     return Result(case, contest.threads, 0, [found[contender.name] for contender in able])
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from byhand.bench import isa
@@ -23,9 +23,19 @@ from numpy.typing import NDArray
 # Seconds between the turns of two contenders. The idle threads of a library spin for up to 20 ms or
 # so after their last call, and would keep the processors busy in the next contender's turn.
 PAUSE = 0.05
+T = TypeVar("T")
 Arrays = Sequence[NDArray[Any]]
 # A function that returns the distance between a contender's arrays and the reference's.
 Measure = Callable[[Arrays, Arrays], float]
+
+
+def rotated(items: Sequence[T], first: int) -> list[T]:
+    """Return the items in their order, beginning with the item number `first`, modulo their number.
+
+    So each round, or each seed, begins with another contender.
+    """
+    at = first % len(items) if items else 0
+    return [*items[at:], *items[:at]]
 
 
 def difference(results: Arrays, reference: Arrays) -> float:
@@ -149,8 +159,7 @@ class Contest:
         samples: dict[str, list[Sample]] = {entry.contender: [] for entry in right}
         spent = dict.fromkeys(samples, 0.0)
         for i in range(rounds):
-            first = i % len(right) if right else 0
-            for entry in [*right[first:], *right[:first]]:
+            for entry in rotated(right, i):
                 name = entry.contender
                 if entry.problem is None and spent[name] < enough:
                     start = time.perf_counter()

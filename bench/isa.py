@@ -55,12 +55,12 @@ def held() -> str | None:
 
 def _numpy_features() -> list[str]:
     """Return the instruction sets above AVX2 that NumPy would use on this CPU."""
-    umath = numpy_features()
+    umath = numpy_umath()
     above = [name for name in umath.__cpu_dispatch__ if name.startswith(("AVX512", "X86_V4"))]
     return [name for name in above if umath.__cpu_features__[name]]
 
 
-def numpy_features() -> Any:
+def numpy_umath() -> Any:
     """Return the module of NumPy with __cpu_dispatch__ and __cpu_features__. NumPy 2 renamed it."""
     core: Any = np._core if hasattr(np, "_core") else np.core
     return core._multiarray_umath

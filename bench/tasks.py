@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,11 @@ class Course:
     def start(self) -> Model:
         """Return the model with the weights that every contender starts from."""
         return self.recipe.model(seed=self.seed)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings for the file of --json."""
+        recipe = {k: v for k, v in asdict(self.recipe).items() if k != "model"}
+        return {"model": self.model, "seed": self.seed, "recipe": recipe}
 
 
 @dataclass(frozen=True)

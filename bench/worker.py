@@ -66,7 +66,7 @@ class Worker:
         They are that of byhand, the core of OpenBLAS that the environment chooses, and whether
         NumPy uses AVX-512.
         """
-        features = isa.numpy_features().__cpu_features__
+        features = isa.numpy_umath().__cpu_features__
         used = features.get("X86_V4", features.get("AVX512F", False))
         return testing.isa(), os.environ.get("OPENBLAS_CORETYPE"), bool(used)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from byhand.bench import tables
 from byhand.bench.accuracy import folder_of
-from byhand.bench.harness import Contest
+from byhand.bench.harness import Contest, rotated
 from byhand.bench.options import (
     MOST_THREADS,
     DataOption,
@@ -22,7 +21,7 @@ from byhand.bench.options import (
 )
 from byhand.bench.peers import Contender
 from byhand.bench.record.recipes import SPEED
-from byhand.bench.results import Learned, Result, Times
+from byhand.bench.results import Learned, Result, Times, contender_names
 from byhand.bench.run import Run, describe_threads
 from byhand.bench.sampling import WorkerError
 from byhand.bench.tasks import Attempt
@@ -84,8 +83,8 @@ def speed_command(
         if contender.name not in ABLE:
             message = f"{contender.name} cannot train by a recipe: name {' or '.join(ABLE[1:])}"
             raise typer.BadParameter(message, param_hint="--peers")
-    folder = str(folder_of(data))
-    load_folder(folder_of(data))  # refuses malformed files, and brings them into the page cache
+    folder = folder_of(data)
+    load_folder(folder)  # refuses malformed files, and brings them into the page cache
     count = threads or all_threads()
     run = Run({"command": "record speed", "targets": wanted, "seeds": seeds}, json)
     run.begin(count)
@@ -94,7 +93,7 @@ def speed_command(
         for target in wanted:
             results = []
             for seed in range(seeds):
-                results.append(_try(contest, contenders, Attempt(target, folder, seed)))
+                results.append(_try(contest, contenders, Attempt(target, str(folder), seed)))
                 typer.echo(f"{target} %: {seed + 1} of {seeds} seeds", err=True)
             run.keep(results, contest)
             run.console.print(_table(target, results))
@@ -107,9 +106,8 @@ def speed_command(
 
 def _try(contest: Contest, contenders: Sequence[Contender], attempt: Attempt) -> Result:
     """Train all contenders with one seed. The order depends on the seed."""
-    first = attempt.seed % len(contenders)
     found = {}
-    for contender in (*contenders[first:], *contenders[:first]):
+    for contender in rotated(contenders, attempt.seed):
         try:
             (accuracy, begin, end), start = contest.alone(contender, "attempt", attempt)
         except WorkerError as error:
@@ -118,10 +116,8 @@ def _try(contest: Contest, contenders: Sequence[Contender], attempt: Attempt) ->
         entry = Learned(contender.name, times=Times((end - begin,)), accuracies=[accuracy])
         entry.ends = [end - start]
         found[contender.name] = entry
-    recipe = {k: v for k, v in asdict(attempt.recipe).items() if k != "model"}
-    case: dict[str, Any] = {"label": f"{attempt.model} %, seed {attempt.seed}"}
-    case |= {"group": f"{attempt.model} %", "model": attempt.model, "seed": attempt.seed}
-    case["recipe"] = recipe
+    group = f"{attempt.model} %"
+    case = {"label": f"{group}, seed {attempt.seed}", "group": group, **attempt.settings()}
     return Result(case, contest.threads, 0, [found[contender.name] for contender in contenders])
 
 
@@ -138,7 +134,7 @@ def _mean(results: Sequence[Result], name: str) -> float:
 
 def _table(target: str, results: Sequence[Result]) -> Text:
     rows = []
-    for name in dict.fromkeys(entry.contender for entry in results[0].entries):
+    for name in contender_names(results):
         runs = _runs(results, name)
         if not runs:
             rows.append((name, "[bold red]FAILED[/]", "", "", "", ""))

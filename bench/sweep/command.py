@@ -21,6 +21,7 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import Contender
+from byhand.bench.results import Result
 from byhand.bench.run import Run, check_folder, describe_threads, time_kernel
 from byhand.bench.sweep.findings import (
     LEAST_FLOPS,
@@ -97,8 +98,8 @@ def command(
         if maps is not None:
             draw(one, own, counts, maps)
         points += own
-    for title, table in _lists(points, counts):
-        run.console.print(table(title))
+    for table in _lists(points, counts):
+        run.console.print(table)
     run.end(LEGEND)
 
 
@@ -111,7 +112,8 @@ def _measure(
     seconds: float,
 ) -> list[Point]:
     """Measure every point of a grid on each number of threads, and slow points once more."""
-    points = {(i, j): Point(grid, i, j) for i, j, _ in grid.points()}
+    cases = {(i, j): case for i, j, case in grid.points()}
+    points = {(i, j): Point(grid, i, j) for i, j in cases}
     with ExitStack() as stack:
         contests = [stack.enter_context(Contest(contenders, count)) for count in counts]
         for count in counts:
@@ -124,7 +126,6 @@ def _measure(
                 result.case["work"] = case.flops or case.taps or result.bytes
                 points[i, j].results[contest.threads] = result
 
-        cases = {(i, j): case for i, j, case in grid.points()}
         for (i, j), case in cases.items():
             time(i, j, case, rounds, seconds)
         own = list(points.values())
@@ -153,43 +154,33 @@ def _slowest_of(grid: Grid, points: Sequence[Point], threads: int) -> Text:
     return Text(text)
 
 
-def _lists(
-    points: Sequence[Point], counts: Sequence[int]
-) -> Iterator[tuple[str, Callable[[str], Text]]]:
-    """Yield the title of each list, and a function that lays it out."""
+def _lists(points: Sequence[Point], counts: Sequence[int]) -> Iterator[Text]:
+    """Yield a table of the worst points by each rule."""
 
-    def table(heading: str, rows: list[tuple[float, Point]]) -> Callable[[str], Text]:
-        cells = [(p.grid.name, p.sizes, tables.digits(value)) for value, p in rows[:SHOWN]]
-        return lambda title: tables.aligned(title, ("grid", "<sizes", heading), cells)
+    def ranked(
+        heading: str, value: Callable[[Point], float | None], text: str, limit: float
+    ) -> Text:
+        """List the points with the worst values: the smallest ratios, or the largest others."""
+        sign = 1 if heading == "ratio" else -1
+        rows = [(found, p) for p in points if (found := value(p)) is not None]
+        rows.sort(key=lambda row: sign * row[0])
+        number = sum(sign * found < sign * limit for found, _ in rows)
+        cells = [(p.grid.name, p.sizes, tables.digits(found)) for found, p in rows[:SHOWN]]
+        title = f"{number} of {len(rows)} {text}"
+        return tables.aligned(title, ("grid", "<sizes", heading), cells)
+
+    def ratio_if(wanted: Callable[[Result], bool], count: int) -> Callable[[Point], float | None]:
+        return lambda p: p.results[count].ratio if wanted(p.results[count]) else None
 
     for count in counts:
         where = describe_threads(count)
-        cliffs = sorted(
-            ((p.excess[count], p) for p in points if count in p.excess), key=lambda x: -x[0]
-        )
-        number = sum(value > MOST_EXCESS for value, _ in cliffs)
-        yield f"{number} of {len(cliffs)} above {MOST_EXCESS}, {where}", table("excess", cliffs)
-        large = [p for p in points if p.results[count].flops >= LEAST_FLOPS]
-        losses = sorted(
-            ((ratio, p) for p in large if (ratio := p.results[count].ratio) is not None),
-            key=lambda x: x[0],
-        )
-        number = sum(value < LEAST_RATIO for value, _ in losses)
-        title = f"{number} of {len(losses)} of at least 1 MFLOP below {LEAST_RATIO}, {where}"
-        yield title, table("ratio", losses)
-        others = [p for p in points if not p.results[count].flops]
-        losses = sorted(
-            ((ratio, p) for p in others if (ratio := p.results[count].ratio) is not None),
-            key=lambda x: x[0],
-        )
-        number = sum(value < LEAST_RATIO for value, _ in losses)
-        title = f"{number} of {len(losses)} limited by memory below {LEAST_RATIO}, {where}"
-        yield title, table("ratio", losses)
+        text = f"above {MOST_EXCESS}, {where}"
+        yield ranked("excess", lambda p, n=count: p.excess.get(n), text, MOST_EXCESS)  # type: ignore[misc]
+        text = f"of at least 1 MFLOP below {LEAST_RATIO}, {where}"
+        large = ratio_if(lambda result: result.flops >= LEAST_FLOPS, count)
+        yield ranked("ratio", large, text, LEAST_RATIO)
+        text = f"limited by memory below {LEAST_RATIO}, {where}"
+        yield ranked("ratio", ratio_if(lambda result: not result.flops, count), text, LEAST_RATIO)
     if len(counts) > 1:
-        slower = sorted(
-            ((loss, p) for p in points if (loss := p.thread_loss) is not None),
-            key=lambda x: -x[0],
-        )
-        number = sum(value > MOST_THREAD_LOSS for value, _ in slower)
-        title = f"{number} of {len(slower)} slower on {describe_threads(max(counts))}"
-        yield title, table("times fewest", slower)
+        text = f"slower on {describe_threads(max(counts))}"
+        yield ranked("times fewest", lambda p: p.thread_loss, text, MOST_THREAD_LOSS)

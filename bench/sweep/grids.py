@@ -13,8 +13,7 @@ from byhand.bench.gemm import TRANSPOSES, Product
 
 # 10 and 18 are no multiples of a vector.
 SIZES = (1, 2, 3, 4, 8, 10, 16, 18, 32, 64, 128, 256, 512, 1024, 2048)
-# Products with more multiplications than this are left out: the cubes of `byhand bench gemm` have
-# them.
+# Products and convolutions of more FLOP than this are left out.
 MOST_WORK = 2 * 10**9
 CHANNELS = (1, 3, 16, 20, 64, 256)
 FILTERS = (1, 2, 3, 5, 7, 9, 11)

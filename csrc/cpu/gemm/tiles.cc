@@ -141,6 +141,10 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
+// Rows whose distance is a multiple of 2 KB evict each other, because L1 can keep only a few of their cache
+// lines (section 7 of docs/gemm.md).
+bool is_aliased(int64_t stride) { return stride % 512 == 0; }
+
 // Returns whether `count` cache lines at this distance, in floats, evict each other, because L1 can keep only
 // a few of them (section 7 of docs/gemm.md). L1 has 64 sets of at least 8 lines. If the distance is a whole
 // number of lines that is divisible by 2^i, the lines share 64 / 2^i sets.
@@ -153,7 +157,8 @@ bool is_aliased(int64_t distance, int64_t count) {
 // evict each other, and enough tiles read the same rows of A, so that they share one copy. Lower tiles use
 // fewer values of each cache line, so they gain more. At other distances, packing gains nothing.
 bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
-  const bool aliased = a.row_stride % 512 == 0 || (a.column_stride != 1 && is_aliased(a.column_stride, step));
+  const bool aliased =
+      is_aliased(a.row_stride) || (a.column_stride != 1 && is_aliased(a.column_stride, step));
   return aliased && t.column_tiles >= t.k.rows * 2 / 3;
 }
 
@@ -172,7 +177,7 @@ bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
   constexpr int64_t kLeast = 128 * 1024 / 4, kUses = 24;
   constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2;
   if (b.column_stride != 1) return true;
-  const bool aliased = b.row_stride % 512 == 0;
+  const bool aliased = is_aliased(b.row_stride);
   return b.rows * b.columns >= (aliased ? kLeastAliased : kLeast) &&
          row_tiles >= (aliased ? kUsesAliased : kUses);
 }
