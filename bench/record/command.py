@@ -29,8 +29,8 @@ from byhand.data import load_folder
 from rich.text import Text
 
 LEGEND = (
-    "mean, worst: the accuracy on the test set after the last epoch, over all seeds. The recipes "
-    "were chosen on training images only.\n"
+    "mean, worst: the accuracy on the test set after the last epoch, over all seeds. The test set "
+    "chose no setting.\n"
     "training: the median time of the training alone. process: from the start of the process, with "
     "imports and reading the data, to the end of the training. Neither includes the evaluation."
 )

@@ -1,7 +1,7 @@
 """The networks and the settings of the records.
 
-They were chosen on a split of the training images, 55,000 to train and 5,000 to choose. The test
-set chose nothing.
+They were fixed before the first run on the test set. On 5,000 held-out training images, this
+learning rate and batch size reached 98.73 %, and two others 98.76 and 98.80 % (6 seeds each).
 """
 
 from __future__ import annotations
