@@ -22,13 +22,14 @@ from ops import draw as draw_call
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry. The first six use Winograd's algorithm, the fourth and fifth along rows.
+# x, weight, geometry. The first seven use Winograd's algorithm, the fourth and fifth along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
     "cut-windows": ((6, 24, 13, 11), (17, 24, 5, 5), {}),
     "cut-rows": ((6, 24, 11, 13), (17, 24, 5, 5), {}),
     "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
     "few-images": ((5, 1, 29, 28), (21, 1, 5, 5), {"padding": ((1, 0), (0, 2))}),
+    "cut-3x3": ((6, 25, 12, 14), (17, 25, 3, 3), {}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
     "padding": ((3, 3, 9, 11), (7, 3, 5, 4), {"padding": ((1, 2), (2, 3))}),
     "stride": ((3, 2, 17, 12), (3, 2, 3, 3), {"stride": 2}),
@@ -208,7 +209,9 @@ def test_places_outside_of_their_windows(name: str, isa: str, rng: np.random.Gen
         assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize(("name", "window"), [("lenet-conv2", (1, 2)), ("cut-windows", (3, 2))])
+@pytest.mark.parametrize(
+    ("name", "window"), [("lenet-conv2", (1, 2)), ("cut-windows", (3, 2)), ("cut-3x3", (4, 5))]
+)
 def test_one_place_beside_its_window(
     name: str, window: tuple[int, int], isa: str, rng: np.random.Generator
 ) -> None:
@@ -221,7 +224,7 @@ def test_one_place_beside_its_window(
         x = x[:1]
         y, indices = kernels.conv2d_pool_act(x, w, b, None, algorithm="winograd")
         row, column = (2 * at + off for at, off in zip(window, away, strict=True))
-        height, width = x.shape[2] - 4, x.shape[3] - 4
+        height, width = (side - w.shape[2] + 1 for side in x.shape[2:])
         indices[(0, 7, *window)] = min(row, height - 1) * width + min(column, width - 1)
         args = (rng.standard_normal(y.shape, F32), y, indices, x, w, None)
         exact = reference.conv2d_pool_act_backward(*args)
@@ -230,7 +233,7 @@ def test_one_place_beside_its_window(
             assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows"])
+@pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows", "cut-3x3"])
 def test_not_one_byte_outside_an_array_by_winograd(
     name: str, isa: str, rng: np.random.Generator
 ) -> None:

@@ -1,7 +1,6 @@
 // Convolution, max pooling and an activation in one pass. Each task computes all three for a few images, so
 // that their planes stay in the cache. With Winograd's algorithm along rows, a task may take only some rows
-// and output channels of these images. Windows of 2 x 2 are pooled in registers if Winograd's kernels can do
-// so.
+// and output channels of these images. Winograd's kernels pool windows of 2 x 2 in registers.
 #include "ops/conv2d_pool_act.h"
 
 #include <algorithm>
@@ -114,7 +113,7 @@ void conv2d_pool_act(const Conv2dShape& s, ConvAlgorithm algorithm, const Pool2d
   }
   const bool winograd = method == ConvMethod::kWinograd;
   const Winograd w = winograd ? Winograd(s, weight, frame, cache) : Winograd(s);
-  const bool in_registers = winograd && w.pools() && two_by_two;
+  const bool in_registers = winograd && two_by_two;
   constexpr int64_t kTasks = 8;  // the minimum number of tasks if there are enough images
   const int64_t tasks = ceil_div(s.batch, std::min(images_at_a_time(s), ceil_div(s.batch, kTasks)));
   const double ns = winograd ? w.ns(s.batch * w.patches()) : direct_ns(s);
@@ -224,7 +223,7 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   // The size of the pooling windows is not known here, only the number of gradients per plane. If it is the
   // number of 2 x 2 windows, the pooling may have been 2 x 2. by_winograd then checks that each index lies in
   // its own window.
-  if (way_ == Way::kWinograd && winograd_.pools() && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
+  if (way_ == Way::kWinograd && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);
   if (way_ == Way::kPlanes && size_ > 0) dots_.emplace(s, frame);

@@ -130,8 +130,15 @@ inline void transform(Patch& x, int64_t c, int channels, const WinogradPatches& 
   }
 }
 
+// Copies n values, at most kSize, and then zeros: kParts whole vectors are stored. If n <= 0, none is read.
+inline void copy_row(const float* from, int n, float* to) {
+  BYHAND_UNROLL
+  for (int part = 0; part < kParts; ++part) load_columns(from, part, n).store(to + part * kPartSize);
+}
+
 // Transforms one patch of each channel. A patch that lies partly outside the image is first copied into an
-// array of zeros.
+// array of zeros. The rows are copied in order, so each overwrites the zeros beyond the end of the row
+// before.
 template <class P>
 void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
   constexpr int kColumns = P::kColumns;
@@ -141,14 +148,19 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
     const int channels = c + kSharing<P> <= from.count ? kSharing<P> : 1;
     const float* values = from.values + c * from.channel;
     int64_t stride = from.row, channel = channels > 1 ? from.channel : 0;
-    float copy[kSharing<P>][kColumns * kSize];
+    constexpr int kCopy = kColumns * kSize + kSize + kLanes;
+    float copy[kSharing<P>][kCopy];
     if (!inside) {
-      __builtin_memset(copy, 0, sizeof copy);
-      for (int h = 0; h < channels; ++h)
-        for (int i = from.row_begin; i < from.row_end; ++i)
-          for (int j = from.column_begin; j < from.column_end; ++j)
-            copy[h][i * kSize + j] = values[h * channel + i * stride + j];
-      values = copy[0], stride = kSize, channel = kColumns * kSize;
+      const int begin = from.column_begin, columns = from.column_end - begin;
+      for (int h = 0; h < channels; ++h) {
+        copy_row(values, 0, copy[h]);
+        for (int i = 0; i < kColumns; ++i) {
+          const bool row_inside = i >= from.row_begin && i < from.row_end;
+          copy_row(values + h * channel + i * stride + begin, row_inside ? columns : 0,
+                   copy[h] + i * kSize + begin);
+        }
+      }
+      values = copy[0], stride = kSize, channel = kCopy;
     }
     Patch x;
     load_rows<P>(values, channel, stride, x);
@@ -248,20 +260,27 @@ void adjoint_store(const WinogradPatches& from, int lanes, const WinogradImages&
   });
 }
 
-// Max pooling works on patches of 4 x 4 outputs, which have four windows of 2 x 2. The four outputs of a
-// window are its taps. Both are numbered row by row:
+// Max pooling takes a patch of outputs as blocks of 4 x 4, which have four windows of 2 x 2 each. A patch of
+// 4 x 4 is one block. A patch of 6 x 6 is four blocks, of which those on the right have only two columns and
+// those at the bottom only two rows. The four outputs of a window are its taps. In a block, both are numbered
+// row by row:
 //   windows  0 0 1 1    taps  0 1 0 1
 //            0 0 1 1          2 3 2 3
 //            2 2 3 3          0 1 0 1
 //            2 2 3 3          2 3 2 3
-// There is one vector per tap. Each group of four lanes belongs to one channel. In the vector of tap i, lane
-// w of a group holds tap i of window w.
-//
-// Returns the positions of the first tap of each window in the plane of outputs.
-inline IVec first_tap_positions(const WinogradMaxima& w) {
+// For each row of blocks, there is one vector per tap, or one per tap and part. Each group of four lanes
+// belongs to one block. In the vector of tap i, lane w of a group holds tap i of window w. The two groups of
+// a row of the Patch are two channels that share it, or the left and the right blocks of one channel.
+template <class P>
+constexpr int kBlockRows = (P::kColumns + 3) / 4;
+
+// Returns the positions of the first tap of each window of a row of blocks in the plane of outputs.
+template <class P>
+inline IVec first_tap_positions(const WinogradMaxima& w, int block_row, int part) {
   float corner[kLanes];
   for (int i = 0; i < kLanes; ++i) {
-    const int32_t place = w.place + i % 2 * 2 + i / 2 % 2 * 2 * w.plane_row;
+    const int right = kSharing<P> == 1 && (part + i / 4) % 2 ? 4 : 0;
+    const int32_t place = w.place + i % 2 * 2 + right + (block_row * 4 + i / 2 % 2 * 2) * w.plane_row;
     __builtin_memcpy(corner + i, &place, sizeof place);
   }
   return bits(Vec::load(corner));
@@ -271,78 +290,100 @@ inline IVec tap_positions(IVec first, int i, const WinogradMaxima& w) {
   return first + IVec::set(i / 2 * w.plane_row + i % 2);
 }
 
+// The second pair of rows of a row of blocks: its third and fourth row of outputs. If the patch ends before
+// them, the first pair is taken once more, and the results are never stored.
+template <class P>
+constexpr int second_pair(int block_row) {
+  return block_row * 4 + 2 < P::kColumns ? block_row * 4 + 2 : block_row * 4;
+}
+
+// Stores the values of one row of windows: those that the groups from `values` on hold in their lanes `lane`
+// and lane + 1.
+template <class T>
+inline void store_windows(const T* values, int lane, int count, T* to) {
+  if (count >= 2) __builtin_memcpy(to, values + lane, 2 * sizeof(T));
+  if (count % 2) to[count - 1] = values[(count - 1) * 2 + lane];
+}
+
+template <class P>
 void maxima(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias) {
-  using P = WinogradOutput5;
-  constexpr int kLength = kParts * kLanes;
-  const IVec first = first_tap_positions(to);
-  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[4][kParts]) {
-    float value[kLength];
-    int32_t place[kLength];
+  constexpr int kLength = kParts * kLanes, kBlocks = kBlockRows<P>;
+  IVec first[kBlocks][kParts];
+  for (int b = 0; b < kBlocks; ++b)
+    for (int part = 0; part < kParts; ++part) first[b][part] = first_tap_positions<P>(to, b, part);
+  adjoint<P>(from, lanes, to.count, [&](int64_t c, int channels, Vec(&rows)[P::kColumns][kParts]) {
+    float value[kBlocks][kLength];
+    int32_t place[kBlocks][kLength];
     BYHAND_UNROLL
     for (int part = 0; part < kParts; ++part) {
       if (bias) add_bias<P>(bias + c, channels, part, rows);
-      const Vec taps[4] = {
-          even_of_fours(rows[0][part], rows[2][part]), odd_of_fours(rows[0][part], rows[2][part]),
-          even_of_fours(rows[1][part], rows[3][part]), odd_of_fours(rows[1][part], rows[3][part])};
-      WindowMaximum best{taps[0], first};
       BYHAND_UNROLL
-      for (int i = 1; i < 4; ++i) best.visit(taps[i], tap_positions(first, i, to));
-      best.value.store(value + part * kLanes);
-      best.place.store(place + part * kLanes);
+      for (int b = 0; b < kBlocks; ++b) {
+        const int top = b * 4, bottom = second_pair<P>(b);
+        const Vec taps[4] = {even_of_fours(rows[top][part], rows[bottom][part]),
+                             odd_of_fours(rows[top][part], rows[bottom][part]),
+                             even_of_fours(rows[top + 1][part], rows[bottom + 1][part]),
+                             odd_of_fours(rows[top + 1][part], rows[bottom + 1][part])};
+        WindowMaximum best{taps[0], first[b][part]};
+        BYHAND_UNROLL
+        for (int i = 1; i < 4; ++i) best.visit(taps[i], tap_positions(first[b][part], i, to));
+        best.value.store(value[b] + part * kLanes);
+        best.place.store(place[b] + part * kLanes);
+      }
     }
     for (int h = 0; h < channels; ++h)
       for (int i = 0; i < to.rows; ++i) {
         const int64_t at = (c + h) * to.channel + i * to.row;
-        const int windows = h * 4 + i * 2;
-        float* const y = const_cast<float*>(to.y) + at;
-        int32_t* const index = const_cast<int32_t*>(to.index) + at;
-        if (to.columns == 2) {
-          __builtin_memcpy(y, value + windows, 2 * sizeof(float));
-          __builtin_memcpy(index, place + windows, 2 * sizeof(int32_t));
-        } else if (to.columns == 1) {
-          *y = value[windows];
-          *index = place[windows];
-        }
+        const int lane = i % 2 * 2;
+        store_windows(value[i / 2] + h * 4, lane, to.columns, const_cast<float*>(to.y) + at);
+        store_windows(place[i / 2] + h * 4, lane, to.columns, const_cast<int32_t*>(to.index) + at);
       }
   });
 }
 
-// Loads one value per window. The first group of four lanes comes from `first`. If vectors have more than
-// four lanes, the second group comes from `second`. Windows outside the plane get 0.
+// Loads one value per window of two groups of four lanes, from the first window of each group. If vectors
+// have four lanes, only the first group is loaded. A group has `rows` rows and columns[0] or columns[1]
+// columns of windows inside the plane; all other windows get 0.
 template <class T>
-inline Vec load_windows(const T* first, const T* second, const WinogradMaxima& w) {
+inline Vec load_windows(const T* first, const T* second, int64_t row, int rows, const int (&columns)[2]) {
   const auto floats = [](const T* p) { return reinterpret_cast<const float*>(p); };
-  if (w.rows == 2 && w.columns == 2) return load_twos(floats(first), floats(second), w.row);
-  T copy[2][4] = {};
-  for (int i = 0; i < w.rows; ++i)
-    for (int j = 0; j < w.columns; ++j) {
-      copy[0][i * 2 + j] = first[i * w.row + j];
-      copy[1][i * 2 + j] = second[i * w.row + j];
-    }
-  return load_twos(floats(copy[0]), floats(copy[1]), 2);
+  if (rows == 2 && columns[0] == 2 && columns[1] == 2) return load_twos(floats(first), floats(second), row);
+  return load_twos(floats(first), floats(second), row, rows, columns);
 }
 
-// If a patch has two parts, part 0 holds the first channel and part 1 the second. If it has one part, this
-// part holds both: the first channel from `offset`, the second from `next_offset`. If only one channel is
-// left, it is loaded twice, as in load_rows.
+inline int clamp_windows(int n) { return n < 0 ? 0 : n > 2 ? 2 : n; }
+
+// A group of lanes begins at the first window of its channel if two channels share a Patch, and otherwise at
+// window 0 or 2 of its row. If one vector holds two groups, `group` is the first of them. If only one channel
+// is left, it is loaded twice, as in load_rows.
+template <class P>
 void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
-  using P = WinogradOutput5;
-  const IVec first = first_tap_positions(from);
+  constexpr bool kShared = kSharing<P> == 2;
+  IVec first[kBlockRows<P>][kParts];
+  for (int b = 0; b < kBlockRows<P>; ++b)
+    for (int part = 0; part < kParts; ++part) first[b][part] = first_tap_positions<P>(from, b, part);
   for (int64_t c = 0; c < from.count; c += kSharing<P>) {
     const int channels = c + kSharing<P> <= from.count ? kSharing<P> : 1;
+    const int64_t step = !kShared ? 2 : channels == 2 ? from.channel : 0;  // the distance of the two groups
+    const int last = kShared ? from.columns : clamp_windows(from.columns - 2);
+    const int columns[2] = {clamp_windows(from.columns), last};
     Patch x;
     BYHAND_UNROLL
-    for (int part = 0; part < kParts; ++part) {
-      const int64_t offset = (c + (part < channels ? part : 0)) * from.channel;
-      const int64_t next_offset = kParts == 1 && channels == 2 ? offset + from.channel : offset;
-      const Vec value = load_windows(from.y + offset, from.y + next_offset, from);
-      const IVec where = bits(load_windows(from.index + offset, from.index + next_offset, from));
+    for (int part = 0; part < kParts; ++part) BYHAND_UNROLL
+    for (int b = 0; b < kBlockRows<P>; ++b) {
+      const int64_t offset = c * from.channel + 2 * b * from.row + part * step;
+      const int64_t next = kParts == 1 ? offset + step : offset;
+      const int counts[2] = {columns[part], columns[kParts == 1 ? 1 : part]};
+      const int rows = clamp_windows(from.rows - 2 * b);
+      const Vec value = load_windows(from.y + offset, from.y + next, from.row, rows, counts);
+      const IVec where = bits(load_windows(from.index + offset, from.index + next, from.row, rows, counts));
       Vec taps[4];
       BYHAND_UNROLL
       for (int i = 0; i < 4; ++i)
-        taps[i] = select(where == tap_positions(first, i, from), value, Vec::zero());
-      x[part][0] = low_of_fours(taps[0], taps[1]), x[part][1] = low_of_fours(taps[2], taps[3]);
-      x[part][2] = high_of_fours(taps[0], taps[1]), x[part][3] = high_of_fours(taps[2], taps[3]);
+        taps[i] = select(where == tap_positions(first[b][part], i, from), value, Vec::zero());
+      x[part][4 * b] = low_of_fours(taps[0], taps[1]), x[part][4 * b + 1] = low_of_fours(taps[2], taps[3]);
+      x[part][4 * b + 2] = high_of_fours(taps[0], taps[1]);
+      x[part][4 * b + 3] = high_of_fours(taps[2], taps[3]);
     }
     transform<P>(x, c, channels, to, lanes);
   }
@@ -427,8 +468,8 @@ void fill_conv2d_winograd_transforms(WinogradTransformKernels& k) {
   k.weight[1] = forward_and_adjoint<WinogradWeight5>();
   k.output[0] = forward_and_adjoint<WinogradOutput3>();
   k.output[1] = forward_and_adjoint<WinogradOutput5>();
-  k.maxima = maxima;
-  k.from_maxima = from_maxima;
+  k.pooling[0] = {maxima<WinogradOutput3>, from_maxima<WinogradOutput3>};
+  k.pooling[1] = {maxima<WinogradOutput5>, from_maxima<WinogradOutput5>};
 }
 
 void fill_conv2d_winograd_products(WinogradProductKernels& k) {

@@ -59,13 +59,13 @@ struct WinogradProductKernels {
   WinogradTileKernel tile[kMaxWinogradRows][kMaxWinogradColumns];  // [rows - 1][columns - 1]
 };
 
-// Max pooling with 2 x 2 windows: the windows in one patch of 4 x 4 outputs, in every channel.
+// Max pooling with 2 x 2 windows: the windows in one patch of outputs, in every channel.
 struct WinogradMaxima {
   int64_t count;         // the number of channels
   const float* y;        // the maximum of each window, or the gradient with respect to it
   const int32_t* index;  // the position of the maximum in the plane of outputs
   int64_t channel, row;  // the strides of channels and rows of windows, in y and in index
-  int rows, columns;     // the numbers of rows and columns of windows that lie inside the plane, at most 2
+  int rows, columns;     // the numbers of rows and columns of windows that lie inside the plane
   int32_t place;         // the position of the patch's first output in the plane of outputs
   int32_t plane_row;     // the width of the plane of outputs
 };
@@ -82,6 +82,15 @@ struct WinogradTransform {
   void (*adjoint)(const WinogradPatches& from, int lanes, const WinogradImages& to, const float* bias);
 };
 
+struct WinogradPooling {
+  // Computes the adjoint of the transform by A, adds bias[i] to channel i unless `bias` is null, and pools
+  // the result. Writes to `to.y` and `to.index`, although they point to const.
+  void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
+  // Transforms patches by A. Each pooling window of `from` puts its value from `y` at the position that
+  // `index` gives. All other values of the patches are zero.
+  void (*from_maxima)(const WinogradMaxima& from, const WinogradPatches& to, int lanes);
+};
+
 // In arrays of two elements, [0] is for 3 x 3 weights and [1] is for 5 x 5 weights. The comments B, G and A
 // name the matrix of the transform.
 struct WinogradTransformKernels {
@@ -90,12 +99,7 @@ struct WinogradTransformKernels {
   void (*input_adjoint_add)(const WinogradPatches& from, int lanes, const WinogradImages& to);
   WinogradTransform weight[2];  // G
   WinogradTransform output[2];  // A
-  // Computes the adjoint of output[1], adds `bias` unless it is null, and pools the result. Writes to `to.y`
-  // and `to.index`, although they point to const.
-  void (*maxima)(const WinogradPatches& from, int lanes, const WinogradMaxima& to, const float* bias);
-  // Transforms patches as output[1].forward does. Each pooling window of `from` puts its value from `y` at
-  // the position that `index` gives. All other values of the patches are zero.
-  void (*from_maxima)(const WinogradMaxima& from, const WinogradPatches& to, int lanes);
+  WinogradPooling pooling[2];
 };
 
 }  // namespace byhand::cpu

@@ -1,5 +1,5 @@
 // Functions that vec_avx2.h and vec_avx512.h share: the last steps of a sum or a maximum over all lanes,
-// which add or compare the two halves of a vector, and a load of two pairs of values.
+// which add or compare the two halves of a vector, and loads of two pairs of values.
 #pragma once
 
 #include <immintrin.h>
@@ -30,6 +30,16 @@ inline double sum_of_4(__m256d a) {
 inline __m128 load_twos(const float* p, int64_t step) {
   const __m128 low = _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(p + step));
+}
+
+// Loads the same values, but only those of the first `rows` of the two pairs and the first `columns` of a
+// pair; the others are 0.
+inline __m128 load_two(const float* p, int columns) {
+  if (columns >= 2) return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return columns == 1 ? _mm_load_ss(p) : _mm_setzero_ps();
+}
+inline __m128 load_twos(const float* p, int64_t step, int rows, int columns) {
+  return _mm_movelh_ps(load_two(p, rows > 0 ? columns : 0), load_two(p + step, rows > 1 ? columns : 0));
 }
 
 }  // namespace

@@ -198,6 +198,12 @@ inline Vec high_of_fours(Vec a, Vec b) { return {_mm512_unpackhi_ps(a.v, b.v)}; 
 inline Vec load_twos(const float* p, const float* q, int64_t step) {
   return {_mm512_zextps256_ps512(_mm256_set_m128(load_twos(q, step), load_twos(p, step)))};
 }
+// Loads the same values, but only those of the first `rows` of the two rows, the first columns[0] of the two
+// values from p and the first columns[1] of those from q. The other lanes are 0.
+inline Vec load_twos(const float* p, const float* q, int64_t step, int rows, const int (&columns)[2]) {
+  return {_mm512_zextps256_ps512(
+      _mm256_set_m128(load_twos(q, step, rows, columns[1]), load_twos(p, step, rows, columns[0])))};
+}
 
 // Transposes a square of kLanes x kLanes values: exchanges lane j of row i and lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {

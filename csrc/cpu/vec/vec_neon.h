@@ -181,12 +181,22 @@ struct DoubleSum {
   }
 };
 
-// With 4 lanes, the second pointer of the next three functions is not used.
+// With 4 lanes, the second pointer of the next functions is not used.
 inline Vec load_fours(const float* p, const float*) { return Vec::load(p); }
 inline void store_fours(Vec a, float* p, float*) { a.store(p); }
 // Loads two values from each of p and p + step.
 inline Vec load_twos(const float* p, const float*, int64_t step) {
   return {vcombine_f32(vld1_f32(p), vld1_f32(p + step))};
+}
+// Loads the same values, but only those of the first `rows` of the two rows, and the first columns[0] of each
+// row. The other lanes are 0.
+inline float32x2_t load_two(const float* p, int columns) {
+  if (columns >= 2) return vld1_f32(p);
+  return columns == 1 ? vld1_lane_f32(p, vdup_n_f32(0), 0) : vdup_n_f32(0);
+}
+inline Vec load_twos(const float* p, const float*, int64_t step, int rows, const int (&columns)[2]) {
+  return {
+      vcombine_f32(load_two(p, rows > 0 ? columns[0] : 0), load_two(p + step, rows > 1 ? columns[0] : 0))};
 }
 // If the lanes are a0 a1 a2 a3 in a and b0 b1 b2 b3 in b, the lanes of the results are:
 //   even_of_fours  a0 a2 b0 b2      low_of_fours   a0 b0 a1 b1

@@ -266,6 +266,15 @@ inline Vec load_twos(const float* p, const float* q, int64_t step) {
     __builtin_memcpy(lane + 2 * i, twos[i], 2 * sizeof(float));
   return Vec::load(lane);
 }
+// Loads the same values, but only those of the first `rows` of the two rows, the first columns[0] of the two
+// values from p and the first columns[1] of those from q. The other lanes are 0.
+inline Vec load_twos(const float* p, const float* q, int64_t step, int rows, const int (&columns)[2]) {
+  const float* const group[2] = {p, q};
+  float lane[Vec::kLanes] = {};
+  for (int i = 0; i < Vec::kLanes && i < 8; ++i)
+    if (i / 2 % 2 < rows && i % 2 < columns[i / 4]) lane[i] = group[i / 4][i / 2 % 2 * step + i % 2];
+  return Vec::load(lane);
+}
 
 // Transposes a square of kLanes x kLanes values: exchanges lane j of row i and lane i of row j.
 inline void transpose(Vec (&row)[Vec::kLanes]) {

@@ -22,6 +22,7 @@ inline const WinogradTransform& weight_transform(const Conv2dShape& s) {
 inline const WinogradTransform& output_transform(const Conv2dShape& s) {
   return transforms().output[s.kernel.h == 5];
 }
+inline const WinogradPooling& pooling(const Conv2dShape& s) { return transforms().pooling[s.kernel.h == 5]; }
 
 // A matrix of transformed patches, for example (output channels, input channels) for the weights. A patch has
 // 64 values. With 8 lanes, these are 8 vectors, which lie in 8 planes: plane q holds vector q of every patch
@@ -102,7 +103,7 @@ struct Tiling {
     return window(t, y, channels, {s.out_h, s.out_w}, step, 0, 0);
   }
 
-  // The 2 x 2 pooling windows in patch t of y. `step` must be even, so that no window lies in two patches.
+  // The 2 x 2 pooling windows in patch t of y. No window lies in two patches, because `step` is even.
   WinogradMaxima windows(int64_t t, const float* y, const int32_t* index) const {
     const int64_t height = s.out_h / 2, width = s.out_w / 2, side = step / 2;
     const int64_t top = t % per_image / columns * side, left = t % columns * side;

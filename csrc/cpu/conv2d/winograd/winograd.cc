@@ -147,7 +147,7 @@ void Winograd::forward(Range patches, const float* x, const float* bias, float* 
 void Winograd::forward_pooled(Range patches, const float* x, const float* bias, float* y,
                               int32_t* index) const {
   const Tiling tiling(shape_);
-  const auto maxima = transforms().maxima;
+  const auto maxima = pooling(shape_).maxima;
   forward(patches, x, [&](int64_t i, const WinogradPatches& sums) {
     maxima(sums, lanes(), tiling.windows(i, y, index), bias);
   });
@@ -164,7 +164,7 @@ void Winograd::backward(Range patches, const Gradients& g) const {
     const int64_t count = std::min(block, patches.end - first);
     for (int64_t i = 0; i < count; ++i)
       if (g.index)
-        transforms().from_maxima(tiling.windows(first + i, g.dy, g.index), q.row(i), lanes());
+        pooling(shape_).from_maxima(tiling.windows(first + i, g.dy, g.index), q.row(i), lanes());
       else
         output_transform(shape_).forward(channels_of(tiling.outputs(first + i, g.dy, out), g.outputs),
                                          q.row(i), lanes());

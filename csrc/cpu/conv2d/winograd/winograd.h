@@ -55,14 +55,12 @@ class Winograd {
   // Computes the outputs of these patches.
   void forward(Range patches, const float* x, const float* bias, float* y) const;
   // Computes the maxima of the 2 x 2 windows of these patches (y) and their positions in the planes (index).
-  // This is possible only with filters of 5 x 5, for which pools() returns true.
-  bool pools() const { return shape_.kernel.h == 5; }
   void forward_pooled(Range patches, const float* x, const float* bias, float* y, int32_t* index) const;
 
   struct Gradients {
     // Two forms. With `index == nullptr`, `dy` holds whole planes. Otherwise `dy` holds one value per 2 x 2
     // pooling window, `index` its position in the plane, every other gradient is zero, and `outputs` must
-    // cover all channels. Only filters of 5 x 5 take this form.
+    // cover all channels.
     const float* dy;
     const int32_t* index;
     // The input gradient is added to the values in `dx`, because patches overlap. Null if it is not wanted.
