@@ -10,8 +10,11 @@ import numpy as np
 from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, Clock, Sample
-from byhand.bench.tasks import Index, Task, Training
+from byhand.bench.tasks import Attempt, Index, Mark, Task, Training
+from byhand.data import load_folder
 from byhand.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
+from byhand.nn.parameter import stream
+from numpy.typing import NDArray
 
 
 class Peer:
@@ -38,6 +41,65 @@ class Peer:
         images = jax.numpy.asarray(inference.images())
         forward = jax.jit(lambda x: _forward(layers, weights, x))
         return Calls(lambda: forward(images).block_until_ready())
+
+    def attempt(self, attempt: Attempt, mark: Mark) -> float:
+        """Train by the recipe of a record, and return the accuracy on the test set."""
+        import jax
+
+        layers, weights, (images, labels) = train(attempt, mark)
+        found = jax.jit(lambda x: _forward(layers, weights, x).argmax(1))(images)
+        return float((found == labels).mean())
+
+
+def train(attempt: Attempt, mark: Mark) -> tuple[Sequence[Any], dict[str, Any], tuple[Any, Any]]:
+    """Train by the recipe of a record, and return layers, weights, and test images and labels.
+
+    The images are converted to floats before training begins. Two steps are compiled before, too:
+    one for whole batches, and one for the smaller batch at the end of an epoch.
+    """
+    import jax
+    from jax import numpy as jnp
+
+    start, recipe = attempt.start(), attempt.recipe
+    betas = getattr(recipe, "betas", (0.9, 0.999))
+    layers = list(start.layers())
+    (images, labels), test = (
+        (
+            jnp.asarray(part.images[:, None] * np.float32(start.scale) + np.float32(start.offset)),
+            jnp.asarray(part.labels.astype(np.int32)),
+        )
+        for part in load_folder(attempt.folder)
+    )
+    weights = {name: jnp.asarray(array) for name, array in start.state_dict().items()}
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = weights, zeros, zeros
+
+    def loss(weights: Any, x: Any, labels: Any) -> Any:
+        return _cross_entropy(_forward(layers, weights, x), labels, recipe.label_smoothing)
+
+    def step(state: Any, data: Any, rows: Any, number: Any, lr: Any) -> Any:
+        images, labels = data
+        gradients = jax.grad(loss)(state[0], images[rows], labels[rows])
+        return _adam(state, gradients, number, lr, betas)
+
+    batches = [
+        rows
+        for epoch in range(1, recipe.epochs + 1)
+        for rows in _batches(attempt.seed, epoch, len(labels), recipe.batch_size)
+    ]
+    data, number, lr = (images, labels), np.float32(1), np.float32(recipe.lr)
+    steps = {
+        size: jax.jit(step).lower(state, data, np.zeros(size, np.int32), number, lr).compile()
+        for size in {len(rows) for rows in batches}
+    }
+    schedule = recipe.schedule(len(labels))
+    mark()
+    for i, rows in enumerate(batches):
+        number, lr = np.float32(i + 1), np.float32(schedule(i))
+        state = steps[len(rows)](state, data, rows, number, lr)
+    jax.block_until_ready(state)
+    mark()
+    return layers, state[0], test
 
 
 class JaxTraining(Training):
@@ -101,6 +163,36 @@ class JaxTraining(Training):
 
         log_p = jax.nn.log_softmax(_forward(self._layers, weights, x))
         return -jax.numpy.take_along_axis(log_p, labels[:, None], axis=1).mean()
+
+
+def _batches(seed: int, epoch: int, count: int, size: int) -> list[NDArray[np.int32]]:
+    order = stream(seed, epoch).permutation(count).astype(np.int32)
+    return [order[start : start + size] for start in range(0, count, size)]
+
+
+def _cross_entropy(logits: Any, labels: Any, label_smoothing: float) -> Any:
+    import jax
+
+    log_p = jax.nn.log_softmax(logits)
+    picked = jax.numpy.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
+    smooth = log_p.mean(axis=1)
+    return -((1 - label_smoothing) * picked + label_smoothing * smooth).mean()
+
+
+def _adam(state: Any, gradients: Any, number: Any, lr: Any, betas: tuple[float, float]) -> Any:
+    """Return the weights and both averages after step `number`, which counts from 1."""
+    import jax
+    from jax import numpy as jnp
+
+    weights, first, second = state
+    one, two = betas
+    first = jax.tree.map(lambda m, g: one * m + (1 - one) * g, first, gradients)
+    second = jax.tree.map(lambda v, g: two * v + (1 - two) * g * g, second, gradients)
+    size, root = lr / (1 - one**number), jnp.sqrt(1 - two**number)
+    weights = jax.tree.map(
+        lambda w, m, v: w - size * m / (jnp.sqrt(v) / root + 1e-8), weights, first, second
+    )
+    return weights, first, second
 
 
 def _forward(layers: Sequence[Any], weights: Any, x: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from byhand.bench.record.recipes import SPEED
+from byhand.bench.record.recipes import ATTEMPTS
 from byhand.bench.sampling import Clock, Sample
 from byhand.data import DataError, load_folder, mnist
 from byhand.models import Model, lenet5, mlp, softmax_regression
@@ -155,11 +155,11 @@ class Course:
 
 @dataclass(frozen=True)
 class Attempt(Course):
-    """A record of speed, on the data set in a folder. `model` is the target in percent."""
+    """A training for a record, on the data set in a folder. `model` is the name of its recipe."""
 
     @property
     def recipe(self) -> Recipe:
-        return SPEED[self.model]
+        return ATTEMPTS[self.model]
 
 
 # A function without arguments, which a contender calls when training begins and when it has ended.

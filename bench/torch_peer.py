@@ -221,8 +221,10 @@ class Peer:
 
     def _prepare(self, course: Course) -> tuple[_Network, Pair, Pair]:
         """Return the network, the training images and labels, and the test images and labels."""
-        start = course.start()
-        network = _Network(start, self._layout, self._compiled, _optimizer(course.recipe))
+        start, recipe = course.start(), course.recipe
+        network = _Network(
+            start, self._layout, self._compiled, _optimizer(recipe), recipe.label_smoothing
+        )
         train, test = (
             (
                 torch.from_numpy(part.images)
@@ -275,8 +277,16 @@ def _epochs(course: Course, network: _Network, images: Tensor, labels: Tensor) -
 class _Network:
     """A model in PyTorch that is trained with autograd and a fused optimizer."""
 
-    def __init__(self, model: Model, layout: Any, compiled: bool, optimizer: MakeOptimizer) -> None:
+    def __init__(
+        self,
+        model: Model,
+        layout: Any,
+        compiled: bool,
+        optimizer: MakeOptimizer,
+        label_smoothing: float = 0.0,
+    ) -> None:
         self._layout = layout
+        self._label_smoothing = label_smoothing
         self._module = with_weights_of(model, in_torch(model)).to(memory_format=layout)
         self._parameters = list(self._module.parameters())
         self._forward = torch.compile(self._module, dynamic=False) if compiled else self._module
@@ -288,7 +298,8 @@ class _Network:
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Train on a batch, and return the loss before the update."""
         x = images.contiguous(memory_format=self._layout)
-        loss = functional.cross_entropy(self._forward(x), labels)
+        logits = self._forward(x)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

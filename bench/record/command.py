@@ -1,9 +1,10 @@
-"""`byhand record speed`: the shortest training that reaches a mean accuracy."""
+"""`byhand record`: trainings with many seeds, for others to check."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from byhand.bench.options import (
     peers_option,
 )
 from byhand.bench.peers import Contender
-from byhand.bench.record.recipes import SPEED
+from byhand.bench.record.recipes import ATTEMPTS, SPEED
 from byhand.bench.results import Learned, Result, Times, contender_names
 from byhand.bench.run import Run, describe_threads
 from byhand.bench.sampling import WorkerError
@@ -36,7 +37,15 @@ LEGEND = (
 )
 
 # The contenders that can train by the recipes.
-ABLE = ("byhand", "torch", "torch-channels-last", "torch-compile")
+ABLE = ("byhand", "torch", "torch-channels-last", "torch-compile", "jax")
+
+SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
+    ),
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,11 +53,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Repeat the records of byhand: what small networks reach, with every seed.",
 )
-
-
-@app.callback()
-def _records() -> None:
-    """Without a callback, an app of one command has no subcommands."""
 
 
 @app.command("speed")
@@ -61,13 +65,8 @@ def speed_command(
             show_default="all",
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")] = 30,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
-        ),
-    ] = None,
+    seeds: SeedsOption = 30,
+    threads: ThreadsOption = None,
     peers: Annotated[str, peers_option("none")] = "",
     data: DataOption = None,
     json: JsonOption = None,
@@ -78,30 +77,67 @@ def speed_command(
     byhand misses a target, the exit code is 1.
     """
     wanted = chosen(targets, SPEED, "--targets")
+    settings = {"command": "record speed", "targets": wanted, "seeds": seeds}
+    means = _train(wanted, seeds, threads, _contenders(peers), data, Run(settings, json))
+    if any(mean < float(target) for target, mean in means.items()):
+        typer.secho("byhand missed a target", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
+
+
+@app.command("simplechains")
+def simplechains_command(
+    seeds: SeedsOption = 3,
+    threads: ThreadsOption = None,
+    peers: Annotated[str, peers_option("none")] = "",
+    data: DataOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Train the network that SimpleChains.jl published times for, for 10 epochs.
+
+    Each seed trains in a process of its own. The last epoch counts, and no seed is left out.
+    """
+    settings = {"command": "record simplechains", "seeds": seeds}
+    _train(["simplechains"], seeds, threads, _contenders(peers), data, Run(settings, json))
+
+
+def _contenders(peers: str) -> Sequence[Contender]:
     contenders = contenders_of(peers, ())
     for contender in contenders:
         if contender.name not in ABLE:
             message = f"{contender.name} cannot train by a recipe: name {' or '.join(ABLE[1:])}"
             raise typer.BadParameter(message, param_hint="--peers")
+    return contenders
+
+
+def _train(
+    names: Sequence[str],
+    seeds: int,
+    threads: int | None,
+    contenders: Sequence[Contender],
+    data: Path | None,
+    run: Run,
+) -> dict[str, float]:
+    """Train by some recipes, print their tables, and return byhand's mean accuracies in percent."""
     folder = folder_of(data)
     load_folder(folder)  # refuses malformed files, and brings them into the page cache
     count = threads or all_threads()
-    run = Run({"command": "record speed", "targets": wanted, "seeds": seeds}, json)
     run.begin(count)
-    missed = False
+    means = {}
     with Contest(contenders, count) as contest:
-        for target in wanted:
+        for name in names:
             results = []
             for seed in range(seeds):
-                results.append(_try(contest, contenders, Attempt(target, str(folder), seed)))
-                typer.echo(f"{target} %: {seed + 1} of {seeds} seeds", err=True)
+                results.append(_try(contest, contenders, Attempt(name, str(folder), seed)))
+                typer.echo(f"{_title(name)}: {seed + 1} of {seeds} seeds", err=True)
             run.keep(results, contest)
-            run.console.print(_table(target, results))
-            missed |= _mean(results, contenders[0].name) < float(target)
+            run.console.print(_table(name, results))
+            means[name] = _mean(results, contenders[0].name)
     run.end(LEGEND)
-    if missed:
-        typer.secho("byhand missed a target", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1)
+    return means
+
+
+def _title(name: str) -> str:
+    return f"{name} %" if name in SPEED else name
 
 
 def _try(contest: Contest, contenders: Sequence[Contender], attempt: Attempt) -> Result:
@@ -116,7 +152,7 @@ def _try(contest: Contest, contenders: Sequence[Contender], attempt: Attempt) ->
         entry = Learned(contender.name, times=Times((end - begin,)), accuracies=[accuracy])
         entry.ends = [end - start]
         found[contender.name] = entry
-    group = f"{attempt.model} %"
+    group = _title(attempt.model)
     case = {"label": f"{group}, seed {attempt.seed}", "group": group, **attempt.settings()}
     return Result(case, contest.threads, 0, [found[contender.name] for contender in contenders])
 
@@ -132,26 +168,26 @@ def _mean(results: Sequence[Result], name: str) -> float:
     return statistics.fmean(accuracies) if accuracies else 0.0
 
 
-def _table(target: str, results: Sequence[Result]) -> Text:
+def _table(name: str, results: Sequence[Result]) -> Text:
     rows = []
-    for name in contender_names(results):
-        runs = _runs(results, name)
+    for contender in contender_names(results):
+        runs = _runs(results, contender)
         if not runs:
-            rows.append((name, "[bold red]FAILED[/]", "", "", "", ""))
+            rows.append((contender, "[bold red]FAILED[/]", "", "", "", ""))
             continue
         training = statistics.median(run.times.median for run in runs if run.times)
         rows.append(
             (
-                name,
+                contender,
                 str(len(runs)),
-                f"{_mean(results, name):.3f} %",
+                f"{_mean(results, contender):.3f} %",
                 f"{min(100 * run.accuracies[0] for run in runs):.2f} %",
                 tables.seconds(training),
                 tables.seconds(statistics.median(run.ends[0] for run in runs)),
             )
         )
-    epochs = SPEED[target].epochs
-    title = f"{target} % in {epochs} epoch{'s' if epochs > 1 else ''}, "
+    epochs = ATTEMPTS[name].epochs
+    title = f"{_title(name)} in {epochs} epoch{'s' if epochs > 1 else ''}, "
     title += describe_threads(results[0].threads)
     columns = ("contender", "seeds", "mean", "worst", "training", "process")
     return tables.aligned(title, columns, rows)
