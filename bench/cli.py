@@ -10,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from byhand.bench import accuracy, compare, conv2d, gemm, inference, serving, tables
+from byhand.bench import accuracy, compare, conv2d, gemm, inference, memory, serving, tables
 from byhand.bench.cases import CASES, OPS, Case
 from byhand.bench.harness import Contest
 from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
@@ -277,6 +277,7 @@ def _training(contest: Contest, task: Task, steps: int | None, repeats: int) -> 
 
 app.command("accuracy")(accuracy.command)
 app.command("sweep")(sweep_command.command)
+app.command("memory")(memory.command)
 app.command("report")(report_command.command)
 app.command("compare")(compare.command)
 app.command("serving")(serving.command)

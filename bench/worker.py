@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from byhand._core import testing
 from byhand.bench import isa
+from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.peers import Contender
-from byhand.bench.sampling import Job, Sample, WorkerError
+from byhand.bench.sampling import Job, Sample, WorkerError, peak_rss, reset_peak_rss
 from byhand.bench.tasks import Attempt, Course, Task
 from numpy.typing import NDArray
 
@@ -44,6 +45,21 @@ class Worker:
         """Time the job."""
         assert self._job is not None
         return self._job.sample(amount)
+
+    def memory(self, what: tuple[str, int, bool]) -> int | None:
+        """Return by how many bytes the process grows at its peak, from its arguments on.
+
+        `what` is the name of the case, the number of images, and whether to call the kernel for one
+        image before, which loads its code. Returns None if the contender does not support the case.
+        """
+        name, batch, load = what
+        _case(name).arguments(1)  # loads the code that makes them
+        if load:
+            self.prepare((name, 1))
+        self._job = None
+        before = reset_peak_rss()
+        supported = self.prepare((name, batch)) is not None
+        return peak_rss() - before if supported else None
 
     def learn(self, course: Course) -> tuple[list[float], list[float]]:
         """Return the accuracies after the epochs, and the times at which the epochs ended.
@@ -88,9 +104,7 @@ class Worker:
         return hasattr(self.peer, name)
 
     def _make(self, what: Any) -> Job | None:
-        # `learn` does not need these modules, and its time includes the imports at the top.
-        from byhand.bench import cases, conv2d, gemm
-        from byhand.bench.sweep import grids
+        from byhand.bench import gemm  # `learn` does not need it, and counts the imports at the top
 
         job: Job | None
         match what:
@@ -102,10 +116,17 @@ class Worker:
                 job = self.peer.kernel(what.case, 1)
             case _:
                 name, batch = what
-                known = ChainMap(cases.CASES, gemm.CASES, conv2d.CASES)
-                case = known.get(name) or grids.cases()[name]
-                job = self.peer.kernel(case, batch)
+                job = self.peer.kernel(_case(name), batch)
         return job
+
+
+def _case(name: str) -> Case:
+    """Return the case of this name, of any benchmark."""
+    from byhand.bench import cases, conv2d, gemm
+    from byhand.bench.sweep import grids
+
+    known = ChainMap(cases.CASES, gemm.CASES, conv2d.CASES)
+    return known.get(name) or grids.cases()[name]
 
 
 def main() -> None:

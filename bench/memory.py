@@ -1,0 +1,106 @@
+"""`byhand bench memory`: the memory that a call of a kernel needs beside its arrays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from byhand.bench import tables
+from byhand.bench.cases import CASES, OPS, Case
+from byhand.bench.harness import Contest
+from byhand.bench.options import (
+    JsonOption,
+    ThreadsOption,
+    chosen,
+    contenders_of,
+    peers_option,
+    threads_of,
+)
+from byhand.bench.peers import Contender
+from byhand.bench.results import Entry, Result, contender_names
+from byhand.bench.run import Run, bytes_moved, describe_threads, reference
+from byhand.bench.sampling import WorkerError
+from rich.text import Text
+
+MEGABYTE = 2**20
+LEGEND = (
+    "arrays: the size of all arguments and results. The other columns: how much more the process "
+    "grew at its peak, during the first two calls. Each case has a process of its own. A call for "
+    "one image has loaded the code before. If the work does not depend on the number of images, "
+    "there is no such call, so the code counts, too. An allocator that keeps or reuses pages makes "
+    "the figures uncertain by about 0.3 MB."
+)
+
+
+def command(
+    op: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A kernel of byhand.kernels. May be given several times.",
+            show_default="all",
+        ),
+    ] = None,
+    threads: ThreadsOption = "",
+    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 128,
+    peers: Annotated[str, peers_option("numpy and torch, if installed")] = "",
+    json: JsonOption = None,
+) -> None:
+    """Measure the memory that each kernel needs beside its arguments and results."""
+    if not sys.platform.startswith("linux"):
+        raise typer.BadParameter("the peak of a process can be reset on Linux alone")
+    ops = chosen(",".join(op or []), OPS, "--op")
+    contenders = contenders_of(peers, ("numpy", "torch"))
+    run = Run({"command": "memory", "op": op, "batch": batch}, json)
+    for count in threads_of(threads):
+        run.begin(count)
+        with Contest(contenders, count) as contest:
+            results = []
+            for case in CASES.values():
+                if case.op in ops:
+                    results.append(_measure(contest, contenders, case, batch))
+                    typer.echo(case.name, err=True)
+            run.keep(results, contest)
+        run.console.print(_table(f"Memory, {describe_threads(count)}", results))
+    run.end(LEGEND)
+
+
+def _measure(contest: Contest, contenders: Sequence[Contender], case: Case, batch: int) -> Result:
+    arrays = bytes_moved(case, batch, reference(case, batch))
+    entries = []
+    for contender in contenders:
+        entry = Entry(contender.name)
+        try:
+            grown, _ = contest.alone(contender, "memory", (case.name, batch, not case.fixed))
+        except WorkerError as error:
+            entry.problem = f"FAILED: {error}"
+        else:
+            if grown is None:
+                continue
+            entry.rss = max(0, grown - arrays)
+        entries.append(entry)
+    labels: dict[str, Any] = {"label": case.name, "op": case.op, "shape": case.shape}
+    labels |= {"batch": None if case.fixed else batch, "group": case.op}
+    return Result(labels, contest.threads, 0, entries, bytes=arrays)
+
+
+def _table(title: str, results: Sequence[Result]) -> Text:
+    names = contender_names(results)
+    rows = []
+    for result in results:
+        entries = {entry.contender: entry for entry in result.entries}
+        cells = [_cell(entries.get(name)) for name in names]
+        rows.append((result.case["label"], _megabytes(result.bytes), *cells))
+    return tables.aligned(title, ("kernel", "arrays", *names), rows)
+
+
+def _cell(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    return f"[bold red]{entry.failure}[/]" if entry.rss is None else _megabytes(entry.rss)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:.1f} MB"
