@@ -1,0 +1,204 @@
+"""Write the results of `byhand bench sweep` into docs/sweep.md, and draw its heat maps.
+
+byhand bench sweep --threads 1,2 --json best.json
+byhand bench sweep --threads 1,2 --isa avx2 --json avx2.json
+python tools/sweep_page.py best.json avx2.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from byhand.bench import documents
+from byhand.bench.run import describe_threads
+from byhand.bench.sweep.findings import (
+    LEAST_FLOPS,
+    LEAST_RATIO,
+    MOST_EXCESS,
+    MOST_THREAD_LOSS,
+    Point,
+    find_excess,
+)
+from byhand.bench.sweep.grids import FAMILIES, Grid, grids
+from byhand.bench.tables import digits
+from byhand.files.atomic import write_atomic
+from byhand.plots.figure import drawing, figure_bytes, new_figure
+
+PAGE = Path(__file__).parents[1] / "docs" / "sweep.md"
+START, END = "<!-- results -->\n", "<!-- end of results -->"
+SHOWN = 20  # points in a list
+COLUMNS = 6  # maps beside each other
+CELL = 0.1  # inches
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The points of one file, and the numbers of threads at which they were measured."""
+
+    isa: str
+    cpu: str
+    points: list[Point]
+    counts: list[int]
+
+    def of(self, family: str) -> list[Point]:
+        return [point for point in self.points if point.grid.family == family]
+
+
+def read(path: Path) -> Sweep:
+    """Read a file of `byhand bench sweep --json`."""
+    document = documents.read(path)
+    points: dict[tuple[str, int, int], Point] = {}
+    for part in document.parts:
+        for result in part.results:
+            name, row, column = (result.case[key] for key in ("group", "row", "column"))
+            point = points.setdefault((name, row, column), Point(grids()[name], row, column))
+            point.results[result.threads] = result
+    counts = sorted({count for point in points.values() for count in point.results})
+    if not counts:
+        raise SystemExit(f"{path} has no results of `byhand bench sweep`")
+    for grid in {point.grid.name for point in points.values()}:
+        own = [point for point in points.values() if point.grid.name == grid]
+        for count in counts:
+            find_excess(own, count)
+    held = document.parts[0].arguments.get("isa")
+    isa = held or documents.isa_of(document.machine) or "the best instruction set"
+    return Sweep(isa, document.machine["cpu"], list(points.values()), counts)
+
+
+def _large(points: Sequence[Point], threads: int) -> list[tuple[float, Point]]:
+    """Return (ratio, point) of the points of at least 1 MFLOP that a peer can compute, too."""
+    results = ((point.results.get(threads), point) for point in points)
+    return [
+        (r.ratio, p) for r, p in results if r and r.ratio is not None and r.flops >= LEAST_FLOPS
+    ]
+
+
+def summary(sweep: Sweep) -> str:
+    """Return a table with a row for each family and number of threads."""
+    rows = [
+        ("kernels", "threads", "points", "cliffs", "of 1 MFLOP", "mean ratio", "below 0.9"),
+        ("---", *["---:"] * 6),
+    ]
+    for family in FAMILIES:
+        own = sweep.of(family)
+        for count in sweep.counts if own else ():
+            cliffs = sum(point.excess.get(count, 0) > MOST_EXCESS for point in own)
+            ratios = [ratio for ratio, _ in _large(own, count)]
+            mean = digits(statistics.geometric_mean(ratios)) if ratios else ""
+            below = str(sum(ratio < LEAST_RATIO for ratio in ratios)) if ratios else ""
+            cells = (len(own), cliffs, len(ratios) or "", mean, below)
+            rows.append((f"`{family}`", str(count), *map(str, cells)))
+    return _table(rows)
+
+
+def worst(sweep: Sweep) -> Iterator[str]:
+    """Yield a title and a table for each rule: its worst points."""
+    for count in sweep.counts:
+        where = describe_threads(count)
+        ratios = sorted(_large(sweep.points, count), key=lambda pair: pair[0])
+        yield _list(f"Smallest ratios of at least 1 MFLOP, {where}", "ratio", ratios)
+        excess = [(p.excess[count], p) for p in sweep.points if count in p.excess]
+        yield _list(f"Largest excess, {where}", "excess", _falling(excess))
+    if len(sweep.counts) > 1:
+        losses = [(loss, p) for p in sweep.points if (loss := p.thread_loss) is not None]
+        slower = sum(loss > MOST_THREAD_LOSS for loss, _ in losses)
+        title = (
+            f"Time on the most threads divided by that on one: {slower} of {len(losses)} points "
+        )
+        yield _list(f"{title}are above {MOST_THREAD_LOSS}", "times one thread", _falling(losses))
+
+
+def _falling(pairs: list[tuple[float, Point]]) -> list[tuple[float, Point]]:
+    return sorted(pairs, key=lambda pair: -pair[0])
+
+
+def _list(title: str, heading: str, pairs: Sequence[tuple[float, Point]]) -> str:
+    rows = [("grid", "sizes", heading), ("---", "---", "---:")]
+    rows += [(p.grid.name, p.sizes, digits(value)) for value, p in pairs[:SHOWN]]
+    return f"{title}:\n\n{_table(rows)}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def draw(sweep: Sweep, family: str) -> bytes:
+    """Draw the ratios of a family: a small map for each grid and number of threads."""
+    points = sweep.of(family)
+    names = list(dict.fromkeys(point.grid.name for point in points))
+    maps = [(grids()[name], count) for name in names for count in sweep.counts]
+    lines = math.ceil(len(maps) / COLUMNS)
+    height = CELL * max(len(grid.rows.sizes) for grid, _ in maps) + 0.75
+    with drawing():
+        figure = new_figure(COLUMNS * 2.3, lines * height + 0.5)
+        axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+        for one in axes[len(maps) :]:
+            one.set_axis_off()
+        for one, (grid, count) in zip(axes, maps, strict=False):
+            _map(one, grid, count, [p for p in points if p.grid is grid])
+        figure.suptitle(
+            "time of the fastest peer / time of byhand: white 1, blue 2 and more, red 1/2"
+        )
+        return figure_bytes(figure, ".png")
+
+
+def _map(axes, grid: Grid, count: int, points: Sequence[Point]) -> None:  # type: ignore[no-untyped-def]
+    values = np.full((len(grid.rows.sizes), len(grid.columns.sizes)), np.nan)
+    for point in points:
+        result = point.results.get(count)
+        if result is not None and result.ratio is not None:
+            values[point.row, point.column] = math.log2(result.ratio)
+    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    name = grid.name.replace(f"{grid.family} ", "")
+    axes.set_title(f"{name}\n{describe_threads(count)}", fontsize=5)
+    axes.set_xticks(range(len(grid.columns.sizes)), grid.columns.sizes, rotation=90, fontsize=4)
+    axes.set_yticks(range(len(grid.rows.sizes)), grid.rows.sizes, fontsize=4)
+    axes.set_xlabel(grid.columns.name, fontsize=5)
+    axes.set_ylabel(grid.rows.name, fontsize=5)
+    axes.tick_params(length=1, pad=1)
+
+
+def written(text: str, sweeps: Sequence[Sweep], picture: Callable[[Sweep, str], str]) -> str:
+    """Return the text of the page with new results between its two comments.
+
+    `picture` draws the maps of a family, and returns the path of the picture from the page.
+    """
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise SystemExit(f"the page must have the lines {START.strip()} and {END}")
+    parts = []
+    for sweep in sweeps:
+        parts += [f"## With {sweep.isa}, on {sweep.cpu}\n", summary(sweep)]
+        for family in FAMILIES:
+            if sweep.of(family):
+                alt = f"Heat maps of the ratios of {family} with {sweep.isa}"
+                parts.append(f"![{alt}]({picture(sweep, family)})\n")
+        parts += worst(sweep)
+    return f"{before}{start}\n" + "\n".join(parts) + f"\n{end}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="+", help="files of `byhand bench sweep --json`")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to change")
+    arguments = parser.parse_args()
+    page: Path = arguments.page
+    sweeps = [read(path) for path in arguments.files]
+
+    def picture(sweep: Sweep, family: str) -> str:
+        name = f"pictures/sweep_{family}_{sweep.isa}.png"
+        write_atomic(page.parent / name, draw(sweep, family))
+        return name
+
+    write_atomic(page, written(page.read_text(), sweeps, picture).encode())
+
+
+if __name__ == "__main__":
+    main()
