@@ -69,6 +69,7 @@ PYTHON_ORDER = [
     "training",
     "data",
     "plots",
+    "mpi",
     "sklearn",
     "pictures",
     "export",

@@ -82,11 +82,18 @@ class Optimizer:
 
     def step(self) -> None:
         """Do one step: change all parameters, using their present gradients."""
-        if [parameter.storage for parameter in self.parameters] != self._storages:
-            self._find_pieces()
+        self._find_pieces()
         self._steps += 1
         for arrays in self._pieces:
             self._step_piece(*arrays)
+
+    def flat_gradients(self) -> list[Array]:
+        """Return the gradients of all parameters as flat arrays: one for a whole `Sequential`.
+
+        The arrays are views. They may contain a few floats of padding between two parameters.
+        """
+        self._find_pieces()
+        return [gradients for _, gradients, *_ in self._pieces]
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -138,11 +145,14 @@ class Optimizer:
     def _find_pieces(self) -> None:
         """Find the pieces for `step`: parameters that one kernel call can change together.
 
-        If layers move into another network or to another device, their storage changes, and `step`
-        calls this again. The optimizer's own arrays then move to the device, too. If the device has
-        too little memory for them, the optimizer does not change, so the next step tries again.
+        If layers move into another network or to another device, their storage changes, and the
+        pieces are found again. The optimizer's own arrays then move to the device, too. If the
+        device has too little memory for them, the optimizer does not change, so the next step tries
+        again.
         """
         storages = [parameter.storage for parameter in self.parameters]
+        if storages == self._storages:
+            return
         device = device_of(self.parameters[0].data)
         values = {name: asarray(array, device) for name, array in self._values.items()}
         pieces = [

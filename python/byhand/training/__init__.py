@@ -22,6 +22,7 @@ from byhand.training.events import (
     TrainingEnded,
     TrainingStarted,
 )
+from byhand.training.ranks import Ranks
 from byhand.training.trainer import Trainer
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Evaluated",
     "Evaluation",
     "Event",
+    "Ranks",
     "StopTraining",
     "Trainer",
     "TrainingEnded",

@@ -20,10 +20,13 @@ from byhand.nn.losses import Loss, planned
 from byhand.nn.module import Module
 from byhand.nn.parameter import stream
 from byhand.training.checked_data import CheckedData
+from byhand.training.ranks import ALONE, Ranks
 
 
 class Part(NamedTuple):
     """The part of an epoch that one batch takes, on the device that trains.
+
+    If several processes train together, the arrays hold the share of this process.
 
     Attributes
     ----------
@@ -33,14 +36,21 @@ class Part(NamedTuple):
         The right class of each image, or the right number if the model has one output.
     target : ndarray, shape (n,) or (n, outputs)
         What the loss compares the network's output with.
+    images : int
+        The number of images in the whole batch.
     counted : int
-        The number of images over which the loss is averaged. The loss may ignore some labels.
+        The number of images in the whole batch over which the loss is averaged. The loss may ignore
+        some labels.
+    weight : float
+        The share of this process in `counted`, from 0 to 1.
     """
 
     numbers: NDArray[np.int64]
     answers: NDArray[Any]
     target: NDArray[Any]
+    images: int
     counted: int
+    weight: float
 
 
 class TrainingBatches:
@@ -62,6 +72,8 @@ class TrainingBatches:
         Decides the order of the images, their shifts and the draws of dropout.
     device : str
         The device that holds the plan's memory.
+    ranks : Ranks
+        The processes that train together. Each gets its share of every batch.
 
     Raises
     ------
@@ -82,8 +94,10 @@ class TrainingBatches:
         max_shift: int,
         seed: int,
         device: str,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._model = model
+        self._ranks = ranks
         self._loss = loss
         self._data = data
         self._batch_size = batch_size
@@ -96,15 +110,18 @@ class TrainingBatches:
         if max_shift > 0 and data.images.dtype != np.uint8:
             raise TypeError(f"images of train must be uint8 to be shifted, not {data.images.dtype}")
         must_have_gradients(model)
-        smallest = images % batch_size or min(batch_size, images)
+        # The sizes of two shares of a batch differ by at most one.
+        smallest = max(1, (images % batch_size or min(batch_size, images)) // ranks.size)
+        largest = -(-min(batch_size, images) // ranks.size)
+        what = "batch" if ranks.size == 1 else f"process of {ranks.size} gets a share that"
         for layer, shape in model.layer_inputs(model.input_shape):
             if smallest < layer.least_batch(shape):
                 raise ValueError(
-                    f"batch_size {batch_size} divides the {images} images so that one batch has "
+                    f"batch_size {batch_size} divides the {images} images so that one {what} has "
                     f"the size {smallest}, too small for {layer!r}: choose another batch size"
                 )
         self._ignores_labels = loss.counted(data.wanted) < images
-        ops, largest = fused(model.layers()), min(batch_size, images)
+        ops = fused(model.layers())
         self._plan = Plan(ops, model.input_shape, largest, loss=planned(loss), device=device)
         self._device = device
         # A GPU gathers images of bytes. Others are gathered on the CPU.
@@ -135,10 +152,16 @@ class TrainingBatches:
         target = asarray(wanted, self._device)
         answers = target if data.targets is None else asarray(data.answers[order], self._device)
         for start in range(0, len(order), size):
-            here = slice(start, start + size)
-            labels = wanted[here]
-            counted = self._loss.counted(labels) if self._ignores_labels else len(labels)
-            yield Part(numbers[here], answers[here], target[here], counted)
+            images = min(size, len(order) - start)
+            share = self._ranks.share(images)
+            here = slice(start + share.start, start + share.stop)
+            counted = self._counted(wanted[start : start + images])
+            weight = self._counted(wanted[here]) / max(1, counted)
+            yield Part(numbers[here], answers[here], target[here], images, counted, weight)
+
+    def _counted(self, labels: NDArray[Any]) -> int:
+        """Return the number of images with these labels over which the loss is averaged."""
+        return self._loss.counted(labels) if self._ignores_labels else len(labels)
 
     def gather(self, part: Part, step: int) -> Batch:
         """Copy images, shifted and scaled, into the input of the plan.
@@ -149,7 +172,8 @@ class TrainingBatches:
             The images of the batch.
         step : int
             The number of this training step, counted from 0. Together with the seed, it decides the
-            shifts of the images and the draws of dropout.
+            shifts of the images and the draws of dropout. Each process draws other values for
+            dropout.
 
         Returns
         -------
@@ -166,6 +190,8 @@ class TrainingBatches:
             seed=self._seed,
             step=step,
         )
+        # The shift of an image depends on its number, so it is the same in every process. Dropout
+        # depends on the place of a value in the batch, so each process needs a number of its own.
         for module in self._drawing:
-            module.begin_step(self._seed, step)
+            module.begin_step(self._seed, step * self._ranks.size + self._ranks.rank)
         return batch

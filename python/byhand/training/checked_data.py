@@ -52,6 +52,17 @@ class CheckedData(NamedTuple):
         """What the loss compares the output with: `targets`, or `answers` if there are none."""
         return self.answers if self.targets is None else self.targets
 
+    def part(self, where: slice) -> CheckedData:
+        """Return a part of the data, without a copy.
+
+        Parameters
+        ----------
+        where : slice
+            The numbers of the images.
+        """
+        targets = None if self.targets is None else self.targets[where]
+        return CheckedData(self.images[where], self.answers[where], targets)
+
     def checksum(self) -> str:
         """Compute the CRC-32 of all bytes, by which a resumed run recognizes its data.
 

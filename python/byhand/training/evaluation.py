@@ -15,6 +15,7 @@ from byhand.engine.memory import Array
 from byhand.models import Model
 from byhand.nn.losses import Loss
 from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
+from byhand.training.ranks import ALONE, Ranks
 
 # The outputs and the loss are computed for this number of images at a time. This bounds the memory
 # for the outputs.
@@ -105,7 +106,11 @@ def evaluate(model: Model, data: DatasetLike, *, loss: Loss | None = None) -> Ev
 
 
 def measure(
-    model: Model, data: CheckedData, loss: Loss, confusion: NDArray[np.int64] | None = None
+    model: Model,
+    data: CheckedData,
+    loss: Loss,
+    confusion: NDArray[np.int64] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate a model on checked data.
 
@@ -117,12 +122,16 @@ def measure(
     confusion : ndarray, shape (classes, classes), int64, optional
         The number of images for each pair of right class and answer is added to this array: see
         the attribute `confusion` of `Evaluation`.
+    ranks : Ranks
+        The processes that evaluate together. Each takes its share of the images, and gets the
+        result for all images.
 
     Returns
     -------
     Evaluation
         The result. Its loss may be NaN or infinite.
     """
+    images, data = len(data.images), data.part(ranks.share(len(data.images)))
     total, counted, correct = 0.0, 0, 0
     for start in range(0, len(data.images), _IMAGES_AT_A_TIME):
         part = slice(start, start + _IMAGES_AT_A_TIME)
@@ -135,7 +144,8 @@ def measure(
             value = float(loss.forward(output, target))
             total += value * (rows if loss.reduction == "mean" else 1)
             counted += rows
-    result = Evaluation(total / counted, correct / len(data.images))
+    total, counted, correct = ranks.sum((total, counted, correct)).tolist()
+    result = Evaluation(total / counted, correct / images)
     result.confusion = confusion
     return result
 

@@ -121,11 +121,13 @@ def _settings(value: object) -> dict[str, Any]:
 # Comparison
 
 # Settings that may differ between the first run and its resumption. None of them affects the
-# results, except the device, which rounds in its own way.
-FREE = ("byhand", "device", "threads", "notes", "epochs", "counts", "data")
+# results, except the device and the number of processes, which change the rounding.
+FREE = ("byhand", "device", "threads", "processes", "notes", "epochs", "counts", "data")
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(
+    old: dict[str, Any], new: dict[str, Any], form: str = "{name} was {old} and is {new}"
+) -> list[str]:
     """List the differences between the settings of a run and of its resumption.
 
     Settings that may differ are left out.
@@ -134,6 +136,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ----------
     old, new : dict
         The content of config.json of the run, and the content that the resumed run would write.
+    form : str
+        The form of a sentence, with places for the name of the setting and its two values.
 
     Returns
     -------
@@ -143,7 +147,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     for name in ("schedule", "loss"):  # earlier versions of byhand wrote the repr of these objects
         if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
             old = {**old, name: new[name]}
-    return list(_differences(_comparable(old, new), _comparable(new, old)))
+    found = _differences(_comparable(old, new), _comparable(new, old))
+    return [
+        form.format(name=_WORDS.get(name, name), old=_short(before), new=_short(after))
+        for name, before, after in found
+    ]
 
 
 def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,8 +206,8 @@ _WORDS = {
 }
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """Yield a sentence for each difference between two JSON values.
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name and both values for each difference between two JSON values.
 
     `name` is the path of keys to both values, such as "optimizer.lr".
     """
@@ -211,7 +219,7 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
         for i, parts in enumerate(zip(old, new, strict=True)):
             yield from _differences(*parts, f"{name}.{i}")
     elif old != new:
-        yield f"{_WORDS.get(name, name)} was {_short(old)} and is {_short(new)}"
+        yield name, old, new
 
 
 def _short(value: Any) -> str:

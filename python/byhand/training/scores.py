@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from byhand._core import asarray
-from byhand.engine.memory import Array, assign, host_copy
+from byhand.engine.memory import assign, host_copy
 from byhand.training.batches import Part
-from byhand.training.evaluation import count_right_answers
 from byhand.training.events import BatchEnd
 
 # The number of batches whose losses are copied from a GPU together. The CPU waits for the GPU at
@@ -90,8 +89,8 @@ class EpochScores:
         self,
         number: int,
         part: Part,
-        output: Array,
         loss: np.float32,
+        right: int,
         lr: float,
         *,
         last: bool,
@@ -104,10 +103,10 @@ class EpochScores:
             The number of the batch in the epoch, counted from 1.
         part : Part
             The images of the batch.
-        output : ndarray, shape (n, outputs), float32
-            The output of the network for these images.
         loss : float32
             The loss, as `train` of the plan returns it.
+        right : int
+            The number of right answers, as `count_right_answers` returns it.
         lr : float
             The learning rate of the step.
         last : bool
@@ -118,7 +117,6 @@ class EpochScores:
         list of BatchScore
             The scores that have become known.
         """
-        right = count_right_answers(output, part.answers)
         if self._device == "cpu":
             found = [_score(number, part, float(loss), right, lr)]
         else:
@@ -139,7 +137,7 @@ class EpochScores:
 
 
 def _score(number: int, part: Part, loss: float, right: int, lr: float) -> BatchScore:
-    n, counted = len(part.numbers), part.counted
+    n, counted = part.images, part.counted
     return BatchScore(number, n, loss if counted else 0.0, counted, n - right, lr)
 
 

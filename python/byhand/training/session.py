@@ -22,6 +22,7 @@ from byhand.training.batches import TrainingBatches
 from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
 from byhand.training.events import Event, TrainingStarted
 from byhand.training.progress import Progress
+from byhand.training.ranks import ALONE, Ranks
 from byhand.training.run_folder import RunFolder
 from byhand.training.run_settings import (
     check_notes,
@@ -48,7 +49,7 @@ class Session:
     pictures : {"digits", "plain"}
         How the trained model will prepare pictures for prediction.
     config : dict of JSON values
-        The content of config.json. Empty if there is no run folder.
+        The content of config.json. Empty if there is no run folder and one process trains alone.
     """
 
     started: TrainingStarted
@@ -76,6 +77,7 @@ class TrainerSettings:
     keep_epochs : bool
     max_shift : int
     progress : bool, optional
+    ranks : Ranks
         See `Trainer` for these parameters.
     """
 
@@ -94,6 +96,7 @@ class TrainerSettings:
         keep_epochs: bool = False,
         max_shift: int = 0,
         progress: bool | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         instance("model", model, Model)
         instance("optimizer", optimizer, Optimizer)
@@ -115,7 +118,11 @@ class TrainerSettings:
             raise TypeError(f"handlers must be functions, not {list(self.handlers)}")
         self.progress = None if progress is None else flag("progress", progress)
         self._progress: Progress | None = None
+        self._has_run = run is not None
         self.run = None if run is None else RunFolder(as_path("run", run))
+        self.ranks = instance("ranks", ranks, Ranks)
+        if not self.ranks.is_first:  # process 0 alone writes files, prints and calls handlers
+            self.handlers, self.progress, self.run = (), False, None
         self.keep_epochs = flag("keep_epochs", keep_epochs)
         if keep_epochs and run is None:
             raise ValueError("keep_epochs needs a run folder: Trainer(..., run=...)")
@@ -164,13 +171,18 @@ class TrainerSettings:
         # The model may have moved since __init__.
         self.device = self._wanted_device or self.model.device
         self.model.to(self.device)
+        if self.ranks.size > 1 and self.device != "cpu":
+            raise ValueError(
+                f"device must be 'cpu' if {self.ranks.size} processes train together, not "
+                f"{self.device!r}"
+            )
         choose_by_validation = flag("choose_by_validation", choose_by_validation)
         resume = flag("resume", resume)
         data = check_data("train", train, self.model, self.loss)
         held_out = None
         if validation is not None:
             held_out = check_data("validation", validation, self.model, self.loss)
-        if resume and self.run is None:
+        if resume and not self._has_run:
             raise ValueError("resume needs a run folder: Trainer(..., run=...)")
         images = len(data.images)
         started = TrainingStarted(
@@ -189,13 +201,14 @@ class TrainerSettings:
             max_shift=self.max_shift,
             seed=seed,
             device=self.device,
+            ranks=self.ranks,
         )
         _check_parameters(self.optimizer, self.model)  # layers may have changed since __init__
         self._check_schedule(0 if resume else self.step, epochs * started.batches)
         prepared = getattr(getattr(train, "source", None), "pictures", "")
         pictures = self.model.pictures or prepared or suitable(data.images)
         session = Session(started, batches, held_out, seed, pictures)
-        if self.run is not None:
+        if self.run is not None or self.ranks.size > 1:
             counts = "best" if held_out is not None and choose_by_validation else "last"
             session.config = self._config(session, data, train, counts)
         return session
@@ -254,6 +267,7 @@ class TrainerSettings:
             },
             "device": self.device,
             "threads": get_num_threads(),
+            "processes": self.ranks.size,
             "notes": self.notes,
             "data": describe_source(train),
             "counts": counts,

