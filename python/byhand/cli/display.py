@@ -40,15 +40,19 @@ class TrainingDisplay:
     watched : str
         The word in the table's header for the images on which each epoch is measured: "test" or
         "val".
+    has_bar : bool
+        Whether a terminal shows the bar.
     """
 
-    def __init__(self, log_every: int | None = None, watched: str = "test") -> None:
+    def __init__(
+        self, log_every: int | None = None, watched: str = "test", *, has_bar: bool = True
+    ) -> None:
         self.history: list[EpochEnd] = []
         self.watched = watched
         self._table = _TABLE.format(watched)
         self._log_every = log_every
         self._mean = RunningMean()
-        self._bar = _Bar() if is_terminal(sys.stdout) else None
+        self._bar = _Bar() if has_bar and is_terminal(sys.stdout) else None
 
     def __enter__(self) -> TrainingDisplay:
         return self

@@ -14,7 +14,7 @@ from byhand.cli.report import say_header
 from byhand.data import Dataset
 from byhand.files.tensors import CheckpointError
 from byhand.models import Model
-from byhand.training import Event, TrainingStarted
+from byhand.training import Event, Ranks, TrainingStarted
 from byhand.training.run_folder import ResumeError
 
 
@@ -29,6 +29,7 @@ def fit(
     keep_epochs: bool,
     resume: bool,
     device: str,
+    ranks: Ranks,
 ) -> None:
     """Train a model with the settings of a job.
 
@@ -41,7 +42,7 @@ def fit(
     sets : pair of Dataset
         The training and the test images.
     folder : Path
-        The run folder to write.
+        The run folder to write. Only process 0 writes it, so the others may pass any folder.
     display : TrainingDisplay
         Shows the events of the training.
     started : str
@@ -52,6 +53,8 @@ def fit(
         Whether to continue the run in `folder`, as in `Trainer.fit`.
     device : str
         The device to train on.
+    ranks : Ranks
+        The processes that train together.
 
     Raises
     ------
@@ -69,7 +72,9 @@ def fit(
     def header(event: Event) -> None:
         if isinstance(event, TrainingStarted):
             started_events.append(event)
-            say_header(job, event, len(sets[1]), str(train_set.source or source), started)
+            say_header(
+                *(job, event, len(sets[1]), str(train_set.source or source), started, ranks.size)
+            )
 
     try:
         trainer = recipe.trainer(
@@ -86,6 +91,7 @@ def fit(
             keep_epochs=keep_epochs,
             device=device,
             progress=False,
+            ranks=ranks,
         )
     except ValueError as error:
         raise _wrong_setting(error) from None

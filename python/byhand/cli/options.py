@@ -59,15 +59,30 @@ def _pictures(default: str) -> Any:
 PicturesOption = Annotated[
     Pictures | None, _pictures("the way of the training images, which byhand info MODEL shows")
 ]
+# The key under which the context of a command keeps the value of --threads.
+_THREADS = "byhand.threads"
+
 FolderPicturesOption = Annotated[Pictures | None, _pictures("plain")]
 TrainingPicturesOption = Annotated[
     Pictures | None, _pictures("digits if the training images look like MNIST's")
 ]
 
 
-def _set_threads(count: int | None) -> None:
+def _set_threads(context: typer.Context, count: int | None) -> None:
     if count is not None:
         set_num_threads(count)
+        context.meta[_THREADS] = count
+
+
+def has_threads(context: typer.Context) -> bool:
+    """Return whether the option --threads was given.
+
+    Parameters
+    ----------
+    context : typer.Context
+        The context of the command.
+    """
+    return _THREADS in context.meta
 
 
 class DeviceName(str, Enum):

@@ -18,10 +18,27 @@ from byhand.cuda import DeviceError
 from byhand.data import DataError
 from byhand.export.errors import ExportError
 from byhand.files.tensors import CheckpointError
+from byhand.mpi import LaunchError
 from byhand.plots.formats import PlotError
 
 # Control characters that change the writing direction of the text after them.
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+# The number of this process if it is one of several that train together. It is 0 otherwise.
+_process = 0
+
+
+def speak_as(process: int) -> None:
+    """Print nothing but errors from now on, unless this is process 0.
+
+    Parameters
+    ----------
+    process : int
+        The number of this process among those that train together.
+    """
+    global _process
+    _process = process
 
 
 def one_line(text: str) -> str:
@@ -50,6 +67,8 @@ def say(text: str = "") -> None:
     text : str
         The lines.
     """
+    if _process > 0:
+        return
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(map(one_line, text.split("\n")))
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -87,7 +106,12 @@ def warn(text: str) -> None:
     text : str
         The lines.
     """
-    print("\n".join(map(one_line, f"byhand: {text}".split("\n"))), file=sys.stderr)
+    if _process == 0:
+        _print_message(f"byhand: {text}")
+
+
+def _print_message(text: str) -> None:
+    print("\n".join(map(one_line, text.split("\n"))), file=sys.stderr)
 
 
 def announce(text: str) -> None:
@@ -105,6 +129,8 @@ def announce(text: str) -> None:
 def fail(text: str) -> NoReturn:
     """Print a line on stderr and end the command with exit code 1.
 
+    If several processes train together, the line of a process other than 0 names the process.
+
     Parameters
     ----------
     text : str
@@ -115,7 +141,7 @@ def fail(text: str) -> NoReturn:
     typer.Exit
         Always.
     """
-    warn(text)
+    _print_message(f"byhand, process {_process}: {text}" if _process > 0 else f"byhand: {text}")
     raise typer.Exit(1)
 
 
@@ -169,5 +195,6 @@ def errors_end_the_command() -> Iterator[None]:
         PlotError,
         ExportError,
         ImportError,
+        LaunchError,
     ) as error:
         fail(describe(error))

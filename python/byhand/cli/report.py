@@ -19,7 +19,7 @@ from byhand.training.run_folder import RunFolder
 
 
 def say_header(
-    job: Job, event: TrainingStarted, test_images: int, source: str, started: str
+    job: Job, event: TrainingStarted, test_images: int, source: str, started: str, processes: int
 ) -> None:
     """Print the network, the images and the settings of a training, before the first epoch.
 
@@ -35,12 +35,17 @@ def say_header(
         The data set and its folder, in words.
     started : str
         Where the initial weights came from, in words. It is empty if they are random.
+    processes : int
+        The number of processes that train together.
     """
     recipe = job.recipe
     parameters = sum(parameter.size for parameter in event.model.parameters())
     validation = f", {event.validation_images:,} validation"
     held_out = "" if job.validation is None else validation
     pictures = "this model's default for --pictures in predict and evaluate"
+    threads = str(get_num_threads())
+    if processes > 1:
+        threads += f" in each of {processes} processes, which share every batch"
     lines = {
         "model": f"{job.title}: {parameters:,} parameters",
         "data": f"{event.images:,} training{held_out} and {test_images:,} test images, {source}",
@@ -48,7 +53,7 @@ def say_header(
         "recipe": f"{recipe.epochs} x {event.batches:,} steps of {recipe.batch_size} images",
         "": optimizer_words(recipe),
         "seed": str(job.seed),
-        "threads": str(get_num_threads()),
+        "threads": threads,
         "run": str(event.run),
     }
     if event.model.device != "cpu":

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from byhand import mpi
 from byhand.cli.completion import runs
 from byhand.cli.data import check, load, preparation
 from byhand.cli.display import TrainingDisplay
@@ -37,14 +38,16 @@ from byhand.cli.options import (
     Pictures,
     ThreadsOption,
     TrainingPicturesOption,
+    has_threads,
 )
-from byhand.cli.output import describe, fail, warn
+from byhand.cli.output import describe, fail, speak_as, warn
 from byhand.cli.plot import draw_curves
 from byhand.cli.report import accuracy, say_result
 from byhand.cli.stored_model import advised
 from byhand.cli.streams import exit_code
 from byhand.cuda import DeviceError
 from byhand.cuda import load as load_cuda
+from byhand.training import Ranks
 from byhand.training.recipes import ADAM_LR, RECIPES
 from byhand.training.run_folder import RunFolder
 
@@ -62,6 +65,7 @@ def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
 
 
 def train(
+    context: typer.Context,
     model: Annotated[
         ModelName | None,
         typer.Argument(
@@ -255,6 +259,9 @@ def train(
     Ctrl-C stops the training. The run folder keeps the last complete epoch, and --resume continues
     from there. The result is the same, bit for bit, as without the interruption, unless it
     continues on another device.
+
+    `mpirun -n N byhand train ...` trains with N processes, on one machine or on several. It needs
+    pip install "byhand[mpi]".
     """
     if resume is not None and out is not None:
         raise typer.BadParameter("a resumed run stays in its own folder", param_hint="--out")
@@ -289,6 +296,8 @@ def train(
         "class_names": None if class_names is None else class_names_of(class_names),
         "start": start,
     }
+    ranks = mpi.launched_world(share_processors=not has_threads(context))
+    speak_as(ranks.rank)
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
     device_name = _device(device, resume)
     # A run that has finished an epoch continues with its own weights, not with those of --from.
@@ -297,21 +306,28 @@ def train(
     shape, way = job.shape, job.pictures
     if source is not None:
         shape, way = source[0].input_shape, preparation(source[0], way)
-    sets = load(job.data, shape, job.class_names, way)
+    with ranks.first_then_others():  # the first process may have to fetch MNIST
+        sets = load(job.data, shape, job.class_names, way)
     if (origin := sets[0].source) is not None and origin.pictures:
         job = dataclasses.replace(job, pictures=Pictures(origin.pictures))
     network = job.new_model(sets[0])
     check(network, sets, job.data)
     started = "" if source is None else job.start_from(*source, network)
-    display = TrainingDisplay(log_every, "test" if job.validation is None else "val")
+    # mpirun may give its processes a terminal although its own output goes to a file.
+    has_bar, watched = ranks.size == 1, "test" if job.validation is None else "val"
+    display = TrainingDisplay(log_every, watched, has_bar=has_bar)
     options = {"keep_epochs": keep_epochs, "resume": resume is not None}
     with (
-        _run_folder(resume or out, job.model.value) as folder,
+        _run_folder(resume or out, job.model.value, ranks) as folder,
         _saying_what_is_kept(display, folder),
         contextlib.nullcontext() if resume is None else advised(folder, RESTORE, only_runs=True),
         display,
     ):
-        fit(job, network, sets, folder, display, started, device=device_name, **options)
+        fit(
+            job, network, sets, folder, display, started, device=device_name, ranks=ranks, **options
+        )
+    if not ranks.is_first:
+        return
     drawn = draw_curves(RunFolder(folder).curves_path, {job.title: display.history}, job.title)
     say_result(job, sets[1], folder, display.history, drawn)
 
@@ -336,15 +352,16 @@ def _device(chosen: DeviceName | None, resume: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
+def _run_folder(out: Path | None, name: str, ranks: Ranks) -> Iterator[Path]:
     """Yield `out` or, if it is None, a new folder under runs/ that no other process uses.
 
-    The new folder is removed if it is still empty at the end.
+    The new folder is removed if it is still empty at the end. If several processes train together,
+    only the first makes a folder, because the others write no files.
     """
-    if out is not None:
-        yield out
-        return
     stem = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out is not None or not ranks.is_first:
+        yield out or stem
+        return
     stem.parent.mkdir(exist_ok=True)
     for number in itertools.count(1):
         folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")

