@@ -40,6 +40,7 @@ CHECKED = [
     "plots",
     "reproduce",
     "runtime.py",
+    "mpi.py",
     "sklearn.py",
     "training",
 ]

@@ -35,8 +35,9 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from test_docs import LESSONS
 
 DOCS = Path(__file__).parents[1] / "docs"
-# Pages that other tests run: test_docs.py, test_cuda_training.py, test_demo.py, test_simt_docs.py.
-RUN_ELSEWHERE = {*LESSONS, "cuda", "demo", "simt"}
+# Pages that other tests run: test_docs.py, test_cuda_training.py, test_demo.py,
+# test_several_machines.py, test_simt_docs.py.
+RUN_ELSEWHERE = {*LESSONS, "cuda", "demo", "several_machines", "simt"}
 PAGES = [
     DOCS.parent / "README.md",
     *sorted(DOCS.glob("tutorials/?.md")),

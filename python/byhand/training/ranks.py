@@ -25,10 +25,9 @@ from byhand.training.run_settings import differences
 T = TypeVar("T")
 
 
-class Communicator(Protocol):
+class _Communicator(Protocol):
     """The methods of a communicator of mpi4py that `Ranks` calls."""
 
-    # mpi4py has these names.
     def Get_rank(self) -> int: ...
     def Get_size(self) -> int: ...
     def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None: ...
@@ -59,7 +58,7 @@ class Ranks:
         The number of processes.
     """
 
-    def __init__(self, communicator: Communicator | None = None) -> None:
+    def __init__(self, communicator: _Communicator | None = None) -> None:
         self._communicator = communicator
         self.rank = 0 if communicator is None else communicator.Get_rank()
         self.size = 1 if communicator is None else communicator.Get_size()
@@ -140,6 +139,11 @@ class Ranks:
         ----------
         values : array_like, shape (n,)
             The values of this process.
+
+        Returns
+        -------
+        ndarray, shape (n,), float64
+            The sums.
         """
         own = np.array(values, np.float64)
         if self._communicator is None:
