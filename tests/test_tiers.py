@@ -17,6 +17,7 @@ WHOLLY_SLOW = {
     "test_cuda_training.py",
     "test_demo_browser.py",
     "test_kill_runs.py",
+    "test_several_machines.py",
     "test_site.py",
     "test_tutorials.py",
 }

@@ -33,6 +33,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self._last = 0.0
 
     def __call__(self, event: Event) -> None:
         now = time.perf_counter()
@@ -89,9 +90,9 @@ def predicted_seconds(times: dict[int, float], batch: int, p: int, network: Any)
     the straight line between its neighbours.
     """
     latency, bandwidth = network
-    computing = np.interp(-(-batch // p), list(times), list(times.values()))
+    computing = float(np.interp(-(-batch // p), list(times), list(times.values())))
     sending = 2 * (p - 1) / p * message_bytes() / bandwidth + 2 * (p - 1) * latency
-    return float(computing) + sending
+    return computing + float(sending)
 
 
 def predict(times: dict[int, float]) -> None:
@@ -115,8 +116,8 @@ def main() -> None:
     if ranks.size > 1:
         for batch, seconds in measured(repeats, ranks):
             if ranks.is_first:
-                threads = f"{byhand.get_num_threads()} thread each"
-                print(f"{ranks.size} processes, {threads}: {batch:5} {seconds * 1e3:7.3f} ms")
+                each = f"{byhand.get_num_threads()} thread each"
+                print(f"{ranks.size} processes, {each}: {batch:5} {seconds * 1e3:7.3f} ms")
         for size in (4, 4096, message_bytes(), 8 * message_bytes()):
             seconds = allreduce_seconds(size, 200 * repeats)
             if ranks.is_first:
