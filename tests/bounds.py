@@ -210,6 +210,28 @@ def elementwise(call: Call) -> tuple[Array]:
     return (accumulation(np.abs(call.expected()[0]), 1),)
 
 
+def warp(call: Call) -> tuple[Array]:
+    """Bound the effect of the rounding errors of positions, and those of the interpolation.
+
+    A position is a sum of at most ten terms, whose sizes add up to at most `reach` plus the largest
+    displacement. A position in the grid has a rounding error of `grid` / 2 ULP. It changes the
+    weights of the control points, whose slopes are at most 2/3. If a position changes by e, the
+    result changes by at most e times the largest difference of two neighbouring pixels, which is at
+    most twice the largest pixel.
+    """
+    images, settings = call.args[0], call.kwargs
+    if not images.size:
+        return (images,)
+    sides = sum(images.shape[2:])
+    largest = (1 + np.tan(np.radians(settings.get("shear", 0)))) / (1 - settings.get("scale", 0))
+    reach = 2 + sides * (1 + largest) + 2 * settings.get("shift", 0) * largest
+    displacement = 3.62 * settings.get("elastic", 0)
+    grid = sides / (np.sqrt(3) * settings.get("smoothness", 4.0)) + 8
+    error = EPS / 2 * (10 * (reach + displacement) + 4 * grid * displacement)
+    difference = 2 * max(np.abs(images).max(), abs(settings.get("fill", 0)))
+    return (np.full(images.shape, difference * (2 * error + 4 * EPS) + SMALLEST),)
+
+
 def adam(call: Call) -> tuple[Array, ...]:
     """Bound both moments, which are sums, and the parameters.
 

@@ -396,6 +396,33 @@ GATHER = {
 }
 
 
+def _warped(fill: Fill, /, images: Sequence[int], **_: Any) -> tuple[Any, ...]:
+    return fill(*images), fill.rng.permutation(images[0])
+
+
+# A little of everything, and more of it.
+GENTLE = {"rotation": 10, "scale": 0.1, "shear": 5, "shift": 1.5, "elastic": 0.8}
+STRONG = {"rotation": 180, "scale": 0.9, "shear": 80, "shift": 9, "elastic": 5, "smoothness": 1}
+WARP = {
+    "small": [
+        {"images": (2, 1, 1, 1), "seed": 1, "step": 0, **GENTLE},
+        {"images": (3, 1, 5, 3), "seed": 2**64 - 1, "step": 2**32 - 1, **GENTLE},
+        {"images": (2, 2, 7, 17), "seed": 2, "step": 3, "fill": -0.5, **GENTLE},
+        {"images": (2, 3, 16, 9), "seed": 2, "step": 3, "fill": 1.5, **STRONG},
+        {"images": (2, 1, 28, 28), "seed": 5, "step": 6, "smoothness": 2.5, "elastic": 1.0},
+        {"images": (2, 1, 4, 33), "seed": 5, "step": 6, "rotation": 20, "shift": 2.0},
+        {"images": (2, 2, 3, 4), "seed": 5, "step": 6},
+        {"images": (1, 1, 2, 90), "seed": 5, "step": 6, "smoothness": 100, "elastic": 2.0},
+    ],
+    "large": {"images": (200, 1, 28, 28), "seed": 7, "step": 8, **GENTLE},
+    "empty": [
+        {"images": images, "seed": 0, "step": 0, **GENTLE}
+        for images in ((0, 1, 4, 4), (0, 8, 512, 512), (5, 0, 4, 4), (64, 3, 0, 1024))
+    ],
+}
+WARP_KEYWORDS = ("seed", "step", "rotation", "scale", "shear", "shift", "elastic", "smoothness")
+
+
 def _norm(fill: Fill, x: Sequence[int], **_: Any) -> tuple[Any, ...]:
     channels = x[1]
     return (fill(*x), fill(channels), fill(channels), fill(channels), np.abs(fill(channels)))
@@ -623,6 +650,9 @@ OPS: dict[str, Op] = {
         bounds.summed(lambda *_, **__: 2),
         keywords=("scale", "offset", "max_shift", "seed", "step"),
         **GATHER,
+    ),
+    "warp_images": Op(
+        _warped, bounds.warp, keywords=(*WARP_KEYWORDS, "fill"), exact=_inexact, **WARP
     ),
     "sgd_step": Op(_three, bounds.summed(lambda *_, **__: 6), keywords=SGD_KEYWORDS, **SGD),
     "adam_step": Op(_adam, bounds.adam, keywords=ADAM_KEYWORDS, exact=_inexact, **ADAM),

@@ -629,6 +629,103 @@ def gather_images(
     return f64(chosen) * scale + offset
 
 
+def warp_words(number: int, blocks: range, seed: int, step: int) -> Float64:
+    """Return the numbers in [0, 1) of some blocks of an image, shape (4, blocks)."""
+    number %= 2**64
+    counter = np.array([[number % 2**32, number >> 32, step, 2**31 + b] for b in blocks]).T
+    return (philox(counter, (seed % 2**32, seed >> 32)) >> np.uint64(9)) / 2.0**23
+
+
+def warp_map(
+    number: int,
+    side: tuple[int, int],
+    seed: int,
+    step: int,
+    rotation: float,
+    scale: float,
+    shear: float,
+    shift: float,
+) -> tuple[Float64, Float64, Float64]:
+    """Return the affine map of an image, as a matrix and a vector, and the position of the grid.
+
+    The matrix maps (y, x) of the output to the input. The vector is added to the product.
+    """
+    u = warp_words(number, range(2), seed, step)
+    angle, factor, slant, dy = (2 * u[:, 0] - 1) * (rotation, scale, shear, shift)
+    move = np.array([dy, (2 * u[0, 1] - 1) * shift])
+    a, b = np.radians([angle, slant])
+    turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    forward = (1 + factor) * turn @ np.array([[1, np.tan(b)], [0, 1]])  # for (x, y)
+    backward = np.linalg.inv(forward)[::-1, ::-1]  # for (y, x)
+    centre = (np.array(side) - 1) / 2
+    return backward, centre - backward @ (centre + move), u[1:3, 1]
+
+
+def spline(t: Array) -> Float64:
+    """Return the cubic B-spline in its usual form, by pieces."""
+    t = np.abs(t)
+    return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.where(t < 2, (2 - t) ** 3 / 6, 0.0))
+
+
+def warp_points(
+    number: int,
+    side: tuple[int, int],
+    *,
+    seed: int,
+    step: int,
+    rotation: float = 0.0,
+    scale: float = 0.0,
+    shear: float = 0.0,
+    shift: float = 0.0,
+    elastic: float = 0.0,
+    smoothness: float = 4.0,
+) -> Float64:
+    """Return the points (y, x) of the input that the pixels of an image belong to, (2, H, W)."""
+    matrix, vector, phase = warp_map(number, side, seed, step, rotation, scale, shear, shift)
+    pixels = np.stack(np.meshgrid(*map(np.arange, side), indexing="ij")).astype(np.float64)
+    points = np.einsum("ij,jyx->iyx", matrix, pixels) + vector[:, None, None]
+    if elastic == 0:
+        return points
+    spacing = np.sqrt(3) * smoothness
+    # The number of control points and the positions are those of a spacing rounded to float32.
+    rate = float(np.float32(1 / spacing))
+    rows, columns = (int((n - 1) * rate) + 5 for n in side)
+    count = 2 * rows * columns
+    groups = -(-count // 64)
+    words = warp_words(number, range(2, 2 + 16 * groups), seed, step).reshape(4, groups, 16)
+    u = words.transpose(1, 0, 2).ravel()[:count].reshape(2, rows, columns)
+    control = (u - 0.5) * np.sqrt(12) * 315 / 151 * elastic
+    weights = [
+        spline((np.arange(n) * rate + f)[:, None] - np.arange(points) + 1)
+        for n, f, points in zip(side, phase, (rows, columns), strict=True)
+    ]
+    return points + np.einsum("yr,irc,xc->iyx", weights[0], control, weights[1])
+
+
+def bilinear(image: Array, points: Array, fill: float) -> Float64:
+    """Interpolate planes (channels, H, W) at the points. Pixels outside have the value `fill`."""
+    height, width = image.shape[1:]
+    padded = np.pad(f64(image), ((0, 0), (1, 2), (1, 2)), constant_values=fill)
+    y, x = (np.clip(p + 1, 0, n + 1) for p, n in zip(points, (height, width), strict=True))
+    i, j = np.floor(y).astype(int), np.floor(x).astype(int)
+    down, right = y - i, x - j
+    above = (1 - right) * padded[:, i, j] + right * padded[:, i, j + 1]
+    below = (1 - right) * padded[:, i + 1, j] + right * padded[:, i + 1, j + 1]
+    return (1 - down) * above + down * below
+
+
+def warp_images(
+    images: Array, index: Array, *, seed: int, step: int, fill: float = 0.0, **strengths: float
+) -> Float64:
+    result = np.zeros(images.shape)
+    if not any(value for name, value in strengths.items() if name != "smoothness"):
+        return f64(images)
+    for i, number in enumerate(index if images.size else ()):
+        points = warp_points(int(number), images.shape[2:], seed=seed, step=step, **strengths)
+        result[i] = bilinear(images[i], points, fill)
+    return result
+
+
 def sgd_step(
     parameters: Array,
     gradients: Array,

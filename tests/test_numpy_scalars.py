@@ -93,6 +93,10 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "gather_images": lambda i, f, b: kernels.gather_images(
         BYTES[:, np.newaxis], LABELS, scale=f(1), offset=f(0), max_shift=i(1), seed=i(1), step=i(1)
     ).tolist(),
+    "warp_images": lambda i, f, b: kernels.warp_images(
+        X, LABELS[: len(X)], seed=i(1), step=i(2), rotation=f(5), scale=f(0.125), shear=i(3),
+        shift=f(1.5), elastic=f(0.5), smoothness=i(2), fill=f(0.25),
+    ).tolist(),
     "sgd_step": lambda i, f, b: kernels.sgd_step(
         FLAT.copy(), FLAT, FLAT.copy(), lr=f(0.5), momentum=f(0.5), dampening=f(0.25),
         weight_decay=i(0), nesterov=b(True),

@@ -21,6 +21,7 @@ void bind_batch_norm(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);
 void bind_optimizer(pybind11::module_& m);
 void bind_gather(pybind11::module_& m);
+void bind_warp_images(pybind11::module_& m);
 void bind_device_array(pybind11::module_& m);
 
 }  // namespace byhand::bindings

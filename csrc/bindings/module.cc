@@ -25,6 +25,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, m) {
   bind_dropout(m);
   bind_optimizer(m);
   bind_gather(m);
+  bind_warp_images(m);
   bind_device_array(m);
   auto testing = m.def_submodule("testing", "Functions that only the tests and the benchmarks need.");
   bind_testing(testing);

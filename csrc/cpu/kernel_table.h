@@ -24,6 +24,7 @@
 #include "cpu/kernels/reduce.h"
 #include "cpu/kernels/softmax_cross_entropy.h"
 #include "cpu/kernels/squared_error.h"
+#include "cpu/kernels/warp_images.h"
 
 namespace byhand::cpu {
 
@@ -40,6 +41,7 @@ struct KernelTable : ActivationKernels,
                      ReduceKernels,
                      SoftmaxKernels,
                      SquaredErrorKernels,
+                     WarpKernels,
                      WeightGradientKernels,
                      WinogradProductKernels,
                      WinogradRowKernels,

@@ -32,6 +32,7 @@
 #include "ops/pool2d.h"
 #include "ops/softmax_cross_entropy.h"
 #include "ops/squared_error.h"
+#include "ops/warp_images.h"
 
 // Calls X(name) for each operator of csrc/ops.
 #define BYHAND_OPERATORS(X)         \
@@ -72,6 +73,7 @@
   X(batch_norm_backward)            \
   X(dropout)                        \
   X(gather_images)                  \
+  X(warp_images)                    \
   X(sgd_step)                       \
   X(adam_step)
 

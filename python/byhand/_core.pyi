@@ -414,6 +414,21 @@ def gather_images(
     step: SupportsIndex = 0,
     out: DeviceArray | None = None,
 ) -> DeviceArray: ...
+def warp_images(
+    images: _ArrayT,
+    index: _Integers | DeviceArray,
+    *,
+    seed: SupportsIndex,
+    step: SupportsIndex,
+    rotation: SupportsFloat = 0.0,
+    scale: SupportsFloat = 0.0,
+    shear: SupportsFloat = 0.0,
+    shift: SupportsFloat = 0.0,
+    elastic: SupportsFloat = 0.0,
+    smoothness: SupportsFloat = 4.0,
+    fill: SupportsFloat = 0.0,
+    out: _ArrayT | None = None,
+) -> _ArrayT: ...
 def sgd_step(
     parameters: _ArrayT,
     gradients: _ArrayT,

@@ -77,6 +77,7 @@ from byhand._core import (
     squared_error_backward,
     tanh,
     tanh_backward,
+    warp_images,
 )
 
 __all__ = [
@@ -121,4 +122,5 @@ __all__ = [
     "squared_error_backward",
     "tanh",
     "tanh_backward",
+    "warp_images",
 ]

@@ -21,6 +21,7 @@ void fill_pool2d(Pool2dKernels&);
 void fill_reduce(ReduceKernels&);
 void fill_softmax_cross_entropy(SoftmaxKernels&);
 void fill_squared_error(SquaredErrorKernels&);
+void fill_warp_images(WarpKernels&);
 
 void fill_table(KernelTable& table) {
   fill_activation(table);
@@ -40,6 +41,7 @@ void fill_table(KernelTable& table) {
   fill_reduce(table);
   fill_softmax_cross_entropy(table);
   fill_squared_error(table);
+  fill_warp_images(table);
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

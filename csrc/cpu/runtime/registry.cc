@@ -128,6 +128,7 @@ template const Pool2dKernels& kernels();
 template const ReduceKernels& kernels();
 template const SoftmaxKernels& kernels();
 template const SquaredErrorKernels& kernels();
+template const WarpKernels& kernels();
 template const WeightGradientKernels& kernels();
 template const WinogradProductKernels& kernels();
 template const WinogradRowKernels& kernels();

@@ -112,6 +112,7 @@ inline Mask operator==(IVec a, IVec b) { return {_mm256_castsi256_ps(_mm256_cmpe
 inline Mask operator<(IVec a, IVec b) { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(b.v, a.v))}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm256_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm256_sub_epi32(a.v, b.v)}; }
+inline IVec operator*(IVec a, IVec b) { return {_mm256_mullo_epi32(a.v, b.v)}; }  // no product may overflow
 inline IVec operator&(IVec a, IVec b) { return {_mm256_and_si256(a.v, b.v)}; }
 inline IVec operator|(IVec a, IVec b) { return {_mm256_or_si256(a.v, b.v)}; }
 inline IVec operator^(IVec a, IVec b) { return {_mm256_xor_si256(a.v, b.v)}; }
@@ -136,6 +137,11 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 }
 inline IVec bits(Vec a) { return {_mm256_castps_si256(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm256_castsi256_ps(a.v)}; }
+// Convert to an integer and to a float. `truncate` rounds toward zero. The result must fit into an int32.
+inline IVec truncate(Vec a) { return {_mm256_cvttps_epi32(a.v)}; }
+inline Vec to_float(IVec a) { return {_mm256_cvtepi32_ps(a.v)}; }
+// Loads p[index] in each lane.
+inline Vec gather(const float* p, IVec index) { return {_mm256_i32gather_ps(p, index.v, sizeof(float))}; }
 
 inline float sum(Vec a) { return sum_of_8(a.v); }
 inline float max_lane(Vec a) { return max_of_8(a.v); }  // no lane may be NaN

@@ -95,6 +95,7 @@ inline Mask operator==(IVec a, IVec b) { return {_mm512_cmpeq_epi32_mask(a.v, b.
 inline Mask operator<(IVec a, IVec b) { return {_mm512_cmplt_epi32_mask(a.v, b.v)}; }
 inline IVec operator+(IVec a, IVec b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline IVec operator*(IVec a, IVec b) { return {_mm512_mullo_epi32(a.v, b.v)}; }  // no product may overflow
 inline IVec operator&(IVec a, IVec b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline IVec operator|(IVec a, IVec b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline IVec operator^(IVec a, IVec b) { return {_mm512_xor_si512(a.v, b.v)}; }
@@ -119,6 +120,11 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 }
 inline IVec bits(Vec a) { return {_mm512_castps_si512(a.v)}; }
 inline Vec from_bits(IVec a) { return {_mm512_castsi512_ps(a.v)}; }
+// Convert to an integer and to a float. `truncate` rounds toward zero. The result must fit into an int32.
+inline IVec truncate(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }
+inline Vec to_float(IVec a) { return {_mm512_cvtepi32_ps(a.v)}; }
+// Loads p[index] in each lane.
+inline Vec gather(const float* p, IVec index) { return {_mm512_i32gather_ps(index.v, p, sizeof(float))}; }
 
 // A vector of 8 lanes. On a CPU with 256-bit units, an operation on it takes half of the time of one on a
 // Vec.

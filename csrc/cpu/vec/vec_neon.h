@@ -123,6 +123,7 @@ inline Mask operator==(IVec a, IVec b) { return {vceqq_s32(a.v, b.v)}; }
 inline Mask operator<(IVec a, IVec b) { return {vcltq_s32(a.v, b.v)}; }
 inline IVec operator+(IVec a, IVec b) { return {vaddq_s32(a.v, b.v)}; }
 inline IVec operator-(IVec a, IVec b) { return {vsubq_s32(a.v, b.v)}; }
+inline IVec operator*(IVec a, IVec b) { return {vmulq_s32(a.v, b.v)}; }  // no product may overflow
 inline IVec operator&(IVec a, IVec b) { return {vandq_s32(a.v, b.v)}; }
 inline IVec operator|(IVec a, IVec b) { return {vorrq_s32(a.v, b.v)}; }
 inline IVec operator^(IVec a, IVec b) { return {veorq_s32(a.v, b.v)}; }
@@ -148,6 +149,16 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 }
 inline IVec bits(Vec a) { return {vreinterpretq_s32_f32(a.v)}; }
 inline Vec from_bits(IVec a) { return {vreinterpretq_f32_s32(a.v)}; }
+// Convert to an integer and to a float. `truncate` rounds toward zero. The result must fit into an int32.
+inline IVec truncate(Vec a) { return {vcvtq_s32_f32(a.v)}; }
+inline Vec to_float(IVec a) { return {vcvtq_f32_s32(a.v)}; }
+// Loads p[index] in each lane.
+inline Vec gather(const float* p, IVec index) {
+  float32x4_t v = vld1q_dup_f32(p + vgetq_lane_s32(index.v, 0));
+  v = vld1q_lane_f32(p + vgetq_lane_s32(index.v, 1), v, 1);
+  v = vld1q_lane_f32(p + vgetq_lane_s32(index.v, 2), v, 2);
+  return {vld1q_lane_f32(p + vgetq_lane_s32(index.v, 3), v, 3)};
+}
 
 inline float sum(Vec a) {
   const float32x2_t two = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));

@@ -127,6 +127,7 @@ inline Mask operator==(IVec a, IVec b) { return {a.v == b.v}; }
 inline Mask operator<(IVec a, IVec b) { return {a.v < b.v}; }
 inline IVec operator+(IVec a, IVec b) { return {a.v + b.v}; }
 inline IVec operator-(IVec a, IVec b) { return {a.v - b.v}; }
+inline IVec operator*(IVec a, IVec b) { return {a.v * b.v}; }  // no product may overflow
 inline IVec operator&(IVec a, IVec b) { return {a.v & b.v}; }
 inline IVec operator|(IVec a, IVec b) { return {a.v | b.v}; }
 inline IVec operator^(IVec a, IVec b) { return {a.v ^ b.v}; }
@@ -154,6 +155,15 @@ inline WideProduct multiply_wide(IVec a, IVec b) {
 // Reinterpret the bits of each lane, without a conversion.
 inline IVec bits(Vec a) { return {(IVec::Ints)a.v}; }
 inline Vec from_bits(IVec a) { return {(Vec::Floats)a.v}; }
+// Convert to an integer and to a float. `truncate` rounds toward zero. The result must fit into an int32.
+inline IVec truncate(Vec a) { return {__builtin_convertvector(a.v, IVec::Ints)}; }
+inline Vec to_float(IVec a) { return {__builtin_convertvector(a.v, Vec::Floats)}; }
+// Loads p[index] in each lane.
+inline Vec gather(const float* p, IVec index) {
+  Vec r;
+  for (int i = 0; i < Vec::kLanes; ++i) r.v[i] = p[index.v[i]];
+  return r;
+}
 
 // Adds the upper half of the lanes to the lower half, then the upper half of the remaining lanes to their
 // lower half, and so on until one lane is left. Every instruction set with this number of lanes adds in the
