@@ -16,6 +16,7 @@ from byhand.cli.job import Init, Method, ModelName, Schedule, job_of
 from byhand.data import Dataset, load_folder
 from byhand.models import load
 from byhand.nn.initializers import INITIALIZERS
+from byhand.training import Warp
 from byhand.training.recipes import BEST, RECIPES, SCHEDULE_NAMES
 from cli_support import make_sets, only_line, read_config, read_metrics, run, write_folder
 from PIL import Image
@@ -119,6 +120,25 @@ def test_options_reach_the_training(folder: Path, tmp_path: Path) -> None:
     assert config["schedule"]["max_lr"] == 0.02 and config["schedule"]["total_steps"] == 12
     assert config["notes"]["model"] == "mlp, tanh"
     assert [layer["type"] for layer in config["model"]["layers"]].count("Tanh") == 2
+
+
+def test_augment_is_an_option(folder: Path, tmp_path: Path) -> None:
+    """The run folder has the strengths, and a resumed run continues with them."""
+    out = tmp_path / "run"
+    options = "--epochs 1 --schedule constant --augment"
+    printed = run("train", "softmax", "--data", folder, "--out", out, *options.split()).stdout
+    words = "rotation 10 and shear 5 degrees, scale 0.1, shift 1 and elastic 0.8 pixels"
+    assert words in " ".join(printed.split())
+    config = read_config(out)
+    assert config["augment"] == config["notes"]["job"]["augment"] == Warp().strengths()
+    resumed = run("train", "--resume", out, "--epochs", 2).stdout
+    assert words in " ".join(resumed.split())
+    assert read_config(out)["augment"] == Warp().strengths()
+    plain = tmp_path / "plain"
+    run("train", "softmax", "--data", folder, "--out", plain, "--epochs", 1)
+    assert read_config(plain)["augment"] is None
+    said = run("train", "--resume", plain, "--augment", "--epochs", 2, code=1).stderr
+    assert "the distortion of the images (augment) was none and is" in said
 
 
 def test_optimizer_weights_and_shifts_are_options(folder: Path, tmp_path: Path) -> None:

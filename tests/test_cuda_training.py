@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from byhand import nn, optim
 from byhand.nn import losses
-from byhand.training import BatchEnd, Event, StopTraining
+from byhand.training import BatchEnd, Event, StopTraining, Warp
 from sybil.document import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 from tolerance import assert_same_bits
@@ -145,6 +145,7 @@ def test_every_layer_trains_as_on_the_cpu(rng: np.random.Generator) -> None:
     "options",
     [
         {"max_shift": 1},
+        {"augment": Warp(elastic=0.5, smoothness=2)},
         {"ema": 0.9},
         {"loss": losses.MSELoss()},
         {"loss": losses.CrossEntropyLoss(ignore_index=2, label_smoothing=0.1)},

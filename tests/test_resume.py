@@ -26,6 +26,7 @@ from byhand.training import (
     StopTraining,
     Trainer,
     TrainingStarted,
+    Warp,
 )
 from byhand.training.run_folder import ResumeError, RunFolder
 from networks import digits, trainer
@@ -89,7 +90,8 @@ def drawing(**kwargs: Any) -> Trainer:
         *(nn.Flatten(), nn.Linear(196, 8, rng=rng), nn.BatchNorm1d(8), nn.Dropout(0.2, rng=rng)),
         nn.Linear(8, 10, rng=rng),
     )
-    return Trainer(model, optim.AdamW(model.parameters(), 0.01), ema=0.9, max_shift=2, **kwargs)
+    settings = {"ema": 0.9, "max_shift": 2, "augment": Warp(), **kwargs}
+    return Trainer(model, optim.AdamW(model.parameters(), 0.01), **settings)
 
 
 def plain(**kwargs: Any) -> Trainer:

@@ -26,6 +26,7 @@ from byhand.training import (
     Trainer,
     TrainingEnded,
     TrainingStarted,
+    Warp,
     evaluate,
 )
 from byhand.training.recipes import RECIPES
@@ -146,6 +147,55 @@ def test_each_step_moves_its_images_anew() -> None:
         Trainer(model, training.optimizer, max_shift=28).fit((IMAGES, LABELS), epochs=1)
     with pytest.raises(ValueError, match="keep_epochs needs a run folder"):
         Trainer(model, training.optimizer, keep_epochs=True)
+
+
+@pytest.mark.parametrize("batch_size", [12, 30])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_each_epoch_warps_its_images_anew(batch_size: int, dtype: type) -> None:
+    """The distortion of an image depends on the seed, the epoch and its number only.
+
+    At learning rate 0, it decides the loss of a step.
+    """
+    images, labels = digits(30)
+    model, seen = models.softmax_regression(seed=1), []
+    training = Trainer(
+        model,
+        optim.SGD(model.parameters(), 0.0),
+        handlers=[lambda event: seen.append(event.loss) if isinstance(event, BatchEnd) else None],
+        augment=Warp(rotation=20, elastic=1.5),
+    )
+    given = images if dtype == np.uint8 else images / np.float32(255)
+    training.fit((given, labels), epochs=2, batch_size=batch_size, seed=5)
+    network, expected = Float64Network(model), []
+    strengths = {"rotation": 20, "scale": 0.1, "shear": 5, "shift": 1, "elastic": 1.5}
+    for epoch in (1, 2):
+        order = stream(5, epoch).permutation(30)
+        for start in range(0, 30, batch_size):
+            index = order[start : start + batch_size]
+            x = reference.gather_images(
+                images[:, None], index, scale=model.scale, offset=model.offset
+            )
+            x = reference.warp_images(
+                x, index, seed=5, step=epoch, fill=model.offset, smoothness=4, **strengths
+            )
+            target = labels[index].astype(int)
+            expected.append(float(reference.softmax_cross_entropy(network.forward(x), target)[0]))
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+
+
+def test_strengths_of_a_warp() -> None:
+    warp = Warp(rotation=np.float32(3), elastic=0)
+    assert warp == Warp(3.0, elastic=0.0) and type(warp.rotation) is float
+    for wrong, error, message in (
+        ({"rotation": 200}, ValueError, "rotation must be from 0 to 180 degrees, got 200"),
+        ({"smoothness": 0.5}, ValueError, "smoothness must be from 1 to 32768 pixels, got 0.5"),
+        ({"scale": "big"}, TypeError, "scale must be a number, not 'big'"),
+    ):
+        with pytest.raises(error, match=message):
+            Warp(**wrong)  # type: ignore[arg-type]
+    model = models.softmax_regression()
+    with pytest.raises(TypeError, match=r"augment must be a .*Warp, not bool"):
+        Trainer(model, optim.SGD(model.parameters(), 0.1), augment=True)  # type: ignore[arg-type]
 
 
 def test_images_of_float32_are_bytes_divided_by_255() -> None:

@@ -29,7 +29,7 @@ from byhand.pictures.drawings import drawing
 from byhand.pictures.sheet import Card, Tile, sheet_png, thumbnail, tiles_png
 from byhand.plots.curves import draw_curves
 from byhand.plots.figure import figure_bytes, new_figure
-from byhand.training import EpochEnd
+from byhand.training import EpochEnd, Warp
 from byhand.training.run_folder import RunFolder
 from kernel_pictures import draw_pooling, draw_softmax_passes
 from numpy.typing import NDArray
@@ -232,6 +232,21 @@ def draw_sheet(model: Model) -> bytes:
     return encode.png(sheet)
 
 
+def draw_warped(test: Dataset) -> bytes:
+    """Draw three test images. Each row is an image and seven distortions of it by `Warp()`."""
+    side, rows, columns, gap = 28, 3, 8, 2
+    sheet = np.full((rows * (side + gap) + gap, columns * (side + gap) + gap), 255, np.uint8)
+    for row in range(rows):
+        plain = np.repeat(test.images[row].reshape(1, 1, side, side), columns, axis=0)
+        images, warped = plain.astype(np.float32), np.empty(plain.shape, np.float32)
+        Warp().apply(images, np.arange(columns), warped, fill=0.0, seed=row, epoch=1)
+        warped[0] = images[0]
+        for column, image in enumerate(np.rint(warped[:, 0]).astype(np.uint8)):
+            y, x = gap + row * (side + gap), gap + column * (side + gap)
+            sheet[y : y + side, x : x + side] = image
+    return encode.png(Image.fromarray(sheet).resize((sheet.shape[1] * 3, sheet.shape[0] * 3), 0))
+
+
 def draw_learning(histories: Mapping[str, Sequence[EpochEnd]]) -> bytes:
     """Draw the cost and the error of the three networks, as `byhand plot` does."""
     figure = new_figure(9, 5)
@@ -272,6 +287,7 @@ def all_pictures(
         "pooling.svg": draw_pooling(),
         "softmax_passes.svg": draw_softmax_passes(),
         "digits.png": _smaller(draw_digits(lenet5, test), 980, 32),
+        "warped.png": _smaller(draw_warped(test), 980, 32),
         "sheet.png": _smaller(draw_sheet(lenet5), 1200, 256),
         "curves.png": _smaller(draw_learning(histories), 1800, 32),
     }

@@ -21,6 +21,7 @@ from byhand.data import DataError, Dataset
 from byhand.data.folder import read_class_names
 from byhand.files.tensors import CheckpointError
 from byhand.models import Model
+from byhand.training.augmentation import Warp
 from byhand.training.recipes import ADAM_LR, BEST, RECIPES, Recipe
 from byhand.training.run_folder import RunFolder
 
@@ -267,7 +268,9 @@ class Job:
             "class_names": None if self.class_names is None else list(self.class_names),
             "start": None if self.start is None else str(self.start.resolve()),
         }
-        return own | {name: getattr(self.recipe, name) for name in recipe_settings()}
+        settings = own | {name: getattr(self.recipe, name) for name in recipe_settings()}
+        warp = self.recipe.augment
+        return settings | {"augment": None if warp is None else warp.strengths()}
 
 
 def job_of(settings: Mapping[str, Any]) -> Job:
@@ -295,6 +298,8 @@ def job_of(settings: Mapping[str, Any]) -> Job:
             param_hint="MODEL",
         )
     model = ModelName(given["model"])
+    if "augment" in given:
+        given["augment"] = Warp(**given["augment"])
     recipe, note = _recipe(
         (BEST if given.get("recipe") == RecipeName.best else RECIPES)[model.value],
         RECIPES[model.value],

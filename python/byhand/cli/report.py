@@ -14,6 +14,7 @@ from byhand.models import load
 from byhand.optim import OPTIMIZERS
 from byhand.runtime import get_num_threads
 from byhand.training import EpochEnd, TrainingStarted, evaluate
+from byhand.training.augmentation import Warp
 from byhand.training.recipes import Recipe
 from byhand.training.run_folder import RunFolder
 
@@ -66,6 +67,8 @@ def say_header(
         lines["weights"] = recipe.init
     if recipe.max_shift:
         lines["images"] = f"moved at random by up to {recipe.max_shift} pixels"
+    if recipe.augment is not None:
+        lines["augment"] = warp_words(recipe.augment)
     if recipe.label_smoothing:
         lines["loss"] = f"cross-entropy, label smoothing {recipe.label_smoothing:g}"
     if recipe.ema is not None:
@@ -75,6 +78,20 @@ def say_header(
     for name, text in lines.items():
         say_field(name, text)
     say()
+
+
+def warp_words(warp: Warp) -> str:
+    """Return the strengths of a distortion as one line.
+
+    Parameters
+    ----------
+    warp : Warp
+        The distortion.
+    """
+    return (
+        f"rotation {warp.rotation:g} and shear {warp.shear:g} degrees, scale {warp.scale:g}, "
+        f"shift {warp.shift:g} and elastic {warp.elastic:g} pixels"
+    )
 
 
 def optimizer_words(recipe: Recipe) -> str:

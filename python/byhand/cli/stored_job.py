@@ -9,6 +9,7 @@ from byhand.checks import flag, integer, not_negative, not_one_of, number
 from byhand.nn.initializers import INITIALIZERS
 from byhand.optim import OPTIMIZERS
 from byhand.optim.averages import check_decay
+from byhand.training.augmentation import Warp
 from byhand.training.recipes import RECIPES, SCHEDULE_NAMES
 
 
@@ -73,6 +74,15 @@ def _widths(name: str, value: Any) -> None:
         integer(name, width, 1)
 
 
+def _warp(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} must be a table of strengths, not {value!r}")
+    try:
+        Warp(**value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {value!r}")
@@ -85,6 +95,7 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "batch_size": _whole(1),
     "seed": _whole(0),
     "max_shift": _whole(0),
+    "augment": _warp,
     "lr": not_negative,
     "momentum": not_negative,
     "nesterov": flag,
@@ -100,4 +111,4 @@ _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "start": _text,
 }
 # Settings that the trainer also writes into config.json.
-_WRITTEN_TWICE = ("epochs", "batch_size", "seed", "max_shift", "ema")
+_WRITTEN_TWICE = ("epochs", "batch_size", "seed", "max_shift", "augment", "ema")

@@ -42,12 +42,13 @@ from byhand.cli.options import (
 )
 from byhand.cli.output import describe, fail, speak_as, warn
 from byhand.cli.plot import draw_curves
-from byhand.cli.report import accuracy, say_result
+from byhand.cli.report import accuracy, say_result, warp_words
 from byhand.cli.stored_model import advised
 from byhand.cli.streams import exit_code
 from byhand.cuda import DeviceError
 from byhand.cuda import load as load_cuda
 from byhand.training import Ranks
+from byhand.training.augmentation import Warp
 from byhand.training.recipes import ADAM_LR, RECIPES
 from byhand.training.run_folder import RunFolder
 
@@ -163,6 +164,15 @@ def train(
         int | None,
         _of_recipe(
             "max_shift", "Shift each image at random by up to N pixels.", metavar="N", min=0
+        ),
+    ] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment",
+            help="Distort each image at random in every epoch: rotate, scale, shear, shift and "
+            f"bend it ({warp_words(Warp())}).",
+            show_default="no distortion",
         ),
     ] = None,
     label_smoothing: Annotated[
@@ -287,6 +297,7 @@ def train(
         "schedule_name": None if schedule is None else schedule.value,
         "init": None if init is None else init.value,
         "max_shift": max_shift,
+        "augment": Warp().strengths() if augment else None,
         "label_smoothing": label_smoothing,
         "ema": ema,
         "seed": seed,

@@ -11,6 +11,7 @@ of right answers, which are arrays of one value.
 from __future__ import annotations
 
 from byhand.training import handlers, recipes
+from byhand.training.augmentation import Warp
 from byhand.training.evaluation import Evaluation, evaluate
 from byhand.training.events import (
     BatchEnd,
@@ -37,6 +38,7 @@ __all__ = [
     "Trainer",
     "TrainingEnded",
     "TrainingStarted",
+    "Warp",
     "evaluate",
     "handlers",
     "recipes",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from byhand._core import asarray
+from byhand._core import asarray, empty
 from byhand.engine.plan import Batch, Plan
 from byhand.models import Model
 from byhand.nn.fusion import fused
@@ -19,6 +19,7 @@ from byhand.nn.layer import must_have_gradients
 from byhand.nn.losses import Loss, planned
 from byhand.nn.module import Module
 from byhand.nn.parameter import stream
+from byhand.training.augmentation import Warp
 from byhand.training.checked_data import CheckedData
 from byhand.training.ranks import ALONE, Ranks
 
@@ -43,6 +44,8 @@ class Part(NamedTuple):
         some labels.
     weight : float
         The share of this process in `counted`, from 0 to 1.
+    epoch : int
+        The number of the epoch, counted from 1.
     """
 
     numbers: NDArray[np.int64]
@@ -51,6 +54,7 @@ class Part(NamedTuple):
     images: int
     counted: int
     weight: float
+    epoch: int
 
 
 class TrainingBatches:
@@ -68,8 +72,10 @@ class TrainingBatches:
         The number of images in a batch. The last batch of an epoch may be smaller.
     max_shift : int
         The largest random shift of an image in pixels: see `kernels.gather_images`.
+    augment : Warp or None
+        How strongly the images are distorted.
     seed : int
-        Decides the order of the images, their shifts and the draws of dropout.
+        Decides the order of the images, their shifts and distortions, and the draws of dropout.
     device : str
         The device that holds the plan's memory.
     ranks : Ranks
@@ -92,6 +98,7 @@ class TrainingBatches:
         batch_size: int,
         *,
         max_shift: int,
+        augment: Warp | None,
         seed: int,
         device: str,
         ranks: Ranks = ALONE,
@@ -101,7 +108,7 @@ class TrainingBatches:
         self._loss = loss
         self._data = data
         self._batch_size = batch_size
-        self._max_shift, self._seed = max_shift, seed
+        self._max_shift, self._augment, self._seed = max_shift, augment, seed
         images = len(data.images)
         if (side := min(data.images.shape[2:])) <= max_shift:
             raise ValueError(
@@ -127,6 +134,10 @@ class TrainingBatches:
         # A GPU gathers images of bytes. Others are gathered on the CPU.
         self._has_bytes = data.images.dtype == np.uint8
         self._images = asarray(data.images, device) if self._has_bytes else data.images
+        # The images of a batch before their distortion.
+        self._plain = None
+        if augment is not None:
+            self._plain = empty((largest, *model.input_shape), device=device)
         # The layers that draw random numbers. `begin_step` is called only for these, because the
         # calls for all layers would take a microsecond per step.
         self._drawing = [m for m in model.modules() if type(m).begin_step is not Module.begin_step]
@@ -157,14 +168,14 @@ class TrainingBatches:
             here = slice(start + share.start, start + share.stop)
             counted = self._counted(wanted[start : start + images])
             weight = self._counted(wanted[here]) / max(1, counted)
-            yield Part(numbers[here], answers[here], target[here], images, counted, weight)
+            yield Part(numbers[here], answers[here], target[here], images, counted, weight, epoch)
 
     def _counted(self, labels: NDArray[Any]) -> int:
         """Return the number of images with these labels over which the loss is averaged."""
         return self._loss.counted(labels) if self._ignores_labels else len(labels)
 
     def gather(self, part: Part, step: int) -> Batch:
-        """Copy images, shifted and scaled, into the input of the plan.
+        """Copy images, shifted, scaled and distorted, into the input of the plan.
 
         Parameters
         ----------
@@ -173,7 +184,8 @@ class TrainingBatches:
         step : int
             The number of this training step, counted from 0. Together with the seed, it decides the
             shifts of the images and the draws of dropout. Each process draws other values for
-            dropout.
+            dropout. The distortion of an image depends on the seed, its number and the epoch
+            instead, so it is the same for every batch size.
 
         Returns
         -------
@@ -182,14 +194,25 @@ class TrainingBatches:
             gradients. The next call of `gather` overwrites the images.
         """
         batch = self._plan.batch(len(part.numbers))
+        plain = batch.input if self._plain is None else self._plain[: len(part.numbers)]
         self._model.gather(
             self._images,
             part.numbers,
-            batch.input,
+            plain,
             max_shift=self._max_shift,
             seed=self._seed,
             step=step,
         )
+        if self._augment is not None:
+            # Outside the image is the background: pixel 0, which `gather` turned into the offset.
+            self._augment.apply(
+                plain,
+                asarray(part.numbers, self._device),
+                batch.input,
+                fill=self._model.offset,
+                seed=self._seed,
+                epoch=part.epoch,
+            )
         # The shift of an image depends on its number, so it is the same in every process. Dropout
         # depends on the place of a value in the batch, so each process needs a number of its own.
         for module in self._drawing:

@@ -16,6 +16,7 @@ from byhand.models import Model, lenet5, mlp, softmax_regression
 from byhand.nn.losses import CrossEntropyLoss
 from byhand.optim import OPTIMIZERS, SGD, Optimizer
 from byhand.optim.schedules import Constant, OneCycle
+from byhand.training.augmentation import Warp
 from byhand.training.trainer import Trainer
 
 SCHEDULE_NAMES = ("onecycle", "constant")
@@ -51,6 +52,8 @@ class Recipe:
         The initial weights, a name of `byhand.nn.initializers.INITIALIZERS`.
     max_shift : int
         The largest shift of the images in pixels, an argument of `Trainer`.
+    augment : Warp, optional
+        How strongly the images are distorted, an argument of `Trainer`.
     label_smoothing : float
         The argument of `CrossEntropyLoss`.
     ema : float, optional
@@ -68,6 +71,7 @@ class Recipe:
     schedule_name: str = "onecycle"
     init: str = "uniform"
     max_shift: int = 0
+    augment: Warp | None = None
     label_smoothing: float = 0.0
     ema: float | None = None
 
@@ -154,6 +158,7 @@ class Recipe:
             schedule=self.schedule(images),
             ema=self.ema,
             max_shift=self.max_shift,
+            augment=self.augment,
             **options,
         )
 

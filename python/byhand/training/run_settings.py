@@ -180,6 +180,7 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
 
 # The names of settings in error messages. A setting that is not in this table is called by its key.
 _WORDS = {
+    "augment": "the distortion of the images (augment)",
     "batch_size": "the batch size",
     "crc32.train": "the checksum of the training data",
     "crc32.validation": "the checksum of the validation data",

@@ -18,6 +18,7 @@ from byhand.nn.parameter import stream
 from byhand.optim import Optimizer
 from byhand.optim.averages import WeightAverage, check_decay
 from byhand.runtime import get_num_threads
+from byhand.training.augmentation import Warp
 from byhand.training.batches import TrainingBatches
 from byhand.training.checked_data import CheckedData, DatasetLike, check_data, check_loss
 from byhand.training.events import Event, TrainingStarted
@@ -76,6 +77,7 @@ class TrainerSettings:
     ema : float, optional
     keep_epochs : bool
     max_shift : int
+    augment : Warp, optional
     progress : bool, optional
     ranks : Ranks
         See `Trainer` for these parameters.
@@ -95,6 +97,7 @@ class TrainerSettings:
         ema: float | None = None,
         keep_epochs: bool = False,
         max_shift: int = 0,
+        augment: Warp | None = None,
         progress: bool | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -129,6 +132,9 @@ class TrainerSettings:
         self.notes = {} if notes is None else check_notes(notes)
         self.ema = None if ema is None else check_decay(ema)
         self.max_shift = integer("max_shift", max_shift, 0)
+        if augment is not None:
+            instance("augment", augment, Warp)
+        self.augment = augment
         self.step = 0
         self.average: WeightAverage | None = None
         self.stopping = False
@@ -199,6 +205,7 @@ class TrainerSettings:
         batches = TrainingBatches(
             *(self.model, self.loss, data, batch_size),
             max_shift=self.max_shift,
+            augment=self.augment,
             seed=seed,
             device=self.device,
             ranks=self.ranks,
@@ -256,6 +263,7 @@ class TrainerSettings:
             "loss": describe(self.loss),
             "ema": self.ema,
             "max_shift": self.max_shift,
+            "augment": None if self.augment is None else self.augment.strengths(),
             "epochs": started.epochs,
             "batch_size": started.batch_size,
             "seed": int(session.seed),

@@ -73,6 +73,10 @@ class Trainer(TrainerSettings):
     max_shift : int
         In every step, each image is shifted at random by up to this number of pixels, vertically
         and horizontally: see `kernels.gather_images`.
+    augment : Warp, optional
+        In every epoch, each image is distorted at random with these strengths: see
+        `kernels.warp_images`. The distortion of an image depends only on the seed, the epoch and
+        the number of the image. If it is not given, the images are not distorted.
     progress : bool, optional
         Whether `fit` prints a line after each epoch and, below these lines, a status line about the
         current epoch. If it is not given, `fit` prints them only in a terminal or a notebook. If it
@@ -143,9 +147,9 @@ class Trainer(TrainerSettings):
             they take the last epoch. Pass False if `validation` is the test set, which should
             measure the model but not choose it.
         seed : int
-            Decides the order of the images, their shifts and the draws of dropout. The order in an
-            epoch depends only on the seed and the number of the epoch, so each epoch has another
-            order.
+            Decides the order of the images, their shifts and distortions, and the draws of dropout.
+            The order in an epoch depends only on the seed and the number of the epoch, so each
+            epoch has another order.
         resume : bool
             Continue the run in the folder after its last complete epoch, or begin a run if there is
             none. The model gets the weights of that epoch. From there on, every bit is the same as
