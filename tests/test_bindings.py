@@ -269,6 +269,7 @@ INDEXED = {
     "softmax_cross_entropy_backward": (1, {"shape": (20000, 10)}),
     "count_correct": (1, {"shape": (20000, 10)}),
     "gather_images": (1, {"images": (50, 28, 28), "index": 4096, "scale": 1.0, "offset": 0.0}),
+    "warp_images": (1, {"images": (2000, 1, 28, 28), "seed": 1, "step": 2, "elastic": 1.0}),
     "max_pool2d_backward": (1, {"x": (32, 20, 24, 24), "kernel_size": 2}),
     "conv2d_pool_act_backward": (2, {"x": (64, 1, 28, 28), "weight": (20, 1, 5, 5)}),
 }
