@@ -699,7 +699,7 @@ def warp_points(
         spline((np.arange(n) * rate + f)[:, None] - np.arange(points) + 1)
         for n, f, points in zip(side, phase, (rows, columns), strict=True)
     ]
-    return points + np.einsum("yr,irc,xc->iyx", weights[0], control, weights[1])
+    return points + weights[0] @ control @ weights[1].T
 
 
 def bilinear(image: Array, points: Array, fill: float) -> Float64:
