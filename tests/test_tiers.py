@@ -12,6 +12,7 @@ from byhand._core import testing
 IN_USE = testing.isa()  # before the fixture `isa` changes it
 # These files run whole pages and whole processes. Quick tests of other files cover their parts.
 WHOLLY_SLOW = {
+    "test_bench_memory.py",
     "test_cli_process.py",
     "test_cli_train_choices.py",
     "test_cuda_training.py",
