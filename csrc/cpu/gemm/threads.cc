@@ -68,14 +68,15 @@ void multiply_in_chunks(const Product& g) {
 
 // Returns the number of parts in the direction of the rows. A long product gets up to 8 times as many parts
 // as `cut` has. If the system then pauses one thread, the other threads take over its remaining parts. If
-// each part copies B, the parts must be high, because a copy costs as much as about one tile of rows. If each
-// part transposes B, which costs more, there are no more parts.
+// each part copies B, the parts must be high, because a copy costs as much as one tile of rows, and two to
+// three tiles if B is larger than the caches. If each part transposes B, which costs more, there are no more
+// parts.
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
   constexpr double kPartNs = 3'000'000;  // the minimum duration of a part, in nanoseconds
   if (g.b.column_stride != 1) return cut.rows;
   const int64_t tile_rows = kernels<GemmKernels>().rows;
   // The minimum height of a part, in tiles.
-  const int64_t tiles = worth_packing_b(g.b, g.rows() / cut.rows / tile_rows) ? 24 : 4;
+  const int64_t tiles = worth_packing_b(g.b, g.rows() / cut.rows / tile_rows) ? 64 : 4;
   const double parts = static_cast<double>(cut.rows * cut.columns);
   const int64_t finer =
       std::min(static_cast<int64_t>(g.ns() / parts / kPartNs), g.rows() / cut.rows / (tiles * tile_rows));
