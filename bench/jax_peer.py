@@ -89,7 +89,9 @@ def train(attempt: Attempt, mark: Mark) -> tuple[Sequence[Any], dict[str, Any], 
     ]
     data, number, lr = (images, labels), np.float32(1), np.float32(recipe.lr)
     steps = {
-        size: jax.jit(step).lower(state, data, np.zeros(size, np.int32), number, lr).compile()
+        size: jax.jit(step, donate_argnums=0)
+        .lower(state, data, np.zeros(size, np.int32), number, lr)
+        .compile()
         for size in {len(rows) for rows in batches}
     }
     schedule = recipe.schedule(len(labels))

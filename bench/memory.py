@@ -26,11 +26,12 @@ from rich.text import Text
 
 MEGABYTE = 2**20
 LEGEND = (
-    "arrays: the size of all arguments and results. The other columns: how much more the process "
-    "grew at its peak, during the first two calls. Each case has a process of its own. A call for "
-    "one image has loaded the code before. If the work does not depend on the number of images, "
-    "there is no such call, so the code counts, too. An allocator that keeps or reuses pages makes "
-    "the figures uncertain by about 0.3 MB."
+    "arrays: the size of what a call reads and writes. The other columns: by how much the process "
+    "of the contender grows at the peak of its first calls, without the results. It includes "
+    "copies of the arguments in another layout or type. Each case has a process of its own. A call "
+    "for one image has loaded the code before. If the work does not depend on the number of "
+    "images, there is no such call, so the code counts, too. An allocator that keeps or reuses "
+    "pages makes the figures uncertain by about 0.3 MB."
 )
 
 
@@ -73,13 +74,13 @@ def _measure(contest: Contest, contenders: Sequence[Contender], case: Case, batc
     for contender in contenders:
         entry = Entry(contender.name)
         try:
-            grown, _ = contest.alone(contender, "memory", (case.name, batch, not case.fixed))
+            what = case.name, batch, not case.fixed
+            entry.workspace, _ = contest.alone(contender, "memory", what)
         except WorkerError as error:
             entry.problem = f"FAILED: {error}"
         else:
-            if grown is None:
+            if entry.workspace is None:
                 continue
-            entry.rss = max(0, grown - arrays)
         entries.append(entry)
     labels: dict[str, Any] = {"label": case.name, "op": case.op, "shape": case.shape}
     labels |= {"batch": None if case.fixed else batch, "group": case.op}
@@ -99,7 +100,9 @@ def _table(title: str, results: Sequence[Result]) -> Text:
 def _cell(entry: Entry | None) -> str:
     if entry is None:
         return ""
-    return f"[bold red]{entry.failure}[/]" if entry.rss is None else _megabytes(entry.rss)
+    return (
+        f"[bold red]{entry.failure}[/]" if entry.workspace is None else _megabytes(entry.workspace)
+    )
 
 
 def _megabytes(size: int) -> str:

@@ -53,6 +53,7 @@ class Entry:
     ratio : the contender's time divided by byhand's.
     faults : minor page faults per call or training step.
     rss : largest memory of the contender's process, in bytes.
+    workspace : memory that a call needs beside its arguments and results, in bytes.
     """
 
     contender: str
@@ -62,6 +63,7 @@ class Entry:
     ratio: float | None = None
     faults: float | None = None
     rss: int | None = None
+    workspace: int | None = None
     note: str = ""
 
     @property

@@ -30,7 +30,7 @@ UNITS = {
     "spread, ratio, of_peak, accuracies, difference": "1",
     "flops": "FLOP",
     "flops_per_second, fma_peak": "FLOP/s",
-    "bytes, rss": "B",
+    "bytes, rss, workspace": "B",
     "memory_rate": "B/s",
     "faults": "page faults per call or training step",
 }

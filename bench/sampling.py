@@ -66,7 +66,7 @@ def peak_rss() -> int:
 
 
 def reset_peak_rss() -> int:
-    """Let the peak of this process begin anew, and return the memory that it has, in bytes.
+    """Set the peak of this process to the memory that it has now, and return it in bytes.
 
     Works on Linux alone.
     """

@@ -7,6 +7,7 @@ method of `Worker` and its argument.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import pickle
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from byhand._core import testing
 from byhand.bench import isa
-from byhand.bench.cases import Case
+from byhand.bench.cases import IN_PLACE, Case, Maker
 from byhand.bench.inference import Inference
 from byhand.bench.peers import Contender
 from byhand.bench.sampling import Job, Sample, WorkerError, peak_rss, reset_peak_rss
@@ -47,19 +48,25 @@ class Worker:
         return self._job.sample(amount)
 
     def memory(self, what: tuple[str, int, bool]) -> int | None:
-        """Return by how many bytes the process grows at its peak, from its arguments on.
+        """Return how many bytes a call needs at its peak beside its arguments and results.
 
         `what` is the name of the case, the number of images, and whether to call the kernel for one
         image before, which loads its code. Returns None if the contender does not support the case.
         """
         name, batch, load = what
-        _case(name).arguments(1)  # loads the code that makes them
         if load:
             self.prepare((name, 1))
         self._job = None
+        case = _case(name)
+        ready = dataclasses.replace(case, makers=tuple(map(_always, case.arguments(batch))))
         before = reset_peak_rss()
-        supported = self.prepare((name, batch)) is not None
-        return peak_rss() - before if supported else None
+        job = self.peer.kernel(ready, batch)
+        if job is None:
+            return None
+        results = job.results()
+        grown = peak_rss() - before
+        new = () if case.op in IN_PLACE else results
+        return max(0, grown - sum(np.asarray(array).nbytes for array in new))
 
     def learn(self, course: Course) -> tuple[list[float], list[float]]:
         """Return the accuracies after the epochs, and the times at which the epochs ended.
@@ -118,6 +125,10 @@ class Worker:
                 name, batch = what
                 job = self.peer.kernel(_case(name), batch)
         return job
+
+
+def _always(argument: Any) -> Maker:
+    return lambda rng, n: argument
 
 
 def _case(name: str) -> Case:

@@ -630,7 +630,7 @@ def gather_images(
 
 
 def warp_words(number: int, blocks: range, seed: int, step: int) -> Float64:
-    """Return the numbers in [0, 1) of some blocks of an image, shape (4, blocks)."""
+    """Return the uniform random numbers of some blocks of an image, shape (4, blocks)."""
     number %= 2**64
     counter = np.array([[number % 2**32, number >> 32, step, 2**31 + b] for b in blocks]).T
     return (philox(counter, (seed % 2**32, seed >> 32)) >> np.uint64(9)) / 2.0**23

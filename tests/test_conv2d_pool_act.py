@@ -22,7 +22,8 @@ from ops import draw as draw_call
 from tolerance import assert_same_bits
 
 F32 = np.float32
-# x, weight, geometry. The first seven use Winograd's algorithm, the fourth and fifth along rows.
+# x, weight, geometry. Winograd's algorithm can take those before "padding". It takes the fourth and
+# the fifth along rows.
 SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv2": ((37, 20, 12, 12), (50, 20, 5, 5), {}),
     "cut-windows": ((6, 24, 13, 11), (17, 24, 5, 5), {}),
@@ -30,6 +31,8 @@ SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "lenet-conv1": ((46, 1, 28, 28), (21, 1, 5, 5), {}),
     "few-images": ((5, 1, 29, 28), (21, 1, 5, 5), {"padding": ((1, 0), (0, 2))}),
     "cut-3x3": ((6, 25, 12, 14), (17, 25, 3, 3), {}),
+    "cut-3x3-rows": ((3, 24, 15, 9), (17, 24, 3, 3), {}),
+    "cut-3x3-columns": ((3, 24, 11, 12), (17, 24, 3, 3), {}),
     "same-3x3": ((5, 16, 11, 9), (17, 16, 3, 3), {"padding": 1}),
     "padding": ((3, 3, 9, 11), (7, 3, 5, 4), {"padding": ((1, 2), (2, 3))}),
     "stride": ((3, 2, 17, 12), (3, 2, 3, 3), {"stride": 2}),
@@ -233,7 +236,9 @@ def test_one_place_beside_its_window(
             assert np.linalg.norm(got - want) < 2e-5 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("name", ["lenet-conv2", "cut-windows", "cut-rows", "cut-3x3"])
+@pytest.mark.parametrize(
+    "name", ["lenet-conv2", "cut-windows", "cut-rows", "cut-3x3", "cut-3x3-rows", "cut-3x3-columns"]
+)
 def test_not_one_byte_outside_an_array_by_winograd(
     name: str, isa: str, rng: np.random.Generator
 ) -> None:
@@ -251,6 +256,26 @@ def test_not_one_byte_outside_an_array_by_winograd(
         exact = reference.conv2d_pool_act_backward(*args, "tanh")
         for one, want in zip(got, exact, strict=True):
             assert np.linalg.norm(one - want) < 2e-5 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet-conv2", "cut-windows", "cut-3x3", "cut-3x3-rows", "cut-3x3-columns", "same-3x3"]
+)
+def test_not_one_byte_outside_an_array_in_the_forward_pass_by_winograd(
+    name: str, isa: str, rng: np.random.Generator
+) -> None:
+    """With 3 x 3 filters, 0 to 3 rows and columns of windows of a patch lie in the plane."""
+    x, w, b, geometry = draw(name, rng)
+    planes = kernels.conv2d(x, w, b, algorithm="winograd", **geometry)
+    expected = kernels.max_pool2d(planes, 2)
+    for side in ("start", "end"):
+        fence = Fence(side)
+        out = fence(np.full_like(expected[0], np.nan)), fence(np.full_like(expected[1], -1))
+        arrays = map(fence, (x, w, b))
+        got = kernels.conv2d_pool_act(*arrays, None, algorithm="winograd", out=out, **geometry)
+        for one, other in zip(got, expected, strict=True):
+            assert_same_bits(one, other)
+        assert fence.untouched()
 
 
 @every_shape

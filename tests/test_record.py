@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,35 @@ def apart(ours: list[Any], theirs: list[Any]) -> list[float]:
     ]
 
 
+def learned_by_torch(attempt: Attempt) -> list[Any]:
+    torch_peer = pytest.importorskip("byhand.bench.torch_peer", exc_type=ImportError)
+    weights: list[Any] = torch_peer.Peer(1).learn(attempt, lambda _: None)
+    return weights
+
+
+def learned_by_jax(attempt: Attempt) -> list[Any]:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX does not belong to the packages of the tests")
+    _, weights, _ = jax_peer.train(attempt, lambda: None)
+    return [weights[name] for name in attempt.start().state_dict()]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("learned", [learned_by_torch, learned_by_jax])
 @pytest.mark.parametrize("name", ["99", "simplechains"])
-def test_others_train_the_same(name: str, folder: Path) -> None:
+def test_others_train_the_same(
+    name: str, learned: Callable[[Attempt], list[Any]], folder: Path
+) -> None:
     """All use Adam, the same initial weights, orders, learning rates and losses.
 
     If a gradient is nearly 0, rounding decides the direction in which Adam changes the weight. So
-    the weights are compared in the Euclidean norm.
+    the weights are compared in the Euclidean norm, and the worst array may differ more. The median
+    is at most 0.001. It would be 0.007 with other betas, 0.0065 with a learning rate that is 2 %
+    larger, and 0.004 with other label smoothing.
     """
     attempt = Attempt(name, str(folder), 3)
     ours = byhand_peer.Peer(1).learn(attempt, lambda _: None)
-    torch_peer = pytest.importorskip("byhand.bench.torch_peer", exc_type=ImportError)
-    theirs = apart(ours, torch_peer.Peer(1).learn(attempt, lambda _: None))
-    assert max(theirs) < 0.02 and statistics.median(theirs) < 2e-3
-    if importlib.util.find_spec("jax") is None:  # not among the packages of the tests
-        return
-    _, weights, _ = jax_peer.train(attempt, lambda: None)
-    theirs = apart(ours, [weights[name] for name in attempt.start().state_dict()])
+    theirs = apart(ours, learned(attempt))
     assert max(theirs) < 0.02 and statistics.median(theirs) < 2e-3
 
 

@@ -91,6 +91,12 @@ def test_a_special_pixel_spreads_to_its_neighbours_only(value: float, device: st
     assert_same_bits(result[:, 0][~touched], expected[:, 0][~touched])
 
 
+@pytest.mark.parametrize("shape", [(0, 1, 40_000, 5), (5, 0, 5, 40_000), (3, 2, 0, 9)])
+def test_empty_images_may_have_any_size(shape: tuple[int, ...], device: str) -> None:
+    images = np.empty(shape, F32)
+    assert kernels.warp_images(images, np.arange(len(images)), **KEY, **GENTLE).shape == shape
+
+
 # --------------------------------------------------------------------------------------------------
 # What the distortion depends on
 

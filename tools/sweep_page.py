@@ -3,6 +3,8 @@
 byhand bench sweep --threads 1,2 --json best.json
 byhand bench sweep --threads 1,2 --isa avx2 --json avx2.json
 python tools/sweep_page.py best.json avx2.json
+
+Files of the same instruction set are joined, so each family of kernels may have its own file.
 """
 
 from __future__ import annotations
@@ -50,25 +52,32 @@ class Sweep:
         return [point for point in self.points if point.grid.family == family]
 
 
-def read(path: Path) -> Sweep:
-    """Read a file of `byhand bench sweep --json`."""
-    document = documents.read(path)
-    points: dict[tuple[str, int, int], Point] = {}
-    for part in document.parts:
-        for result in part.results:
-            name, row, column = (result.case[key] for key in ("group", "row", "column"))
-            point = points.setdefault((name, row, column), Point(grids()[name], row, column))
-            point.results[result.threads] = result
-    counts = sorted({count for point in points.values() for count in point.results})
-    if not counts:
-        raise SystemExit(f"{path} has no results of `byhand bench sweep`")
-    for grid in {point.grid.name for point in points.values()}:
-        own = [point for point in points.values() if point.grid.name == grid]
+def read(paths: Sequence[Path]) -> list[Sweep]:
+    """Read files of `byhand bench sweep --json`. Return a sweep for each instruction set."""
+    found: dict[tuple[str, str], dict[tuple[str, int, int], Point]] = {}
+    for path in paths:
+        document = documents.read(path)
+        for part in document.parts:
+            isa = part.arguments.get("isa") or documents.isa_of(part.machine)
+            points = found.setdefault((str(isa), str(part.machine["cpu"])), {})
+            for result in part.results:
+                name, row, column = (result.case.get(key) for key in ("group", "row", "column"))
+                if row is None:
+                    raise SystemExit(f"{path} has results of another command than `bench sweep`")
+                key = name, row, column
+                points.setdefault(key, Point(grids()[name], row, column)).results[
+                    result.threads
+                ] = result
+    return [_sweep(isa, cpu, list(points.values())) for (isa, cpu), points in found.items()]
+
+
+def _sweep(isa: str, cpu: str, points: list[Point]) -> Sweep:
+    counts = sorted({count for point in points for count in point.results})
+    for grid in {point.grid.name: point.grid for point in points}.values():
+        own = [point for point in points if point.grid is grid]
         for count in counts:
             find_excess(own, count)
-    held = document.parts[0].arguments.get("isa")
-    isa = held or documents.isa_of(document.machine) or "the best instruction set"
-    return Sweep(isa, document.machine["cpu"], list(points.values()), counts)
+    return Sweep(isa, cpu, points, counts)
 
 
 def _large(points: Sequence[Point], threads: int) -> list[tuple[float, Point]]:
@@ -86,8 +95,10 @@ def summary(sweep: Sweep) -> str:
         ("---", *["---:"] * 6),
     ]
     for family in FAMILIES:
-        own = sweep.of(family)
-        for count in sweep.counts if own else ():
+        for count in sweep.counts:
+            own = [point for point in sweep.of(family) if count in point.results]
+            if not own:
+                continue
             cliffs = sum(point.excess.get(count, 0) > MOST_EXCESS for point in own)
             ratios = [ratio for ratio, _ in _large(own, count)]
             mean = digits(statistics.geometric_mean(ratios)) if ratios else ""
@@ -132,7 +143,12 @@ def draw(sweep: Sweep, family: str) -> bytes:
     """Draw the ratios of a family: a small map for each grid and number of threads."""
     points = sweep.of(family)
     names = list(dict.fromkeys(point.grid.name for point in points))
-    maps = [(grids()[name], count) for name in names for count in sweep.counts]
+    maps = [
+        (grids()[name], count)
+        for name in names
+        for count in sweep.counts
+        if any(count in p.results for p in points if p.grid.name == name)
+    ]
     lines = math.ceil(len(maps) / COLUMNS)
     height = CELL * max(len(grid.rows.sizes) for grid, _ in maps) + 0.75
     with drawing():
@@ -190,7 +206,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to change")
     arguments = parser.parse_args()
     page: Path = arguments.page
-    sweeps = [read(path) for path in arguments.files]
+    sweeps = read(arguments.files)
 
     def picture(sweep: Sweep, family: str) -> str:
         name = f"pictures/sweep_{family}_{sweep.isa}.png"

@@ -23,7 +23,8 @@ py::object warp_images(py::handle images_object, py::handle index_object, py::ha
   const ops::WarpShape shape{images.shape()[0], images.shape()[1], images.shape()[2], images.shape()[3]};
   require(index.shape()[0] == shape.count, "index must have the shape (", shape.count,
           ",), one number per image, got ", index.shape());
-  require(shape.height <= ops::kLargestWarpSide && shape.width <= ops::kLargestWarpSide,
+  require(shape.count * shape.size() == 0 ||
+              (shape.height <= ops::kLargestWarpSide && shape.width <= ops::kLargestWarpSide),
           "images must have at most ", ops::kLargestWarpSide, " rows and columns, got the shape ",
           images.shape());
   const WarpKey key{parse_unsigned(seed, "seed", UINT64_MAX),
@@ -118,7 +119,8 @@ The distortion of an image depends only on the settings, seed, step and its numb
 does not depend on the other images of the batch. A seed and a step draw the same distortion on
 every device and instruction set, with other rounding errors. If rotation, scale, shear, shift
 and elastic are all 0, the result has the same bits as images. Otherwise, an output is NaN if
-one of the four pixels around its point is NaN.
+one of the four pixels around its point is NaN, and NaN or infinite if one of them is infinite.
+This holds for fill, too, if the point lies outside the image.
 
 References
 ----------

@@ -34,8 +34,8 @@ struct WarpKey {
 };
 
 // Block b of the random words of an image has the stream number kWarpStream + b. Dropout layers use the
-// streams from 0 on. Blocks 0 and 1 decide the affine map and the position of the grid. The blocks from
-// kFirstControlBlock on decide the control points.
+// streams from 0 on, one each, so they would meet them only after 2^31 layers. Blocks 0 and 1 decide the
+// affine map and the position of the grid. The blocks from kFirstControlBlock on decide the control points.
 inline constexpr uint32_t kWarpStream = uint32_t{1} << 31, kFirstControlBlock = 2;
 
 // The affine map and the position of the grid of one image. The point of the input that belongs to pixel

@@ -15,7 +15,7 @@ namespace {
 
 int64_t round_up(int64_t count, int64_t size) { return ceil_div(count, size) * size; }
 
-// Distorts images, one after the other, in the same scratch memory.
+// Distorts images of one size, one after the other. It holds the scratch memory for one image.
 class Warper {
  public:
   Warper(const WarpShape& shape, const WarpStrengths& strengths, float fill, const WarpKey& key)

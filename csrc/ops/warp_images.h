@@ -19,7 +19,7 @@
 //   B(t) = (max(0, 2 - |t|)^3 - 4 max(0, 1 - |t|)^3) / 6
 // - The grid spacing is h = sqrt(3) smoothness, so B(t / h) has the standard deviation `smoothness`.
 // - The position (f, g) of the grid is uniform in [0, 1). So the distribution of d is the same at every
-// pixel.
+//   pixel.
 // - The control points c are independent, uniform and of mean 0. The integral of B^2 is 151 / 315. So the
 //   variance of d is (151 / 315)^2 times that of c, averaged over (f, g). The variance of c is chosen so that
 //   the standard deviation of d is `elastic`. |d| is always below 3.62 elastic.

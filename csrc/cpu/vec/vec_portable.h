@@ -282,7 +282,8 @@ inline Vec load_twos(const float* p, const float* q, int64_t step, int rows, con
   const float* const group[2] = {p, q};
   float lane[Vec::kLanes] = {};
   for (int i = 0; i < Vec::kLanes && i < 8; ++i)
-    if (i / 2 % 2 < rows && i % 2 < columns[i / 4]) lane[i] = group[i / 4][i / 2 % 2 * step + i % 2];
+    if (i / 2 % 2 < rows && i % 2 < columns[i / 4])  // the values may be int32
+      __builtin_memcpy(lane + i, group[i / 4] + i / 2 % 2 * step + i % 2, sizeof(float));
   return Vec::load(lane);
 }
 
