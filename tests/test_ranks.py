@@ -340,6 +340,30 @@ def test_processes_must_have_the_same_settings() -> None:
     assert "the batch size is 13 in process 0 and 14 in process 1" in str(caught.value)
     with pytest.raises(ValueError, match="checksum of the training data is"):
         together(2, lambda ranks: Result(ranks, train=(TRAIN, TEST)[ranks.rank]))
+    with pytest.raises(ValueError, match="the number of epochs is 1 in process 0 and 2 in proc"):
+        together(2, lambda ranks: Result(ranks, epochs=1 + ranks.rank))
+
+
+def test_processes_must_have_the_same_version_and_instruction_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[int, str] = {}  # the name of the instruction set of each thread
+
+    def config() -> dict[str, Any]:
+        return {"instruction_sets": [{"name": names[threading.get_ident()], "active": True}]}
+
+    def check(ranks: Ranks) -> None:
+        names[threading.get_ident()] = ("avx2", "avx512")[ranks.rank]
+        ranks.check_settings({"byhand": f"1.{ranks.rank}"})
+
+    monkeypatch.setattr("byhand.training.ranks.config", config)
+    with pytest.raises(ValueError) as caught:
+        together(2, check)
+    for line in (
+        "the version of byhand is 1.0 in process 0 and 1.1 in process 1",
+        "the instruction set is avx2 in process 0 and avx512 in process 1: set BYHAND_ISA to one",
+    ):
+        assert f"\n  {line}" in str(caught.value)
 
 
 def test_only_the_cpu_trains_in_several_processes(where: str) -> None:

@@ -20,9 +20,13 @@ from byhand.optim import Optimizer
 from byhand.optim.averages import WeightAverage
 from byhand.runtime import config
 from byhand.training.events import EpochEnd
-from byhand.training.run_settings import differences
+from byhand.training.run_settings import FREE, differences
 
 T = TypeVar("T")
+
+# The settings of a run that may differ between its processes. The number of epochs may differ in a
+# resumed run, but processes with different numbers would wait for each other forever.
+_FREE = frozenset(FREE) - {"epochs", "byhand"}
 
 
 class _Communicator(Protocol):
@@ -274,7 +278,7 @@ class Ranks:
         (isa, first), *others = self.gather((next(sets), dict(settings)))
         for rank, (other_isa, other) in enumerate(others, 1):
             form = f"{{name}} is {{old}} in process 0 and {{new}} in process {rank}"
-            lines = differences(first, other, form)
+            lines = differences(first, other, form, _FREE)
             if other_isa != isa:
                 lines.append(
                     f"the instruction set is {isa} in process 0 and {other_isa} in process {rank}: "

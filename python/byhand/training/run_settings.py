@@ -6,7 +6,7 @@ import inspect
 import json
 import numbers
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -120,17 +120,21 @@ def _settings(value: object) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------
 # Comparison
 
-# Settings that may differ between the first run and its resumption. None of them affects the
-# results, except the device and the number of processes, which change the rounding.
+# Settings that may differ between the first run and its resumption. Most of them do not affect the
+# results. The device and the number of processes change the rounding. The number of processes also
+# changes what dropout draws, and over which images batch normalization takes its statistics.
 FREE = ("byhand", "device", "threads", "processes", "notes", "epochs", "counts", "data")
 
 
 def differences(
-    old: dict[str, Any], new: dict[str, Any], form: str = "{name} was {old} and is {new}"
+    old: dict[str, Any],
+    new: dict[str, Any],
+    form: str = "{name} was {old} and is {new}",
+    free: Collection[str] = FREE,
 ) -> list[str]:
     """List the differences between the settings of a run and of its resumption.
 
-    Settings that may differ are left out.
+    `Ranks.check_settings` compares the settings of two processes in the same way.
 
     Parameters
     ----------
@@ -138,6 +142,8 @@ def differences(
         The content of config.json of the run, and the content that the resumed run would write.
     form : str
         The form of a sentence, with places for the name of the setting and its two values.
+    free : collection of str
+        The settings that may differ. They are not compared.
 
     Returns
     -------
@@ -147,19 +153,21 @@ def differences(
     for name in ("schedule", "loss"):  # earlier versions of byhand wrote the repr of these objects
         if isinstance(old.get(name), str) and old[name].replace("'", "") == _text(new[name]):
             old = {**old, name: new[name]}
-    found = _differences(_comparable(old, new), _comparable(new, old))
+    found = _differences(_comparable(old, new, free), _comparable(new, old, free))
     return [
         form.format(name=_WORDS.get(name, name), old=_short(before), new=_short(after))
         for name, before, after in found
     ]
 
 
-def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable(
+    config: Mapping[str, Any], other: Mapping[str, Any], free: Collection[str]
+) -> dict[str, Any]:
     """Return the settings of `config` that must be equal in a run and in its resumption.
 
-    `config` describes one of the two and `other` the other one.
+    `config` describes one of the two and `other` the other one. Settings in `free` may differ.
     """
-    settings = {name: value for name, value in config.items() if name not in FREE}
+    settings = {name: value for name, value in config.items() if name not in free}
     schedule, optimizer = settings.get("schedule"), settings.get("optimizer")
     if (schedule or other.get("schedule")) is not None and isinstance(optimizer, dict):
         # The schedule sets the learning rate in each step. So `lr` of the optimizer is the rate of
@@ -182,9 +190,11 @@ def _comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
 _WORDS = {
     "augment": "the distortion of the images (augment)",
     "batch_size": "the batch size",
+    "byhand": "the version of byhand",
     "crc32.train": "the checksum of the training data",
     "crc32.validation": "the checksum of the validation data",
     "ema": "the decay of the average of the weights (ema)",
+    "epochs": "the number of epochs",
     "images": "the number of training images",
     "loss": "the loss",
     "loss.type": "the loss",
