@@ -409,14 +409,16 @@ def test_the_number_of_processes_comes_from_the_launcher(monkeypatch: pytest.Mon
         with monkeypatch.context() as patched:
             patched.setenv(name, "4")
             assert mpi.launched_size() == 4
+            assert mpi._advice() == f". {name} is 4; to train in one process, unset {name}"
             patched.setenv(name, "")
             assert mpi.launched_size() == 1
 
 
+@pytest.mark.usefixtures("no_launcher")
 def test_without_mpi4py_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.setenv("PMI_SIZE", "2")
-    expected = r'training with several processes needs mpi4py.*pip install "byhand\[mpi\]"'
+    expected = r'processes needs mpi4py.*pip install "byhand\[mpi\]"\. PMI_SIZE is 2; to train in'
     with pytest.raises(ModuleNotFoundError, match=expected):
         mpi.launched_world()
 
@@ -485,7 +487,11 @@ def test_mpirun_trains_as_one_process(size: int, folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_every_process_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_every_process_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A job of Slurm may have more tasks than mpirun starts processes in it.
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
     code = """
 import json, sys, zlib
 import numpy as np
@@ -514,10 +520,11 @@ with open(f"{sys.argv[1]}/{ranks.rank}.json", "w") as file:
     [
         ("raise FloatingPointError('process 1 is broken')", "byhand, process 1: process 1 is"),
         ("raise KeyError('a bug')", "process 1 of 2 (counted from 0) failed:\nTraceback"),
+        ("raise ValueError('a bug')", "process 1 of 2 (counted from 0) failed:\nTraceback"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
         ("sys.exit(3)", ""),
     ],
-    ids=["error", "bug", "killed", "exit"],
+    ids=["error", "bug", "value", "killed", "exit"],
 )
 def test_a_process_that_dies_ends_the_job(
     death: str, message: str, folder: Path, tmp_path: Path
@@ -546,6 +553,15 @@ def test_the_first_error_of_process_0_ends_the_job(folder: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_an_error_of_all_processes_is_printed_once(folder: Path, tmp_path: Path) -> None:
+    program = "from byhand import mpi; mpi.world(); raise KeyError('a bug')"
+    diverging = mpirun(2, MAIN, *train(folder, tmp_path / "run", "--lr", 1e30))
+    for done, error in ((diverging, "byhand: the loss is"), (mpirun(2, program), "KeyError: ")):
+        assert done.returncode == 1
+        assert done.stderr.count(error) == 1 and "process 1" not in done.stderr, done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_launcher")
 def test_train_refuses_a_launcher_that_it_cannot_join(folder: Path, tmp_path: Path) -> None:
     def refused(code: str) -> str:
@@ -561,4 +577,6 @@ def test_train_refuses_a_launcher_that_it_cannot_join(folder: Path, tmp_path: Pa
     assert 'pip install "byhand[mpi]"' in refused(without)
     pytest.importorskip("mpi4py", reason="mpi4py is not installed")
     # No mpirun has started this process, so MPI connects it with no other.
-    assert "the launcher has started 2 processes, but" in refused(MAIN)
+    message = refused(MAIN)
+    assert "the launcher has started 2 processes, but" in message
+    assert "OMPI_COMM_WORLD_SIZE is 2; to train in one process, unset OMPI_COMM" in message

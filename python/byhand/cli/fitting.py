@@ -15,6 +15,7 @@ from byhand.data import Dataset
 from byhand.files.tensors import CheckpointError
 from byhand.models import Model
 from byhand.training import Event, Ranks, TrainingStarted
+from byhand.training.ranks import SettingsDiffer
 from byhand.training.run_folder import ResumeError
 
 
@@ -61,7 +62,7 @@ def fit(
     typer.BadParameter
         If the trainer refuses a setting. The error names the option.
     typer.Exit
-        If the run cannot be resumed.
+        If the run cannot be resumed, or the processes have different settings.
     """
     train_set, watched = job.parts(sets)
     recipe, source = job.recipe, str(locate(job.data))
@@ -105,13 +106,15 @@ def fit(
             seed=job.seed,
             resume=resume,
         )
-    except ResumeError as error:
+    except (ResumeError, SettingsDiffer) as error:
         fail(describe(error))
     except CheckpointError:
         raise
     except (TypeError, ValueError) as error:
-        if started_events:
-            raise  # the training has begun, so no option is wrong
+        # Once the training has begun, no option is wrong. Only process 0 calls the handler
+        # `header`, so only process 0 knows whether the training has begun.
+        if started_events or not ranks.is_first:
+            raise
         raise _wrong_setting(error) from None
 
 

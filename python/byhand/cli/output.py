@@ -18,7 +18,7 @@ from byhand.cuda import DeviceError
 from byhand.data import DataError
 from byhand.export.errors import ExportError
 from byhand.files.tensors import CheckpointError
-from byhand.mpi import LaunchError
+from byhand.mpi import LaunchError, wait_for_first
 from byhand.plots.formats import PlotError
 
 # Control characters that change the writing direction of the text after them.
@@ -129,7 +129,8 @@ def announce(text: str) -> None:
 def fail(text: str) -> NoReturn:
     """Print a line on stderr and end the command with exit code 1.
 
-    If several processes train together, the line of a process other than 0 names the process.
+    If several processes train together, the line of a process other than 0 names the process. It is
+    printed only if process 0 does not end all processes within a second, for the same reason.
 
     Parameters
     ----------
@@ -141,6 +142,7 @@ def fail(text: str) -> NoReturn:
     typer.Exit
         Always.
     """
+    wait_for_first()
     _print_message(f"byhand, process {_process}: {text}" if _process > 0 else f"byhand: {text}")
     raise typer.Exit(1)
 

@@ -29,6 +29,10 @@ T = TypeVar("T")
 _FREE = frozenset(FREE) - {"epochs", "byhand"}
 
 
+class SettingsDiffer(ValueError):
+    """The processes have different settings, data, versions of byhand, or instruction sets."""
+
+
 class _Communicator(Protocol):
     """The methods of a communicator of mpi4py that `Ranks` calls."""
 
@@ -262,7 +266,7 @@ class Ranks:
         return stopping
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Check that all processes train with the same settings, data and instruction set.
+        """Check that all processes train with the same settings, data, version and instruction set.
 
         Parameters
         ----------
@@ -271,7 +275,7 @@ class Ranks:
 
         Raises
         ------
-        ValueError
+        SettingsDiffer
             If a process differs from process 0. All processes raise the same error.
         """
         sets = (isa["name"] for isa in config()["instruction_sets"] if isa["active"])
@@ -285,7 +289,7 @@ class Ranks:
                     "set BYHAND_ISA to one that all machines have"
                 )
             if lines:
-                raise ValueError(
+                raise SettingsDiffer(
                     "all processes must train with the same data and settings:"
                     + "".join(f"\n  {line}" for line in lines)
                 )
