@@ -23,7 +23,7 @@ from byhand.nn.losses import CrossEntropyLoss
 from byhand.training import BatchEnd, EpochEnd, Event, Ranks, StopTraining, TrainingStarted
 from byhand.training.evaluation import measure
 from byhand.training.handlers import EarlyStop
-from cli_support import make_sets, read_config, read_metrics, write_folder
+from cli_support import make_sets, read_config, read_metrics, run, write_folder
 from mpi_support import mpirun
 
 TRAIN, TEST = make_sets(train=100, test=31)
@@ -212,15 +212,16 @@ def test_shares_divide_everything(size: int) -> None:
 
 
 def test_dropout_draws_other_values_in_each_process() -> None:
-    def train(ranks: Ranks) -> tuple[Result, int]:
+    """After 8 steps, the next values that dropout draws differ in the two processes."""
+
+    def train(ranks: Ranks) -> tuple[bytes, Any]:
         result = Result(ranks, model=network(dropout=True), epochs=1)
         (layer,) = (m for m in result.model.modules() if isinstance(m, nn.Dropout))
-        return result, layer.step
+        return result.bytes(), layer.forward(np.ones((1, 256), np.float32)) == 0
 
-    (first, step), (second, other_step) = together(2, train)
-    assert first.bytes() == second.bytes()
-    # The layer adds 1 after each pass. The last of 8 steps is number 7.
-    assert (step, other_step) == (7 * 2 + 1, 7 * 2 + 2)
+    (first, dropped), (second, other_dropped) = together(2, train)
+    assert first == second
+    assert 64 < dropped.sum() < 192 and 64 < (dropped != other_dropped).sum() < 192
 
 
 def test_running_statistics_are_averaged_at_the_end_of_an_epoch() -> None:
@@ -275,10 +276,34 @@ def test_a_handler_may_stop_after_the_last_batch_of_an_epoch_and_at_the_start() 
     assert [len(result.history) for result in results] == [1, 1]
 
 
-def test_early_stop_restores_the_best_weights_in_every_process() -> None:
-    def train(ranks: Ranks) -> bytes:
+def test_statistics_are_averaged_if_a_handler_stops_in_an_epoch() -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, BatchEnd):
+            raise StopTraining
+
+    # The second of two batches is computed, but does not update the weights. The learning rate is 0
+    # so that the batch has the same statistics in one process.
+    train = TRAIN.images[:8], TRAIN.labels[:8]
+    settings: dict[str, Any] = {"train": train, "batch_size": 4, "epochs": 1}
+    settings["method"] = lambda parameters, lr: optim.SGD(parameters, 0.0 * lr)
+
+    def fit(ranks: Ranks) -> Result:
+        return Result(ranks, model=network(normalized=True), handlers=[stop], **settings)
+
+    results = together(2, fit)
+    assert {result.step for result in results} == {1}
+    assert len({result.bytes() for result in results}) == 1
+    # The mean over a batch is the mean of the means over its two halves.
+    alone = Result(model=network(normalized=True), **settings)
+    state, expected = (r.model.state_dict()["2.running_mean"] for r in (results[0], alone))
+    np.testing.assert_allclose(state, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_early_stop_restores_the_best_model_in_every_process() -> None:
+    def train(ranks: Ranks) -> tuple[bytes, Any]:
         # No epoch counts as better than the first, so its weights are restored.
-        return Result(ranks, handlers=[EarlyStop(2, min_delta=1e9)], epochs=9).bytes()
+        result = Result(ranks, handlers=[EarlyStop(2, min_delta=1e9)], epochs=9)
+        return result.bytes(), result.model.trained
 
     first, second = together(2, train)
     assert first == second
@@ -403,8 +428,12 @@ def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_launcher")
 def test_the_number_of_processes_comes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mpi.launched_size() == 1
-    assert mpi.launched_world().size == 1  # without mpi4py
-    assert "mpi4py.MPI" not in sys.modules
+    # Without a launcher, no process imports mpi4py.
+    code = (
+        "import sys; from byhand import mpi; mpi.launched_world(); print('mpi4py' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
     for name in mpi._SIZES:
         with monkeypatch.context() as patched:
             patched.setenv(name, "4")
@@ -465,6 +494,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(folder: Path, run: Path, *more: object) -> list[object]:
     settings = ("--batch-size", 32, "--lr", 0.01, *more)
     return ["train", "mlp", "--data", folder, "--out", run, *settings]
+
+
+@pytest.mark.usefixtures("no_launcher")
+def test_resuming_with_another_number_of_processes_warns(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run("train", "softmax", "--data", folder, "--out", out, "--epochs", 1)
+    assert "last ran" not in run("train", "--resume", out, "--epochs", 2).stderr
+    config = read_config(out)
+    (out / "config.json").write_text(json.dumps({**config, "processes": 2}))
+    warning = "the run last ran with 2 processes and continues with 1 process, which rounds differ"
+    assert warning in run("train", "--resume", out, "--epochs", 3).stderr
+    assert read_config(out)["processes"] == 1
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ def programs() -> list[str]:
 
 def test_training_in_two_processes() -> None:
     program, _ = programs()
-    done = mpirun(2, program + "print(model.trained['epoch'])")
+    done = mpirun(2, program + "print('processes', mpi.world().size, model.trained['epoch'])")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split().count("1") >= 2
+    assert done.stdout.count("processes 2 1") == 2, done.stdout
 
 
 def test_a_search_with_dask() -> None:

@@ -38,7 +38,6 @@ from byhand.cli.options import (
     Pictures,
     ThreadsOption,
     TrainingPicturesOption,
-    has_threads,
 )
 from byhand.cli.output import describe, fail, speak_as, warn
 from byhand.cli.plot import draw_curves
@@ -66,7 +65,6 @@ def _of_recipe(field: str, help: str, metavar: str = "X", **limits: Any) -> Any:
 
 
 def train(
-    context: typer.Context,
     model: Annotated[
         ModelName | None,
         typer.Argument(
@@ -201,7 +199,8 @@ def train(
             min=0,
             max=2**64 - 1,
             metavar="N",
-            help="Seed of the initial weights, the order of the images and their shifts.",
+            help="Seed of the initial weights, the order of the images, their shifts and "
+            "distortions, and the draws of dropout.",
             show_default="0",
         ),
     ] = None,
@@ -210,7 +209,8 @@ def train(
         typer.Option(
             metavar="RUN",
             help="Continue this run after its last complete epoch, with its settings and data. "
-            "With --epochs N, it continues until it has N epochs.",
+            "With --epochs N, it continues until it has N epochs. The number of processes and the "
+            "device may differ from before, which changes the results.",
             autocompletion=runs,
         ),
     ] = None,
@@ -268,7 +268,7 @@ def train(
 
     Ctrl-C stops the training. The run folder keeps the last complete epoch, and --resume continues
     from there. The result is the same, bit for bit, as without the interruption, unless it
-    continues on another device.
+    continues on another device or with another number of processes.
 
     `mpirun -n N byhand train ...` trains with N processes, on one machine or on several. It needs
     pip install "byhand[mpi]".
@@ -307,10 +307,12 @@ def train(
         "class_names": None if class_names is None else class_names_of(class_names),
         "start": start,
     }
-    ranks = mpi.launched_world(share_processors=not has_threads(context))
+    ranks = mpi.launched_world(share_processors=threads is None)
     speak_as(ranks.rank)
     job = job_of(settings) if resume is None else resumed_job(resume, settings)
     device_name = _device(device, resume)
+    if resume is not None:
+        _warn_of_other_processes(ranks, resume)
     # A run that has finished an epoch continues with its own weights, not with those of --from.
     begun = resume is not None and RunFolder(resume).state_path.exists()
     source = None if begun else job.source()
@@ -324,7 +326,7 @@ def train(
     network = job.new_model(sets[0])
     check(network, sets, job.data)
     started = "" if source is None else job.start_from(*source, network)
-    # mpirun may give its processes a terminal although its own output goes to a file.
+    # Several processes show no bar, for the same reason as in `Trainer`.
     has_bar, watched = ranks.size == 1, "test" if job.validation is None else "val"
     display = TrainingDisplay(log_every, watched, has_bar=has_bar)
     options = {"keep_epochs": keep_epochs, "resume": resume is not None}
@@ -360,6 +362,21 @@ def _device(chosen: DeviceName | None, resume: Path | None) -> str:
         words = f"the run last ran on {last} and continues on {device}"
         warn(f"{words}, which rounds differently")
     return device
+
+
+def _warn_of_other_processes(ranks: Ranks, resume: Path) -> None:
+    """Warn if the resumed run last ran with another number of processes."""
+    last = RunFolder(resume).config().get("processes", 1)
+    if ranks.size != last:
+        words = f"the run last ran with {_processes(last)} and continues with"
+        warn(
+            f"{words} {_processes(ranks.size)}, which rounds differently, and changes the draws of "
+            "dropout and the statistics of batch normalization"
+        )
+
+
+def _processes(count: int) -> str:
+    return f"{count} process{'es' * (count != 1)}"
 
 
 @contextlib.contextmanager

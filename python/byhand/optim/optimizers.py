@@ -104,6 +104,22 @@ class Optimizer:
         values = {name: getattr(self, name) for name in self._settings}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
+    def restore_settings(self, settings: Mapping[str, Any]) -> None:
+        """Set settings, for example to continue an interrupted training.
+
+        Parameters
+        ----------
+        settings : mapping
+            The settings by name, as the method `settings` returns them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value does not fit its setting.
+        """
+        for name, value in settings.items():
+            setattr(self, name, value)
+
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the state by name: "steps", and for example "velocity.0"."""
         return {name: host_copy(values) for name, values in self._named_values().items()}

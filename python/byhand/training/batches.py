@@ -43,7 +43,7 @@ class Part(NamedTuple):
         The number of images in the whole batch over which the loss is averaged. The loss may ignore
         some labels.
     weight : float
-        The share of this process in `counted`, from 0 to 1.
+        The share of this process in `counted`, from 0 to 1. It is 1 if one process trains alone.
     epoch : int
         The number of the epoch, counted from 1.
     """
@@ -167,7 +167,9 @@ class TrainingBatches:
             share = self._ranks.share(images)
             here = slice(start + share.start, start + share.stop)
             counted = self._counted(wanted[start : start + images])
-            weight = self._counted(wanted[here]) / max(1, counted)
+            weight = 1.0
+            if self._ranks.size > 1:
+                weight = self._counted(wanted[here]) / max(1, counted)
             yield Part(numbers[here], answers[here], target[here], images, counted, weight, epoch)
 
     def _counted(self, labels: NDArray[Any]) -> int:

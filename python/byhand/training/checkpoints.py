@@ -243,9 +243,8 @@ class Checkpoint(NamedTuple):
             if average is not None:
                 average.load_state_dict(self.part("ema"), self.description["averaged"])
             # Restore the settings, too, because a handler may have changed them during training.
-            for name, value in self.description["optimizer"].items():
-                if name != "type":
-                    setattr(optimizer, name, value)
+            described = self.description["optimizer"].items()
+            optimizer.restore_settings({name: v for name, v in described if name != "type"})
             model.load_state_dict(self.part("model"))
         step: int = self.description["step"]
         return step

@@ -51,7 +51,9 @@ class Ranks:
     returns the ranks of the processes that `mpirun` has started. `Ranks()` stands for one process
     that trains alone. Then no method sends anything.
 
-    Every process must call the same methods in the same order, except `share`.
+    Every process must call the same methods in the same order, except `share`. Call
+    `byhand.mpi.world` first, also to use another communicator, so that an error in one process ends
+    all processes.
 
     Parameters
     ----------
@@ -87,6 +89,11 @@ class Ranks:
         ----------
         count : int
             The number of things, such as the images of a batch.
+
+        Returns
+        -------
+        slice
+            The numbers of the things in the share. They are counted from 0.
         """
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
@@ -167,6 +174,11 @@ class Ranks:
         ----------
         value : object
             The value of this process. It must be possible to pickle it.
+
+        Returns
+        -------
+        list of objects
+            One value per process.
         """
         return [value] if self._communicator is None else self._communicator.allgather(value)
 
@@ -177,6 +189,11 @@ class Ranks:
         ----------
         value : object
             The value of this process. Only that of process 0 matters.
+
+        Returns
+        -------
+        object
+            The value of process 0. In the other processes, it is a copy.
         """
         if self._communicator is None:
             return value
@@ -236,8 +253,7 @@ class Ranks:
         weights, state, settings, step, history = self.broadcast(own)
         model.load_state_dict(weights)
         optimizer.load_state_dict(state)
-        for name, value in settings.items():
-            setattr(optimizer, name, value)
+        optimizer.restore_settings(settings)
         if average is not None:
             averages, updates = self.broadcast((average.state_dict(), average.updates))
             average.load_state_dict(averages, updates)
@@ -261,9 +277,20 @@ class Ranks:
         if self._communicator is None:
             return stopping
         stopping, settings = self.broadcast((stopping, optimizer.settings()))
-        for name, value in settings.items():
-            setattr(optimizer, name, value)
+        optimizer.restore_settings(settings)
         return stopping
+
+    def share_model(self, model: Model) -> None:
+        """Give every process the weights, the statistics and `trained` of the model of process 0.
+
+        Parameters
+        ----------
+        model : Model
+        """
+        if self._communicator is None:
+            return
+        weights, model.trained = self.broadcast((model.state_dict(), model.trained))
+        model.load_state_dict(weights)
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Check that all processes train with the same settings, data, version and instruction set.
@@ -315,9 +342,10 @@ class Ranks:
             value = zlib.crc32(parameter.data.data, value)
         if len(set(self.gather(value))) > 1:
             raise RuntimeError(
-                f"after epoch {epoch}, the processes have different weights: a handler at BatchEnd "
-                "may have changed the weights or the optimizer of process 0, which the other "
-                "processes do not notice. Use a schedule, or do it at EpochEnd"
+                f"after epoch {epoch}, the processes have different weights, probably because a "
+                "handler of process 0 changed the weights, or changed the optimizer at BatchEnd: a "
+                "handler may change only the settings of the optimizer, and only at "
+                "TrainingStarted or EpochEnd. A schedule may change the learning rate in every step"
             )
 
     def average_statistics(self, model: Model) -> None:

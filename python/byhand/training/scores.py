@@ -104,9 +104,10 @@ class EpochScores:
         part : Part
             The images of the batch.
         loss : float32
-            The loss, as `train` of the plan returns it.
+            The mean loss over the batch, as `Ranks.combine` returns it. On a GPU, it is an array.
         right : int
-            The number of right answers, as `count_right_answers` returns it.
+            The number of right answers in the batch, as `Ranks.combine` returns it. On a GPU, it is
+            an array.
         lr : float
             The learning rate of the step.
         last : bool

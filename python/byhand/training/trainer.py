@@ -87,9 +87,10 @@ class Trainer(TrainerSettings):
         its share of every batch. Process 0 alone writes the run folder, prints and calls the
         handlers. At the start, all other processes take the weights and the state of process 0. If
         a handler raises `StopTraining` at `BatchEnd`, the processes compute the next batch, but do
-        not update the weights. A handler may change the settings of the optimizer at
-        `TrainingStarted` and after an epoch, but not at `BatchEnd`. By default, this process trains
-        alone.
+        not update the weights. This computation still updates the running statistics of batch
+        normalization. A handler may change only the settings of the optimizer, and only at
+        `TrainingStarted` or `EpochEnd`. At `TrainingEnded`, it may also change the model. By
+        default, this process trains alone.
 
     Attributes
     ----------
@@ -153,9 +154,11 @@ class Trainer(TrainerSettings):
         resume : bool
             Continue the run in the folder after its last complete epoch, or begin a run if there is
             none. The model gets the weights of that epoch. From there on, every bit is the same as
-            if the run had not been interrupted, on the same device and instruction set. All
-            settings that affect the results must be the same, with two exceptions. The device may
-            be another one. And `epochs` may be another number. Then the `total_steps` of the
+            if the run had not been interrupted, on the same device and instruction set and with the
+            same number of processes. All settings that affect the results must be the same, with
+            three exceptions. The device may be another one. The number of processes may be another
+            one, which also changes the draws of dropout and the statistics of batch normalization.
+            And `epochs` may be another number. Then the `total_steps` of the
             schedule may differ too. From the next step on, the learning rates come from the new
             schedule. The number of the step is not set back.
 
@@ -309,7 +312,8 @@ class Trainer(TrainerSettings):
             self.model.pictures = session.pictures
             history = History(session.started.history)
             self.stopping = False
-            # mpirun may give its processes a terminal although its own output goes to a file.
+            # Several processes show no status line. A process may have a terminal although the
+            # output of mpirun goes to a file, which would get the control characters of the line.
             self._progress = open_progress(self.progress, moving=self.ranks.size == 1)
             begin = time.perf_counter()
             try:
@@ -319,11 +323,12 @@ class Trainer(TrainerSettings):
             finally:
                 if self._progress is not None:
                     self._progress.close()
+            # A handler may have stopped the training in the middle of an epoch.
+            self.ranks.average_statistics(self.model)
             if self.average is not None:
                 self.average.replace_weights()
             self.tell(TrainingEnded(tuple(history), time.perf_counter() - begin, self.stopping))
-            if self.ranks.size > 1:  # a handler such as EarlyStop may have changed the weights
-                self.model.load_state_dict(self.ranks.broadcast(self.model.state_dict()))
+            self.ranks.share_model(self.model)  # a handler such as EarlyStop may have changed it
 
     # ----------------------------------------------------------------------------------------------
     # After each epoch
