@@ -108,6 +108,10 @@ def predict(times: dict[int, float]) -> None:
             print(f"| {name} | {batch:,} | " + " | ".join(speedups) + " |")
 
 
+def threads_text(count: int) -> str:
+    return f"{count} thread{'s' * (count != 1)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="number of repetitions")
@@ -116,7 +120,7 @@ def main() -> None:
     if ranks.size > 1:
         for batch, seconds in measured(repeats, ranks):
             if ranks.is_first:
-                each = f"{byhand.get_num_threads()} thread each"
+                each = f"{threads_text(byhand.get_num_threads())} each"
                 print(f"{ranks.size} processes, {each}: {batch:5} {seconds * 1e3:7.3f} ms")
         for size in (4, 4096, message_bytes(), 8 * message_bytes()):
             seconds = allreduce_seconds(size, 200 * repeats)
@@ -128,7 +132,7 @@ def main() -> None:
         with byhand.num_threads(threads):
             for batch, seconds in measured(repeats, ranks):
                 times[threads, batch] = seconds
-                print(f"1 process, {threads} threads: {batch:5} {seconds * 1e3:7.3f} ms")
+                print(f"1 process, {threads_text(threads)}: {batch:5} {seconds * 1e3:7.3f} ms")
     predict({batch: seconds for (threads, batch), seconds in times.items() if threads == 1})
 
 

@@ -59,30 +59,16 @@ def _pictures(default: str) -> Any:
 PicturesOption = Annotated[
     Pictures | None, _pictures("the way of the training images, which byhand info MODEL shows")
 ]
-# The key under which the context of a command keeps the value of --threads.
-_THREADS = "byhand.threads"
-
 FolderPicturesOption = Annotated[Pictures | None, _pictures("plain")]
 TrainingPicturesOption = Annotated[
     Pictures | None, _pictures("digits if the training images look like MNIST's")
 ]
 
 
-def _set_threads(context: typer.Context, count: int | None) -> None:
+def _set_threads(count: int | None) -> int | None:
     if count is not None:
         set_num_threads(count)
-        context.meta[_THREADS] = count
-
-
-def has_threads(context: typer.Context) -> bool:
-    """Return whether the option --threads was given.
-
-    Parameters
-    ----------
-    context : typer.Context
-        The context of the command.
-    """
-    return _THREADS in context.meta
+    return count
 
 
 class DeviceName(str, Enum):
@@ -101,8 +87,8 @@ DeviceOption = Annotated[
     ),
 ]
 
-# The callback sets the number of threads when typer reads the option. Typer does not pass the value
-# on to the command.
+# The callback sets the number of threads when typer reads the option, so most commands do not use
+# the value.
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -112,7 +98,6 @@ ThreadsOption = Annotated[
         help="Number of threads.",
         show_default="BYHAND_NUM_THREADS, otherwise one per available processor",
         callback=_set_threads,
-        expose_value=False,
     ),
 ]
 

@@ -52,12 +52,12 @@ class Recipe:
         The initial weights, a name of `byhand.nn.initializers.INITIALIZERS`.
     max_shift : int
         The largest shift of the images in pixels, an argument of `Trainer`.
-    augment : Warp, optional
-        How strongly the images are distorted, an argument of `Trainer`.
     label_smoothing : float
         The argument of `CrossEntropyLoss`.
     ema : float, optional
         The decay of the average of the weights, an argument of `Trainer`.
+    augment : Warp, optional
+        How strongly the images are distorted, an argument of `Trainer`.
     """
 
     model: Callable[..., Model]
@@ -71,9 +71,9 @@ class Recipe:
     schedule_name: str = "onecycle"
     init: str = "uniform"
     max_shift: int = 0
-    augment: Warp | None = None
     label_smoothing: float = 0.0
     ema: float | None = None
+    augment: Warp | None = None
 
     def lr_for(self, batch_size: int) -> float:
         """Return the learning rate for batches of another size than the recipe's.
