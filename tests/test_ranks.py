@@ -597,9 +597,15 @@ def test_the_first_error_of_process_0_ends_the_job(folder: Path, tmp_path: Path)
 def test_an_error_of_all_processes_is_printed_once(folder: Path, tmp_path: Path) -> None:
     program = "from byhand import mpi; mpi.world(); raise KeyError('a bug')"
     diverging = mpirun(2, MAIN, *train(folder, tmp_path / "run", "--lr", 1e30))
-    for done, error in ((diverging, "byhand: the loss is"), (mpirun(2, program), "KeyError: ")):
-        assert done.returncode == 1
+    refused = mpirun(2, MAIN, *train(folder, tmp_path / "run", "--max-shift", 40))
+    for done, code, error in (
+        (diverging, 1, "byhand: the loss is"),
+        (refused, 2, "max_shift must be less"),
+        (mpirun(2, program), 1, "KeyError: "),
+    ):
+        assert done.returncode == code
         assert done.stderr.count(error) == 1 and "process 1" not in done.stderr, done.stderr
+        assert "excepthook" not in done.stderr
 
 
 @pytest.mark.slow

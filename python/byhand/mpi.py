@@ -145,12 +145,16 @@ def wait_for_first() -> None:
     """Before this process reports an error, let process 0 report its own one and end all processes.
 
     All processes often raise the same error. Then process 0 alone prints it. In process 0, or after
-    the first call, the function returns at once.
+    the first call, the function returns at once. If a signal arrives in the meantime, the function
+    ends this process without a message.
     """
     global _has_waited
     if _connected is not None and not _connected[0].is_first and not _has_waited:
         _has_waited = True
-        time.sleep(_REPORT_SECONDS)
+        try:
+            time.sleep(_REPORT_SECONDS)
+        except KeyboardInterrupt:  # a signal, because process 0 has ended all processes
+            os._exit(1)
 
 
 def abort(code: int) -> None:

@@ -14,6 +14,7 @@ from byhand.cli.report import say_header
 from byhand.data import Dataset
 from byhand.files.tensors import CheckpointError
 from byhand.models import Model
+from byhand.mpi import wait_for_first
 from byhand.training import Event, Ranks, TrainingStarted
 from byhand.training.ranks import SettingsDiffer
 from byhand.training.run_folder import ResumeError
@@ -121,8 +122,10 @@ def fit(
 def _wrong_setting(error: Exception) -> typer.BadParameter:
     """Convert an error of the trainer, whose message begins with the name of a setting.
 
-    The new error names the option of this setting.
+    The new error names the option of this setting. If several processes train together, process 0
+    alone reports it.
     """
+    wait_for_first()
     name = str(error).split()[0].partition("=")[0]
     option = f"--{name.replace('_', '-')}" if name in recipe_settings() else None
     return typer.BadParameter(str(error), param_hint=option)
