@@ -71,8 +71,8 @@ def train(attempt: Attempt, mark: Mark) -> tuple[Sequence[Any], dict[str, Any], 
         for part in load_folder(attempt.folder)
     )
     weights = {name: jnp.asarray(array) for name, array in start.state_dict().items()}
-    zeros = jax.tree.map(jnp.zeros_like, weights)
-    state = weights, zeros, zeros
+    averages = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
+    state = weights, *averages  # no two of them share memory, because a step overwrites it
 
     def loss(weights: Any, x: Any, labels: Any) -> Any:
         return _cross_entropy(_forward(layers, weights, x), labels, recipe.label_smoothing)

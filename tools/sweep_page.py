@@ -61,13 +61,14 @@ def read(paths: Sequence[Path]) -> list[Sweep]:
             isa = part.arguments.get("isa") or documents.isa_of(part.machine)
             points = found.setdefault((str(isa), str(part.machine["cpu"])), {})
             for result in part.results:
-                name, row, column = (result.case.get(key) for key in ("group", "row", "column"))
-                if row is None:
+                case = result.case
+                if "row" not in case:
                     raise SystemExit(f"{path} has results of another command than `bench sweep`")
-                key = name, row, column
-                points.setdefault(key, Point(grids()[name], row, column)).results[
-                    result.threads
-                ] = result
+                here = case["row"], case["column"]
+                point = points.setdefault(
+                    (case["group"], *here), Point(grids()[case["group"]], *here)
+                )
+                point.results[result.threads] = result
     return [_sweep(isa, cpu, list(points.values())) for (isa, cpu), points in found.items()]
 
 
