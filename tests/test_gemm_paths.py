@@ -123,13 +123,21 @@ def test_every_dot(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.
 def test_narrow_products(
     layout_a: Layout, layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """Products with fewer columns than lanes use dots, even if B must be transposed for them."""
+    """Products with fewer columns than lanes use dots, even if B must be transposed for them.
+
+    If the columns of A are contiguous and there are enough rows, they use the transposed product.
+    """
     fill = Fill(rng, integers=True)
-    for m, n, k in ((200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)):
+    sizes = [(200, 3, 1001), (301, 2, 401), (60, 5, 701), (61, 2, 303), (301, 1, 97)]
+    sizes += [(64, 3, 32), (67, 10, 33), (65, 12, 40)]
+    for m, n, k in sizes:
         a, b = layout_a(fill(m, k)), layout_b(fill(k, n))
         for c in (fill(m, n), fill(m, 2 * n)[:, ::2]):  # contiguous and strided C
             call = Call("gemm", (a, b, c), {"alpha": -1.0, "beta": 2.0})
             check_exact(call, call.kernel())
+        result = fill(m, n)
+        call = Call("gemm", (a, b, result.copy()), {"beta": 3.0})
+        check_exact(call, (kernels.gemm(a, b, result, beta=3.0, out=result),))
 
 
 @layouts_of_b
@@ -182,6 +190,7 @@ SHARED = {
     "columns": (10, 1500, 60),
     "rows and columns": (160, 160, 40),
     "one column": (2000, 1, 300),
+    "few columns": (2000, 5, 300),
     "one row": (1, 2000, 300),
     "dots": (24, 9, 2500),
     "dots of the parts but not of the whole, 4 lanes": (104, 100, 300),
