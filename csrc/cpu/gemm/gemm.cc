@@ -28,7 +28,7 @@ bool better_transposed(const Matrix& a, const Matrix& b) {
   constexpr int64_t kColumns = 12, kTerms = 32;
   const int64_t lanes = kernels<GemmKernels>().lanes, n = b.columns;
   return a.row_stride == 1 && a.column_stride != 1 && n <= kColumns && n < 2 * lanes && n % lanes != 0 &&
-         a.rows >= 4 * lanes && a.columns >= kTerms;
+         a.rows >= 2 * lanes && a.columns >= kTerms;
 }
 
 // Computes C' = alpha * B' A' + beta * C' in scratch memory, where a prime denotes the transpose.
