@@ -16,8 +16,16 @@ from byhand.training import EpochEnd
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-DRAWN_BY_OTHERS = {"demo.png", "ladder_gemm.svg", "ladder_conv2d.svg"}
-"""Pictures that need a browser (tools/draw_demo.py) or measured figures (byhand ladder)."""
+DRAWN_BY_OTHERS = {
+    "demo.png",
+    "ladder_gemm.svg",
+    "ladder_conv2d.svg",
+    "sweep_gemm_avx2.png",
+    "sweep_gemm_avx512.png",
+    "sweep_conv2d_avx2.png",
+}
+"""Pictures that need a browser (tools/draw_demo.py) or measured figures (byhand ladder,
+tools/sweep_page.py)."""
 
 
 def script() -> ModuleType:

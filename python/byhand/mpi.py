@@ -178,11 +178,13 @@ def abort(code: int) -> None:
 def _print_and_abort(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
+    message = "".join(traceback.format_exception(kind, error, trace))
     if _connected is not None:
         wait_for_first()
         ranks = _connected[0]
-        print(f"process {ranks.rank} of {ranks.size} (counted from 0) failed:", file=sys.stderr)
-    traceback.print_exception(kind, error, trace)
+        message = f"process {ranks.rank} of {ranks.size} (counted from 0) failed:\n{message}"
+    # In one piece, because the launcher mixes the pieces of all processes.
+    print(message, end="", file=sys.stderr, flush=True)
     abort(1)
 
 
