@@ -15,6 +15,7 @@ from byhand.bench.options import (
     DataOption,
     JsonOption,
     PeersOption,
+    SeedsOption,
     all_threads,
     contenders_of,
     threads_of,
@@ -43,7 +44,7 @@ def command(
             min=0, max=100, metavar="PERCENT", help="Accuracy on the test images to reach."
         ),
     ] = 99.2,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")] = 1,
+    seeds: SeedsOption = 1,
     threads: AllThreadsOption = "",
     data: DataOption = None,
     peers: PeersOption = "",

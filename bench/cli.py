@@ -17,11 +17,13 @@ from byhand.bench.numpy_peer import NumpyInference, NumpyTraining
 from byhand.bench.options import (
     ActivationOption,
     AllThreadsOption,
+    BatchOption,
     CompileOption,
     DataOption,
     IsaOption,
     JsonOption,
     ModelsOption,
+    OpsOption,
     PeersOption,
     RoundsOption,
     SecondsOption,
@@ -57,16 +59,9 @@ TRAINING_TOLERANCE = 1e-5
 
 @app.command("kernels")
 def kernels_command(
-    op: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A kernel of byhand.kernels. May be given several times.",
-            show_default="all",
-        ),
-    ] = None,
+    op: OpsOption = None,
     threads: ThreadsOption = "",
-    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 128,
+    batch: BatchOption = 128,
     peers: PeersOption = "",
     rounds: RoundsOption = 7,
     seconds: SecondsOption = 0.05,

@@ -161,10 +161,7 @@ class JaxTraining(Training):
         return (jax.tree.map(lambda w, v: w - task.lr * v, weights, velocity), velocity), loss
 
     def _loss(self, weights: Any, x: Any, labels: Any) -> Any:
-        import jax
-
-        log_p = jax.nn.log_softmax(_forward(self._layers, weights, x))
-        return -jax.numpy.take_along_axis(log_p, labels[:, None], axis=1).mean()
+        return _cross_entropy(_forward(self._layers, weights, x), labels)
 
 
 def _batches(seed: int, epoch: int, count: int, size: int) -> list[NDArray[np.int32]]:
@@ -172,7 +169,7 @@ def _batches(seed: int, epoch: int, count: int, size: int) -> list[NDArray[np.in
     return [order[start : start + size] for start in range(0, count, size)]
 
 
-def _cross_entropy(logits: Any, labels: Any, label_smoothing: float) -> Any:
+def _cross_entropy(logits: Any, labels: Any, label_smoothing: float = 0.0) -> Any:
     import jax
 
     log_p = jax.nn.log_softmax(logits)

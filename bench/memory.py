@@ -11,7 +11,9 @@ from byhand.bench import tables
 from byhand.bench.cases import CASES, OPS, Case
 from byhand.bench.harness import Contest
 from byhand.bench.options import (
+    BatchOption,
     JsonOption,
+    OpsOption,
     ThreadsOption,
     chosen,
     contenders_of,
@@ -36,16 +38,9 @@ LEGEND = (
 
 
 def command(
-    op: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A kernel of byhand.kernels. May be given several times.",
-            show_default="all",
-        ),
-    ] = None,
+    op: OpsOption = None,
     threads: ThreadsOption = "",
-    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 128,
+    batch: BatchOption = 128,
     peers: Annotated[str, peers_option("numpy and torch, if installed")] = "",
     json: JsonOption = None,
 ) -> None:

@@ -42,6 +42,22 @@ def _threads_option(default: str) -> Any:
 PeersOption = Annotated[str, peers_option("those installed")]
 ThreadsOption = Annotated[str, _threads_option("1, and one per processor")]
 AllThreadsOption = Annotated[str, _threads_option("one per processor")]
+ThreadCountOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
+    ),
+]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Images per call.")]
+OpsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A kernel of byhand.kernels. May be given several times.",
+        show_default="all",
+    ),
+]
 ModelsOption = Annotated[
     str, _list_option("NAME", f"Networks to time: {', '.join(MODELS)}.", "all")
 ]

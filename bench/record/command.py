@@ -12,9 +12,10 @@ from byhand.bench import tables
 from byhand.bench.accuracy import folder_of
 from byhand.bench.harness import Contest, rotated
 from byhand.bench.options import (
-    MOST_THREADS,
     DataOption,
     JsonOption,
+    SeedsOption,
+    ThreadCountOption,
     all_threads,
     chosen,
     contenders_of,
@@ -39,14 +40,6 @@ LEGEND = (
 # The contenders that can train by the recipes.
 ABLE = ("byhand", "torch", "torch-channels-last", "torch-compile", "jax")
 
-SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds to train with.")]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
-    ),
-]
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -66,7 +59,7 @@ def speed_command(
         ),
     ] = "",
     seeds: SeedsOption = 30,
-    threads: ThreadsOption = None,
+    threads: ThreadCountOption = None,
     peers: Annotated[str, peers_option("none")] = "",
     data: DataOption = None,
     json: JsonOption = None,
@@ -87,7 +80,7 @@ def speed_command(
 @app.command("simplechains")
 def simplechains_command(
     seeds: SeedsOption = 3,
-    threads: ThreadsOption = None,
+    threads: ThreadCountOption = None,
     peers: Annotated[str, peers_option("none")] = "",
     data: DataOption = None,
     json: JsonOption = None,

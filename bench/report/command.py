@@ -15,10 +15,10 @@ from byhand.bench import documents, machine
 from byhand.bench.accuracy import folder_of
 from byhand.bench.documents import DocumentError
 from byhand.bench.options import (
-    MOST_THREADS,
     DataOption,
     PeersOption,
     SyntheticOption,
+    ThreadCountOption,
     all_threads,
     chosen,
     contenders_of,
@@ -66,12 +66,7 @@ def command(
             metavar="NAME,...", help=f"Benchmarks: {', '.join(SHORT)}.", show_default="all"
         ),
     ] = "",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_THREADS, help="Number of threads.", show_default="one per processor"
-        ),
-    ] = None,
+    threads: ThreadCountOption = None,
     peers: PeersOption = "",
     data: DataOption = None,
     synthetic: SyntheticOption = False,

@@ -9,11 +9,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define BYHAND_HOST_DEVICE __host__ __device__
-#else
-#define BYHAND_HOST_DEVICE
-#endif
+#include "core/host_device.h"
 
 namespace byhand {
 
@@ -43,5 +39,3 @@ BYHAND_HOST_DEVICE inline uint32_t below(uint32_t count, uint32_t bits) {
 }
 
 }  // namespace byhand
-
-#undef BYHAND_HOST_DEVICE

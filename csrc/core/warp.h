@@ -8,12 +8,7 @@
 #include <cstdint>
 
 #include "core/counter_random.h"
-
-#ifdef __CUDACC__
-#define BYHAND_HOST_DEVICE __host__ __device__
-#else
-#define BYHAND_HOST_DEVICE
-#endif
+#include "core/host_device.h"
 
 namespace byhand {
 
@@ -104,5 +99,3 @@ BYHAND_HOST_DEVICE inline ImageWarp draw_warp(const WarpStrengths& strengths, co
 }
 
 }  // namespace byhand
-
-#undef BYHAND_HOST_DEVICE

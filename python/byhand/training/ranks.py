@@ -305,6 +305,8 @@ class Ranks:
         SettingsDiffer
             If a process differs from process 0. All processes raise the same error.
         """
+        if self._communicator is None:
+            return
         sets = (isa["name"] for isa in config()["instruction_sets"] if isa["active"])
         (isa, first), *others = self.gather((next(sets), dict(settings)))
         for rank, (other_isa, other) in enumerate(others, 1):

@@ -294,8 +294,7 @@ class Trainer(TrainerSettings):
         if self.run is not None:
             folder = self.run.begin(session.config, resume=resume)
         with folder as checkpoint:
-            if self.ranks.size > 1:
-                self.ranks.check_settings(session.config)
+            self.ranks.check_settings(session.config)
             self.average = None
             if self.ema is not None:
                 self.average = WeightAverage(self.model.parameters(), self.ema)
