@@ -21,9 +21,10 @@ void copy(const Matrix& from, float* to) {
 }
 
 // Returns whether the transposed product is faster. Vectors along the few columns of C must have idle lanes.
-// The columns of A must be contiguous, so that they fill vectors along the rows of C. And the sums must be
-// long enough to pay for transposing C. They also have more terms than C has columns in both copies of C, so
-// that these take no more memory than A. Wider products gain less, or lose if A must then be packed.
+// The columns of A must be contiguous, so that they fill vectors along the rows of C. And the sums must have
+// enough terms to pay for transposing C. The number of terms is also more than twice the number of columns,
+// so both copies of C together take less memory than A. Wider products gain less, or lose if A must be
+// packed.
 bool better_transposed(const Matrix& a, const Matrix& b) {
   constexpr int64_t kColumns = 12, kTerms = 32;
   const int64_t lanes = kernels<GemmKernels>().lanes, n = b.columns;

@@ -301,8 +301,8 @@ constexpr int second_pair(int block_row) {
   return block_row * 4 + 2 < P::kColumns ? block_row * 4 + 2 : block_row * 4;
 }
 
-// Stores the values of one row of windows: those that the groups from `values` on hold in their lanes `lane`
-// and lane + 1.
+// Stores one row of `count` windows. `values` points to the groups of four lanes of one channel. Each group
+// holds two windows of this row, in its lanes `lane` and lane + 1.
 template <class T>
 inline void store_windows(const T* values, int lane, int count, T* to) {
   if (count >= 2) __builtin_memcpy(to, values + lane, 2 * sizeof(T));
