@@ -122,8 +122,8 @@ The output, with C = in_channels / groups and g the group of output channel o::
     y[n, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l]
         * x[n, g * C + c, i * stride + k * dilation - top, j * stride + l * dilation - left]
 
-The zeros left and right of an image take part in the arithmetic, so an infinite weight that
-is multiplied by such a zero gives NaN.
+The zeros of the padding may take part in the arithmetic, so an infinite weight that is
+multiplied by such a zero may give NaN.
 
 The error of "winograd" satisfies norm(error) <= 2e-5 * norm(conv2d(abs(x), abs(weight))), with
 the Euclidean norm over the array. On random data, norm(error) is up to 8.3e-6 times the norm of
@@ -172,8 +172,8 @@ ValueError
 
 Notes
 -----
-If a filter reaches beyond grad_output on the left or the right, its weights there are
-multiplied by zeros, so an infinite weight gives NaN. The error of "winograd" satisfies
+If a filter reaches beyond grad_output, its weights there may be multiplied by zeros, so an
+infinite weight may give NaN. The error of "winograd" satisfies
 norm(error) <= 2e-5 * norm(conv2d_backward_input(abs(grad_output), abs(weight), input_shape)),
 with the Euclidean norm over the array.)");
   define<conv2d_backward_weight>(

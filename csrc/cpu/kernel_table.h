@@ -10,7 +10,9 @@
 
 #include "cpu/kernels/activation.h"
 #include "cpu/kernels/batch_norm.h"
+#include "cpu/kernels/conv2d_by_channels.h"
 #include "cpu/kernels/conv2d_correlate.h"
+#include "cpu/kernels/conv2d_depthwise.h"
 #include "cpu/kernels/conv2d_weight_gradient.h"
 #include "cpu/kernels/conv2d_winograd.h"
 #include "cpu/kernels/conv2d_winograd_rows.h"
@@ -30,8 +32,10 @@ namespace byhand::cpu {
 
 struct KernelTable : ActivationKernels,
                      BatchNormKernels,
+                     ChannelKernels,
                      CorrelateKernels,
                      CountCorrectKernels,
+                     DepthwiseKernels,
                      DropoutKernels,
                      GatherKernels,
                      GemmKernels,

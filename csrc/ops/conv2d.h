@@ -10,11 +10,10 @@
 // (out_channels), y and dy (N, out_channels, OH, OW). All arrays are contiguous, and no result overlaps an
 // input. bias may be null. If N is 0, y and dx are empty, and dweight and db are zeros.
 //
-// The direct algorithm skips filter rows that fall into the padding above or below the image. But it
-// multiplies weights by the zeros of the padding left and right of the image, so an infinite weight gives NaN
-// there. dx is computed from dy in the same way: rows above and below dy are skipped, and zeros left and
-// right of dy are multiplied. With Winograd's algorithm, an infinity or a NaN may turn every result of the
-// same 8 x 8 patch into NaN.
+// The direct algorithm multiplies weights by the zeros of the padding, so an infinite weight may give NaN
+// there. dx is computed from dy in the same way, with zeros around dy. Some methods skip rows of zeros. The
+// shape alone decides which products are skipped. With Winograd's algorithm, an infinity or a NaN may turn
+// every result of the same 8 x 8 patch into NaN.
 #pragma once
 
 #include "core/shapes.h"

@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 
 #include "core/check.h"
 #include "core/scratch.h"
 #include "cpu/activation.h"
 #include "cpu/conv2d/direct/direct.h"
 #include "cpu/conv2d/direct/pooled_weight_gradient.h"
-#include "cpu/conv2d/direct/weight_gradient.h"
 #include "cpu/conv2d/method.h"
 #include "cpu/conv2d/ordered_sums.h"
 #include "cpu/conv2d/winograd/rows.h"
@@ -187,7 +185,6 @@ class PoolActBackward {
   const Way way_;
   const Winograd winograd_;
   const PooledDots maxima_;
-  std::optional<WeightDots> dots_;
   // The corners of the 2 x 2 windows, if Winograd's algorithm can take one gradient per window; otherwise
   // null.
   const int32_t* corners_ = nullptr;
@@ -226,7 +223,6 @@ PoolActBackward::PoolActBackward(const Conv2dShape& s, ConvAlgorithm algorithm, 
   if (way_ == Way::kWinograd && g.outputs == s.out_h / 2 * (s.out_w / 2) &&
       plane() <= std::numeric_limits<int32_t>::max())
     corners_ = window_corners(s, frame);
-  if (way_ == Way::kPlanes && size_ > 0) dots_.emplace(s, frame);
   sums_ = frame.allocate<float>(tasks_ * size_);
   bias_sums_ = frame.allocate<float>(tasks_ * s.out_channels);
 }
@@ -293,12 +289,15 @@ void PoolActBackward::by_winograd(const Images& i, float* planes, bool add, floa
 }
 
 void PoolActBackward::by_planes(const Images& i, float* planes, float* sums) const {
-  if (!dots_) return;
+  if (size_ == 0) return;
   planes_of(i, planes);
-  dots_->add({0, i.count}, {0, dots_->units()}, planes, g_.x + i.first * inputs(), sums);
+  const Conv2dShape images = with_batch(s_, i.count);
+  ScratchFrame frame;
+  float* const dw = frame.allocate<float>(size_);
+  direct_backward_weight(images, planes, g_.x + i.first * inputs(), dw);
+  kernels<ReduceKernels>().add(sums, dw, size_, sums);
   if (g_.dx)
-    conv2d_backward_input(with_batch(s_, i.count), ConvAlgorithm::kDirect, planes, g_.weight,
-                          g_.dx + i.first * inputs());
+    conv2d_backward_input(images, ConvAlgorithm::kDirect, planes, g_.weight, g_.dx + i.first * inputs());
 }
 
 void PoolActBackward::finish() const {

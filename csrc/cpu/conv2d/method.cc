@@ -1,7 +1,7 @@
 #include "cpu/conv2d/method.h"
 
 #include "core/check.h"
-#include "cpu/conv2d/direct/direct.h"
+#include "cpu/conv2d/direct/cost.h"
 #include "cpu/conv2d/pointwise.h"
 #include "cpu/conv2d/winograd/driver.h"
 #include "cpu/conv2d/winograd/rows.h"
@@ -24,8 +24,9 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
   const double patches_cost = winograd_cost(s);
   const bool by_rows = direction == ConvDirection::kForward && winograd_rows_cost(s) < patches_cost;
   const double best = by_rows ? winograd_rows_cost(s) : patches_cost;
-  const double direct =
-      direction == ConvDirection::kInputGradient ? direct_backward_input_cost(s) : direct_cost(s);
+  const double direct = direction == ConvDirection::kInputGradient ? correlation_cost(input_gradient_work(s))
+                        : direction == ConvDirection::kWeightGradient ? weight_gradient_cost(forward_work(s))
+                                                                      : correlation_cost(forward_work(s));
   // A multiply-add of the direct algorithm counts as 0.8 of a multiply-add of Winograd's algorithm (section 6
   // of docs/convolution.md).
   if (algorithm == ConvAlgorithm::kAuto && best >= 0.8 * direct) return plain;

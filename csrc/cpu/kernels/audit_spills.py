@@ -1,9 +1,9 @@
-"""Check that the register tiles of matrix products and of Winograd's products stay in registers.
+"""Check that the register tiles of matrix products and of convolutions stay in registers.
 
     python audit_spills.py [--objdump OBJDUMP] [--loops] [--verbose] OBJECT...
 
-The script disassembles the objects of gemm.cc and conv2d_winograd.cc, for x86-64 or AArch64, with
-GNU objdump. It checks each function tile<...> and dot<...>:
+The script disassembles the objects of gemm.cc, conv2d_by_channels.cc and conv2d_winograd.cc, for
+x86-64 or AArch64, with GNU objdump. It checks each function tile<...> and dot<...>:
 
 - It has an innermost loop with multiply-adds. In each such loop, their number is a multiple of the
   number of accumulators. (It is a larger multiple than 1 if the compiler unrolled the loop.)
@@ -31,7 +31,7 @@ SCOPE = re.compile(r"byhand::cpu::\w+::\(anonymous namespace\)::")
 TILE = re.compile(r"\b(?P<kind>tile|dot)<(?P<rows>\d+), (?P<columns>\d+)[^>]*>")
 
 # The kinds of tiles that each source file must have.
-KINDS = {"gemm": {"tile", "dot"}, "conv2d_winograd": {"tile"}}
+KINDS = {"gemm": {"tile", "dot"}, "conv2d_by_channels": {"tile"}, "conv2d_winograd": {"tile"}}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ namespace byhand::cpu::BYHAND_ISA {
 
 void fill_activation(ActivationKernels&);
 void fill_batch_norm(BatchNormKernels&);
+void fill_conv2d_by_channels(ChannelKernels&);
 void fill_conv2d_correlate(CorrelateKernels&);
+void fill_conv2d_depthwise(DepthwiseKernels&);
 void fill_conv2d_weight_gradient(WeightGradientKernels&);
 void fill_conv2d_winograd_products(WinogradProductKernels&);
 void fill_conv2d_winograd_rows(WinogradRowKernels&);
@@ -26,7 +28,9 @@ void fill_warp_images(WarpKernels&);
 void fill_table(KernelTable& table) {
   fill_activation(table);
   fill_batch_norm(table);
+  fill_conv2d_by_channels(table);
   fill_conv2d_correlate(table);
+  fill_conv2d_depthwise(table);
   fill_conv2d_weight_gradient(table);
   fill_conv2d_winograd_products(table);
   fill_conv2d_winograd_rows(table);

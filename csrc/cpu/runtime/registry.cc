@@ -117,8 +117,10 @@ const Kernels& kernels() {
 }
 template const ActivationKernels& kernels();
 template const BatchNormKernels& kernels();
+template const ChannelKernels& kernels();
 template const CorrelateKernels& kernels();
 template const CountCorrectKernels& kernels();
+template const DepthwiseKernels& kernels();
 template const DropoutKernels& kernels();
 template const GatherKernels& kernels();
 template const GemmKernels& kernels();
@@ -133,6 +135,11 @@ template const WeightGradientKernels& kernels();
 template const WinogradProductKernels& kernels();
 template const WinogradRowKernels& kernels();
 template const WinogradTransformKernels& kernels();
+
+double narrow_multiply_add() {
+  const CorrelateKernels& k = kernels<CorrelateKernels>();
+  return k.tiles.lanes < k.wide.lanes ? 1.5 : 1;
+}
 
 std::vector<IsaStatus> isas() {
   const KernelTable* const now = active();

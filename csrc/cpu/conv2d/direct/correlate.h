@@ -4,6 +4,7 @@
 
 #include "core/shapes.h"
 #include "cpu/conv2d/direct/staging.h"
+#include "cpu/kernels/conv2d_correlate.h"
 
 namespace byhand::cpu {
 
@@ -26,6 +27,12 @@ struct Correlation {
   float* y;
 };
 
-void correlate(const Correlation& c);
+// Compute a correlation by one of the two methods (cost.h). By channels, every sum has at least one term:
+// channels > 0, and there are taps.
+void correlate_by_rows(const Correlation& c);
+void correlate_by_channels(const Correlation& c);
+
+// Returns the kernels that the method by rows takes for rows of `outputs` values.
+const ConvTileKernels& tiles_for_rows(int64_t outputs);
 
 }  // namespace byhand::cpu

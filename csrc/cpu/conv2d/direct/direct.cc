@@ -4,8 +4,9 @@
 
 #include "core/scratch.h"
 #include "cpu/conv2d/direct/correlate.h"
+#include "cpu/conv2d/direct/cost.h"
+#include "cpu/conv2d/direct/depthwise.h"
 #include "cpu/conv2d/direct/weight_gradient.h"
-#include "cpu/conv2d/ordered_sums.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
 
@@ -16,6 +17,18 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
   int64_t* const table = frame.allocate<int64_t>(count);
   for (int64_t i = 0; i < count; ++i) table[i] = i * step;
   return table;
+}
+
+void correlate(const Correlation& c) {
+  if (is_depthwise(c)) return correlate_depthwise(c);
+  const bool inside =
+      reads_inside(c.rows, c.out.h, c.source.h) && reads_inside(c.columns, c.out.w, c.source.w);
+  const DirectWork work{c.groups,  c.channels,
+                        c.outputs, {c.rows.count, c.columns.count},
+                        c.out,     {c.rows.stride, c.columns.stride},
+                        inside};
+  if (c.channels > 0 && correlates_by_channels(work)) return correlate_by_channels(c);
+  correlate_by_rows(c);
 }
 
 // Along one axis, the inputs at the positions f, f + stride, f + 2 * stride, ... get their gradients through
@@ -76,20 +89,7 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   });
 }
 
-double multiply_adds(const Conv2dShape& s, int64_t plane, int64_t depth, int64_t channels) {
-  return static_cast<double>(s.taps()) * static_cast<double>(depth) *
-         std::max(static_cast<double>(channels), 3.0) * static_cast<double>(plane);
-}
-
 }  // namespace
-
-double direct_cost(const Conv2dShape& s) {
-  return multiply_adds(s, s.out_h * s.out_w, s.in_channels, s.out_channels);
-}
-
-double direct_backward_input_cost(const Conv2dShape& s) {
-  return multiply_adds(s, s.in_h * s.in_w, s.out_channels, s.in_channels);
-}
 
 double direct_ns(const Conv2dShape& s) {
   return fma_ns(static_cast<double>(s.batch) * static_cast<double>(s.out_h * s.out_w) *
@@ -113,7 +113,9 @@ void direct_forward(const Conv2dShape& s, const float* x, const float* weight, c
 }
 
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
-  std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  if (s.out_channels == 0 || s.stride.h > 1 ||
+      s.stride.w > 1)  // with a stride, some inputs may reach no output
+    std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
   if (s.out_channels == 0) return;
   for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
     for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w)
@@ -121,20 +123,9 @@ void direct_backward_input(const Conv2dShape& s, const float* dy, const float* w
 }
 
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
-  constexpr int64_t kTasksPerThread = 4;
-  ScratchFrame frame;
-  const WeightDots dots(s, frame);
-  const int64_t size = s.out_channels * s.group_in() * s.taps(), sums = partial_sum_count(s, size);
-  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * num_threads(), sums));
-  float* const others = frame.allocate<float>((sums - 1) * size);  // the first partial sum is dw
-  std::fill_n(dw, size, 0.0f);
-  std::fill_n(others, (sums - 1) * size, 0.0f);
-  parallel_for(sums * parts, direct_ns(s) / static_cast<double>(sums * parts), [&](int64_t i) {
-    const int64_t sum = i / parts;
-    dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
-             sum ? others + (sum - 1) * size : dw);
-  });
-  add_in_order(others, sums - 1, size, size, dw);
+  if (is_depthwise(s)) return weight_gradient_depthwise(s, dy, x, dw);
+  if (sums_weights_by_channels(forward_work(s))) return weight_gradient_by_channels(s, dy, x, dw);
+  weight_gradient_by_rows(s, dy, x, dw);
 }
 
 }  // namespace byhand::cpu

@@ -11,13 +11,6 @@ void direct_forward(const Conv2dShape& s, const float* x, const float* weight, c
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
 
-// Estimate the multiply-adds for one image: direct_cost for forward and for the weight gradient,
-// direct_backward_input_cost for the input gradient. One or two output channels (for the input gradient,
-// input channels) count as three, because a tile of so few channels waits for its loads and takes as long as
-// a tile of three channels.
-double direct_cost(const Conv2dShape& s);
-double direct_backward_input_cost(const Conv2dShape& s);
-
 // The approximate duration of any of the three functions on one thread.
 double direct_ns(const Conv2dShape& s);
 

@@ -24,6 +24,11 @@ Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
 
 }  // namespace
 
+bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size) {
+  const auto [first, last] = std::minmax_element(axis.tap, axis.tap + axis.count);
+  return axis.count == 0 || (*first >= 0 && *last + (outputs - 1) * axis.stride < size);
+}
+
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {
   return forward_axis(s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, frame);
 }

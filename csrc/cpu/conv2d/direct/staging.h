@@ -19,6 +19,9 @@ struct TapAxis {
   int64_t stride;
 };
 
+// Returns whether all of `outputs` outputs read inside [0, size) through every tap.
+bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size);
+
 // Return the taps with which forward and the weight gradient read the input, along the rows or the columns.
 // The table of the taps lies in memory of `frame`.
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame);

@@ -9,6 +9,7 @@
 #include "cpu/kernels/conv2d_winograd.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
 namespace {
@@ -28,7 +29,8 @@ double winograd_cost(const Conv2dShape& s) {
   const double patches =
       static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  return patches * (in * out * kWinogradValues + (in + out) * kWinogradTransform);
+  const double transform = narrow_multiply_add() * kWinogradTransform;  // transforms have up to 8 lanes
+  return patches * (in * out * kWinogradValues + (in + out) * transform);
 }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,

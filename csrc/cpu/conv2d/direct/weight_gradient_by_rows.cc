@@ -1,8 +1,14 @@
-#include "cpu/conv2d/direct/weight_gradient.h"
-
+// The weight gradient with vectors along rows of outputs.
 #include <algorithm>
 
+#include "core/scratch.h"
+#include "cpu/conv2d/direct/direct.h"
+#include "cpu/conv2d/direct/staging.h"
+#include "cpu/conv2d/direct/weight_gradient.h"
+#include "cpu/conv2d/ordered_sums.h"
 #include "cpu/kernels/conv2d_weight_gradient.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
@@ -35,21 +41,47 @@ bool needs_staging(const Conv2dShape& s) {
          s.padding.left != 0 || s.padding.right != 0;
 }
 
-// Returns the kernels with wide vectors if they leave less than half of the last vector of a row idle. On
-// CPUs with 512-bit units, they are nearly twice as fast.
-const ConvDotKernels& kernels_for(const Conv2dShape& s) {
-  const WeightGradientKernels& k = kernels<WeightGradientKernels>();
-  const int64_t rest = s.out_w % k.wide_dots.lanes;
-  return rest == 0 || rest > k.narrow_dots.lanes ? k.wide_dots : k.narrow_dots;
-}
-
 // Returns the number of images per band. kTileFloats limits it, but it is at least 1.
 int64_t images_of(const Conv2dShape& s) {
   return std::clamp<int64_t>(kTileFloats / (kernels<WeightGradientKernels>().rows * s.out_h * s.out_w), 1,
                              kMaxImages);
 }
 
-}  // namespace
+// dw[o, c, ty, tx] += sum over n, oy, ox of dy[n, o, oy, ox] * x[n, c of the group of o, in_y, in_x]
+// where  in_y = oy * stride.h + ty * dilation.h - padding.top,
+//        in_x = ox * stride.w + tx * dilation.w - padding.left.
+// dy and dw are not empty. `add` runs on the calling thread, and several threads may call it at the same
+// time.
+class WeightDots {
+ public:
+  WeightDots(const Conv2dShape& s, ScratchFrame& frame);
+
+  // The number of units that the weights are cut into. A unit holds the weights between one tile of output
+  // channels and one block of input channels of a group.
+  int64_t units() const { return s_.groups * blocks_ * row_tiles_; }
+  // Adds the sums over these images to the weights of these units. The order of the additions depends only on
+  // the images.
+  void add(Range images, Range units, const float* dy, const float* x, float* dw) const;
+
+ private:
+  struct Band;
+  void prefetch(const Band& band, const float* dy, Range rows) const;
+  void add_tiles(const Band& band, int64_t block, Range row_tiles, const float* x, float* dw) const;
+
+  const Conv2dShape& s_;
+  const ConvDotKernels& kernels_;
+  int64_t images_, band_;  // the number of images, and of output rows, per band
+  TapAxis rows_, columns_;
+  Staging staging_;                    // copies the inputs of a band
+  bool stages_;                        // if false, the kernels read x itself
+  int64_t channel_size_, row_stride_;  // of a staged band, or of x if nothing is staged
+  int64_t block_channels_, blocks_;    // channels per block, and blocks per group
+  int64_t row_tiles_;                  // tiles of output channels per group
+  int64_t* offset_;                    // where the kernels find each channel and tap of a block
+  // The vectors of outputs of a band. The vectors of whole_positions_ fill all lanes. Each row whose length
+  // is no multiple of the number of lanes ends with a vector of cut_positions_.
+  ConvPosition *whole_positions_, *cut_positions_;
+};
 
 // A band is some output rows of some images. For each band, `add` computes all units that it was given.
 struct WeightDots::Band {
@@ -75,7 +107,7 @@ void WeightDots::prefetch(const Band& band, const float* dy, Range rows) const {
 
 WeightDots::WeightDots(const Conv2dShape& s, ScratchFrame& frame)
     : s_(s),
-      kernels_(kernels_for(s)),
+      kernels_(dots_for_rows(s.out_w)),
       images_(std::min(images_of(s), s.batch)),
       band_(band_of(s)),
       rows_(forward_rows(s, frame)),
@@ -168,6 +200,33 @@ void WeightDots::add_tiles(const Band& band, int64_t block, Range row_tiles, con
       kernels_.dot[rows.end - rows.begin - 1][columns.end - columns.begin - 1](d);
     }
   }
+}
+
+}  // namespace
+
+// Wide vectors if they leave less than half of the last vector of a row idle. On CPUs with 512-bit units,
+// they are nearly twice as fast.
+const ConvDotKernels& dots_for_rows(int64_t outputs) {
+  const WeightGradientKernels& k = kernels<WeightGradientKernels>();
+  const int64_t rest = outputs % k.wide_dots.lanes;
+  return rest == 0 || rest > k.narrow_dots.lanes ? k.wide_dots : k.narrow_dots;
+}
+
+void weight_gradient_by_rows(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  constexpr int64_t kTasksPerThread = 4;
+  ScratchFrame frame;
+  const WeightDots dots(s, frame);
+  const int64_t size = s.out_channels * s.group_in() * s.taps(), sums = partial_sum_count(s, size);
+  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * num_threads(), sums));
+  float* const others = frame.allocate<float>((sums - 1) * size);  // the first partial sum is dw
+  std::fill_n(dw, size, 0.0f);
+  std::fill_n(others, (sums - 1) * size, 0.0f);
+  parallel_for(sums * parts, direct_ns(s) / static_cast<double>(sums * parts), [&](int64_t i) {
+    const int64_t sum = i / parts;
+    dots.add(split(s.batch, sums, sum), split(dots.units(), parts, i % parts), dy, x,
+             sum ? others + (sum - 1) * size : dw);
+  });
+  add_in_order(others, sums - 1, size, size, dw);
 }
 
 }  // namespace byhand::cpu

@@ -1,3 +1,4 @@
+// A correlation with vectors along rows of outputs.
 #include "cpu/conv2d/direct/correlate.h"
 
 #include <algorithm>
@@ -44,14 +45,6 @@ struct Plan {
     return std::min(block_channels, c.channels - block * block_channels);
   }
 };
-
-// Returns the tiles for rows of `outputs` values: those with wide vectors, unless wide vectors would have
-// more idle lanes than narrow ones.
-const ConvTileKernels& kernels_for(int64_t outputs) {
-  const CorrelateKernels& k = kernels<CorrelateKernels>();
-  const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
-  return time(k.wide) <= time(k.tiles) ? k.wide : k.tiles;
-}
 
 int64_t block_channels_of(const Correlation& c) {
   return std::clamp<int64_t>(kDepth / (c.rows.count * c.columns.count), 1, std::max<int64_t>(c.channels, 1));
@@ -132,7 +125,7 @@ const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
 Plan make_plan(const Correlation& c, ScratchFrame& frame) {
   const int64_t block_channels = block_channels_of(c);
   const Staging staging = stage_bands(c, block_channels, frame);
-  const ConvTileKernels& kernels = kernels_for(c.out.w);
+  const ConvTileKernels& kernels = tiles_for_rows(c.out.w);
   Plan p{.c = c,
          .kernels = kernels,
          .block_channels = block_channels,
@@ -197,7 +190,14 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
 
 }  // namespace
 
-void correlate(const Correlation& c) {
+// Wide vectors, unless they would have more idle lanes than narrow ones.
+const ConvTileKernels& tiles_for_rows(int64_t outputs) {
+  const CorrelateKernels& k = kernels<CorrelateKernels>();
+  const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
+  return time(k.wide) <= time(k.tiles) ? k.wide : k.tiles;
+}
+
+void correlate_by_rows(const Correlation& c) {
   if (c.batch == 0 || c.outputs == 0 || c.out.h == 0 || c.out.w == 0) return;
   ScratchFrame frame;
   const Plan p = make_plan(c, frame);

@@ -1,0 +1,169 @@
+// A correlation with vectors along the output channels. With a prime for the transpose, y' = A w' is a matrix
+// product. A is the im2col matrix, with a row for each output and a column for each term, a pair of a channel
+// and a tap. cpu/kernels/conv2d_by_channels.h reads its values where they are.
+#include "cpu/conv2d/direct/correlate.h"
+
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/conv2d/direct/windows.h"
+#include "cpu/kernels/conv2d_by_channels.h"
+#include "cpu/kernels/gemm.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// The maximum number of weights that a tile reads, unless one channel has more. They stay in L1 while the
+// tile runs over the outputs of a band.
+constexpr int64_t kTileFloats = kL1Floats * 5 / 8;
+// The maximum numbers of sums and of copied inputs of a task. Together they stay in L2.
+constexpr int64_t kSumFloats = kL2Floats / 4, kCopiedFloats = kL2Floats / 2;
+// The least number of outputs of a task, if the batch has as many. Small planes are put together.
+constexpr int64_t kOutputs = 48;
+
+struct Plan {
+  Plan(const Correlation& c, ScratchFrame& frame);
+
+  int64_t terms() const { return c.channels * taps; }  // of all blocks
+  int64_t channels_of(int64_t block) const {
+    return std::min(block_channels, c.channels - block * block_channels);
+  }
+  // Panel i holds the output channels from i * width on. The last panel may be one vector wide.
+  int64_t panel_width(int64_t i) const { return std::min(width, padded_outputs - i * width); }
+
+  const Correlation& c;
+  const ChannelKernels& k;
+  int64_t taps, width, padded_outputs, panels;
+  int64_t block_channels, blocks;
+  int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
+  Windows windows;
+  int64_t image_size;  // the distance of two images in the windows
+  int64_t* row;        // the offset of each output of a task
+  int64_t* term;       // the offset of each term of a block
+  float* weights;      // (group, panel, term, output channel)
+};
+
+int64_t band_of(const Correlation& c, int64_t padded_outputs) {
+  const int64_t fitting = std::clamp<int64_t>(kSumFloats / (padded_outputs * c.out.w), 1, c.out.h);
+  const int64_t threads = std::clamp<int64_t>(ceil_div(num_threads(), c.batch * c.groups), 1, c.out.h);
+  return ceil_div(c.out.h, std::max(ceil_div(c.out.h, fitting), threads));
+}
+
+Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
+    : c(correlation),
+      k(kernels<ChannelKernels>()),
+      taps(c.rows.count * c.columns.count),
+      width(k.channel_lanes * kMaxChannelVectors),
+      padded_outputs(ceil_div(c.outputs, k.channel_lanes) * k.channel_lanes),
+      panels(ceil_div(padded_outputs, width)),
+      block_channels(std::clamp<int64_t>(kTileFloats / (taps * width), 1, c.channels)),
+      blocks(ceil_div(c.channels, block_channels)),
+      band(band_of(c, padded_outputs)),
+      bands(ceil_div(c.out.h, band)),
+      images(1),
+      windows(c.source, c.out, band, c.rows, c.columns, frame) {
+  if (bands == 1) images = std::clamp<int64_t>(kOutputs / (c.out.h * c.out.w), 1, c.batch);
+  image_size = windows.in_place() ? c.groups * c.channels * windows.channel_size()
+                                  : block_channels * windows.channel_size();
+  row = frame.allocate<int64_t>(images * band * c.out.w);
+  int64_t* to = row;
+  for (int64_t n = 0; n < images; ++n)
+    for (int64_t oy = 0; oy < band; ++oy)
+      for (int64_t ox = 0; ox < c.out.w; ++ox) *to++ = n * image_size + windows.output(oy, ox);
+  term = to = frame.allocate<int64_t>(block_channels * taps);
+  for (int64_t channel = 0; channel < block_channels; ++channel)
+    for (int64_t ty = 0; ty < c.rows.count; ++ty)
+      for (int64_t tx = 0; tx < c.columns.count; ++tx)
+        *to++ = channel * windows.channel_size() + windows.tap(ty, tx);
+  weights = frame.allocate<float>(c.groups * padded_outputs * terms());
+  bool dense = true;
+  for (int64_t ty = 0; ty < c.rows.count; ++ty)
+    for (int64_t tx = 0; tx < c.columns.count; ++tx)
+      dense = dense && c.row_offset[ty] + c.column_offset[tx] == ty * c.columns.count + tx;
+  const auto pack = kernels<GemmKernels>().pack_rows;
+  parallel_for(c.groups * c.channels, static_cast<double>(padded_outputs * taps), [&](int64_t i) {
+    const int64_t group = i / c.channels, channel = i % c.channels;
+    const float* const from = c.weight + group * c.weight_group + channel * c.weight_channel;
+    for (int64_t j = 0; j < panels; ++j) {
+      const int64_t columns = panel_width(j), used = std::min(columns, c.outputs - j * width);
+      float* panel = weights + (group * padded_outputs + j * width) * terms() + channel * taps * columns;
+      if (dense) {
+        pack(from + j * width * c.weight_output, c.weight_output, used, taps, panel, columns, columns * taps);
+        continue;
+      }
+      for (int64_t ty = 0; ty < c.rows.count; ++ty)
+        for (int64_t tx = 0; tx < c.columns.count; ++tx, panel += columns) {
+          const float* const tap =
+              from + j * width * c.weight_output + c.row_offset[ty] + c.column_offset[tx];
+          for (int64_t o = 0; o < used; ++o) panel[o] = tap[o * c.weight_output];
+          std::fill(panel + used, panel + columns, 0.0f);
+        }
+    }
+  });
+}
+
+// Adds the terms of one block to the sums of `outputs` outputs.
+void add_block(const Plan& p, int64_t group, int64_t block, const float* x, int64_t outputs,
+               const float* bias, float* sums) {
+  ChannelTile t{};
+  t.depth = p.channels_of(block) * p.taps;
+  t.x = x;
+  t.term = p.term;
+  t.out_stride = p.padded_outputs;
+  for (int64_t j = 0; j < p.panels; ++j) {
+    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
+    const int64_t tiles = ceil_div(outputs, p.k.channel_rows[vectors - 1]);
+    t.b = p.weights + (group * p.padded_outputs + j * p.width) * p.terms() +
+          block * p.block_channels * p.taps * width;
+    t.b_stride = width;
+    for (int64_t i = 0; i < tiles; ++i) {
+      const Range rows = split(outputs, tiles, i);
+      t.row = p.row + rows.begin;
+      t.out = sums + rows.begin * p.padded_outputs + j * p.width;
+      t.start = block == 0 ? bias + j * p.width : t.out;
+      t.start_stride = block == 0 ? 0 : p.padded_outputs;
+      p.k.channel_tile[vectors - 1][rows.end - rows.begin - 1](t);
+    }
+  }
+}
+
+}  // namespace
+
+void correlate_by_channels(const Correlation& c) {
+  if (c.batch == 0 || c.outputs == 0 || c.out.h == 0 || c.out.w == 0) return;
+  ScratchFrame frame;
+  const Plan p(c, frame);
+  const int64_t source_plane = c.source.h * c.source.w, plane = c.out.h * c.out.w;
+  const int64_t parts = ceil_div(c.batch, p.images);
+  const double outputs = static_cast<double>(p.images * p.band) * static_cast<double>(c.out.w);
+  const double ns = fma_ns(outputs * static_cast<double>(p.padded_outputs) * static_cast<double>(p.terms()));
+  parallel_for(parts * c.groups * p.bands, ns, [&](int64_t task) {
+    const int64_t band = task % p.bands, group = task / p.bands % c.groups;
+    const Range images = split(c.batch, parts, task / p.bands / c.groups);
+    const int64_t first_row = band * p.band, rows = std::min(p.band, c.out.h - first_row);
+    const int64_t count = images.end - images.begin, positions = rows * c.out.w;
+    ScratchFrame task_frame;
+    float* const copy = p.windows.in_place() ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
+    float* const bias = task_frame.allocate<float>(p.padded_outputs);
+    std::fill_n(bias, p.padded_outputs, 0.0f);
+    if (c.bias) std::copy_n(c.bias + group * c.outputs, c.outputs, bias);
+    float* const sums = task_frame.allocate<float>(count * positions * p.padded_outputs);
+    for (int64_t block = 0; block < p.blocks; ++block) {
+      const int64_t channel = group * c.channels + block * p.block_channels;
+      const float* x = nullptr;
+      for (int64_t n = count; n-- > 0;)
+        x = p.windows.begin(c.x + ((images.begin + n) * c.groups * c.channels + channel) * source_plane,
+                            p.channels_of(block), first_row, copy + n * p.image_size);
+      add_block(p, group, block, x, count * positions, bias, sums);
+    }
+    for (int64_t n = 0; n < count; ++n)
+      p.k.transpose(sums + n * positions * p.padded_outputs, p.padded_outputs, positions, c.outputs,
+                    c.y + ((images.begin + n) * c.groups + group) * c.outputs * plane + first_row * c.out.w,
+                    plane);
+  });
+}
+
+}  // namespace byhand::cpu

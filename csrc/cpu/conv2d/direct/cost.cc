@@ -1,0 +1,107 @@
+#include "cpu/conv2d/direct/cost.h"
+
+#include <algorithm>
+
+#include "cpu/conv2d/direct/correlate.h"
+#include "cpu/conv2d/direct/weight_gradient.h"
+#include "cpu/kernels/conv2d_by_channels.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// All costs are counted in multiply-adds. Every other operation counts as the number of multiply-adds that
+// take as long. The factors are measured (section 6 of docs/convolution.md).
+
+// The cost of copying a row of inputs, and of each of its values without and with a stride.
+constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
+// The cost of transposing an output or its gradient.
+constexpr double kTransposing = 8;
+// A tile of the method by channels takes as long as if it had this number of additional terms.
+constexpr double kTileTerms = 3;
+// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add.
+constexpr double kNarrowTile = 1.25;
+// The cost of a multiply-add of the weight gradient by rows. It includes adding up the lanes.
+constexpr double kWeightDot = 1.1;
+
+double product(int64_t a, int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
+
+// The cost of copying the inputs of an image, with all phases.
+double copies(const DirectWork& w, Pair phases, Pair phase, double per_value) {
+  return product(w.groups * w.channels, phases.h * phases.w) * static_cast<double>(phase.h) *
+         (kCopiedRow + per_value * static_cast<double>(phase.w));
+}
+double staging(const DirectWork& w) {
+  if (w.stride.h == 1 && w.stride.w == 1)
+    return copies(w, {1, 1}, {w.out.h + w.taps.h - 1, w.out.w + w.taps.w - 1}, kCopiedValue);
+  return copies(w, {std::min(w.taps.h, w.stride.h), std::min(w.taps.w, w.stride.w)}, w.out, kStridedValue);
+}
+
+// The cost of a plane of outputs, for each output channel and term. Where a filter begins to reach beyond the
+// first or last row of the image, a tile ends (correlate_by_rows.cc).
+double plane_by_rows(const DirectWork& w, int64_t lanes, int64_t wide_lanes) {
+  const int64_t ends = w.inside || w.taps.h == 1 ? 0 : 2;
+  const double outputs = product(w.out.h * ceil_div(w.out.w, lanes) + ends, lanes);
+  return lanes < wide_lanes ? narrow_multiply_add() * outputs : outputs;
+}
+
+// A tile of one or two output channels waits for its loads and takes as long as a tile of three.
+double correlation_by_rows(const DirectWork& w) {
+  const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w);
+  const int64_t widest = kernels<CorrelateKernels>().wide.lanes;
+  return terms * std::max(static_cast<double>(w.outputs), 3.0) *
+             plane_by_rows(w, tiles_for_rows(w.out.w).lanes, widest) +
+         staging(w);
+}
+
+// A tile with r output channels and c terms makes r c multiply-adds and r + c loads.
+double weight_gradient_by_rows(const DirectWork& w) {
+  const WeightGradientKernels& k = kernels<WeightGradientKernels>();
+  const int64_t lanes = dots_for_rows(w.out.w).lanes, tiles = ceil_div(w.outputs, k.rows);
+  // The cost of a load. Longer vectors cross the border of a cache line more often.
+  const double load = static_cast<double>(lanes) / 4;
+  const double rows = static_cast<double>(w.outputs) / static_cast<double>(std::max<int64_t>(tiles, 1));
+  const double tile = std::max(rows, load * (rows + k.columns) / k.columns);
+  const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w);
+  return kWeightDot * terms * static_cast<double>(tiles) * tile * plane_by_rows(w, lanes, k.wide_dots.lanes) +
+         staging(w);
+}
+
+double cost_by_channels(const DirectWork& w) {
+  const int64_t lanes = kernels<ChannelKernels>().channel_lanes, vectors = ceil_div(w.outputs, lanes);
+  const double padded = static_cast<double>(lanes) *
+                        (static_cast<double>(vectors / 2 * 2) + (vectors % 2 != 0 ? kNarrowTile : 0));
+  const double terms = product(w.channels, w.taps.h * w.taps.w) + kTileTerms;
+  const double copy =
+      copies(w, {1, 1}, {(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w},
+             kCopiedValue);
+  return product(w.groups * w.out.h, w.out.w) *
+             (terms * padded + kTransposing * static_cast<double>(w.outputs)) +
+         (w.inside ? 0 : copy);
+}
+
+}  // namespace
+
+DirectWork forward_work(const Conv2dShape& s) {
+  const bool inside =
+      s.padding.top == 0 && s.padding.bottom == 0 && s.padding.left == 0 && s.padding.right == 0;
+  return {s.groups, s.group_in(), s.group_out(), s.kernel, {s.out_h, s.out_w}, s.stride, inside};
+}
+
+DirectWork input_gradient_work(const Conv2dShape& s) {
+  const bool inside = s.out_h == s.in_h && s.out_w == s.in_w && s.kernel.h == 1 && s.kernel.w == 1;
+  return {s.groups, s.group_out(), s.group_in(), s.kernel, {s.in_h, s.in_w}, {1, 1}, inside};
+}
+
+double correlation_cost(const DirectWork& w) { return std::min(correlation_by_rows(w), cost_by_channels(w)); }
+double weight_gradient_cost(const DirectWork& w) {
+  return std::min(weight_gradient_by_rows(w), cost_by_channels(w));
+}
+
+bool correlates_by_channels(const DirectWork& w) { return cost_by_channels(w) < correlation_by_rows(w); }
+bool sums_weights_by_channels(const DirectWork& w) {
+  return cost_by_channels(w) < weight_gradient_by_rows(w);
+}
+
+}  // namespace byhand::cpu

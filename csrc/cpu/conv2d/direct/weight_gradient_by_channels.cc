@@ -1,0 +1,156 @@
+// The weight gradient with vectors along the output channels. With a prime for the transpose, dw' = A' dy' is
+// a matrix product for each group. A is the im2col matrix, with a row for each output of each image and a
+// column for each pair of a channel and a tap. cpu/kernels/conv2d_by_channels.h reads its values where they
+// are. dy' is copied, band by band.
+#include <algorithm>
+
+#include "core/scratch.h"
+#include "cpu/conv2d/direct/direct.h"
+#include "cpu/conv2d/direct/weight_gradient.h"
+#include "cpu/conv2d/direct/windows.h"
+#include "cpu/conv2d/ordered_sums.h"
+#include "cpu/kernels/conv2d_by_channels.h"
+#include "cpu/kernels/gemm.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+namespace {
+
+// The maximum number of values of dy that a tile reads, unless one row of outputs has more. They stay in L1
+// while the kernel multiplies them by the inputs of every channel and tap.
+constexpr int64_t kTileFloats = kL1Floats / 2;
+// The maximum number of copied inputs of a task. They stay in L2.
+constexpr int64_t kCopiedFloats = kL2Floats / 2;
+// The number of tasks per thread, if there are as many channels.
+constexpr int64_t kTasksPerThread = 4;
+
+struct Plan {
+  Plan(const Conv2dShape& s, int64_t sums, ScratchFrame& frame);
+
+  // Panel i holds the output channels from i * width on. The last panel may be one vector wide.
+  int64_t panel_width(int64_t i) const { return std::min(width, padded_outputs - i * width); }
+
+  const Conv2dShape& s;
+  const ChannelKernels& k;
+  int64_t width, padded_outputs, panels;
+  int64_t band, images;  // the number of output rows, and of images, per band
+  TapAxis tap_rows, tap_columns;
+  Windows windows;
+  int64_t blocks, block_channels;  // of input channels of a group
+  int64_t image_size;              // the distance of two images in the windows
+  int64_t* row;                    // the offset of each channel of a block and tap
+  int64_t* term;                   // the offset of each output of a band
+};
+
+Plan::Plan(const Conv2dShape& shape, int64_t sums, ScratchFrame& frame)
+    : s(shape),
+      k(kernels<ChannelKernels>()),
+      width(k.channel_lanes * kMaxChannelVectors),
+      padded_outputs(ceil_div(s.group_out(), k.channel_lanes) * k.channel_lanes),
+      panels(ceil_div(padded_outputs, width)),
+      band(std::clamp<int64_t>(kTileFloats / (width * s.out_w), 1, s.out_h)),
+      images(std::clamp<int64_t>(kTileFloats / (width * s.out_w * s.out_h), 1, s.batch)),
+      tap_rows(forward_rows(s, frame)),
+      tap_columns(forward_columns(s, frame)),
+      windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame) {
+  const int64_t fitting =
+      std::clamp<int64_t>(kCopiedFloats / (images * windows.channel_size()), 1, s.group_in());
+  const int64_t wanted = ceil_div(kTasksPerThread * num_threads(), sums * s.groups);
+  blocks = std::min(s.group_in(), std::max(ceil_div(s.group_in(), fitting), num_threads() > 1 ? wanted : 1));
+  block_channels = ceil_div(s.group_in(), blocks);
+  image_size =
+      windows.in_place() ? s.in_channels * windows.channel_size() : block_channels * windows.channel_size();
+  int64_t* to = row = frame.allocate<int64_t>(block_channels * s.taps());
+  for (int64_t channel = 0; channel < block_channels; ++channel)
+    for (int64_t ty = 0; ty < s.kernel.h; ++ty)
+      for (int64_t tx = 0; tx < s.kernel.w; ++tx)
+        *to++ = channel * windows.channel_size() + windows.tap(ty, tx);
+  to = term = frame.allocate<int64_t>(images * band * s.out_w);
+  for (int64_t n = 0; n < images; ++n)
+    for (int64_t oy = 0; oy < band; ++oy)
+      for (int64_t ox = 0; ox < s.out_w; ++ox) *to++ = n * image_size + windows.output(oy, ox);
+}
+
+// Copies dy of a band of one image into the panels: a row for each output, from row `first_row` on. The
+// panels have room for `length` rows.
+void copy_dy(const Plan& p, const float* dy, int64_t positions, int64_t length, int64_t first_row,
+             float* to) {
+  const auto pack = kernels<GemmKernels>().pack_rows;
+  const int64_t plane = p.s.out_h * p.s.out_w;
+  for (int64_t j = 0; j < p.panels; ++j) {
+    const int64_t first = j * p.width, width = p.panel_width(j);
+    pack(dy + first * plane, plane, std::min(width, p.s.group_out() - first), positions,
+         to + first * length + first_row * width, width, width * positions);
+  }
+}
+
+// Adds the sums of a band of some images to rows of dw'. Its panels have a row for each channel and tap.
+void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int64_t terms, int64_t length,
+              float* sums) {
+  const int64_t rows = dw_rows.end - dw_rows.begin, all_rows = p.s.group_in() * p.s.taps();
+  ChannelTile t{};
+  t.depth = terms;
+  t.x = x;
+  t.term = p.term;
+  for (int64_t j = 0; j < p.panels; ++j) {
+    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
+    const int64_t tiles = ceil_div(rows, p.k.channel_rows[vectors - 1]);
+    t.b = dy + j * p.width * length;
+    t.b_stride = t.start_stride = t.out_stride = width;
+    for (int64_t i = 0; i < tiles; ++i) {
+      const Range r = split(rows, tiles, i);
+      t.row = p.row + r.begin;
+      t.start = t.out = sums + j * p.width * all_rows + (dw_rows.begin + r.begin) * width;
+      p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
+    }
+  }
+}
+
+}  // namespace
+
+void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
+  ScratchFrame frame;
+  const int64_t sums = partial_sum_count(s, s.out_channels * s.group_in() * s.taps());
+  const Plan p(s, sums, frame);
+  const int64_t in = s.group_in(), rows = in * s.taps(), plane = s.out_h * s.out_w;
+  const int64_t group_size = p.padded_outputs * rows, size = s.groups * group_size;
+  float* const all = frame.allocate<float>(sums * size);
+  std::fill_n(all, sums * size, 0.0f);
+  const int64_t parts = s.groups * p.blocks;
+  parallel_for(sums * parts, direct_ns(s) / static_cast<double>(sums * parts), [&](int64_t task) {
+    const Range images = split(s.batch, sums, task / parts);
+    const int64_t group = task % parts / p.blocks;
+    const Range channels = split(in, p.blocks, task % p.blocks);
+    float* const own = all + task / parts * size + group * group_size;
+    const int64_t length = p.images * p.band * s.out_w;
+    ScratchFrame task_frame;
+    float* const copy = p.windows.in_place() ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
+    float* const packed = task_frame.allocate<float>(p.padded_outputs * length + p.width);
+    for (int64_t n = images.begin; n < images.end; n += p.images)
+      for (int64_t y = 0; y < s.out_h; y += p.band) {
+        const int64_t count = std::min(p.images, images.end - n);
+        const int64_t positions = std::min(p.band, s.out_h - y) * s.out_w;
+        const float* first = nullptr;
+        for (int64_t i = count; i-- > 0;) {
+          first =
+              p.windows.begin(x + ((n + i) * s.in_channels + group * in + channels.begin) * s.in_h * s.in_w,
+                              channels.end - channels.begin, y, copy + i * p.image_size);
+        }
+        for (int64_t i = 0; i < count; ++i)
+          copy_dy(p, dy + ((n + i) * s.out_channels + group * s.group_out()) * plane + y * s.out_w, positions,
+                  length, i * positions, packed);
+        add_band(p, first, {channels.begin * s.taps(), channels.end * s.taps()}, packed, count * positions,
+                 length, own);
+      }
+  });
+  add_in_order(all + size, sums - 1, size, size, all);
+  for (int64_t i = 0; i < s.groups * p.panels; ++i) {
+    const int64_t group = i / p.panels, first = i % p.panels * p.width, width = p.panel_width(i % p.panels);
+    p.k.transpose(all + group * group_size + first * rows, width, rows,
+                  std::min(width, s.group_out() - first), dw + (group * s.group_out() + first) * rows, rows);
+  }
+}
+
+}  // namespace byhand::cpu

@@ -1,0 +1,87 @@
+// Direct convolution with vectors along the output channels.
+#include "cpu/kernels/conv2d_by_channels.h"
+
+#include BYHAND_VEC_HEADER
+#include "cpu/vec/unroll.h"
+
+namespace byhand::cpu::BYHAND_ISA {
+namespace {
+
+// The number of rows of the highest tile. The sums, one vector of B per column and one value of A must fit
+// into the vector registers. The pointers to the rows of A must fit into the 16 integer registers, beside
+// those for the loop.
+constexpr int highest_tile(int vectors) {
+  const int fitting = (kRegisters - 1) / vectors - 1;
+  return fitting < kMaxChannelRows ? fitting : kMaxChannelRows;
+}
+
+// The computation is that of a tile of the matrix product (gemm.cc), except that tables say where the values
+// of A lie.
+template <int kVectors, int kRows>
+void tile(const ChannelTile& t) {
+  constexpr int kLanes = Vec::kLanes;
+  Vec sum[kRows][kVectors];
+  const float* a[kRows];
+  BYHAND_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    a[r] = t.x + t.row[r];
+    BYHAND_KEEP(a[r]);
+    BYHAND_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(t.start + r * t.start_stride + v * kLanes);
+  }
+  const float* b = t.b;
+  for (int64_t p = 0; p < t.depth; ++p, b += t.b_stride) {
+    Vec bv[kVectors];
+    BYHAND_UNROLL
+    for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
+    const int64_t term = t.term[p];
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec av = Vec::set(a[r][term]);
+      BYHAND_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+    }
+  }
+  BYHAND_UNROLL
+  for (int r = 0; r < kRows; ++r) BYHAND_UNROLL
+  for (int v = 0; v < kVectors; ++v) sum[r][v].store(t.out + r * t.out_stride + v * kLanes);
+}
+
+void transpose_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+                     int64_t to_stride) {
+  constexpr int kLanes = Vec::kLanes;
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    const int height = rows - i < kLanes ? static_cast<int>(rows - i) : kLanes;
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      const int width = columns - j < kLanes ? static_cast<int>(columns - j) : kLanes;
+      Vec block[kLanes];
+      BYHAND_UNROLL
+      for (int r = 0; r < kLanes; ++r)
+        block[r] = Vec::load(from + (i + (r < height ? r : height - 1)) * from_stride + j);
+      transpose(block);
+      BYHAND_UNROLL
+      for (int c = 0; c < kLanes; ++c) {
+        if (c >= width) break;
+        float* const row = to + (j + c) * to_stride + i;
+        if (height == kLanes)
+          block[c].store(row);
+        else
+          block[c].store(row, height);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void fill_conv2d_by_channels(ChannelKernels& k) {
+  k.channel_lanes = Vec::kLanes;
+  for_constants<kMaxChannelVectors>([&](auto vectors) {
+    k.channel_rows[vectors - 1] = highest_tile(vectors);
+    for_constants<highest_tile(vectors)>(
+        [&](auto rows) { k.channel_tile[vectors - 1][rows - 1] = tile<vectors, rows>; });
+  });
+  k.transpose = transpose_block;
+}
+
+}  // namespace byhand::cpu::BYHAND_ISA

@@ -1,0 +1,42 @@
+// The contract of the kernels of direct convolution whose vectors run along the output channels.
+//
+// Forward, the input gradient and the weight gradient are one matrix product, out = A B. A is the im2col
+// matrix of the image or its transpose. It is never made: two tables of offsets say where its values lie in
+// the image. Libraries call this method an implicit matrix product (implicit GEMM).
+#pragma once
+
+#include <stdint.h>
+
+namespace byhand::cpu {
+
+// The size of the largest tile for all instruction sets.
+inline constexpr int kMaxChannelRows = 8, kMaxChannelVectors = 2;
+
+// out[i * out_stride + j] = start[i * start_stride + j] + sum over t of x[row[i] + term[t]] * b[t * b_stride
+// + j] for each row i and each column j of a tile. All lanes of all vectors are computed, loaded and stored.
+// `start` may be `out`.
+struct ChannelTile {
+  int64_t depth;  // the number of terms t
+  const float* x;
+  const int64_t* row;
+  const int64_t* term;
+  const float* b;
+  int64_t b_stride;
+  const float* start;
+  int64_t start_stride;  // 0 if all rows begin with the same values, a bias
+  float* out;
+  int64_t out_stride;
+};
+using ChannelTileKernel = void (*)(const ChannelTile&);
+
+struct ChannelKernels {
+  int channel_lanes;
+  int channel_rows[kMaxChannelVectors];  // [vectors - 1]: the number of rows of the highest tile
+  ChannelTileKernel channel_tile[kMaxChannelVectors][kMaxChannelRows];  // [vectors - 1][rows - 1]
+  // to[j * to_stride + i] = from[i * from_stride + j] for i < rows and j < columns. Reads whole vectors of
+  // each row of `from`.
+  void (*transpose)(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+                    int64_t to_stride);
+};
+
+}  // namespace byhand::cpu
