@@ -177,7 +177,7 @@ class PoolActBackward {
   void planes_of(const Images& i, float* planes) const;  // writes dz as whole planes of gradients
   // Stage 4 in the ways kWinograd and kPlanes. `planes` has room for the planes of these images.
   void by_winograd(const Images& i, float* planes, bool add, float* sums) const;
-  void by_planes(const Images& i, float* planes, float* sums) const;
+  void by_planes(const Images& i, float* planes, bool add, float* sums) const;
 
   const Conv2dShape& s_;
   const Activation f_;
@@ -242,7 +242,7 @@ void PoolActBackward::run(int64_t task) const {
   float* const planes = frame.allocate<float>(maxima ? 0 : at_a_time_ * s_.out_channels * plane());
   int32_t* const copy = frame.allocate<int32_t>(maxima ? 0 : at_a_time_ * pooled());
   std::fill_n(total, pooled(), 0.0f);
-  if (way_ != Way::kWinograd) std::fill_n(sums, size_, 0.0f);
+  if (way_ == Way::kMaxima) std::fill_n(sums, size_, 0.0f);
   for (int64_t first = own.begin; first < own.end; first += at_a_time_) {
     Images i{first, std::min(at_a_time_, own.end - first), nullptr, nullptr};
     const int64_t at = first * pooled();
@@ -251,7 +251,7 @@ void PoolActBackward::run(int64_t task) const {
     add_in_order(i.dz, i.count, pooled(), pooled(), total);
     if (way_ == Way::kWinograd) by_winograd(i, planes, first > own.begin, sums);
     if (way_ == Way::kMaxima) maxima_.add(i.dz, i.index, g_.outputs, g_.x + first * inputs(), sums);
-    if (way_ == Way::kPlanes) by_planes(i, planes, sums);
+    if (way_ == Way::kPlanes) by_planes(i, planes, first > own.begin, sums);
   }
   for (int64_t o = 0; o < s_.out_channels; ++o)
     bias_sums_[task * s_.out_channels + o] =
@@ -288,14 +288,14 @@ void PoolActBackward::by_winograd(const Images& i, float* planes, bool add, floa
   winograd_.backward({0, i.count * winograd_.patches()}, gradients);
 }
 
-void PoolActBackward::by_planes(const Images& i, float* planes, float* sums) const {
+void PoolActBackward::by_planes(const Images& i, float* planes, bool add, float* sums) const {
   if (size_ == 0) return;
   planes_of(i, planes);
   const Conv2dShape images = with_batch(s_, i.count);
   ScratchFrame frame;
-  float* const dw = frame.allocate<float>(size_);
+  float* const dw = add ? frame.allocate<float>(size_) : sums;
   direct_backward_weight(images, planes, g_.x + i.first * inputs(), dw);
-  kernels<ReduceKernels>().add(sums, dw, size_, sums);
+  if (add) kernels<ReduceKernels>().add(sums, dw, size_, sums);
   if (g_.dx)
     conv2d_backward_input(images, ConvAlgorithm::kDirect, planes, g_.weight, g_.dx + i.first * inputs());
 }

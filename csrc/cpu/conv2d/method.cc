@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "cpu/conv2d/direct/cost.h"
+#include "cpu/conv2d/direct/depthwise.h"
 #include "cpu/conv2d/pointwise.h"
 #include "cpu/conv2d/winograd/driver.h"
 #include "cpu/conv2d/winograd/rows.h"
@@ -17,7 +18,9 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
             "group, got ",
             s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
             s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
-  const ConvMethod plain = is_pointwise(s) ? ConvMethod::kPointwise : ConvMethod::kDirect;
+  const ConvMethod plain = is_pointwise(s) && !(s.group_out() == 1 && is_depthwise(s))
+                               ? ConvMethod::kPointwise
+                               : ConvMethod::kDirect;
   if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
       s.out_channels == 0)
     return plain;

@@ -29,17 +29,21 @@ void tile(const ChannelTile& t) {
     BYHAND_UNROLL
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(t.start + r * t.start_stride + v * kLanes);
   }
-  const float* b = t.b;
-  for (int64_t p = 0; p < t.depth; ++p, b += t.b_stride) {
-    Vec bv[kVectors];
-    BYHAND_UNROLL
-    for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
-    const int64_t term = t.term[p];
-    BYHAND_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const Vec av = Vec::set(a[r][term]);
+  const float* step = t.b;
+  int64_t offset = 0;
+  for (int64_t s = 0; s < t.steps; ++s, step += t.b_step, offset += t.x_step) {
+    const float* b = step;
+    for (int64_t p = 0; p < t.depth; ++p, b += t.b_stride) {
+      Vec bv[kVectors];
       BYHAND_UNROLL
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+      for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
+      const int64_t term = offset + t.term[p];
+      BYHAND_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const Vec av = Vec::set(a[r][term]);
+        BYHAND_UNROLL
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+      }
     }
   }
   BYHAND_UNROLL

@@ -1,8 +1,8 @@
 // The contract of the kernels of direct convolution whose vectors run along the output channels.
 //
-// Forward, the input gradient and the weight gradient are one matrix product, out = A B. A is the im2col
-// matrix of the image or its transpose. It is never made: two tables of offsets say where its values lie in
-// the image. Libraries call this method an implicit matrix product (implicit GEMM).
+// The output, the input gradient and the weight gradient are each a matrix product, out = A B. A is the
+// im2col matrix of the image or its transpose. It is never made: two tables of offsets say where its values
+// lie in the image. Libraries call this method an implicit matrix product (implicit GEMM).
 #pragma once
 
 #include <stdint.h>
@@ -12,16 +12,18 @@ namespace byhand::cpu {
 // The size of the largest tile for all instruction sets.
 inline constexpr int kMaxChannelRows = 8, kMaxChannelVectors = 2;
 
-// out[i * out_stride + j] = start[i * start_stride + j] + sum over t of x[row[i] + term[t]] * b[t * b_stride
-// + j] for each row i and each column j of a tile. All lanes of all vectors are computed, loaded and stored.
-// `start` may be `out`.
+// For each row i and each column j of a tile,
+//     out[i * out_stride + j] = start[i * start_stride + j] +
+//         sum over s and t of x[row[i] + s * x_step + term[t]] * b[s * b_step + t * b_stride + j]
+// All lanes of all vectors are computed, loaded and stored. `start` may be `out`.
 struct ChannelTile {
-  int64_t depth;  // the number of terms t
+  int64_t steps, depth;  // the numbers of indices s and t
   const float* x;
   const int64_t* row;
   const int64_t* term;
+  int64_t x_step;
   const float* b;
-  int64_t b_stride;
+  int64_t b_stride, b_step;
   const float* start;
   int64_t start_stride;  // 0 if all rows begin with the same values, a bias
   float* out;

@@ -1,9 +1,9 @@
-// Direct convolution without an im2col matrix. The driver first stages the image: it copies the image into a
-// layout in which neighbouring outputs read adjacent values, for every tap. A vector of outputs therefore
-// needs one plain load per input channel and tap.
+// Direct convolution with vectors along rows of outputs, without an im2col matrix. The driver first stages
+// the image: it copies the image into a layout in which neighbouring outputs read adjacent values, for every
+// tap. A vector of outputs therefore needs one plain load per input channel and tap.
 #include "cpu/kernels/conv2d_correlate.h"
 
-#include BYHAND_VEC_HEADER
+#include "cpu/vec/loop.h"
 #include "cpu/vec/unroll.h"
 
 namespace byhand::cpu::BYHAND_ISA {
@@ -47,6 +47,12 @@ constexpr int widest_tile(int rows) {
   return fitting < kMaxConvPositions ? fitting : kMaxConvPositions;
 }
 
+void copy_rows(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+               int64_t to_stride) {
+  for (int64_t i = 0; i < rows; ++i, from += from_stride, to += to_stride)
+    for_overlapping_vectors(columns, [&](int64_t j, auto n) { store(load(from + j, n), to + j, n); });
+}
+
 void copy_strided(const float* from, int64_t stride, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += Vec::kLanes) {
     const int n = count - i < Vec::kLanes ? static_cast<int>(count - i) : Vec::kLanes;
@@ -64,6 +70,7 @@ void fill_conv2d_correlate(CorrelateKernels& k) {
         [&](auto positions) { k.tiles.tile[rows - 1][positions - 1] = tile<rows, positions>; });
   });
   k.wide = k.tiles;  // with AVX-512, cpu/runtime/registry.cc then replaces k.tiles by the tiles of AVX2
+  k.copy_rows = copy_rows;
   k.copy_strided = copy_strided;
 }
 

@@ -1,6 +1,6 @@
-// The contract of the kernels of direct convolution that compute the output or the gradient with respect to
-// the input. Both are correlations (cpu/conv2d/direct/correlate.h), so "output" and "input" stand for dx and
-// dy in the second case.
+// The contract of the kernels of direct convolution with vectors along rows of outputs that compute the
+// output or the gradient with respect to the input. Both are correlations (cpu/conv2d/direct/correlate.h), so
+// "output" and "input" stand for dx and dy in the second case.
 #pragma once
 
 #include <stdint.h>
@@ -39,6 +39,9 @@ struct CorrelateKernels {
   // Tiles with wider vectors, for images whose rows of outputs are long enough to fill their lanes.
   // Identical to `tiles` if the instruction set has no wider vectors.
   ConvTileKernels wide;
+  // to[i * to_stride + j] = from[i * from_stride + j] for i < rows and j < columns.
+  void (*copy_rows)(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
+                    int64_t to_stride);
   // to[i] = from[i * stride] for i in [0, count).
   void (*copy_strided)(const float* from, int64_t stride, int64_t count, float* to);
 };

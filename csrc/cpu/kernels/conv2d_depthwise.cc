@@ -110,7 +110,7 @@ void depthwise(const DepthwisePlane& p) {
   });
 }
 
-// The most rows of taps of a dot. The sums and one vector of dy must fit into the registers.
+// The largest number of rows of taps of a dot. The sums and one vector of dy must fit into the registers.
 constexpr int most_tap_rows(int columns) {
   const int fitting = (kRegisters - 2) / columns;
   return fitting < kMaxTapRows ? fitting : kMaxTapRows;
@@ -168,12 +168,6 @@ void dots(const DepthwiseDot& d) {
 
 float add_lanes(const float* lanes) { return sum(Vec::load(lanes)); }
 
-void copy_plane(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
-                int64_t to_stride) {
-  for (int64_t i = 0; i < rows; ++i, from += from_stride, to += to_stride)
-    for_overlapping_vectors(columns, [&](int64_t j, auto n) { store(load(from + j, n), to + j, n); });
-}
-
 }  // namespace
 
 void fill_conv2d_depthwise(DepthwiseKernels& k) {
@@ -185,7 +179,6 @@ void fill_conv2d_depthwise(DepthwiseKernels& k) {
         [&](auto rows) { k.depthwise_dot[columns - 1][rows - 1] = dots<columns, rows>; });
   });
   k.lane_sum = add_lanes;
-  k.copy_rows = copy_plane;
 }
 
 }  // namespace byhand::cpu::BYHAND_ISA

@@ -5,9 +5,11 @@
 
 namespace byhand::cpu {
 
-// y[i * columns + j] = bias + sum over u and v of w[u * tap_columns + v] * x[i * x_stride + j + tap_row[u] +
-// v] for one plane y of rows x columns. In each row of x, the kernel also reads up to the end of the last
-// vector.
+// For one plane y of rows x columns,
+//     y[i * columns + j] = bias +
+//         sum over u and v of w[u * tap_columns + v] * x[i * x_stride + j + tap_row[u] + v]
+// If a row has fewer columns than lanes, the kernel reads a whole vector of x and stores only `columns`
+// values.
 struct DepthwisePlane {
   const float* x;
   int64_t x_stride;
@@ -19,8 +21,7 @@ struct DepthwisePlane {
   int64_t rows, columns;
 };
 
-// A DepthwiseDot takes at most this number of taps of a row. Depthwise planes with more taps in a row are
-// slower per tap.
+// The largest number of taps of a row that a DepthwiseDot takes.
 inline constexpr int kMaxTapColumns = 7;
 // The largest number of rows of taps of a DepthwiseDot.
 inline constexpr int kMaxTapRows = 5;
@@ -40,12 +41,10 @@ using DepthwiseDotKernel = void (*)(const DepthwiseDot&);
 struct DepthwiseKernels {
   int depthwise_lanes;
   void (*depthwise)(const DepthwisePlane&);
-  int depthwise_tap_rows[kMaxTapColumns];  // [c - 1]: the most rows of taps of a dot with c taps per row
+  int depthwise_tap_rows[kMaxTapColumns];  // [c - 1]: the largest number of rows of taps of a dot with c per
+                                           // row
   DepthwiseDotKernel depthwise_dot[kMaxTapColumns][kMaxTapRows];  // [tap columns - 1][tap rows - 1]
   float (*lane_sum)(const float* lanes);                          // adds up the lanes of a vector
-  // to[i * to_stride + j] = from[i * from_stride + j] for i < rows and j < columns.
-  void (*copy_rows)(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
-                    int64_t to_stride);
 };
 
 }  // namespace byhand::cpu

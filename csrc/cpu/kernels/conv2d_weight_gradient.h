@@ -1,12 +1,13 @@
-// The contract of the kernels of direct convolution that compute the gradient with respect to the weights.
+// The contract of the kernels of direct convolution with vectors along rows of outputs that compute the
+// gradient with respect to the weights.
 #pragma once
 
 #include <stdint.h>
 
 namespace byhand::cpu {
 
-// A vector of neighbouring outputs in one row of outputs. cpu/conv2d/direct/correlate.cc uses this type,
-// too.
+// A vector of neighbouring outputs in one row of outputs. cpu/conv2d/direct/correlate_by_rows.cc uses this
+// type, too.
 struct ConvPosition {
   int64_t y;    // the offset of the first output, or of its gradient, in the plane of outputs
   int64_t x;    // the offset of the input that the first output reads through a tap whose own offset is 0

@@ -32,10 +32,10 @@ std::vector<IsaStatus> isas();
 // std::invalid_argument if this build has no set of that name, or if the set does not run here.
 void set_isa(const std::string& name);
 
-// Returns the cost of a multiply-add, per lane, in kernels that gain little from vectors of 16 lanes. With
-// AVX-512, these are the convolution's kernels of 8 lanes, and those of Winograd's algorithm along rows,
-// which wait for their loads. Without AVX-512, the result is 1. With AVX-512 it is 1.5: it would be 1 on Zen
-// 4, and 2 on Zen 5 and on Intel's CPUs with two units of 512 bits.
+// Returns the cost of a multiply-add per lane, relative to the widest vectors, in kernels that cannot use
+// these well: the convolution kernels of 8 lanes, Winograd's transforms of patches, and Winograd's algorithm
+// along rows. Without AVX-512 it is 1. With AVX-512 it is 1.5, between 1 (Zen 4, measured) and 2 (Zen 5,
+// measured).
 double narrow_multiply_add();
 
 }  // namespace byhand::cpu

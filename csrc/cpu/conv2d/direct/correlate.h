@@ -5,6 +5,7 @@
 #include "core/shapes.h"
 #include "cpu/conv2d/direct/staging.h"
 #include "cpu/kernels/conv2d_correlate.h"
+#include "cpu/runtime/blocking.h"
 
 namespace byhand::cpu {
 
@@ -27,10 +28,13 @@ struct Correlation {
   float* y;
 };
 
-// Compute a correlation by one of the two methods (cost.h). By channels, every sum has at least one term:
-// channels > 0, and there are taps.
+// Compute a correlation by one of the two methods (cost.h). No size is 0, except that correlate_by_rows also
+// takes correlations without channels.
 void correlate_by_rows(const Correlation& c);
 void correlate_by_channels(const Correlation& c);
+
+// Returns a table in memory of `frame`: for each row of outputs, the tap rows that it reads inside the image.
+const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame);
 
 // Returns the kernels that the method by rows takes for rows of `outputs` values.
 const ConvTileKernels& tiles_for_rows(int64_t outputs);

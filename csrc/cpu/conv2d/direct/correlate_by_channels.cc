@@ -4,6 +4,7 @@
 #include "cpu/conv2d/direct/correlate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/scratch.h"
 #include "cpu/conv2d/direct/windows.h"
@@ -19,9 +20,12 @@ namespace {
 // The maximum number of weights that a tile reads, unless one channel has more. They stay in L1 while the
 // tile runs over the outputs of a band.
 constexpr int64_t kTileFloats = kL1Floats * 5 / 8;
-// The maximum numbers of sums and of copied inputs of a task. Together they stay in L2.
-constexpr int64_t kSumFloats = kL2Floats / 4, kCopiedFloats = kL2Floats / 2;
-// The least number of outputs of a task, if the batch has as many. Small planes are put together.
+// The maximum number of sums of a task, unless a row of outputs has more. They stay in L2, beside the inputs.
+constexpr int64_t kSumFloats = kL2Floats / 4;
+// The maximum number of copied inputs of a task, unless one channel has more.
+constexpr int64_t kCopiedFloats = kL2Floats / 2;
+// The number of outputs that a task should have if planes are small. The task takes as many whole images as
+// fit into this number, but at least one.
 constexpr int64_t kOutputs = 48;
 
 struct Plan {
@@ -37,13 +41,16 @@ struct Plan {
   const Correlation& c;
   const ChannelKernels& k;
   int64_t taps, width, padded_outputs, panels;
-  int64_t block_channels, blocks;
   int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
   Windows windows;
+  int64_t block_channels, blocks;
   int64_t image_size;  // the distance of two images in the windows
   int64_t* row;        // the offset of each output of a task
-  int64_t* term;       // the offset of each term of a block
-  float* weights;      // (group, panel, term, output channel)
+  // The offset of each tap. But if there is a single tap, the offset of each channel of a block, because the
+  // inner loop of the kernel should be the long one.
+  int64_t* term;
+  const Range* tap_rows;  // for each row of outputs, the tap rows that it reads inside the image
+  float* weights;         // (group, panel, term, output channel)
 };
 
 int64_t band_of(const Correlation& c, int64_t padded_outputs) {
@@ -59,13 +66,14 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
       width(k.channel_lanes * kMaxChannelVectors),
       padded_outputs(ceil_div(c.outputs, k.channel_lanes) * k.channel_lanes),
       panels(ceil_div(padded_outputs, width)),
-      block_channels(std::clamp<int64_t>(kTileFloats / (taps * width), 1, c.channels)),
-      blocks(ceil_div(c.channels, block_channels)),
       band(band_of(c, padded_outputs)),
       bands(ceil_div(c.out.h, band)),
       images(1),
       windows(c.source, c.out, band, c.rows, c.columns, frame) {
-  if (bands == 1) images = std::clamp<int64_t>(kOutputs / (c.out.h * c.out.w), 1, c.batch);
+  const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
+  if (bands == 1) images = std::clamp<int64_t>(std::min(kOutputs / (c.out.h * c.out.w), room), 1, c.batch);
+  block_channels = std::clamp<int64_t>(std::min(kTileFloats / (taps * width), room / images), 1, c.channels);
+  blocks = ceil_div(c.channels, block_channels);
   image_size = windows.in_place() ? c.groups * c.channels * windows.channel_size()
                                   : block_channels * windows.channel_size();
   row = frame.allocate<int64_t>(images * band * c.out.w);
@@ -73,12 +81,14 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
   for (int64_t n = 0; n < images; ++n)
     for (int64_t oy = 0; oy < band; ++oy)
       for (int64_t ox = 0; ox < c.out.w; ++ox) *to++ = n * image_size + windows.output(oy, ox);
-  term = to = frame.allocate<int64_t>(block_channels * taps);
-  for (int64_t channel = 0; channel < block_channels; ++channel)
-    for (int64_t ty = 0; ty < c.rows.count; ++ty)
-      for (int64_t tx = 0; tx < c.columns.count; ++tx)
-        *to++ = channel * windows.channel_size() + windows.tap(ty, tx);
+  term = to = frame.allocate<int64_t>(std::max(taps, block_channels));
+  for (int64_t ty = 0; ty < c.rows.count; ++ty)
+    for (int64_t tx = 0; tx < c.columns.count; ++tx) *to++ = windows.tap(ty, tx);
+  for (int64_t channel = 1; taps == 1 && channel < block_channels; ++channel)
+    *to++ = term[0] + channel * windows.channel_size();
+  tap_rows = tap_rows_inside(c, frame);
   weights = frame.allocate<float>(c.groups * padded_outputs * terms());
+  // pack_rows takes adjacent taps. The taps of a phase of a strided input gradient may have gaps.
   bool dense = true;
   for (int64_t ty = 0; ty < c.rows.count; ++ty)
     for (int64_t tx = 0; tx < c.columns.count; ++tx)
@@ -105,35 +115,60 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
   });
 }
 
-// Adds the terms of one block to the sums of `outputs` outputs.
-void add_block(const Plan& p, int64_t group, int64_t block, const float* x, int64_t outputs,
+// The outputs of a task: `images` images, of which each has `rows` rows from `first_row` on.
+struct Outputs {
+  int64_t images, first_row, rows;
+};
+
+// Calls f(outputs, taps) for each run of rows that read the same tap rows inside the image. `outputs` are the
+// numbers of their outputs. Other taps would only add products of weights and zeros.
+template <class F>
+void for_runs(const Plan& p, const Outputs& o, F f) {
+  const auto taps = [&](int64_t i) { return p.tap_rows[o.first_row + i % o.rows]; };
+  for (int64_t i = 0; i < o.images * o.rows;) {
+    const int64_t first = i;
+    const Range t = taps(first);
+    while (i < o.images * o.rows && taps(i).begin == t.begin && taps(i).end == t.end) ++i;
+    f(Range{first * p.c.out.w, i * p.c.out.w}, t);
+  }
+}
+
+// Adds the terms of one block to the sums.
+void add_block(const Plan& p, int64_t group, int64_t block, const float* x, const Outputs& o,
                const float* bias, float* sums) {
+  const int64_t channels = p.channels_of(block), tap_columns = p.c.columns.count;
   ChannelTile t{};
-  t.depth = p.channels_of(block) * p.taps;
   t.x = x;
-  t.term = p.term;
+  t.x_step = p.windows.channel_size();
   t.out_stride = p.padded_outputs;
   for (int64_t j = 0; j < p.panels; ++j) {
     const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
-    const int64_t tiles = ceil_div(outputs, p.k.channel_rows[vectors - 1]);
-    t.b = p.weights + (group * p.padded_outputs + j * p.width) * p.terms() +
-          block * p.block_channels * p.taps * width;
-    t.b_stride = width;
-    for (int64_t i = 0; i < tiles; ++i) {
-      const Range rows = split(outputs, tiles, i);
-      t.row = p.row + rows.begin;
-      t.out = sums + rows.begin * p.padded_outputs + j * p.width;
-      t.start = block == 0 ? bias + j * p.width : t.out;
-      t.start_stride = block == 0 ? 0 : p.padded_outputs;
-      p.k.channel_tile[vectors - 1][rows.end - rows.begin - 1](t);
-    }
+    const float* const weights = p.weights + (group * p.padded_outputs + j * p.width) * p.terms() +
+                                 block * p.block_channels * p.taps * width;
+    t.b_stride = width, t.b_step = p.taps * width;
+    for_runs(p, o, [&](Range outputs, Range taps) {
+      t.steps = channels, t.depth = (taps.end - taps.begin) * tap_columns;
+      if (p.taps == 1 && t.depth == 1) std::swap(t.steps, t.depth);
+      t.term = p.term + taps.begin * tap_columns;
+      t.b = weights + taps.begin * tap_columns * width;
+      const int64_t count = outputs.end - outputs.begin;
+      const int64_t tiles = ceil_div(count, p.k.channel_rows[vectors - 1]);
+      for (int64_t i = 0; i < tiles; ++i) {
+        const Range r = split(count, tiles, i);
+        const int64_t first = outputs.begin + r.begin;
+        t.row = p.row + first;
+        t.out = sums + first * p.padded_outputs + j * p.width;
+        t.start = block == 0 ? bias + j * p.width : t.out;
+        t.start_stride = block == 0 ? 0 : p.padded_outputs;
+        p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
+      }
+    });
   }
 }
 
 }  // namespace
 
 void correlate_by_channels(const Correlation& c) {
-  if (c.batch == 0 || c.outputs == 0 || c.out.h == 0 || c.out.w == 0) return;
   ScratchFrame frame;
   const Plan p(c, frame);
   const int64_t source_plane = c.source.h * c.source.w, plane = c.out.h * c.out.w;
@@ -156,8 +191,8 @@ void correlate_by_channels(const Correlation& c) {
       const float* x = nullptr;
       for (int64_t n = count; n-- > 0;)
         x = p.windows.begin(c.x + ((images.begin + n) * c.groups * c.channels + channel) * source_plane,
-                            p.channels_of(block), first_row, copy + n * p.image_size);
-      add_block(p, group, block, x, count * positions, bias, sums);
+                            p.channels_of(block), first_row, copy ? copy + n * p.image_size : nullptr);
+      add_block(p, group, block, x, {count, first_row, rows}, bias, sums);
     }
     for (int64_t n = 0; n < count; ++n)
       p.k.transpose(sums + n * positions * p.padded_outputs, p.padded_outputs, positions, c.outputs,

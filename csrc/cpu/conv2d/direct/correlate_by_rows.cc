@@ -100,21 +100,6 @@ ConvPosition* band_positions(const Plan& p, ScratchFrame& frame) {
   return position;
 }
 
-Range* inside_tap_rows(const Correlation& c, ScratchFrame& frame) {
-  Range* const ranges = frame.allocate<Range>(c.out.h);
-  for (int64_t oy = 0; oy < c.out.h; ++oy) {
-    const auto inside = [&](int64_t ty) {
-      const int64_t y = oy * c.rows.stride + c.rows.tap[ty];
-      return y >= 0 && y < c.source.h;
-    };
-    Range r{0, c.rows.count};
-    while (r.begin < r.end && !inside(r.begin)) ++r.begin;
-    while (r.begin < r.end && !inside(r.end - 1)) --r.end;
-    ranges[oy] = r;
-  }
-  return ranges;
-}
-
 const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
   if (c.bias) return c.bias;
   float* const zeros = frame.allocate<float>(c.groups * c.outputs);
@@ -134,7 +119,7 @@ Plan make_plan(const Correlation& c, ScratchFrame& frame) {
          .band = staging.band_rows(),
          .bands = ceil_div(c.out.h, staging.band_rows()),
          .row_positions = ceil_div(c.out.w, kernels.lanes),
-         .tap_rows = inside_tap_rows(c, frame),
+         .tap_rows = tap_rows_inside(c, frame),
          .bias = bias_or_zeros(c, frame)};
   p.weights = pack_weights(p, frame);
   p.offset[0] = depth_offsets(p, std::min(block_channels, c.channels), frame);
@@ -190,6 +175,21 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
 
 }  // namespace
 
+const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame) {
+  Range* const ranges = frame.allocate<Range>(c.out.h);
+  for (int64_t oy = 0; oy < c.out.h; ++oy) {
+    const auto inside = [&](int64_t ty) {
+      const int64_t y = oy * c.rows.stride + c.rows.tap[ty];
+      return y >= 0 && y < c.source.h;
+    };
+    Range r{0, c.rows.count};
+    while (r.begin < r.end && !inside(r.begin)) ++r.begin;
+    while (r.begin < r.end && !inside(r.end - 1)) --r.end;
+    ranges[oy] = r;
+  }
+  return ranges;
+}
+
 // Wide vectors, unless they would have more idle lanes than narrow ones.
 const ConvTileKernels& tiles_for_rows(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
@@ -198,7 +198,6 @@ const ConvTileKernels& tiles_for_rows(int64_t outputs) {
 }
 
 void correlate_by_rows(const Correlation& c) {
-  if (c.batch == 0 || c.outputs == 0 || c.out.h == 0 || c.out.w == 0) return;
   ScratchFrame frame;
   const Plan p = make_plan(c, frame);
   const int64_t source_plane = c.source.h * c.source.w;

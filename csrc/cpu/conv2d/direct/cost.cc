@@ -81,6 +81,15 @@ double cost_by_channels(const DirectWork& w) {
          (w.inside ? 0 : copy);
 }
 
+// Returns whether the method by channels needs little memory. It packs the weights of whole vectors of output
+// channels, and a task holds the sums of at least one row of outputs.
+bool fits_by_channels(const DirectWork& w) {
+  constexpr double kMostWeights = 4 * 1024 * 1024;
+  const int64_t lanes = kernels<ChannelKernels>().channel_lanes, padded = ceil_div(w.outputs, lanes) * lanes;
+  const double weights = product(w.groups * padded, w.channels) * product(w.taps.h, w.taps.w);
+  return (padded <= 2 * w.outputs || weights <= kMostWeights) && padded * w.out.w <= kL2Floats;
+}
+
 }  // namespace
 
 DirectWork forward_work(const Conv2dShape& s) {
@@ -90,18 +99,24 @@ DirectWork forward_work(const Conv2dShape& s) {
 }
 
 DirectWork input_gradient_work(const Conv2dShape& s) {
-  const bool inside = s.out_h == s.in_h && s.out_w == s.in_w && s.kernel.h == 1 && s.kernel.w == 1;
+  const Pair last{(s.kernel.h - 1) * s.dilation.h, (s.kernel.w - 1) * s.dilation.w};
+  const bool inside = s.padding.top >= last.h && s.padding.bottom >= last.h && s.padding.left >= last.w &&
+                      s.padding.right >= last.w;
   return {s.groups, s.group_out(), s.group_in(), s.kernel, {s.in_h, s.in_w}, {1, 1}, inside};
 }
 
-double correlation_cost(const DirectWork& w) { return std::min(correlation_by_rows(w), cost_by_channels(w)); }
+double correlation_cost(const DirectWork& w) {
+  return correlates_by_channels(w) ? cost_by_channels(w) : correlation_by_rows(w);
+}
 double weight_gradient_cost(const DirectWork& w) {
-  return std::min(weight_gradient_by_rows(w), cost_by_channels(w));
+  return has_weight_gradient_by_channels(w) ? cost_by_channels(w) : weight_gradient_by_rows(w);
 }
 
-bool correlates_by_channels(const DirectWork& w) { return cost_by_channels(w) < correlation_by_rows(w); }
-bool sums_weights_by_channels(const DirectWork& w) {
-  return cost_by_channels(w) < weight_gradient_by_rows(w);
+bool correlates_by_channels(const DirectWork& w) {
+  return fits_by_channels(w) && cost_by_channels(w) < correlation_by_rows(w);
+}
+bool has_weight_gradient_by_channels(const DirectWork& w) {
+  return fits_by_channels(w) && cost_by_channels(w) < weight_gradient_by_rows(w);
 }
 
 }  // namespace byhand::cpu

@@ -23,8 +23,8 @@ DirectWork input_gradient_work(const Conv2dShape& s);  // of a convolution with 
 double correlation_cost(const DirectWork& w);
 double weight_gradient_cost(const DirectWork& w);
 
-// Return whether the method by channels is cheaper.
+// Return whether the method by channels is cheaper and needs little memory.
 bool correlates_by_channels(const DirectWork& w);
-bool sums_weights_by_channels(const DirectWork& w);
+bool has_weight_gradient_by_channels(const DirectWork& w);
 
 }  // namespace byhand::cpu

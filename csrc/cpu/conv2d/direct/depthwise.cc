@@ -7,6 +7,7 @@
 #include "cpu/conv2d/direct/direct.h"
 #include "cpu/conv2d/direct/staging.h"
 #include "cpu/conv2d/ordered_sums.h"
+#include "cpu/kernels/conv2d_correlate.h"
 #include "cpu/kernels/conv2d_depthwise.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
@@ -15,8 +16,28 @@
 namespace byhand::cpu {
 namespace {
 
-// The most outputs per input channel. With more, a tile of several outputs shares its loads of x.
+// The largest number of outputs per input channel. With more, a tile of several outputs shares its loads of
+// x.
 constexpr int64_t kMostOutputs = 2;
+
+// The numbers of zeros before and behind a row or a column of the padded plane.
+struct Margins {
+  Margins(const TapAxis& axis, int64_t in, int64_t outputs) {
+    const auto [first, last] = std::minmax_element(axis.tap, axis.tap + axis.count);
+    before = std::max<int64_t>(0, -*first);
+    behind = std::max<int64_t>(0, outputs + *last - in);
+  }
+  int64_t before, behind;
+};
+
+// Returns whether the padded plane fits into L2. The sizes may be too large for an int64_t.
+bool fits(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns) {
+  const auto size = [](const TapAxis& axis, int64_t in, int64_t outputs) {
+    const Margins m(axis, in, outputs);
+    return static_cast<double>(m.before) + static_cast<double>(in) + static_cast<double>(m.behind);
+  };
+  return size(rows, source.h, out.h) * size(columns, source.w, out.w) <= static_cast<double>(kL2Floats);
+}
 
 // A copy of a plane with zeros around it. The zeros are written once, and then the plane is replaced as often
 // as needed.
@@ -24,16 +45,11 @@ class PaddedPlane {
  public:
   PaddedPlane(Pair source, Pair out, const TapAxis& rows, const TapAxis& columns, ScratchFrame& frame)
       : source_(source), rows_(rows), columns_(columns) {
-    const auto before = [](const TapAxis& axis) {
-      return std::max<int64_t>(0, -*std::min_element(axis.tap, axis.tap + axis.count));
-    };
-    const auto size = [](const TapAxis& axis, int64_t in, int64_t outputs) {
-      return std::max(in, outputs + *std::max_element(axis.tap, axis.tap + axis.count));
-    };
-    top_ = before(rows), left_ = before(columns);
-    stride_ = left_ + size(columns, source.w, out.w);
+    const Margins vertical(rows, source.h, out.h), horizontal(columns, source.w, out.w);
+    top_ = vertical.before, left_ = horizontal.before;
+    stride_ = left_ + source.w + horizontal.behind;
     const int64_t count =
-        stride_ * (top_ + size(rows, source.h, out.h)) + kernels<DepthwiseKernels>().depthwise_lanes;
+        stride_ * (top_ + source.h + vertical.behind) + kernels<DepthwiseKernels>().depthwise_lanes;
     values_ = frame.allocate<float>(count);
     std::fill_n(values_, count, 0.0f);
   }
@@ -43,7 +59,7 @@ class PaddedPlane {
     return (top_ + rows_.tap[ty]) * stride_ + left_ + columns_.tap[tx];
   }
   const float* replace(const float* plane) {
-    kernels<DepthwiseKernels>().copy_rows(plane, source_.w, source_.h, source_.w,
+    kernels<CorrelateKernels>().copy_rows(plane, source_.w, source_.h, source_.w,
                                           values_ + top_ * stride_ + left_, stride_);
     return values_;
   }
@@ -92,12 +108,16 @@ void add_dots(const PaddedPlane& padded, const float* x, Pair taps, DepthwiseDot
 
 bool is_depthwise(const Correlation& c) {
   return c.channels == 1 && c.groups > 1 && c.outputs <= kMostOutputs && c.rows.count > 0 &&
-         c.rows.stride == 1 && side_by_side(c.columns);
+         c.rows.stride == 1 && side_by_side(c.columns) && fits(c.source, c.out, c.rows, c.columns);
 }
 
 bool is_depthwise(const Conv2dShape& s) {
-  return s.group_in() == 1 && s.groups > 1 && s.group_out() <= kMostOutputs && s.stride.h == 1 &&
-         s.stride.w == 1 && (s.dilation.w == 1 || s.kernel.w == 1);
+  if (s.group_in() != 1 || s.groups == 1 || s.group_out() > kMostOutputs || s.stride.h != 1 ||
+      s.stride.w != 1)
+    return false;
+  ScratchFrame frame;
+  const TapAxis rows = forward_rows(s, frame), columns = forward_columns(s, frame);
+  return side_by_side(columns) && fits({s.in_h, s.in_w}, {s.out_h, s.out_w}, rows, columns);
 }
 
 void correlate_depthwise(const Correlation& c) {
@@ -160,7 +180,8 @@ void weight_gradient_depthwise(const Conv2dShape& s, const float* dy, const floa
                  PaddedPlane padded({s.in_h, s.in_w}, {s.out_h, s.out_w}, rows, columns, task_frame);
                  float* const lane_sums = task_frame.allocate<float>(taps * lanes);
                  DepthwiseDot d{};
-                 d.x_stride = padded.stride(), d.tap_row = s.dilation.h * padded.stride();
+                 d.x_stride = padded.stride(),
+                 d.tap_row = s.kernel.h > 1 ? padded.offset(1, 0) - padded.offset(0, 0) : 0;
                  d.rows = s.out_h, d.columns = s.out_w;
                  for (int64_t g = groups.begin; g < groups.end; ++g) {
                    std::fill_n(lane_sums, taps * lanes, 0.0f);

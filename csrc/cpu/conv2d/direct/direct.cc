@@ -113,8 +113,8 @@ void direct_forward(const Conv2dShape& s, const float* x, const float* weight, c
 }
 
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
-  if (s.out_channels == 0 || s.stride.h > 1 ||
-      s.stride.w > 1)  // with a stride, some inputs may reach no output
+  // With a stride, there may be inputs that no output reads. Their gradients are zero.
+  if (s.out_channels == 0 || s.stride.h > 1 || s.stride.w > 1)
     std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
   if (s.out_channels == 0) return;
   for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
@@ -124,7 +124,7 @@ void direct_backward_input(const Conv2dShape& s, const float* dy, const float* w
 
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   if (is_depthwise(s)) return weight_gradient_depthwise(s, dy, x, dw);
-  if (sums_weights_by_channels(forward_work(s))) return weight_gradient_by_channels(s, dy, x, dw);
+  if (has_weight_gradient_by_channels(forward_work(s))) return weight_gradient_by_channels(s, dy, x, dw);
   weight_gradient_by_rows(s, dy, x, dw);
 }
 

@@ -80,27 +80,19 @@ void Staging::fit(int64_t channels, int64_t floats) {
 }
 
 void Staging::stage_plane(const float* source, int64_t y, int64_t x, float* to) const {
+  const CorrelateKernels& k = kernels<CorrelateKernels>();
   const int64_t columns = columns_.extent, y_stride = rows_.taps.stride, x_stride = columns_.taps.stride;
   const Range rows = inside(y, y_stride, source_.h, rows_.extent),
               row = inside(x, x_stride, source_.w, columns);
-  std::fill(to, to + rows.begin * columns, 0.0f);
-  std::fill(to + rows.end * columns, to + rows_.extent * columns, 0.0f);
-  if (y_stride == 1 && x_stride == 1 && row.begin == 0 && row.end == columns && columns == source_.w) {
-    std::copy_n(source + (y + rows.begin) * columns, (rows.end - rows.begin) * columns,
-                to + rows.begin * columns);
-    return;
-  }
-  const auto copy_strided = kernels<CorrelateKernels>().copy_strided;
-  for (int64_t r = rows.begin; r < rows.end; ++r) {
-    float* const line = to + r * columns;
-    std::fill(line, line + row.begin, 0.0f);
-    const float* const from = source + (y + r * y_stride) * source_.w + x + row.begin * x_stride;
-    if (x_stride == 1)
-      std::copy_n(from, row.end - row.begin, line + row.begin);
-    else
-      copy_strided(from, x_stride, row.end - row.begin, line + row.begin);
-    std::fill(line + row.end, line + columns, 0.0f);
-  }
+  const int64_t height = rows.end - rows.begin, width = row.end - row.begin;
+  // One fill of the whole plane is faster than a fill for each end of a row.
+  if (height < rows_.extent || width < columns) std::fill_n(to, rows_.extent * columns, 0.0f);
+  if (height == 0 || width == 0) return;
+  const float* from = source + (y + rows.begin * y_stride) * source_.w + x + row.begin * x_stride;
+  to += rows.begin * columns + row.begin;
+  if (x_stride == 1) return k.copy_rows(from, y_stride * source_.w, height, width, to, columns);
+  for (int64_t r = 0; r < height; ++r)
+    k.copy_strided(from + r * y_stride * source_.w, x_stride, width, to + r * columns);
 }
 
 void Staging::stage(const float* source, int64_t channels, int64_t first_row, float* to) const {

@@ -23,11 +23,11 @@ namespace {
 constexpr int64_t kTileFloats = kL1Floats / 2;
 // The maximum number of copied inputs of a task. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
-// The number of tasks per thread, if there are as many channels.
+// The number of tasks per thread if there are enough input channels.
 constexpr int64_t kTasksPerThread = 4;
 
 struct Plan {
-  Plan(const Conv2dShape& s, int64_t sums, ScratchFrame& frame);
+  Plan(const Conv2dShape& s, ScratchFrame& frame);
 
   // Panel i holds the output channels from i * width on. The last panel may be one vector wide.
   int64_t panel_width(int64_t i) const { return std::min(width, padded_outputs - i * width); }
@@ -35,6 +35,7 @@ struct Plan {
   const Conv2dShape& s;
   const ChannelKernels& k;
   int64_t width, padded_outputs, panels;
+  int64_t sums;          // the number of partial sums
   int64_t band, images;  // the number of output rows, and of images, per band
   TapAxis tap_rows, tap_columns;
   Windows windows;
@@ -44,19 +45,21 @@ struct Plan {
   int64_t* term;                   // the offset of each output of a band
 };
 
-Plan::Plan(const Conv2dShape& shape, int64_t sums, ScratchFrame& frame)
+Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
     : s(shape),
       k(kernels<ChannelKernels>()),
       width(k.channel_lanes * kMaxChannelVectors),
       padded_outputs(ceil_div(s.group_out(), k.channel_lanes) * k.channel_lanes),
       panels(ceil_div(padded_outputs, width)),
+      sums(partial_sum_count(s, s.groups * padded_outputs * s.group_in() * s.taps())),
       band(std::clamp<int64_t>(kTileFloats / (width * s.out_w), 1, s.out_h)),
       images(std::clamp<int64_t>(kTileFloats / (width * s.out_w * s.out_h), 1, s.batch)),
       tap_rows(forward_rows(s, frame)),
       tap_columns(forward_columns(s, frame)),
       windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame) {
-  const int64_t fitting =
-      std::clamp<int64_t>(kCopiedFloats / (images * windows.channel_size()), 1, s.group_in());
+  const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
+  images = std::clamp<int64_t>(images, 1, std::max<int64_t>(room, 1));
+  const int64_t fitting = std::clamp<int64_t>(room / images, 1, s.group_in());
   const int64_t wanted = ceil_div(kTasksPerThread * num_threads(), sums * s.groups);
   blocks = std::min(s.group_in(), std::max(ceil_div(s.group_in(), fitting), num_threads() > 1 ? wanted : 1));
   block_channels = ceil_div(s.group_in(), blocks);
@@ -91,6 +94,7 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
               float* sums) {
   const int64_t rows = dw_rows.end - dw_rows.begin, all_rows = p.s.group_in() * p.s.taps();
   ChannelTile t{};
+  t.steps = 1;
   t.depth = terms;
   t.x = x;
   t.term = p.term;
@@ -112,8 +116,8 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
 
 void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
   ScratchFrame frame;
-  const int64_t sums = partial_sum_count(s, s.out_channels * s.group_in() * s.taps());
-  const Plan p(s, sums, frame);
+  const Plan p(s, frame);
+  const int64_t sums = p.sums;
   const int64_t in = s.group_in(), rows = in * s.taps(), plane = s.out_h * s.out_w;
   const int64_t group_size = p.padded_outputs * rows, size = s.groups * group_size;
   float* const all = frame.allocate<float>(sums * size);
@@ -127,7 +131,7 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
     const int64_t length = p.images * p.band * s.out_w;
     ScratchFrame task_frame;
     float* const copy = p.windows.in_place() ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
-    float* const packed = task_frame.allocate<float>(p.padded_outputs * length + p.width);
+    float* const packed = task_frame.allocate<float>(p.padded_outputs * length);
     for (int64_t n = images.begin; n < images.end; n += p.images)
       for (int64_t y = 0; y < s.out_h; y += p.band) {
         const int64_t count = std::min(p.images, images.end - n);
@@ -136,7 +140,7 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
         for (int64_t i = count; i-- > 0;) {
           first =
               p.windows.begin(x + ((n + i) * s.in_channels + group * in + channels.begin) * s.in_h * s.in_w,
-                              channels.end - channels.begin, y, copy + i * p.image_size);
+                              channels.end - channels.begin, y, copy ? copy + i * p.image_size : nullptr);
         }
         for (int64_t i = 0; i < count; ++i)
           copy_dy(p, dy + ((n + i) * s.out_channels + group * s.group_out()) * plane + y * s.out_w, positions,

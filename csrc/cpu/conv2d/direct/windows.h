@@ -1,5 +1,6 @@
 // The windows of a band of outputs, with offsets for every channel, tap and output. They lie in a padded copy
-// of the image, or in the image itself if no window reaches beyond its border.
+// of the image, or in the image itself if no window reaches beyond its border. With a stride, the copy also
+// holds the values between the windows, so it may be larger than an im2col matrix.
 #pragma once
 
 #include "core/scratch.h"
