@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import byhand
@@ -11,8 +12,9 @@ from byhand.bench.cases import Case
 from byhand.bench.inference import Inference
 from byhand.bench.sampling import Calls, Clock, KernelJob, Sample
 from byhand.bench.tasks import Attempt, Course, Index, Mark, Task, Tell, Training
-from byhand.data import load_folder
+from byhand.data import Dataset, load_folder
 from byhand.engine.plan import Plan
+from byhand.models import Model
 from byhand.nn.fusion import fused
 from byhand.optim import SGD
 from byhand.training import BatchEnd, EpochEnd, Event, StopTraining, Trainer
@@ -69,7 +71,28 @@ class Peer:
         mark()
         trainer.fit(train, epochs=recipe.epochs, batch_size=recipe.batch_size, seed=attempt.seed)
         mark()
-        return float(model.evaluate(test).accuracy)
+        return accuracy(model, test, attempt.average_shifts)
+
+
+def accuracy(model: Model, data: Dataset, average_shifts: int = 0) -> float:
+    """Return the fraction of right answers.
+
+    Parameters
+    ----------
+    average_shifts : int
+        If it is not 0, the answer for an image is the class with the largest mean probability over
+        all its shifts by up to this number of pixels, vertically and horizontally. Pixels from
+        outside the image are 0.
+    """
+    if not average_shifts:
+        return float(model.evaluate(data).accuracy)
+    height, width = data.images.shape[-2:]
+    border = (average_shifts, average_shifts)
+    padded = np.pad(data.images, ((0, 0), border, border))
+    shifts = itertools.product(range(2 * average_shifts + 1), repeat=2)
+    views = (padded[:, top : top + height, left : left + width] for top, left in shifts)
+    probabilities = sum(model.predict_proba(np.ascontiguousarray(view)) for view in views)
+    return float(np.mean(np.argmax(probabilities, axis=1) == data.labels))
 
 
 class ByhandTraining(Training):

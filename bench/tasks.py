@@ -155,7 +155,13 @@ class Course:
 
 @dataclass(frozen=True)
 class Attempt(Course):
-    """A training for a record, on the data set in a folder. `model` is the name of its recipe."""
+    """A training for a record, on the data set in a folder. `model` is the name of its recipe.
+
+    average_shifts : byhand evaluates each test image with all shifts by up to this number of
+        pixels, and averages the probabilities. The peers evaluate each image once.
+    """
+
+    average_shifts: int = 0
 
     @property
     def recipe(self) -> Recipe:

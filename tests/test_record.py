@@ -14,6 +14,9 @@ import pytest
 from byhand.bench import byhand_peer, jax_peer
 from byhand.bench.record import command, recipes
 from byhand.bench.tasks import Attempt
+from byhand.data import Dataset
+from byhand.models import lenet5
+from byhand.nn import BatchNorm2d
 from cli_support import make_sets, run, write_folder
 
 
@@ -22,9 +25,17 @@ def folder(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "digits", make_sets(600, 200))
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [("99", 29_070), ("99.2", 40_122), ("simplechains", 44_426)]
-)
+SIZES = {
+    "99": 29_070,
+    "99.2": 40_122,
+    "simplechains": 44_426,
+    "size": 982,
+    "lenet5": 129_388,
+    "conv": 204_778,
+}
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES.items())
 def test_the_networks(name: str, size: int) -> None:
     model = recipes.ATTEMPTS[name].model(seed=1)
     assert sum(parameter.data.size for parameter in model.parameters()) == size
@@ -32,11 +43,48 @@ def test_the_networks(name: str, size: int) -> None:
     assert not np.array_equal(model.parameters()[0].data, other.parameters()[0].data)
 
 
-def test_every_recipe_trains_with_its_betas() -> None:
-    for recipe in recipes.ATTEMPTS.values():
-        optimizer = recipe.optimizer(recipe.model(seed=0))
-        assert optimizer.betas == recipe.betas
-    assert all(90 < float(target) < 100 for target in recipes.SPEED)
+def test_the_table_has_every_network() -> None:
+    assert SIZES.keys() == recipes.ATTEMPTS.keys()
+    assert SIZES["size"] <= 1_000 and SIZES["conv"] <= 350_000
+
+
+def test_every_recipe_for_speed_trains_with_its_betas() -> None:
+    for name in (*recipes.SPEED, "simplechains"):
+        recipe = recipes.ATTEMPTS[name]
+        assert isinstance(recipe, recipes.AdamRecipe)
+        assert recipe.optimizer(recipe.model(seed=0)).betas == recipe.betas
+
+
+def test_targets() -> None:
+    assert recipes.TARGETS.keys() == recipes.ATTEMPTS.keys() - {"simplechains"}
+    assert all(90 < target < 100 for target in recipes.TARGETS.values())
+
+
+def test_the_uses_of_a_block_share_its_parameters() -> None:
+    once, more = recipes.RepeatedBlocks(repeats=(1, 1))(), recipes.RepeatedBlocks(repeats=(2, 3))()
+    assert len(more.children) > len(once.children)
+    sizes = [[parameter.data.shape for parameter in m.parameters()] for m in (once, more)]
+    assert sizes[0] == sizes[1]
+    statistics = [layer.running_mean for layer in more.children if isinstance(layer, BatchNorm2d)]
+    assert len({id(statistic) for statistic in statistics}) == 6
+
+
+def test_an_average_over_shifts() -> None:
+    model, images = lenet5(seed=3), make_sets(1, 40)[1].images
+    expected = np.zeros((40, 10))
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            moved = np.zeros_like(images)
+            for y in range(28):
+                for x in range(28):
+                    if 0 <= y - down < 28 and 0 <= x - right < 28:
+                        moved[:, y, x] = images[:, y - down, x - right]
+            expected += model.predict_proba(moved)
+    averaged = Dataset(images, expected.argmax(axis=1).astype(np.uint8))
+    assert byhand_peer.accuracy(model, averaged, 1) == 1
+    single = Dataset(images, model.predict(images).astype(np.uint8))
+    assert byhand_peer.accuracy(model, single) == 1
+    assert byhand_peer.accuracy(model, single, 1) < 1
 
 
 def apart(ours: list[Any], theirs: list[Any]) -> list[float]:
@@ -92,6 +140,19 @@ def test_a_missed_target(folder: Path, tmp_path: Path) -> None:
         (entry,) = row["entries"]
         assert 0 < entry["times"]["rounds"][0] < entry["ends"][0]
         assert 0 <= entry["accuracies"][0] < 0.99
+
+
+@pytest.mark.slow
+def test_a_network_with_an_average_over_shifts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipes.TARGETS, "lenet5", 0.0)
+    options = ["--networks", "lenet5", "--average-shifts", "1", "--seeds", "1", "--data", folder]
+    result = run("record", "accuracy", *options, "--threads", "1")
+    assert "lenet5 in" in result.stdout
+    assert "129,388 parameters, averaged over shifts by up to 1 px" in " ".join(
+        result.stdout.split()
+    )
 
 
 def test_the_mean_is_over_all_seeds_that_did_not_fail() -> None:

@@ -1,23 +1,26 @@
-"""Compare settings for `byhand record speed` on held-out training images.
+"""Compare settings for `byhand record` on held-out training images.
 
 python tools/record_settings.py
-python tools/record_settings.py --seeds 12
+python tools/record_settings.py --record size --seeds 2
 
-The script trains on 55,000 images of MNIST, and prints the mean accuracy on the other 5,000.
-docs/records.md has its table. The test set is not used.
+The script trains on 55,000 images of MNIST, and prints the mean and the worst accuracy on the other
+5,000. docs/records.md has its tables. The test set is not used.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 
-from byhand.bench.record.recipes import SPEED, AdamRecipe, SmallLeNet
+from byhand.bench.record.recipes import ACCURACY, SIZE, SPEED, RepeatedBlocks, SmallLeNet
 from byhand.data import Dataset, mnist
+from byhand.training import Warp
+from byhand.training.recipes import Recipe
 
 # Filters of the two convolutions, outputs of the hidden layer, batch size, label smoothing.
-SETTINGS = [
+SPEED_SETTINGS = [
     ((12, 32), 64, 128, 0.0),
     ((12, 32), 64, 128, 0.1),
     ((12, 32), 64, 128, 0.2),
@@ -26,9 +29,63 @@ SETTINGS = [
     ((6, 24), 64, 128, 0.1),
     ((4, 24), 64, 96, 0.1),
 ]
+# Channels, uses of the two blocks, largest shift in pixels, epochs.
+SIZE_SETTINGS = [
+    (12, (2, 2), 0, 20),
+    (12, (2, 2), 1, 20),
+    (12, (2, 2), 2, 20),
+    (12, (1, 1), 1, 20),
+    (8, (2, 2), 1, 20),
+    (12, (2, 2), 1, 45),
+]
+# Weight decay, elastic displacement, label smoothing, epochs.
+ACCURACY_SETTINGS = [
+    (0.05, 0.0, 0.0, 60),
+    (0.1, 0.0, 0.0, 60),
+    (0.3, 0.0, 0.0, 60),
+    (0.8, 0.0, 0.0, 60),
+    (0.2, 0.5, 0.05, 60),
+    (0.3, 0.0, 0.0, 120),
+]
 
 
-def accuracy(recipe: AdamRecipe, sets: tuple[Dataset, Dataset], seed: int) -> float:
+# The recipes that are compared for each record. A key has the cells of a row of the table.
+SETTINGS: dict[str, Mapping[str, Recipe]] = {
+    "speed": {
+        f"{filters[0]}, {filters[1]} | {hidden} | {batch} | {smoothing:g}": replace(
+            SPEED["99"],
+            model=SmallLeNet(filters, (hidden,)),
+            batch_size=batch,
+            label_smoothing=smoothing,
+        )
+        for filters, hidden, batch, smoothing in SPEED_SETTINGS
+    },
+    "size": {
+        f"{channels} | {repeats} | {shift} | {epochs}": replace(
+            SIZE, model=RepeatedBlocks(channels, repeats), max_shift=shift, epochs=epochs
+        )
+        for channels, repeats, shift, epochs in SIZE_SETTINGS
+    },
+    "accuracy": {
+        f"{decay:g} | {elastic:g} | {smoothing:g} | {epochs}": replace(
+            ACCURACY["lenet5"],
+            weight_decay=decay,
+            augment=Warp(10, 0.1, 5, 0, elastic),
+            label_smoothing=smoothing,
+            epochs=epochs,
+        )
+        for decay, elastic, smoothing, epochs in ACCURACY_SETTINGS
+    },
+}
+HEADERS = {
+    "speed": "filters | hidden | batch | smoothing",
+    "size": "channels | uses of the blocks | shift | epochs",
+    "accuracy": "weight decay | elastic | smoothing | epochs",
+}
+SEEDS = {"speed": 16, "size": 2, "accuracy": 2}
+
+
+def accuracy(recipe: Recipe, sets: tuple[Dataset, Dataset], seed: int) -> float:
     """Train by a recipe, and return the accuracy on the held-out images in percent."""
     part, held_out = sets
     model = recipe.model(seed=seed)
@@ -39,21 +96,18 @@ def accuracy(recipe: AdamRecipe, sets: tuple[Dataset, Dataset], seed: int) -> fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=16, help="number of seeds (default: 16)")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--record", choices=SETTINGS, default="speed", help="default: speed")
+    defaults = ", ".join(f"{count} for {name}" for name, count in SEEDS.items())
+    parser.add_argument("--seeds", type=int, help=f"number of seeds (default: {defaults})")
+    options = parser.parse_args()
+    seeds = range(options.seeds or SEEDS[options.record])
     sets = mnist()[0].hold_out(1 / 12)
-    print("| filters | hidden | batch | smoothing | held-out accuracy |")
-    print("|---|---|---|---|---|")
-    for filters, hidden, batch, smoothing in SETTINGS:
-        recipe = replace(
-            SPEED["99"],
-            model=SmallLeNet(filters, (hidden,)),
-            batch_size=batch,
-            label_smoothing=smoothing,
-        )
-        mean = statistics.fmean(accuracy(recipe, sets, seed) for seed in range(seeds))
-        names = f"{filters[0]}, {filters[1]} | {hidden} | {batch} | {smoothing:g}"
-        print(f"| {names} | {mean:.2f} % |", flush=True)
+    columns = HEADERS[options.record].count("|") + 1
+    print(f"| {HEADERS[options.record]} | mean | worst |")
+    print("|" + "---|" * (columns + 2))
+    for name, recipe in SETTINGS[options.record].items():
+        found = [accuracy(recipe, sets, seed) for seed in seeds]
+        print(f"| {name} | {statistics.fmean(found):.2f} % | {min(found):.2f} % |", flush=True)
 
 
 if __name__ == "__main__":
