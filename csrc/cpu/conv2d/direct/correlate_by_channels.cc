@@ -71,7 +71,10 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
       images(1),
       windows(c.source, c.out, band, c.rows, c.columns, frame) {
   const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
-  if (bands == 1) images = std::clamp<int64_t>(std::min(kOutputs / (c.out.h * c.out.w), room), 1, c.batch);
+  if (bands == 1) {
+    const int64_t shared = ceil_div(c.batch * c.groups, num_threads());  // so that every thread gets a task
+    images = std::clamp<int64_t>(std::min({kOutputs / (c.out.h * c.out.w), room, shared}), 1, c.batch);
+  }
   block_channels = std::clamp<int64_t>(std::min(kTileFloats / (taps * width), room / images), 1, c.channels);
   blocks = ceil_div(c.channels, block_channels);
   image_size = windows.in_place() ? c.groups * c.channels * windows.channel_size()
