@@ -75,7 +75,8 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
     const int64_t shared = ceil_div(c.batch * c.groups, num_threads());  // so that every thread gets a task
     images = std::clamp<int64_t>(std::min({kOutputs / (c.out.h * c.out.w), room, shared}), 1, c.batch);
   }
-  block_channels = std::clamp<int64_t>(std::min(kTileFloats / (taps * width), room / images), 1, c.channels);
+  block_channels =
+      std::clamp<int64_t>(std::min(kTileFloats / (taps * panel_width(0)), room / images), 1, c.channels);
   blocks = ceil_div(c.channels, block_channels);
   image_size = windows.in_place() ? c.groups * c.channels * windows.channel_size()
                                   : block_channels * windows.channel_size();

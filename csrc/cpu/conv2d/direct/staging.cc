@@ -15,14 +15,13 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
   return {kernel, tap, stride};
 }
 
-// Returns the range of i in [0, count) for which begin + i * stride lies in [0, size).
+}  // namespace
+
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
   const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
   const int64_t beyond = begin >= size ? 0 : std::min(count, ceil_div(size - begin, stride));
   return {first, std::max(first, beyond)};
 }
-
-}  // namespace
 
 bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size) {
   const auto [first, last] = std::minmax_element(axis.tap, axis.tap + axis.count);

@@ -9,6 +9,7 @@
 
 #include "core/scratch.h"
 #include "core/shapes.h"
+#include "cpu/runtime/blocking.h"
 
 namespace byhand::cpu {
 
@@ -18,6 +19,9 @@ struct TapAxis {
   const int64_t* tap;
   int64_t stride;
 };
+
+// Returns the range of i in [0, count) for which begin + i * stride lies in [0, size).
+Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count);
 
 // Returns whether all of `outputs` outputs read inside [0, size) through every tap.
 bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size);

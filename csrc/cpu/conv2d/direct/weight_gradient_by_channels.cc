@@ -23,6 +23,8 @@ namespace {
 constexpr int64_t kTileFloats = kL1Floats / 2;
 // The maximum number of copied inputs of a task. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
+// The least number of input channels for add_band_by_taps.
+constexpr int64_t kTapChannels = 4;
 // The number of tasks per thread if there are enough input channels.
 constexpr int64_t kTasksPerThread = 4;
 
@@ -39,10 +41,11 @@ struct Plan {
   int64_t band, images;  // the number of output rows, and of images, per band
   TapAxis tap_rows, tap_columns;
   Windows windows;
+  bool by_taps;                    // if true, add_band_by_taps is used, which needs no windows
   int64_t blocks, block_channels;  // of input channels of a group
   int64_t image_size;              // the distance of two images in the windows
-  int64_t* row;                    // the offset of each channel of a block and tap
-  int64_t* term;                   // the offset of each output of a band
+  int64_t* row;                    // the offset of each channel of a block and tap; by taps, of each channel
+  int64_t* term;                   // the offset of each output of a band; by taps, of each output of a row
 };
 
 Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
@@ -52,12 +55,13 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
       padded_outputs(ceil_div(s.group_out(), k.channel_lanes) * k.channel_lanes),
       panels(ceil_div(padded_outputs, width)),
       sums(partial_sum_count(s, s.groups * padded_outputs * s.group_in() * s.taps())),
-      band(std::clamp<int64_t>(kTileFloats / (width * s.out_w), 1, s.out_h)),
-      images(std::clamp<int64_t>(kTileFloats / (width * s.out_w * s.out_h), 1, s.batch)),
+      band(std::clamp<int64_t>(kTileFloats / (panel_width(0) * s.out_w), 1, s.out_h)),
+      images(std::clamp<int64_t>(kTileFloats / (panel_width(0) * s.out_w * s.out_h), 1, s.batch)),
       tap_rows(forward_rows(s, frame)),
       tap_columns(forward_columns(s, frame)),
-      windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame) {
-  const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
+      windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame),
+      by_taps(!windows.in_place() && s.group_in() >= kTapChannels) {
+  const int64_t room = windows.in_place() || by_taps ? kCopiedFloats : kCopiedFloats / windows.channel_size();
   images = std::clamp<int64_t>(images, 1, std::max<int64_t>(room, 1));
   const int64_t fitting = std::clamp<int64_t>(room / images, 1, s.group_in());
   const int64_t wanted = ceil_div(kTasksPerThread * num_threads(), sums * s.groups);
@@ -65,6 +69,13 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
   block_channels = ceil_div(s.group_in(), blocks);
   image_size =
       windows.in_place() ? s.in_channels * windows.channel_size() : block_channels * windows.channel_size();
+  if (by_taps) {
+    row = frame.allocate<int64_t>(block_channels);
+    for (int64_t channel = 0; channel < block_channels; ++channel) row[channel] = channel * s.in_h * s.in_w;
+    term = frame.allocate<int64_t>(s.out_w);
+    for (int64_t ox = 0; ox < s.out_w; ++ox) term[ox] = ox * s.stride.w;
+    return;
+  }
   int64_t* to = row = frame.allocate<int64_t>(block_channels * s.taps());
   for (int64_t channel = 0; channel < block_channels; ++channel)
     for (int64_t ty = 0; ty < s.kernel.h; ++ty)
@@ -112,6 +123,44 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
   }
 }
 
+// Adds the sums of the band of one image that begins at row `first_row` to rows of dw'. A tile takes several
+// channels and a single tap, and only those outputs that read inside the image through this tap. So nothing
+// is multiplied by the zeros of the padding, and x is read where it is. `x` points to the first of the
+// channels. The panels of dy have room for `length` outputs, and those of the band begin at output `first`.
+void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t first_row, const float* dy,
+                      int64_t length, int64_t first, float* sums) {
+  const Conv2dShape& s = p.s;
+  const int64_t count = channels.end - channels.begin, rows = std::min(p.band, s.out_h - first_row);
+  ChannelTile t{};
+  t.x_step = s.stride.h * s.in_w;
+  t.term = p.term;
+  for (int64_t j = 0; j < p.panels; ++j) {
+    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
+    const int64_t tiles = ceil_div(count, p.k.channel_rows[vectors - 1]);
+    t.b_stride = width, t.b_step = s.out_w * width;
+    t.start_stride = t.out_stride = s.taps() * width;
+    float* const panel = sums + (j * p.width * s.group_in() + channels.begin * width) * s.taps();
+    for (int64_t ty = 0; ty < s.kernel.h; ++ty) {
+      const int64_t top = first_row * s.stride.h + p.tap_rows.tap[ty];
+      const Range oy = inside(top, s.stride.h, s.in_h, rows);
+      for (int64_t tx = 0; tx < s.kernel.w; ++tx) {
+        const int64_t left = p.tap_columns.tap[tx];
+        const Range ox = inside(left, s.stride.w, s.in_w, s.out_w);
+        t.steps = oy.end - oy.begin, t.depth = ox.end - ox.begin;
+        if (t.steps == 0 || t.depth == 0) continue;
+        t.x = x + (top + oy.begin * s.stride.h) * s.in_w + left + ox.begin * s.stride.w;
+        t.b = dy + j * p.width * length + (first + oy.begin * s.out_w + ox.begin) * width;
+        for (int64_t i = 0; i < tiles; ++i) {
+          const Range r = split(count, tiles, i);
+          t.row = p.row + r.begin;
+          t.start = t.out = panel + (r.begin * s.taps() + ty * s.kernel.w + tx) * width;
+          p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
@@ -130,21 +179,28 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
     float* const own = all + task / parts * size + group * group_size;
     const int64_t length = p.images * p.band * s.out_w;
     ScratchFrame task_frame;
-    float* const copy = p.windows.in_place() ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
+    float* const copy =
+        p.windows.in_place() || p.by_taps ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
     float* const packed = task_frame.allocate<float>(p.padded_outputs * length);
     for (int64_t n = images.begin; n < images.end; n += p.images)
       for (int64_t y = 0; y < s.out_h; y += p.band) {
         const int64_t count = std::min(p.images, images.end - n);
         const int64_t positions = std::min(p.band, s.out_h - y) * s.out_w;
-        const float* first = nullptr;
-        for (int64_t i = count; i-- > 0;) {
-          first =
-              p.windows.begin(x + ((n + i) * s.in_channels + group * in + channels.begin) * s.in_h * s.in_w,
-                              channels.end - channels.begin, y, copy ? copy + i * p.image_size : nullptr);
-        }
+        const auto x_of = [&](int64_t i) {
+          return x + ((n + i) * s.in_channels + group * in + channels.begin) * s.in_h * s.in_w;
+        };
         for (int64_t i = 0; i < count; ++i)
           copy_dy(p, dy + ((n + i) * s.out_channels + group * s.group_out()) * plane + y * s.out_w, positions,
                   length, i * positions, packed);
+        if (p.by_taps) {
+          for (int64_t i = 0; i < count; ++i)
+            add_band_by_taps(p, x_of(i), channels, y, packed, length, i * positions, own);
+          continue;
+        }
+        const float* first = nullptr;
+        for (int64_t i = count; i-- > 0;)
+          first = p.windows.begin(x_of(i), channels.end - channels.begin, y,
+                                  copy ? copy + i * p.image_size : nullptr);
         add_band(p, first, {channels.begin * s.taps(), channels.end * s.taps()}, packed, count * positions,
                  length, own);
       }
