@@ -17,7 +17,9 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
             "algorithm \"winograd\" takes filters of 3 x 3 and 5 x 5 with stride 1, dilation 1 and one "
             "group, got ",
             s.kernel.h, " x ", s.kernel.w, ", stride (", s.stride.h, ", ", s.stride.w, "), dilation (",
-            s.dilation.h, ", ", s.dilation.w, "), groups ", s.groups);
+            s.dilation.h, ", ", s.dilation.w, "), groups ",
+            s.groups);  // A depthwise convolution of 1 x 1 consists of matrix products with one row and one
+                        // term, which are slow.
   const ConvMethod plain = is_pointwise(s) && !(s.group_out() == 1 && is_depthwise(s))
                                ? ConvMethod::kPointwise
                                : ConvMethod::kDirect;

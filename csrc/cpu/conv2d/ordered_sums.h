@@ -1,6 +1,6 @@
 // Partial sums. A long sum, such as a weight gradient over a batch, is divided among tasks. Each task adds up
-// its part in an array of its own. The shape alone decides the number of these partial sums, and they are
-// added in order. So the result has the same bits for any number of threads.
+// its part in an array of its own. The shape and the instruction set decide the number of these partial sums,
+// and they are added in order. So the result has the same bits for any number of threads.
 #pragma once
 
 #include <cstdint>

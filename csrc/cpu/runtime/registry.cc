@@ -45,8 +45,10 @@ bool always() { return true; }
 void fill_avx512(KernelTable& table) {
   avx512::fill_table(table);
   const ConvTileKernels wide = table.wide;
+  const auto copy_rows = table.copy_rows;
   avx2::fill_conv2d_correlate(table);
   table.wide = wide;
+  table.copy_rows = copy_rows;
   avx2::fill_conv2d_winograd_transforms(table);
 }
 #endif

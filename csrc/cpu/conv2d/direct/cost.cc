@@ -68,6 +68,8 @@ double weight_gradient_by_rows(const DirectWork& w) {
          staging(w);
 }
 
+// The weight gradient is charged for the copy of a padded image, too, although it makes none for 4 and more
+// channels.
 double cost_by_channels(const DirectWork& w) {
   const int64_t lanes = kernels<ChannelKernels>().channel_lanes, vectors = ceil_div(w.outputs, lanes);
   const double padded = static_cast<double>(lanes) *
@@ -81,8 +83,9 @@ double cost_by_channels(const DirectWork& w) {
          (w.inside ? 0 : copy);
 }
 
-// Returns whether the method by channels needs little memory. It packs the weights of whole vectors of output
-// channels, and a task holds the sums of at least one row of outputs.
+// Returns whether the method by channels needs little memory. Rounding the output channels up to whole
+// vectors must at most double the weights, unless the packed weights have at most 16 MiB. A row of sums, or
+// of packed gradients, must fit into L2.
 bool fits_by_channels(const DirectWork& w) {
   constexpr double kMostWeights = 4 * 1024 * 1024;
   const int64_t lanes = kernels<ChannelKernels>().channel_lanes, padded = ceil_div(w.outputs, lanes) * lanes;

@@ -1,6 +1,7 @@
 // Depthwise convolution with stride 1: each output channel reads a single input channel, so there is nothing
-// to share between channels. There are one or two output channels per input channel. A task takes one plane
-// after the other. The phases of the input gradient of a strided convolution have stride 1, too.
+// to share between channels. There are one or two output channels per input channel, and a padded plane fits
+// into L2. A task takes one plane after the other. The phases of the input gradient of a strided convolution
+// have stride 1, too.
 #pragma once
 
 #include "core/shapes.h"

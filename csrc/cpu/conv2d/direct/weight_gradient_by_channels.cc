@@ -1,7 +1,8 @@
 // The weight gradient with vectors along the output channels. With a prime for the transpose, dw' = A' dy' is
 // a matrix product for each group. A is the im2col matrix, with a row for each output of each image and a
-// column for each pair of a channel and a tap. cpu/kernels/conv2d_by_channels.h reads its values where they
-// are. dy' is copied, band by band.
+// column for each pair of a channel and a tap. cpu/kernels/conv2d_by_channels.h reads its values in
+// the image, or in a padded copy if the image is padded and a group has few channels. dy' is copied, band by
+// band.
 #include <algorithm>
 
 #include "core/scratch.h"
@@ -21,9 +22,10 @@ namespace {
 // The maximum number of values of dy that a tile reads, unless one row of outputs has more. They stay in L1
 // while the kernel multiplies them by the inputs of every channel and tap.
 constexpr int64_t kTileFloats = kL1Floats / 2;
-// The maximum number of copied inputs of a task. They stay in L2.
+// The maximum number of copied inputs of a task, unless one channel has more. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
-// The least number of input channels for add_band_by_taps.
+// The least number of input channels of a group for add_band_by_taps. With fewer, a tile would have too few
+// rows.
 constexpr int64_t kTapChannels = 4;
 // The number of tasks per thread if there are enough input channels.
 constexpr int64_t kTasksPerThread = 4;
