@@ -26,12 +26,19 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
   if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
       s.out_channels == 0)
     return plain;
-  const double patches_cost = winograd_cost(s);
-  const bool by_rows = direction == ConvDirection::kForward && winograd_rows_cost(s) < patches_cost;
+  const bool forward = direction == ConvDirection::kForward;
+  const double patches_cost = winograd_cost(s, forward);
+  const bool by_rows = forward && winograd_rows_cost(s) < patches_cost;
   const double best = by_rows ? winograd_rows_cost(s) : patches_cost;
   const double direct = direction == ConvDirection::kInputGradient ? correlation_cost(input_gradient_work(s))
                         : direction == ConvDirection::kWeightGradient ? weight_gradient_cost(forward_work(s))
                                                                       : correlation_cost(forward_work(s));
+  // With fewer multiply-adds per image, calls take longer than arithmetic. Direct sums of small integers are
+  // exact.
+  constexpr double kLeastMultiplyAdds = 10'000;
+  const double multiply_adds =
+      static_cast<double>(s.in_channels * s.out_channels * s.taps()) * static_cast<double>(s.out_h * s.out_w);
+  if (algorithm == ConvAlgorithm::kAuto && multiply_adds < kLeastMultiplyAdds) return plain;
   // A multiply-add of the direct algorithm counts as 0.8 of a multiply-add of Winograd's algorithm (section 6
   // of docs/convolution.md).
   if (algorithm == ConvAlgorithm::kAuto && best >= 0.8 * direct) return plain;

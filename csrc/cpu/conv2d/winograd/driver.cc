@@ -24,12 +24,15 @@ bool winograd_takes(const Conv2dShape& s) {
          s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
 }
 
-double winograd_cost(const Conv2dShape& s) {
+double winograd_cost(const Conv2dShape& s, bool forward) {
+  constexpr double kGradient =
+      1.3;  // the cost of a transform of a gradient, relative to one of the forward pass
   const int64_t step = kWinogradSize + 1 - s.kernel.h;
   const double patches =
       static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double transform = narrow_multiply_add() * kWinogradTransform;  // transforms have up to 8 lanes
+  // Transforms have up to 8 lanes.
+  const double transform = narrow_multiply_add() * kWinogradTransform * (forward ? 1 : kGradient);
   return patches * (in * out * kWinogradValues + (in + out) * transform);
 }
 
