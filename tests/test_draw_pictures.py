@@ -23,6 +23,7 @@ DRAWN_BY_OTHERS = {
     "sweep_gemm_avx2.png",
     "sweep_gemm_avx512.png",
     "sweep_conv2d_avx2.png",
+    "sweep_conv2d_avx512.png",
 }
 """Pictures that need a browser (tools/draw_demo.py) or measured figures (byhand ladder,
 tools/sweep_page.py)."""
