@@ -5,9 +5,21 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
+// Calls body(i, rows) for blocks of kRows rows, and for the shorter block at the end if there is one. i is
+// the first row of a block, and `rows` a Constant.
+template <int kRows, class Body>
+void for_rows(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + kRows <= count; i += kRows) body(i, Constant<kRows>{});
+  for_constants<kRows - 1>([&](auto rows) {
+    if (rows == count - i) body(i, rows);
+  });
+}
+
 // The number of rows of outputs that are computed together. Their sums are independent, so none has to wait
 // for another one.
 constexpr int kDepthwiseRows = 6;
+
 // Computes n columns from column j on, in kRows rows. kColumns is the number of taps per row, or 0 if the
 // kernel has to look it up.
 template <int kColumns, int kRows, class N>
@@ -67,33 +79,18 @@ void square_block(const DepthwisePlane& p, int64_t i, int64_t j, N n) {
   for (int r = 0; r < kRows; ++r) store(sum[r], p.y + (i + r) * p.columns + j, n);
 }
 
-template <int kTaps, int kRows>
-void square_rows(const DepthwisePlane& p, int64_t i) {
-  for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { square_block<kTaps, kRows>(p, i, j, n); });
-}
-
+// Columns that two vectors share are computed twice.
 template <int kTaps>
 void square_plane(const DepthwisePlane& p) {
-  constexpr int kRows = kSquareRows<kTaps>;
-  int64_t i = 0;
-  for (; i + kRows <= p.rows; i += kRows) square_rows<kTaps, kRows>(p, i);
-  for_constants<kRows - 1>([&](auto rows) {
-    if (rows == p.rows - i) square_rows<kTaps, rows>(p, i);
+  for_rows<kSquareRows<kTaps>>(p.rows, [&](int64_t i, auto rows) {
+    for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { square_block<kTaps, rows>(p, i, j, n); });
   });
-}
-
-template <int kColumns, int kRows>
-void depthwise_rows(const DepthwisePlane& p, int64_t i) {
-  // Columns that two vectors share are computed twice.
-  for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { block<kColumns, kRows>(p, i, j, n); });
 }
 
 template <int kColumns>
 void depthwise_plane(const DepthwisePlane& p) {
-  int64_t i = 0;
-  for (; i + kDepthwiseRows <= p.rows; i += kDepthwiseRows) depthwise_rows<kColumns, kDepthwiseRows>(p, i);
-  for_constants<kDepthwiseRows - 1>([&](auto rows) {
-    if (rows == p.rows - i) depthwise_rows<kColumns, rows>(p, i);
+  for_rows<kDepthwiseRows>(p.rows, [&](int64_t i, auto rows) {
+    for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { block<kColumns, rows>(p, i, j, n); });
   });
 }
 
@@ -152,15 +149,10 @@ void dots(const DepthwiseDot& d) {
     });
   };
   constexpr int kRows = dot_rows(kTapRows * kTapColumns);
-  if (kTapRows > 1 && kRows > 1 && d.tap_row == d.x_stride) {
-    int64_t i = 0;
-    for (; i + kRows <= d.rows; i += kRows) add_rows(i, Constant<kRows>{}, Constant<true>{});
-    for_constants<kRows - 1>([&](auto rows) {
-      if (rows == d.rows - i) add_rows(i, rows, Constant<true>{});
-    });
-  } else {
+  if (kTapRows > 1 && kRows > 1 && d.tap_row == d.x_stride)
+    for_rows<kRows>(d.rows, [&](int64_t i, auto rows) { add_rows(i, rows, Constant<true>{}); });
+  else
     for (int64_t i = 0; i < d.rows; ++i) add_rows(i, Constant<1>{}, Constant<false>{});
-  }
   BYHAND_UNROLL
   for (int u = 0; u < kTapRows; ++u) BYHAND_UNROLL
   for (int v = 0; v < kTapColumns; ++v) sum[u][v].store(d.sums + u * d.sums_row + v * Vec::kLanes);

@@ -28,8 +28,8 @@ struct Correlation {
   float* y;
 };
 
-// Compute a correlation by one of the two methods (cost.h). Only the sizes of
-// `source` may be 0. correlate_by_rows also takes channels = 0.
+// Compute a correlation by one of the two methods (cost.h). Only the sizes of `source` may be 0, and for
+// correlate_by_rows also `channels`.
 void correlate_by_rows(const Correlation& c);
 void correlate_by_channels(const Correlation& c);
 
