@@ -248,6 +248,7 @@ def test_a_tap_on_a_feature_map_explains_the_value(browser: Any, untrained: str)
 def test_the_fields_choose_a_value_by_keyboard(browser: Any, untrained: str) -> None:
     with Page(browser, untrained) as page:
         page.draw(FIVE)
+        page.page.wait_for_selector("#explanation")  # a hidden field takes no focus
         row = page.page.locator("#position [name=row]")
         row.focus()
         page.page.keyboard.press("Control+a")
