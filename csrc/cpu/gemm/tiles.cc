@@ -50,8 +50,17 @@ struct Tiling {
         m(rows),
         n(columns),
         vectors(ceil_div(n, k.lanes)),
-        row_tiles(ceil_div(m, vectors == 1 ? k.narrow_rows : k.rows)),
+        row_tiles(ceil_div(m, k.rows[widest(vectors) - 1])),
         column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
+
+  // The width of the widest tiles, in vectors. The highest possible tiles with two vectors need the fewest
+  // loads per multiply-add. But a narrow C with 3 or 5 vectors would need a tile with one vector, too, which
+  // is slow if it is not higher than the others. Tiles with three vectors avoid that. In a wider C it hardly
+  // matters, and tiles with three vectors load more of B.
+  static int64_t widest(int64_t vectors) {
+    if (vectors == 3 || vectors == 5) return 3;
+    return std::min<int64_t>(vectors, 2);
+  }
 
   Range rows(int64_t i) const { return split(m, row_tiles, i); }
   // The columns of tile j. The last tile may end beyond n.
@@ -72,6 +81,7 @@ struct Block {
   Range column_tiles;
   float* a_panel;           // room for a tile's rows of A; null if A is not packed
   float* b_panels;          // room for all panels of the block; null if B is not packed
+  float* b_rest;            // room for the values of GemmTile::b_rest
   const Product* finished;  // the product, whose activation the last step applies; null before the last step
 
   // The distance between two panels of this width. Without the additional cache line, panels of 4, 8, 16 KB
@@ -82,6 +92,7 @@ struct Block {
            (j - column_tiles.begin) * kCacheLineFloats;
   }
   void pack_b() const;
+  void pack_rest() const;
   void multiply() const;
   void multiply_row(GemmTile t, int64_t rows) const;
 };
@@ -98,8 +109,18 @@ void Block::pack_b() const {
   }
 }
 
+// Copies the values that tiles with a cut edge read from GemmTile::b_rest. Behind them is room for whole
+// vectors, whose values do not matter.
+void Block::pack_rest() const {
+  const Range last = tiling.columns(tiling.column_tiles - 1);
+  for (int64_t i = 0; i < tile.rest_terms; ++i)
+    std::copy_n(b.data + (tile.depth - tile.rest_terms + i) * b.row_stride + last.begin,
+                tiling.n - last.begin, b_rest + i * (last.end - last.begin));
+}
+
 void Block::multiply() const {
   if (b_panels) pack_b();
+  if (tile.rest_terms > 0 && column_tiles.end == tiling.column_tiles) pack_rest();
   for (int64_t i = 0; i < tiling.row_tiles; ++i) {
     const Range r = tiling.rows(i);
     const Matrix rows = rows_of(a, r);
@@ -131,6 +152,7 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
     t.columns = static_cast<int>(columns);
     t.b = b_panels ? b_panel(j) : b.data + range.begin;
     t.b_row_stride = b_panels ? width : b.row_stride;
+    t.b_rest = b_rest;
     t.b_ahead = !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
     t.c = c + range.begin;
     t.out = out + range.begin;
@@ -153,13 +175,19 @@ bool is_aliased(int64_t distance, int64_t count) {
   return distance % kCacheLineFloats == 0 && lines > 0 && count > 8 * 64 / std::min<int64_t>(divisor, 64);
 }
 
-// Returns whether packing A pays, for steps of this length. It pays if the values of A that a tile reads
-// evict each other, and enough tiles read the same rows of A, so that they share one copy. Lower tiles use
-// fewer values of each cache line, so they gain more. At other distances, packing gains nothing.
+// Returns whether packing A pays, for steps of this length. Enough tiles must read the same rows of A, so
+// that they share one copy, and reading A in place must be slow:
+// - The values of A that a tile reads evict each other. Lower tiles use fewer values of each cache line, so
+//   they gain more.
+// - A is transposed, and the cache lines that a tile reads fill L1, but the tile uses less than half of them.
+// In other cases, packing gains nothing.
 bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
-  const bool aliased =
-      is_aliased(a.row_stride) || (a.column_stride != 1 && is_aliased(a.column_stride, step));
-  return aliased && t.column_tiles >= t.k.rows * 2 / 3;
+  const int64_t rows = t.k.rows[1];
+  const bool transposed = a.column_stride != 1;
+  if (is_aliased(a.row_stride) || (transposed && is_aliased(a.column_stride, step)))
+    return t.column_tiles >= rows * 2 / 3;
+  return transposed && step * kCacheLineFloats > kL1Floats * 7 / 8 && 2 * rows < kCacheLineFloats &&
+         t.column_tiles >= 16;
 }
 
 // The number of values of a packed B in a block: 1 MB. Larger blocks leave the L2 caches of most CPUs.
@@ -167,7 +195,14 @@ constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
 // B and C. Steps longer than 512 gain nothing.
-int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows); }
+int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows[1]); }
+
+// Returns the number of last rows of B behind whose columns there may be no memory (GemmTile::rest_terms).
+// A vector that reaches beyond the columns of another row reads values of the rows that follow it.
+int64_t rest_terms(const Matrix& b, const Tiling& t) {
+  const int64_t beyond = t.vectors * t.k.lanes - t.n;
+  return b.row_stride > 0 ? std::min(b.rows, ceil_div(beyond, b.row_stride)) : b.rows;
+}
 
 }  // namespace
 
@@ -194,16 +229,19 @@ void multiply_by_tiles(const Product& g) {
   const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), most_columns));
 
   ScratchFrame frame;
-  float* const a_panel = pack_a ? frame.allocate<float>(k.narrow_rows * longest + k.lanes) : nullptr;
+  float* const a_panel = pack_a ? frame.allocate<float>(k.rows[0] * longest + k.lanes) : nullptr;
   const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
   float* const b_panels =
       pack_b
           ? frame.allocate<float>(widest * longest + ceil_div(tiling.column_tiles, blocks) * kCacheLineFloats)
           : nullptr;
+  const int64_t rest = pack_b ? 0 : rest_terms(g.b, tiling);
+  float* const b_rest = frame.allocate<float>(rest * kMaxGemmVectors * k.lanes);
   for (int64_t s = 0; s < steps; ++s) {
     const Range d = split(g.depth(), steps, s);
     GemmTile tile{};
     tile.depth = d.end - d.begin;
+    tile.rest_terms = std::min(rest, tile.depth);
     tile.alpha = g.alpha;
     tile.beta = s == 0 ? g.beta : 1;
     tile.c = s == 0 ? g.c : g.out;
@@ -218,6 +256,7 @@ void multiply_by_tiles(const Product& g) {
             split(tiling.column_tiles, blocks, i),
             a_panel,
             b_panels,
+            b_rest,
             s + 1 == steps ? &g : nullptr}
           .multiply();
   }

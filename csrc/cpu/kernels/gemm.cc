@@ -6,32 +6,38 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// The number of vector registers that a tile may use. A tile of r rows and v vectors of columns needs r * v
-// registers for sums, v registers for vectors of B and one register for a value of A. Instruction sets with
-// 16 vector registers have no mask registers, so the mask of a cut edge (GemmEdge) needs one more vector
-// register.
-constexpr int kTileRegisters = kRegisters - (kRegisters < 32);
+// Returns whether a tile fits into the registers. Its sums need rows * vectors registers. The loop also needs
+// `vectors` registers for B and one for a value of A. At the end, the tile needs three registers beside the
+// sums: for beta, a vector of C, and on instruction sets without mask registers for the mask of a cut edge.
+constexpr bool fits(int rows, int vectors) {
+  const int others = vectors + 1 < 3 ? 3 : vectors + 1;
+  return rows * vectors + others <= kRegisters;
+}
 // Returns the width in vectors of the widest tile with `rows` rows.
 constexpr int widest_tile(int rows) {
-  const int vectors = (kTileRegisters - 1) / (rows + 1);
-  return vectors < kMaxGemmVectors ? vectors : kMaxGemmVectors;
+  int vectors = kMaxGemmVectors;
+  while (!fits(rows, vectors)) --vectors;
+  return vectors;
 }
-// The number of rows of the highest tile that is two vectors wide. Most products use this tile: a tile of one
-// vector would be higher, but it would need one load of A for each multiply-add.
-constexpr int kTileRows = (kRegisters - 1) / 2 - 1;
-static_assert(kTileRows <= kMaxGemmRows && widest_tile(kTileRows) == 2);
-// The number of rows of the highest tile that is one vector wide. If a product has so few columns that all of
-// its tiles are this narrow, a higher tile has more sums, which hide the latency of the multiply-adds.
-constexpr int kNarrowTileRows = kTileRegisters - 2 < kMaxGemmRows ? kTileRegisters - 2 : kMaxGemmRows;
-static_assert(widest_tile(kNarrowTileRows) == 1 || kNarrowTileRows == kTileRows);
+// Returns the number of rows of the highest tile with this width in vectors.
+constexpr int highest_tile(int vectors) {
+  int rows = kMaxGemmRows;
+  while (rows > 1 && !fits(rows, vectors)) --rows;
+  return rows;
+}
+// Most products use tiles that are two vectors wide. A tile of one vector needs one load of A for each
+// multiply-add. But if a product has so few columns that all of its tiles are this narrow, the higher tile
+// has more sums, which hide the latency of the multiply-adds.
+constexpr int kTileRows = highest_tile(2), kNarrowTileRows = highest_tile(1);
 
 // The number of rows of A that are addressed from one pointer. An x86 load can add a register, or twice a
 // register, to a pointer. So a register with the stride of the rows reaches rows 1 and 2, and a second
 // register with 3 * stride reaches row 3. No row needs a separate addition.
 constexpr int kGroup = 4;
 
-// The minimum number of rows of a tile that prefetches. A tile makes one prefetch per cache line of B. With
-// fewer rows, it does not make enough multiply-adds per cache line to hide this instruction.
+// The minimum number of rows of a tile that prefetches B. A tile makes one prefetch per cache line of B. With
+// fewer rows, it does not make enough multiply-adds per cache line to hide this instruction. Tiles higher
+// than kTileRows do not prefetch, because they read all columns of B.
 constexpr int kMinRowsToPrefetch = 4;
 // The number of vectors per cache line of 64 bytes.
 constexpr int kVectorsPerLine = Vec::kLanes < 16 ? 16 / Vec::kLanes : 1;
@@ -51,18 +57,12 @@ T narrow(Vec a) {
 // cycles are always busy if there are at least 8 sums.
 //
 // `Last` is the type of the last vector of each row, Vec or HalfVec. If kCut is true, that vector may have
-// fewer columns than lanes, so it is loaded and stored with a mask.
+// fewer columns than lanes. It is then stored with a mask, but loaded from B without one. The values behind
+// the columns only reach lanes that are not stored. The last rows of B come from a copy (GemmTile::b_rest).
 template <int kRows, int kVectors, class Last, bool kCut>
 void tile(const GemmTile& t) {
   constexpr int kWhole = kVectors - 1, kLanes = Vec::kLanes, kGroups = (kRows + kGroup - 1) / kGroup;
-  int cut = t.columns - kWhole * kLanes;
-  const auto load_last = [&](const float* p) {
-    if constexpr (kCut)
-      return Last::load(p, cut);
-    else
-      return Last::load(p);
-  };
-
+  constexpr bool kPrefetches = kRows >= kMinRowsToPrefetch && kRows <= kTileRows;
   Vec sum[kRows][kWhole + 1];
   Last last_sum[kRows];
   BYHAND_UNROLL
@@ -75,59 +75,83 @@ void tile(const GemmTile& t) {
   }
 
   const int64_t a_row = t.a_row_stride, a_column = t.a_column_stride;
-  const int64_t b_row = t.b_row_stride;
+  int64_t b_row = t.b_row_stride;
   const float *a[kGroups], *b = t.b, *b_ahead = t.b + t.b_ahead;
   BYHAND_UNROLL
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + g * kGroup * a_row;
 
-  for (int64_t p = t.depth; p > 0; --p, b += b_row) {
-    Vec bv[kWhole + 1];
-    BYHAND_UNROLL
-    for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
-    const Last b_last = load_last(b + kWhole * kLanes);
-    if constexpr (kRows >= kMinRowsToPrefetch) {
+  // Without BYHAND_KEEP, GCC makes one loop of both, which tests for its end twice.
+  int64_t rest = kCut ? t.rest_terms : 0;
+  for (int64_t p = t.depth - rest;; p = rest, rest = 0, b = t.b_rest, b_row = kVectors * kLanes) {
+    BYHAND_KEEP(p);
+    for (; p > 0; --p, b += b_row) {
+      Vec bv[kWhole + 1];
       BYHAND_UNROLL
-      for (int v = 0; v < kVectors; v += kVectorsPerLine) __builtin_prefetch(b_ahead + v * kLanes, 0, 2);
-      b_ahead += b_row;
-      BYHAND_KEEP(b_ahead);
-    }
-    BYHAND_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const float* const value = a[r / kGroup] + r % kGroup * a_row;
-      const Vec av = Vec::set(*value);
+      for (int v = 0; v < kWhole; ++v) bv[v] = Vec::load(b + v * kLanes);
+      const Last b_last = Last::load(b + kWhole * kLanes);
+      if constexpr (kPrefetches) {
+        BYHAND_UNROLL
+        for (int v = 0; v < kVectors; v += kVectorsPerLine) __builtin_prefetch(b_ahead + v * kLanes, 0, 2);
+        b_ahead += b_row;
+        BYHAND_KEEP(b_ahead);
+      }
       BYHAND_UNROLL
-      for (int v = 0; v < kWhole; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
-      const Last a_last = kWhole > 0 ? narrow<Last>(av) : Last::set(*value);
-      last_sum[r] = fma(a_last, b_last, last_sum[r]);
+      for (int r = 0; r < kRows; ++r) {
+        const float* const value = a[r / kGroup] + r % kGroup * a_row;
+        const Vec av = Vec::set(*value);
+        BYHAND_UNROLL
+        for (int v = 0; v < kWhole; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+        const Last a_last = kWhole > 0 ? narrow<Last>(av) : Last::set(*value);
+        last_sum[r] = fma(a_last, b_last, last_sum[r]);
+      }
+      BYHAND_UNROLL
+      for (int g = 0; g < kGroups; ++g) {
+        a[g] += a_column;
+        BYHAND_KEEP(a[g]);
+      }
     }
-    BYHAND_UNROLL
-    for (int g = 0; g < kGroups; ++g) {
-      a[g] += a_column;
-      BYHAND_KEEP(a[g]);
-    }
+    if (rest == 0) break;
   }
 
-  // With AVX2, the loop keeps the mask for its loads of B in a vector register. From here on, the compiler
-  // computes the mask again for each row that needs it, so that this register is free for alpha and beta.
-  BYHAND_KEEP(cut);
+  // Fields of t are read before the first store, because the compiler must assume that a store changes them.
+  // The sums are multiplied by alpha first, so that alpha needs no register when beta, a vector of C and its
+  // mask do.
+  const Vec alpha = Vec::set(t.alpha);
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    const float* const c = t.c + r * t.c_row_stride;
-    float* const out = t.out + r * t.out_row_stride;
-    // Broadcast alpha and beta again for each row, because the sums occupy the registers.
-    const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);
     BYHAND_UNROLL
-    for (int v = 0; v < kWhole; ++v) {
-      Vec value = alpha * sum[r][v];
-      if (t.beta != 0) value = fma(beta, Vec::load(c + v * kLanes), value);
-      value.store(out + v * kLanes);
-    }
-    Last value = narrow<Last>(alpha) * last_sum[r];
-    if (t.beta != 0) value = fma(narrow<Last>(beta), load_last(c + kWhole * kLanes), value);
+    for (int v = 0; v < kWhole; ++v) sum[r][v] = alpha * sum[r][v];
+    last_sum[r] = narrow<Last>(alpha) * last_sum[r];
+  }
+  const int64_t out_row = t.out_row_stride, c_row = t.c_row_stride;
+  int cut = t.columns - kWhole * kLanes;
+  const float* c = t.c;
+  float* out = t.out;
+  BYHAND_KEEP(out);  // otherwise the addresses that were prefetched would be kept, on the stack
+  const auto store_last = [&cut](Last value, float* p) {
     if constexpr (kCut)
-      value.store(out + kWhole * kLanes, cut);
+      value.store(p, cut);
     else
-      value.store(out + kWhole * kLanes);
+      value.store(p);
+  };
+  if (t.beta == 0) {
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r, out += out_row) {
+      BYHAND_UNROLL
+      for (int v = 0; v < kWhole; ++v) sum[r][v].store(out + v * kLanes);
+      store_last(last_sum[r], out + kWhole * kLanes);
+    }
+  } else {
+    const Vec beta = Vec::set(t.beta);
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r, c += c_row, out += out_row) {
+      BYHAND_KEEP(cut);  // otherwise the mask would be kept in a register that the sums need
+      BYHAND_UNROLL
+      for (int v = 0; v < kWhole; ++v)
+        fma(beta, Vec::load(c + v * kLanes), sum[r][v]).store(out + v * kLanes);
+      const Last c_last = kCut ? Last::load(c + kWhole * kLanes, cut) : Last::load(c + kWhole * kLanes);
+      store_last(fma(narrow<Last>(beta), c_last, last_sum[r]), out + kWhole * kLanes);
+    }
   }
 }
 
@@ -245,8 +269,7 @@ void add_dots(GemmKernels& k) {
 
 void fill_gemm(GemmKernels& k) {
   k.lanes = Vec::kLanes;
-  k.rows = kTileRows;
-  k.narrow_rows = kNarrowTileRows;
+  for (int v = 1; v <= kMaxGemmVectors; ++v) k.rows[v - 1] = highest_tile(v);
   for (int r = 1; r <= kNarrowTileRows; ++r) k.vectors[r - 1] = widest_tile(r);
   add_tiles<kNarrowTileRows, widest_tile(kNarrowTileRows)>(k);
   k.dot_rows = kDotTileRows;

@@ -25,7 +25,12 @@ struct GemmTile {
   int64_t a_row_stride, a_column_stride;
   const float* b;
   int64_t b_row_stride;
-  int64_t b_ahead;       // prefetches of B run this number of values ahead of the loads
+  int64_t b_ahead;  // prefetches of B run this number of values ahead of the loads
+  // Tiles with a cut edge read whole vectors of B, so values behind the columns, too. Behind the columns of
+  // the last `rest_terms` rows, there may be no memory. These rows are read from b_rest, a panel with whole
+  // vectors.
+  int64_t rest_terms;
+  const float* b_rest;
   const float* c;        // not read if beta == 0; may be out
   int64_t c_row_stride;  // 0 if C is a bias: one row, which is added to all rows of out
   float* out;
@@ -53,8 +58,7 @@ using GemmDotKernel = void (*)(const GemmDot&);
 
 struct GemmKernels {
   int lanes;
-  int rows;                   // the number of rows of the highest tile that is two vectors wide
-  int narrow_rows;            // the number of rows of the highest tile that is one vector wide
+  int rows[kMaxGemmVectors];  // [v - 1]: the number of rows of the highest tile that is v vectors wide
   int vectors[kMaxGemmRows];  // [r - 1]: the number of vectors of the widest tile with r rows
   GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][kGemmEdges];  // [rows - 1][vectors - 1][edge]
   int dot_rows;                   // the number of rows of the highest dot tile
