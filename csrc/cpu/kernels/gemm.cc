@@ -233,6 +233,11 @@ void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, 
 
 void pack_columns(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width,
                   int64_t panel) {
+  if (count <= Vec::kLanes) {  // a panel of A: a tile's rows of a transposed matrix
+    const int n = static_cast<int>(count);
+    for (int64_t p = 0; p < depth; ++p) Vec::load(from + p * stride, n).store(to + p * width);
+    return;
+  }
   for (int64_t p = 0; p < depth; ++p, from += stride, to += width) {
     float* row = to;
     for (int64_t first = 0; first < count; first += width, row += panel) {
