@@ -16,10 +16,11 @@ using namespace cpu;
 namespace {
 
 // A block has about kBlockFloats values. They fit into L1, so a kernel that reads a block twice finds it
-// there the second time. A block has at least about kShare values of each of its channels, unless the whole
-// batch has fewer values per channel. With kShare values, adding up the sums of all blocks takes little time
-// compared with computing them.
-constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 64;
+// there the second time. A block has about kShare values of each of its channels, so that the work per
+// channel and block takes little time compared with the work per value. But images at certain distances evict
+// each other from L1. So a block has no more than kRows images, unless that would be less than kLeastShare
+// values of a channel.
+constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 256, kLeastShare = 64, kRows = 4;
 
 // Cuts x into blocks. A block holds some neighbouring channels of some neighbouring images. The part of one
 // image that lies in a block is a row of the block (ChannelBlock). The shape alone decides the blocks, not
@@ -28,9 +29,13 @@ class Blocks {
  public:
   explicit Blocks(const BatchNormShape& s)
       : shape_(s),
-        channels_(std::clamp<int64_t>(kBlockFloats / std::max(s.plane, kShare), 1, s.channels)),
+        channels_(std::clamp<int64_t>(kBlockFloats / (s.plane * wanted_rows(s.plane)), 1, s.channels)),
         rows_(std::clamp<int64_t>(kBlockFloats / (channels_ * s.plane), 1, s.batch)),
         across_(ceil_div(s.channels, channels_)) {}
+
+  static int64_t wanted_rows(int64_t plane) {
+    return std::clamp<int64_t>(kShare / plane, 1, std::max(kRows, kLeastShare / plane));
+  }
 
   int64_t down() const { return ceil_div(shape_.batch, rows_); }  // the number of blocks per channel
 

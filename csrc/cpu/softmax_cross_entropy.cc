@@ -22,11 +22,16 @@ double backward_row_ns(int64_t classes) {
   return 5 + memory_ns(2 * sizeof(float)) * static_cast<double>(classes);
 }
 
-template <class Kernel>
-void map_rows(Kernel kernel, const float* x, int64_t rows, int64_t classes, float* y) {
-  parallel_ranges(rows, row_ns(classes), [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) kernel(x + i * classes, classes, y + i * classes);
-  });
+// Calls body(first, count) for groups of rows that a kernel takes together. Long rows form smaller groups, so
+// that threads can share few of them.
+template <class Body>
+void for_row_groups(int64_t rows, int64_t classes, const Body& body) {
+  const int64_t group = std::clamp<int64_t>(2048 / std::max<int64_t>(classes, 1), 1, kSoftmaxRows);
+  parallel_ranges(ceil_div(rows, group), row_ns(classes) * static_cast<double>(group),
+                  [=, &body](int64_t begin, int64_t end) {
+                    for (int64_t i = begin * group; i < std::min(end * group, rows); i += group)
+                      body(i, static_cast<int>(std::min(group, rows - i)));
+                  });
 }
 
 bool ignored(const Labels& labels, int64_t row) {
@@ -55,26 +60,28 @@ int64_t check_labels(const Labels& labels, int64_t rows, int64_t classes) {
 void losses_of_rows(const float* x, const Labels& labels, int64_t rows, int64_t classes, float* losses,
                     float* probabilities) {
   const SoftmaxKernels& k = kernels<SoftmaxKernels>();
-  const double ns = row_ns(classes) * kLossRows;
-  parallel_ranges(ceil_div(rows, kLossRows), ns, [=, &k, &labels](int64_t begin, int64_t end) {
-    for (int64_t first = begin * kLossRows; first < std::min(end * kLossRows, rows); first += kLossRows) {
-      const int64_t count = std::min<int64_t>(kLossRows, rows - first), at = first * classes;
-      RowTarget targets[kLossRows];
-      for (int64_t i = 0; i < count; ++i) targets[i] = row_target(labels, first + i, classes);
-      k.cross_entropies(x + at, static_cast<int>(count), classes, targets, losses + first,
-                        probabilities + at);
-    }
+  for_row_groups(rows, classes, [=, &k, &labels](int64_t first, int count) {
+    const int64_t at = first * classes;
+    RowTarget targets[kSoftmaxRows];
+    for (int i = 0; i < count; ++i) targets[i] = row_target(labels, first + i, classes);
+    k.cross_entropies(x + at, count, classes, targets, losses + first, probabilities + at);
   });
 }
 
 }  // namespace
 
 void softmax(const float* x, int64_t rows, int64_t classes, float* y) {
-  map_rows(kernels<SoftmaxKernels>().softmax, x, rows, classes, y);
+  const auto kernel = kernels<SoftmaxKernels>().softmax;
+  parallel_ranges(rows, row_ns(classes), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) kernel(x + i * classes, classes, y + i * classes);
+  });
 }
 
 void log_softmax(const float* x, int64_t rows, int64_t classes, float* y) {
-  map_rows(kernels<SoftmaxKernels>().log_softmax, x, rows, classes, y);
+  const auto kernel = kernels<SoftmaxKernels>().log_softmaxes;
+  for_row_groups(rows, classes, [=](int64_t first, int count) {
+    kernel(x + first * classes, count, classes, y + first * classes);
+  });
 }
 
 void softmax_cross_entropies(const float* x, const Labels& labels, int64_t rows, int64_t classes,

@@ -75,10 +75,25 @@ float softmax_row(const float* x, int64_t classes, float top, float* y) {
 
 void softmax(const float* x, int64_t classes, float* y) { softmax_row(x, classes, row_max(x, classes), y); }
 
-void log_softmax(const float* x, int64_t classes, float* y) {
-  const Vec top = Vec::set(row_max(x, classes));
-  const Vec log_sum = log(Vec::set(exp_row(x, classes, top, nullptr)));
-  for_vectors(classes, [=](int64_t i, auto n) { store(load(x + i, n) - top - log_sum, y + i, n); });
+// Replaces the values by their logarithms. The sums of several rows are passed together, because a logarithm
+// of one value takes as long as one of a vector, and longer than the softmax of a short row.
+void take_logs(float* values, int rows) {
+  for_vectors(rows, [=](int64_t i, auto n) {
+    store(log(fill_rest(load(values + i, n), n, Vec::set(1))), values + i, n);
+  });
+}
+
+void log_softmaxes(const float* x, int rows, int64_t classes, float* y) {
+  float top[kSoftmaxRows], log_sum[kSoftmaxRows];
+  for (int r = 0; r < rows; ++r) {
+    top[r] = row_max(x + r * classes, classes);
+    log_sum[r] = exp_row(x + r * classes, classes, Vec::set(top[r]), nullptr);
+  }
+  take_logs(log_sum, rows);
+  for (int r = 0; r < rows; ++r, x += classes, y += classes) {
+    const Vec tops = Vec::set(top[r]), log_sums = Vec::set(log_sum[r]);
+    for_vectors(classes, [=](int64_t i, auto n) { store(load(x + i, n) - tops - log_sums, y + i, n); });
+  }
 }
 
 // Returns the loss -sum_j t_j log p_j = sum_j t_j (log_sum - d_j) of a row with an integer label. t are the
@@ -118,18 +133,14 @@ float soft_loss(const float* x, int64_t classes, const RowTarget& target, Vec to
   });
 }
 
-// `log_sum` first holds the sums of the rows, and then the logarithms of these sums. The logarithms of all
-// rows are computed together, in vectors. Computed one by one, they took longer than the softmax.
 void cross_entropies(const float* x, int rows, int64_t classes, const RowTarget* targets, float* losses,
                      float* probabilities) {
-  float top[kLossRows], log_sum[kLossRows];
+  float top[kSoftmaxRows], log_sum[kSoftmaxRows];
   for (int r = 0; r < rows; ++r) {
     top[r] = row_max(x + r * classes, classes);
     log_sum[r] = softmax_row(x + r * classes, classes, top[r], probabilities + r * classes);
   }
-  for_vectors(rows, [&](int64_t i, auto n) {
-    store(log(fill_rest(load(log_sum + i, n), n, Vec::set(1))), log_sum + i, n);
-  });
+  take_logs(log_sum, rows);
   for (int r = 0; r < rows; ++r) {
     const float* const row = x + r * classes;
     if (targets[r].probabilities)
@@ -165,7 +176,7 @@ void cross_entropy_backward(const float* probabilities, int64_t classes, const R
 
 void fill_softmax_cross_entropy(SoftmaxKernels& k) {
   k.softmax = softmax;
-  k.log_softmax = log_softmax;
+  k.log_softmaxes = log_softmaxes;
   k.cross_entropies = cross_entropies;
   k.cross_entropy_backward = cross_entropy_backward;
 }

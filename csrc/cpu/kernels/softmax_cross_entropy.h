@@ -15,12 +15,13 @@ struct RowTarget {
 };
 
 inline constexpr int64_t kIgnoredRow = -1;
-inline constexpr int kLossRows = 16;  // the largest number of rows that one call of cross_entropies takes
+inline constexpr int kSoftmaxRows = 16;  // the largest number of rows that one call takes
 
 struct SoftmaxKernels {
-  // Compute one row of `classes` values.
+  // Computes one row of `classes` values.
   void (*softmax)(const float* x, int64_t classes, float* y);
-  void (*log_softmax)(const float* x, int64_t classes, float* y);
+  // Computes the rows of x (rows, classes).
+  void (*log_softmaxes)(const float* x, int rows, int64_t classes, float* y);
   // Writes the loss of each row of x (rows, classes) to `losses`, and softmax(x) to `probabilities`.
   void (*cross_entropies)(const float* x, int rows, int64_t classes, const RowTarget*, float* losses,
                           float* probabilities);
