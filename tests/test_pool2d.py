@@ -97,6 +97,20 @@ def test_every_width(stride: int, isa: str, rng: np.random.Generator) -> None:
             check(call, call.kernel())
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+@pytest.mark.parametrize("window", [(17, 1), (1, 6), (2, 13), (16, 17)])
+def test_nan_and_ties_in_large_windows(
+    window: tuple[int, int], stride: int, isa: str, rng: np.random.Generator
+) -> None:
+    values = np.array([np.nan, 1, 1, -0.0, 0, -np.inf, np.inf, -2], F32)
+    for some, dilation in product((values, values[1:], values[3:6]), (1, 2)):
+        for width in (1, 5, 20):
+            high, wide = (dilation * (size - 1) + 1 for size in window)
+            x = rng.choice(some, (2, 2, high + 3, wide + width))
+            call = Call("max_pool2d", (x, window), {"stride": stride, "dilation": dilation})
+            check(call, call.kernel())
+
+
 @pytest.mark.parametrize("width", [1, 31, 32, 33, 255, 256, 257, 513])
 def test_outputs_around_the_sizes_of_warps_and_blocks(
     width: int, device: str, rng: np.random.Generator

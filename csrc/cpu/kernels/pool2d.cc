@@ -36,18 +36,31 @@ void with_stride(int64_t stride, Body body) {
     body(stride);
 }
 
+// The least number of inputs between two rows of windows for which prefetching pays, if windows are not high.
+constexpr int64_t kLongRow = 256;
+// The least number of rows of a high window: max_of_high_columns pays.
+constexpr int64_t kHighWindow = 16;
+
 // Rows of windows that are computed together: `count` rows, which begin with a row of a plane.
 struct Group {
   const PoolWindows& w;
   int64_t plane, row, count;
 
   // Calls body(x offset, x offset in the plane, room offset) for each row of windows: the offset of its first
-  // input, and the offset of its columns in the room.
+  // input, and the offset of its columns in the room. A vector goes down a window before the next one begins.
+  // Hardware prefetchers do not follow that if rows are long, so the inputs that the next row of windows adds
+  // are fetched here.
   template <class Body>
-  void rows(Body body) const {
+  void rows(const float* x, Body body) const {
+    const bool prefetches = w.x_row >= kLongRow && w.tap_rows < kHighWindow;
+    const int64_t span = w.tap_rows * w.tap_row;  // the inputs from the first row of taps to the last one
+    const int64_t next = w.x_row > span ? w.x_row : span, added = w.x_row > span ? span : w.x_row;
     int64_t p = plane, i = row;
     for (int64_t r = 0; r < count; ++r) {
-      body(p * w.x_plane + i * w.x_row, i * w.x_row, r * w.width);
+      const int64_t first = p * w.x_plane + i * w.x_row;
+      if (prefetches)
+        for (int64_t at = 0; at < added; at += 16) __builtin_prefetch(x + first + next + at, 0, 2);
+      body(first, i * w.x_row, r * w.width);
       if (++i == w.rows) i = 0, ++p;
     }
   }
@@ -70,6 +83,10 @@ inline void for_groups(const PoolWindows& w, Body body) {
       body(Group{w, p + i / w.rows, i % w.rows, rows - i < w.together ? rows - i : w.together});
 }
 
+// The least numbers of columns of a window for which max_of_neighbours pays, with several windows per row and
+// with a single one.
+constexpr int64_t kWideWindow = 6, kWideSingleWindow = 16;
+
 // Writes the maximum of the taps of each column, and its position, to `values` and `places`. Equal values and
 // NaNs of different columns are then compared by their positions.
 void max_of_columns(const PoolWindows& w, const float* x, int32_t first, float* values, int32_t* places) {
@@ -85,21 +102,63 @@ void max_of_columns(const PoolWindows& w, const float* x, int32_t first, float* 
   });
 }
 
+// Does the same for high windows. A visit waits for the one before it, so the rows of the upper half and
+// those of the lower half take turns. If the number of rows is odd, the middle row belongs to both.
+void max_of_high_columns(const PoolWindows& w, const float* x, int32_t first, float* values,
+                         int32_t* places) {
+  const int64_t half = (w.tap_rows + 1) / 2, apart = (w.tap_rows - half) * w.tap_row;
+  for_overlapping_vectors(w.width, [=, &w](int64_t j, auto n) {
+    const IVec lower = IVec::set(static_cast<int32_t>(apart));
+    IVec place = IVec::iota(1) + IVec::set(first + static_cast<int32_t>(j));
+    WindowMaximum best{load(x + j, n), place}, other{load(x + apart + j, n), place + lower};
+    for (int64_t u = 1; u < half; ++u) {
+      place = place + IVec::set(static_cast<int32_t>(w.tap_row));
+      best.visit(load(x + u * w.tap_row + j, n), place);
+      other.visit(load(x + apart + u * w.tap_row + j, n), place + lower);
+    }
+    best.merge(other);
+    store(best.value, values + j, n);
+    store(best.place, places + j, n);
+  });
+}
+
+// Takes neighbours of `count` columns together, until each column stands for more than half of the columns of
+// a window. Each round doubles this number of columns. Returns it, or 1 if windows are so narrow that this
+// does not pay.
+int64_t max_of_neighbours(const PoolWindows& w, int64_t count, float* values, int32_t* places) {
+  int64_t span = 1;
+  if (w.tap_columns < (w.columns > 1 ? kWideWindow : kWideSingleWindow)) return span;
+  for (; 2 * span <= w.tap_columns; span *= 2) {
+    const int64_t away = span * w.tap_column;
+    for_vectors(count - away, [=](int64_t j, auto n) {
+      WindowMaximum best{load(values + j, n), load(places + j, n)};
+      best.merge({load(values + j + away, n), load(places + j + away, n)});
+      store(best.value, values + j, n);
+      store(best.place, places + j, n);
+    });
+  }
+  return span;
+}
+
 void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index, float* values,
                  int32_t* places) {
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      group.rows([&](int64_t input, int64_t place, int64_t to) {
-        max_of_columns(w, x + input, w.first + static_cast<int32_t>(place), values + to, places + to);
+      group.rows(x, [&](int64_t input, int64_t place, int64_t to) {
+        const auto columns = w.tap_rows >= kHighWindow ? max_of_high_columns : max_of_columns;
+        columns(w, x + input, w.first + static_cast<int32_t>(place), values + to, places + to);
       });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
+        const int64_t count = w.joined ? windows * stride : w.width;
+        const int64_t span = max_of_neighbours(w, count, values + from, places + from);
         const auto compare = [&](auto step, int64_t j, auto n, float* value, int32_t* place) {
           const auto tap = [&](int64_t v) {
             const int64_t at = from + j * step + v * w.tap_column;
             return WindowMaximum{load_strided(values + at, step, n), load_strided(places + at, step, n)};
           };
           WindowMaximum best = tap(0);
-          for (int64_t v = 1; v < w.tap_columns; ++v) best.merge(tap(v));
+          for (int64_t v = span; v < w.tap_columns; v += span)
+            best.merge(tap(v + span <= w.tap_columns ? v : w.tap_columns - span));
           store(best.value, value + j, n);
           store(best.place, place + j, n);
         };
@@ -123,7 +182,7 @@ constexpr int64_t kMaxFloatTaps = 16;
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y, double* sums) {
   for_groups(w, [&](const Group& group) {
-    group.rows([&](int64_t input, int64_t, int64_t to) {
+    group.rows(x, [&](int64_t input, int64_t, int64_t to) {
       for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
         DoubleSum total;
         for (int64_t u = 0; u < w.tap_rows; ++u) total.add(load(x + input + u * w.tap_row + j, n));
@@ -145,7 +204,7 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
   float* const sums = reinterpret_cast<float*>(room);
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      group.rows([&](int64_t input, int64_t, int64_t to) {
+      group.rows(x, [&](int64_t input, int64_t, int64_t to) {
         for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
           Vec total = load(x + input + j, n);
           for (int64_t u = 1; u < w.tap_rows; ++u) total = total + load(x + input + u * w.tap_row + j, n);
@@ -223,7 +282,7 @@ void average_backward(const PoolWindows& w, const float* dy, float* dx, float* s
         if (!pairs) return spread_over_columns(w, dy + output, windows, columns, stride, sums + to, shares);
         for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[output + j] / w.divisor;
       });
-      group.rows([&](int64_t input, int64_t, int64_t from) {
+      group.rows(dx, [&](int64_t input, int64_t, int64_t from) {
         for (int64_t u = 0; u < w.tap_rows; ++u)
           add_row(sums + from, w.width, w.disjoint, dx + input + u * w.tap_row);
       });
