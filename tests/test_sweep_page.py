@@ -30,7 +30,7 @@ def sweep(points: Sequence[Point]) -> sweep_page.Sweep:
     return sweep_page.Sweep("avx2", "a CPU", list(points), [1, 2])
 
 
-def test_the_summary_counts_large_points_alone() -> None:
+def test_the_summary_compares_large_points_and_those_limited_by_memory() -> None:
     points = [
         point(PRODUCTS, 0, 10**6, {1: 0.5, 2: 2.0}),
         point(PRODUCTS, 1, 10**7, {1: 2.0}),
@@ -42,7 +42,7 @@ def test_the_summary_counts_large_points_alone() -> None:
     assert rows == [
         "| `gemm` | 1 | 3 | 1 | 2 | 1.00 | 1 |",
         "| `gemm` | 2 | 1 | 0 | 1 | 2.00 | 0 |",
-        "| `pool2d` | 1 | 1 | 0 |  |  |  |",
+        "| `pool2d` | 1 | 1 | 0 | 1 | 0.20 | 1 |",
     ]
 
 
@@ -50,14 +50,14 @@ def test_the_worst_points_come_first() -> None:
     points = [point(PRODUCTS, i, 10**6, {1: ratio}) for i, ratio in enumerate((0.8, 0.3, 1.2))]
     first, *_ = sweep_page.worst(sweep(points))
     rows = first.splitlines()
-    assert rows[0] == "Smallest ratios of at least 1 MFLOP, 1 thread:"
+    assert rows[0] == "2 of 3 points of at least 1 MFLOP have a ratio below 0.9, 1 thread:"
     assert [row.rpartition("| ")[2] for row in rows[4:]] == ["0.30 |", "0.80 |", "1.20 |"]
     assert f"n {PRODUCTS.columns.sizes[1]}" in rows[4]
 
 
 def test_a_point_that_is_slower_on_more_threads() -> None:
     *_, last = sweep_page.worst(sweep([point(PRODUCTS, 0, 10**6, {1: 1.0, 2: 1.0})]))
-    assert "1 of 1 points are above 1.05" in last
+    assert "1 of 1 points are slower on 2 threads" in last
     assert last.splitlines()[-1].endswith("| 2.00 |")
 
 

@@ -20,14 +20,7 @@ from pathlib import Path
 import numpy as np
 from byhand.bench import documents
 from byhand.bench.run import describe_threads
-from byhand.bench.sweep.findings import (
-    LEAST_FLOPS,
-    LEAST_RATIO,
-    MOST_EXCESS,
-    MOST_THREAD_LOSS,
-    Point,
-    find_excess,
-)
+from byhand.bench.sweep.findings import Point, find_excess, rankings
 from byhand.bench.sweep.grids import FAMILIES, Grid, grids
 from byhand.bench.tables import digits
 from byhand.files.atomic import write_atomic
@@ -83,59 +76,36 @@ def _sweep(isa: str, cpu: str, points: list[Point]) -> Sweep:
     return Sweep(isa, cpu, points, counts)
 
 
-def _large(points: Sequence[Point], threads: int) -> list[tuple[float, Point]]:
-    """Return (ratio, point) of the points of at least 1 MFLOP that a peer can compute, too."""
-    results = ((point.results.get(threads), point) for point in points)
-    return [
-        (r.ratio, p) for r, p in results if r and r.ratio is not None and r.flops >= LEAST_FLOPS
-    ]
-
-
 def summary(sweep: Sweep) -> str:
-    """Return a table with a row for each family and number of threads."""
-    rows = [
-        ("kernels", "threads", "points", "cliffs", "of 1 MFLOP", "mean ratio", "below 0.9"),
-        ("---", *["---:"] * 6),
-    ]
+    """Return a table with a row for each family and number of threads.
+
+    `compared` counts the points that a peer can compute, too, and that have at least 1 MFLOP or
+    are limited by memory.
+    """
+    heads = ("kernels", "threads", "points", "cliffs", "compared", "mean ratio", "below 0.9")
+    rows = [heads, ("---", *["---:"] * 6)]
     for family in FAMILIES:
         for count in sweep.counts:
             own = [point for point in sweep.of(family) if count in point.results]
             if not own:
                 continue
-            cliffs = sum(point.excess.get(count, 0) > MOST_EXCESS for point in own)
-            ratios = [ratio for ratio, _ in _large(own, count)]
-            mean = digits(statistics.geometric_mean(ratios)) if ratios else ""
-            below = str(sum(ratio < LEAST_RATIO for ratio in ratios)) if ratios else ""
-            cells = (len(own), cliffs, len(ratios) or "", mean, below)
-            rows.append((f"`{family}`", str(count), *map(str, cells)))
+            excess, *ratios = rankings(own, [count])
+            found = [ratio for ranking in ratios for ratio, _ in ranking.values]
+            mean = digits(statistics.geometric_mean(found)) if found else ""
+            slow = sum(ranking.slow for ranking in ratios)
+            cells = (count, len(own), excess.slow, len(found), mean, slow)
+            rows.append((f"`{family}`", *map(str, cells)))
     return _table(rows)
 
 
 def worst(sweep: Sweep) -> Iterator[str]:
     """Yield a title and a table for each rule: its worst points."""
-    for count in sweep.counts:
-        where = describe_threads(count)
-        ratios = sorted(_large(sweep.points, count), key=lambda pair: pair[0])
-        yield _list(f"Smallest ratios of at least 1 MFLOP, {where}", "ratio", ratios)
-        excess = [(p.excess[count], p) for p in sweep.points if count in p.excess]
-        yield _list(f"Largest excess, {where}", "excess", _falling(excess))
-    if len(sweep.counts) > 1:
-        losses = [(loss, p) for p in sweep.points if (loss := p.thread_loss) is not None]
-        slower = sum(loss > MOST_THREAD_LOSS for loss, _ in losses)
-        title = (
-            f"Time on the most threads divided by that on one: {slower} of {len(losses)} points "
-        )
-        yield _list(f"{title}are above {MOST_THREAD_LOSS}", "times one thread", _falling(losses))
-
-
-def _falling(pairs: list[tuple[float, Point]]) -> list[tuple[float, Point]]:
-    return sorted(pairs, key=lambda pair: -pair[0])
-
-
-def _list(title: str, heading: str, pairs: Sequence[tuple[float, Point]]) -> str:
-    rows = [("grid", "sizes", heading), ("---", "---", "---:")]
-    rows += [(p.grid.name, p.sizes, digits(value)) for value, p in pairs[:SHOWN]]
-    return f"{title}:\n\n{_table(rows)}"
+    for ranking in rankings(sweep.points, sweep.counts):
+        if not ranking.values:
+            continue
+        rows = [("grid", "sizes", ranking.heading), ("---", "---", "---:")]
+        rows += [(p.grid.name, p.sizes, digits(value)) for value, p in ranking.values[:SHOWN]]
+        yield f"{ranking.title}:\n\n{_table(rows)}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

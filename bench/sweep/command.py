@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -21,16 +21,8 @@ from byhand.bench.options import (
     threads_of,
 )
 from byhand.bench.peers import Contender
-from byhand.bench.results import Result
 from byhand.bench.run import Run, check_folder, describe_threads, time_kernel
-from byhand.bench.sweep.findings import (
-    LEAST_FLOPS,
-    LEAST_RATIO,
-    MOST_EXCESS,
-    MOST_THREAD_LOSS,
-    Point,
-    find_excess,
-)
+from byhand.bench.sweep.findings import Point, find_excess, rankings
 from byhand.bench.sweep.grids import FAMILIES, Grid, grids
 from rich.text import Text
 
@@ -98,8 +90,12 @@ def command(
         if maps is not None:
             draw(one, own, counts, maps)
         points += own
-    for table in _lists(points, counts):
-        run.console.print(table)
+    for ranking in rankings(points, counts):
+        if not ranking.values:
+            continue
+        cells = [(p.grid.name, p.sizes, tables.digits(v)) for v, p in ranking.values[:SHOWN]]
+        heads = ("grid", "<sizes", ranking.heading)
+        run.console.print(tables.aligned(ranking.title, heads, cells))
     run.end(LEGEND)
 
 
@@ -152,35 +148,3 @@ def _slowest_of(grid: Grid, points: Sequence[Point], threads: int) -> Text:
         ratio, point = min(ratios, key=lambda pair: pair[0] or 0)
         text += f"; ratio from {ratio:.2f} ({point.sizes})"
     return Text(text)
-
-
-def _lists(points: Sequence[Point], counts: Sequence[int]) -> Iterator[Text]:
-    """Yield a table of the worst points by each rule."""
-
-    def ranked(
-        heading: str, value: Callable[[Point], float | None], text: str, limit: float
-    ) -> Text:
-        """List the points with the worst values: the smallest ratios, or the largest others."""
-        sign = 1 if heading == "ratio" else -1
-        rows = [(found, p) for p in points if (found := value(p)) is not None]
-        rows.sort(key=lambda row: sign * row[0])
-        number = sum(sign * found < sign * limit for found, _ in rows)
-        cells = [(p.grid.name, p.sizes, tables.digits(found)) for found, p in rows[:SHOWN]]
-        title = f"{number} of {len(rows)} {text}"
-        return tables.aligned(title, ("grid", "<sizes", heading), cells)
-
-    def ratio_if(wanted: Callable[[Result], bool], count: int) -> Callable[[Point], float | None]:
-        return lambda p: p.results[count].ratio if wanted(p.results[count]) else None
-
-    for count in counts:
-        where = describe_threads(count)
-        text = f"above {MOST_EXCESS}, {where}"
-        yield ranked("excess", lambda p, n=count: p.excess.get(n), text, MOST_EXCESS)  # type: ignore[misc]
-        text = f"of at least 1 MFLOP below {LEAST_RATIO}, {where}"
-        large = ratio_if(lambda result: result.flops >= LEAST_FLOPS, count)
-        yield ranked("ratio", large, text, LEAST_RATIO)
-        text = f"limited by memory below {LEAST_RATIO}, {where}"
-        yield ranked("ratio", ratio_if(lambda result: not result.flops, count), text, LEAST_RATIO)
-    if len(counts) > 1:
-        text = f"slower on {describe_threads(max(counts))}"
-        yield ranked("times fewest", lambda p: p.thread_loss, text, MOST_THREAD_LOSS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from byhand.bench.results import Result
+from byhand.bench.run import describe_threads
 from byhand.bench.sweep.grids import Grid
 
 # A point is a cliff if it takes more than this multiple of what its neighbours predict.
@@ -60,6 +61,59 @@ class Point:
                 for result in self.results.values()
             )
         )
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The points of a sweep by one rule, the worst first.
+
+    rule : says what the rule finds.
+    heading : names the values.
+    values : the value of each point that the rule concerns.
+    slow : the number of points that break the rule.
+    """
+
+    rule: str
+    heading: str
+    values: list[tuple[float, Point]]
+    slow: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.slow} of {len(self.values)} {self.rule}"
+
+
+def rankings(points: Sequence[Point], counts: Sequence[int]) -> Iterator[Ranking]:
+    """Yield the ranking of each rule, for each number of threads."""
+
+    def rank(
+        rule: str, heading: str, value: Callable[[Point], float | None], limit: float
+    ) -> Ranking:
+        sign = 1 if heading == "ratio" else -1  # small ratios are bad, and large other values
+        values = [(found, point) for point in points if (found := value(point)) is not None]
+        values.sort(key=lambda pair: sign * pair[0])
+        slow = sum(sign * found < sign * limit for found, _ in values)
+        return Ranking(rule, heading, values, slow)
+
+    def ratio_if(wanted: Callable[[Result], bool], count: int) -> Callable[[Point], float | None]:
+        def ratio(point: Point) -> float | None:
+            result = point.results.get(count)
+            return result.ratio if result and wanted(result) else None
+
+        return ratio
+
+    for count in counts:
+        where = describe_threads(count)
+        excess = f"points have an excess above {MOST_EXCESS}, {where}"
+        yield rank(excess, "excess", lambda p, n=count: p.excess.get(n), MOST_EXCESS)  # type: ignore[misc]
+        large = ratio_if(lambda result: result.flops >= LEAST_FLOPS, count)
+        rule = f"have a ratio below {LEAST_RATIO}, {where}"
+        yield rank(f"points of at least 1 MFLOP {rule}", "ratio", large, LEAST_RATIO)
+        memory = ratio_if(lambda result: not result.flops, count)
+        yield rank(f"points limited by memory {rule}", "ratio", memory, LEAST_RATIO)
+    if len(counts) > 1:
+        rule = f"points are slower on {describe_threads(max(counts))}"
+        yield rank(rule, "times fewest", lambda p: p.thread_loss, MOST_THREAD_LOSS)
 
 
 def find_excess(points: Sequence[Point], threads: int) -> None:
