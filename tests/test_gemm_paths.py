@@ -67,9 +67,12 @@ def check_parts(a: Array, b: Array, rows: Iterable[int], columns: Iterable[int])
 @layouts_of_a
 @layouts_of_b
 def test_every_tile(layout_a: Layout, layout_b: Layout, isa: str, rng: np.random.Generator) -> None:
-    """Tiles of every height, width and edge. A is read in place, and B in place or packed."""
+    """Tiles of every height, width and edge. A is read in place, and B in place or packed.
+
+    Products of up to 4 terms whose B has contiguous rows have a kernel of their own.
+    """
     fill = Fill(rng, integers=True)
-    for k in (1, 4):
+    for k in (1, 2, 3, 4, 5):
         a, b = layout_a(fill(HEIGHTS[-1], k)), layout_b(fill(k, WIDTHS[-1]))
         check_parts(a, b, HEIGHTS, WIDTHS)
 
@@ -103,7 +106,7 @@ def test_panels_of_a_large_b(
 @pytest.mark.parametrize("layout", [aliased_rows, aliased_columns, aliased_and_spread])
 def test_every_panel_of_a(layout: Layout, isa: str, rng: np.random.Generator) -> None:
     fill = Fill(rng, integers=True)
-    for k in (1, 16, 21):
+    for k in (5, 16, 21):
         a, b = layout(fill(HEIGHTS[-1], k)), fill(k, PACKED_A)
         check_parts(a, b, HEIGHTS, [WIDEST, PACKED_A])
 
@@ -159,7 +162,7 @@ def test_blocks_of_columns(
     layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
-    for n, k in ((2048, 5), (2049, 5), (4200, 3), (2055, 513)):
+    for n, k in ((1025, 4), (2048, 5), (2049, 5), (4200, 3), (2055, 513)):
         call = Call("gemm", (fill(PACKED_B, k), layout_b(fill(k, n)), fill(PACKED_B, n)), {})
         check_exact(call, call.kernel())
 

@@ -204,6 +204,24 @@ int64_t rest_terms(const Matrix& b, const Tiling& t) {
   return b.row_stride > 0 ? std::min(b.rows, ceil_div(beyond, b.row_stride)) : b.rows;
 }
 
+// Computes the product in blocks of columns. The values of B of a block stay in L1 while all rows use them.
+void multiply_few_terms(const Product& g) {
+  constexpr int64_t kColumns = 1024;
+  const GemmKernels& k = kernels<GemmKernels>();
+  for (int64_t j = 0; j < g.columns(); j += kColumns) {
+    const int64_t columns = std::min(kColumns, g.columns() - j);
+    GemmTile t{};
+    t.a = g.a.data, t.a_row_stride = g.a.row_stride, t.a_column_stride = g.a.column_stride;
+    t.b = g.b.data + j, t.b_row_stride = g.b.row_stride;
+    t.c = g.c + j, t.c_row_stride = g.c_row_stride;
+    t.out = g.out + j, t.out_row_stride = g.out_row_stride;
+    t.columns = static_cast<int>(columns);
+    t.alpha = g.alpha, t.beta = g.beta;
+    k.few_terms[g.depth() - 1](t, g.rows());
+    activate(g, t.out, g.rows(), columns);
+  }
+}
+
 }  // namespace
 
 bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
@@ -218,6 +236,7 @@ bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
 }
 
 void multiply_by_tiles(const Product& g) {
+  if (g.depth() > 0 && g.depth() <= kMaxFewTerms && g.b.column_stride == 1) return multiply_few_terms(g);
   const GemmKernels& k = kernels<GemmKernels>();
   const Tiling tiling(k, g.rows(), g.columns());
   const int64_t steps = std::max<int64_t>(1, ceil_div(g.depth(), longest_step(k))),

@@ -5,17 +5,6 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// Calls body(i, rows) for blocks of kRows rows, and for the shorter block at the end if there is one. i is
-// the first row of a block, and `rows` a Constant.
-template <int kRows, class Body>
-void for_rows(int64_t count, Body body) {
-  int64_t i = 0;
-  for (; i + kRows <= count; i += kRows) body(i, Constant<kRows>{});
-  for_constants<kRows - 1>([&](auto rows) {
-    if (rows == count - i) body(i, rows);
-  });
-}
-
 // The number of rows of outputs that are computed together. Their sums are independent, so none has to wait
 // for another one.
 constexpr int kDepthwiseRows = 6;

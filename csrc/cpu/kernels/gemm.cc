@@ -155,6 +155,46 @@ void tile(const GemmTile& t) {
   }
 }
 
+// The number of rows that few_terms computes together. Their values of A, the vectors of B, a sum, alpha and
+// beta must fit into the registers.
+constexpr int few_terms_rows(int depth) {
+  const int fitting = (kRegisters - 3 - depth) / depth;
+  return fitting < 4 ? fitting : 4;
+}
+
+// The values of A stay in registers while the loop runs along the rows of B. The calls of tiles would take
+// longer than their few multiply-adds.
+template <int kDepth>
+void few_terms(const GemmTile& t, int64_t rows) {
+  for_rows<few_terms_rows(kDepth)>(rows, [&](int64_t first, auto count) {
+    constexpr int kRows = count;
+    Vec a[kRows][kDepth];
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r) BYHAND_UNROLL
+    for (int p = 0; p < kDepth; ++p)
+      a[r][p] = Vec::set(t.a[(first + r) * t.a_row_stride + p * t.a_column_stride]);
+    const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);
+    const bool adds = t.beta != 0;
+    const float *const b = t.b, *const c = t.c + first * t.c_row_stride;
+    float* const out = t.out + first * t.out_row_stride;
+    const int64_t b_row = t.b_row_stride, c_row = t.c_row_stride, out_row = t.out_row_stride;
+    for_vectors(t.columns, [&](int64_t j, auto n) {
+      Vec bv[kDepth];
+      BYHAND_UNROLL
+      for (int p = 0; p < kDepth; ++p) bv[p] = load(b + p * b_row + j, n);
+      BYHAND_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        Vec sum = Vec::zero();
+        BYHAND_UNROLL
+        for (int p = 0; p < kDepth; ++p) sum = fma(a[r][p], bv[p], sum);
+        Vec value = alpha * sum;
+        if (adds) value = fma(beta, load(c + r * c_row + j, n), value);
+        store(value, out + r * out_row + j, n);
+      }
+    });
+  });
+}
+
 // The numbers of rows and columns of the largest dot tiles. A tile of kDotTileRows x 5 sums is enough to keep
 // the units for multiply-adds busy with few loads per multiply-add. A tile of a single row needs more columns
 // to have enough sums.
@@ -280,6 +320,7 @@ void fill_gemm(GemmKernels& k) {
   k.dot_rows = kDotTileRows;
   for (int r = 1; r <= kDotTileRows; ++r) k.dot_columns[r - 1] = dot_columns(r);
   add_dots<kDotTileRows, dot_columns(kDotTileRows)>(k);
+  for_constants<kMaxFewTerms>([&](auto depth) { k.few_terms[depth - 1] = few_terms<depth>; });
   k.pack_rows = pack_rows;
   k.pack_columns = pack_columns;
 }

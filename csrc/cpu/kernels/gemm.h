@@ -10,6 +10,8 @@ namespace byhand::cpu {
 // instruction sets.
 inline constexpr int kMaxGemmRows = 14, kMaxGemmVectors = 8;
 inline constexpr int kMaxGemmDotColumns = 8;
+// The largest depth of a product that `few_terms` computes.
+inline constexpr int kMaxFewTerms = 4;
 
 // The last vector in each row of a tile may have fewer columns than lanes, if the matrix ends there.
 // kWholeEdge: it has as many columns as lanes. kCutEdge: it has fewer. kHalfEdge: it has at most half as
@@ -64,6 +66,9 @@ struct GemmKernels {
   int dot_rows;                   // the number of rows of the highest dot tile
   int dot_columns[kMaxGemmRows];  // [r - 1]: the number of columns of the widest dot tile with r rows
   GemmDotKernel dot[kMaxGemmRows][kMaxGemmDotColumns];  // [rows - 1][columns - 1]
+  // [depth - 1]: computes `rows` rows of any number of columns, one long row after the other. The bits are
+  // those of the tiles.
+  void (*few_terms[kMaxFewTerms])(const GemmTile&, int64_t rows);
   // Pack a matrix of `count` rows and `depth` columns into panels, in the order in which tiles read them. A
   // panel takes `width` rows of the matrix and stores them transposed: the value in row i and column p of the
   // matrix goes to to[i / width * panel + p * width + i % width]. `panel` is at least width * depth. For

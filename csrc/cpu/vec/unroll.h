@@ -37,5 +37,16 @@ constexpr void for_constants(F f) {
   }
 }
 
+// Calls body(i, rows) for blocks of kRows rows, and for the shorter block at the end if there is one. i is
+// the first row of a block, and `rows` a Constant.
+template <int kRows, class Body>
+inline void for_rows(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + kRows <= count; i += kRows) body(i, Constant<kRows>{});
+  for_constants<kRows - 1>([&](auto rows) {
+    if (rows == count - i) body(i, rows);
+  });
+}
+
 }  // namespace
 }  // namespace byhand::cpu::BYHAND_ISA
