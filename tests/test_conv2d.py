@@ -191,6 +191,14 @@ def test_every_number_of_channels(isa: str, rng: np.random.Generator) -> None:
                 check_exact(call, call.kernel())
 
 
+def test_every_height_of_depthwise_filters(isa: str, rng: np.random.Generator) -> None:
+    """Filters of fewer and more rows than a block of taps, on blocks of outputs of every height."""
+    for taps, rows in product((2, 3, 4, 5, 8, 9, 11), (1, 5, 8, 11)):
+        shape = {"x": (1, 2, rows + taps - 1, 9), "weight": (2, 1, taps, 4), "groups": 2}
+        for call in calls(Fill(rng, integers=True), shape):
+            check_exact(call, call.kernel())
+
+
 def test_algorithms() -> None:
     x, w = np.ones((1, 1, 4, 4), F32), np.ones((1, 1, 3, 3), F32)
     assert_same_bits(kernels.conv2d(x, w, algorithm="direct"), kernels.conv2d(x, w))

@@ -5,35 +5,39 @@
 namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
-// The number of rows of outputs that are computed together. Their sums are independent, so none has to wait
-// for another one.
-constexpr int kDepthwiseRows = 6;
+// The largest numbers of rows of outputs, and of rows of taps, that are computed together. Their sums and the
+// weights of a column of taps stay in registers, beside one vector of x.
+constexpr int kOutputRows = 8, kTapRows = kRegisters < 32 ? 4 : 8;
 
-// Computes n columns from column j on, in kRows rows. kColumns is the number of taps per row, or 0 if the
-// kernel has to look it up.
-template <int kColumns, int kRows, class N>
-void block(const DepthwisePlane& p, int64_t i, int64_t j, N n) {
-  Vec sum[kRows];
-  const Vec bias = Vec::set(p.bias);
-  BYHAND_UNROLL
-  for (Vec& s : sum) s = bias;
-  const int64_t stride = p.x_stride;
-  const float *x = p.x + i * stride + j, *w = p.w;
-  const auto add = [&](const float* at, float weight) {
-    const Vec wv = Vec::set(weight);
+// Adds the products of kTaps rows of taps to kRows rows of outputs. The rows of taps lie as far apart as the
+// rows of x, so each vector of x is loaded once for all outputs that read it.
+template <int kTaps, int kRows>
+void add_taps(const float* x, int64_t stride, const float* w, int64_t columns, Vec (&sum)[kRows]) {
+  for (int64_t v = 0; v < columns; ++v) {
+    Vec weight[kTaps];
     BYHAND_UNROLL
-    for (int r = 0; r < kRows; ++r) sum[r] = fma(wv, Vec::load(at + r * stride), sum[r]);
-  };
-  for (int64_t u = 0; u < p.tap_rows; ++u) {
-    const float* const at = x + p.tap_row[u];
-    if constexpr (kColumns > 0) {
+    for (int u = 0; u < kTaps; ++u) weight[u] = Vec::set(w[u * columns + v]);
+    BYHAND_UNROLL
+    for (int q = 0; q < kRows + kTaps - 1; ++q) {
+      const Vec value = Vec::load(x + q * stride + v);
       BYHAND_UNROLL
-      for (int v = 0; v < kColumns; ++v) add(at + v, w[v]);
-      w += kColumns;
-    } else {
-      for (int64_t v = 0; v < p.tap_columns; ++v) add(at + v, *w++);
+      for (int u = 0; u < kTaps; ++u)
+        if (q >= u && q - u < kRows) sum[q - u] = fma(weight[u], value, sum[q - u]);
     }
   }
+}
+
+// Computes n columns from column j on, in kRows rows. kTaps is the largest number of rows of taps that are
+// added together.
+template <int kTaps, int kRows, class N>
+void block(const DepthwisePlane& p, int64_t i, int64_t j, N n) {
+  Vec sum[kRows];
+  BYHAND_UNROLL
+  for (Vec& s : sum) s = Vec::set(p.bias);
+  const float* const x = p.x + i * p.x_stride + j;
+  for_rows<kTaps>(p.tap_rows, [&](int64_t u, auto taps) {
+    add_taps<taps>(x + p.tap_row[u], p.x_stride, p.w + u * p.tap_columns, p.tap_columns, sum);
+  });
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) store(sum[r], p.y + (i + r) * p.columns + j, n);
 }
@@ -76,24 +80,32 @@ void square_plane(const DepthwisePlane& p) {
   });
 }
 
-template <int kColumns>
-void depthwise_plane(const DepthwisePlane& p) {
-  for_rows<kDepthwiseRows>(p.rows, [&](int64_t i, auto rows) {
-    for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { block<kColumns, rows>(p, i, j, n); });
-  });
+// The blocks have nearly equal heights, because a block of few rows would have so few sums that each
+// multiply-add waits for the one before.
+template <int kTaps>
+void plane(const DepthwisePlane& p) {
+  const int64_t blocks = (p.rows + kOutputRows - 1) / kOutputRows;
+  int64_t i = 0;
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t height = (p.rows - i) / (blocks - b);
+    for_constants<kOutputRows>([&](auto rows) {
+      if (rows == height)
+        for_overlapping_vectors(p.columns, [&](int64_t j, auto n) { block<kTaps, rows>(p, i, j, n); });
+    });
+    i += height;
+  }
 }
 
 void depthwise(const DepthwisePlane& p) {
-  const bool square = p.tap_rows == p.tap_columns && p.tap_rows > 1 && p.tap_rows <= kMostSquareTaps &&
-                      p.tap_row[1] - p.tap_row[0] == p.x_stride;
-  if (square && p.tap_rows == 2) return square_plane<2>(p);
-  if (square && p.tap_rows == 3) return square_plane<3>(p);
-  if constexpr (kMostSquareTaps >= 5)
-    if (square && p.tap_rows == 5) return square_plane<5>(p);
-  if (p.tap_columns > kMaxTapColumns) return depthwise_plane<0>(p);
-  for_constants<kMaxTapColumns>([&](auto columns) {
-    if (columns == p.tap_columns) depthwise_plane<columns>(p);
-  });
+  const bool adjacent = p.tap_rows > 1 && p.tap_row[1] - p.tap_row[0] == p.x_stride;
+  if (!adjacent) return plane<1>(p);
+  if (p.tap_rows == p.tap_columns) {
+    if (p.tap_rows == 2) return square_plane<2>(p);
+    if (p.tap_rows == 3) return square_plane<3>(p);
+    if constexpr (kMostSquareTaps >= 5)
+      if (p.tap_rows == 5) return square_plane<5>(p);
+  }
+  plane<kTapRows>(p);
 }
 
 // The largest number of rows of taps of a dot. The sums and one vector of dy must fit into the registers.
