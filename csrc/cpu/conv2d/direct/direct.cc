@@ -13,6 +13,9 @@
 namespace byhand::cpu {
 namespace {
 
+// The largest number of phases of a row whose values are interleaved by vectors.
+constexpr int kMostInterleaved = 4;
+
 int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
   int64_t* const table = frame.allocate<int64_t>(count);
   for (int64_t i = 0; i < count; ++i) table[i] = i * step;
@@ -58,17 +61,16 @@ PhaseAxis phase_axis(int64_t phase, int64_t in, int64_t kernel, int64_t stride, 
   return {{count, tap, 1}, offset, ceil_div(in - phase, stride)};
 }
 
-// Computes dx at the inputs of one phase per axis: a correlation of dy with the taps that reach these inputs.
-void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
+// Computes dx at the inputs of one phase per axis, in contiguous planes: a correlation of dy with the taps
+// that reach these inputs. Returns false if there are no such taps. Then the gradients are zero, and nothing
+// is computed.
+bool backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, const float* weight, float* dx) {
   ScratchFrame frame;
   const PhaseAxis rows =
       phase_axis(phase.h, s.in_h, s.kernel.h, s.stride.h, s.dilation.h, s.padding.top, s.kernel.w, frame);
   const PhaseAxis columns =
       phase_axis(phase.w, s.in_w, s.kernel.w, s.stride.w, s.dilation.w, s.padding.left, 1, frame);
-  if (rows.taps.count == 0 || columns.taps.count == 0) return;  // no output reads these inputs: dx stays zero
-
-  const bool dense = s.stride.h == 1 && s.stride.w == 1;
-  const int64_t planes = s.batch * s.in_channels, plane = rows.size * columns.size;
+  if (rows.taps.count == 0 || columns.taps.count == 0) return false;
   Correlation c{};
   c.batch = s.batch, c.groups = s.groups, c.channels = s.group_out(), c.outputs = s.group_in();
   c.source = {s.out_h, s.out_w}, c.out = {rows.size, columns.size};
@@ -78,14 +80,55 @@ void backward_input_phase(const Conv2dShape& s, Pair phase, const float* dy, con
   c.weight_channel = s.group_in() * s.taps(), c.weight_output = s.taps();
   c.weight_group = s.group_out() * c.weight_channel;
   c.row_offset = rows.offset, c.column_offset = columns.offset;
-  c.y = dense ? dx : frame.allocate<float>(planes * plane);
+  c.y = dx;
   correlate(c);
-  if (dense) return;
-  parallel_for(planes, memory_ns(static_cast<double>(plane) * 8), [&](int64_t i) {
-    for (int64_t y = 0; y < rows.size; ++y)
-      for (int64_t x = 0; x < columns.size; ++x)
-        dx[(i * s.in_h + phase.h + y * s.stride.h) * s.in_w + phase.w + x * s.stride.w] =
-            c.y[i * plane + y * columns.size + x];
+  return true;
+}
+
+// to[x * kPhases + k] = phase[k][x] for x < count. The compiler uses vectors here.
+template <int kPhases>
+void interleave(const float* const (&phase)[kMostInterleaved], int64_t count, float* to) {
+  for (int64_t x = 0; x < count; ++x)
+    for (int k = 0; k < kPhases; ++k) to[x * kPhases + k] = phase[k][x];
+}
+
+// Computes the rows of dx that belong to one phase, unless they are zero. Each phase of the columns gets
+// planes of its own. Then their values are put side by side.
+void backward_input_rows(const Conv2dShape& s, int64_t phase, const float* dy, const float* weight,
+                         float* dx) {
+  struct Columns {
+    int64_t phase, count;
+    float* planes;
+  };
+  const int64_t rows = ceil_div(s.in_h - phase, s.stride.h), planes = s.batch * s.in_channels;
+  ScratchFrame frame;
+  Columns* const all = frame.allocate<Columns>(std::min(s.stride.w, s.in_w));
+  int64_t phases = 0;
+  for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w) {
+    const int64_t count = ceil_div(s.in_w - w, s.stride.w);
+    all[phases] = {w, count, frame.allocate<float>(planes * rows * count)};
+    if (backward_input_phase(s, {phase, w}, dy, weight, all[phases].planes)) ++phases;
+  }
+  if (phases == 0) return;
+  // The number of columns of each phase that are interleaved.
+  const int64_t whole = phases == s.stride.w && phases <= kMostInterleaved ? s.in_w / s.stride.w : 0;
+  const int64_t step = s.stride.w, row_step = s.stride.h * s.in_w;
+  parallel_for(planes, memory_ns(static_cast<double>(rows * s.in_w) * 8), [&](int64_t i) {
+    float* const to = dx + (i * s.in_h + phase) * s.in_w;
+    for (int64_t y = 0; whole > 0 && y < rows; ++y) {
+      const float* from[kMostInterleaved] = {};
+      for (int64_t k = 0; k < phases; ++k) from[k] = all[k].planes + (i * rows + y) * all[k].count;
+      if (phases == 1) interleave<1>(from, whole, to + y * row_step);
+      if (phases == 2) interleave<2>(from, whole, to + y * row_step);
+      if (phases == 3) interleave<3>(from, whole, to + y * row_step);
+      if (phases == 4) interleave<4>(from, whole, to + y * row_step);
+    }
+    for (int64_t k = 0; k < phases; ++k) {
+      const Columns c = all[k];
+      for (int64_t y = 0; y < rows; ++y)
+        for (int64_t x = whole; x < c.count; ++x)
+          to[y * row_step + c.phase + x * step] = c.planes[(i * rows + y) * c.count + x];
+    }
   });
 }
 
@@ -113,13 +156,15 @@ void direct_forward(const Conv2dShape& s, const float* x, const float* weight, c
 }
 
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
+  const bool dense = s.stride.h == 1 && s.stride.w == 1;
   // With a stride, there may be inputs that no output reads. Their gradients are zero.
-  if (s.out_channels == 0 || s.stride.h > 1 || s.stride.w > 1)
-    std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  if (s.out_channels == 0 || !dense) std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
   if (s.out_channels == 0) return;
-  for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h)
-    for (int64_t w = 0; w < std::min(s.stride.w, s.in_w); ++w)
-      backward_input_phase(s, {h, w}, dy, weight, dx);
+  if (dense) {
+    backward_input_phase(s, {0, 0}, dy, weight, dx);
+    return;
+  }
+  for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h) backward_input_rows(s, h, dy, weight, dx);
 }
 
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {
