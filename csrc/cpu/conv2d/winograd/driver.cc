@@ -17,6 +17,25 @@ namespace {
 // Returns whether the transformed weights stay in the caches while all patches are multiplied by them.
 bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
 
+// The cost of a transform of a gradient, relative to one of the forward pass.
+constexpr double kGradient = 1.3;
+// The cost of a multiply-add of the weight gradient if its transformed sums do not stay in L1.
+constexpr double kDistantSum = 1.5;
+
+// The cost of an image. `transform` is the cost of a transform relative to one of the forward pass, and
+// `product` that of a multiply-add.
+double cost(const Conv2dShape& s, double transform, double product) {
+  constexpr double kFilter = 150;  // the cost of the transform of a filter
+  const int64_t step = kWinogradSize + 1 - s.kernel.h;
+  const double patches =
+      static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
+  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
+  const double products = patches * in * out * kWinogradValues * product;
+  const double transforms = patches * (in + out) * kWinogradTransform * transform;
+  const double filters = kFilter * in * out / static_cast<double>(s.batch);
+  return products + narrow_multiply_add() * (transforms + filters);  // transforms have up to 8 lanes
+}
+
 }  // namespace
 
 bool winograd_takes(const Conv2dShape& s) {
@@ -24,16 +43,11 @@ bool winograd_takes(const Conv2dShape& s) {
          s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
 }
 
-double winograd_cost(const Conv2dShape& s, bool forward) {
-  constexpr double kGradient =
-      1.3;  // the cost of a transform of a gradient, relative to one of the forward pass
-  const int64_t step = kWinogradSize + 1 - s.kernel.h;
-  const double patches =
-      static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
-  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  // Transforms have up to 8 lanes.
-  const double transform = narrow_multiply_add() * kWinogradTransform * (forward ? 1 : kGradient);
-  return patches * (in * out * kWinogradValues + (in + out) * transform);
+double winograd_forward_cost(const Conv2dShape& s) { return cost(s, 1, 1); }
+double winograd_input_gradient_cost(const Conv2dShape& s) { return cost(s, kGradient, 1); }
+double winograd_weight_gradient_cost(const Conv2dShape& s) {
+  const bool distant = s.in_channels * s.out_channels * kWinogradValues > kL1Floats;
+  return cost(s, kGradient, distant ? kDistantSum : 1);
 }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,

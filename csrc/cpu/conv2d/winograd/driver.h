@@ -18,9 +18,11 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx);
 void winograd_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw);
 
-// Estimates the multiply-adds of the forward pass, or of one of the gradients, for one image, by the
-// algorithm that transforms in both axes (not that of winograd_rows_forward). A transform counts as the
-// number of multiply-adds that take as long.
-double winograd_cost(const Conv2dShape& s, bool forward);
+// Estimate the multiply-adds for one image by the algorithm that transforms in both axes (not that of
+// winograd_rows_forward). A transform counts as the number of multiply-adds that take as long. The filters
+// are transformed once per batch.
+double winograd_forward_cost(const Conv2dShape& s);
+double winograd_input_gradient_cost(const Conv2dShape& s);
+double winograd_weight_gradient_cost(const Conv2dShape& s);
 
 }  // namespace byhand::cpu
