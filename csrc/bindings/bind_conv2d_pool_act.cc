@@ -14,7 +14,10 @@ Shape cache_shape(const Shape& weight) {
 
 py::object conv2d_weight_cache(py::handle weight_shape) {
   const Shape shape = parse_shape(weight_shape, "weight_shape", 4);
-  const Output<float> cache(py::none(), "", cache_shape(shape), {});
+  const Shape size = cache_shape(shape);
+  require(is_countable(size.data(), size.size()),
+          "weight_shape must need a cache of at most 2**60 bytes, got ", shape);
+  const Output<float> cache(py::none(), "", size, {});
   ops::conv2d_clear_weight_cache(cache.data());
   return cache.array();
 }

@@ -32,32 +32,36 @@ class Patches {
   Patches(int64_t rows, int64_t columns, float* data)
       : lanes_(kernels<WinogradProductKernels>().lanes),
         columns_(columns),
-        plane_(plane_of(rows, columns)),
+        plane_(plane_of(rows, columns, lanes_)),
         data_(data) {}
   Patches(int64_t rows, int64_t columns, ScratchFrame& frame)
       : Patches(rows, columns, frame.allocate<float>(size(rows, columns))) {}
   static int64_t size(int64_t rows, int64_t columns) {
-    return kWinogradValues / kernels<WinogradProductKernels>().lanes * plane_of(rows, columns);
+    return size_of(rows, columns, kernels<WinogradProductKernels>().lanes);
   }
 
-  // Returns an upper bound of the size() of a matrix with this number of patches, for any number of lanes.
-  // Each plane is longer than its vectors by less than two cache lines. There are at most kWinogradValues / 4
-  // planes, which is their number with 4 lanes.
-  static int64_t most(int64_t patches) {
-    return kWinogradValues * patches + kWinogradValues / 4 * 2 * kCacheLineFloats;
+  // Returns the largest size() of such a matrix, for any number of lanes.
+  static int64_t most(int64_t rows, int64_t columns) {
+    return std::max({size_of(rows, columns, 4), size_of(rows, columns, 8), size_of(rows, columns, 16)});
   }
 
   WinogradPatches row(int64_t i) const { return {data_ + i * row_stride(), plane_}; }
-  int64_t row_stride() const { return columns_ * lanes_; }
+  int64_t row_stride() const { return row_of(columns_, lanes_); }
   int64_t plane() const { return plane_; }
   float* data() const { return data_; }
 
  private:
-  // The size of a plane is an odd number of cache lines. So the vectors of one patch, which lie in different
-  // planes, fall into different sets of a cache and do not evict each other.
-  static int64_t plane_of(int64_t rows, int64_t columns) {
-    return (ceil_div(rows * columns * kernels<WinogradProductKernels>().lanes, kCacheLineFloats) | 1) *
-           kCacheLineFloats;
+  // The size of a row and that of a plane are odd numbers of cache lines. So the vectors of a column, and the
+  // vectors of one patch, which lie in different planes, fall into different sets of a cache and do not evict
+  // each other.
+  static int64_t row_of(int64_t columns, int lanes) {
+    return (ceil_div(columns * lanes, kCacheLineFloats) | 1) * kCacheLineFloats;
+  }
+  static int64_t plane_of(int64_t rows, int64_t columns, int lanes) {
+    return (rows * row_of(columns, lanes) / kCacheLineFloats | 1) * kCacheLineFloats;
+  }
+  static int64_t size_of(int64_t rows, int64_t columns, int lanes) {
+    return kWinogradValues / lanes * plane_of(rows, columns, lanes);
   }
 
   int lanes_;

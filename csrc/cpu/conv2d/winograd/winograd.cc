@@ -80,8 +80,9 @@ float* first_line(float* cache) {
 
 int64_t Winograd::cache_size(const int64_t (&weight)[4]) {
   const bool used = weight[2] == weight[3] && (weight[2] == 3 || weight[2] == 5);
-  const int64_t patches = used ? weight[0] * weight[1] : 0;
-  return 2 * kCacheLineFloats + lines(patches * weight[2] * weight[3]) + Patches::most(patches);
+  const int64_t outputs = used ? weight[0] : 0, inputs = weight[1];
+  return 2 * kCacheLineFloats + lines(outputs * inputs * weight[2] * weight[3]) +
+         Patches::most(outputs, inputs);
 }
 
 void Winograd::clear_cache(float* cache) { std::fill_n(cache, 2 * kCacheLineFloats, 0.0f); }
