@@ -165,7 +165,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.exit_code == 0, ran.output
     assert "softmax, 2 threads: 4 points" in ran.output
     assert "points limited by memory have a ratio below 0.9, 1 thread" in ran.output
-    assert "of 4 points are slower on 2 threads" in ran.output
+    assert "of 4 points take more than 1.05 times as long on 2 threads as on 1 thread" in ran.output
     saved = json.loads(path.read_text())
     places = [(r["threads"], r["case"]["row"], r["case"]["column"]) for r in saved["results"]]
     assert places == [(t, i, j) for t in (1, 2) for i in (0, 1) for j in (0, 1)]

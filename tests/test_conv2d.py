@@ -193,8 +193,18 @@ def test_every_number_of_channels(isa: str, rng: np.random.Generator) -> None:
 
 def test_every_height_of_depthwise_filters(isa: str, rng: np.random.Generator) -> None:
     """Filters of fewer and more rows than a block of taps, on blocks of outputs of every height."""
-    for taps, rows in product((2, 3, 4, 5, 8, 9, 11), (1, 5, 8, 11)):
+    for taps, rows in product(range(2, 17), range(1, 9)):
         shape = {"x": (1, 2, rows + taps - 1, 9), "weight": (2, 1, taps, 4), "groups": 2}
+        for call in calls(Fill(rng, integers=True), shape):
+            check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 5])
+def test_input_gradients_at_every_stride(stride: int, isa: str, rng: np.random.Generator) -> None:
+    """Planes with and without a remainder, phases with and without taps, short and long rows."""
+    for width, taps, padding in product((7, 12, 40, 41), (1, 2, 3, 5), (0, 1)):
+        shape = {"x": (2, 3, 6, width), "weight": (4, 3, 2, taps)}
+        shape |= {"stride": (2, stride), "padding": padding}
         for call in calls(Fill(rng, integers=True), shape):
             check_exact(call, call.kernel())
 

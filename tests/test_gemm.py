@@ -243,6 +243,22 @@ def test_not_one_byte_outside_at_every_edge(side: str, isa: str, rng: np.random.
             assert fence.untouched(), call
 
 
+@pytest.mark.parametrize("stride", [0, 1, 3, 7, 20, 40, -1, -5, -20, -40])
+def test_not_one_byte_outside_of_overlapping_rows(
+    stride: int, isa: str, rng: np.random.Generator
+) -> None:
+    """Rows of B overlap, repeat, lie apart or run backwards. No load passes their ends."""
+    fill, strides = Fill(rng, integers=True), (4 * stride, 4)
+    for side, k, n in product(("start", "end"), (1, 5, 30), (3, 8, 17, 20, 33)):
+        values = fill((k - 1) * abs(stride) + n)
+        b = Fence(side)(values)[max(0, -stride) * (k - 1) :]
+        b = as_strided(b, (k, n), strides)
+        for m in (1, 13, 29):
+            a = fill(m, k)
+            expected = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.float32)
+            assert_same_bits(kernels.gemm(a, b), expected, f"{m} x {n} x {k}, {side}")
+
+
 @transposes
 def test_the_error_that_the_docstring_promises(
     transpose: dict[str, bool], device: str, rng: np.random.Generator

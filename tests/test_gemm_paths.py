@@ -162,9 +162,25 @@ def test_blocks_of_columns(
     layout_b: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
     fill = Fill(rng, integers=True)
-    for n, k in ((1025, 4), (2048, 5), (2049, 5), (4200, 3), (2055, 513)):
-        call = Call("gemm", (fill(PACKED_B, k), layout_b(fill(k, n)), fill(PACKED_B, n)), {})
+    for m, n, k in (
+        *(
+            (PACKED_B, *sizes)
+            for sizes in ((1025, 4), (2048, 5), (2049, 5), (4200, 3), (2055, 513))
+        ),
+        (5, 8301, 513),  # several blocks of a B that is read in place, the last one with a cut edge
+    ):
+        call = Call("gemm", (fill(m, k), layout_b(fill(k, n)), fill(m, n)), {})
         check_exact(call, call.kernel())
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+def test_few_terms_have_the_bits_of_tiles(terms: int, isa: str, rng: np.random.Generator) -> None:
+    """A B whose columns are not adjacent is multiplied by tiles, if C is wide enough."""
+    fill = Fill(rng)
+    for m, n, beta in product((3, 4, 5, 29), (17, 40, 1100), (0.0, 0.375)):
+        a, b, c = fill(m, terms), fill(terms, n), fill(m, n)
+        few = kernels.gemm(a, b, c, alpha=-1.625, beta=beta)
+        assert_same_bits(few, kernels.gemm(a, spread(b), c, alpha=-1.625, beta=beta), f"{m} x {n}")
 
 
 @pytest.mark.parametrize("m,n", [(1, 1), (1, 9), (9, 1), (7, 17)])

@@ -61,6 +61,12 @@ def calls() -> dict[str, Callable[[], object]]:
         **convolution(4, 512, 28, 512, 1),
         **convolution(4, 256, 56, 256, 3, groups=256, padding=1),
         **convolution(4, 16, 64, 16, 11, dilation=3),
+        "stride": lambda: kernels.conv2d_backward_input(
+            array(8, 1, 150, 75), array(1, 256, 3, 3), (8, 256, 152, 151), stride=(1, 2)
+        ),
+        "gemm with a repeated row": lambda: kernels.gemm(
+            array(6, 200_000), np.broadcast_to(array(700), (200_000, 700))
+        ),
         "batch norm": lambda: kernels.batch_norm(images, *statistics, training=True),
         "cross entropy": lambda: kernels.softmax_cross_entropy(logits, labels),
         "max pooling": lambda: kernels.max_pool2d(array(1, 2, 2000, 2000), 9, stride=1),

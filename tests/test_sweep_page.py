@@ -57,7 +57,7 @@ def test_the_worst_points_come_first() -> None:
 
 def test_a_point_that_is_slower_on_more_threads() -> None:
     *_, last = sweep_page.worst(sweep([point(PRODUCTS, 0, 10**6, {1: 1.0, 2: 1.0})]))
-    assert "1 of 1 points are slower on 2 threads" in last
+    assert "1 of 1 points take more than 1.05 times as long on 2 threads as on 1 thread" in last
     assert last.splitlines()[-1].endswith("| 2.00 |")
 
 

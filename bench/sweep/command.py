@@ -33,7 +33,7 @@ SHOWN = 20  # points in each list
 ROUNDS_AGAIN = 7
 LEGEND = (
     "excess: the time of a call divided by the time that the neighbouring sizes predict.\n"
-    "times fewest: the time divided by the time on the fewest threads.\n"
+    "times as long: the time on the most threads divided by the time on the fewest.\n"
     "ratio: the time of the fastest peer divided by byhand's. Below 1, byhand is slower."
 )
 

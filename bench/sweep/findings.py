@@ -14,8 +14,8 @@ from byhand.bench.sweep.grids import Grid
 MOST_EXCESS = 1.5
 # Two threads lose if they take more than this multiple of the time of one.
 MOST_THREAD_LOSS = 1.05
-# From this number of FLOP on, the time of the fastest peer divided by byhand's must be at least
-# LEAST_RATIO.
+# From this number of FLOP on, and for kernels limited by memory, the time of the fastest peer
+# divided by byhand's must be at least LEAST_RATIO.
 LEAST_FLOPS, LEAST_RATIO = 10**6, 0.9
 
 
@@ -57,10 +57,15 @@ class Point:
             max(self.excess.values(), default=0) > MOST_EXCESS
             or (self.thread_loss or 0) > MOST_THREAD_LOSS
             or any(
-                (result.ratio or math.inf) < LEAST_RATIO and result.flops >= LEAST_FLOPS
+                (result.ratio or math.inf) < LEAST_RATIO and _counts(result)
                 for result in self.results.values()
             )
         )
+
+
+def _counts(result: Result) -> bool:
+    """Whether the ratio of a point must be at least LEAST_RATIO."""
+    return not result.flops or result.flops >= LEAST_FLOPS
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ def rankings(points: Sequence[Point], counts: Sequence[int]) -> Iterator[Ranking
         memory = ratio_if(lambda result: not result.flops, count)
         yield rank(f"points limited by memory {rule}", "ratio", memory, LEAST_RATIO)
     if len(counts) > 1:
-        rule = f"points are slower on {describe_threads(max(counts))}"
-        yield rank(rule, "times fewest", lambda p: p.thread_loss, MOST_THREAD_LOSS)
+        few, many = describe_threads(min(counts)), describe_threads(max(counts))
+        rule = f"points take more than {MOST_THREAD_LOSS} times as long on {many} as on {few}"
+        yield rank(rule, "times as long", lambda p: p.thread_loss, MOST_THREAD_LOSS)
 
 
 def find_excess(points: Sequence[Point], threads: int) -> None:

@@ -23,7 +23,7 @@ double backward_row_ns(int64_t classes) {
 }
 
 // Calls body(first, count) for groups of rows that a kernel takes together. Long rows form smaller groups, so
-// that threads can share few of them.
+// that several threads get work if there are few rows.
 template <class Body>
 void for_row_groups(int64_t rows, int64_t classes, const Body& body) {
   const int64_t group = std::clamp<int64_t>(2048 / std::max<int64_t>(classes, 1), 1, kSoftmaxRows);

@@ -74,7 +74,7 @@ void multiply_in_chunks(const Product& g) {
 int64_t row_parts(const Product& g, const Parts::Cut& cut) {
   constexpr double kPartNs = 3'000'000;  // the minimum duration of a part, in nanoseconds
   if (g.b.column_stride != 1) return cut.rows;
-  const int64_t tile_rows = kernels<GemmKernels>().rows[1];
+  const int64_t tile_rows = kernels<GemmKernels>().rows_of_two_vectors();
   // The minimum height of a part, in tiles.
   const int64_t tiles = worth_packing_b(g.b, g.rows() / cut.rows / tile_rows) ? 64 : 4;
   const double parts = static_cast<double>(cut.rows * cut.columns);

@@ -53,10 +53,10 @@ struct Tiling {
         row_tiles(ceil_div(m, k.rows[widest(vectors) - 1])),
         column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
 
-  // The width of the widest tiles, in vectors. The highest possible tiles with two vectors need the fewest
-  // loads per multiply-add. But a narrow C with 3 or 5 vectors would need a tile with one vector, too, which
-  // is slow if it is not higher than the others. Tiles with three vectors avoid that. In a wider C it hardly
-  // matters, and tiles with three vectors load more of B.
+  // The width of the widest tiles, in vectors. Tiles with two vectors need about half as many loads per
+  // multiply-add as tiles with one vector. But a narrow C with 3 or 5 vectors would need a tile with one
+  // vector, too, which is slow if it is not higher than the others. Tiles with three vectors avoid that. In a
+  // wider C it hardly matters, and tiles with three vectors read more of B.
   static int64_t widest(int64_t vectors) {
     if (vectors == 3 || vectors == 5) return 3;
     return std::min<int64_t>(vectors, 2);
@@ -81,7 +81,7 @@ struct Block {
   Range column_tiles;
   float* a_panel;           // room for a tile's rows of A; null if A is not packed
   float* b_panels;          // room for all panels of the block; null if B is not packed
-  float* b_rest;            // room for the values of GemmTile::b_rest
+  float* b_rest;            // room for the values of GemmTile::b_rest; null if there are none
   const Product* finished;  // the product, whose activation the last step applies; null before the last step
 
   // The distance between two panels of this width. Without the additional cache line, panels of 4, 8, 16 KB
@@ -182,7 +182,7 @@ bool is_aliased(int64_t distance, int64_t count) {
 // - A is transposed, and the cache lines that a tile reads fill L1, but the tile uses less than half of them.
 // In other cases, packing gains nothing.
 bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
-  const int64_t rows = t.k.rows[1];
+  const int64_t rows = t.k.rows_of_two_vectors();
   const bool transposed = a.column_stride != 1;
   if (is_aliased(a.row_stride) || (transposed && is_aliased(a.column_stride, step)))
     return t.column_tiles >= rows * 2 / 3;
@@ -195,21 +195,28 @@ constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
 // B and C. Steps longer than 512 gain nothing.
-int64_t longest_step(const GemmKernels& k) { return std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows[1]); }
+int64_t longest_step(const GemmKernels& k) {
+  return std::min<int64_t>(512, kL1Floats * 7 / 8 / k.rows_of_two_vectors());
+}
 
-// Returns the number of last rows of B behind whose columns there may be no memory (GemmTile::rest_terms).
-// A vector that reaches beyond the columns of another row reads values of the rows that follow it.
-int64_t rest_terms(const Matrix& b, const Tiling& t) {
+// Returns the number of last rows of a step of B behind whose columns there may be no memory
+// (GemmTile::rest_terms). A vector that reaches beyond the columns of another row reads values of the rows
+// that follow it. If no rows follow in memory, because the stride is 0 or negative, these are all `depth`
+// rows.
+int64_t rest_terms(const Matrix& b, const Tiling& t, int64_t depth) {
   const int64_t beyond = t.vectors * t.k.lanes - t.n;
-  return b.row_stride > 0 ? std::min(b.rows, ceil_div(beyond, b.row_stride)) : b.rows;
+  if (beyond == 0) return 0;
+  return b.row_stride > 0 ? std::min(depth, ceil_div(beyond, b.row_stride)) : depth;
 }
 
 // Computes the product in blocks of columns. The values of B of a block stay in L1 while all rows use them.
 void multiply_few_terms(const Product& g) {
   constexpr int64_t kColumns = 1024;
   const GemmKernels& k = kernels<GemmKernels>();
-  for (int64_t j = 0; j < g.columns(); j += kColumns) {
-    const int64_t columns = std::min(kColumns, g.columns() - j);
+  const int64_t blocks = ceil_div(g.columns(), kColumns);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const Range c = split(g.columns(), blocks, i);
+    const int64_t j = c.begin, columns = c.end - c.begin;
     GemmTile t{};
     t.a = g.a.data, t.a_row_stride = g.a.row_stride, t.a_column_stride = g.a.column_stride;
     t.b = g.b.data + j, t.b_row_stride = g.b.row_stride;
@@ -249,13 +256,13 @@ void multiply_by_tiles(const Product& g) {
 
   ScratchFrame frame;
   float* const a_panel = pack_a ? frame.allocate<float>(k.rows[0] * longest + k.lanes) : nullptr;
-  const int64_t widest = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
+  const int64_t block_columns = (ceil_div(tiling.vectors, blocks) + kMaxGemmVectors) * k.lanes;
   float* const b_panels =
-      pack_b
-          ? frame.allocate<float>(widest * longest + ceil_div(tiling.column_tiles, blocks) * kCacheLineFloats)
-          : nullptr;
-  const int64_t rest = pack_b ? 0 : rest_terms(g.b, tiling);
-  float* const b_rest = frame.allocate<float>(rest * kMaxGemmVectors * k.lanes);
+      pack_b ? frame.allocate<float>(block_columns * longest +
+                                     ceil_div(tiling.column_tiles, blocks) * kCacheLineFloats)
+             : nullptr;
+  const int64_t rest = pack_b ? 0 : rest_terms(g.b, tiling, longest);
+  float* const b_rest = rest > 0 ? frame.allocate<float>(rest * kMaxGemmVectors * k.lanes) : nullptr;
   for (int64_t s = 0; s < steps; ++s) {
     const Range d = split(g.depth(), steps, s);
     GemmTile tile{};

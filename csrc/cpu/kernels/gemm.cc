@@ -80,7 +80,8 @@ void tile(const GemmTile& t) {
   BYHAND_UNROLL
   for (int g = 0; g < kGroups; ++g) a[g] = t.a + g * kGroup * a_row;
 
-  // Without BYHAND_KEEP, GCC makes one loop of both, which tests for its end twice.
+  // First the rows of B that are read in place, then the copied rows. Without BYHAND_KEEP, GCC makes one loop
+  // of both, which tests for its end twice.
   int64_t rest = kCut ? t.rest_terms : 0;
   for (int64_t p = t.depth - rest;; p = rest, rest = 0, b = t.b_rest, b_row = kVectors * kLanes) {
     BYHAND_KEEP(p);
@@ -128,7 +129,7 @@ void tile(const GemmTile& t) {
   const float* c = t.c;
   float* out = t.out;
   BYHAND_KEEP(out);  // otherwise the addresses that were prefetched would be kept, on the stack
-  const auto store_last = [&cut](Last value, float* p) {
+  const auto store_last = [&](Last value, float* p) {
     if constexpr (kCut)
       value.store(p, cut);
     else
@@ -273,7 +274,7 @@ void pack_rows(const float* from, int64_t stride, int64_t count, int64_t depth, 
 
 void pack_columns(const float* from, int64_t stride, int64_t count, int64_t depth, float* to, int64_t width,
                   int64_t panel) {
-  if (count <= Vec::kLanes) {  // a panel of A: a tile's rows of a transposed matrix
+  if (count <= Vec::kLanes) {  // above all the panels of a transposed A
     const int n = static_cast<int>(count);
     for (int64_t p = 0; p < depth; ++p) Vec::load(from + p * stride, n).store(to + p * width);
     return;

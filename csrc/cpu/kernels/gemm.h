@@ -61,13 +61,14 @@ using GemmDotKernel = void (*)(const GemmDot&);
 struct GemmKernels {
   int lanes;
   int rows[kMaxGemmVectors];  // [v - 1]: the number of rows of the highest tile that is v vectors wide
+  int rows_of_two_vectors() const { return rows[1]; }  // most products have tiles of two vectors
   int vectors[kMaxGemmRows];  // [r - 1]: the number of vectors of the widest tile with r rows
   GemmTileKernel tile[kMaxGemmRows][kMaxGemmVectors][kGemmEdges];  // [rows - 1][vectors - 1][edge]
   int dot_rows;                   // the number of rows of the highest dot tile
   int dot_columns[kMaxGemmRows];  // [r - 1]: the number of columns of the widest dot tile with r rows
   GemmDotKernel dot[kMaxGemmRows][kMaxGemmDotColumns];  // [rows - 1][columns - 1]
-  // [depth - 1]: computes `rows` rows of any number of columns, one long row after the other. The bits are
-  // those of the tiles.
+  // [depth - 1]: computes `rows` rows with any number of columns, a few rows at a time. Of GemmTile, it does
+  // not use `depth`, `b_ahead`, `rest_terms` and `b_rest`. The bits are those of the tiles.
   void (*few_terms[kMaxFewTerms])(const GemmTile&, int64_t rows);
   // Pack a matrix of `count` rows and `depth` columns into panels, in the order in which tiles read them. A
   // panel takes `width` rows of the matrix and stores them transposed: the value in row i and column p of the

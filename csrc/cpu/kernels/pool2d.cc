@@ -38,7 +38,7 @@ void with_stride(int64_t stride, Body body) {
 
 // The least number of inputs between two rows of windows for which prefetching pays, if windows are not high.
 constexpr int64_t kLongRow = 256;
-// The least number of rows of a high window: max_of_high_columns pays.
+// Windows with at least this many rows are high: max_of_high_columns pays.
 constexpr int64_t kHighWindow = 16;
 
 // Rows of windows that are computed together: `count` rows, which begin with a row of a plane.
@@ -52,8 +52,9 @@ struct Group {
   // are fetched here.
   template <class Body>
   void rows(const float* x, Body body) const {
-    const bool prefetches = w.x_row >= kLongRow && w.tap_rows < kHighWindow;
-    const int64_t span = w.tap_rows * w.tap_row;  // the inputs from the first row of taps to the last one
+    const bool prefetches = w.x_row >= kLongRow && w.tap_rows < kHighWindow && w.columns > 1;
+    const int64_t span =
+        w.tap_rows * w.tap_row;  // the inputs of the rows of taps, and of the gaps between them
     const int64_t next = w.x_row > span ? w.x_row : span, added = w.x_row > span ? span : w.x_row;
     int64_t p = plane, i = row;
     for (int64_t r = 0; r < count; ++r) {

@@ -1,4 +1,4 @@
-// Softmax and log softmax of one row, and the cross entropy of a few rows together.
+// Softmax of one row, and log softmax and cross entropy of a few rows together.
 #include "cpu/kernels/softmax_cross_entropy.h"
 #include "cpu/vec/loop.h"
 #include "cpu/vec/math.h"

@@ -164,7 +164,18 @@ void direct_backward_input(const Conv2dShape& s, const float* dy, const float* w
     backward_input_phase(s, {0, 0}, dy, weight, dx);
     return;
   }
-  for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h) backward_input_rows(s, h, dy, weight, dx);
+  // The phases of a row are kept for as many images as fit into kPhaseFloats, at least for one.
+  constexpr int64_t kPhaseFloats = 16 * 1024 * 1024 / 4;
+  const int64_t image = s.in_channels * ceil_div(s.in_h, s.stride.h) * s.in_w;
+  const int64_t blocks = ceil_div(s.batch, std::max<int64_t>(1, kPhaseFloats / std::max<int64_t>(image, 1)));
+  for (int64_t i = 0; i < blocks; ++i) {
+    const Range images = split(s.batch, blocks, i);
+    Conv2dShape part = s;
+    part.batch = images.end - images.begin;
+    const float* const from = dy + images.begin * s.out_channels * s.out_h * s.out_w;
+    float* const to = dx + images.begin * s.in_channels * s.in_h * s.in_w;
+    for (int64_t h = 0; h < std::min(s.stride.h, s.in_h); ++h) backward_input_rows(part, h, from, weight, to);
+  }
 }
 
 void direct_backward_weight(const Conv2dShape& s, const float* dy, const float* x, float* dw) {

@@ -61,7 +61,7 @@ class Patches {
     return (rows * row_of(columns, lanes) / kCacheLineFloats | 1) * kCacheLineFloats;
   }
   static int64_t size_of(int64_t rows, int64_t columns, int lanes) {
-    return kWinogradValues / lanes * plane_of(rows, columns, lanes);
+    return columns == 0 ? 0 : kWinogradValues / lanes * plane_of(rows, columns, lanes);
   }
 
   int lanes_;
