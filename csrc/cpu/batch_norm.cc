@@ -19,7 +19,7 @@ namespace {
 // there the second time. A block has about kShare values of each of its channels, so that the work per
 // channel and block takes little time compared with the work per value. But images at certain distances evict
 // each other from L1. So a block has no more than kRows images, unless that would be less than kLeastShare
-// values of a channel.
+// values of a channel, or x has so few channels that its images lie close together.
 constexpr int64_t kBlockFloats = kL1Floats / 2, kShare = 256, kLeastShare = 64, kRows = 4;
 
 // Cuts x into blocks. A block holds some neighbouring channels of some neighbouring images. The part of one

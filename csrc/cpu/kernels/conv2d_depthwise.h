@@ -8,7 +8,8 @@ namespace byhand::cpu {
 // For one plane y of rows x columns,
 //     y[i * columns + j] = bias +
 //         sum over u and v of w[u * tap_columns + v] * x[i * x_stride + j + tap_row[u] + v]
-// If a row has fewer columns than lanes, the kernel reads a whole vector of x and stores only `columns`
+// The offsets tap_row[0], tap_row[1], ... are equally far apart. If a row has fewer columns than lanes, the
+// kernel reads a whole vector of x and stores only `columns`
 // values.
 struct DepthwisePlane {
   const float* x;
