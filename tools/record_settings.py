@@ -37,6 +37,7 @@ SIZE_SETTINGS = [
     (12, (1, 1), 1, 20),
     (8, (2, 2), 1, 20),
     (12, (2, 2), 1, 45),
+    (12, (2, 2), 1, 120),
 ]
 # Weight decay, elastic displacement, label smoothing, epochs.
 ACCURACY_SETTINGS = [
