@@ -183,10 +183,14 @@ def _train(
     means = {}
     with Contest(contenders, count) as contest:
         for name in names:
+            able = contenders[:1] if ATTEMPTS[name].max_shift else contenders
+            if len(able) < len(contenders):
+                note = "byhand trains alone, because the others do not shift images at random"
+                run.console.print(f"{_title(name)}: {note}")
             results = []
             for seed in range(seeds):
                 attempt = Attempt(name, str(folder), seed, average_shifts)
-                results.append(_try(contest, contenders, attempt))
+                results.append(_try(contest, able, attempt))
                 typer.echo(f"{_title(name)}: {seed + 1} of {seeds} seeds", err=True)
             run.keep(results, contest)
             run.console.print(_table(name, results, average_shifts))

@@ -166,6 +166,14 @@ _SPEED = AdamRecipe(
 SPEED = {
     "99": _SPEED,
     "99.2": replace(_SPEED, model=SmallLeNet((8, 32), (64,)), epochs=2, batch_size=128),
+    "99.5": replace(
+        _SPEED,
+        model=SmallLeNet((16, 48), (128,)),
+        epochs=10,
+        lr=0.005,
+        batch_size=128,
+        max_shift=1,
+    ),
 }
 
 # The network that SimpleChains.jl published times for. The settings are those of
