@@ -8,24 +8,37 @@ namespace byhand::cpu::BYHAND_ISA {
 namespace {
 
 // The number of rows of the highest tile. The sums, one vector of B per column and one value of A must fit
-// into the vector registers. The pointers to the rows of A must fit into the 16 integer registers, beside
-// those for the loop.
-constexpr int highest_tile(int vectors) {
+// into the vector registers.
+constexpr int highest_tile(int vectors, int most_rows) {
   const int fitting = (kRegisters - 1) / vectors - 1;
-  return fitting < kMaxChannelRows ? fitting : kMaxChannelRows;
+  return fitting < most_rows ? fitting : most_rows;
+}
+// With any rows, the pointers to the rows of A must fit into the 16 integer registers, beside those for the
+// loop. At equal distances, the rows share one pointer. Only a tile of one vector gains from more rows: it
+// needs a load for each multiply-add and one more for B.
+constexpr int highest_tile(int vectors) { return highest_tile(vectors, kMaxChannelRows); }
+constexpr int highest_even_tile(int vectors) {
+  return vectors == 1 ? highest_tile(vectors, kMaxEvenRows) : highest_tile(vectors);
 }
 
 // The computation is that of a tile of the matrix product (gemm.cc), except that tables say where the values
 // of A lie.
 template <int kVectors, int kRows>
 void tile(const ChannelTile& t) {
-  constexpr int kLanes = Vec::kLanes;
+  constexpr bool kEven = kRows > kMaxChannelRows;
+  constexpr int kLanes = Vec::kLanes, kPointers = kEven ? 1 : kRows;
+  // Every fourth row gets a pointer of its own, so that GCC keeps no multiples of the distance in registers.
+  constexpr int kGroup = 4;
   Vec sum[kRows][kVectors];
-  const float* a[kRows];
+  const float* a[kPointers];
+  const int64_t row_step = t.row_step;
   BYHAND_UNROLL
-  for (int r = 0; r < kRows; ++r) {
+  for (int r = 0; r < kPointers; ++r) {
     a[r] = t.x + t.row[r];
     BYHAND_KEEP(a[r]);
+  }
+  BYHAND_UNROLL
+  for (int r = 0; r < kRows; ++r) {
     BYHAND_UNROLL
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(t.start + r * t.start_stride + v * kLanes);
   }
@@ -38,9 +51,14 @@ void tile(const ChannelTile& t) {
       BYHAND_UNROLL
       for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
       const int64_t term = offset + t.term[p];
+      const float* even = a[0] + term;
       BYHAND_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        const Vec av = Vec::set(a[r][term]);
+        if (kEven && r > 0 && r % kGroup == 0) {
+          even += kGroup * row_step;
+          BYHAND_KEEP(even);
+        }
+        const Vec av = Vec::set(kEven ? even[r % kGroup * row_step] : a[r % kPointers][term]);
         BYHAND_UNROLL
         for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
       }
@@ -82,7 +100,8 @@ void fill_conv2d_by_channels(ChannelKernels& k) {
   k.channel_lanes = Vec::kLanes;
   for_constants<kMaxChannelVectors>([&](auto vectors) {
     k.channel_rows[vectors - 1] = highest_tile(vectors);
-    for_constants<highest_tile(vectors)>(
+    k.even_rows[vectors - 1] = highest_even_tile(vectors);
+    for_constants<highest_even_tile(vectors)>(
         [&](auto rows) { k.channel_tile[vectors - 1][rows - 1] = tile<vectors, rows>; });
   });
   k.transpose = transpose_block;

@@ -9,17 +9,20 @@
 
 namespace byhand::cpu {
 
-// The size of the largest tile for all instruction sets.
-inline constexpr int kMaxChannelRows = 8, kMaxChannelVectors = 2;
+// The size of the largest tile for all instruction sets. Tiles of one vector may have up to kMaxEvenRows rows
+// if the values of their rows lie at equal distances.
+inline constexpr int kMaxChannelRows = 8, kMaxEvenRows = 16, kMaxChannelVectors = 2;
 
 // For each row i and each column j of a tile,
 //     out[i * out_stride + j] = start[i * start_stride + j] +
 //         sum over s and t of x[row[i] + s * x_step + term[t]] * b[s * b_step + t * b_stride + j]
-// All lanes of all vectors are computed, loaded and stored. `start` may be `out`.
+// All lanes of all vectors are computed, loaded and stored. `start` may be `out`. Tiles of more than
+// kMaxChannelRows rows read row[0] only. For them, row[i] is row[0] + i * row_step.
 struct ChannelTile {
   int64_t steps, depth;  // the numbers of indices s and t
   const float* x;
   const int64_t* row;
+  int64_t row_step;
   const int64_t* term;
   int64_t x_step;
   const float* b;
@@ -33,8 +36,9 @@ using ChannelTileKernel = void (*)(const ChannelTile&);
 
 struct ChannelKernels {
   int channel_lanes;
-  int channel_rows[kMaxChannelVectors];  // [vectors - 1]: the number of rows of the highest tile
-  ChannelTileKernel channel_tile[kMaxChannelVectors][kMaxChannelRows];  // [vectors - 1][rows - 1]
+  // [vectors - 1]: the number of rows of the highest tile, for any rows and for rows at equal distances.
+  int channel_rows[kMaxChannelVectors], even_rows[kMaxChannelVectors];
+  ChannelTileKernel channel_tile[kMaxChannelVectors][kMaxEvenRows];  // [vectors - 1][rows - 1]
   // to[j * to_stride + i] = from[i * from_stride + j] for i < rows and j < columns. Reads whole vectors of
   // each row of `from`.
   void (*transpose)(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,

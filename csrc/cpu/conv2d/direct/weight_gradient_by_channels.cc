@@ -134,11 +134,12 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
   const Conv2dShape& s = p.s;
   const int64_t count = channels.end - channels.begin, rows = std::min(p.band, s.out_h - first_row);
   ChannelTile t{};
+  t.row_step = s.in_h * s.in_w;
   t.x_step = s.stride.h * s.in_w;
   t.term = p.term;
   for (int64_t j = 0; j < p.panels; ++j) {
     const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
-    const int64_t tiles = ceil_div(count, p.k.channel_rows[vectors - 1]);
+    const int64_t tiles = ceil_div(count, p.k.even_rows[vectors - 1]);
     t.b_stride = width, t.b_step = s.out_w * width;
     t.start_stride = t.out_stride = s.taps() * width;
     float* const panel = sums + (j * p.width * s.group_in() + channels.begin * width) * s.taps();
