@@ -1,7 +1,6 @@
 // The gradient with respect to the weights, by the direct algorithm. If the instruction set has 16 lanes,
-// there are also kernels with 8 lanes. LeNet-5 has planes that are 24 and 8 outputs wide, which would leave
-// some of 16 lanes idle. And CPUs with 256-bit units compute two multiply-adds of 8 lanes in the time of one
-// of 16 lanes.
+// there are also kernels with 8 lanes. LeNet-5 has planes that are 8 outputs wide, which would leave half of
+// 16 lanes idle.
 #include "cpu/kernels/conv2d_weight_gradient.h"
 
 #include BYHAND_VEC_HEADER

@@ -190,11 +190,9 @@ const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame) {
   return ranges;
 }
 
-// Wide vectors, unless they would have more idle lanes than narrow ones.
 const ConvTileKernels& tiles_for_rows(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
-  const auto time = [&](const ConvTileKernels& t) { return ceil_div(outputs, t.lanes) * t.lanes; };
-  return time(k.wide) <= time(k.tiles) ? k.wide : k.tiles;
+  return outputs > k.tiles.lanes ? k.wide : k.tiles;
 }
 
 void correlate_by_rows(const Correlation& c) {

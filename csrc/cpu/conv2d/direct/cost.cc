@@ -18,14 +18,20 @@ namespace {
 constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
 // The cost of transposing an output or its gradient.
 constexpr double kTransposing = 8;
-// A tile of the method by channels takes as long as if it had this number of additional terms.
-constexpr double kTileTerms = 3;
-// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add.
-constexpr double kNarrowTile = 1.25;
+// A tile takes as long as if it had this number of additional terms for each lane of its vectors.
+constexpr double kLaneTerms = 0.375;
+// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add. The tiles of
+// the weight gradient may have more rows (conv2d_by_channels.h), so they wait less for their sums.
+constexpr double kNarrowTile = 1.4, kNarrowGradientTile = 1.25;
 // The cost of a multiply-add of the weight gradient by rows. It includes adding up the lanes.
 constexpr double kWeightDot = 1.1;
 
 double product(int64_t a, int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
+
+// The terms of an output, with those that stand for the time of a tile.
+double terms(const DirectWork& w, int64_t lanes) {
+  return product(w.channels, w.taps.h * w.taps.w) + kLaneTerms * static_cast<double>(lanes);
+}
 
 // The cost of copying the inputs of an image, with all phases.
 double copies(const DirectWork& w, Pair phases, Pair phase, double per_value) {
@@ -48,10 +54,9 @@ double plane_by_rows(const DirectWork& w, int64_t lanes, int64_t wide_lanes) {
 
 // A tile of one or two output channels waits for its loads and takes as long as a tile of three.
 double correlation_by_rows(const DirectWork& w) {
-  const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w);
-  const int64_t widest = kernels<CorrelateKernels>().wide.lanes;
-  return terms * std::max(static_cast<double>(w.outputs), 3.0) *
-             plane_by_rows(w, tiles_for_rows(w.out.w).lanes, widest) +
+  const int64_t lanes = tiles_for_rows(w.out.w).lanes, widest = kernels<CorrelateKernels>().wide.lanes;
+  return static_cast<double>(w.groups) * terms(w, lanes) * std::max(static_cast<double>(w.outputs), 3.0) *
+             plane_by_rows(w, lanes, widest) +
          staging(w);
 }
 
@@ -60,7 +65,7 @@ double weight_gradient_by_rows(const DirectWork& w) {
   const WeightGradientKernels& k = kernels<WeightGradientKernels>();
   const int64_t lanes = dots_for_rows(w.out.w).lanes, tiles = ceil_div(w.outputs, k.rows);
   // The cost of a load. Longer vectors cross the border of a cache line more often.
-  const double load = static_cast<double>(lanes) / 4;
+  const double load = lanes == 16 ? 3.25 : static_cast<double>(lanes) / 4;
   const double rows = static_cast<double>(w.outputs) / static_cast<double>(std::max<int64_t>(tiles, 1));
   const double tile = std::max(rows, load * (rows + k.columns) / k.columns);
   const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w);
@@ -68,19 +73,27 @@ double weight_gradient_by_rows(const DirectWork& w) {
          staging(w);
 }
 
-// The weight gradient is charged for the copy of a padded image, too, although it makes none for 4 and more
-// channels.
-double cost_by_channels(const DirectWork& w) {
+// `narrow_tile` is the cost of a multiply-add in a tile of one vector.
+double by_channels(const DirectWork& w, double narrow_tile, bool copies_inputs) {
   const int64_t lanes = kernels<ChannelKernels>().channel_lanes, vectors = ceil_div(w.outputs, lanes);
   const double padded = static_cast<double>(lanes) *
-                        (static_cast<double>(vectors / 2 * 2) + (vectors % 2 != 0 ? kNarrowTile : 0));
-  const double terms = product(w.channels, w.taps.h * w.taps.w) + kTileTerms;
+                        (static_cast<double>(vectors / 2 * 2) + (vectors % 2 != 0 ? narrow_tile : 0));
   const double copy =
       copies(w, {1, 1}, {(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w},
              kCopiedValue);
   return product(w.groups * w.out.h, w.out.w) *
-             (terms * padded + kTransposing * static_cast<double>(w.outputs)) +
-         (w.inside ? 0 : copy);
+             (terms(w, lanes) * padded + kTransposing * static_cast<double>(w.outputs)) +
+         (copies_inputs ? copy : 0);
+}
+
+double correlation_by_channels(const DirectWork& w) { return by_channels(w, kNarrowTile, !w.inside); }
+
+// With 4 and more channels, a padded image is not copied, and a tile has a row for each channel. A tile of
+// one vector and fewer than 8 rows waits for its sums.
+double weight_gradient_by_channels(const DirectWork& w) {
+  const bool by_taps = !w.inside && w.channels >= 4;
+  const double waiting = by_taps ? std::max(1.0, 8 / static_cast<double>(w.channels)) : 1;
+  return by_channels(w, kNarrowGradientTile * waiting, !w.inside && !by_taps);
 }
 
 // Returns whether the method by channels needs little memory. Rounding the output channels up to whole
@@ -109,17 +122,17 @@ DirectWork input_gradient_work(const Conv2dShape& s) {
 }
 
 double correlation_cost(const DirectWork& w) {
-  return correlates_by_channels(w) ? cost_by_channels(w) : correlation_by_rows(w);
+  return correlates_by_channels(w) ? correlation_by_channels(w) : correlation_by_rows(w);
 }
 double weight_gradient_cost(const DirectWork& w) {
-  return has_weight_gradient_by_channels(w) ? cost_by_channels(w) : weight_gradient_by_rows(w);
+  return has_weight_gradient_by_channels(w) ? weight_gradient_by_channels(w) : weight_gradient_by_rows(w);
 }
 
 bool correlates_by_channels(const DirectWork& w) {
-  return fits_by_channels(w) && cost_by_channels(w) < correlation_by_rows(w);
+  return fits_by_channels(w) && correlation_by_channels(w) < correlation_by_rows(w);
 }
 bool has_weight_gradient_by_channels(const DirectWork& w) {
-  return fits_by_channels(w) && cost_by_channels(w) < weight_gradient_by_rows(w);
+  return fits_by_channels(w) && weight_gradient_by_channels(w) < weight_gradient_by_rows(w);
 }
 
 }  // namespace byhand::cpu

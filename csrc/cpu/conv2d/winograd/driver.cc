@@ -17,10 +17,11 @@ namespace {
 // Returns whether the transformed weights stay in the caches while all patches are multiplied by them.
 bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
 
-// The cost of a transform of a gradient, relative to one of the forward pass.
-constexpr double kGradient = 1.3;
+// The cost of the transforms of a gradient, relative to those of the forward pass. For filters of 5 x 5,
+// patches have only 4 x 4 outputs, and the transform of dy needs fewer operations than that of x.
+double gradient(const Conv2dShape& s) { return s.kernel.h == 3 ? 1.3 : 0.85; }
 // The cost of a multiply-add of the weight gradient if its transformed sums do not stay in L1.
-constexpr double kDistantSum = 1.5;
+constexpr double kDistantSum = 1.3;
 
 // The cost of an image. `transform` is the cost of a transform relative to one of the forward pass, and
 // `product` that of a multiply-add.
@@ -44,10 +45,10 @@ bool winograd_takes(const Conv2dShape& s) {
 }
 
 double winograd_forward_cost(const Conv2dShape& s) { return cost(s, 1, 1); }
-double winograd_input_gradient_cost(const Conv2dShape& s) { return cost(s, kGradient, 1); }
+double winograd_input_gradient_cost(const Conv2dShape& s) { return cost(s, gradient(s), 1); }
 double winograd_weight_gradient_cost(const Conv2dShape& s) {
   const bool distant = s.in_channels * s.out_channels * kWinogradValues > kL1Floats;
-  return cost(s, kGradient, distant ? kDistantSum : 1);
+  return cost(s, gradient(s), distant ? kDistantSum : 1);
 }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,

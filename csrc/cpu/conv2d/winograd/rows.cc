@@ -126,6 +126,8 @@ struct Planes {
 
 // Estimates the multiply-adds per image.
 double winograd_rows_cost(const Conv2dShape& s) {
+  // The cost of a multiply-add, which needs a load, relative to one of the direct algorithm.
+  constexpr double kProduct = 1.2;
   // The costs in multiply-adds, per channel: of transforming a tile of inputs, and of computing an output
   // from the products of a tile.
   constexpr double kInput = 40, kOutput = 8;
@@ -135,7 +137,7 @@ double winograd_rows_cost(const Conv2dShape& s) {
                        static_cast<double>(bands.rows) *
                        static_cast<double>(ceil_div(s.out_w, tile_outputs)) / static_cast<double>(s.batch);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double products = in * out * static_cast<double>(kWinogradSize * s.kernel.h);
+  const double products = kProduct * in * out * static_cast<double>(kWinogradSize * s.kernel.h);
   return narrow_multiply_add() * tiles *
          (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
 }
