@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/scratch.h"
+#include "cpu/conv2d/direct/panels.h"
 #include "cpu/conv2d/direct/windows.h"
 #include "cpu/kernels/conv2d_by_channels.h"
 #include "cpu/kernels/gemm.h"
@@ -35,12 +36,11 @@ struct Plan {
   int64_t channels_of(int64_t block) const {
     return std::min(block_channels, c.channels - block * block_channels);
   }
-  // Panel i holds the output channels from i * width on. The last panel may be one vector wide.
-  int64_t panel_width(int64_t i) const { return std::min(width, padded_outputs - i * width); }
 
   const Correlation& c;
   const ChannelKernels& k;
-  int64_t taps, width, padded_outputs, panels;
+  Panels panels;
+  int64_t taps;
   int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
   Windows windows;
   int64_t block_channels, blocks;
@@ -62,11 +62,9 @@ int64_t band_of(const Correlation& c, int64_t padded_outputs) {
 Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
     : c(correlation),
       k(kernels<ChannelKernels>()),
+      panels(c.outputs),
       taps(c.rows.count * c.columns.count),
-      width(k.channel_lanes * kMaxChannelVectors),
-      padded_outputs(ceil_div(c.outputs, k.channel_lanes) * k.channel_lanes),
-      panels(ceil_div(padded_outputs, width)),
-      band(band_of(c, padded_outputs)),
+      band(band_of(c, panels.padded)),
       bands(ceil_div(c.out.h, band)),
       images(1),
       windows(c.source, c.out, band, c.rows, c.columns, frame) {
@@ -76,7 +74,7 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
     images = std::clamp<int64_t>(std::min({kOutputs / (c.out.h * c.out.w), room, shared}), 1, c.batch);
   }
   block_channels =
-      std::clamp<int64_t>(std::min(kTileFloats / (taps * panel_width(0)), room / images), 1, c.channels);
+      std::clamp<int64_t>(std::min(kTileFloats / (taps * panels.width_of(0)), room / images), 1, c.channels);
   blocks = ceil_div(c.channels, block_channels);
   image_size = windows.in_place() ? c.groups * c.channels * windows.channel_size()
                                   : block_channels * windows.channel_size();
@@ -91,27 +89,28 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
   for (int64_t channel = 1; taps == 1 && channel < block_channels; ++channel)
     *to++ = term[0] + channel * windows.channel_size();
   tap_rows = tap_rows_inside(c, frame);
-  weights = frame.allocate<float>(c.groups * padded_outputs * terms());
+  weights = frame.allocate<float>(c.groups * panels.padded * terms());
   // pack_rows takes adjacent taps. The taps of a phase of a strided input gradient may have gaps.
   bool dense = true;
   for (int64_t ty = 0; ty < c.rows.count; ++ty)
     for (int64_t tx = 0; tx < c.columns.count; ++tx)
       dense = dense && c.row_offset[ty] + c.column_offset[tx] == ty * c.columns.count + tx;
   const auto pack = kernels<GemmKernels>().pack_rows;
-  parallel_for(c.groups * c.channels, static_cast<double>(padded_outputs * taps), [&](int64_t i) {
+  parallel_for(c.groups * c.channels, static_cast<double>(panels.padded * taps), [&](int64_t i) {
     const int64_t group = i / c.channels, channel = i % c.channels;
     const float* const from = c.weight + group * c.weight_group + channel * c.weight_channel;
-    for (int64_t j = 0; j < panels; ++j) {
-      const int64_t columns = panel_width(j), used = std::min(columns, c.outputs - j * width);
-      float* panel = weights + (group * padded_outputs + j * width) * terms() + channel * taps * columns;
+    for (int64_t j = 0; j < panels.count; ++j) {
+      const int64_t columns = panels.width_of(j), used = std::min(columns, c.outputs - panels.begin(j));
+      float* panel = weights + (group * panels.padded + panels.begin(j)) * terms() + channel * taps * columns;
       if (dense) {
-        pack(from + j * width * c.weight_output, c.weight_output, used, taps, panel, columns, columns * taps);
+        pack(from + panels.begin(j) * c.weight_output, c.weight_output, used, taps, panel, columns,
+             columns * taps);
         continue;
       }
       for (int64_t ty = 0; ty < c.rows.count; ++ty)
         for (int64_t tx = 0; tx < c.columns.count; ++tx, panel += columns) {
           const float* const tap =
-              from + j * width * c.weight_output + c.row_offset[ty] + c.column_offset[tx];
+              from + panels.begin(j) * c.weight_output + c.row_offset[ty] + c.column_offset[tx];
           for (int64_t o = 0; o < used; ++o) panel[o] = tap[o * c.weight_output];
           std::fill(panel + used, panel + columns, 0.0f);
         }
@@ -144,10 +143,10 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
   ChannelTile t{};
   t.x = x;
   t.x_step = p.windows.channel_size();
-  t.out_stride = p.padded_outputs;
-  for (int64_t j = 0; j < p.panels; ++j) {
-    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
-    const float* const weights = p.weights + (group * p.padded_outputs + j * p.width) * p.terms() +
+  t.out_stride = p.panels.padded;
+  for (int64_t j = 0; j < p.panels.count; ++j) {
+    const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
+    const float* const weights = p.weights + (group * p.panels.padded + p.panels.begin(j)) * p.terms() +
                                  block * p.block_channels * p.taps * width;
     t.b_stride = width, t.b_step = p.taps * width;
     for_runs(p, o, [&](Range outputs, Range taps) {
@@ -161,9 +160,9 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
         const Range r = split(count, tiles, i);
         const int64_t first = outputs.begin + r.begin;
         t.row = p.row + first;
-        t.out = sums + first * p.padded_outputs + j * p.width;
-        t.start = block == 0 ? bias + j * p.width : t.out;
-        t.start_stride = block == 0 ? 0 : p.padded_outputs;
+        t.out = sums + first * p.panels.padded + p.panels.begin(j);
+        t.start = block == 0 ? bias + p.panels.begin(j) : t.out;
+        t.start_stride = block == 0 ? 0 : p.panels.padded;
         p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
       }
     });
@@ -178,7 +177,7 @@ void correlate_by_channels(const Correlation& c) {
   const int64_t source_plane = c.source.h * c.source.w, plane = c.out.h * c.out.w;
   const int64_t parts = ceil_div(c.batch, p.images);
   const double outputs = static_cast<double>(p.images * p.band) * static_cast<double>(c.out.w);
-  const double ns = fma_ns(outputs * static_cast<double>(p.padded_outputs) * static_cast<double>(p.terms()));
+  const double ns = fma_ns(outputs * static_cast<double>(p.panels.padded) * static_cast<double>(p.terms()));
   parallel_for(parts * c.groups * p.bands, ns, [&](int64_t task) {
     const int64_t band = task % p.bands, group = task / p.bands % c.groups;
     const Range images = split(c.batch, parts, task / p.bands / c.groups);
@@ -186,10 +185,10 @@ void correlate_by_channels(const Correlation& c) {
     const int64_t count = images.end - images.begin, positions = rows * c.out.w;
     ScratchFrame task_frame;
     float* const copy = p.windows.in_place() ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
-    float* const bias = task_frame.allocate<float>(p.padded_outputs);
-    std::fill_n(bias, p.padded_outputs, 0.0f);
+    float* const bias = task_frame.allocate<float>(p.panels.padded);
+    std::fill_n(bias, p.panels.padded, 0.0f);
     if (c.bias) std::copy_n(c.bias + group * c.outputs, c.outputs, bias);
-    float* const sums = task_frame.allocate<float>(count * positions * p.padded_outputs);
+    float* const sums = task_frame.allocate<float>(count * positions * p.panels.padded);
     for (int64_t block = 0; block < p.blocks; ++block) {
       const int64_t channel = group * c.channels + block * p.block_channels;
       const float* x = nullptr;
@@ -199,7 +198,7 @@ void correlate_by_channels(const Correlation& c) {
       add_block(p, group, block, x, {count, first_row, rows}, bias, sums);
     }
     for (int64_t n = 0; n < count; ++n)
-      p.k.transpose(sums + n * positions * p.padded_outputs, p.padded_outputs, positions, c.outputs,
+      p.k.transpose(sums + n * positions * p.panels.padded, p.panels.padded, positions, c.outputs,
                     c.y + ((images.begin + n) * c.groups + group) * c.outputs * plane + first_row * c.out.w,
                     plane);
   });

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cpu/conv2d/direct/correlate.h"
+#include "cpu/conv2d/direct/panels.h"
 #include "cpu/conv2d/direct/weight_gradient.h"
-#include "cpu/kernels/conv2d_by_channels.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/registry.h"
 
@@ -75,14 +75,14 @@ double weight_gradient_by_rows(const DirectWork& w) {
 
 // `narrow_tile` is the cost of a multiply-add in a tile of one vector.
 double by_channels(const DirectWork& w, double narrow_tile, bool copies_inputs) {
-  const int64_t lanes = kernels<ChannelKernels>().channel_lanes, vectors = ceil_div(w.outputs, lanes);
-  const double padded = static_cast<double>(lanes) *
-                        (static_cast<double>(vectors / 2 * 2) + (vectors % 2 != 0 ? narrow_tile : 0));
+  const Panels p(w.outputs);
+  const int64_t narrow = p.padded % p.width;  // the width of a panel of one vector, if there is one
+  const double padded = static_cast<double>(p.padded - narrow) + narrow_tile * static_cast<double>(narrow);
   const double copy =
       copies(w, {1, 1}, {(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w},
              kCopiedValue);
   return product(w.groups * w.out.h, w.out.w) *
-             (terms(w, lanes) * padded + kTransposing * static_cast<double>(w.outputs)) +
+             (terms(w, p.lanes) * padded + kTransposing * static_cast<double>(w.outputs)) +
          (copies_inputs ? copy : 0);
 }
 
@@ -101,7 +101,7 @@ double weight_gradient_by_channels(const DirectWork& w) {
 // of packed gradients, must fit into L2.
 bool fits_by_channels(const DirectWork& w) {
   constexpr double kMostWeights = 4 * 1024 * 1024;
-  const int64_t lanes = kernels<ChannelKernels>().channel_lanes, padded = ceil_div(w.outputs, lanes) * lanes;
+  const int64_t padded = Panels(w.outputs).padded;
   const double weights = product(w.groups * padded, w.channels) * product(w.taps.h, w.taps.w);
   return (padded <= 2 * w.outputs || weights <= kMostWeights) && padded * w.out.w <= kL2Floats;
 }

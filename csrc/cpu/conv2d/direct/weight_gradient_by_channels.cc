@@ -7,6 +7,7 @@
 
 #include "core/scratch.h"
 #include "cpu/conv2d/direct/direct.h"
+#include "cpu/conv2d/direct/panels.h"
 #include "cpu/conv2d/direct/weight_gradient.h"
 #include "cpu/conv2d/direct/windows.h"
 #include "cpu/conv2d/ordered_sums.h"
@@ -33,12 +34,9 @@ constexpr int64_t kTasksPerThread = 4;
 struct Plan {
   Plan(const Conv2dShape& s, ScratchFrame& frame);
 
-  // Panel i holds the output channels from i * width on. The last panel may be one vector wide.
-  int64_t panel_width(int64_t i) const { return std::min(width, padded_outputs - i * width); }
-
   const Conv2dShape& s;
   const ChannelKernels& k;
-  int64_t width, padded_outputs, panels;
+  Panels panels;
   int64_t sums;          // the number of partial sums
   int64_t band, images;  // the number of output rows, and of images, per band
   TapAxis tap_rows, tap_columns;
@@ -53,12 +51,10 @@ struct Plan {
 Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
     : s(shape),
       k(kernels<ChannelKernels>()),
-      width(k.channel_lanes * kMaxChannelVectors),
-      padded_outputs(ceil_div(s.group_out(), k.channel_lanes) * k.channel_lanes),
-      panels(ceil_div(padded_outputs, width)),
-      sums(partial_sum_count(s, s.groups * padded_outputs * s.group_in() * s.taps())),
-      band(std::clamp<int64_t>(kTileFloats / (panel_width(0) * s.out_w), 1, s.out_h)),
-      images(std::clamp<int64_t>(kTileFloats / (panel_width(0) * s.out_w * s.out_h), 1, s.batch)),
+      panels(s.group_out()),
+      sums(partial_sum_count(s, s.groups * panels.padded * s.group_in() * s.taps())),
+      band(std::clamp<int64_t>(kTileFloats / (panels.width_of(0) * s.out_w), 1, s.out_h)),
+      images(std::clamp<int64_t>(kTileFloats / (panels.width_of(0) * s.out_w * s.out_h), 1, s.batch)),
       tap_rows(forward_rows(s, frame)),
       tap_columns(forward_columns(s, frame)),
       windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame),
@@ -95,8 +91,8 @@ void copy_dy(const Plan& p, const float* dy, int64_t positions, int64_t length, 
              float* to) {
   const auto pack = kernels<GemmKernels>().pack_rows;
   const int64_t plane = p.s.out_h * p.s.out_w;
-  for (int64_t j = 0; j < p.panels; ++j) {
-    const int64_t first = j * p.width, width = p.panel_width(j);
+  for (int64_t j = 0; j < p.panels.count; ++j) {
+    const int64_t first = p.panels.begin(j), width = p.panels.width_of(j);
     pack(dy + first * plane, plane, std::min(width, p.s.group_out() - first), positions,
          to + first * length + first_row * width, width, width * positions);
   }
@@ -111,15 +107,15 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
   t.depth = terms;
   t.x = x;
   t.term = p.term;
-  for (int64_t j = 0; j < p.panels; ++j) {
-    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
+  for (int64_t j = 0; j < p.panels.count; ++j) {
+    const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
     const int64_t tiles = ceil_div(rows, p.k.channel_rows[vectors - 1]);
-    t.b = dy + j * p.width * length;
+    t.b = dy + p.panels.begin(j) * length;
     t.b_stride = t.start_stride = t.out_stride = width;
     for (int64_t i = 0; i < tiles; ++i) {
       const Range r = split(rows, tiles, i);
       t.row = p.row + r.begin;
-      t.start = t.out = sums + j * p.width * all_rows + (dw_rows.begin + r.begin) * width;
+      t.start = t.out = sums + p.panels.begin(j) * all_rows + (dw_rows.begin + r.begin) * width;
       p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
     }
   }
@@ -137,12 +133,12 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
   t.row_step = s.in_h * s.in_w;
   t.x_step = s.stride.h * s.in_w;
   t.term = p.term;
-  for (int64_t j = 0; j < p.panels; ++j) {
-    const int64_t width = p.panel_width(j), vectors = width / p.k.channel_lanes;
+  for (int64_t j = 0; j < p.panels.count; ++j) {
+    const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
     const int64_t tiles = ceil_div(count, p.k.even_rows[vectors - 1]);
     t.b_stride = width, t.b_step = s.out_w * width;
     t.start_stride = t.out_stride = s.taps() * width;
-    float* const panel = sums + (j * p.width * s.group_in() + channels.begin * width) * s.taps();
+    float* const panel = sums + (p.panels.begin(j) * s.group_in() + channels.begin * width) * s.taps();
     for (int64_t ty = 0; ty < s.kernel.h; ++ty) {
       const int64_t top = first_row * s.stride.h + p.tap_rows.tap[ty];
       const Range oy = inside(top, s.stride.h, s.in_h, rows);
@@ -152,7 +148,7 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
         t.steps = oy.end - oy.begin, t.depth = ox.end - ox.begin;
         if (t.steps == 0 || t.depth == 0) continue;
         t.x = x + (top + oy.begin * s.stride.h) * s.in_w + left + ox.begin * s.stride.w;
-        t.b = dy + j * p.width * length + (first + oy.begin * s.out_w + ox.begin) * width;
+        t.b = dy + p.panels.begin(j) * length + (first + oy.begin * s.out_w + ox.begin) * width;
         for (int64_t i = 0; i < tiles; ++i) {
           const Range r = split(count, tiles, i);
           t.row = p.row + r.begin;
@@ -171,7 +167,7 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
   const Plan p(s, frame);
   const int64_t sums = p.sums;
   const int64_t in = s.group_in(), rows = in * s.taps(), plane = s.out_h * s.out_w;
-  const int64_t group_size = p.padded_outputs * rows, size = s.groups * group_size;
+  const int64_t group_size = p.panels.padded * rows, size = s.groups * group_size;
   float* const all = frame.allocate<float>(sums * size);
   std::fill_n(all, sums * size, 0.0f);
   const int64_t parts = s.groups * p.blocks;
@@ -184,7 +180,7 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
     ScratchFrame task_frame;
     float* const copy =
         p.windows.in_place() || p.by_taps ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
-    float* const packed = task_frame.allocate<float>(p.padded_outputs * length);
+    float* const packed = task_frame.allocate<float>(p.panels.padded * length);
     for (int64_t n = images.begin; n < images.end; n += p.images)
       for (int64_t y = 0; y < s.out_h; y += p.band) {
         const int64_t count = std::min(p.images, images.end - n);
@@ -209,8 +205,9 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
       }
   });
   add_in_order(all + size, sums - 1, size, size, all);
-  for (int64_t i = 0; i < s.groups * p.panels; ++i) {
-    const int64_t group = i / p.panels, first = i % p.panels * p.width, width = p.panel_width(i % p.panels);
+  for (int64_t i = 0; i < s.groups * p.panels.count; ++i) {
+    const int64_t group = i / p.panels.count, first = p.panels.begin(i % p.panels.count),
+                  width = p.panels.width_of(i % p.panels.count);
     p.k.transpose(all + group * group_size + first * rows, width, rows,
                   std::min(width, s.group_out() - first), dw + (group * s.group_out() + first) * rows, rows);
   }

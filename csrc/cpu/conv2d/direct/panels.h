@@ -1,0 +1,30 @@
+// The panels of the method by channels. Each holds the output channels of a tile (conv2d_by_channels.h) side
+// by side.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cpu/kernels/conv2d_by_channels.h"
+#include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
+
+namespace byhand::cpu {
+
+// Panel i holds the output channels of a group from begin(i) on. The last panel may be one vector wide.
+struct Panels {
+  explicit Panels(int64_t outputs)
+      : lanes(kernels<ChannelKernels>().channel_lanes),
+        width(lanes * kMaxChannelVectors),
+        padded(ceil_div(outputs, lanes) * lanes),
+        count(ceil_div(padded, width)) {}
+  int64_t begin(int64_t i) const { return i * width; }
+  int64_t width_of(int64_t i) const { return std::min(width, padded - begin(i)); }
+
+  int64_t lanes;
+  int64_t width;   // of each panel but the last one
+  int64_t padded;  // the number of output channels, rounded up to whole vectors
+  int64_t count;
+};
+
+}  // namespace byhand::cpu
