@@ -16,8 +16,6 @@ namespace {
 
 // The cost of copying a row of inputs, and of each of its values without and with a stride.
 constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
-// The cost of transposing an output or its gradient.
-constexpr double kTransposing = 8;
 // A tile takes as long as if it had this number of additional terms for each lane of its vectors.
 constexpr double kLaneTerms = 0.375;
 // The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add. The tiles of
@@ -81,8 +79,9 @@ double by_channels(const DirectWork& w, double narrow_tile, bool copies_inputs) 
   const double copy =
       copies(w, {1, 1}, {(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w},
              kCopiedValue);
-  return product(w.groups * w.out.h, w.out.w) *
-             (terms(w, p.lanes) * padded + kTransposing * static_cast<double>(w.outputs)) +
+  // Transposing an output, or its gradient, takes as long as a multiply-add for each lane.
+  const double transposing = product(p.lanes, w.outputs);
+  return product(w.groups * w.out.h, w.out.w) * (terms(w, p.lanes) * padded + transposing) +
          (copies_inputs ? copy : 0);
 }
 
