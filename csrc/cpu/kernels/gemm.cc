@@ -8,7 +8,8 @@ namespace {
 
 // Returns whether a tile fits into the registers. Its sums need rows * vectors registers. The loop also needs
 // `vectors` registers for B and one for a value of A. At the end, the tile needs three registers beside the
-// sums: for beta, a vector of C, and on instruction sets without mask registers for the mask of a cut edge.
+// sums: for alpha, for beta, and for a vector of C. On instruction sets without mask registers, that vector
+// first has the mask of a cut edge.
 constexpr bool fits(int rows, int vectors) {
   const int others = vectors + 1 < 3 ? 3 : vectors + 1;
   return rows * vectors + others <= kRegisters;
@@ -115,15 +116,8 @@ void tile(const GemmTile& t) {
   }
 
   // Fields of t are read before the first store, because the compiler must assume that a store changes them.
-  // The sums are multiplied by alpha first, so that alpha needs no register when beta, a vector of C and its
-  // mask do.
-  const Vec alpha = Vec::set(t.alpha);
-  BYHAND_UNROLL
-  for (int r = 0; r < kRows; ++r) {
-    BYHAND_UNROLL
-    for (int v = 0; v < kWhole; ++v) sum[r][v] = alpha * sum[r][v];
-    last_sum[r] = narrow<Last>(alpha) * last_sum[r];
-  }
+  // Only alpha and beta are broadcast again for each row if beta is not 0, because the sums, a vector of C
+  // and its mask occupy the registers.
   const int64_t out_row = t.out_row_stride, c_row = t.c_row_stride;
   int cut = t.columns - kWhole * kLanes;
   const float* c = t.c;
@@ -136,22 +130,23 @@ void tile(const GemmTile& t) {
       value.store(p);
   };
   if (t.beta == 0) {
+    const Vec alpha = Vec::set(t.alpha);
     BYHAND_UNROLL
     for (int r = 0; r < kRows; ++r, out += out_row) {
       BYHAND_UNROLL
-      for (int v = 0; v < kWhole; ++v) sum[r][v].store(out + v * kLanes);
-      store_last(last_sum[r], out + kWhole * kLanes);
+      for (int v = 0; v < kWhole; ++v) (alpha * sum[r][v]).store(out + v * kLanes);
+      store_last(narrow<Last>(alpha) * last_sum[r], out + kWhole * kLanes);
     }
   } else {
-    const Vec beta = Vec::set(t.beta);
     BYHAND_UNROLL
     for (int r = 0; r < kRows; ++r, c += c_row, out += out_row) {
+      const Vec alpha = Vec::set(t.alpha), beta = Vec::set(t.beta);
       BYHAND_KEEP(cut);  // otherwise the mask would be kept in a register that the sums need
       BYHAND_UNROLL
       for (int v = 0; v < kWhole; ++v)
-        fma(beta, Vec::load(c + v * kLanes), sum[r][v]).store(out + v * kLanes);
+        fma(beta, Vec::load(c + v * kLanes), alpha * sum[r][v]).store(out + v * kLanes);
       const Last c_last = kCut ? Last::load(c + kWhole * kLanes, cut) : Last::load(c + kWhole * kLanes);
-      store_last(fma(narrow<Last>(beta), c_last, last_sum[r]), out + kWhole * kLanes);
+      store_last(fma(narrow<Last>(beta), c_last, narrow<Last>(alpha) * last_sum[r]), out + kWhole * kLanes);
     }
   }
 }
