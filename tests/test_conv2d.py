@@ -191,6 +191,27 @@ def test_every_number_of_channels(isa: str, rng: np.random.Generator) -> None:
                 check_exact(call, call.kernel())
 
 
+def test_every_height_of_tiles_of_channels(isa: str, rng: np.random.Generator) -> None:
+    """Weight gradients of padded images: tiles of 4 to 16 channels, and planes of 2 KB."""
+    for channels, (x, filters) in product(range(4, 34), (((2, 5, 6), 8), ((1, 16, 32), 16))):
+        shape = {"x": (x[0], channels, *x[1:]), "weight": (filters, channels, 3, 3)}
+        shape |= {"padding": 1, "algorithm": "direct"}
+        with byhand.num_threads(1):
+            for call in calls(Fill(rng, integers=True), shape):
+                check_exact(call, call.kernel())
+
+
+def test_blocks_of_images_in_a_strided_input_gradient(rng: np.random.Generator) -> None:
+    """Two blocks, of two images and of one, have the bits of single images."""
+    dy = rng.standard_normal((3, 1, 100, 100), np.float32)
+    weight = rng.standard_normal((1, 50, 1, 2), np.float32)
+    size = (50, 100, 400)
+    whole = kernels.conv2d_backward_input(dy, weight, (3, *size), stride=(1, 4))
+    for image, expected in zip(dy, whole, strict=True):
+        one = kernels.conv2d_backward_input(image[None], weight, (1, *size), stride=(1, 4))
+        assert_same_bits(one[0], expected)
+
+
 def test_every_height_of_depthwise_filters(isa: str, rng: np.random.Generator) -> None:
     """Filters of fewer and more rows than a block of taps, on blocks of outputs of every height."""
     for taps, rows in product(range(2, 17), range(1, 9)):

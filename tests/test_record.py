@@ -160,6 +160,18 @@ def test_the_mean_is_over_all_seeds_that_did_not_fail() -> None:
     assert command._mean([], "byhand") == 0.0
 
 
+@pytest.mark.slow
+def test_byhand_trains_alone_if_images_are_shifted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setitem(recipes.TARGETS, "99.5", 0.0)
+    options = ["--targets", "99.5", "--seeds", "1", "--threads", "1", "--data", folder]
+    result = run("record", "speed", *options, "--peers", "torch")
+    assert "byhand trains alone" in " ".join(result.stdout.split())
+    assert "FAILED" not in result.stdout and "torch" not in result.stdout
+
+
 def test_a_contender_that_cannot_train_by_a_recipe() -> None:
     message = run("record", "speed", "--peers", "numpy", code=2).stderr
     assert "numpy cannot train by a recipe" in " ".join(message.split())

@@ -13,9 +13,9 @@ constexpr int highest_tile(int vectors, int most_rows) {
   const int fitting = (kRegisters - 1) / vectors - 1;
   return fitting < most_rows ? fitting : most_rows;
 }
-// With any rows, the pointers to the rows of A must fit into the 16 integer registers, beside those for the
-// loop. At equal distances, the rows share one pointer. Only a tile of one vector gains from more rows: it
-// needs a load for each multiply-add and one more for B.
+// If the rows of A lie anywhere, the pointers to them must fit into the 16 integer registers, beside those
+// for the loop. At equal distances, the rows share one pointer. Only a tile of one vector gains from more
+// rows: it needs a load for each multiply-add and one more for B.
 constexpr int highest_tile(int vectors) { return highest_tile(vectors, kMaxChannelRows); }
 constexpr int highest_even_tile(int vectors) {
   return vectors == 1 ? highest_tile(vectors, kMaxEvenRows) : highest_tile(vectors);
@@ -27,7 +27,8 @@ template <int kVectors, int kRows>
 void tile(const ChannelTile& t) {
   constexpr bool kEven = kRows > kMaxChannelRows;
   constexpr int kLanes = Vec::kLanes, kPointers = kEven ? 1 : kRows;
-  // Every fourth row gets a pointer of its own, so that GCC keeps no multiples of the distance in registers.
+  // The pointer moves on by four rows at a time, so that GCC keeps no other multiples of the distance in
+  // registers.
   constexpr int kGroup = 4;
   Vec sum[kRows][kVectors];
   const float* a[kPointers];

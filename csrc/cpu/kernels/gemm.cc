@@ -116,8 +116,8 @@ void tile(const GemmTile& t) {
   }
 
   // Fields of t are read before the first store, because the compiler must assume that a store changes them.
-  // Only alpha and beta are broadcast again for each row if beta is not 0, because the sums, a vector of C
-  // and its mask occupy the registers.
+  // There is an exception: if beta is not 0, alpha and beta are broadcast again for each row. Otherwise GCC
+  // or Clang would put vectors on the stack.
   const int64_t out_row = t.out_row_stride, c_row = t.c_row_stride;
   int cut = t.columns - kWhole * kLanes;
   const float* c = t.c;

@@ -37,7 +37,7 @@ void correlate_by_channels(const Correlation& c);
 const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame);
 
 // Returns the kernels that the method by rows takes for rows of `outputs` values: those with narrow vectors
-// if a row fits into one of them. A longer row leaves more lanes of wide vectors idle than of narrow ones,
+// if a row fits into one of them. A longer row may leave more lanes of wide vectors idle than of narrow ones,
 // but on CPUs with 512-bit units, wide vectors are nearly twice as fast.
 const ConvTileKernels& tiles_for_rows(int64_t outputs);
 

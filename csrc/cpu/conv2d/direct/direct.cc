@@ -164,7 +164,8 @@ void direct_backward_input(const Conv2dShape& s, const float* dy, const float* w
     backward_input_phase(s, {0, 0}, dy, weight, dx);
     return;
   }
-  // The phases of a row are kept for as many images as fit into kPhaseFloats, at least for one.
+  // All phases of the columns, for one phase of the rows, are kept for as many images as fit into
+  // kPhaseFloats, and at least for one.
   constexpr int64_t kPhaseFloats = 16 * 1024 * 1024 / 4;
   const int64_t image = s.in_channels * ceil_div(s.in_h, s.stride.h) * s.in_w;
   const int64_t blocks = ceil_div(s.batch, std::max<int64_t>(1, kPhaseFloats / std::max<int64_t>(image, 1)));
