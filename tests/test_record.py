@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,24 @@ def test_a_network_with_an_average_over_shifts(
 
 def test_the_mean_is_over_all_seeds_that_did_not_fail() -> None:
     assert command._mean([], "byhand") == 0.0
+
+
+@pytest.mark.slow
+def test_an_interruption_loses_no_seed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, one = tmp_path / "record.json", command._try
+
+    def interrupted(contest: Any, contenders: Any, attempt: Attempt) -> Any:
+        if attempt.seed == 2:
+            raise KeyboardInterrupt
+        return one(contest, contenders, attempt)
+
+    monkeypatch.setattr(command, "_try", interrupted)
+    options = ["--targets", "99", "--seeds", "5", "--threads", "1", "--data", folder]
+    result = run("record", "speed", *options, "--json", path, code=130)
+    assert re.search(r"byhand +2 ", result.stdout)
+    assert [row["case"]["seed"] for row in json.loads(path.read_text())["results"]] == [0, 1]
 
 
 @pytest.mark.slow

@@ -181,21 +181,28 @@ def _train(
     count = threads or all_threads()
     run.begin(count)
     means = {}
-    with Contest(contenders, count) as contest:
-        for name in names:
-            able = contenders[:1] if ATTEMPTS[name].max_shift else contenders
-            if len(able) < len(contenders):
-                note = "byhand trains alone, because the others do not shift images at random"
-                run.console.print(f"{_title(name)}: {note}")
-            results = []
-            for seed in range(seeds):
-                attempt = Attempt(name, str(folder), seed, average_shifts)
-                results.append(_try(contest, able, attempt))
-                typer.echo(f"{_title(name)}: {seed + 1} of {seeds} seeds", err=True)
-            run.keep(results, contest)
-            run.console.print(_table(name, results, average_shifts))
-            complete = len(_runs(results, contenders[0].name)) == seeds
-            means[name] = _mean(results, contenders[0].name) if complete else 0.0
+    try:
+        with Contest(contenders, count) as contest:
+            for name in names:
+                able = contenders[:1] if ATTEMPTS[name].max_shift else contenders
+                if len(able) < len(contenders):
+                    note = "byhand trains alone, because the others do not shift images at random"
+                    run.console.print(f"{_title(name)}: {note}")
+                results: list[Result] = []
+                try:
+                    for seed in range(seeds):
+                        attempt = Attempt(name, str(folder), seed, average_shifts)
+                        results.append(_try(contest, able, attempt))
+                        typer.echo(f"{_title(name)}: {seed + 1} of {seeds} seeds", err=True)
+                finally:  # an interruption loses no seed that has ended
+                    run.keep(results, contest)
+                    if results:
+                        run.console.print(_table(name, results, average_shifts))
+                complete = len(_runs(results, contenders[0].name)) == seeds
+                means[name] = _mean(results, contenders[0].name) if complete else 0.0
+    except KeyboardInterrupt:
+        run.end(LEGEND)
+        raise
     run.end(LEGEND)
     return means
 
