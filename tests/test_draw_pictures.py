@@ -20,10 +20,11 @@ DRAWN_BY_OTHERS = {
     "demo.png",
     "ladder_gemm.svg",
     "ladder_conv2d.svg",
-    "sweep_gemm_avx2.png",
-    "sweep_gemm_avx512.png",
-    "sweep_conv2d_avx2.png",
-    "sweep_conv2d_avx512.png",
+    *(
+        f"sweep_{family}_{isa}.png"
+        for family in ("gemm", "conv2d", "pool2d", "batch_norm", "softmax")
+        for isa in ("avx2", "avx512")
+    ),
 }
 """Pictures that need a browser (tools/draw_demo.py) or measured figures (byhand ladder,
 tools/sweep_page.py)."""
