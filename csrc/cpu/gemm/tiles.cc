@@ -163,14 +163,10 @@ void Block::multiply_row(GemmTile t, int64_t rows) const {
   }
 }
 
-// Rows whose distance is a multiple of 2 KB evict each other, because L1 can keep only a few of their cache
-// lines (section 7 of docs/gemm.md).
-bool is_aliased(int64_t stride) { return stride % 512 == 0; }
-
 // Returns whether `count` cache lines at this distance, in floats, evict each other, because L1 can keep only
 // a few of them (section 7 of docs/gemm.md). L1 has 64 sets of at least 8 lines. If the distance is a whole
 // number of lines that is divisible by 2^i, the lines share 64 / 2^i sets.
-bool is_aliased(int64_t distance, int64_t count) {
+bool are_aliased(int64_t distance, int64_t count) {
   const int64_t lines = distance / kCacheLineFloats, divisor = lines & -lines;
   return distance % kCacheLineFloats == 0 && lines > 0 && count > 8 * 64 / std::min<int64_t>(divisor, 64);
 }
@@ -184,7 +180,7 @@ bool is_aliased(int64_t distance, int64_t count) {
 bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
   const int64_t rows = t.k.rows_of_two_vectors();
   const bool transposed = a.column_stride != 1;
-  if (is_aliased(a.row_stride) || (transposed && is_aliased(a.column_stride, step)))
+  if (is_aliased(a.row_stride) || (transposed && are_aliased(a.column_stride, step)))
     return t.column_tiles >= rows * 2 / 3;
   return transposed && step * kCacheLineFloats > kL1Floats * 7 / 8 && 2 * rows < kCacheLineFloats &&
          t.column_tiles >= 16;

@@ -16,6 +16,10 @@ inline constexpr int64_t kL2Floats = 256 * 1024 / 4;
 // repeatedly, in long contiguous pieces.
 inline constexpr int64_t kSharedFloats = 4 * 1024 * 1024 / 4;
 
+// Returns whether values at this distance, in floats, evict each other. If it is a multiple of 2 KB, L1 can
+// keep only a few of their cache lines (section 7 of docs/gemm.md).
+inline bool is_aliased(int64_t stride) { return stride % 512 == 0; }
+
 // The indices from begin to end - 1.
 struct Range {
   int64_t begin, end;

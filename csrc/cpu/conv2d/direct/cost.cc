@@ -87,10 +87,10 @@ double by_channels(const DirectWork& w, double narrow_tile, bool copies_inputs) 
 
 double correlation_by_channels(const DirectWork& w) { return by_channels(w, kNarrowTile, !w.inside); }
 
-// With 4 and more channels, a padded image is not copied, and a tile has a row for each channel. A tile of
-// one vector and fewer than 8 rows waits for its sums.
+// With kTapChannels and more channels, a padded image is not copied, and a tile has a row for each channel. A
+// tile of one vector and fewer than 8 rows waits for its sums.
 double weight_gradient_by_channels(const DirectWork& w) {
-  const bool by_taps = !w.inside && w.channels >= 4;
+  const bool by_taps = !w.inside && w.channels >= kTapChannels;
   const double waiting = by_taps ? std::max(1.0, 8 / static_cast<double>(w.channels)) : 1;
   return by_channels(w, kNarrowGradientTile * waiting, !w.inside && !by_taps);
 }

@@ -92,6 +92,10 @@ void interleave(const float* const (&phase)[kMostInterleaved], int64_t count, fl
     for (int k = 0; k < kPhases; ++k) to[x * kPhases + k] = phase[k][x];
 }
 
+// [phases - 1]
+constexpr decltype(&interleave<1>) kInterleave[kMostInterleaved] = {interleave<1>, interleave<2>,
+                                                                    interleave<3>, interleave<4>};
+
 // Computes the rows of dx that belong to one phase, unless they are zero. Each phase of the columns gets
 // planes of its own. Then their values are put side by side.
 void backward_input_rows(const Conv2dShape& s, int64_t phase, const float* dy, const float* weight,
@@ -118,10 +122,7 @@ void backward_input_rows(const Conv2dShape& s, int64_t phase, const float* dy, c
     for (int64_t y = 0; whole > 0 && y < rows; ++y) {
       const float* from[kMostInterleaved] = {};
       for (int64_t k = 0; k < phases; ++k) from[k] = all[k].planes + (i * rows + y) * all[k].count;
-      if (phases == 1) interleave<1>(from, whole, to + y * row_step);
-      if (phases == 2) interleave<2>(from, whole, to + y * row_step);
-      if (phases == 3) interleave<3>(from, whole, to + y * row_step);
-      if (phases == 4) interleave<4>(from, whole, to + y * row_step);
+      kInterleave[phases - 1](from, whole, to + y * row_step);
     }
     for (int64_t k = 0; k < phases; ++k) {
       const Columns c = all[k];

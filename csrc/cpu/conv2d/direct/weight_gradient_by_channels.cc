@@ -25,9 +25,6 @@ namespace {
 constexpr int64_t kTileFloats = kL1Floats / 2;
 // The maximum number of copied inputs of a task, unless one channel has more. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
-// The least number of input channels of a group for add_band_by_taps. With fewer, a tile would have too few
-// rows.
-constexpr int64_t kTapChannels = 4;
 // The number of tasks per thread if there are enough input channels.
 constexpr int64_t kTasksPerThread = 4;
 
@@ -133,8 +130,8 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
   t.row_step = s.in_h * s.in_w;
   t.x_step = s.stride.h * s.in_w;
   t.term = p.term;
-  // Channels whose distance is a multiple of 2 KB evict each other from L1, so a tile takes fewer of them.
-  const auto& most_channels = t.row_step % 512 == 0 ? p.k.channel_rows : p.k.even_rows;
+  // If channels evict each other from L1, a tile takes fewer of them.
+  const auto& most_channels = is_aliased(t.row_step) ? p.k.channel_rows : p.k.even_rows;
   for (int64_t j = 0; j < p.panels.count; ++j) {
     const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
     const int64_t tiles = ceil_div(count, most_channels[vectors - 1]);
