@@ -27,6 +27,7 @@ void multiply_by_dots(const Product& g) {
   const int64_t m = g.rows(), n = g.columns(), depth = g.depth();
   const int64_t row_tiles = ceil_div(m, k.dot_rows);
   const int64_t column_tiles = ceil_div(n, k.dot_columns[ceil_div(m, row_tiles) - 1]);
+  const Split row_ranges(m, row_tiles), column_ranges(n, column_tiles);
 
   ScratchFrame frame;
   float* const b_copy = g.b.row_stride == 1 ? nullptr : frame.allocate<float>(n * depth + k.lanes);
@@ -38,11 +39,11 @@ void multiply_by_dots(const Product& g) {
   t.b_row_stride = b.row_stride, t.c_row_stride = g.c_row_stride, t.out_row_stride = g.out_row_stride;
   t.alpha = g.alpha, t.beta = g.beta;
   for (int64_t i = 0; i < row_tiles; ++i) {
-    const Range r = split(m, row_tiles, i);
+    const Range r = row_ranges[i];
     const Matrix a = with_adjacent_depth(k, rows_of(g.a, r), a_copy);
     t.a = a.data, t.a_row_stride = a.row_stride;
     for (int64_t j = 0; j < column_tiles; ++j) {
-      const Range c = split(n, column_tiles, j);
+      const Range c = column_ranges[j];
       t.b = b.data + c.begin * b.row_stride;
       t.c = g.c + r.begin * g.c_row_stride + c.begin;
       t.out = g.out + r.begin * g.out_row_stride + c.begin;

@@ -51,7 +51,9 @@ struct Tiling {
         n(columns),
         vectors(ceil_div(n, k.lanes)),
         row_tiles(ceil_div(m, k.rows[widest(vectors) - 1])),
-        column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])) {}
+        column_tiles(ceil_div(vectors, k.vectors[ceil_div(m, row_tiles) - 1])),
+        row_ranges(m, row_tiles),
+        vector_ranges(vectors, column_tiles) {}
 
   // The width of the widest tiles, in vectors. Tiles with two vectors need about half as many loads per
   // multiply-add as tiles with one vector. But a narrow C with 3 or 5 vectors would need a tile with one
@@ -62,15 +64,16 @@ struct Tiling {
     return std::min<int64_t>(vectors, 2);
   }
 
-  Range rows(int64_t i) const { return split(m, row_tiles, i); }
+  Range rows(int64_t i) const { return row_ranges[i]; }
   // The columns of tile j. The last tile may end beyond n.
   Range columns(int64_t j) const {
-    const Range v = split(vectors, column_tiles, j);
+    const Range v = vector_ranges[j];
     return {v.begin * k.lanes, v.end * k.lanes};
   }
 
   const GemmKernels& k;
   const int64_t m, n, vectors, row_tiles, column_tiles;
+  const Split row_ranges, vector_ranges;
 };
 
 // One block of columns in one step of the depth.
@@ -143,23 +146,28 @@ void Block::multiply() const {
   }
 }
 
+// Everything that changes from tile to tile is computed from the tile before it by a few additions. A sum of
+// 32 terms takes only 192 cycles of multiply-adds in a tile of 6 x 2 vectors.
 void Block::multiply_row(GemmTile t, int64_t rows) const {
-  const float* const c = t.c;
-  float* const out = t.out;
+  int64_t first = tiling.columns(column_tiles.begin).begin;
+  t.b = b_panels ? b_panels : b.data + first;
+  t.b_rest = b_rest;
+  t.c += first;
+  t.out += first;
   for (int64_t j = column_tiles.begin; j < column_tiles.end; ++j) {
-    const Range range = tiling.columns(j);
-    const int64_t width = range.end - range.begin, columns = std::min(range.end, tiling.n) - range.begin;
+    const int64_t vectors = tiling.vector_ranges.length(j), width = vectors * tiling.k.lanes;
+    const int64_t columns = std::min(width, tiling.n - first);
     t.columns = static_cast<int>(columns);
-    t.b = b_panels ? b_panel(j) : b.data + range.begin;
     t.b_row_stride = b_panels ? width : b.row_stride;
-    t.b_rest = b_rest;
     t.b_ahead = !b_panels && j + kTilesAhead < column_tiles.end ? kTilesAhead * width : 0;
-    t.c = c + range.begin;
-    t.out = out + range.begin;
     const GemmEdge edge = columns == width                       ? kWholeEdge
                           : columns > width - tiling.k.lanes / 2 ? kCutEdge
                                                                  : kHalfEdge;
-    tiling.k.tile[rows - 1][width / tiling.k.lanes - 1][edge](t);
+    tiling.k.tile[rows - 1][vectors - 1][edge](t);
+    t.b += b_panels ? panel_size(width) : width;
+    t.c += width;
+    t.out += width;
+    first += width;
   }
 }
 

@@ -24,11 +24,21 @@ inline bool is_aliased(int64_t stride) { return stride % 512 == 0; }
 struct Range {
   int64_t begin, end;
 };
-// Returns part `i` of `parts` nearly equal parts of [0, total).
-inline Range split(int64_t total, int64_t parts, int64_t i) {
-  const int64_t size = total / parts, longer = total % parts;  // the first `longer` parts have one more
-  return {size * i + std::min(i, longer), size * (i + 1) + std::min(i + 1, longer)};
-}
+// The range [0, total), cut into nearly equal parts. A loop over tiles makes one Split, so that it does not
+// divide in every round: a division takes as long as about ten multiply-adds of vectors.
+class Split {
+ public:
+  Split(int64_t total, int64_t parts) : size_(total / parts), longer_(total % parts) {}
+  Range operator[](int64_t i) const {
+    return {size_ * i + std::min(i, longer_), size_ * (i + 1) + std::min(i + 1, longer_)};
+  }
+  int64_t length(int64_t i) const { return size_ + (i < longer_ ? 1 : 0); }
+
+ private:
+  int64_t size_, longer_;  // the first `longer_` parts have one more than `size_`
+};
+// Returns part `i` of a single Split.
+inline Range split(int64_t total, int64_t parts, int64_t i) { return Split(total, parts)[i]; }
 
 // The approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The rate, 20
 // per nanosecond, is half of the slowest peak that we know.

@@ -156,8 +156,9 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
       t.b = weights + taps.begin * tap_columns * width;
       const int64_t count = outputs.end - outputs.begin;
       const int64_t tiles = ceil_div(count, p.k.channel_rows[vectors - 1]);
+      const Split ranges(count, tiles);
       for (int64_t i = 0; i < tiles; ++i) {
-        const Range r = split(count, tiles, i);
+        const Range r = ranges[i];
         const int64_t first = outputs.begin + r.begin;
         t.row = p.row + first;
         t.out = sums + first * p.panels.padded + p.panels.begin(j);

@@ -91,12 +91,14 @@ void add_dots(const PaddedPlane& padded, const float* x, Pair taps, DepthwiseDot
   const DepthwiseKernels& k = kernels<DepthwiseKernels>();
   d.sums_row = taps.w * k.depthwise_lanes;
   const int64_t column_blocks = ceil_div(taps.w, kMaxTapColumns);
+  const Split column_ranges(taps.w, column_blocks);
   for (int64_t c = 0; c < column_blocks; ++c) {
-    const Range columns = split(taps.w, column_blocks, c);
+    const Range columns = column_ranges[c];
     const int64_t width = columns.end - columns.begin;
     const int64_t row_blocks = ceil_div(taps.h, k.depthwise_tap_rows[width - 1]);
+    const Split row_ranges(taps.h, row_blocks);
     for (int64_t r = 0; r < row_blocks; ++r) {
-      const Range rows = split(taps.h, row_blocks, r);
+      const Range rows = row_ranges[r];
       d.x = x + padded.offset(rows.begin, columns.begin);
       d.sums = sums + rows.begin * d.sums_row + columns.begin * k.depthwise_lanes;
       k.depthwise_dot[width - 1][rows.end - rows.begin - 1](d);

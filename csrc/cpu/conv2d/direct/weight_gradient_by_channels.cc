@@ -109,8 +109,9 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
     const int64_t tiles = ceil_div(rows, p.k.channel_rows[vectors - 1]);
     t.b = dy + p.panels.begin(j) * length;
     t.b_stride = t.start_stride = t.out_stride = width;
+    const Split ranges(rows, tiles);
     for (int64_t i = 0; i < tiles; ++i) {
-      const Range r = split(rows, tiles, i);
+      const Range r = ranges[i];
       t.row = p.row + r.begin;
       t.start = t.out = sums + p.panels.begin(j) * all_rows + (dw_rows.begin + r.begin) * width;
       p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
@@ -135,6 +136,7 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
   for (int64_t j = 0; j < p.panels.count; ++j) {
     const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
     const int64_t tiles = ceil_div(count, most_channels[vectors - 1]);
+    const Split ranges(count, tiles);
     t.b_stride = width, t.b_step = s.out_w * width;
     t.start_stride = t.out_stride = s.taps() * width;
     float* const panel = sums + (p.panels.begin(j) * s.group_in() + channels.begin * width) * s.taps();
@@ -149,7 +151,7 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
         t.x = x + (top + oy.begin * s.stride.h) * s.in_w + left + ox.begin * s.stride.w;
         t.b = dy + p.panels.begin(j) * length + (first + oy.begin * s.out_w + ox.begin) * width;
         for (int64_t i = 0; i < tiles; ++i) {
-          const Range r = split(count, tiles, i);
+          const Range r = ranges[i];
           t.row = p.row + r.begin;
           t.start = t.out = panel + (r.begin * s.taps() + ty * s.kernel.w + tx) * width;
           p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);

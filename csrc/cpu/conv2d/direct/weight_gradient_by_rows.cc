@@ -186,17 +186,19 @@ void WeightDots::add_tiles(const Band& band, int64_t block, Range row_tiles, con
     staging_.stage(source + n * image, channels.end - channels.begin, band.first_row,
                    band.staged + n * d.x_image_stride);
   const int64_t column_tiles = ceil_div(depth, k.columns);
+  const Split row_ranges(out, row_tiles_), column_ranges(depth, column_tiles);
   for (int64_t i = row_tiles.begin; i < row_tiles.end; ++i) {
-    const Range rows = split(out, row_tiles_, i);
+    const Range rows = row_ranges[i];
     const int64_t first = group * out + rows.begin;
     d.dy = band.dots.dy + first * d.dy_row_stride;
     const float* const next =
         i + 1 < row_tiles.end ? d.dy + (rows.end - rows.begin) * d.dy_row_stride : band.next;
+    const Split pieces((rows.end - rows.begin) * d.images, column_tiles);
     for (int64_t j = 0; j < column_tiles; ++j) {
-      const Range columns = split(depth, column_tiles, j);
+      const Range columns = column_ranges[j];
       d.offset = offset_ + columns.begin;
       d.dw = dw + first * d.dw_stride + channels.begin * s_.taps() + columns.begin;
-      if (next) prefetch(band, next, split((rows.end - rows.begin) * d.images, column_tiles, j));
+      if (next) prefetch(band, next, pieces[j]);
       kernels_.dot[rows.end - rows.begin - 1][columns.end - columns.begin - 1](d);
     }
   }

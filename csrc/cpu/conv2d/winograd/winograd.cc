@@ -26,15 +26,16 @@ void multiply(const Operand& a, int64_t rows, const Operand& b, int64_t columns,
               const WinogradPatches& out, int64_t out_row, int64_t out_column, bool add) {
   const WinogradProductKernels& k = kernels<WinogradProductKernels>();
   const int64_t row_tiles = ceil_div(rows, k.rows), column_tiles = ceil_div(columns, k.columns);
+  const Split row_ranges(rows, row_tiles), column_ranges(columns, column_tiles);
   WinogradTile t{};
   t.a_row = a.row, t.a_depth = a.depth, t.b_row = b.row, t.b_depth = b.depth;
   t.out_row = out_row, t.out_column = out_column;
   for (int plane = 0; plane < kWinogradValues / k.lanes; ++plane)
     for (int64_t p = 0; p < depth; p += kDepth)
       for (int64_t i = 0; i < row_tiles; ++i) {
-        const Range r = split(rows, row_tiles, i);
+        const Range r = row_ranges[i];
         for (int64_t j = 0; j < column_tiles; ++j) {
-          const Range c = split(columns, column_tiles, j);
+          const Range c = column_ranges[j];
           t.depth = std::min(kDepth, depth - p);
           t.a = a.data + plane * a.plane + r.begin * a.row + p * a.depth;
           t.b = b.data + plane * b.plane + c.begin * b.row + p * b.depth;
