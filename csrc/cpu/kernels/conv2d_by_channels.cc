@@ -47,11 +47,13 @@ void tile(const ChannelTile& t) {
   int64_t offset = 0;
   for (int64_t s = 0; s < t.steps; ++s, step += t.b_step, offset += t.x_step) {
     const float* b = step;
-    for (int64_t p = 0; p < t.depth; ++p, b += t.b_stride) {
+    const int64_t* next = t.term;
+    BYHAND_UNROLL_4
+    for (int64_t p = t.depth; p > 0; --p, b += t.b_stride) {
       Vec bv[kVectors];
       BYHAND_UNROLL
       for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
-      const int64_t term = offset + t.term[p];
+      const int64_t term = offset + *next++;
       const float* even = a[0] + term;
       BYHAND_UNROLL
       for (int r = 0; r < kRows; ++r) {

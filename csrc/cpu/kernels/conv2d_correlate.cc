@@ -23,6 +23,7 @@ void tile(const ConvTile& t) {
     sum[r][v] = t.bias ? Vec::set(t.bias[r]) : Vec::load(t.y[v] + r * t.y_stride, t.count[v]);
 
   const float* const w = t.w;
+  BYHAND_UNROLL_4
   for (int64_t p = 0; p < t.depth; ++p) {
     Vec x[kPositions];
     BYHAND_UNROLL

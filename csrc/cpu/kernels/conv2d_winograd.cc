@@ -437,7 +437,10 @@ void tile(const WinogradTile& t) {
   for (int j = 0; j < kColumns; ++j)
     sum[i][j] = t.add ? Vec::load(t.out + i * t.out_row + j * t.out_column) : Vec::zero();
   const float *a = t.a, *b = t.b;
-  for (int64_t p = 0; p < t.depth; ++p, a += t.a_depth, b += t.b_depth) {
+  BYHAND_UNROLL_4
+  for (int64_t p = t.depth; p > 0; --p, a += t.a_depth, b += t.b_depth) {
+    BYHAND_KEEP(a);
+    BYHAND_KEEP(b);
     Vec av[kRows];
     BYHAND_UNROLL
     for (int i = 0; i < kRows; ++i) av[i] = Vec::load(a + i * t.a_row);

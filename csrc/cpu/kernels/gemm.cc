@@ -86,6 +86,7 @@ void tile(const GemmTile& t) {
   int64_t rest = kCut ? t.rest_terms : 0;
   for (int64_t p = t.depth - rest;; p = rest, rest = 0, b = t.b_rest, b_row = kVectors * kLanes) {
     BYHAND_KEEP(p);
+    BYHAND_UNROLL_4
     for (; p > 0; --p, b += b_row) {
       Vec bv[kWhole + 1];
       BYHAND_UNROLL

@@ -3,12 +3,18 @@
 // already when the compiler decides which arrays go into registers. Without this macro, GCC 12 copies a tile
 // of accumulators through memory before and after its main loop, which makes a short convolution a third
 // slower.
+//
+// BYHAND_UNROLL_4 stands before the main loop of a tile and makes GCC do four rounds per branch. On an Intel
+// Xeon, products that read a matrix in place are then up to 1.4 times as fast if its rows are not aligned to
+// cache lines. Clang would move vectors to the stack.
 #pragma once
 
 #if defined(__clang__)
 #define BYHAND_UNROLL _Pragma("unroll")
+#define BYHAND_UNROLL_4
 #else
 #define BYHAND_UNROLL _Pragma("GCC unroll 16")
+#define BYHAND_UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 // Makes the compiler assume that an integer or a pointer changes here. Before this point, the compiler then
