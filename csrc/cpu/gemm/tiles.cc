@@ -17,6 +17,7 @@
 #include "core/scratch.h"
 #include "cpu/gemm/product.h"
 #include "cpu/kernels/gemm.h"
+#include "cpu/runtime/machine.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
@@ -197,6 +198,13 @@ bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
 // The number of values of a packed B in a block: 1 MB. Larger blocks leave the L2 caches of most CPUs.
 constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
+// Returns the number of values of a B that is read in place in a block. Every tile of rows reads them again:
+// from L2 if it is large, or else from L2 and the core's share of L3. CPUs with a large L2 have a slow L3.
+int64_t floats_in_place() {
+  constexpr int64_t kLargeL2 = 2 * 1024 * 1024;
+  return l2_bytes() >= kLargeL2 ? l2_bytes() / 2 / 4 : kSharedFloats;
+}
+
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
 // B and C. Steps longer than 512 gain nothing.
 int64_t longest_step(const GemmKernels& k) {
@@ -255,7 +263,7 @@ void multiply_by_tiles(const Product& g) {
   const bool pack_a = worth_packing_a(g.a, longest, tiling), pack_b = worth_packing_b(g.b, tiling.row_tiles);
   // A block is so narrow that it has at most about this number of values of B, because each tile of rows
   // reads all of them. It consists of whole tiles.
-  const int64_t most_columns = (pack_b ? kPackedFloats : kSharedFloats) / std::max<int64_t>(longest, 1);
+  const int64_t most_columns = (pack_b ? kPackedFloats : floats_in_place()) / std::max<int64_t>(longest, 1);
   const int64_t blocks = std::min(tiling.column_tiles, ceil_div(g.columns(), most_columns));
 
   ScratchFrame frame;

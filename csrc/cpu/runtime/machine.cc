@@ -124,4 +124,13 @@ void keep_off(pthread_t, int) {}
 
 #endif
 
+int64_t l2_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  static const int64_t bytes = std::max<int64_t>(0, sysconf(_SC_LEVEL2_CACHE_SIZE));
+  return bytes;
+#else
+  return 0;
+#endif
+}
+
 }  // namespace byhand::cpu

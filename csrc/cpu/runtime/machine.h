@@ -1,7 +1,9 @@
-// The processors that this machine lets the process use.
+// The processors that this machine lets the process use, and their caches.
 #pragma once
 
 #include <pthread.h>
+
+#include <cstdint>
 
 namespace byhand::cpu {
 
@@ -12,6 +14,9 @@ int usable_cpus();
 
 // The number of the processor that runs the calling thread, or -1 if the system does not tell.
 int current_cpu();
+
+// The size of a core's L2 cache in bytes, or 0 if the system does not tell.
+int64_t l2_bytes();
 
 // Stores the current affinity mask of the process, which is that of its main thread, for keep_off.
 void note_affinity();
