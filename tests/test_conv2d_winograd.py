@@ -227,7 +227,7 @@ CHOSEN = [
     ("conv2d", (64, 1, 28, 28), (20, 1, 5, 5), "winograd_rows"),  # its first; 64 fill all lanes
     ("conv2d", (2, 64, 5, 5), (64, 64, 3, 3), "direct"),  # the output is a quarter of a patch
     ("conv2d_backward_input", (2, 1, 28, 28), (20, 1, 5, 5), "winograd"),
-    ("conv2d_backward_weight", (2, 1, 28, 28), (20, 1, 5, 5), "direct"),
+    ("conv2d_backward_weight", (2, 1, 28, 28), (20, 1, 3, 3), "direct"),
 ]
 
 

@@ -183,7 +183,7 @@ SIMPLE_CHAINS = AdamRecipe(
 )
 
 # The recipe of the record of size.
-SIZE = Recipe(RepeatedBlocks(), epochs=45, lr=0.03, method="adam", max_shift=1)
+SIZE = Recipe(RepeatedBlocks(), epochs=45, lr=0.03, weight_decay=0.05, method="adamw", max_shift=1)
 
 # The recipes of the record of accuracy, by the name of the network.
 ACCURACY = {

@@ -358,6 +358,8 @@ bool worth_sharing(double ns) {
   return ns >= kWorthWakingNs || p.awake(num_threads() - 1) || p.worth_waking();
 }
 
+int threads_for(double ns) { return worth_sharing(ns) ? num_threads() : 1; }
+
 void parallel_for(int64_t count, double ns_per_task, TaskRef task) {
   const double ns = static_cast<double>(count) * ns_per_task;
   const bool shared = count > 1 && worth_sharing(ns);

@@ -24,6 +24,9 @@ void set_thread_limit(int limit);
 // has no effect on later answers. If an operator gets the answer false, it passes the work to parallel_for as
 // one task, because parallel_for also records the durations of calls.
 bool worth_sharing(double ns);
+// Returns the number of threads among which an operator should divide such work: num_threads(), or 1 if
+// sharing does not pay.
+int threads_for(double ns);
 
 // A reference to a callable with one int64_t argument. The callable must outlive the reference.
 class TaskRef {

@@ -55,7 +55,7 @@ struct Plan {
 
 int64_t band_of(const Correlation& c, int64_t padded_outputs) {
   const int64_t fitting = std::clamp<int64_t>(kSumFloats / (padded_outputs * c.out.w), 1, c.out.h);
-  const int64_t threads = std::clamp<int64_t>(ceil_div(num_threads(), c.batch * c.groups), 1, c.out.h);
+  const int64_t threads = std::clamp<int64_t>(ceil_div(threads_for(c.ns()), c.batch * c.groups), 1, c.out.h);
   return ceil_div(c.out.h, std::max(ceil_div(c.out.h, fitting), threads));
 }
 
@@ -70,7 +70,7 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
       windows(c.source, c.out, band, c.rows, c.columns, frame) {
   const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
   if (bands == 1) {
-    const int64_t shared = ceil_div(c.batch * c.groups, num_threads());  // so that every thread gets a task
+    const int64_t shared = ceil_div(c.batch * c.groups, threads_for(c.ns()));  // a task for every thread
     images = std::clamp<int64_t>(std::min({kOutputs / (c.out.h * c.out.w), room, shared}), 1, c.batch);
   }
   block_channels =

@@ -25,8 +25,9 @@ namespace {
 constexpr int64_t kTileFloats = kL1Floats / 2;
 // The maximum number of copied inputs of a task, unless one channel has more. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
-// The number of tasks per thread if there are enough input channels.
-constexpr int64_t kTasksPerThread = 4;
+// The number of tasks per thread if there are enough input channels. By taps, a task has at least kTaskRows
+// of them, because fewer would make its tiles low.
+constexpr int64_t kTasksPerThread = 4, kTaskRows = 8;
 
 struct Plan {
   Plan(const Conv2dShape& s, ScratchFrame& frame);
@@ -59,8 +60,10 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
   const int64_t room = windows.in_place() || by_taps ? kCopiedFloats : kCopiedFloats / windows.channel_size();
   images = std::clamp<int64_t>(images, 1, std::max<int64_t>(room, 1));
   const int64_t fitting = std::clamp<int64_t>(room / images, 1, s.group_in());
-  const int64_t wanted = ceil_div(kTasksPerThread * num_threads(), sums * s.groups);
-  blocks = std::min(s.group_in(), std::max(ceil_div(s.group_in(), fitting), num_threads() > 1 ? wanted : 1));
+  const int threads = threads_for(direct_ns(s));
+  const int64_t wanted = threads > 1 ? ceil_div(kTasksPerThread * threads, sums * s.groups) : 1;
+  const int64_t most = by_taps ? ceil_div(s.group_in(), kTaskRows) : s.group_in();
+  blocks = std::max(ceil_div(s.group_in(), fitting), std::min(wanted, most));
   block_channels = ceil_div(s.group_in(), blocks);
   image_size =
       windows.in_place() ? s.in_channels * windows.channel_size() : block_channels * windows.channel_size();

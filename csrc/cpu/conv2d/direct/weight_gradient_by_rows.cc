@@ -217,7 +217,7 @@ void weight_gradient_by_rows(const Conv2dShape& s, const float* dy, const float*
   ScratchFrame frame;
   const WeightDots dots(s, frame);
   const int64_t size = s.out_channels * s.group_in() * s.taps(), sums = partial_sum_count(s, size);
-  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * num_threads(), sums));
+  const int64_t parts = std::min(dots.units(), ceil_div(kTasksPerThread * threads_for(direct_ns(s)), sums));
   float* const others = frame.allocate<float>((sums - 1) * size);  // the first partial sum is dw
   std::fill_n(dw, size, 0.0f);
   std::fill_n(others, (sums - 1) * size, 0.0f);

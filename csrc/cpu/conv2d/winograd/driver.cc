@@ -73,11 +73,11 @@ void winograd_rows_forward(const Conv2dShape& s, const float* x, const float* we
 }
 
 // Each task takes whole images. If two tasks shared an image, they would write to the same values, because
-// the patches of an image overlap in dx.
+// the patches of an image overlap in dx. The threads share a single image by its channels.
 void winograd_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   const int64_t image = s.in_channels * s.in_h * s.in_w;
   const Winograd untransformed(s);
-  if (!weights_stay(untransformed)) {
+  if (s.batch == 1 || !weights_stay(untransformed)) {
     std::fill_n(dx, s.batch * image, 0.0f);
     return untransformed.backward_input_by_channels(dy, weight, dx);
   }
