@@ -340,18 +340,38 @@ def test_padding_and_bands_do_not_change_bits(value: float) -> None:
     """The number of threads must not change which zeros of the padding are multiplied.
 
     It decides how an image is cut into bands. 0 times infinity is NaN, and -0 plus 0 is 0, so a
-    product with a zero of the padding can change the result.
+    product with a zero of the padding can change the result. The image is so large that threads
+    share it. Two filters are computed by rows, and 32 by channels.
     """
-    x = np.full((1, 1, 6, 6), -0.0 if value == 1 else 1, np.float32)
-    weight = np.ones((1, 1, 3, 3), np.float32)
-    weight[0, 0, 0] = value
-    bias = np.array([-0.0], np.float32)
+    for channels, filters, size in ((16, 2, 100), (32, 32, 24)):
+        x = np.full((1, channels, size, size), -0.0 if value == 1 else 1, np.float32)
+        weight = np.ones((filters, channels, 5, 5), np.float32)
+        weight[:, :, :2] = value
+        bias = np.full(filters, -0.0, np.float32)
+        dy = np.full((1, filters, size, size), x[0, 0, 0, 0], np.float32)
+        results = set()
+        for n in (1, 2, 3, 8):
+            with byhand.num_threads(n):
+                y = kernels.conv2d(x, weight, bias, padding=2, algorithm="direct")
+                dx = kernels.conv2d_backward_input(
+                    dy, weight, x.shape, padding=2, algorithm="direct"
+                )
+            results.add((y.tobytes(), dx.tobytes()))
+        assert len(results) == 1
+
+
+def test_threads_do_not_change_the_bits_of_weight_gradients_by_taps(
+    isa: str, rng: np.random.Generator
+) -> None:
+    """The threads share the channels of a padded image."""
+    x, dy = (rng.standard_normal((2, c, 28, 28), np.float32) for c in (64, 32))
     results = set()
-    for n in (1, 2, 3, 8):
+    for n in (1, 2, 3, 4):
         with byhand.num_threads(n):
-            y = kernels.conv2d(x, weight, bias, padding=1)
-            dx = kernels.conv2d_backward_input(x, weight, x.shape, padding=1)
-        results.add((y.tobytes(), dx.tobytes()))
+            dw = kernels.conv2d_backward_weight(
+                dy, x, (32, 64, 3, 3), padding=1, algorithm="direct"
+            )
+        results.add(dw.tobytes())
     assert len(results) == 1
 
 

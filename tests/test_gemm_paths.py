@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from byhand import kernels
 from calls import Array, Call, Fill
+from guard import Fence
 from ops import check_exact
 from tolerance import assert_same_bits
 
@@ -181,6 +182,23 @@ def test_few_terms_have_the_bits_of_tiles(terms: int, isa: str, rng: np.random.G
         a, b, c = fill(m, terms), fill(terms, n), fill(m, n)
         few = kernels.gemm(a, b, c, alpha=-1.625, beta=beta)
         assert_same_bits(few, kernels.gemm(a, spread(b), c, alpha=-1.625, beta=beta), f"{m} x {n}")
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+def test_few_terms_at_every_alignment(terms: int, isa: str, rng: np.random.Generator) -> None:
+    """Long rows begin with a shorter vector. No value beside C is read or written."""
+    fill = Fill(rng)
+    for m, n, beta in product((1, 5), (129, 170, 1100), (0.0, 0.375)):
+        a, b, c = fill(m, terms), fill(terms, n), fill(m, n)
+        expected = kernels.gemm(a, b, c, alpha=-1.625, beta=beta)
+        for shift in range(16):
+            fence = Fence("start", shift)
+            out, old = fence(np.full_like(c, np.nan)), fence(c)
+            kernels.gemm(a, b, old, alpha=-1.625, beta=beta, out=out)
+            assert_same_bits(out, expected, f"{m} x {n}, {shift} values after a page")
+            kernels.gemm(a, b, old, alpha=-1.625, beta=beta, out=old)
+            assert_same_bits(old, expected, f"{m} x {n} in place, {shift} values after a page")
+            assert fence.untouched()
 
 
 @pytest.mark.parametrize("m,n", [(1, 1), (1, 9), (9, 1), (7, 17)])

@@ -52,6 +52,7 @@ def calls() -> dict[str, Callable[[], object]]:
         **product(2000, 2000, 500, trans_a=True, trans_b=True),
         **product(60, 60, 500_000, trans_a=True),
         **product(3, 100_000, 100),
+        **convolution(1, 64, 100, 64, 3, padding=1),
         **convolution(16, 512, 7, 512, 3, padding=1),
         **convolution(2, 1024, 7, 1024, 3, padding=1),
         **convolution(2, 512, 14, 512, 5, padding=2),

@@ -37,15 +37,19 @@ LONGER_SPEED_SETTINGS = [
     ((16, 48), 128, 0.005, 8),
     ((16, 48), 128, 0.005, 10),
 ]
-# Channels, uses of the two blocks, largest shift in pixels, epochs.
+# Channels, uses of the two blocks, weight decay, largest shift in pixels, epochs.
 SIZE_SETTINGS = [
-    (12, (2, 2), 0, 20),
-    (12, (2, 2), 1, 20),
-    (12, (2, 2), 2, 20),
-    (12, (1, 1), 1, 20),
-    (8, (2, 2), 1, 20),
-    (12, (2, 2), 1, 45),
-    (12, (2, 2), 1, 120),
+    (12, (2, 2), 0, 1, 20),
+    (12, (2, 2), 0, 2, 20),
+    (12, (1, 1), 0, 1, 20),
+    (8, (2, 2), 0, 1, 20),
+    (12, (2, 2), 0, 1, 30),
+    (12, (2, 2), 0.05, 1, 30),
+    (12, (2, 2), 0.15, 1, 30),
+    (12, (2, 2), 0.4, 1, 30),
+    (12, (2, 2), 0, 1, 45),
+    (12, (2, 2), 0.05, 1, 45),
+    (12, (2, 2), 0, 1, 120),
 ]
 # Weight decay, elastic displacement, label smoothing, epochs.
 ACCURACY_SETTINGS = [
@@ -76,10 +80,14 @@ SETTINGS: dict[str, Mapping[str, Recipe]] = {
         for filters, hidden, lr, epochs in LONGER_SPEED_SETTINGS
     },
     "size": {
-        f"{channels} | {repeats} | {shift} | {epochs}": replace(
-            SIZE, model=RepeatedBlocks(channels, repeats), max_shift=shift, epochs=epochs
+        f"{channels} | {repeats} | {decay:g} | {shift} | {epochs}": replace(
+            SIZE,
+            model=RepeatedBlocks(channels, repeats),
+            weight_decay=decay,
+            max_shift=shift,
+            epochs=epochs,
         )
-        for channels, repeats, shift, epochs in SIZE_SETTINGS
+        for channels, repeats, decay, shift, epochs in SIZE_SETTINGS
     },
     "accuracy": {
         f"{decay:g} | {elastic:g} | {smoothing:g} | {epochs}": replace(
@@ -95,7 +103,7 @@ SETTINGS: dict[str, Mapping[str, Recipe]] = {
 HEADERS = {
     "speed": "filters | hidden | batch | smoothing",
     "speed-99.5": "filters | hidden | learning rate | epochs",
-    "size": "channels | uses of the blocks | shift | epochs",
+    "size": "channels | uses of the blocks | weight decay | shift | epochs",
     "accuracy": "weight decay | elastic | smoothing | epochs",
 }
 SEEDS = {"speed": 16, "speed-99.5": 4, "size": 2, "accuracy": 2}

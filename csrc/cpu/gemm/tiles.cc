@@ -199,10 +199,11 @@ bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
 constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
 // Returns the number of values of a B that is read in place in a block. Every tile of rows reads them again:
-// from L2 if it is large, or else from L2 and the core's share of L3. CPUs with a large L2 have a slow L3.
+// from L2 if it is large, or else from L2 and the core's share of L3. Intel's CPUs with a large L2 have a
+// slow L3 (section 6 of docs/gemm.md).
 int64_t floats_in_place() {
   constexpr int64_t kLargeL2 = 2 * 1024 * 1024;
-  return l2_bytes() >= kLargeL2 ? l2_bytes() / 2 / 4 : kSharedFloats;
+  return l2_bytes() >= kLargeL2 ? std::min(l2_bytes() / 2 / 4, kSharedFloats) : kSharedFloats;
 }
 
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for

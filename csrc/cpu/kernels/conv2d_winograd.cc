@@ -439,7 +439,7 @@ void tile(const WinogradTile& t) {
   const float *a = t.a, *b = t.b;
   BYHAND_UNROLL_4
   for (int64_t p = t.depth; p > 0; --p, a += t.a_depth, b += t.b_depth) {
-    BYHAND_KEEP(a);
+    BYHAND_KEEP(a);  // otherwise GCC keeps the addresses of four rounds, some of them on the stack
     BYHAND_KEEP(b);
     Vec av[kRows];
     BYHAND_UNROLL

@@ -166,10 +166,14 @@ int64_t unaligned_values(const float* p) {
   return static_cast<int64_t>(-(reinterpret_cast<uintptr_t>(p) / sizeof(float)) % kLanes);
 }
 
-// The values of A stay in registers while the loop runs along the rows of B. The calls of tiles would take
-// longer than their few multiply-adds. A long row of C begins with a shorter vector, so that later stores are
-// aligned: on an Intel Xeon, stores that cross a cache line take twice as long.
+// The least number of columns with which few_terms begins a row with a shorter vector. The stores that follow
+// are then aligned, in the first row of a group, and in all rows if their distance is a multiple of a
+// vector's. On an Intel Xeon, stores that cross a cache line take twice as long. Shorter rows do not repay
+// the additional vector.
 constexpr int64_t kAlignedFrom = 8 * Vec::kLanes;
+
+// The values of A stay in registers while the loop runs along the rows of B. The calls of tiles would take
+// longer than their few multiply-adds.
 template <int kDepth>
 void few_terms(const GemmTile& t, int64_t rows) {
   for_rows<few_terms_rows(kDepth)>(rows, [&](int64_t first, auto count) {

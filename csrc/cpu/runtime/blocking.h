@@ -37,7 +37,7 @@ class Split {
  private:
   int64_t size_, longer_;  // the first `longer_` parts have one more than `size_`
 };
-// Returns part `i` of a single Split.
+// Returns part `i` of `parts` nearly equal parts of [0, total).
 inline Range split(int64_t total, int64_t parts, int64_t i) { return Split(total, parts)[i]; }
 
 // The approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The rate, 20

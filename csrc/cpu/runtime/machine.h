@@ -15,7 +15,8 @@ int usable_cpus();
 // The number of the processor that runs the calling thread, or -1 if the system does not tell.
 int current_cpu();
 
-// The size of a core's L2 cache in bytes, or 0 if the system does not tell.
+// The size in bytes of the L2 cache that a core uses, perhaps together with others. 0 if the system does not
+// tell.
 int64_t l2_bytes();
 
 // Stores the current affinity mask of the process, which is that of its main thread, for keep_off.

@@ -21,8 +21,8 @@ int default_num_threads();        // the number that the environment sets, other
 void set_thread_limit(int limit);
 
 // Returns true if several threads would probably be faster at work that takes one thread about `ns`. Asking
-// has no effect on later answers. If an operator gets the answer false, it passes the work to parallel_for as
-// one task, because parallel_for also records the durations of calls.
+// has no effect on later answers. If an operator gets the answer false, it still passes the work to
+// parallel_for, which also records the durations of calls.
 bool worth_sharing(double ns);
 // Returns the number of threads among which an operator should divide such work: num_threads(), or 1 if
 // sharing does not pay.

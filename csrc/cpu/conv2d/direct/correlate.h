@@ -27,9 +27,10 @@ struct Correlation {
   const float* bias;
   float* y;
 
-  double ns() const {  // on one thread
-    return fma_ns(static_cast<double>(batch * groups * outputs * channels) *
-                  static_cast<double>(out.h * out.w * rows.count * columns.count));
+  // The approximate duration on one thread, if a group has this number of output channels.
+  double ns(int64_t outputs_per_group) const {
+    return fma_ns(static_cast<double>(batch) * static_cast<double>(groups * outputs_per_group * channels) *
+                  static_cast<double>(out.h * out.w) * static_cast<double>(rows.count * columns.count));
   }
 };
 

@@ -41,6 +41,7 @@ struct Plan {
   const ChannelKernels& k;
   Panels panels;
   int64_t taps;
+  int threads;                  // among which the work is divided
   int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
   Windows windows;
   int64_t block_channels, blocks;
@@ -53,10 +54,10 @@ struct Plan {
   float* weights;         // (group, panel, term, output channel)
 };
 
-int64_t band_of(const Correlation& c, int64_t padded_outputs) {
+int64_t band_of(const Correlation& c, int64_t padded_outputs, int threads) {
   const int64_t fitting = std::clamp<int64_t>(kSumFloats / (padded_outputs * c.out.w), 1, c.out.h);
-  const int64_t threads = std::clamp<int64_t>(ceil_div(threads_for(c.ns()), c.batch * c.groups), 1, c.out.h);
-  return ceil_div(c.out.h, std::max(ceil_div(c.out.h, fitting), threads));
+  const int64_t sharing = std::clamp<int64_t>(ceil_div(threads, c.batch * c.groups), 1, c.out.h);
+  return ceil_div(c.out.h, std::max(ceil_div(c.out.h, fitting), sharing));
 }
 
 Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
@@ -64,13 +65,14 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
       k(kernels<ChannelKernels>()),
       panels(c.outputs),
       taps(c.rows.count * c.columns.count),
-      band(band_of(c, panels.padded)),
+      threads(threads_for(c.ns(panels.padded))),
+      band(band_of(c, panels.padded, threads)),
       bands(ceil_div(c.out.h, band)),
       images(1),
       windows(c.source, c.out, band, c.rows, c.columns, frame) {
   const int64_t room = windows.in_place() ? kCopiedFloats : kCopiedFloats / windows.channel_size();
   if (bands == 1) {
-    const int64_t shared = ceil_div(c.batch * c.groups, threads_for(c.ns()));  // a task for every thread
+    const int64_t shared = ceil_div(c.batch * c.groups, threads);  // so that every thread gets a task
     images = std::clamp<int64_t>(std::min({kOutputs / (c.out.h * c.out.w), room, shared}), 1, c.batch);
   }
   block_channels =

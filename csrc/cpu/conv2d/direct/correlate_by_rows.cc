@@ -53,7 +53,7 @@ int64_t block_channels_of(const Correlation& c) {
 // Cuts the output rows into bands, so that every thread gets a task and the staged values of a band stay in
 // L2.
 Staging stage_bands(const Correlation& c, int64_t block_channels, ScratchFrame& frame) {
-  const int64_t most_rows = ceil_div(c.out.h, ceil_div(threads_for(c.ns()), c.batch * c.groups));
+  const int64_t most_rows = ceil_div(c.out.h, ceil_div(threads_for(c.ns(c.outputs)), c.batch * c.groups));
   Staging staging(c.source, {most_rows, c.out.w}, c.rows, c.columns, frame);
   staging.fit(block_channels, kStagedFloats);
   return staging;

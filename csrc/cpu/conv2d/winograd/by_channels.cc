@@ -1,4 +1,4 @@
-// Winograd's algorithm by channels. It is for weights that do not stay in the caches once they are
+// Winograd's algorithm by channels. It is above all for weights that do not stay in the caches once they are
 // transformed: the transformed weights of 3 x 3 filters are 7 times as large as the weights. A task
 // transforms the weights of a few channels just before it uses them. The price is that every weight is
 // transformed again for each block of patches. The weight gradient, for which no weights are transformed, is
@@ -22,17 +22,16 @@ namespace {
 // take 256 KB and stay in L2.
 constexpr int64_t kOwn = 16, kDepth = 64;
 
-// The number of parts that the channels of the result are cut into.
-int64_t part_count(int64_t channels) { return ceil_div(channels, kOwn); }
-
 }  // namespace
+
+int64_t Winograd::channel_parts(int64_t channels) { return ceil_div(channels, kOwn); }
 
 void Winograd::forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const {
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);
   const int64_t in = s.in_channels, out = s.out_channels;
   const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()),
-                parts = part_count(out);
+                parts = channel_parts(out);
   for (int64_t b = 0; b < blocks; ++b) {
     const Range patches = split(total, blocks, b);
     const int64_t count = patches.end - patches.begin;
@@ -64,7 +63,8 @@ void Winograd::backward_input_by_channels(const float* dy, const float* weight, 
   const Conv2dShape& s = shape_;
   const Tiling tiling(s);
   const int64_t in = s.in_channels, out = s.out_channels;
-  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()), parts = part_count(in);
+  const int64_t total = s.batch * tiling.per_image, blocks = ceil_div(total, block()),
+                parts = channel_parts(in);
   for (int64_t b = 0; b < blocks; ++b) {
     const Range patches = split(total, blocks, b);
     const int64_t count = patches.end - patches.begin;

@@ -81,6 +81,8 @@ class Winograd {
   void forward_by_channels(const float* x, const float* weight, const float* bias, float* y) const;
   void backward_input_by_channels(const float* dy, const float* weight, float* dx) const;
   void backward_weight_by_channels(const float* dy, const float* x, float* dw) const;
+  // Returns the number of parts that they cut the channels of y or dx into. Threads share the parts.
+  static int64_t channel_parts(int64_t channels);
 
   // The number of floats of the transformed weights, and of one array of sums of their gradient.
   int64_t size_of_sums() const;
