@@ -21,7 +21,7 @@ from byhand import data
 from byhand.data import DataError
 from byhand.data.formats import read_json, read_npz
 from byhand.data.idx import parse_idx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_data import idx, json_splits, make_arrays, write_idx, write_npz
 
@@ -31,6 +31,9 @@ IMAGES = ARRAYS[0]
 RAW = idx(IMAGES)
 PACKED = gzip.compress(RAW)
 JSON = json.dumps(json_splits(ARRAYS, lambda x: x / 255)).encode()
+
+# A busy machine may stop a test for longer than hypothesis allows by default.
+any_time = settings(deadline=None)
 
 
 def npz(save: Callable[..., None] = np.savez_compressed, **change: Any) -> bytes:
@@ -91,12 +94,14 @@ def test_gzipped_idx_cut() -> None:
             parse(PACKED[:size], "images.gz")
 
 
+@any_time
 @given(bits_of(RAW[:16]))
 def test_idx_header_flipped(bit: int) -> None:
     with pytest.raises(DataError, match="images: "):
         parse(flipped(RAW, bit))
 
 
+@any_time
 @given(bits_of(RAW[16:]))
 def test_idx_pixel_flipped_is_another_image(bit: int) -> None:
     """IDX has no checksum: the array has the right shape, and one pixel differs."""
@@ -105,6 +110,7 @@ def test_idx_pixel_flipped_is_another_image(bit: int) -> None:
     assert np.count_nonzero(images != IMAGES) == 1
 
 
+@any_time
 @given(bits_of(PACKED))
 def test_gzipped_idx_flipped(bit: int) -> None:
     """A flipped bit is refused, or lies where no checksum covers it, as in the time stamp."""
@@ -116,6 +122,7 @@ def test_gzipped_idx_flipped(bit: int) -> None:
         np.testing.assert_array_equal(images, IMAGES)
 
 
+@any_time
 @given(st.binary(max_size=64), st.sampled_from(["images", "images.gz"]), st.sampled_from([1, 3]))
 def test_idx_of_any_bytes(content: bytes, name: str, ndim: int) -> None:
     try:
@@ -246,6 +253,7 @@ def test_npz_cut() -> None:
 
 
 @pytest.mark.slow
+@any_time
 @given(bits_of(NPZ))
 def test_npz_flipped(bit: int) -> None:
     try:
@@ -313,6 +321,7 @@ def test_json_cut() -> None:
             parse_json(JSON[:size])
 
 
+@any_time
 @given(bits_of(JSON))
 def test_json_flipped(bit: int) -> None:
     """A changed text is refused, or read as images of the same size. JSON has no checksum."""
