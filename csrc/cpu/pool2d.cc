@@ -73,7 +73,7 @@ class Windows {
            pad.top + pad.bottom + pad.left + pad.right == 0;
   }
 
-  // The number of values in the memory that a kernel needs.
+  // The number of columns that a kernel takes at a time, width * together, is at most this.
   int64_t room() const { return std::max(shape_.in_w, kRoom); }
 
   // Calls body(windows, input, output) for every block of windows that are not blind, in `planes` planes. A
@@ -97,16 +97,18 @@ class Windows {
     PoolWindows w{};
     w.planes = planes, w.x_plane = shape_.in_h * shape_.in_w, w.y_plane = shape_.out_h * shape_.out_w;
     w.rows = r.count, w.columns = c.count;
-    w.x_row = shape_.stride.h * shape_.in_w, w.x_column = c.count > 1 ? shape_.stride.w : 1;
+    const int64_t last_tap = (c.taps - 1) * shape_.dilation.w;
+    const bool is_all = r.count == shape_.out_h && c.count == shape_.out_w;
+    w.x_row = shape_.stride.h * shape_.in_w;
+    w.x_column = c.count > 1 ? shape_.stride.w : is_all ? last_tap + 1 : 1;
     w.y_row = shape_.out_w;
     w.tap_rows = r.taps, w.tap_columns = c.taps;
     w.tap_row = shape_.dilation.h * shape_.in_w, w.tap_column = shape_.dilation.w;
     w.first = static_cast<int32_t>(r.first * shape_.in_w + c.first);
     w.divisor = static_cast<float>(count_include_pad_ ? r.padded_cells * c.padded_cells : r.taps * c.taps);
     w.disjoint = shape_.kernel.h <= shape_.stride.h && shape_.kernel.w <= shape_.stride.w;
-    const int64_t last_tap = (c.taps - 1) * shape_.dilation.w, apart = c.count * w.x_column;
-    w.joined = r.count == shape_.out_h && c.count == shape_.out_w && last_tap < w.x_column &&
-               c.first + apart <= shape_.in_w;
+    const int64_t apart = c.count * w.x_column;
+    w.joined = is_all && last_tap < w.x_column && c.first + apart <= shape_.in_w;
     w.width = w.joined ? apart : (c.count - 1) * w.x_column + last_tap + 1;
     w.together = std::clamp<int64_t>(kRoom / w.width, 1, w.joined ? planes * r.count : r.count);
     return w;
@@ -202,7 +204,7 @@ void avg_pool2d_backward(const Pool2dShape& s, bool count_include_pad, const flo
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (!whole) std::fill(dx + begin * inputs, dx + end * inputs, 0.0f);
     ScratchFrame frame;
-    float* const room = frame.allocate<float>(4 * windows.room());
+    float* const room = frame.allocate<float>(3 * windows.room());
     windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
       kernel(w, dy + begin * outputs + output, dx + begin * inputs + input, room);
     });

@@ -21,8 +21,6 @@ template <class Lanes>
 IVec load_strided(const int32_t* p, int64_t stride, Lanes n) {
   return bits(load_strided(reinterpret_cast<const float*>(p), stride, n));
 }
-int lanes(WholeVector) { return Vec::kLanes; }
-int lanes(int n) { return n; }
 
 // Calls body(stride). Strides of 1 and 2 are passed as constants, so that the compiler makes a version of the
 // body for each of them.
@@ -126,9 +124,10 @@ void max_of_high_columns(const PoolWindows& w, const float* x, int32_t first, fl
 // Takes neighbours of `count` columns together, until each column stands for more than half of the columns of
 // a window. Each round doubles this number of columns. Returns it, or 1 if windows are so narrow that this
 // does not pay.
-int64_t max_of_neighbours(const PoolWindows& w, int64_t count, float* values, int32_t* places) {
+int64_t max_of_neighbours(const PoolWindows& w, int64_t windows, int64_t count, float* values,
+                          int32_t* places) {
   int64_t span = 1;
-  if (w.tap_columns < (w.columns > 1 ? kWideWindow : kWideSingleWindow)) return span;
+  if (w.tap_columns < (windows > 1 ? kWideWindow : kWideSingleWindow)) return span;
   for (; 2 * span <= w.tap_columns; span *= 2) {
     const int64_t away = span * w.tap_column;
     for_vectors(count - away, [=](int64_t j, auto n) {
@@ -151,7 +150,7 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index,
       });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
         const int64_t count = w.joined ? windows * stride : w.width;
-        const int64_t span = max_of_neighbours(w, count, values + from, places + from);
+        const int64_t span = max_of_neighbours(w, windows, count, values + from, places + from);
         const auto compare = [&](auto step, int64_t j, auto n, float* value, int32_t* place) {
           const auto tap = [&](int64_t v) {
             const int64_t at = from + j * step + v * w.tap_column;
@@ -231,31 +230,54 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
   });
 }
 
-// Writes the sum of the gradients of the windows to which each of `columns` columns belongs to `sums`. Column
-// q * stride + r belongs to window q - i for each i with i * stride + r < tap_columns. So the gradients of
-// the windows, with zeros before and after them in `shares`, are added as vectors for each r.
+void clear(float* to, int64_t count) {
+  for_vectors(count, [=](int64_t j, auto n) { store(Vec::zero(), to + j, n); });
+}
+
+// Writes the gradient of each column to `sums`, if no column belongs to two windows of the row. It is
+// dy / divisor in the columns of a window, and 0 between two windows.
 template <class Stride>
-void spread_over_columns(const PoolWindows& w, const float* dy, int64_t windows, int64_t columns,
-                         Stride stride, float* sums, float* shares) {
-  const int64_t before = (w.tap_columns - 1) / stride;
-  const auto clear = [](float* to, int64_t count) {
-    for_vectors(count, [=](int64_t j, auto n) { store(Vec::zero(), to + j, n); });
-  };
-  clear(shares, before);
-  for_vectors(windows, [=, &w](int64_t j, auto n) {
-    store(load(dy + j, n) / Vec::set(w.divisor), shares + before + j, n);
-  });
-  clear(shares + before + windows, before + 1);
-  for (int64_t r = 0; r < stride; ++r)
-    for_vectors((columns - r + stride - 1) / stride, [=, &w](int64_t q, auto n) {
-      Vec total = Vec::zero();
-      for (int64_t i = 0; i * stride + r < w.tap_columns; ++i)
-        total = total + load(shares + before + q - i, n);
-      if (stride == 1) return store(total, sums + q, n);
-      float lane[Vec::kLanes];
-      total.store(lane);
-      for (int k = 0; k < lanes(n); ++k) sums[(q + k) * stride + r] = lane[k];
+void fill_columns(const PoolWindows& w, const float* dy, int64_t windows, Stride stride, float* sums,
+                  float* shares) {
+  // If a window is a pair of columns, the compiler interleaves vectors: 149 instead of 270 us for the first
+  // pooling of LeNet-5 with 128 images, on Zen 5.
+  if (stride == 2 && w.tap_columns == 2) {
+    for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[j] / w.divisor;
+    return;
+  }
+  for_vectors(windows,
+              [=, &w](int64_t j, auto n) { store(load(dy + j, n) / Vec::set(w.divisor), shares + j, n); });
+  if (w.tap_columns < stride) clear(sums, w.joined ? windows * stride : w.width);
+  for (int64_t v = 0; v < w.tap_columns; ++v)
+    for (int64_t j = 0; j < windows; ++j) sums[j * stride + v] = shares[j];
+}
+
+// Writes dy / divisor of each window at its first column to `shares`, after tap_columns - 1 zeros. All other
+// columns are 0.
+template <class Stride>
+void place_shares(const PoolWindows& w, const float* dy, Stride stride, float* shares) {
+  const int64_t before = w.tap_columns - 1;
+  if (stride == 1) {
+    clear(shares, before);
+    for_vectors(w.columns, [=, &w](int64_t j, auto n) {
+      store(load(dy + j, n) / Vec::set(w.divisor), shares + before + j, n);
     });
+    clear(shares + before + w.columns, before);
+    return;
+  }
+  clear(shares, before + w.width);
+  for (int64_t j = 0; j < w.columns; ++j) shares[before + j * stride] = dy[j] / w.divisor;
+}
+
+// Writes the gradient of each column to `sums`. It is the sum of the shares of all windows that contain the
+// column. These begin at the column or at one of the tap_columns - 1 columns before it.
+void add_shares(const PoolWindows& w, const float* shares, float* sums) {
+  const float* const last = shares + w.tap_columns - 1;
+  for_vectors(w.width, [=, &w](int64_t j, auto n) {
+    Vec total = load(last + j, n);
+    for (int64_t v = 1; v < w.tap_columns; ++v) total = total + load(last + j - v, n);
+    store(total, sums + j, n);
+  });
 }
 
 // to[j] += row[j] for j < count, or to[j] = row[j]. There are no masks if a row fills a vector: with AVX-512,
@@ -273,16 +295,19 @@ void add_row(const float* row, int64_t count, bool overwrite, float* to) {
 
 void average_backward(const PoolWindows& w, const float* dy, float* dx, float* sums) {
   float* const shares = sums + w.together * w.width;
-  // If a window is a pair of columns, the compiler interleaves vectors: 149 instead of 270 us for the first
-  // pooling of LeNet-5 with 128 images, on Zen 5.
-  const bool pairs = w.joined && w.x_column == 2 && w.tap_columns == 2;
+  const int64_t share_count = w.tap_columns - 1 + w.width;
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      group.windows([&](int64_t windows, int64_t to, int64_t output) {
-        const int64_t columns = w.joined ? windows * stride : w.width;
-        if (!pairs) return spread_over_columns(w, dy + output, windows, columns, stride, sums + to, shares);
-        for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[output + j] / w.divisor;
-      });
+      if (w.tap_columns <= stride) {
+        group.windows([&](int64_t windows, int64_t to, int64_t output) {
+          fill_columns(w, dy + output, windows, stride, sums + to, shares);
+        });
+      } else {  // two loops, because a vector that is loaded right after its values are stored waits
+        group.windows([&](int64_t, int64_t to, int64_t output) {
+          place_shares(w, dy + output, stride, shares + to / w.width * share_count);
+        });
+        for (int64_t r = 0; r < group.count; ++r) add_shares(w, shares + r * share_count, sums + r * w.width);
+      }
       group.rows(dx, [&](int64_t input, int64_t, int64_t from) {
         for (int64_t u = 0; u < w.tap_rows; ++u)
           add_row(sums + from, w.width, w.disjoint, dx + input + u * w.tap_row);

@@ -12,7 +12,9 @@ namespace byhand::cpu {
 struct PoolWindows {
   int64_t planes, x_plane, y_plane;  // the number of planes, and their distances in x and y
   int64_t rows, columns;             // the numbers of rows and columns of windows
-  int64_t x_row, x_column;  // the distances in x of neighbouring windows; x_column is 1 if columns is 1
+  // The distances in x of neighbouring windows. If columns is 1, x_column is the width of a window if the
+  // rows are joined, and 1 otherwise.
+  int64_t x_row, x_column;
   int64_t y_row;
   int64_t tap_rows, tap_columns;  // the numbers of rows and columns of taps in a window
   int64_t tap_row, tap_column;    // the distances in x of neighbouring taps
@@ -43,7 +45,7 @@ struct Pool2dKernels {
   void (*average)(const PoolWindows&, const float* x, float* y, double* room);
   // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y. If the windows are
   // disjoint, it overwrites all `width` inputs of each row of taps, also those between the windows. `room`
-  // has room for 2 * (width * together + tap_columns) numbers.
+  // has room for 3 * width * together numbers.
   void (*average_backward)(const PoolWindows&, const float* dy, float* dx, float* room);
 };
 
