@@ -140,7 +140,7 @@ template const WinogradTransformKernels& kernels();
 
 double narrow_multiply_add() {
   const CorrelateKernels& k = kernels<CorrelateKernels>();
-  return k.tiles.lanes < k.wide.lanes ? 1.5 : 1;
+  return k.tiles.lanes < k.wide.lanes ? 2 : 1;
 }
 
 std::vector<IsaStatus> isas() {

@@ -33,9 +33,9 @@ std::vector<IsaStatus> isas();
 void set_isa(const std::string& name);
 
 // Returns the cost of a multiply-add per lane, relative to the widest vectors, in kernels that cannot use
-// these well: the convolution kernels of 8 lanes, Winograd's transforms of patches, and Winograd's algorithm
-// along rows. Without AVX-512 it is 1. With AVX-512 it is 1.5, between 1 (Zen 4, measured) and 2 (Zen 5,
-// measured).
+// these well: the convolution kernels of 8 lanes and Winograd's transforms of patches. Without AVX-512 it is
+// 1. With AVX-512 it is 2, which was measured on Zen 5 and on Intel's server CPUs. On Zen 4, whose vectors of
+// 16 lanes are computed in two halves, 1 would be right.
 double narrow_multiply_add();
 
 }  // namespace byhand::cpu

@@ -4,7 +4,6 @@
 #include "cpu/conv2d/direct/correlate.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "core/scratch.h"
 #include "cpu/conv2d/direct/panels.h"
@@ -45,11 +44,9 @@ struct Plan {
   int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
   Windows windows;
   int64_t block_channels, blocks;
-  int64_t image_size;  // the distance of two images in the windows
-  int64_t* row;        // the offset of each output of a task
-  // The offset of each tap. But if there is a single tap, the offset of each channel of a block, because the
-  // inner loop of the kernel should be the long one.
-  int64_t* term;
+  int64_t image_size;     // the distance of two images in the windows
+  int64_t* row;           // the offset of each output of a task
+  int64_t* term;          // the offset of each channel of a block and tap
   const Range* tap_rows;  // for each row of outputs, the tap rows that it reads inside the image
   float* weights;         // (group, panel, term, output channel)
 };
@@ -85,11 +82,11 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
   for (int64_t n = 0; n < images; ++n)
     for (int64_t oy = 0; oy < band; ++oy)
       for (int64_t ox = 0; ox < c.out.w; ++ox) *to++ = n * image_size + windows.output(oy, ox);
-  term = to = frame.allocate<int64_t>(std::max(taps, block_channels));
-  for (int64_t ty = 0; ty < c.rows.count; ++ty)
-    for (int64_t tx = 0; tx < c.columns.count; ++tx) *to++ = windows.tap(ty, tx);
-  for (int64_t channel = 1; taps == 1 && channel < block_channels; ++channel)
-    *to++ = term[0] + channel * windows.channel_size();
+  term = to = frame.allocate<int64_t>(block_channels * taps);
+  for (int64_t channel = 0; channel < block_channels; ++channel)
+    for (int64_t ty = 0; ty < c.rows.count; ++ty)
+      for (int64_t tx = 0; tx < c.columns.count; ++tx)
+        *to++ = channel * windows.channel_size() + windows.tap(ty, tx);
   tap_rows = tap_rows_inside(c, frame);
   weights = frame.allocate<float>(c.groups * panels.padded * terms());
   // pack_rows takes adjacent taps. The taps of a phase of a strided input gradient may have gaps.
@@ -153,7 +150,7 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
     t.b_stride = width, t.b_step = p.taps * width;
     for_runs(p, o, [&](Range outputs, Range taps) {
       t.steps = channels, t.depth = (taps.end - taps.begin) * tap_columns;
-      if (p.taps == 1 && t.depth == 1) std::swap(t.steps, t.depth);
+      if (t.depth == p.taps) t.steps = 1, t.depth *= channels;  // one long loop instead of many short ones
       t.term = p.term + taps.begin * tap_columns;
       t.b = weights + taps.begin * tap_columns * width;
       const int64_t count = outputs.end - outputs.begin;

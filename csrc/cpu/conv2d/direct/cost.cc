@@ -20,7 +20,7 @@ constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
 constexpr double kLaneTerms = 0.375;
 // The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add, in a
 // correlation and in the weight gradient.
-constexpr double kNarrowTile = 1.4, kNarrowGradientTile = 1.25;
+constexpr double kNarrowTile = 1.25, kNarrowGradientTile = 1.25;
 // The cost of a multiply-add of the weight gradient by rows. It includes adding up the lanes.
 constexpr double kWeightDot = 1.1;
 

@@ -1,6 +1,7 @@
 #include "cpu/conv2d/winograd/driver.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/scratch.h"
 #include "cpu/conv2d/ordered_sums.h"
@@ -27,13 +28,19 @@ constexpr double kDistantSum = 1.3;
 // `product` that of a multiply-add.
 double cost(const Conv2dShape& s, double transform, double product) {
   constexpr double kFilter = 150;  // the cost of the transform of a filter
+  constexpr double kByChannels =
+      1.3;  // that of a multiply-add if each block of patches transforms the filters
   const int64_t step = kWinogradSize + 1 - s.kernel.h;
   const double patches =
       static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double products = patches * in * out * kWinogradValues * product;
+  const double batch = static_cast<double>(s.batch);
+  const Winograd w(s);
+  const bool stay = weights_stay(w);
+  const double blocks = stay ? 1 : std::ceil(batch * patches / static_cast<double>(w.block()));
+  const double products = patches * in * out * kWinogradValues * product * (stay ? 1 : kByChannels);
   const double transforms = patches * (in + out) * kWinogradTransform * transform;
-  const double filters = kFilter * in * out / static_cast<double>(s.batch);
+  const double filters = kFilter * in * out * blocks / batch;
   return products + narrow_multiply_add() * (transforms + filters);  // transforms have up to 8 lanes
 }
 

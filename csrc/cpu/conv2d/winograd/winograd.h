@@ -28,7 +28,7 @@
 namespace byhand::cpu {
 
 // The duration of the transform of one patch of one channel, in multiply-adds.
-inline constexpr double kWinogradTransform = 600;
+inline constexpr double kWinogradTransform = 700;
 
 // A convolution with filters of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
 // shape and, if the second constructor made it, the transformed weights. The arrays x, y, dy and dx may hold
