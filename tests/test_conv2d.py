@@ -27,6 +27,9 @@ SMALLER_ON_CUDA = {
     "bands": {"x": (1, 2, 4, 70)},
     "blocks-of-channels": {"x": (1, 43, 5, 6)},
     "pointwise-sums": {"x": (2, 18, 9, 13)},
+    "small-planes": {"x": (10, 16, 4, 4)},
+    "taps-in-the-padding": {"x": (1, 20, 3, 4), "weight": (3, 20, 2, 2)},
+    "dilation-of-channels": {"x": (1, 2, 28, 28), "weight": (2, 2, 11, 11)},
 }
 # Numbers beyond int, and the edges of the tiles of CUDA. A tile has 128 columns, and 16 rows or 64.
 # A step has 8 depths, and a table has the addresses of 64 depths, or of 128 if there are 64 rows.
@@ -226,8 +229,17 @@ def test_input_gradients_at_every_stride(stride: int, isa: str, rng: np.random.G
     for width, taps, padding in product((7, 12, 40, 41), (1, 2, 3, 5), (0, 1)):
         shape = {"x": (2, 3, 6, width), "weight": (4, 3, 2, taps)}
         shape |= {"stride": (2, stride), "padding": padding}
-        for call in calls(Fill(rng, integers=True), shape):
+        forward, *gradients = calls(Fill(rng, integers=True), shape)
+        for call in (forward, *gradients):
             check_exact(call, call.kernel())
+        x, weight = np.ones(shape["x"], F32), np.ones(shape["weight"], F32)
+        geometry = {"stride": shape["stride"], "padding": padding}
+        dy = np.ones_like(kernels.conv2d(x, weight, **geometry))
+        dx = kernels.conv2d_backward_input(dy, weight, x.shape, **geometry)
+        kernels.conv2d_backward_input(
+            dy, weight, x.shape, **geometry, out=(out := np.full(x.shape, np.nan, F32))
+        )
+        np.testing.assert_array_equal(out, dx)
 
 
 def test_algorithms() -> None:
@@ -360,6 +372,27 @@ def test_padding_and_bands_do_not_change_bits(value: float) -> None:
         assert len(results) == 1
 
 
+def test_an_image_has_the_bits_of_its_batch(isa: str, rng: np.random.Generator) -> None:
+    """Several images per task, and a single one."""
+    x, weight = (rng.standard_normal((n, 16, k, k), np.float32) for n, k in ((70, 7), (32, 3)))
+    dy = rng.standard_normal((70, 32, 7, 7), np.float32)
+    for n in (1, 3):
+        with byhand.num_threads(n):
+            y = kernels.conv2d(x, weight, padding=1, algorithm="direct")
+            dx = kernels.conv2d_backward_input(dy, weight, x.shape, padding=1, algorithm="direct")
+            for i in (0, 41, 69):
+                one = slice(i, i + 1)
+                assert_same_bits(
+                    kernels.conv2d(x[one], weight, padding=1, algorithm="direct"), y[one]
+                )
+                assert_same_bits(
+                    kernels.conv2d_backward_input(
+                        dy[one], weight, x[one].shape, padding=1, algorithm="direct"
+                    ),
+                    dx[one],
+                )
+
+
 def test_threads_do_not_change_the_bits_of_weight_gradients_by_taps(
     isa: str, rng: np.random.Generator
 ) -> None:
@@ -404,6 +437,19 @@ def test_empty_arrays_take_no_time_and_no_memory() -> None:
 def test_empty_arrays(shape: dict[str, Any], device: str, rng: np.random.Generator) -> None:
     for call in calls(Fill(rng, integers=True), shape):
         np.testing.assert_array_equal(call.kernel()[0], call.expected()[0])
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd"])
+@pytest.mark.parametrize("plane", [(0, 3), (3, 0)])
+def test_an_image_without_pixels(algorithm: str, plane: tuple[int, int], isa: str) -> None:
+    x, weight = np.ones((2, 4, *plane), F32), np.ones((5, 4, 3, 3), F32)
+    bias = np.arange(5, dtype=F32)
+    geometry: dict[str, Any] = {"padding": 2, "algorithm": algorithm}
+    y = kernels.conv2d(x, weight, bias, **geometry)
+    assert y.size > 0
+    np.testing.assert_array_equal(y, np.broadcast_to(bias[:, None, None], y.shape))
+    assert kernels.conv2d_backward_input(y, weight, x.shape, **geometry).shape == x.shape
+    assert not kernels.conv2d_backward_weight(y, x, weight.shape, **geometry).any()
 
 
 def test_an_empty_plane_has_no_bias_gradient(device: str) -> None:

@@ -46,6 +46,8 @@ def calls() -> dict[str, Callable[[], object]]:
     images = array(64, 512, 7, 7)
     statistics = [array(512) for _ in range(4)]
     logits, labels = array(64, 50_000), np.zeros(64, np.int64)
+    column, row = array(1, 4, 2_000_000, 1), array(1, 8, 1, 9998)
+    row_gradient = array(1, 8, 1, 8001)
     return {
         **product(2000, 2000, 500),
         **product(2000, 2000, 500, trans_b=True),
@@ -64,6 +66,10 @@ def calls() -> dict[str, Callable[[], object]]:
         **convolution(4, 16, 64, 16, 11, dilation=3),
         "stride": lambda: kernels.conv2d_backward_input(
             array(8, 1, 150, 75), array(1, 256, 3, 3), (8, 256, 152, 151), stride=(1, 2)
+        ),
+        "a long column": lambda: kernels.conv2d(column, array(8, 4, 3, 1), padding=(1, 0)),
+        "a long row of taps": lambda: kernels.conv2d_backward_weight(
+            row_gradient, row, (8, 8, 1, 2000), padding=(0, 1)
         ),
         "gemm with a repeated row": lambda: kernels.gemm(
             array(6, 200_000), np.broadcast_to(array(700), (200_000, 700))

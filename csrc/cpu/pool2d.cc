@@ -98,9 +98,9 @@ class Windows {
     w.planes = planes, w.x_plane = shape_.in_h * shape_.in_w, w.y_plane = shape_.out_h * shape_.out_w;
     w.rows = r.count, w.columns = c.count;
     const int64_t last_tap = (c.taps - 1) * shape_.dilation.w;
-    const bool is_all = r.count == shape_.out_h && c.count == shape_.out_w;
+    const bool has_all_windows = r.count == shape_.out_h && c.count == shape_.out_w;
     w.x_row = shape_.stride.h * shape_.in_w;
-    w.x_column = c.count > 1 ? shape_.stride.w : is_all ? last_tap + 1 : 1;
+    w.x_column = c.count > 1 ? shape_.stride.w : has_all_windows ? last_tap + 1 : 1;
     w.y_row = shape_.out_w;
     w.tap_rows = r.taps, w.tap_columns = c.taps;
     w.tap_row = shape_.dilation.h * shape_.in_w, w.tap_column = shape_.dilation.w;
@@ -108,7 +108,7 @@ class Windows {
     w.divisor = static_cast<float>(count_include_pad_ ? r.padded_cells * c.padded_cells : r.taps * c.taps);
     w.disjoint = shape_.kernel.h <= shape_.stride.h && shape_.kernel.w <= shape_.stride.w;
     const int64_t apart = c.count * w.x_column;
-    w.joined = is_all && last_tap < w.x_column && c.first + apart <= shape_.in_w;
+    w.joined = has_all_windows && last_tap < w.x_column && c.first + apart <= shape_.in_w;
     w.width = w.joined ? apart : (c.count - 1) * w.x_column + last_tap + 1;
     w.together = std::clamp<int64_t>(kRoom / w.width, 1, w.joined ? planes * r.count : r.count);
     return w;

@@ -11,10 +11,10 @@
 // input. bias may be null. If N is 0, y and dx are empty, and dweight and db are zeros.
 //
 // The direct algorithm multiplies weights by the zeros of the padding, so an infinite weight may give NaN
-// there. dx is computed from dy in the same way, with zeros around dy. Some methods skip some of these zeros.
-// The weight gradient may multiply dy by them, too. The shape and the instruction set decide the method, and
-// the number of threads does not. With Winograd's algorithm, an infinity or a NaN may turn every result of
-// the same 8 x 8 patch into NaN.
+// there. dx is computed from dy in the same way, with zeros around dy. Some methods skip some or all of these
+// zeros. The weight gradient may multiply dy by them, too. The shape and the instruction set decide the
+// method, and the number of threads does not. With Winograd's algorithm, an infinity or a NaN may turn every
+// result of the same 8 x 8 patch into NaN.
 #pragma once
 
 #include "core/shapes.h"

@@ -23,7 +23,7 @@ ConvMethod conv_method(const Conv2dShape& s, ConvAlgorithm algorithm, ConvDirect
                                ? ConvMethod::kPointwise
                                : ConvMethod::kDirect;
   if (algorithm == ConvAlgorithm::kDirect || !winograd_takes(s) || s.batch == 0 || s.in_channels == 0 ||
-      s.out_channels == 0)
+      s.out_channels == 0 || s.in_h == 0 || s.in_w == 0)
     return plain;
   double patches = 0, direct = 0;  // the costs of Winograd's algorithm by patches and of the direct algorithm
   switch (direction) {

@@ -16,8 +16,8 @@ enum class ConvDirection { kForward, kInputGradient, kWeightGradient };
 
 // Returns the method for this shape. With kAuto, it is the method that is estimated to be the cheapest
 // (section 6 of docs/convolution.md). With kWinograd, it is the cheaper of Winograd's two methods. If the
-// batch or one of the numbers of channels is 0, the method is kDirect or kPointwise. Throws
-// std::invalid_argument if `algorithm` is kWinograd and Winograd's algorithm cannot take the shape.
+// batch, one of the numbers of channels or the size of the image is 0, the method is kDirect or kPointwise.
+// Throws std::invalid_argument if `algorithm` is kWinograd and Winograd's algorithm cannot take the shape.
 ConvMethod conv_method(const Conv2dShape& s, ops::ConvAlgorithm algorithm, ConvDirection direction);
 
 }  // namespace byhand::cpu

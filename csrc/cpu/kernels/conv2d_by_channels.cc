@@ -35,41 +35,41 @@ void tile(const ChannelTile& t) {
   const int64_t row_step = t.row_step;
   BYHAND_UNROLL
   for (int r = 0; r < kPointers; ++r) {
-    a[r] = t.x + t.row[r];
+    a[r] = t.x + t.row[r].x;
     BYHAND_KEEP(a[r]);
   }
   BYHAND_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    const float* const start = t.bias ? t.bias : t.out + t.row[r].out;
     BYHAND_UNROLL
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(t.start + r * t.start_stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(start + v * kLanes);
   }
-  const float* step = t.b;
-  int64_t offset = 0;
-  for (int64_t s = 0; s < t.steps; ++s, step += t.b_step, offset += t.x_step) {
-    const float* b = step;
-    const int64_t* next = t.term;
-    BYHAND_UNROLL_4
-    for (int64_t p = t.depth; p > 0; --p, b += t.b_stride) {
-      Vec bv[kVectors];
-      BYHAND_UNROLL
-      for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + v * kLanes);
-      const int64_t term = offset + *next++;
-      const float* even = a[0] + term;
-      BYHAND_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        if (kEven && r > 0 && r % kGroup == 0) {
-          even += kGroup * row_step;
-          BYHAND_KEEP(even);
-        }
-        const Vec av = Vec::set(kEven ? even[r % kGroup * row_step] : a[r % kPointers][term]);
-        BYHAND_UNROLL
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
+  const ChannelTerm* next = t.term;
+  const float* const b = t.b;
+  BYHAND_UNROLL_4
+  for (int64_t p = t.depth; p > 0; --p, ++next) {
+    const int64_t term = next->x, from = next->b;
+    Vec bv[kVectors];
+    BYHAND_UNROLL
+    for (int v = 0; v < kVectors; ++v) bv[v] = Vec::load(b + from + v * kLanes);
+    const float* even = a[0] + term;
+    BYHAND_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      if (kEven && r > 0 && r % kGroup == 0) {
+        even += kGroup * row_step;
+        BYHAND_KEEP(even);
       }
+      const Vec av = Vec::set(kEven ? even[r % kGroup * row_step] : a[r % kPointers][term]);
+      BYHAND_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(av, bv[v], sum[r][v]);
     }
   }
   BYHAND_UNROLL
-  for (int r = 0; r < kRows; ++r) BYHAND_UNROLL
-  for (int v = 0; v < kVectors; ++v) sum[r][v].store(t.out + r * t.out_stride + v * kLanes);
+  for (int r = 0; r < kRows; ++r) {
+    float* const out = t.out + t.row[r].out;
+    BYHAND_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[r][v].store(out + v * kLanes);
+  }
 }
 
 void transpose_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,

@@ -13,24 +13,29 @@ namespace byhand::cpu {
 // if the values of their rows lie at equal distances.
 inline constexpr int kMaxChannelRows = 8, kMaxEvenRows = 16, kMaxChannelVectors = 2;
 
+// A row of a tile: the offset of its values of A from `x`, and the offset of its results from `out`.
+struct ChannelRow {
+  int64_t x, out;
+};
+// A term of the sums: the offset of its value of A, added to that of the row, and the offset of its row of B.
+struct ChannelTerm {
+  int64_t x, b;
+};
+
 // For each row i and each column j of a tile,
-//     out[i * out_stride + j] = start[i * start_stride + j] +
-//         sum over s and t of x[row[i] + s * x_step + term[t]] * b[s * b_step + t * b_stride + j]
-// All lanes of all vectors are computed, loaded and stored. `start` may be `out`. Tiles of more than
-// kMaxChannelRows rows read row[0] only. For them, row[i] is row[0] + i * row_step.
+//     out[row[i].out + j] = start + sum over t < depth of x[row[i].x + term[t].x] * b[term[t].b + j]
+// where start is bias[j], or out[row[i].out + j] if `bias` is null. All lanes of all vectors are computed,
+// loaded and stored. Tiles of more than kMaxChannelRows rows read row[0].x only. For them, row[i].x is
+// row[0].x + i * row_step.
 struct ChannelTile {
-  int64_t steps, depth;  // the numbers of indices s and t
+  int64_t depth;
   const float* x;
-  const int64_t* row;
+  const ChannelRow* row;
   int64_t row_step;
-  const int64_t* term;
-  int64_t x_step;
+  const ChannelTerm* term;
   const float* b;
-  int64_t b_stride, b_step;
-  const float* start;
-  int64_t start_stride;  // 0 if all rows begin with the same values, a bias
+  const float* bias;
   float* out;
-  int64_t out_stride;
 };
 using ChannelTileKernel = void (*)(const ChannelTile&);
 

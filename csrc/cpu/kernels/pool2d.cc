@@ -302,7 +302,7 @@ void average_backward(const PoolWindows& w, const float* dy, float* dx, float* s
         group.windows([&](int64_t windows, int64_t to, int64_t output) {
           fill_columns(w, dy + output, windows, stride, sums + to, shares);
         });
-      } else {  // two loops, because a vector that is loaded right after its values are stored waits
+      } else {  // two loops, because a vector load waits if its values were stored one by one just before
         group.windows([&](int64_t, int64_t to, int64_t output) {
           place_shares(w, dy + output, stride, shares + to / w.width * share_count);
         });

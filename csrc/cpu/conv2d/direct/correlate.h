@@ -34,13 +34,14 @@ struct Correlation {
   }
 };
 
+// By channels, a task has about this number of outputs if planes are small, so that tiles at the border of an
+// image have several rows. It takes as many whole images as fit into this number, but at least one.
+inline constexpr int64_t kTaskOutputs = 1024;
+
 // Compute a correlation by one of the two methods (cost.h). Only the sizes of `source` may be 0, and for
 // correlate_by_rows also `channels`.
 void correlate_by_rows(const Correlation& c);
 void correlate_by_channels(const Correlation& c);
-
-// Returns a table in memory of `frame`: for each row of outputs, the tap rows that it reads inside the image.
-const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame);
 
 // Returns the kernels that the method by rows takes for rows of `outputs` values: those with narrow vectors
 // if a row fits into one of them. A longer row may leave more lanes of wide vectors idle than of narrow ones,

@@ -100,6 +100,15 @@ ConvPosition* band_positions(const Plan& p, ScratchFrame& frame) {
   return position;
 }
 
+const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame) {
+  Range* const taps = frame.allocate<Range>(c.out.h);
+  for (int64_t oy = 0; oy < c.out.h;) {
+    const Run run = run_inside(c.rows, oy, c.out.h, c.source.h);
+    for (; oy < run.outputs.end; ++oy) taps[oy] = run.taps;
+  }
+  return taps;
+}
+
 const float* bias_or_zeros(const Correlation& c, ScratchFrame& frame) {
   if (c.bias) return c.bias;
   float* const zeros = frame.allocate<float>(c.groups * c.outputs);
@@ -174,21 +183,6 @@ void correlate_block(const Plan& p, int64_t image, int64_t first_row, int64_t bl
 }
 
 }  // namespace
-
-const Range* tap_rows_inside(const Correlation& c, ScratchFrame& frame) {
-  Range* const ranges = frame.allocate<Range>(c.out.h);
-  for (int64_t oy = 0; oy < c.out.h; ++oy) {
-    const auto inside = [&](int64_t ty) {
-      const int64_t y = oy * c.rows.stride + c.rows.tap[ty];
-      return y >= 0 && y < c.source.h;
-    };
-    Range r{0, c.rows.count};
-    while (r.begin < r.end && !inside(r.begin)) ++r.begin;
-    while (r.begin < r.end && !inside(r.end - 1)) --r.end;
-    ranges[oy] = r;
-  }
-  return ranges;
-}
 
 const ConvTileKernels& tiles_for_rows(int64_t outputs) {
   const CorrelateKernels& k = kernels<CorrelateKernels>();

@@ -18,17 +18,30 @@ namespace {
 constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
 // A tile takes as long as if it had this number of additional terms for each lane of its vectors.
 constexpr double kLaneTerms = 0.375;
-// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add, in a
-// correlation and in the weight gradient.
-constexpr double kNarrowTile = 1.25, kNarrowGradientTile = 1.25;
+// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add.
+constexpr double kNarrowTile = 1.25;
+// A tile with fewer vectors of sums than this waits for its multiply-adds. A core begins two of them per
+// cycle, and each takes four cycles.
+constexpr double kLeastSums = 8;
 // The cost of a multiply-add of the weight gradient by rows. It includes adding up the lanes.
 constexpr double kWeightDot = 1.1;
 
 double product(int64_t a, int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 
-// The terms of an output, with those that stand for the time of a tile.
-double terms(const DirectWork& w, int64_t lanes) {
-  return product(w.channels, w.taps.h * w.taps.w) + kLaneTerms * static_cast<double>(lanes);
+// The shares of the pairs of an output and a tap that read inside the image, along the rows, and along both
+// axes.
+double row_share(const DirectWork& w) {
+  return static_cast<double>(w.inner_rows.pairs) / std::max(product(w.out.h, w.taps.h), 1.0);
+}
+double share(const DirectWork& w) {
+  return row_share(w) * static_cast<double>(w.inner_columns.pairs) /
+         std::max(product(w.out.w, w.taps.w), 1.0);
+}
+
+// The terms of an output, with those that stand for the time of a tile. `term` is the cost of a term, which
+// is below 1 if the method leaves terms outside the image out.
+double terms(const DirectWork& w, int64_t lanes, double term) {
+  return product(w.channels, w.taps.h * w.taps.w) * term + kLaneTerms * static_cast<double>(lanes);
 }
 
 // The cost of copying the inputs of an image, with all phases.
@@ -45,7 +58,7 @@ double staging(const DirectWork& w) {
 // The cost of a plane of outputs, for each output channel and term. Where a filter begins to reach beyond the
 // first or last row of the image, a tile ends (correlate_by_rows.cc).
 double plane_by_rows(const DirectWork& w, int64_t lanes, int64_t wide_lanes) {
-  const int64_t ends = w.inside || w.taps.h == 1 ? 0 : 2;
+  const int64_t ends = w.inside() || w.taps.h == 1 ? 0 : 2;
   const double outputs = product(w.out.h * ceil_div(w.out.w, lanes) + ends, lanes);
   return lanes < wide_lanes ? narrow_multiply_add() * outputs : outputs;
 }
@@ -53,8 +66,8 @@ double plane_by_rows(const DirectWork& w, int64_t lanes, int64_t wide_lanes) {
 // A tile of one or two output channels waits for its loads and takes as long as a tile of three.
 double correlation_by_rows(const DirectWork& w) {
   const int64_t lanes = tiles_for_rows(w.out.w).lanes, widest = kernels<CorrelateKernels>().wide.lanes;
-  return static_cast<double>(w.groups) * terms(w, lanes) * std::max(static_cast<double>(w.outputs), 3.0) *
-             plane_by_rows(w, lanes, widest) +
+  return static_cast<double>(w.groups) * terms(w, lanes, row_share(w)) *
+             std::max(static_cast<double>(w.outputs), 3.0) * plane_by_rows(w, lanes, widest) +
          staging(w);
 }
 
@@ -66,33 +79,43 @@ double weight_gradient_by_rows(const DirectWork& w) {
   const double load = lanes == 16 ? 3.25 : static_cast<double>(lanes) / 4;
   const double rows = static_cast<double>(w.outputs) / static_cast<double>(std::max<int64_t>(tiles, 1));
   const double tile = std::max(rows, load * (rows + k.columns) / k.columns);
-  const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w);
+  const double terms = product(w.groups * w.channels, w.taps.h * w.taps.w) * row_share(w);
   return kWeightDot * terms * static_cast<double>(tiles) * tile * plane_by_rows(w, lanes, k.wide_dots.lanes) +
          staging(w);
 }
 
-// `narrow_tile` is the cost of a multiply-add in a tile of one vector.
-double by_channels(const DirectWork& w, double narrow_tile, bool copies_inputs) {
+// `term` is the cost of a term, relative to one that lies inside the image and in a tile with enough sums.
+double by_channels(const DirectWork& w, double term) {
   const Panels p(w.outputs);
-  const int64_t narrow = p.padded % p.width;  // the width of a panel of one vector, if there is one
-  const double padded = static_cast<double>(p.padded - narrow) + narrow_tile * static_cast<double>(narrow);
-  const double copy =
-      copies(w, {1, 1}, {(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w},
-             kCopiedValue);
+  const int64_t last = p.width_of(p.count - 1), narrow = last == p.lanes ? last : 0;
+  const double padded = static_cast<double>(p.padded - narrow) + kNarrowTile * static_cast<double>(narrow);
   // Transposing an output, or its gradient, takes as long as a multiply-add for each lane.
   const double transposing = product(p.lanes, w.outputs);
-  return product(w.groups * w.out.h, w.out.w) * (terms(w, p.lanes) * padded + transposing) +
-         (copies_inputs ? copy : 0);
+  return product(w.groups * w.out.h, w.out.w) * (terms(w, p.lanes, term) * padded + transposing);
 }
 
-double correlation_by_channels(const DirectWork& w) { return by_channels(w, kNarrowTile, !w.inside); }
+// The cost of a term in a tile with this number of rows.
+double waiting(const DirectWork& w, double rows) {
+  const Panels p(w.outputs);
+  return std::max(1.0, kLeastSums / (rows * static_cast<double>(p.width / p.lanes)));
+}
 
-// With kTapChannels and more channels, a padded image is not copied, and a tile has a row for each channel. A
-// tile of one vector and fewer than 8 rows waits for its sums.
+// The outputs of a tile have the same taps inside the image. There may be only a few such outputs in the
+// images of a task.
+double correlation_by_channels(const DirectWork& w) {
+  constexpr int64_t kImages = 4;  // a guess, because the batch must not change the method
+  const int64_t plane = w.out.h * w.out.w, images = std::clamp<int64_t>(kTaskOutputs / plane, 1, kImages);
+  const double rows = product(images, plane) / product(w.inner_rows.runs, w.inner_columns.runs);
+  return by_channels(w, waiting(w, rows) * share(w));
+}
+
+// With kTapChannels and more channels, a padded image is not copied, and a tile has a row for each channel.
 double weight_gradient_by_channels(const DirectWork& w) {
-  const bool by_taps = !w.inside && w.channels >= kTapChannels;
-  const double waiting = by_taps ? std::max(1.0, 8 / static_cast<double>(w.channels)) : 1;
-  return by_channels(w, kNarrowGradientTile * waiting, !w.inside && !by_taps);
+  if (w.inside()) return by_channels(w, 1);
+  if (w.channels >= kTapChannels)
+    return by_channels(w, waiting(w, static_cast<double>(w.channels)) * share(w));
+  const Pair source{(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w};
+  return by_channels(w, 1) + copies(w, {1, 1}, source, kCopiedValue);
 }
 
 // Returns whether the method by channels needs little memory. Rounding the output channels up to whole
@@ -105,19 +128,49 @@ bool fits_by_channels(const DirectWork& w) {
   return (padded <= 2 * w.outputs || weights <= kMostWeights) && padded * w.out.w <= kL2Floats;
 }
 
+// The maximum number of terms in the tables of one channel of a correlation, or in those of the weight
+// gradient. They take 4 MiB.
+constexpr double kMostTerms = 4 * 1024 * 1024 / sizeof(ChannelTerm);
+
 }  // namespace
 
+InnerTaps inner_taps(const TapAxis& axis, int64_t outputs, int64_t size) {
+  InnerTaps inner{0, 0};
+  for (int64_t i = 0; i < outputs; ++inner.runs) {
+    const Run run = run_inside(axis, i, outputs, size);
+    inner.pairs += (run.outputs.end - i) * (run.taps.end - run.taps.begin);
+    i = run.outputs.end;
+  }
+  return inner;
+}
+
 DirectWork forward_work(const Conv2dShape& s) {
-  const bool inside =
-      s.padding.top == 0 && s.padding.bottom == 0 && s.padding.left == 0 && s.padding.right == 0;
-  return {s.groups, s.group_in(), s.group_out(), s.kernel, {s.out_h, s.out_w}, s.stride, inside};
+  ScratchFrame frame;
+  return {s.groups,
+          s.group_in(),
+          s.group_out(),
+          s.kernel,
+          {s.out_h, s.out_w},
+          s.stride,
+          inner_taps(forward_rows(s, frame), s.out_h, s.in_h),
+          inner_taps(forward_columns(s, frame), s.out_w, s.in_w)};
 }
 
 DirectWork input_gradient_work(const Conv2dShape& s) {
-  const Pair last{(s.kernel.h - 1) * s.dilation.h, (s.kernel.w - 1) * s.dilation.w};
-  const bool inside = s.padding.top >= last.h && s.padding.bottom >= last.h && s.padding.left >= last.w &&
-                      s.padding.right >= last.w;
-  return {s.groups, s.group_out(), s.group_in(), s.kernel, {s.in_h, s.in_w}, {1, 1}, inside};
+  ScratchFrame frame;
+  const auto taps = [&](int64_t count, int64_t first, int64_t dilation) {
+    int64_t* const tap = frame.allocate<int64_t>(count);
+    for (int64_t t = 0; t < count; ++t) tap[t] = first - t * dilation;
+    return TapAxis{count, tap, 1};
+  };
+  return {s.groups,
+          s.group_out(),
+          s.group_in(),
+          s.kernel,
+          {s.in_h, s.in_w},
+          {1, 1},
+          inner_taps(taps(s.kernel.h, s.padding.top, s.dilation.h), s.in_h, s.out_h),
+          inner_taps(taps(s.kernel.w, s.padding.left, s.dilation.w), s.in_w, s.out_w)};
 }
 
 double correlation_cost(const DirectWork& w) {
@@ -128,10 +181,16 @@ double weight_gradient_cost(const DirectWork& w) {
 }
 
 bool correlates_by_channels(const DirectWork& w) {
-  return fits_by_channels(w) && correlation_by_channels(w) < correlation_by_rows(w);
+  // There is a table for each pair of a run of rows and a run of columns.
+  const double tables = product(w.inner_rows.runs * w.taps.h, w.inner_columns.runs * w.taps.w);
+  return fits_by_channels(w) && tables <= kMostTerms && correlation_by_channels(w) < correlation_by_rows(w);
 }
 bool has_weight_gradient_by_channels(const DirectWork& w) {
-  return fits_by_channels(w) && weight_gradient_by_channels(w) < weight_gradient_by_rows(w);
+  // By taps, there is a table for each tap column, with the outputs of a band of at most kBandOutputs
+  // outputs, or of a single row.
+  const double tables = product(w.taps.w, std::max(w.out.w, kBandOutputs));
+  return fits_by_channels(w) && tables <= kMostTerms &&
+         weight_gradient_by_channels(w) < weight_gradient_by_rows(w);
 }
 
 }  // namespace byhand::cpu

@@ -3,8 +3,15 @@
 #pragma once
 
 #include "core/shapes.h"
+#include "cpu/conv2d/direct/staging.h"
 
 namespace byhand::cpu {
+
+// The taps of one axis that read inside the image: the number of pairs of an output and such a tap, and the
+// number of runs of neighbouring outputs that have the same taps inside.
+struct InnerTaps {
+  int64_t pairs, runs;
+};
 
 // The sizes of a correlation (correlate.h), or of a weight gradient, which has the sizes of the forward pass.
 struct DirectWork {
@@ -12,8 +19,14 @@ struct DirectWork {
   Pair taps;
   Pair out;     // the size of a plane of outputs
   Pair stride;  // the distance of the inputs that neighbouring outputs read
-  bool inside;  // whether no output reads beyond the borders of the inputs
+  InnerTaps inner_rows, inner_columns;
+
+  // Returns whether no output reads beyond the borders of the image.
+  bool inside() const { return inner_rows.pairs == out.h * taps.h && inner_columns.pairs == out.w * taps.w; }
 };
+
+// Returns the inner taps of an axis with this number of outputs, for an image with `size` rows or columns.
+InnerTaps inner_taps(const TapAxis& axis, int64_t outputs, int64_t size);
 
 DirectWork forward_work(const Conv2dShape& s);
 DirectWork input_gradient_work(const Conv2dShape& s);  // of a convolution with stride 1

@@ -24,12 +24,14 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
 
 void correlate(const Correlation& c) {
   if (is_depthwise(c)) return correlate_depthwise(c);
-  const bool inside =
-      reads_inside(c.rows, c.out.h, c.source.h) && reads_inside(c.columns, c.out.w, c.source.w);
-  const DirectWork work{c.groups,  c.channels,
-                        c.outputs, {c.rows.count, c.columns.count},
-                        c.out,     {c.rows.stride, c.columns.stride},
-                        inside};
+  const DirectWork work{c.groups,
+                        c.channels,
+                        c.outputs,
+                        {c.rows.count, c.columns.count},
+                        c.out,
+                        {c.rows.stride, c.columns.stride},
+                        inner_taps(c.rows, c.out.h, c.source.h),
+                        inner_taps(c.columns, c.out.w, c.source.w)};
   if (c.channels > 0 && correlates_by_channels(work)) return correlate_by_channels(c);
   correlate_by_rows(c);
 }
@@ -158,8 +160,12 @@ void direct_forward(const Conv2dShape& s, const float* x, const float* weight, c
 
 void direct_backward_input(const Conv2dShape& s, const float* dy, const float* weight, float* dx) {
   const bool dense = s.stride.h == 1 && s.stride.w == 1;
-  // With a stride, there may be inputs that no output reads. Their gradients are zero.
-  if (s.out_channels == 0 || !dense) std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
+  // If the stride is longer than the filter, or with a dilation, there may be phases that no tap reaches.
+  // Their gradients are zero.
+  const bool every_phase_has_taps = dense || (s.dilation.h == 1 && s.dilation.w == 1 &&
+                                              s.stride.h <= s.kernel.h && s.stride.w <= s.kernel.w);
+  if (s.out_channels == 0 || !every_phase_has_taps)
+    std::fill_n(dx, s.batch * s.in_channels * s.in_h * s.in_w, 0.0f);
   if (s.out_channels == 0) return;
   if (dense) {
     backward_input_phase(s, {0, 0}, dy, weight, dx);

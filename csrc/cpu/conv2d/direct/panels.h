@@ -15,16 +15,18 @@ namespace byhand::cpu {
 struct Panels {
   explicit Panels(int64_t outputs)
       : lanes(kernels<ChannelKernels>().channel_lanes),
-        width(lanes * kMaxChannelVectors),
         padded(ceil_div(outputs, lanes) * lanes),
-        count(ceil_div(padded, width)) {}
+        width(std::clamp(padded, lanes, lanes * kMaxChannelVectors)),
+        count(ceil_div(padded, width)),
+        stored(count * width) {}
   int64_t begin(int64_t i) const { return i * width; }
   int64_t width_of(int64_t i) const { return std::min(width, padded - begin(i)); }
 
   int64_t lanes;
-  int64_t width;   // of each panel but the last one
   int64_t padded;  // the number of output channels, rounded up to whole vectors
+  int64_t width;   // of each panel but the last one, and the distance of two rows in all panels
   int64_t count;
+  int64_t stored;  // the number of values of a row in all panels
 };
 
 }  // namespace byhand::cpu

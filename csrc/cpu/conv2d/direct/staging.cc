@@ -18,14 +18,24 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
 }  // namespace
 
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
-  const int64_t first = begin >= 0 ? 0 : std::min(count, ceil_div(-begin, stride));
-  const int64_t beyond = begin >= size ? 0 : std::min(count, ceil_div(size - begin, stride));
+  const auto steps = [=](int64_t distance) { return stride == 1 ? distance : ceil_div(distance, stride); };
+  const int64_t first = begin >= 0 ? 0 : std::min(count, steps(-begin));
+  const int64_t beyond = begin >= size ? 0 : std::min(count, steps(size - begin));
   return {first, std::max(first, beyond)};
 }
 
-bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size) {
-  const auto [first, last] = std::minmax_element(axis.tap, axis.tap + axis.count);
-  return axis.count == 0 || (*first >= 0 && *last + (outputs - 1) * axis.stride < size);
+Run run_inside(const TapAxis& axis, int64_t first, int64_t outputs, int64_t size) {
+  Run run{{first, outputs}, {0, 0}};
+  for (int64_t t = 0; t < axis.count; ++t) {
+    const Range r = inside(axis.tap[t], axis.stride, size, outputs);
+    if (r.begin == r.end || first >= r.end) continue;
+    // The run ends where the outputs of any tap begin or end.
+    run.outputs.end = std::min(run.outputs.end, first < r.begin ? r.begin : r.end);
+    if (first < r.begin) continue;
+    if (run.taps.end == 0) run.taps.begin = t;
+    run.taps.end = t + 1;
+  }
+  return run;
 }
 
 TapAxis forward_rows(const Conv2dShape& s, ScratchFrame& frame) {

@@ -23,8 +23,13 @@ struct TapAxis {
 // Returns the range of i in [0, count) for which begin + i * stride lies in [0, size).
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count);
 
-// Returns whether all of `outputs` outputs read inside [0, size) through every tap.
-bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size);
+// Neighbouring outputs along an axis that read the same taps inside the image.
+struct Run {
+  Range outputs, taps;
+};
+// Returns the longest run that begins with output `first`. The axis has `outputs` outputs, and the image has
+// `size` rows or columns. There are at most 2 * axis.count + 1 runs. The taps must rise or fall.
+Run run_inside(const TapAxis& axis, int64_t first, int64_t outputs, int64_t size);
 
 // Return the taps with which forward and the weight gradient read the input, along the rows or the columns.
 // The table of the taps lies in memory of `frame`.

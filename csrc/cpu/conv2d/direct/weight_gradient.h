@@ -10,6 +10,8 @@ namespace byhand::cpu {
 // The least number of input channels of a group for which the method by channels works by taps and does not
 // copy a padded image. With fewer, a tile would have too few rows.
 inline constexpr int64_t kTapChannels = 4;
+// The maximum number of outputs in a band of the method by channels, unless one row has more.
+inline constexpr int64_t kBandOutputs = 1024;
 
 // Compute the gradient as conv2d_backward_weight does (ops/conv2d.h), by one of the two methods (cost.h). dy
 // and dw are not empty.

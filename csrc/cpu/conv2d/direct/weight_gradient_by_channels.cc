@@ -32,6 +32,8 @@ constexpr int64_t kTasksPerThread = 4, kTaskRows = 8;
 
 struct Plan {
   Plan(const Conv2dShape& s, ScratchFrame& frame);
+  void make_tables(ScratchFrame& frame);
+  void make_tables_by_taps(ScratchFrame& frame);
 
   const Conv2dShape& s;
   const ChannelKernels& k;
@@ -43,17 +45,18 @@ struct Plan {
   bool by_taps;                    // if true, add_band_by_taps is used, which needs no windows
   int64_t blocks, block_channels;  // of input channels of a group
   int64_t image_size;              // the distance of two images in the windows
-  int64_t* row;                    // the offset of each channel of a block and tap; by taps, of each channel
-  int64_t* term;                   // the offset of each output of a band; by taps, of each output of a row
+  ChannelRow* row;                 // for each channel of a block and tap; by taps, for each channel
+  // For each output of a band. By taps, one table for each tap column, with the outputs that read inside.
+  ChannelTerm** term;
 };
 
 Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
     : s(shape),
       k(kernels<ChannelKernels>()),
       panels(s.group_out()),
-      sums(partial_sum_count(s, s.groups * panels.padded * s.group_in() * s.taps())),
-      band(std::clamp<int64_t>(kTileFloats / (panels.width_of(0) * s.out_w), 1, s.out_h)),
-      images(std::clamp<int64_t>(kTileFloats / (panels.width_of(0) * s.out_w * s.out_h), 1, s.batch)),
+      sums(partial_sum_count(s, s.groups * panels.stored * s.group_in() * s.taps())),
+      band(std::clamp<int64_t>(kTileFloats / (panels.width * s.out_w), 1, s.out_h)),
+      images(std::clamp<int64_t>(kTileFloats / (panels.width * s.out_w * s.out_h), 1, s.batch)),
       tap_rows(forward_rows(s, frame)),
       tap_columns(forward_columns(s, frame)),
       windows({s.in_h, s.in_w}, {s.out_h, s.out_w}, band, tap_rows, tap_columns, frame),
@@ -68,22 +71,40 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
   block_channels = ceil_div(s.group_in(), blocks);
   image_size =
       windows.in_place() ? s.in_channels * windows.channel_size() : block_channels * windows.channel_size();
-  if (by_taps) {
-    row = frame.allocate<int64_t>(block_channels);
-    for (int64_t channel = 0; channel < block_channels; ++channel) row[channel] = channel * s.in_h * s.in_w;
-    term = frame.allocate<int64_t>(s.out_w);
-    for (int64_t ox = 0; ox < s.out_w; ++ox) term[ox] = ox * s.stride.w;
-    return;
-  }
-  int64_t* to = row = frame.allocate<int64_t>(block_channels * s.taps());
+  if (by_taps)
+    make_tables_by_taps(frame);
+  else
+    make_tables(frame);
+}
+
+void Plan::make_tables(ScratchFrame& frame) {
+  ChannelRow* to = row = frame.allocate<ChannelRow>(block_channels * s.taps());
   for (int64_t channel = 0; channel < block_channels; ++channel)
     for (int64_t ty = 0; ty < s.kernel.h; ++ty)
-      for (int64_t tx = 0; tx < s.kernel.w; ++tx)
-        *to++ = channel * windows.channel_size() + windows.tap(ty, tx);
-  to = term = frame.allocate<int64_t>(images * band * s.out_w);
+      for (int64_t tx = 0; tx < s.kernel.w; ++tx, ++to)
+        *to = {channel * windows.channel_size() + windows.tap(ty, tx), (to - row) * panels.width};
+  ChannelTerm* const first = frame.allocate<ChannelTerm>(images * band * s.out_w);
+  ChannelTerm* next = first;
   for (int64_t n = 0; n < images; ++n)
     for (int64_t oy = 0; oy < band; ++oy)
-      for (int64_t ox = 0; ox < s.out_w; ++ox) *to++ = n * image_size + windows.output(oy, ox);
+      for (int64_t ox = 0; ox < s.out_w; ++ox, ++next)
+        *next = {n * image_size + windows.output(oy, ox), (next - first) * panels.width};
+  term = frame.allocate<ChannelTerm*>(1);
+  term[0] = first;
+}
+
+void Plan::make_tables_by_taps(ScratchFrame& frame) {
+  row = frame.allocate<ChannelRow>(block_channels);
+  for (int64_t channel = 0; channel < block_channels; ++channel)
+    row[channel] = {channel * s.in_h * s.in_w, channel * s.taps() * panels.width};
+  term = frame.allocate<ChannelTerm*>(s.kernel.w);
+  for (int64_t tx = 0; tx < s.kernel.w; ++tx) {
+    const Range columns = inside(tap_columns.tap[tx], s.stride.w, s.in_w, s.out_w);
+    ChannelTerm* next = term[tx] = frame.allocate<ChannelTerm>(band * (columns.end - columns.begin));
+    for (int64_t oy = 0; oy < band; ++oy)
+      for (int64_t ox = columns.begin; ox < columns.end; ++ox)
+        *next++ = {oy * s.stride.h * s.in_w + ox * s.stride.w, (oy * s.out_w + ox) * panels.width};
+  }
 }
 
 // Copies dy of a band of one image into the panels: a row for each output, from row `first_row` on. The
@@ -93,34 +114,43 @@ void copy_dy(const Plan& p, const float* dy, int64_t positions, int64_t length, 
   const auto pack = kernels<GemmKernels>().pack_rows;
   const int64_t plane = p.s.out_h * p.s.out_w;
   for (int64_t j = 0; j < p.panels.count; ++j) {
-    const int64_t first = p.panels.begin(j), width = p.panels.width_of(j);
-    pack(dy + first * plane, plane, std::min(width, p.s.group_out() - first), positions,
-         to + first * length + first_row * width, width, width * positions);
+    const int64_t first = p.panels.begin(j);
+    pack(dy + first * plane, plane, std::min(p.panels.width, p.s.group_out() - first), positions,
+         to + first * length + first_row * p.panels.width, p.panels.width, p.panels.width * positions);
   }
 }
 
-// Adds the sums of a band of some images to rows of dw'. Its panels have a row for each channel and tap.
-void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int64_t terms, int64_t length,
-              float* sums) {
-  const int64_t rows = dw_rows.end - dw_rows.begin, all_rows = p.s.group_in() * p.s.taps();
-  ChannelTile t{};
-  t.steps = 1;
-  t.depth = terms;
-  t.x = x;
-  t.term = p.term;
+// Computes tiles for `count` rows, from t.row on, and all panels. most_rows[v - 1] is the number of rows of
+// the highest tile with v vectors. `dy` and `sums` belong to the first panel, and the next ones follow at the
+// distances `dy_panel` and `sums_panel`.
+void add_panels(const Plan& p, ChannelTile t, int64_t count, const int (&most_rows)[kMaxChannelVectors],
+                const float* dy, int64_t dy_panel, float* sums, int64_t sums_panel) {
+  const ChannelRow* const rows = t.row;
   for (int64_t j = 0; j < p.panels.count; ++j) {
-    const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
-    const int64_t tiles = ceil_div(rows, p.k.channel_rows[vectors - 1]);
-    t.b = dy + p.panels.begin(j) * length;
-    t.b_stride = t.start_stride = t.out_stride = width;
-    const Split ranges(rows, tiles);
+    const int64_t vectors = p.panels.width_of(j) / p.k.channel_lanes;
+    const int64_t tiles = ceil_div(count, most_rows[vectors - 1]);
+    const Split ranges(count, tiles);
+    t.b = dy + j * dy_panel, t.out = sums + j * sums_panel;
     for (int64_t i = 0; i < tiles; ++i) {
       const Range r = ranges[i];
-      t.row = p.row + r.begin;
-      t.start = t.out = sums + p.panels.begin(j) * all_rows + (dw_rows.begin + r.begin) * width;
+      t.row = rows + r.begin;
       p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
     }
   }
+}
+
+// Adds the sums of a band of some images to the rows of dw' of these channels. Its panels have a row for each
+// channel and tap.
+void add_band(const Plan& p, const float* x, Range channels, const float* dy, int64_t terms, int64_t length,
+              float* sums) {
+  ChannelTile t{};
+  t.depth = terms;
+  t.x = x;
+  t.row = p.row;
+  t.term = p.term[0];
+  const int64_t taps = p.s.taps();
+  add_panels(p, t, (channels.end - channels.begin) * taps, p.k.channel_rows, dy, length * p.panels.width,
+             sums + channels.begin * taps * p.panels.width, p.s.group_in() * taps * p.panels.width);
 }
 
 // Adds the sums of the band of one image that begins at row `first_row` to rows of dw'. A tile takes several
@@ -130,37 +160,27 @@ void add_band(const Plan& p, const float* x, Range dw_rows, const float* dy, int
 void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t first_row, const float* dy,
                       int64_t length, int64_t first, float* sums) {
   const Conv2dShape& s = p.s;
-  const int64_t count = channels.end - channels.begin, rows = std::min(p.band, s.out_h - first_row);
+  const int64_t rows = std::min(p.band, s.out_h - first_row), taps = s.taps();
   ChannelTile t{};
   t.row_step = s.in_h * s.in_w;
-  t.x_step = s.stride.h * s.in_w;
-  t.term = p.term;
+  t.row = p.row;
   // If channels evict each other from L1, a tile takes fewer of them.
   const auto& most_channels = is_aliased(t.row_step) ? p.k.channel_rows : p.k.even_rows;
-  for (int64_t j = 0; j < p.panels.count; ++j) {
-    const int64_t width = p.panels.width_of(j), vectors = width / p.k.channel_lanes;
-    const int64_t tiles = ceil_div(count, most_channels[vectors - 1]);
-    const Split ranges(count, tiles);
-    t.b_stride = width, t.b_step = s.out_w * width;
-    t.start_stride = t.out_stride = s.taps() * width;
-    float* const panel = sums + (p.panels.begin(j) * s.group_in() + channels.begin * width) * s.taps();
-    for (int64_t ty = 0; ty < s.kernel.h; ++ty) {
-      const int64_t top = first_row * s.stride.h + p.tap_rows.tap[ty];
-      const Range oy = inside(top, s.stride.h, s.in_h, rows);
-      for (int64_t tx = 0; tx < s.kernel.w; ++tx) {
-        const int64_t left = p.tap_columns.tap[tx];
-        const Range ox = inside(left, s.stride.w, s.in_w, s.out_w);
-        t.steps = oy.end - oy.begin, t.depth = ox.end - ox.begin;
-        if (t.steps == 0 || t.depth == 0) continue;
-        t.x = x + (top + oy.begin * s.stride.h) * s.in_w + left + ox.begin * s.stride.w;
-        t.b = dy + p.panels.begin(j) * length + (first + oy.begin * s.out_w + ox.begin) * width;
-        for (int64_t i = 0; i < tiles; ++i) {
-          const Range r = ranges[i];
-          t.row = p.row + r.begin;
-          t.start = t.out = panel + (r.begin * s.taps() + ty * s.kernel.w + tx) * width;
-          p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
-        }
-      }
+  for (int64_t ty = 0; ty < s.kernel.h; ++ty) {
+    const int64_t top = first_row * s.stride.h + p.tap_rows.tap[ty];
+    const Range oy = inside(top, s.stride.h, s.in_h, rows);
+    for (int64_t tx = 0; tx < s.kernel.w; ++tx) {
+      const int64_t left = p.tap_columns.tap[tx];
+      const Range ox = inside(left, s.stride.w, s.in_w, s.out_w);
+      const int64_t row_length = ox.end - ox.begin;
+      t.depth = (oy.end - oy.begin) * row_length;
+      if (t.depth == 0) continue;
+      t.x = x + top * s.in_w + left;
+      t.term = p.term[tx] + oy.begin * row_length;
+      add_panels(p, t, channels.end - channels.begin, most_channels, dy + first * p.panels.width,
+                 length * p.panels.width,
+                 sums + (channels.begin * taps + ty * s.kernel.w + tx) * p.panels.width,
+                 s.group_in() * taps * p.panels.width);
     }
   }
 }
@@ -172,7 +192,8 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
   const Plan p(s, frame);
   const int64_t sums = p.sums;
   const int64_t in = s.group_in(), rows = in * s.taps(), plane = s.out_h * s.out_w;
-  const int64_t group_size = p.panels.padded * rows, size = s.groups * group_size;
+  const int64_t panel_size = p.panels.width * rows, group_size = p.panels.count * panel_size,
+                size = s.groups * group_size;
   float* const all = frame.allocate<float>(sums * size);
   std::fill_n(all, sums * size, 0.0f);
   const int64_t parts = s.groups * p.blocks;
@@ -185,7 +206,7 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
     ScratchFrame task_frame;
     float* const copy =
         p.windows.in_place() || p.by_taps ? nullptr : task_frame.allocate<float>(p.images * p.image_size);
-    float* const packed = task_frame.allocate<float>(p.panels.padded * length);
+    float* const packed = task_frame.allocate<float>(p.panels.stored * length);
     for (int64_t n = images.begin; n < images.end; n += p.images)
       for (int64_t y = 0; y < s.out_h; y += p.band) {
         const int64_t count = std::min(p.images, images.end - n);
@@ -205,16 +226,14 @@ void weight_gradient_by_channels(const Conv2dShape& s, const float* dy, const fl
         for (int64_t i = count; i-- > 0;)
           first = p.windows.begin(x_of(i), channels.end - channels.begin, y,
                                   copy ? copy + i * p.image_size : nullptr);
-        add_band(p, first, {channels.begin * s.taps(), channels.end * s.taps()}, packed, count * positions,
-                 length, own);
+        add_band(p, first, channels, packed, count * positions, length, own);
       }
   });
   add_in_order(all + size, sums - 1, size, size, all);
   for (int64_t i = 0; i < s.groups * p.panels.count; ++i) {
-    const int64_t group = i / p.panels.count, first = p.panels.begin(i % p.panels.count),
-                  width = p.panels.width_of(i % p.panels.count);
-    p.k.transpose(all + group * group_size + first * rows, width, rows,
-                  std::min(width, s.group_out() - first), dw + (group * s.group_out() + first) * rows, rows);
+    const int64_t group = i / p.panels.count, first = p.panels.begin(i % p.panels.count);
+    p.k.transpose(all + i * panel_size, p.panels.width, rows, std::min(p.panels.width, s.group_out() - first),
+                  dw + (group * s.group_out() + first) * rows, rows);
   }
 }
 

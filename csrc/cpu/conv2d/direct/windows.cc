@@ -1,7 +1,15 @@
 #include "cpu/conv2d/direct/windows.h"
 
+#include <algorithm>
+
 namespace byhand::cpu {
 namespace {
+
+// Returns whether all of `outputs` outputs read inside [0, size) through every tap.
+bool reads_inside(const TapAxis& axis, int64_t outputs, int64_t size) {
+  const auto [first, last] = std::minmax_element(axis.tap, axis.tap + axis.count);
+  return axis.count == 0 || (*first >= 0 && *last + (outputs - 1) * axis.stride < size);
+}
 
 TapAxis without_stride(const TapAxis& axis) { return {axis.count, axis.tap, 1}; }
 

@@ -1,7 +1,6 @@
 #include "cpu/conv2d/winograd/driver.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/scratch.h"
 #include "cpu/conv2d/ordered_sums.h"
@@ -18,30 +17,30 @@ namespace {
 // Returns whether the transformed weights stay in the caches while all patches are multiplied by them.
 bool weights_stay(const Winograd& w) { return w.size_of_sums() <= kSharedFloats / 2; }
 
-// The cost of the transforms of a gradient, relative to those of the forward pass. For filters of 5 x 5,
-// patches have only 4 x 4 outputs, and the transform of dy needs fewer operations than that of x.
-double gradient(const Conv2dShape& s) { return s.kernel.h == 3 ? 1.3 : 0.85; }
+// The cost of a multiply-add if each block of patches transforms the filters again (by_channels.cc).
+constexpr double kByChannels = 1.3;
 // The cost of a multiply-add of the weight gradient if its transformed sums do not stay in L1.
 constexpr double kDistantSum = 1.3;
 
-// The cost of an image. `transform` is the cost of a transform relative to one of the forward pass, and
-// `product` that of a multiply-add.
-double cost(const Conv2dShape& s, double transform, double product) {
+// The cost of an image. `transform` is the cost of the transform of a patch relative to one of the forward
+// pass, and `product` that of a multiply-add. The filters are transformed `passes` times per batch.
+double cost(const Conv2dShape& s, double transform, double product, int64_t passes) {
   constexpr double kFilter = 150;  // the cost of the transform of a filter
-  constexpr double kByChannels =
-      1.3;  // that of a multiply-add if each block of patches transforms the filters
   const int64_t step = kWinogradSize + 1 - s.kernel.h;
   const double patches =
       static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double batch = static_cast<double>(s.batch);
-  const Winograd w(s);
-  const bool stay = weights_stay(w);
-  const double blocks = stay ? 1 : std::ceil(batch * patches / static_cast<double>(w.block()));
-  const double products = patches * in * out * kWinogradValues * product * (stay ? 1 : kByChannels);
+  const double products = patches * in * out * kWinogradValues * product;
   const double transforms = patches * (in + out) * kWinogradTransform * transform;
-  const double filters = kFilter * in * out * blocks / batch;
+  const double filters = kFilter * in * out * static_cast<double>(passes) / static_cast<double>(s.batch);
   return products + narrow_multiply_add() * (transforms + filters);  // transforms have up to 8 lanes
+}
+
+// The cost of the forward pass or the input gradient.
+double cost_with_weights(const Conv2dShape& s, double transform) {
+  const Winograd w(s);
+  if (weights_stay(w)) return cost(s, transform, 1, 1);
+  return cost(s, transform, kByChannels, ceil_div(s.batch * w.patches(), w.block()));
 }
 
 }  // namespace
@@ -51,11 +50,15 @@ bool winograd_takes(const Conv2dShape& s) {
          s.stride.w == 1 && s.dilation.h == 1 && s.dilation.w == 1 && s.groups == 1;
 }
 
-double winograd_forward_cost(const Conv2dShape& s) { return cost(s, 1, 1); }
-double winograd_input_gradient_cost(const Conv2dShape& s) { return cost(s, gradient(s), 1); }
+double winograd_forward_cost(const Conv2dShape& s) { return cost_with_weights(s, 1); }
+// The transforms of the gradients for filters of 3 x 3 take longer: that of dx adds to values in memory. For
+// filters of 5 x 5, patches of dy have only 4 x 4 values, and their transform needs fewer operations.
+double winograd_input_gradient_cost(const Conv2dShape& s) {
+  return cost_with_weights(s, s.kernel.h == 3 ? 1.3 : 0.85);
+}
 double winograd_weight_gradient_cost(const Conv2dShape& s) {
   const bool distant = s.in_channels * s.out_channels * kWinogradValues > kL1Floats;
-  return cost(s, gradient(s), distant ? kDistantSum : 1);
+  return cost(s, s.kernel.h == 3 ? 1.1 : 0.85, distant ? kDistantSum : 1, 1);
 }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,
