@@ -189,7 +189,8 @@ def main() -> None:
     sweeps = read(arguments.files)
 
     def picture(sweep: Sweep, family: str) -> str:
-        name = f"pictures/sweep_{family}_{sweep.isa}.png"
+        maker = sweep.cpu.split("(")[0].split()[0].lower()  # such as intel
+        name = f"pictures/sweep_{family}_{sweep.isa}_{maker}.png"
         write_atomic(page.parent / name, draw(sweep, family))
         return name
 

@@ -185,7 +185,7 @@ void avg_pool2d(const Pool2dShape& s, bool count_include_pad, const float* x, fl
   parallel_ranges(s.planes(), plane_ns(s), [=, &windows](int64_t begin, int64_t end) {
     if (blind) std::fill(y + begin * outputs, y + end * outputs, 0.0f);
     ScratchFrame frame;
-    double* const room = frame.allocate<double>(windows.room());
+    double* const room = frame.allocate<double>(windows.room() + kPoolLanes);
     windows.visit(end - begin, [=](const PoolWindows& w, int64_t input, int64_t output) {
       kernel(w, x + begin * inputs + input, y + begin * outputs + output, room);
     });

@@ -186,7 +186,7 @@ void average_large_windows(const PoolWindows& w, const float* x, float* y, doubl
       for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
         DoubleSum total;
         for (int64_t u = 0; u < w.tap_rows; ++u) total.add(load(x + input + u * w.tap_row + j, n));
-        store(total, sums + to + j, n);
+        total.store(sums + to + j);  // all lanes; the next row overwrites those behind this row
       });
     });
     group.windows([&](int64_t windows, int64_t from, int64_t output) {

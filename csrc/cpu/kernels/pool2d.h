@@ -30,6 +30,8 @@ struct PoolWindows {
   int64_t width, together;
 };
 
+inline constexpr int64_t kPoolLanes = 16;  // the largest number of lanes, for all instruction sets
+
 struct Pool2dKernels {
   // Returns true if each of the `count` positions in `place` is from 0 to `last`.
   bool (*inside)(const int32_t* place, int64_t count, int32_t last);
@@ -41,7 +43,7 @@ struct Pool2dKernels {
   // Writes the maximum of each window to y, and its position in the plane to index, which is laid out as y.
   // `values` and `places` have room for width * together numbers.
   void (*max)(const PoolWindows&, const float* x, float* y, int32_t* index, float* values, int32_t* places);
-  // Writes the average of each window to y. `room` has room for width * together numbers.
+  // Writes the average of each window to y. `room` has room for width * together + kPoolLanes numbers.
   void (*average)(const PoolWindows&, const float* x, float* y, double* room);
   // Adds dy / divisor to dx at every tap of the window. dx is laid out as x, and dy as y. If the windows are
   // disjoint, it overwrites all `width` inputs of each row of taps, also those between the windows. `room`

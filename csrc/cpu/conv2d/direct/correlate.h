@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/shapes.h"
+#include "cpu/conv2d/direct/cost.h"
 #include "cpu/conv2d/direct/staging.h"
 #include "cpu/kernels/conv2d_correlate.h"
 #include "cpu/runtime/blocking.h"
@@ -27,10 +28,12 @@ struct Correlation {
   const float* bias;
   float* y;
 
+  InnerTaps inner_rows, inner_columns;
+
   // The approximate duration on one thread, if a group has this number of output channels.
   double ns(int64_t outputs_per_group) const {
     return fma_ns(static_cast<double>(batch) * static_cast<double>(groups * outputs_per_group * channels) *
-                  static_cast<double>(out.h * out.w) * static_cast<double>(rows.count * columns.count));
+                  static_cast<double>(inner_rows.pairs) * static_cast<double>(inner_columns.pairs));
   }
 };
 

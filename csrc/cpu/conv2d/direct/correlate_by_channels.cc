@@ -211,10 +211,8 @@ void correlate_by_channels(const Correlation& c) {
   const Plan p(c, frame);
   const int64_t source_plane = c.source.h * c.source.w, plane = c.out.h * c.out.w;
   const int64_t parts = ceil_div(c.batch, p.images);
-  const double outputs = static_cast<double>(p.images * p.band) * static_cast<double>(c.out.w);
-  const double ns =
-      fma_ns(outputs * static_cast<double>(p.panels.padded) * static_cast<double>(p.terms_per_output()));
-  parallel_for(parts * c.groups * p.bands, ns, [&](int64_t task) {
+  const int64_t tasks = parts * c.groups * p.bands;
+  parallel_for(tasks, c.ns(p.panels.padded) / static_cast<double>(tasks), [&](int64_t task) {
     const int64_t band = task % p.bands, group = task / p.bands % c.groups;
     const Range images = split(c.batch, parts, task / p.bands / c.groups);
     const int64_t first_row = band * p.band, rows = std::min(p.band, c.out.h - first_row);

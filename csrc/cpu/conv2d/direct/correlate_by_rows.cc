@@ -193,22 +193,21 @@ void correlate_by_rows(const Correlation& c) {
   ScratchFrame frame;
   const Plan p = make_plan(c, frame);
   const int64_t source_plane = c.source.h * c.source.w;
-  const double outputs = static_cast<double>(c.outputs * p.band) * static_cast<double>(c.out.w);
-  parallel_for(
-      c.batch * c.groups * p.bands, fma_ns(outputs * static_cast<double>(p.depth())), [&](int64_t task) {
-        const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
-        ScratchFrame task_frame;
-        // The last vector of a row may read beyond the row. In the last row, it reads beyond the staged
-        // values, so zeros follow these values. Lanes beyond a row are never stored.
-        const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
-        float* const staged = task_frame.allocate<float>(staged_size + lanes);
-        std::fill_n(staged + staged_size, lanes, 0.0f);
-        for (int64_t block = 0; block < p.blocks; ++block) {
-          const float* const source = c.x + (image * c.channels + block * p.block_channels) * source_plane;
-          p.staging.stage(source, p.channels_of(block), first_row, staged);
-          correlate_block(p, image, first_row, block, staged);
-        }
-      });
+  const int64_t tasks = c.batch * c.groups * p.bands;
+  parallel_for(tasks, c.ns(c.outputs) / static_cast<double>(tasks), [&](int64_t task) {
+    const int64_t image = task / p.bands, first_row = task % p.bands * p.band;
+    ScratchFrame task_frame;
+    // The last vector of a row may read beyond the row. In the last row, it reads beyond the staged
+    // values, so zeros follow these values. Lanes beyond a row are never stored.
+    const int64_t staged_size = p.block_channels * p.staging.channel_size(), lanes = p.kernels.lanes;
+    float* const staged = task_frame.allocate<float>(staged_size + lanes);
+    std::fill_n(staged + staged_size, lanes, 0.0f);
+    for (int64_t block = 0; block < p.blocks; ++block) {
+      const float* const source = c.x + (image * c.channels + block * p.block_channels) * source_plane;
+      p.staging.stage(source, p.channels_of(block), first_row, staged);
+      correlate_block(p, image, first_row, block, staged);
+    }
+  });
 }
 
 }  // namespace byhand::cpu

@@ -22,16 +22,14 @@ int64_t* multiples(int64_t count, int64_t step, ScratchFrame& frame) {
   return table;
 }
 
-void correlate(const Correlation& c) {
+void correlate(Correlation c) {
   if (is_depthwise(c)) return correlate_depthwise(c);
-  const DirectWork work{c.groups,
-                        c.channels,
-                        c.outputs,
-                        {c.rows.count, c.columns.count},
-                        c.out,
-                        {c.rows.stride, c.columns.stride},
-                        inner_taps(c.rows, c.out.h, c.source.h),
-                        inner_taps(c.columns, c.out.w, c.source.w)};
+  c.inner_rows = inner_taps(c.rows, c.out.h, c.source.h);
+  c.inner_columns = inner_taps(c.columns, c.out.w, c.source.w);
+  const DirectWork work{c.groups,     c.channels,
+                        c.outputs,    {c.rows.count, c.columns.count},
+                        c.out,        {c.rows.stride, c.columns.stride},
+                        c.inner_rows, c.inner_columns};
   if (c.channels > 0 && correlates_by_channels(work)) return correlate_by_channels(c);
   correlate_by_rows(c);
 }
@@ -138,8 +136,9 @@ void backward_input_rows(const Conv2dShape& s, int64_t phase, const float* dy, c
 }  // namespace
 
 double direct_ns(const Conv2dShape& s) {
-  return fma_ns(static_cast<double>(s.batch) * static_cast<double>(s.out_h * s.out_w) *
-                static_cast<double>(s.out_channels * s.group_in() * s.taps()));
+  const DirectWork w = forward_work(s);
+  return fma_ns(static_cast<double>(s.batch) * static_cast<double>(s.out_channels * s.group_in()) *
+                static_cast<double>(w.inner_rows.pairs) * static_cast<double>(w.inner_columns.pairs));
 }
 
 void direct_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias, float* y) {
