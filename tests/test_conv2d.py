@@ -229,8 +229,7 @@ def test_input_gradients_at_every_stride(stride: int, isa: str, rng: np.random.G
     for width, taps, padding in product((7, 12, 40, 41), (1, 2, 3, 5), (0, 1)):
         shape = {"x": (2, 3, 6, width), "weight": (4, 3, 2, taps)}
         shape |= {"stride": (2, stride), "padding": padding}
-        forward, *gradients = calls(Fill(rng, integers=True), shape)
-        for call in (forward, *gradients):
+        for call in calls(Fill(rng, integers=True), shape):
             check_exact(call, call.kernel())
         x, weight = np.ones(shape["x"], F32), np.ones(shape["weight"], F32)
         geometry = {"stride": shape["stride"], "padding": padding}

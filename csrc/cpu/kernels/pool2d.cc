@@ -234,6 +234,12 @@ void clear(float* to, int64_t count) {
   for_vectors(count, [=](int64_t j, auto n) { store(Vec::zero(), to + j, n); });
 }
 
+// Writes the share of each window, dy / divisor, to `shares`.
+void divide(const PoolWindows& w, const float* dy, int64_t windows, float* shares) {
+  for_vectors(windows,
+              [=, &w](int64_t j, auto n) { store(load(dy + j, n) / Vec::set(w.divisor), shares + j, n); });
+}
+
 // Writes the gradient of each column to `sums`, if no column belongs to two windows of the row. It is
 // dy / divisor in the columns of a window, and 0 between two windows.
 template <class Stride>
@@ -245,8 +251,7 @@ void fill_columns(const PoolWindows& w, const float* dy, int64_t windows, Stride
     for (int64_t j = 0; j < windows; ++j) sums[2 * j] = sums[2 * j + 1] = dy[j] / w.divisor;
     return;
   }
-  for_vectors(windows,
-              [=, &w](int64_t j, auto n) { store(load(dy + j, n) / Vec::set(w.divisor), shares + j, n); });
+  divide(w, dy, windows, shares);
   if (w.tap_columns < stride) clear(sums, w.joined ? windows * stride : w.width);
   for (int64_t v = 0; v < w.tap_columns; ++v)
     for (int64_t j = 0; j < windows; ++j) sums[j * stride + v] = shares[j];
@@ -259,9 +264,7 @@ void place_shares(const PoolWindows& w, const float* dy, Stride stride, float* s
   const int64_t before = w.tap_columns - 1;
   if (stride == 1) {
     clear(shares, before);
-    for_vectors(w.columns, [=, &w](int64_t j, auto n) {
-      store(load(dy + j, n) / Vec::set(w.divisor), shares + before + j, n);
-    });
+    divide(w, dy, w.columns, shares + before);
     clear(shares + before + w.columns, before);
     return;
   }

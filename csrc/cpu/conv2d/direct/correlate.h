@@ -28,7 +28,7 @@ struct Correlation {
   const float* bias;
   float* y;
 
-  InnerTaps inner_rows, inner_columns;
+  InnerTaps inner_rows, inner_columns;  // of `rows` and `columns`; `correlate` in direct.cc computes them
 
   // The approximate duration on one thread, if a group has this number of output channels.
   double ns(int64_t outputs_per_group) const {

@@ -23,6 +23,7 @@ namespace {
 // The maximum number of values of dy that a tile reads, unless one row of outputs has more. They stay in L1
 // while the kernel multiplies them by the inputs of every channel and tap.
 constexpr int64_t kTileFloats = kL1Floats / 2;
+static_assert(kTileFloats / 4 <= kBandOutputs);  // a panel is at least four lanes wide
 // The maximum number of copied inputs of a task, unless one channel has more. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
 // The number of tasks per thread if there are enough input channels. By taps, a task has at least kTaskRows

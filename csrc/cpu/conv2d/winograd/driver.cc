@@ -26,9 +26,7 @@ constexpr double kDistantSum = 1.3;
 // pass, and `product` that of a multiply-add. The filters are transformed `passes` times per batch.
 double cost(const Conv2dShape& s, double transform, double product, int64_t passes) {
   constexpr double kFilter = 150;  // the cost of the transform of a filter
-  const int64_t step = kWinogradSize + 1 - s.kernel.h;
-  const double patches =
-      static_cast<double>(ceil_div(s.out_h, step)) * static_cast<double>(ceil_div(s.out_w, step));
+  const double patches = static_cast<double>(Winograd(s).patches());
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = patches * in * out * kWinogradValues * product;
   const double transforms = patches * (in + out) * kWinogradTransform * transform;
