@@ -28,6 +28,8 @@ SMALLER_ON_CUDA = {
     "blocks-of-channels": {"x": (1, 43, 5, 6)},
     "pointwise-sums": {"x": (2, 18, 9, 13)},
     "small-planes": {"x": (10, 16, 4, 4)},
+    "windows-of-taps": {"x": (1, 4, 9, 8), "weight": (36, 4, 7, 5)},
+    "windows-with-equal-stride-and-dilation": {"x": (1, 2, 9, 11), "weight": (5, 2, 3, 4)},
     "taps-in-the-padding": {"x": (1, 20, 3, 4), "weight": (3, 20, 2, 2)},
     "dilation-of-channels": {"x": (1, 2, 28, 28), "weight": (2, 2, 11, 11)},
 }
@@ -204,6 +206,15 @@ def test_every_height_of_tiles_of_channels(isa: str, rng: np.random.Generator) -
                 check_exact(call, call.kernel())
 
 
+def test_every_length_of_lines_of_channels(isa: str, rng: np.random.Generator) -> None:
+    """A last panel of one vector with every instruction set, by tiles of up to 16 outputs."""
+    for outputs, taps in product(range(6, 36), (2, 3, 4)):
+        shape = {"x": (1, 5, 3, outputs + taps - 1), "weight": (36, 5, 2, taps)}
+        with byhand.num_threads(1):
+            for call in calls(Fill(rng, integers=True), shape)[:2]:
+                check_exact(call, call.kernel())
+
+
 def test_blocks_of_images_in_a_strided_input_gradient(rng: np.random.Generator) -> None:
     """Two blocks, of two images and of one, have the bits of single images."""
     dy = rng.standard_normal((3, 1, 100, 100), np.float32)
@@ -352,9 +363,10 @@ def test_padding_and_bands_do_not_change_bits(value: float) -> None:
 
     It decides how an image is cut into bands. 0 times infinity is NaN, and -0 plus 0 is 0, so a
     product with a zero of the padding can change the result. The image is so large that threads
-    share it. Two filters are computed by rows, and 32 by channels.
+    share it. Two filters are computed by rows, 32 and 36 by channels. With 36, the last panel has
+    one vector.
     """
-    for channels, filters, size in ((16, 2, 100), (32, 32, 24)):
+    for channels, filters, size in ((16, 2, 100), (32, 32, 24), (36, 36, 24)):
         x = np.full((1, channels, size, size), -0.0 if value == 1 else 1, np.float32)
         weight = np.ones((filters, channels, 5, 5), np.float32)
         weight[:, :, :2] = value
@@ -371,10 +383,14 @@ def test_padding_and_bands_do_not_change_bits(value: float) -> None:
         assert len(results) == 1
 
 
-def test_an_image_has_the_bits_of_its_batch(isa: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("channels", "filters", "size"), [(16, 32, 7), (20, 36, 14)])
+def test_an_image_has_the_bits_of_its_batch(
+    channels: int, filters: int, size: int, isa: str, rng: np.random.Generator
+) -> None:
     """Several images per task, and a single one."""
-    x, weight = (rng.standard_normal((n, 16, k, k), np.float32) for n, k in ((70, 7), (32, 3)))
-    dy = rng.standard_normal((70, 32, 7, 7), np.float32)
+    x = rng.standard_normal((70, channels, size, size), np.float32)
+    weight = rng.standard_normal((filters, channels, 3, 3), np.float32)
+    dy = rng.standard_normal((70, filters, size, size), np.float32)
     for n in (1, 3):
         with byhand.num_threads(n):
             y = kernels.conv2d(x, weight, padding=1, algorithm="direct")

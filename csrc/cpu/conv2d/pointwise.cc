@@ -7,6 +7,7 @@
 #include "cpu/conv2d/ordered_sums.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/runtime/registry.h"
 #include "ops/gemm.h"
 
 namespace byhand::cpu {

@@ -5,6 +5,7 @@
 #include "cpu/kernels/activation.h"
 #include "cpu/kernels/gemm.h"
 #include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
 #include "ops/gemm.h"
 
 namespace byhand::cpu {

@@ -40,9 +40,6 @@ class Split {
 // Returns part `i` of `parts` nearly equal parts of [0, total).
 inline Range split(int64_t total, int64_t parts, int64_t i) { return Split(total, parts)[i]; }
 
-// The approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The rate, 20
-// per nanosecond, is half of the slowest peak that we know.
-inline double fma_ns(double count) { return count / 20; }
 // The approximate duration of an operation that reads and writes this number of bytes and does little
 // arithmetic. The rate is 10 bytes per nanosecond.
 inline double memory_ns(double bytes) { return bytes / 10; }

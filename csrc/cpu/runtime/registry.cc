@@ -143,6 +143,8 @@ double narrow_multiply_add() {
   return k.tiles.lanes < k.wide.lanes ? 2 : 1;
 }
 
+double fma_ns(double count) { return count / (20 * narrow_multiply_add()); }
+
 std::vector<IsaStatus> isas() {
   const KernelTable* const now = active();
   std::vector<IsaStatus> result;

@@ -38,4 +38,8 @@ void set_isa(const std::string& name);
 // 16 lanes are computed in two halves, 1 would be right.
 double narrow_multiply_add();
 
+// Returns the approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The
+// rate is 20 per nanosecond, which is half of the slowest peak that we know, and twice as much with AVX-512.
+double fma_ns(double count);
+
 }  // namespace byhand::cpu

@@ -13,7 +13,7 @@
 #define BYHAND_UNROLL _Pragma("unroll")
 #define BYHAND_UNROLL_4
 #else
-#define BYHAND_UNROLL _Pragma("GCC unroll 16")
+#define BYHAND_UNROLL _Pragma("GCC unroll 32")
 #define BYHAND_UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 

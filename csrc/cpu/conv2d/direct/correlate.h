@@ -7,6 +7,7 @@
 #include "cpu/conv2d/direct/staging.h"
 #include "cpu/kernels/conv2d_correlate.h"
 #include "cpu/runtime/blocking.h"
+#include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
 
@@ -39,7 +40,10 @@ struct Correlation {
 
 // By channels, a task has about this number of outputs if planes are small, so that tiles at the border of an
 // image have several rows. It takes as many whole images as fit into this number, but at least one.
-inline constexpr int64_t kTaskOutputs = 1024;
+inline constexpr int64_t kTaskOutputs = 2048;
+
+// By channels, the minimum length of a line of outputs whose even tiles are faster than the others.
+inline constexpr int64_t kLeastLine = 7;
 
 // Compute a correlation by one of the two methods (cost.h). Only the sizes of `source` may be 0, and for
 // correlate_by_rows also `channels`.

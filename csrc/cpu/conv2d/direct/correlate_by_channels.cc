@@ -5,6 +5,7 @@
 #include "cpu/conv2d/direct/correlate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/scratch.h"
 #include "cpu/conv2d/direct/panels.h"
@@ -23,6 +24,13 @@ constexpr int64_t kTileFloats = kL1Floats * 5 / 8;
 // The maximum number of sums of a task, unless a row of outputs has more. They stay in L2, beside the inputs.
 constexpr int64_t kSumFloats = kL2Floats / 2;
 
+// The minimum number of terms in a table, unless a block has fewer. After the last one, a tile moves all of
+// its pointers on.
+constexpr int64_t kTableTerms = 64;
+
+// The number of outputs of a set that fill a tile: it needs that many sums to not wait for its multiply-adds.
+constexpr int64_t kSetOutputs = 8;
+
 struct Runs {
   const Run* run;
   int64_t count;
@@ -35,6 +43,23 @@ Runs all_runs(const TapAxis& axis, int64_t outputs, int64_t size, ScratchFrame& 
     run[count] = run_inside(axis, i, outputs, size);
   return {run, count};
 }
+
+// The terms of some channels: those of the first channel, then those of the second, and so on.
+struct TermTable {
+  const ChannelTerm* term;
+  int64_t per_channel, channels;
+};
+
+// The terms of the outputs of a run of rows and a run of columns. These outputs form lines along the longer
+// run. A tile reads the terms one by one. But if neighbouring taps along a long line read neighbouring
+// values, tiles of one vector are even tiles, which read windows of two and three taps.
+struct Terms {
+  bool down;  // whether a line is a part of a column of outputs
+  TermTable single;
+  bool has_windows;
+  TermTable window[kMaxWindow];  // [taps - 1]
+  int64_t row_step, tap_step;    // of the even tiles
+};
 
 struct Plan {
   Plan(const Correlation& c, ScratchFrame& frame);
@@ -52,34 +77,76 @@ struct Plan {
   const ChannelKernels& k;
   Panels panels;
   int64_t taps;
-  int threads;                  // among which the work is divided
-  int64_t band, bands, images;  // rows of outputs per task, tasks per image, images per task
+  int threads;  // among which the work is divided
   int64_t block_channels, blocks;
   Runs row_runs, column_runs;
-  // terms[i * column_runs.count + j] has the terms of the outputs in run i of rows and run j of columns:
-  // those of the first channel of a block, then those of the second, and so on.
-  const ChannelTerm** terms;
+  int64_t images, band, bands;  // images per task, rows of outputs per task, tasks per part of the images
+  // terms[i * column_runs.count + j] has the terms of the outputs in run i of rows and run j of columns.
+  Terms* terms;
   float* weights;  // (group, panel, channel, tap, output channel)
 };
 
-int64_t band_of(const Correlation& c, int64_t padded_outputs, int threads) {
-  const int64_t fitting = std::clamp<int64_t>(kSumFloats / (padded_outputs * c.out.w), 1, c.out.h);
-  const int64_t sharing = std::clamp<int64_t>(ceil_div(threads, c.batch * c.groups), 1, c.out.h);
+// Threads share the images, unless the sets of outputs with the same taps inside would become so small that
+// tiles wait for their multiply-adds. Then they share the rows of the images.
+int64_t images_of(const Plan& p) {
+  const Correlation& c = p.c;
+  const int64_t plane = c.out.h * c.out.w, sets = p.row_runs.count * p.column_runs.count;
+  const int64_t fitting =
+      std::clamp<int64_t>(std::min(kTaskOutputs, kSumFloats / p.panels.padded) / plane, 1, c.batch);
+  const int64_t filling = std::min(fitting, ceil_div(kSetOutputs * sets, plane));
+  return std::clamp(ceil_div(c.batch * c.groups, p.threads), filling, fitting);
+}
+
+int64_t band_of(const Plan& p) {
+  const Correlation& c = p.c;
+  const int64_t fitting = std::clamp<int64_t>(kSumFloats / (p.panels.padded * c.out.w), 1, c.out.h);
+  const int64_t parts = ceil_div(c.batch, p.images) * c.groups;
+  const int64_t sharing = std::clamp<int64_t>(ceil_div(p.threads, parts), 1, c.out.h);
   return ceil_div(c.out.h, std::max(ceil_div(c.out.h, fitting), sharing));
 }
 
-const ChannelTerm* terms_of(const Plan& p, const Range& tap_rows, const Range& tap_columns,
-                            ScratchFrame& frame) {
+bool falls(const TapAxis& axis) { return axis.count > 1 && axis.tap[1] < axis.tap[0]; }
+
+// Returns a table with the windows of `size` taps into which these taps are divided.
+TermTable table_of(const Plan& p, const Range& tap_rows, const Range& tap_columns, Pair size,
+                   ScratchFrame& frame) {
   const Correlation& c = p.c;
-  ChannelTerm* const terms = frame.allocate<ChannelTerm>(p.block_channels * (tap_rows.end - tap_rows.begin) *
-                                                         (tap_columns.end - tap_columns.begin));
+  const int64_t per_channel =
+      (tap_rows.end - tap_rows.begin) / size.h * ((tap_columns.end - tap_columns.begin) / size.w);
+  const int64_t channels =
+      std::min(p.block_channels, ceil_div(kTableTerms, std::max<int64_t>(per_channel, 1)));
+  ChannelTerm* const terms = frame.allocate<ChannelTerm>(channels * per_channel);
   ChannelTerm* to = terms;
-  const int64_t width = p.panels.width;
-  for (int64_t channel = 0; channel < p.block_channels; ++channel)
-    for (int64_t ty = tap_rows.begin; ty < tap_rows.end; ++ty)
-      for (int64_t tx = tap_columns.begin; tx < tap_columns.end; ++tx)
+  // A window begins at its first value in the image.
+  const int64_t first_row = falls(c.rows) ? size.h - 1 : 0, first_column = falls(c.columns) ? size.w - 1 : 0;
+  for (int64_t channel = 0; channel < channels; ++channel)
+    for (int64_t ty = tap_rows.begin + first_row; ty < tap_rows.end; ty += size.h)
+      for (int64_t tx = tap_columns.begin + first_column; tx < tap_columns.end; tx += size.w)
         *to++ = {(channel * c.source.h + c.rows.tap[ty]) * c.source.w + c.columns.tap[tx],
-                 (channel * p.taps + ty * c.columns.count + tx) * width};
+                 (channel * p.taps + ty * c.columns.count + tx) * p.panels.width};
+  return {terms, per_channel, channels};
+}
+
+Terms terms_of(const Plan& p, const Run& rows, const Run& columns, ScratchFrame& frame) {
+  const Correlation& c = p.c;
+  Terms terms{};
+  terms.single = table_of(p, rows.taps, columns.taps, {1, 1}, frame);
+  const int64_t height = rows.outputs.end - rows.outputs.begin,
+                width = columns.outputs.end - columns.outputs.begin;
+  terms.down = height > width;
+  const Range taps = terms.down ? rows.taps : columns.taps;
+  const TapAxis& axis = terms.down ? c.rows : c.columns;
+  const int64_t count = taps.end - taps.begin;
+  terms.has_windows = p.panels.has_narrow() && slides(axis) && count > 1 && terms.single.per_channel > 0 &&
+                      std::max(height, width) >= kLeastLine;
+  if (!terms.has_windows) return terms;
+  terms.row_step = axis.stride * (terms.down ? c.source.w : 1);
+  terms.tap_step = p.panels.width * (terms.down ? c.columns.count : 1) * (falls(axis) ? -1 : 1);
+  const int64_t pairs = (3 - count % 3) % 3;  // so that the other taps form windows of three
+  const Range of_two{taps.begin, taps.begin + 2 * pairs}, of_three{of_two.end, taps.end};
+  for (const auto& [range, size] : {std::pair{of_two, 2}, std::pair{of_three, 3}})
+    terms.window[size - 1] = terms.down ? table_of(p, range, columns.taps, {size, 1}, frame)
+                                        : table_of(p, rows.taps, range, {1, size}, frame);
   return terms;
 }
 
@@ -118,24 +185,17 @@ Plan::Plan(const Correlation& correlation, ScratchFrame& frame)
       panels(c.outputs),
       taps(c.rows.count * c.columns.count),
       threads(threads_for(c.ns(panels.padded))),
-      band(band_of(c, panels.padded, threads)),
-      bands(ceil_div(c.out.h, band)),
-      images(1),
       block_channels(std::clamp<int64_t>(kTileFloats / (taps * panels.width), 1, c.channels)),
       blocks(ceil_div(c.channels, block_channels)),
       row_runs(all_runs(c.rows, c.out.h, c.source.h, frame)),
-      column_runs(all_runs(c.columns, c.out.w, c.source.w, frame)) {
-  if (bands == 1) {
-    const int64_t plane = c.out.h * c.out.w;
-    const int64_t fitting = std::min(kTaskOutputs, kSumFloats / panels.padded) / plane;
-    images = std::clamp<int64_t>(fitting, 1, ceil_div(c.batch * c.groups, threads));
-    images = std::min(images, c.batch);
-  }
-  terms = frame.allocate<const ChannelTerm*>(row_runs.count * column_runs.count);
+      column_runs(all_runs(c.columns, c.out.w, c.source.w, frame)),
+      images(images_of(*this)),
+      band(band_of(*this)),
+      bands(ceil_div(c.out.h, band)) {
+  terms = frame.allocate<Terms>(row_runs.count * column_runs.count);
   for (int64_t i = 0; i < row_runs.count; ++i)
     for (int64_t j = 0; j < column_runs.count; ++j)
-      terms[i * column_runs.count + j] =
-          terms_of(*this, row_runs.run[i].taps, column_runs.run[j].taps, frame);
+      terms[i * column_runs.count + j] = terms_of(*this, row_runs.run[i], column_runs.run[j], frame);
   weights = frame.allocate<float>(c.groups * panels.stored * terms_per_output());
   pack_weights(*this);
 }
@@ -148,9 +208,8 @@ struct Outputs {
 // The outputs of a task that read the same taps inside the image.
 struct OutputSet {
   const ChannelRow* row;
-  int64_t count;
-  const ChannelTerm* term;
-  int64_t terms_per_channel;
+  int64_t count, line;  // the number of outputs, and of those in a line
+  const Terms* terms;
 };
 
 // Sorts the outputs of a task by the taps that they read inside the image. Returns one set for each pair of a
@@ -164,18 +223,69 @@ const OutputSet* sort_outputs(const Plan& p, const Outputs& o, ScratchFrame& fra
       const Run &rows = p.row_runs.run[i], &columns = p.column_runs.run[j];
       const int64_t first = std::max(rows.outputs.begin, o.first_row),
                     end = std::min(rows.outputs.end, o.first_row + o.rows);
-      ChannelRow* const row = to;
-      for (int64_t n = 0; n < o.images; ++n)
-        for (int64_t oy = first; oy < end; ++oy)
-          for (int64_t ox = columns.outputs.begin; ox < columns.outputs.end; ++ox)
-            *to++ = {(n * c.groups * c.channels * c.source.h + oy * c.rows.stride) * c.source.w +
-                         ox * c.columns.stride,
-                     ((n * o.rows + oy - o.first_row) * c.out.w + ox) * p.panels.padded};
       const int64_t set = i * p.column_runs.count + j;
-      sets[set] = {row, to - row, p.terms[set],
-                   (rows.taps.end - rows.taps.begin) * (columns.taps.end - columns.taps.begin)};
+      const bool down = p.terms[set].down;
+      const int64_t height = std::max<int64_t>(end - first, 0),
+                    width = columns.outputs.end - columns.outputs.begin;
+      const int64_t line = down ? height : width, lines = down ? width : height;
+      const ChannelRow right{c.columns.stride, p.panels.padded},
+          below{c.rows.stride * c.source.w, c.out.w * p.panels.padded};
+      const ChannelRow step = down ? below : right, line_step = down ? right : below;
+      ChannelRow* const row = to;
+      for (int64_t n = 0; n < o.images; ++n) {
+        const int64_t image = n * c.groups * c.channels * c.source.h * c.source.w;
+        const int64_t out = n * o.rows * below.out;
+        for (int64_t l = 0; l < lines; ++l) {
+          ChannelRow next{image + first * below.x + columns.outputs.begin * right.x + l * line_step.x,
+                          out + (first - o.first_row) * below.out + columns.outputs.begin * right.out +
+                              l * line_step.out};
+          for (int64_t k = 0; k < line; ++k, next.x += step.x, next.out += step.out) *to++ = next;
+        }
+      }
+      sets[set] = {row, to - row, line, &p.terms[set]};
     }
   return sets;
+}
+
+void set_terms(const Plan& p, const TermTable& table, int64_t channels, ChannelTile& t) {
+  t.depth = channels * table.per_channel;
+  t.term = table.term;
+  t.period = table.channels * table.per_channel;
+  t.period_step = {table.channels * p.c.source.h * p.c.source.w, table.channels * p.taps * p.panels.width};
+}
+
+// Adds the terms of `channels` channels to the sums of a set, by tiles of this number of vectors.
+void add_terms(const Plan& p, ChannelTile t, int64_t vectors, const OutputSet& set, int64_t channels) {
+  set_terms(p, set.terms->single, channels, t);
+  const int64_t tiles = ceil_div(set.count, p.k.channel_rows[vectors - 1]);
+  const Split ranges(set.count, tiles);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const Range r = ranges[tile];
+    t.row = set.row + r.begin;
+    p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
+  }
+}
+
+// The same by even tiles.
+void add_windows(const Plan& p, ChannelTile t, const OutputSet& set, int64_t channels) {
+  const Terms& terms = *set.terms;
+  t.row_step = terms.row_step, t.tap_step = terms.tap_step;
+  const float* const bias = t.bias;
+  const int64_t tiles = ceil_div(set.line, p.k.even_rows[kMaxWindow - 1]);
+  const Split ranges(set.line, tiles);
+  for (int64_t first = 0; first < set.count; first += set.line)
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const Range r = ranges[tile];
+      t.row = set.row + first + r.begin;
+      t.bias = bias;
+      for (int taps = 2; taps <= kMaxWindow; ++taps) {
+        const TermTable& table = terms.window[taps - 1];
+        if (table.per_channel == 0) continue;
+        set_terms(p, table, channels, t);
+        p.k.even_tile[taps - 1][r.end - r.begin - 1](t);
+        t.bias = nullptr;
+      }
+    }
 }
 
 // Adds the terms of one block of channels to the sums. `x` points to the first of these channels.
@@ -183,6 +293,7 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
                const float* bias, float* sums) {
   ChannelTile t{};
   t.x = x;
+  const int64_t channels = p.channels_of(block);
   for (int64_t j = 0; j < p.panels.count; ++j) {
     const int64_t vectors = p.panels.width_of(j) / p.k.channel_lanes;
     t.b = p.panel(group, j, block * p.block_channels);
@@ -191,15 +302,10 @@ void add_block(const Plan& p, int64_t group, int64_t block, const float* x, cons
     for (int64_t i = 0; i < p.row_runs.count * p.column_runs.count; ++i) {
       const OutputSet& set = sets[i];
       if (set.count == 0) continue;
-      t.depth = p.channels_of(block) * set.terms_per_channel;
-      t.term = set.term;
-      const int64_t tiles = ceil_div(set.count, p.k.channel_rows[vectors - 1]);
-      const Split ranges(set.count, tiles);
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const Range r = ranges[tile];
-        t.row = set.row + r.begin;
-        p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
-      }
+      if (vectors == 1 && set.terms->has_windows)
+        add_windows(p, t, set, channels);
+      else
+        add_terms(p, t, vectors, set, channels);
     }
   }
 }

@@ -18,7 +18,7 @@ namespace {
 constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
 // A tile takes as long as if it had this number of additional terms for each lane of its vectors.
 constexpr double kLaneTerms = 0.375;
-// The cost of a multiply-add in a tile of one vector, which needs a load for each multiply-add.
+// The cost of a multiply-add in a tile of one vector that is not even. It needs a load for each multiply-add.
 constexpr double kNarrowTile = 1.25;
 // A tile with fewer vectors of sums than this waits for its multiply-adds. A core begins two of them per
 // cycle, and each takes four cycles.
@@ -85,10 +85,11 @@ double weight_gradient_by_rows(const DirectWork& w) {
 }
 
 // `term` is the cost of a term, relative to one that lies inside the image and in a tile with enough sums.
-double by_channels(const DirectWork& w, double term) {
+// `narrow_tile` is that of a multiply-add in a tile of one vector.
+double by_channels(const DirectWork& w, double term, double narrow_tile) {
   const Panels p(w.outputs);
   const int64_t last = p.width_of(p.count - 1), narrow = last == p.lanes ? last : 0;
-  const double padded = static_cast<double>(p.padded - narrow) + kNarrowTile * static_cast<double>(narrow);
+  const double padded = static_cast<double>(p.padded - narrow) + narrow_tile * static_cast<double>(narrow);
   // Transposing an output, or its gradient, takes as long as a multiply-add for each lane.
   const double transposing = product(p.lanes, w.outputs);
   return product(w.groups * w.out.h, w.out.w) * (terms(w, p.lanes, term) * padded + transposing);
@@ -106,16 +107,17 @@ double correlation_by_channels(const DirectWork& w) {
   constexpr int64_t kImages = 4;  // a guess, because the batch must not change the method
   const int64_t plane = w.out.h * w.out.w, images = std::clamp<int64_t>(kTaskOutputs / plane, 1, kImages);
   const double rows = product(images, plane) / product(w.inner_rows.runs, w.inner_columns.runs);
-  return by_channels(w, waiting(w, rows) * share(w));
+  const bool even = std::max(w.inner_rows.line, w.inner_columns.line) >= kLeastLine;
+  return by_channels(w, waiting(w, rows) * share(w), even ? 1 : kNarrowTile);
 }
 
 // With kTapChannels and more channels, a padded image is not copied, and a tile has a row for each channel.
 double weight_gradient_by_channels(const DirectWork& w) {
-  if (w.inside()) return by_channels(w, 1);
+  if (w.inside()) return by_channels(w, 1, kNarrowTile);
   if (w.channels >= kTapChannels)
-    return by_channels(w, waiting(w, static_cast<double>(w.channels)) * share(w));
+    return by_channels(w, waiting(w, static_cast<double>(w.channels)) * share(w), kNarrowTile);
   const Pair source{(w.out.h - 1) * w.stride.h + w.taps.h, (w.out.w - 1) * w.stride.w + w.taps.w};
-  return by_channels(w, 1) + copies(w, {1, 1}, source, kCopiedValue);
+  return by_channels(w, 1, kNarrowTile) + copies(w, {1, 1}, source, kCopiedValue);
 }
 
 // Returns whether the method by channels needs little memory. Rounding the output channels up to whole
@@ -129,16 +131,19 @@ bool fits_by_channels(const DirectWork& w) {
 }
 
 // The maximum number of terms in the tables of one channel of a correlation, or in those of the weight
-// gradient. They take 4 MiB.
+// gradient. They take 4 MiB. A correlation may have tables of windows, too, which have at most half as many
+// entries.
 constexpr double kMostTerms = 4 * 1024 * 1024 / sizeof(ChannelTerm);
 
 }  // namespace
 
 InnerTaps inner_taps(const TapAxis& axis, int64_t outputs, int64_t size) {
-  InnerTaps inner{0, 0};
+  InnerTaps inner{0, 0, 0};
   for (int64_t i = 0; i < outputs; ++inner.runs) {
     const Run run = run_inside(axis, i, outputs, size);
-    inner.pairs += (run.outputs.end - i) * (run.taps.end - run.taps.begin);
+    const int64_t length = run.outputs.end - i, taps = run.taps.end - run.taps.begin;
+    inner.pairs += length * taps;
+    if (taps > 1 && slides(axis)) inner.line = std::max(inner.line, length);
     i = run.outputs.end;
   }
   return inner;

@@ -8,9 +8,10 @@
 namespace byhand::cpu {
 
 // The taps of one axis that read inside the image: the number of pairs of an output and such a tap, and the
-// number of runs of neighbouring outputs that have the same taps inside.
+// number of runs of neighbouring outputs that have the same taps inside. `line` is the length of the longest
+// run with several taps, or 0 if the taps do not slide.
 struct InnerTaps {
-  int64_t pairs, runs;
+  int64_t pairs, runs, line;
 };
 
 // The sizes of a correlation (correlate.h), or of a weight gradient, which has the sizes of the forward pass.

@@ -21,6 +21,7 @@ struct Panels {
         stored(count * width) {}
   int64_t begin(int64_t i) const { return i * width; }
   int64_t width_of(int64_t i) const { return std::min(width, padded - begin(i)); }
+  bool has_narrow() const { return padded % (2 * lanes) != 0; }
 
   int64_t lanes;
   int64_t padded;  // the number of output channels, rounded up to whole vectors

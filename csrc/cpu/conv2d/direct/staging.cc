@@ -1,6 +1,7 @@
 #include "cpu/conv2d/direct/staging.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "cpu/kernels/conv2d_correlate.h"
 #include "cpu/runtime/blocking.h"
@@ -16,6 +17,10 @@ TapAxis forward_axis(int64_t kernel, int64_t stride, int64_t dilation, int64_t p
 }
 
 }  // namespace
+
+bool slides(const TapAxis& axis) {
+  return axis.count > 1 && std::abs(axis.tap[1] - axis.tap[0]) == axis.stride;
+}
 
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count) {
   const auto steps = [=](int64_t distance) { return stride == 1 ? distance : ceil_div(distance, stride); };

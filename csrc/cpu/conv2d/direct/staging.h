@@ -20,6 +20,10 @@ struct TapAxis {
   int64_t stride;
 };
 
+// Returns whether the taps slide: each output reads through a tap what its neighbour reads through the next
+// one.
+bool slides(const TapAxis& axis);
+
 // Returns the range of i in [0, count) for which begin + i * stride lies in [0, size).
 Range inside(int64_t begin, int64_t stride, int64_t size, int64_t count);
 

@@ -121,21 +121,23 @@ void copy_dy(const Plan& p, const float* dy, int64_t positions, int64_t length, 
   }
 }
 
-// Computes tiles for `count` rows, from t.row on, and all panels. most_rows[v - 1] is the number of rows of
-// the highest tile with v vectors. `dy` and `sums` belong to the first panel, and the next ones follow at the
-// distances `dy_panel` and `sums_panel`.
-void add_panels(const Plan& p, ChannelTile t, int64_t count, const int (&most_rows)[kMaxChannelVectors],
-                const float* dy, int64_t dy_panel, float* sums, int64_t sums_panel) {
+// Computes tiles for `count` rows, from t.row on, and all panels. If `even`, panels of one vector take even
+// tiles. `dy` and `sums` belong to the first panel, and the next ones follow at the distances `dy_panel` and
+// `sums_panel`.
+void add_panels(const Plan& p, ChannelTile t, int64_t count, bool even, const float* dy, int64_t dy_panel,
+                float* sums, int64_t sums_panel) {
   const ChannelRow* const rows = t.row;
   for (int64_t j = 0; j < p.panels.count; ++j) {
     const int64_t vectors = p.panels.width_of(j) / p.k.channel_lanes;
-    const int64_t tiles = ceil_div(count, most_rows[vectors - 1]);
+    const bool use_even = even && vectors == 1;
+    const ChannelTileKernel* const tile = use_even ? p.k.even_tile[0] : p.k.channel_tile[vectors - 1];
+    const int64_t tiles = ceil_div(count, use_even ? p.k.even_rows[0] : p.k.channel_rows[vectors - 1]);
     const Split ranges(count, tiles);
     t.b = dy + j * dy_panel, t.out = sums + j * sums_panel;
     for (int64_t i = 0; i < tiles; ++i) {
       const Range r = ranges[i];
       t.row = rows + r.begin;
-      p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
+      tile[r.end - r.begin - 1](t);
     }
   }
 }
@@ -145,12 +147,12 @@ void add_panels(const Plan& p, ChannelTile t, int64_t count, const int (&most_ro
 void add_band(const Plan& p, const float* x, Range channels, const float* dy, int64_t terms, int64_t length,
               float* sums) {
   ChannelTile t{};
-  t.depth = terms;
+  t.depth = t.period = terms;
   t.x = x;
   t.row = p.row;
   t.term = p.term[0];
   const int64_t taps = p.s.taps();
-  add_panels(p, t, (channels.end - channels.begin) * taps, p.k.channel_rows, dy, length * p.panels.width,
+  add_panels(p, t, (channels.end - channels.begin) * taps, false, dy, length * p.panels.width,
              sums + channels.begin * taps * p.panels.width, p.s.group_in() * taps * p.panels.width);
 }
 
@@ -165,8 +167,8 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
   ChannelTile t{};
   t.row_step = s.in_h * s.in_w;
   t.row = p.row;
-  // If channels evict each other from L1, a tile takes fewer of them.
-  const auto& most_channels = is_aliased(t.row_step) ? p.k.channel_rows : p.k.even_rows;
+  // If channels evict each other from L1, a tile takes fewer of them than an even tile.
+  const bool even = !is_aliased(t.row_step);
   for (int64_t ty = 0; ty < s.kernel.h; ++ty) {
     const int64_t top = first_row * s.stride.h + p.tap_rows.tap[ty];
     const Range oy = inside(top, s.stride.h, s.in_h, rows);
@@ -174,11 +176,11 @@ void add_band_by_taps(const Plan& p, const float* x, Range channels, int64_t fir
       const int64_t left = p.tap_columns.tap[tx];
       const Range ox = inside(left, s.stride.w, s.in_w, s.out_w);
       const int64_t row_length = ox.end - ox.begin;
-      t.depth = (oy.end - oy.begin) * row_length;
+      t.depth = t.period = (oy.end - oy.begin) * row_length;
       if (t.depth == 0) continue;
       t.x = x + top * s.in_w + left;
       t.term = p.term[tx] + oy.begin * row_length;
-      add_panels(p, t, channels.end - channels.begin, most_channels, dy + first * p.panels.width,
+      add_panels(p, t, channels.end - channels.begin, even, dy + first * p.panels.width,
                  length * p.panels.width,
                  sums + (channels.begin * taps + ty * s.kernel.w + tx) * p.panels.width,
                  s.group_in() * taps * p.panels.width);
