@@ -155,7 +155,7 @@ inline WinogradImages channels_of(WinogradImages images, Range channels) {
 // Estimate the nanoseconds for transforming `patches` patches of one channel, and for multiplying `patches`
 // patches in all channels by the transformed weights.
 inline double transforms_ns(int64_t patches) {
-  return fma_ns(static_cast<double>(patches) * kWinogradTransform);
+  return fma_ns(static_cast<double>(patches) * kWinogradTransform * narrow_multiply_add());
 }
 inline double products_ns(const Conv2dShape& s, int64_t patches) {
   return fma_ns(static_cast<double>(patches * kWinogradValues) *

@@ -27,10 +27,12 @@ struct Tiling {
         tile_outputs(kWinogradSize + 1 - taps),
         tiles(ceil_div(s.out_w, tile_outputs)),
         channel(tiles * kWinogradSize * lanes),
-        row(s.in_channels * channel) {}
+        row(s.in_channels * channel),
+        slots(kRowsTogether + taps - 1) {}
   const int lanes;
   const int64_t taps, tile_outputs, tiles;  // taps per row of weights, outputs per tile, tiles per row
   const int64_t channel, row;               // floats of a transformed row, in one channel and in all channels
+  const int64_t slots;                      // transformed rows that are kept
 };
 
 // The image of each lane, and the first output row of its band. A lane beyond the last image begins below the
@@ -58,7 +60,7 @@ class Rows {
     const int64_t size = (t.tiles * t.tile_outputs + t.taps - 1) * t.lanes;
     padded_ = frame.allocate<float>(size);
     std::fill_n(padded_, size, 0.0f);
-    ring_ = frame.allocate<float>(slots() * t.row);
+    ring_ = frame.allocate<float>(t.slots * t.row);
   }
 
   // Returns row y of every lane. Row 0 is the first row that the lane's outputs read, which may lie in the
@@ -69,8 +71,7 @@ class Rows {
   }
 
  private:
-  int64_t slots() const { return kRowsTogether + t_.taps - 1; }
-  float* slot(int64_t y) const { return ring_ + y % slots() * t_.row; }
+  float* slot(int64_t y) const { return ring_ + y % t_.slots * t_.row; }
 
   void transform(int64_t y) {
     const WinogradRowKernels& k = kernels<WinogradRowKernels>();
@@ -138,9 +139,15 @@ double winograd_rows_cost(const Conv2dShape& s) {
                        static_cast<double>(ceil_div(s.out_w, tile_outputs)) / static_cast<double>(s.batch);
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = kProduct * in * out * static_cast<double>(kWinogradSize * s.kernel.h);
+  // If the transformed rows do not stay in L2, a multiply-add waits for them.
+  constexpr int64_t kRingFloats = 2 * kL2Floats;
+  constexpr double kDistantRow = 3;
+  const Tiling t(s);
+  const double distant = t.slots * t.row > kRingFloats ? kDistantRow : 1;
   // Loads limit this method, so it gains less from vectors of 16 lanes than the direct algorithm.
   const double slower = narrow_multiply_add() > 1 ? 1.5 : 1;
-  return slower * tiles * (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
+  return slower * distant * tiles *
+         (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
 }
 
 // Chooses the number of bands per image for which a lane computes the fewest rows in all groups together. Of
