@@ -1,9 +1,9 @@
 // Pooling, in two passes over each row of windows. In the first pass, the lanes of a vector are neighbouring
 // columns of the input, and each lane takes the taps of its column together. In the second pass, the lanes
 // are neighbouring windows, and each lane takes the columns of its window together. A window of k x k taps
-// then needs k strided loads of values instead of k * k, and a maximum also k of positions. Strides of 3 and
-// more have no fast loads. For them, the second pass computes the windows of all columns, also those between
-// two windows, and then copies the wanted ones.
+// then needs k strided loads of values instead of k * k, and a maximum also k of positions. Where strided
+// loads are slow, the second pass computes the windows of all columns, also those between two windows, and
+// then copies the wanted ones.
 #include "cpu/kernels/pool2d.h"
 
 #include "cpu/kernels/window_maximum.h"
@@ -32,6 +32,12 @@ void with_stride(int64_t stride, Body body) {
     body(Constant<2>{});
   else
     body(stride);
+}
+
+// Returns whether strided loads are faster than computing the windows of all columns. For strides of 1 and 2,
+// there are instructions. For other strides, a whole vector is loaded lane by lane.
+bool has_fast_loads(int64_t stride, int64_t windows) {
+  return stride <= 2 || (windows >= Vec::kLanes && Vec::kLanes <= 3 * stride);
 }
 
 // The least number of inputs between two rows of windows for which prefetching pays, if windows are not high.
@@ -162,7 +168,7 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index,
           store(best.value, value + j, n);
           store(best.place, place + j, n);
         };
-        if (stride <= 2)
+        if (has_fast_loads(stride, windows))
           return for_overlapping_vectors(
               windows, [&](int64_t j, auto n) { compare(stride, j, n, y + output, index + output); });
         for_vectors((windows - 1) * stride + 1,
@@ -219,7 +225,7 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
             total = total + load_strided(first + v * w.tap_column, step, n);
           store(total / Vec::set(w.divisor), to + j, n);
         };
-        if (stride <= 2)
+        if (has_fast_loads(stride, windows))
           return for_overlapping_vectors(windows,
                                          [&](int64_t j, auto n) { average(stride, j, n, y + output); });
         for_vectors((windows - 1) * stride + 1,
