@@ -182,13 +182,38 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index,
   });
 }
 
-// Windows with more taps than this are summed in double precision. In float32, the mean of 224 x 224 equal
-// values would have a relative error of up to 3e-5, and the sum of large values would overflow.
+// At most this number of taps are added in float32: those of a window or, if it has more, those of a column.
+// If all taps were added in float32, the mean of 224 x 224 equal values would have a relative error of up to
+// 3e-5, and the sum of large values would overflow.
 constexpr int64_t kMaxFloatTaps = 16;
 
+// Adds the taps of each column.
+void sum_columns(const PoolWindows& w, const float* x, float* sums) {
+  for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
+    Vec total = load(x + j, n);
+    for (int64_t u = 1; u < w.tap_rows; ++u) total = total + load(x + u * w.tap_row + j, n);
+    store(total, sums + j, n);
+  });
+}
+
+// Adds the sums of the columns of each window in double precision, and divides.
+template <class Sum>
+void average_of_columns(const PoolWindows& w, const Sum* sums, int64_t windows, float* y) {
+  const double share = 1 / static_cast<double>(w.divisor);
+  for (int64_t j = 0; j < windows; ++j) {
+    double total = 0;
+    for (int64_t v = 0; v < w.tap_columns; ++v)
+      total += static_cast<double>(sums[j * w.x_column + v * w.tap_column]);
+    y[j] = static_cast<float>(total * share);
+  }
+}
+
 void average_large_windows(const PoolWindows& w, const float* x, float* y, double* sums) {
+  const bool high = w.tap_rows > kMaxFloatTaps;
+  float* const short_sums = reinterpret_cast<float*>(sums);
   for_groups(w, [&](const Group& group) {
     group.rows(x, [&](int64_t input, int64_t, int64_t to) {
+      if (!high) return sum_columns(w, x + input, short_sums + to);
       for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
         DoubleSum total;
         for (int64_t u = 0; u < w.tap_rows; ++u) total.add(load(x + input + u * w.tap_row + j, n));
@@ -196,11 +221,10 @@ void average_large_windows(const PoolWindows& w, const float* x, float* y, doubl
       });
     });
     group.windows([&](int64_t windows, int64_t from, int64_t output) {
-      for (int64_t j = 0; j < windows; ++j) {
-        double total = 0;
-        for (int64_t v = 0; v < w.tap_columns; ++v) total += sums[from + j * w.x_column + v * w.tap_column];
-        y[output + j] = static_cast<float>(total / static_cast<double>(w.divisor));
-      }
+      if (high)
+        average_of_columns(w, sums + from, windows, y + output);
+      else
+        average_of_columns(w, short_sums + from, windows, y + output);
     });
   });
 }
@@ -210,13 +234,7 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
   float* const sums = reinterpret_cast<float*>(room);
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      group.rows(x, [&](int64_t input, int64_t, int64_t to) {
-        for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
-          Vec total = load(x + input + j, n);
-          for (int64_t u = 1; u < w.tap_rows; ++u) total = total + load(x + input + u * w.tap_row + j, n);
-          store(total, sums + to + j, n);
-        });
-      });
+      group.rows(x, [&](int64_t input, int64_t, int64_t to) { sum_columns(w, x + input, sums + to); });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
         const auto average = [&](auto step, int64_t j, auto n, float* to) {
           const float* const first = sums + from + j * step;
