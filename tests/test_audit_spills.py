@@ -134,6 +134,7 @@ def test_other_objects_are_not_read(tmp_path: Path) -> None:
         ("vfmadd231ps %ymm2,%ymm3,%ymm0", "vmulps %ymm2,%ymm3,%ymm0", "has no loop of 2"),
         ("jne    8 ", "jne    1c ", "has no loop of 2"),
         ("::dot<1, 1>", "::dots<1, 1>", "there is only ['tile']"),
+        ("::dot<1, 1>", "::even_tile<1, 1>", "there is only ['even_tile', 'tile']"),
     ],
 )
 def test_what_is_refused(old: str, new: str, says: str, tmp_path: Path) -> None:

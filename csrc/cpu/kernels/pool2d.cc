@@ -1,7 +1,7 @@
 // Pooling, in two passes over each row of windows. In the first pass, the lanes of a vector are neighbouring
 // columns of the input, and each lane takes the taps of its column together. In the second pass, the lanes
 // are neighbouring windows, and each lane takes the columns of its window together. A window of k x k taps
-// then needs k strided loads of values instead of k * k, and a maximum also k of positions. Where strided
+// then needs k strided loads of values instead of k * k, and a maximum also k of positions. If strided
 // loads are slow, the second pass computes the windows of all columns, also those between two windows, and
 // then copies the wanted ones.
 #include "cpu/kernels/pool2d.h"
@@ -35,7 +35,8 @@ void with_stride(int64_t stride, Body body) {
 }
 
 // Returns whether strided loads are faster than computing the windows of all columns. For strides of 1 and 2,
-// there are instructions. For other strides, a whole vector is loaded lane by lane.
+// vectors are shuffled. For other strides, a whole vector is loaded lane by lane, which is faster than
+// instructions that gather values.
 bool has_fast_loads(int64_t stride, int64_t windows) {
   return stride <= 2 || (windows >= Vec::kLanes && Vec::kLanes <= 3 * stride);
 }
@@ -184,22 +185,22 @@ void max_windows(const PoolWindows& w, const float* x, float* y, int32_t* index,
 
 // At most this number of taps are added in float32: those of a window or, if it has more, those of a column.
 // If all taps were added in float32, the mean of 224 x 224 equal values would have a relative error of up to
-// 3e-5, and the sum of large values would overflow.
+// 3e-5.
 constexpr int64_t kMaxFloatTaps = 16;
 
-// Adds the taps of each column.
-void sum_columns(const PoolWindows& w, const float* x, float* sums) {
+// Adds the taps of each column, times `scale`, a power of two.
+void sum_columns(const PoolWindows& w, const float* x, float scale, float* sums) {
   for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
-    Vec total = load(x + j, n);
-    for (int64_t u = 1; u < w.tap_rows; ++u) total = total + load(x + u * w.tap_row + j, n);
+    const Vec s = Vec::set(scale);
+    Vec total = s * load(x + j, n);
+    for (int64_t u = 1; u < w.tap_rows; ++u) total = fma(s, load(x + u * w.tap_row + j, n), total);
     store(total, sums + j, n);
   });
 }
 
-// Adds the sums of the columns of each window in double precision, and divides.
+// Adds the sums of the columns of each window in double precision. Multiplies the results by `share`.
 template <class Sum>
-void average_of_columns(const PoolWindows& w, const Sum* sums, int64_t windows, float* y) {
-  const double share = 1 / static_cast<double>(w.divisor);
+void average_of_columns(const PoolWindows& w, const Sum* sums, double share, int64_t windows, float* y) {
   for (int64_t j = 0; j < windows; ++j) {
     double total = 0;
     for (int64_t v = 0; v < w.tap_columns; ++v)
@@ -210,10 +211,13 @@ void average_of_columns(const PoolWindows& w, const Sum* sums, int64_t windows, 
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y, double* sums) {
   const bool high = w.tap_rows > kMaxFloatTaps;
+  // Sums of scaled taps do not overflow.
+  constexpr double kScale = 1.0 / kMaxFloatTaps;
+  const double share = 1 / static_cast<double>(w.divisor);
   float* const short_sums = reinterpret_cast<float*>(sums);
   for_groups(w, [&](const Group& group) {
     group.rows(x, [&](int64_t input, int64_t, int64_t to) {
-      if (!high) return sum_columns(w, x + input, short_sums + to);
+      if (!high) return sum_columns(w, x + input, static_cast<float>(kScale), short_sums + to);
       for_overlapping_vectors(w.width, [&](int64_t j, auto n) {
         DoubleSum total;
         for (int64_t u = 0; u < w.tap_rows; ++u) total.add(load(x + input + u * w.tap_row + j, n));
@@ -222,9 +226,9 @@ void average_large_windows(const PoolWindows& w, const float* x, float* y, doubl
     });
     group.windows([&](int64_t windows, int64_t from, int64_t output) {
       if (high)
-        average_of_columns(w, sums + from, windows, y + output);
+        average_of_columns(w, sums + from, share, windows, y + output);
       else
-        average_of_columns(w, short_sums + from, windows, y + output);
+        average_of_columns(w, short_sums + from, share / kScale, windows, y + output);
     });
   });
 }
@@ -234,7 +238,7 @@ void average_windows(const PoolWindows& w, const float* x, float* y, double* roo
   float* const sums = reinterpret_cast<float*>(room);
   with_stride(w.x_column, [&](auto stride) {
     for_groups(w, [&](const Group& group) {
-      group.rows(x, [&](int64_t input, int64_t, int64_t to) { sum_columns(w, x + input, sums + to); });
+      group.rows(x, [&](int64_t input, int64_t, int64_t to) { sum_columns(w, x + input, 1, sums + to); });
       group.windows([&](int64_t windows, int64_t from, int64_t output) {
         const auto average = [&](auto step, int64_t j, auto n, float* to) {
           const float* const first = sums + from + j * step;

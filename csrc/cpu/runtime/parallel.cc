@@ -29,8 +29,8 @@ namespace {
 //   line         a cache line, here always the one that holds the pool's state (Pool::state_);
 //   far, near    two cores are far from each other if a line that one of them has written takes kFarNs or
 //                longer, on average, to reach the other; otherwise they are near.
-// The duration of a call is an estimate for one thread. Estimates by fma_ns are longer than the true times,
-// because fma_ns assumes half of the slowest peak that we know.
+// The duration of a call is an estimate for one thread. Most estimates by fma_ns are longer than the true
+// times, because fma_ns assumes half of the slowest peak that we know.
 
 // Waking a sleeping worker takes 5 to 50 us. Handing work to a worker that is spinning takes less than 1 us.
 // So one thread is faster if the estimate for a call is below kWorthWakingNs while workers sleep, or below

@@ -39,7 +39,7 @@ void set_isa(const std::string& name);
 double narrow_multiply_add();
 
 // Returns the approximate duration of `count` multiply-adds on one core, to decide whether threads pay. The
-// rate is 20 per nanosecond, which is half of the slowest peak that we know, and twice as much with AVX-512.
+// rate is 20 per nanosecond, half of the slowest peak that we know. It is 40 if vectors have 16 lanes.
 double fma_ns(double count);
 
 }  // namespace byhand::cpu

@@ -38,9 +38,13 @@ struct Correlation {
   }
 };
 
-// By channels, a task has about this number of outputs if planes are small, so that tiles at the border of an
-// image have several rows. It takes as many whole images as fit into this number, but at least one.
+// By channels, a task takes several images if their outputs are at most this number, so that tiles at the
+// border of an image have several rows.
 inline constexpr int64_t kTaskOutputs = 2048;
+
+// A tile with fewer vectors of sums than this waits for its multiply-adds. A core begins two of them per
+// cycle, and each takes four cycles.
+inline constexpr int64_t kLeastSums = 8;
 
 // By channels, the minimum length of a line of outputs whose even tiles are faster than the others.
 inline constexpr int64_t kLeastLine = 7;

@@ -18,11 +18,9 @@ namespace {
 constexpr double kCopiedRow = 100, kCopiedValue = 2, kStridedValue = 25;
 // A tile takes as long as if it had this number of additional terms for each lane of its vectors.
 constexpr double kLaneTerms = 0.375;
-// The cost of a multiply-add in a tile of one vector that is not even. It needs a load for each multiply-add.
+// The cost of a multiply-add in a tile of one vector that reads no windows of taps. It needs a load for each
+// multiply-add.
 constexpr double kNarrowTile = 1.25;
-// A tile with fewer vectors of sums than this waits for its multiply-adds. A core begins two of them per
-// cycle, and each takes four cycles.
-constexpr double kLeastSums = 8;
 // The cost of a multiply-add of the weight gradient by rows. It includes adding up the lanes.
 constexpr double kWeightDot = 1.1;
 
@@ -88,7 +86,7 @@ double weight_gradient_by_rows(const DirectWork& w) {
 // `narrow_tile` is that of a multiply-add in a tile of one vector.
 double by_channels(const DirectWork& w, double term, double narrow_tile) {
   const Panels p(w.outputs);
-  const int64_t last = p.width_of(p.count - 1), narrow = last == p.lanes ? last : 0;
+  const int64_t narrow = p.has_narrow() ? p.lanes : 0;
   const double padded = static_cast<double>(p.padded - narrow) + narrow_tile * static_cast<double>(narrow);
   // Transposing an output, or its gradient, takes as long as a multiply-add for each lane.
   const double transposing = product(p.lanes, w.outputs);
@@ -98,7 +96,7 @@ double by_channels(const DirectWork& w, double term, double narrow_tile) {
 // The cost of a term in a tile with this number of rows.
 double waiting(const DirectWork& w, double rows) {
   const Panels p(w.outputs);
-  return std::max(1.0, kLeastSums / (rows * static_cast<double>(p.width / p.lanes)));
+  return std::max(1.0, static_cast<double>(kLeastSums) / (rows * static_cast<double>(p.width / p.lanes)));
 }
 
 // The outputs of a tile have the same taps inside the image. There may be only a few such outputs in the
@@ -131,8 +129,8 @@ bool fits_by_channels(const DirectWork& w) {
 }
 
 // The maximum number of terms in the tables of one channel of a correlation, or in those of the weight
-// gradient. They take 4 MiB. A correlation may have tables of windows, too, which have at most half as many
-// entries.
+// gradient. They take 4 MiB. A correlation may have tables of windows, too, with half as many
+// entries, or with up to 64 for each set of outputs if that is more.
 constexpr double kMostTerms = 4 * 1024 * 1024 / sizeof(ChannelTerm);
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cpu/conv2d/direct/weight_gradient.h"
 #include "cpu/runtime/blocking.h"
 #include "cpu/runtime/parallel.h"
+#include "cpu/runtime/parallel_ranges.h"
 #include "cpu/runtime/registry.h"
 
 namespace byhand::cpu {
@@ -164,12 +165,9 @@ void direct_backward_input(const Conv2dShape& s, const float* dy, const float* w
   // Their gradients are zero.
   const bool every_phase_has_taps = dense || (s.dilation.h == 1 && s.dilation.w == 1 &&
                                               s.stride.h <= s.kernel.h && s.stride.w <= s.kernel.w);
-  if (s.out_channels == 0 || !every_phase_has_taps) {
-    // The threads that write to these planes later have them in their caches.
-    const int64_t plane = s.in_h * s.in_w;
-    parallel_for(s.batch * s.in_channels, memory_ns(static_cast<double>(plane) * sizeof(float)),
-                 [&](int64_t i) { std::fill_n(dx + i * plane, plane, 0.0f); });
-  }
+  if (s.out_channels == 0 || !every_phase_has_taps)
+    parallel_ranges(s.batch * s.in_channels * s.in_h * s.in_w, memory_ns(sizeof(float)),
+                    [=](int64_t begin, int64_t end) { std::fill_n(dx + begin, end - begin, 0.0f); });
   if (s.out_channels == 0) return;
   if (dense) {
     backward_input_phase(s, {0, 0}, dy, weight, dx);

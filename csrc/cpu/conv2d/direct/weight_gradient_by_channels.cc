@@ -26,10 +26,11 @@ constexpr int64_t kTileFloats = kL1Floats / 2;
 static_assert(kTileFloats / 4 <= kBandOutputs);  // a panel is at least four lanes wide
 // The maximum number of copied inputs of a task, unless one channel has more. They stay in L2.
 constexpr int64_t kCopiedFloats = kL2Floats / 2;
-// The number of tasks per thread if there are enough input channels. By taps, a task has at least kTaskRows
-// of them, unless L2 requires fewer: its tiles would be low. With single channels, the weight gradient of 16
-// to 16 channels, 3 x 3 on 7 x 7, takes twice as long.
-constexpr int64_t kTasksPerThread = 4, kTaskRows = 8;
+// The number of tasks per thread if there are enough input channels. A task copies dy again, so it needs
+// enough rows of dw' for each copied value: at least kTaskRows channels if it takes one tap at a time, and
+// kTaskPairs pairs of a channel and a tap otherwise, unless L2 requires fewer. With single channels, the
+// weight gradient of 16 to 16 channels, 3 x 3 on 7 x 7, takes twice as long.
+constexpr int64_t kTasksPerThread = 4, kTaskRows = 8, kTaskPairs = 16;
 
 struct Plan {
   Plan(const Conv2dShape& s, ScratchFrame& frame);
@@ -67,7 +68,8 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
   const int64_t fitting = std::clamp<int64_t>(room / images, 1, s.group_in());
   const int threads = threads_for(direct_ns(s));
   const int64_t wanted = threads > 1 ? ceil_div(kTasksPerThread * threads, sums * s.groups) : 1;
-  const int64_t most = by_taps ? std::max<int64_t>(1, s.group_in() / kTaskRows) : s.group_in();
+  const int64_t rows = by_taps ? s.group_in() / kTaskRows : s.group_in() * s.taps() / kTaskPairs;
+  const int64_t most = std::clamp<int64_t>(rows, 1, s.group_in());
   blocks = std::max(ceil_div(s.group_in(), fitting), std::min(wanted, most));
   block_channels = ceil_div(s.group_in(), blocks);
   image_size =

@@ -22,7 +22,8 @@ constexpr double kByChannels = 1.3;
 // The cost of a multiply-add of the weight gradient if its transformed sums do not stay in L1.
 constexpr double kDistantSum = 1.3;
 
-// The costs of the transforms of a patch of one channel, in multiply-adds: of x or dx, and of y or dy.
+// The costs of a patch of one channel in multiply-adds, of x or dx and of y or dy: its transform, and its
+// share of the time for which products wait. They are fitted to measured durations of whole passes.
 struct Transforms {
   double x, y;
 };

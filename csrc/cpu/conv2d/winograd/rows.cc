@@ -132,22 +132,22 @@ double winograd_rows_cost(const Conv2dShape& s) {
   // The costs in multiply-adds, per channel: of transforming a tile of inputs, and of computing an output
   // from the products of a tile.
   constexpr double kInput = 40, kOutput = 8;
-  const RowBands bands(s);
-  const int64_t tile_outputs = kWinogradSize + 1 - s.kernel.w;
-  const double tiles = static_cast<double>(bands.groups * kernels<WinogradRowKernels>().lanes) *
-                       static_cast<double>(bands.rows) *
-                       static_cast<double>(ceil_div(s.out_w, tile_outputs)) / static_cast<double>(s.batch);
-  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double products = kProduct * in * out * static_cast<double>(kWinogradSize * s.kernel.h);
-  // If the transformed rows do not stay in L2, a multiply-add waits for them.
-  constexpr int64_t kRingFloats = 2 * kL2Floats;
+  // If the transformed rows of a group take more than 512 KB, they leave L2 on some CPUs, and everything
+  // takes longer. 256 channels, 3 x 3 on 16 x 16: 2.4 times as long as the direct algorithm with AVX-512,
+  // which takes 214 us for one filter and 8 images.
+  constexpr int64_t kRingFloats = 512 * 1024 / 4;
   constexpr double kDistantRow = 3;
+  const RowBands bands(s);
   const Tiling t(s);
   const double distant = t.slots * t.row > kRingFloats ? kDistantRow : 1;
+  const double tiles = static_cast<double>(bands.groups * t.lanes) * static_cast<double>(bands.rows) *
+                       static_cast<double>(t.tiles) / static_cast<double>(s.batch);
+  const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
+  const double products = kProduct * in * out * static_cast<double>(kWinogradSize * s.kernel.h);
   // Loads limit this method, so it gains less from vectors of 16 lanes than the direct algorithm.
   const double slower = narrow_multiply_add() > 1 ? 1.5 : 1;
   return slower * distant * tiles *
-         (products + in * kInput + out * kOutput * static_cast<double>(tile_outputs));
+         (products + in * kInput + out * kOutput * static_cast<double>(t.tile_outputs));
 }
 
 // Chooses the number of bands per image for which a lane computes the fewest rows in all groups together. Of
