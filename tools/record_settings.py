@@ -14,7 +14,14 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import replace
 
-from byhand.bench.record.recipes import ACCURACY, SIZE, SPEED, RepeatedBlocks, SmallLeNet
+from byhand.bench.record.recipes import (
+    ACCURACY,
+    SIZE,
+    SPEED,
+    DeepConvolutions,
+    RepeatedBlocks,
+    SmallLeNet,
+)
 from byhand.data import Dataset, mnist
 from byhand.training import Warp
 from byhand.training.recipes import Recipe
@@ -62,6 +69,13 @@ ACCURACY_SETTINGS = [
     (0.3, 0.0, 0.0, 300),
     (0.3, 0.0, 0.0, 600),
 ]
+# Channels of the three pairs of convolutions, elastic displacement, label smoothing.
+CONV_SETTINGS = [
+    ((32, 64, 96), 0.8, 0.1),
+    ((32, 64, 96), 0.0, 0.1),
+    ((32, 64, 96), 0.0, 0.0),
+    ((32, 64, 128), 0.0, 0.1),
+]
 
 
 # The recipes that are compared for each record. A key has the cells of a row of the table.
@@ -101,14 +115,25 @@ SETTINGS: dict[str, Mapping[str, Recipe]] = {
         )
         for decay, elastic, smoothing, epochs in ACCURACY_SETTINGS
     },
+    "accuracy-conv": {
+        f"{channels[0]}, {channels[1]}, {channels[2]} | {elastic:g} | {smoothing:g}": replace(
+            ACCURACY["conv"],
+            model=DeepConvolutions(channels),
+            augment=Warp(elastic=elastic),
+            label_smoothing=smoothing,
+            epochs=10,
+        )
+        for channels, elastic, smoothing in CONV_SETTINGS
+    },
 }
 HEADERS = {
     "speed": "filters | hidden | batch | smoothing",
     "speed-99.5": "filters | hidden | learning rate | epochs",
     "size": "channels | uses of the blocks | weight decay | shift | epochs",
     "accuracy": "weight decay | elastic | smoothing | epochs",
+    "accuracy-conv": "channels | elastic | smoothing",
 }
-SEEDS = {"speed": 16, "speed-99.5": 4, "size": 2, "accuracy": 2}
+SEEDS = {"speed": 16, "speed-99.5": 4, "size": 2, "accuracy": 2, "accuracy-conv": 1}
 
 
 def accuracy(recipe: Recipe, sets: tuple[Dataset, Dataset], seed: int) -> float:

@@ -199,7 +199,7 @@ ACCURACY = {
         lr=0.1,
         weight_decay=5e-4,
         label_smoothing=0.1,
-        augment=Warp(),
+        augment=Warp(elastic=0),
     ),
 }
 

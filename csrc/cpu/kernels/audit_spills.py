@@ -31,7 +31,11 @@ SCOPE = re.compile(r"byhand::cpu::\w+::\(anonymous namespace\)::")
 TILE = re.compile(r"\b(?P<kind>even_tile|tile|dot)<(?P<rows>\d+), (?P<columns>\d+)[^>]*>")
 
 # The kinds of tiles that each source file must have.
-KINDS = {"gemm": {"tile", "dot"}, "conv2d_by_channels": {"tile", "even_tile"}, "conv2d_winograd": {"tile"}}
+KINDS = {
+    "gemm": {"tile", "dot"},
+    "conv2d_by_channels": {"tile", "even_tile"},
+    "conv2d_winograd": {"tile"},
+}
 
 
 @dataclass(frozen=True)
