@@ -21,12 +21,8 @@ DRAWN_BY_OTHERS = {
     "ladder_gemm.svg",
     "ladder_conv2d.svg",
     *(
-        f"sweep_{family}_{isa}_{maker}.png"
-        for families, maker in (
-            (("gemm", "batch_norm", "softmax"), "amd"),
-            (("conv2d", "pool2d"), "intel"),
-        )
-        for family in families
+        f"sweep_{family}_{isa}_intel.png"
+        for family in ("gemm", "conv2d", "pool2d", "batch_norm", "softmax")
         for isa in ("avx2", "avx512")
     ),
 }

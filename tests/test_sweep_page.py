@@ -50,8 +50,8 @@ def test_the_worst_points_come_first() -> None:
     points = [point(PRODUCTS, i, 10**6, {1: ratio}) for i, ratio in enumerate((0.8, 0.3, 1.2))]
     first, *_ = sweep_page.worst(sweep(points))
     rows = first.splitlines()
-    assert rows[0] == "2 of 3 points of at least 1 MFLOP have a ratio below 0.9, 1 thread:"
-    assert [row.rpartition("| ")[2] for row in rows[4:]] == ["0.30 |", "0.80 |", "1.20 |"]
+    assert rows[0] == "`gemm`: 2 of 3 points of at least 1 MFLOP have a ratio below 0.9, 1 thread:"
+    assert [row.rpartition("| ")[2] for row in rows[4:]] == ["0.30 |", "0.80 |"]
     assert f"n {PRODUCTS.columns.sizes[1]}" in rows[4]
 
 

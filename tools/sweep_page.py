@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from byhand.bench import documents
 from byhand.bench.run import describe_threads
-from byhand.bench.sweep.findings import Point, find_excess, rankings
+from byhand.bench.sweep.findings import Point, Ranking, find_excess, rankings
 from byhand.bench.sweep.grids import FAMILIES, Grid, grids
 from byhand.bench.tables import digits
 from byhand.files.atomic import write_atomic
@@ -99,13 +99,23 @@ def summary(sweep: Sweep) -> str:
 
 
 def worst(sweep: Sweep) -> Iterator[str]:
-    """Yield a title and a table for each rule: its worst points."""
+    """Yield a title and a table for each rule: its worst points.
+
+    The list of ratios of a family has only points that are slower than a peer.
+    """
     for ranking in rankings(sweep.points, sweep.counts):
-        if not ranking.values:
-            continue
-        rows = [("grid", "sizes", ranking.heading), ("---", "---", "---:")]
-        rows += [(p.grid.name, p.sizes, digits(value)) for value, p in ranking.values[:SHOWN]]
-        yield f"{ranking.title}:\n\n{_table(rows)}"
+        if ranking.values and ranking.heading != "ratio":
+            yield _list(ranking, ranking.title, SHOWN)
+    for family in FAMILIES:
+        for ranking in rankings(sweep.of(family), sweep.counts):
+            if ranking.slow and ranking.heading == "ratio":
+                yield _list(ranking, f"`{family}`: {ranking.title}", min(SHOWN, ranking.slow))
+
+
+def _list(ranking: Ranking, title: str, shown: int) -> str:
+    rows = [("grid", "sizes", ranking.heading), ("---", "---", "---:")]
+    rows += [(p.grid.name, p.sizes, digits(value)) for value, p in ranking.values[:shown]]
+    return f"{title}:\n\n{_table(rows)}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
