@@ -95,7 +95,10 @@ def test_every_panel_of_b(layout_b: Layout, isa: str, rng: np.random.Generator) 
 def test_panels_of_a_large_b(
     rows: int, layout: Layout, isa: str, threads: int, rng: np.random.Generator
 ) -> None:
-    """B is copied although its columns are adjacent: panels of many widths, in several steps."""
+    """B is copied although its columns are adjacent: panels of many widths, in several steps.
+
+    The aliased B is read in place if it stays in a large L2.
+    """
     fill = Fill(rng, integers=True)
     for k in (300, 1030):
         a, b = fill(rows, k), layout(fill(k, WIDTHS[-1]))
@@ -237,6 +240,7 @@ SHARED = {
     "blocks": (PACKED_B, 2300, 30),
     "large B": (2 * LARGE_B, 130, 600),
     "large B with aliased rows": (60, 1024, 40),
+    "B with aliased rows that leaves L2": (60, 2048, 200),
     "chunks": (20, 30, 9000),
     "chunks of one column": (100, 1, 20_000),
 }

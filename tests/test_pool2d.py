@@ -192,7 +192,7 @@ def test_the_mean_of_many_equal_values(value: float, isa: str) -> None:
 
 
 def test_the_mean_of_large_values_is_finite(device: str) -> None:
-    """In float32, a sum of eight of these values would be infinite."""
+    """In float32, a sum of two of these values would be infinite."""
     x = np.full((2, 3, 28, 28), 3e38, F32)
     np.testing.assert_allclose(kernels.avg_pool2d(x, 28), F32(3e38), rtol=2**-23)
     for window in (5, 7, 16, 17):

@@ -101,7 +101,7 @@ def summary(sweep: Sweep) -> str:
 def worst(sweep: Sweep) -> Iterator[str]:
     """Yield a title and a table for each rule: its worst points.
 
-    The list of ratios of a family has only points that are slower than a peer.
+    The list of ratios of a family has only points that break the rule.
     """
     for ranking in rankings(sweep.points, sweep.counts):
         if ranking.values and ranking.heading != "ratio":

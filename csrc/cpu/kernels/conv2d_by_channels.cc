@@ -107,8 +107,8 @@ void even_tile(const ChannelTile& t) {
 }
 
 // Each square writes to as many rows of `to` as a vector has lanes. Hardware prefetchers do not follow so
-// many rows, so the lines that lie kAhead values ahead are prefetched: 16 to 32 channels, 3 x 3 on 14 x 14,
-// 256 images, 201 instead of 182 GFLOP/s.
+// many rows, so the lines that lie kAhead values ahead are prefetched. Then 16 to 32 channels, 3 x 3 on 14 x
+// 14, 256 images, reach 201 GFLOP/s instead of 182.
 void transpose_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to,
                      int64_t to_stride) {
   constexpr int kLanes = Vec::kLanes, kAhead = 32;

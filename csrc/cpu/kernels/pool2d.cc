@@ -35,8 +35,8 @@ void with_stride(int64_t stride, Body body) {
 }
 
 // Returns whether strided loads are faster than computing the windows of all columns. For strides of 1 and 2,
-// vectors are shuffled. For other strides, a whole vector is loaded lane by lane, which is faster than
-// instructions that gather values.
+// whole vectors are loaded and shuffled. For other strides, a whole vector is loaded lane by lane, which is
+// faster than instructions that gather values.
 bool has_fast_loads(int64_t stride, int64_t windows) {
   return stride <= 2 || (windows >= Vec::kLanes && Vec::kLanes <= 3 * stride);
 }
@@ -211,7 +211,7 @@ void average_of_columns(const PoolWindows& w, const Sum* sums, double share, int
 
 void average_large_windows(const PoolWindows& w, const float* x, float* y, double* sums) {
   const bool high = w.tap_rows > kMaxFloatTaps;
-  // Sums of scaled taps do not overflow.
+  // Sums of scaled taps do not overflow. Taps below 2^-122 lose digits.
   constexpr double kScale = 1.0 / kMaxFloatTaps;
   const double share = 1 / static_cast<double>(w.divisor);
   float* const short_sums = reinterpret_cast<float*>(sums);

@@ -90,7 +90,8 @@ int64_t images_of(const Plan& p) {
   const int64_t plane = c.out.h * c.out.w, sets = p.row_runs.count * p.column_runs.count;
   const int64_t fitting =
       std::clamp<int64_t>(std::min(kTaskOutputs, kSumFloats / p.panels.padded) / plane, 1, c.batch);
-  const int64_t filling = std::min(fitting, ceil_div(kLeastSums * sets, plane));
+  const int64_t vectors = p.panels.width / p.panels.lanes;
+  const int64_t filling = std::min(fitting, ceil_div(kLeastSums * sets, plane * vectors));
   return std::clamp(ceil_div(c.batch * c.groups, p.threads), filling, fitting);
 }
 
@@ -275,7 +276,8 @@ void add_windows(const Plan& p, ChannelTile t, const OutputSet& set, int64_t cha
   const Terms& terms = *set.terms;
   t.row_step = terms.row_step, t.tap_step = terms.tap_step;
   const float* const bias = t.bias;
-  const int64_t tiles = ceil_div(set.line, p.k.even_rows[kMaxWindow - 1]);  // the lowest of both windows
+  // Windows of three taps have the lowest tiles.
+  const int64_t tiles = ceil_div(set.line, p.k.even_rows[kMaxWindow - 1]);
   const Split ranges(set.line, tiles);
   for (int64_t first = 0; first < set.count; first += set.line)
     for (int64_t tile = 0; tile < tiles; ++tile) {

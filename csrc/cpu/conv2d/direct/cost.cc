@@ -130,7 +130,7 @@ bool fits_by_channels(const DirectWork& w) {
 
 // The maximum number of terms in the tables of one channel of a correlation, or in those of the weight
 // gradient. They take 4 MiB. A correlation may have tables of windows, too, with half as many
-// entries, or with up to 64 for each set of outputs if that is more.
+// entries, or about 64 per table if that is more.
 constexpr double kMostTerms = 4 * 1024 * 1024 / sizeof(ChannelTerm);
 
 }  // namespace

@@ -68,8 +68,8 @@ Plan::Plan(const Conv2dShape& shape, ScratchFrame& frame)
   const int64_t fitting = std::clamp<int64_t>(room / images, 1, s.group_in());
   const int threads = threads_for(direct_ns(s));
   const int64_t wanted = threads > 1 ? ceil_div(kTasksPerThread * threads, sums * s.groups) : 1;
-  const int64_t rows = by_taps ? s.group_in() / kTaskRows : s.group_in() * s.taps() / kTaskPairs;
-  const int64_t most = std::clamp<int64_t>(rows, 1, s.group_in());
+  const int64_t sharing = by_taps ? s.group_in() / kTaskRows : s.group_in() * s.taps() / kTaskPairs;
+  const int64_t most = std::clamp<int64_t>(sharing, 1, s.group_in());
   blocks = std::max(ceil_div(s.group_in(), fitting), std::min(wanted, most));
   block_channels = ceil_div(s.group_in(), blocks);
   image_size =

@@ -22,29 +22,29 @@ constexpr double kByChannels = 1.3;
 // The cost of a multiply-add of the weight gradient if its transformed sums do not stay in L1.
 constexpr double kDistantSum = 1.3;
 
-// The costs of a patch of one channel in multiply-adds, of x or dx and of y or dy: its transform, and its
-// share of the time for which products wait. They are fitted to measured durations of whole passes.
-struct Transforms {
+// The costs of a patch of one channel in multiply-adds, of x or dx and of y or dy: those of its transform,
+// and of waiting for memory. They are fitted to measured durations of whole passes.
+struct PatchCosts {
   double x, y;
 };
 
 // The cost of an image. `product` is the cost of a multiply-add. The filters are transformed `passes` times
 // per batch.
-double cost(const Conv2dShape& s, const Transforms& t, double product, int64_t passes) {
+double cost(const Conv2dShape& s, const PatchCosts& patch, double product, int64_t passes) {
   constexpr double kFilter = 150;  // the cost of the transform of a filter
   const double patches = static_cast<double>(Winograd(s).patches());
   const double in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
   const double products = patches * in * out * kWinogradValues * product;
-  const double transforms = patches * (in * t.x + out * t.y);
+  const double transforms = patches * (in * patch.x + out * patch.y);
   const double filters = kFilter * in * out * static_cast<double>(passes) / static_cast<double>(s.batch);
   return products + narrow_multiply_add() * (transforms + filters);  // transforms have up to 8 lanes
 }
 
 // The cost of the forward pass or the input gradient.
-double cost_with_weights(const Conv2dShape& s, const Transforms& t) {
+double cost_with_weights(const Conv2dShape& s, const PatchCosts& patch) {
   const Winograd w(s);
-  if (weights_stay(w)) return cost(s, t, 1, 1);
-  return cost(s, t, kByChannels, ceil_div(s.batch * w.patches(), w.block()));
+  if (weights_stay(w)) return cost(s, patch, 1, 1);
+  return cost(s, patch, kByChannels, ceil_div(s.batch * w.patches(), w.block()));
 }
 
 }  // namespace
@@ -57,14 +57,14 @@ bool winograd_takes(const Conv2dShape& s) {
 // A patch of y has 6 x 6 values for filters of 3 x 3, and only 4 x 4 for filters of 5 x 5. The transform of
 // dx adds to values in memory.
 double winograd_forward_cost(const Conv2dShape& s) {
-  return cost_with_weights(s, s.kernel.h == 3 ? Transforms{840, 560} : Transforms{1030, 370});
+  return cost_with_weights(s, s.kernel.h == 3 ? PatchCosts{840, 560} : PatchCosts{1030, 370});
 }
 double winograd_input_gradient_cost(const Conv2dShape& s) {
-  return cost_with_weights(s, s.kernel.h == 3 ? Transforms{1260, 560} : Transforms{930, 260});
+  return cost_with_weights(s, s.kernel.h == 3 ? PatchCosts{1260, 560} : PatchCosts{930, 260});
 }
 double winograd_weight_gradient_cost(const Conv2dShape& s) {
   const bool distant = s.in_channels * s.out_channels * kWinogradValues > kL1Floats;
-  return cost(s, s.kernel.h == 3 ? Transforms{900, 640} : Transforms{690, 500}, distant ? kDistantSum : 1, 1);
+  return cost(s, s.kernel.h == 3 ? PatchCosts{900, 640} : PatchCosts{690, 500}, distant ? kDistantSum : 1, 1);
 }
 
 void winograd_forward(const Conv2dShape& s, const float* x, const float* weight, const float* bias,

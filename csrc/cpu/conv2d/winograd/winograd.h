@@ -28,7 +28,7 @@
 namespace byhand::cpu {
 
 // The mean duration of the transforms of one patch of one channel in the forward pass, in multiply-adds.
-// Estimates of durations use it. Those of costs (driver.cc) distinguish the transforms.
+// It serves to estimate durations. To choose the method, driver.cc has a cost for each transform.
 inline constexpr double kWinogradTransform = 700;
 
 // A convolution with filters of 3 x 3 or 5 x 5, stride 1, dilation 1 and one group. The object holds its
