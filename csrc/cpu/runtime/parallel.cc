@@ -41,11 +41,11 @@ constexpr double kWorthWakingNs = 20'000, kWorthSharingNs = 8'000;
 // to 60 ns. It takes 100 to 180 ns if the two cores share no cache, as happens in virtual machines. Calls
 // with an estimate below kWorthSharingFarNs are short, the other calls are long. Two threads on far cores
 // lose more than they gain by sharing short calls. For example, the calls of a step of softmax regression are
-// estimated at 16 to 50 us. The step takes 60 us with two threads on near cores, 150 us with two threads on
-// far cores and 77 us with one thread. So two threads on far cores share a short call in two cases only:
-// within kBetweenLongCallsNs after a long call; and in kProbes of every kProbeCycle short calls, to measure
-// the distance again. The rule applies to two threads only, because it has not been measured with more
-// threads.
+// estimated at 16 to 50 us (half of that with AVX-512). The step takes 60 us with two threads on near cores,
+// 150 us with two threads on far cores and 77 us with one thread. So two threads on far cores share a short
+// call in two cases only: within kBetweenLongCallsNs after a long call; and in kProbes of every kProbeCycle
+// short calls, to measure the distance again. The rule applies to two threads only, because it has not been
+// measured with more threads.
 constexpr int64_t kFarNs = 80, kBetweenLongCallsNs = 1'000'000;
 constexpr double kWorthSharingFarNs = 60'000;
 constexpr uint32_t kProbes = 48, kProbeCycle = 2048;

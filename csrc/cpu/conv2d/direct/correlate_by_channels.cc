@@ -252,6 +252,7 @@ const OutputSet* sort_outputs(const Plan& p, const Outputs& o, ScratchFrame& fra
   return sets;
 }
 
+// Makes a tile read this table, for `channels` channels.
 void set_terms(const Plan& p, const TermTable& table, int64_t channels, ChannelTile& t) {
   t.depth = channels * table.per_channel;
   t.term = table.term;
@@ -262,36 +263,26 @@ void set_terms(const Plan& p, const TermTable& table, int64_t channels, ChannelT
 // Adds the terms of `channels` channels to the sums of a set, by tiles of this number of vectors.
 void add_terms(const Plan& p, ChannelTile t, int64_t vectors, const OutputSet& set, int64_t channels) {
   set_terms(p, set.terms->window[0], channels, t);
-  const int64_t tiles = ceil_div(set.count, p.k.channel_rows[vectors - 1]);
-  const Split ranges(set.count, tiles);
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const Range r = ranges[tile];
-    t.row = set.row + r.begin;
-    p.k.channel_tile[vectors - 1][r.end - r.begin - 1](t);
-  }
+  t.row = set.row;
+  compute_tiles(t, set.count, p.k.channel_rows[vectors - 1], p.k.channel_tile[vectors - 1]);
 }
 
-// The same by even tiles.
+// The same by even tiles, line by line.
 void add_windows(const Plan& p, ChannelTile t, const OutputSet& set, int64_t channels) {
   const Terms& terms = *set.terms;
   t.row_step = terms.row_step, t.tap_step = terms.tap_step;
   const float* const bias = t.bias;
-  // Windows of three taps have the lowest tiles.
-  const int64_t tiles = ceil_div(set.line, p.k.even_rows[kMaxWindow - 1]);
-  const Split ranges(set.line, tiles);
-  for (int64_t first = 0; first < set.count; first += set.line)
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const Range r = ranges[tile];
-      t.row = set.row + first + r.begin;
-      t.bias = bias;
-      for (int taps = 2; taps <= kMaxWindow; ++taps) {
-        const TermTable& table = terms.window[taps - 1];
-        if (table.per_channel == 0) continue;
-        set_terms(p, table, channels, t);
-        p.k.even_tile[taps - 1][r.end - r.begin - 1](t);
-        t.bias = nullptr;
-      }
+  for (int64_t first = 0; first < set.count; first += set.line) {
+    t.row = set.row + first;
+    t.bias = bias;
+    for (int i = 1; i < kMaxWindow; ++i) {  // windows of i + 1 taps
+      const TermTable& table = terms.window[i];
+      if (table.per_channel == 0) continue;
+      set_terms(p, table, channels, t);
+      compute_tiles(t, set.line, p.k.even_rows[i], p.k.even_tile[i]);
+      t.bias = nullptr;
     }
+  }
 }
 
 // Adds the terms of one block of channels to the sums. `x` points to the first of these channels.

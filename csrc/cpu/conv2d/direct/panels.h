@@ -21,7 +21,8 @@ struct Panels {
         stored(count * width) {}
   int64_t begin(int64_t i) const { return i * width; }
   int64_t width_of(int64_t i) const { return std::min(width, padded - begin(i)); }
-  bool has_narrow() const { return padded % (2 * lanes) != 0; }
+  // Returns whether the last panel is one vector wide.
+  bool has_narrow() const { return padded % (kMaxChannelVectors * lanes) != 0; }
 
   int64_t lanes;
   int64_t padded;  // the number of output channels, rounded up to whole vectors
@@ -29,5 +30,18 @@ struct Panels {
   int64_t count;
   int64_t stored;  // the number of values of a row in all panels
 };
+
+// Computes `count` rows, from t.row on, in tiles of at most `most_rows` rows. kernel[rows - 1] is the kernel
+// of a tile with this number of rows.
+inline void compute_tiles(ChannelTile t, int64_t count, int64_t most_rows, const ChannelTileKernel* kernel) {
+  const ChannelRow* const rows = t.row;
+  const int64_t tiles = ceil_div(count, most_rows);
+  const Split ranges(count, tiles);
+  for (int64_t i = 0; i < tiles; ++i) {
+    const Range r = ranges[i];
+    t.row = rows + r.begin;
+    kernel[r.end - r.begin - 1](t);
+  }
+}
 
 }  // namespace byhand::cpu

@@ -128,19 +128,13 @@ void copy_dy(const Plan& p, const float* dy, int64_t positions, int64_t length, 
 // `sums_panel`.
 void add_panels(const Plan& p, ChannelTile t, int64_t count, bool even, const float* dy, int64_t dy_panel,
                 float* sums, int64_t sums_panel) {
-  const ChannelRow* const rows = t.row;
   for (int64_t j = 0; j < p.panels.count; ++j) {
     const int64_t vectors = p.panels.width_of(j) / p.k.channel_lanes;
-    const bool use_even = even && vectors == 1;
-    const ChannelTileKernel* const tile = use_even ? p.k.even_tile[0] : p.k.channel_tile[vectors - 1];
-    const int64_t tiles = ceil_div(count, use_even ? p.k.even_rows[0] : p.k.channel_rows[vectors - 1]);
-    const Split ranges(count, tiles);
     t.b = dy + j * dy_panel, t.out = sums + j * sums_panel;
-    for (int64_t i = 0; i < tiles; ++i) {
-      const Range r = ranges[i];
-      t.row = rows + r.begin;
-      tile[r.end - r.begin - 1](t);
-    }
+    if (even && vectors == 1)
+      compute_tiles(t, count, p.k.even_rows[0], p.k.even_tile[0]);
+    else
+      compute_tiles(t, count, p.k.channel_rows[vectors - 1], p.k.channel_tile[vectors - 1]);
   }
 }
 
